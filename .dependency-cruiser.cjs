@@ -25,12 +25,18 @@ module.exports = {
     ...floorRules,
     {
       name: 'cli-uses-the-public-face',
-      comment: 'What the command line needs from the SDK must be public, or users could not build it.',
+      comment:
+        'What the command line needs from the SDK must be public, or users could not build it.',
       severity: 'error',
       from: { path: '^src/cli/' },
       to: {
         path: '^src/',
-        pathNot: ['^src/cli/', '^src/index\\.ts$', '^src/testing/index\\.ts$', '^src/version\\.ts$'],
+        pathNot: [
+          '^src/cli/',
+          '^src/index\\.ts$',
+          '^src/testing/index\\.ts$',
+          '^src/version\\.ts$',
+        ],
       },
     },
     {
@@ -57,6 +63,9 @@ module.exports = {
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
     doNotFollow: { path: 'node_modules' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['node', 'import', 'default', 'types'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['node', 'import', 'default', 'types'],
+    },
   },
 };

@@ -1,0 +1,38 @@
+/** Where an upload's bytes come from; implement it to upload from anything with random access. */
+export interface ByteSource {
+  /** File name without path, for Content-Name and for URLs that end in `/`. */
+  readonly name: string | undefined;
+  /**
+   * Makes the bytes readable.
+   * @throws BITS_ERR_ARGUMENT when there is nothing readable there.
+   */
+  open(signal?: AbortSignal): Promise<OpenSource>;
+}
+
+export interface OpenSource {
+  readonly byteLength: number;
+  /** What recognises the same content after a restart of the process; absent: cannot be resumed then. */
+  readonly identity?: SourceIdentity;
+  /**
+   * Reads bytes `start` (inclusive) to `end` (exclusive), in order.
+   *
+   * A piece is valid only until the next one is asked for. One read at a time.
+   * @throws BITS_ERR_SOURCE_CHANGED when the content is no longer what was opened.
+   */
+  read(start: number, end: number): AsyncIterable<Uint8Array>;
+  /**
+   * Checks that the content is still what was opened.
+   * @throws BITS_ERR_SOURCE_CHANGED
+   */
+  verify(): Promise<void>;
+  /** Frees handles, buffers and temp files; safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** Identity of a local file. `mtimeNs` and `inode` are decimal strings: they exceed 2^53. */
+export interface SourceIdentity {
+  readonly path: string;
+  readonly byteLength: number;
+  readonly mtimeNs: string;
+  readonly inode: string;
+}

@@ -1,0 +1,510 @@
+import { BitsError, BitsProtocolError, BitsServerError } from '../errors.js';
+import { MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
+import type { Ack } from '../protocol/packets.js';
+import type { Refusal } from '../protocol/refusal.js';
+import { fragmentLost, fragmentPassed, fragmentRefused } from './fragment-sizer.js';
+import {
+  type AfterCancel,
+  assertMayClose,
+  type Command,
+  type Outcome,
+  owesReply,
+  type Session,
+  type SessionEvent,
+  type SessionState,
+  type Target,
+} from './session.js';
+
+type Step = readonly [Session, Command];
+type EventOf<T extends SessionEvent['type']> = Extract<SessionEvent, { type: T }>;
+type Handlers = {
+  readonly [T in SessionEvent['type']]?: (session: Session, event: EventOf<T>) => Step;
+};
+
+/** The caller's wishes and the end of its patience mean the same in every live state. */
+const live = {
+  suspendRequested: suspend,
+  cancelRequested: cancelForCaller,
+  sourceChanged: cancelForFailure,
+  retryDue: proceed,
+  gaveUp: (session, { error }) => stop(session, error),
+  fallbackExpired: fallBack,
+} satisfies Handlers;
+
+const waitingForCaller = {
+  resumeRequested: resume,
+  cancelRequested: cancelForCaller,
+  sourceChanged: cancelForFailure,
+} satisfies Handlers;
+
+const table: Readonly<Record<SessionState, Handlers>> = {
+  init: {
+    start: proceed,
+    suspendRequested: suspend,
+    cancelRequested: cancelForCaller,
+  },
+  'create-session': { ...live, acked: created, failed: refused },
+  ping: { ...live, acked: pinged, failed: refused },
+  fragment: { ...live, acked: fragmentAcked, failed: fragmentFailed },
+  'get-reply': { ...live, replyStored, failed: refused },
+  'close-session': { ...live, acked: closed, failed: closeFailed },
+  'cancel-session': {
+    acked: (session) => afterCancel(session, true),
+    failed: cancelFailed,
+    retryDue: sendCancel,
+    gaveUp: (session) => afterCancel(session, false),
+  },
+  suspended: waitingForCaller,
+  error: waitingForCaller,
+  completed: {},
+  cancelled: {},
+  failed: {},
+};
+
+/** Which event a session may get while it waits for something; wishes of the caller always may come. */
+const awaited: Readonly<Partial<Record<SessionEvent['type'], readonly Session['awaiting'][]>>> = {
+  acked: ['answer'],
+  failed: ['answer', 'reply'],
+  replyStored: ['reply'],
+  retryDue: ['retry'],
+  gaveUp: ['retry'],
+  fallbackExpired: ['retry'],
+};
+
+/**
+ * The next state and the one thing to do, for an event in a state.
+ *
+ * Pure: no I/O, no clock. A pair that cannot happen throws a plain `Error`, because it is a bug.
+ */
+export function step(session: Session, event: SessionEvent): Step {
+  const handler = table[session.state][event.type] as
+    | ((session: Session, event: SessionEvent) => Step)
+    | undefined;
+  const legal = awaited[event.type]?.includes(session.awaiting) ?? true;
+  if (handler === undefined || !legal) {
+    throw new Error(
+      `session machine: ${event.type} in ${session.state} while awaiting ${session.awaiting}`,
+    );
+  }
+  return handler(session, event);
+}
+
+/** What the facts ask for next; every way forward comes through here. */
+function proceed(session: Session): Step {
+  if (session.state === 'ping' && session.awaiting === 'retry') return sendPing(session);
+  if (session.sessionId === undefined) return sendCreate(session);
+  if (session.uncertain && session.plan.onUncertainFragment === 'restart') {
+    return cancelFirst(session, { kind: 'create-session' });
+  }
+  if (session.offset < session.plan.totalBytes) return sendFragment(session);
+  if (owesReply(session)) {
+    return session.replyUrl === undefined ? sendFragment(session) : download(session);
+  }
+  return sendClose(session);
+}
+
+function sendCreate(session: Session): Step {
+  const fresh: Session = {
+    ...session,
+    state: 'create-session',
+    awaiting: 'answer',
+    sessionId: undefined,
+    hostId: undefined,
+    hostIdFallbackTimeoutMs: undefined,
+    offset: 0,
+    sentTo: 0,
+    pending: undefined,
+    lastFragmentStart: undefined,
+    uncertain: false,
+    replyUrl: undefined,
+    replyStored: false,
+    closeUncertain: false,
+    sessionBestOffset: 0,
+    resyncs: 0,
+  };
+  return [fresh, { type: 'send', packet: { type: 'create-session' }, target: 'origin' }];
+}
+
+function sendPing(session: Session): Step {
+  return [
+    { ...session, state: 'ping', awaiting: 'answer', pending: undefined },
+    { type: 'send', packet: { type: 'ping' }, target: targetOf(session) },
+  ];
+}
+
+function sendFragment(session: Session): Step {
+  const { totalBytes, contentName } = session.plan;
+  const { start, end } = nextRange(session);
+  const next: Session = {
+    ...session,
+    state: 'fragment',
+    awaiting: 'answer',
+    pending: { start, end },
+    sentTo: Math.max(session.sentTo, end),
+    lastFragmentStart: end === totalBytes ? start : session.lastFragmentStart,
+  };
+  const range = { start, end, total: totalBytes };
+  const packet = { type: 'fragment', sessionId: idOf(session), contentName, range } as const;
+  return [next, { type: 'send', packet, target: targetOf(session) }];
+}
+
+function nextRange(session: Session): { start: number; end: number } {
+  const { offset, lastFragmentStart, sizer, uncertain, plan } = session;
+  const total = plan.totalBytes;
+  // The server answers a repeated last fragment with the reply URL, and no other one.
+  if (offset === total) {
+    return { start: lastFragmentStart ?? Math.max(0, total - MIN_FRAGMENT_BYTES), end: total };
+  }
+  if (uncertain && plan.reply !== 'none' && lastFragmentStart === offset) {
+    return { start: offset, end: total };
+  }
+  // While the server's offset is unknown, a whole fragment could be sent for nothing.
+  const bytes = uncertain ? Math.min(MIN_FRAGMENT_BYTES, sizer.bytes) : sizer.bytes;
+  return { start: offset, end: Math.min(total, offset + bytes) };
+}
+
+function download(session: Session): Step {
+  if (session.replyUrl === undefined) throw new Error('session machine: no reply URL');
+  return [
+    { ...session, state: 'get-reply', awaiting: 'reply', pending: undefined },
+    { type: 'download', replyUrl: session.replyUrl },
+  ];
+}
+
+function sendClose(session: Session): Step {
+  assertMayClose(session);
+  return [
+    { ...session, state: 'close-session', awaiting: 'answer', pending: undefined },
+    {
+      type: 'send',
+      packet: { type: 'close-session', sessionId: idOf(session) },
+      target: targetOf(session),
+    },
+  ];
+}
+
+function created(session: Session, event: EventOf<'acked'>): Step {
+  const ack = ackOf(event.ack, 'create-session');
+  const next: Session = {
+    ...forward(session),
+    sessionId: ack.sessionId,
+    hostId: ack.hostId,
+    hostIdFallbackTimeoutMs: ack.hostIdFallbackTimeoutMs,
+  };
+  return ack.hostId === undefined ? proceed(next) : sendPing(next);
+}
+
+function pinged(session: Session, event: EventOf<'acked'>): Step {
+  ackOf(event.ack, 'ping');
+  if (session.suspicions > 0) {
+    return restart(
+      session,
+      new BitsProtocolError(
+        'the server answers a Ping and refuses every Fragment: it has forgotten the session, and ' +
+          'beginning again did not help. Ask its administrator for the reason in its log.',
+      ),
+    );
+  }
+  return proceed({ ...forward(session), awaiting: 'nothing' });
+}
+
+function fragmentAcked(session: Session, event: EventOf<'acked'>): Step {
+  const ack = ackOf(event.ack, 'fragment');
+  const { start, end } = pendingOf(session);
+  const passed = { bytes: end - start, elapsedMs: event.elapsedMs };
+  const sizer = ack.nextOffset >= end ? fragmentPassed(session.sizer, passed) : session.sizer;
+  const answeredLast = end === session.plan.totalBytes;
+  return adoptOffset({ ...session, sizer }, ack.nextOffset, ack.replyUrl, answeredLast);
+}
+
+/** [MC-BUP] §3.1.5.1.4: the server's offset wins, whatever was sent. */
+function adoptOffset(
+  session: Session,
+  nextOffset: number,
+  replyUrl: string | undefined,
+  answeredLast: boolean,
+): Step {
+  const { totalBytes, reply } = session.plan;
+  const { start } = pendingOf(session);
+  if (nextOffset > totalBytes || nextOffset > session.sentTo) {
+    return resync(
+      session,
+      new BitsProtocolError(
+        `the server claims to hold ${nextOffset} bytes, but only ${session.sentTo} of the file's ` +
+          `${totalBytes} were sent. Another upload may be writing to the same URL.`,
+      ),
+    );
+  }
+  const complete = nextOffset === totalBytes;
+  const known: Session = {
+    ...session,
+    everAcked: true,
+    pending: undefined,
+    uncertain: false,
+    suspicions: 0,
+    offset: nextOffset,
+    replyUrl: complete ? (replyUrl ?? session.replyUrl) : undefined,
+  };
+  if (complete && reply === 'required' && known.replyUrl === undefined) {
+    const missing = new BitsError(
+      'BITS_ERR_REPLY',
+      'the server took the whole file but announced no reply (no BITS-Reply-URL). Check that ' +
+        'upload-reply is enabled for this directory (BITSServerNotificationType), or make the ' +
+        'reply optional.',
+    );
+    // An acknowledgement that carried the URL may have been lost; the last fragment brings it again.
+    return answeredLast ? stop(known, missing) : resync(known, missing);
+  }
+  if (nextOffset > session.sessionBestOffset) {
+    return proceed({
+      ...forward(known),
+      resyncs: 0,
+      sessionBestOffset: nextOffset,
+      bestOffset: Math.max(session.bestOffset, nextOffset),
+    });
+  }
+  if (nextOffset > start || complete) return proceed(known);
+  return resync(
+    known,
+    new BitsProtocolError(
+      `the server keeps asking for byte ${nextOffset} and does not take what is sent from there. ` +
+        'Check for another upload to the same URL, or a proxy that drops request bodies.',
+    ),
+  );
+}
+
+/** Sends from where the server stands, a bounded number of times without headway. */
+function resync(session: Session, error: BitsError): Step {
+  const resyncs = session.resyncs + 1;
+  if (resyncs > session.plan.maxResyncs) return stop(session, error);
+  return proceed({ ...session, resyncs, pending: undefined });
+}
+
+function fragmentFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
+  const { start, end } = pendingOf(session);
+  const doubt = suspicion(session, refusal);
+  if (doubt !== undefined) return doubt;
+  switch (refusal.meaning) {
+    case 'out-of-step':
+      return refusal.nextOffset === undefined
+        ? restartCancelling(session, refusal.error)
+        : adoptOffset(session, refusal.nextOffset, refusal.replyUrl, false);
+    case 'fragment-too-large':
+      return sendSmaller(session, refusal);
+    case 'maybe-too-large':
+      return end - start > session.sizer.largestPassedBytes
+        ? sendSmaller(session, refusal)
+        : stop(session, refusal.error);
+    case 'transient':
+    case 'not-bits':
+      if (session.plan.onUncertainFragment === 'restart') {
+        const restarts = session.restarts + 1;
+        if (restarts > session.plan.maxRestarts) return stop(session, refusal.error);
+        return refused({ ...session, restarts }, { type: 'failed', refusal });
+      }
+      return refused(session, { type: 'failed', refusal });
+    default:
+      return refused(session, { type: 'failed', refusal });
+  }
+}
+
+/**
+ * Some servers answer a fragment of a session they have forgotten with 400, 404 or 500. When a Ping
+ * still works, the session is what is wrong. A 500 may as well pass, so it is doubted when repeated.
+ */
+function suspicion(session: Session, refusal: Refusal): Step | undefined {
+  if (!session.uncertain || refusal.meaning === 'session-not-found') return undefined;
+  // An HRESULT says what is wrong, so there is nothing to guess.
+  if (!(refusal.error instanceof BitsServerError) || refusal.error.hresult !== undefined) {
+    return undefined;
+  }
+  const { status } = refusal.error;
+  if (status !== 400 && status !== 404 && status !== 500) return undefined;
+  if (status === 500 && session.suspicions === 0) {
+    return waitFor({ ...session, suspicions: 1 }, refusal);
+  }
+  return sendPing({ ...session, suspicions: session.suspicions + 1 });
+}
+
+function sendSmaller(session: Session, refusal: Refusal): Step {
+  const { start, end } = pendingOf(session);
+  const sizer = fragmentRefused(session.sizer, end - start);
+  return sizer === undefined
+    ? stop(session, refusal.error)
+    : sendFragment({ ...session, sizer, pending: undefined });
+}
+
+/** What a refusal means for any packet but Close and Cancel. */
+function refused(session: Session, { refusal }: EventOf<'failed'>): Step {
+  switch (refusal.meaning) {
+    case 'transient':
+      return waitFor(session, refusal);
+    case 'not-bits':
+      // Before anything worked it is a wrong URL; afterwards a captive portal, which goes away.
+      return session.everAcked ? waitFor(session, refusal) : stop(session, refusal.error);
+    case 'session-not-found':
+      return restart(session, refusal.error);
+    default:
+      return stop(session, refusal.error);
+  }
+}
+
+function replyStored(session: Session): Step {
+  return proceed(forward({ ...session, replyStored: true }));
+}
+
+function closed(session: Session): Step {
+  return finish(session, 'completed', { kind: 'completed', closed: 'acknowledged' });
+}
+
+function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
+  switch (refusal.meaning) {
+    case 'session-not-found':
+      // A first Close may have worked though its answer was lost; and with the reply in hand the
+      // application has had the upload, so sending it all again would deliver it twice.
+      return session.closeUncertain || session.replyStored
+        ? finish(session, 'completed', { kind: 'completed', closed: 'presumed' })
+        : restart(session, refusal.error);
+    case 'transient':
+    case 'not-bits':
+      return waitFor({ ...session, closeUncertain: true }, refusal);
+    default:
+      return stop(session, refusal.error);
+  }
+}
+
+function waitFor(session: Session, refusal: Refusal): Step {
+  return [
+    { ...interrupted(session), awaiting: 'retry' },
+    { type: 'wait', refusal },
+  ];
+}
+
+/** After this, what the server has of the fragment on the wire is unknown. */
+function interrupted(session: Session): Session {
+  if (session.pending === undefined) return session;
+  return {
+    ...session,
+    pending: undefined,
+    uncertain: true,
+    sizer: session.uncertain ? session.sizer : fragmentLost(session.sizer),
+  };
+}
+
+/** The server has lost the session: begin again from byte 0, a bounded number of times. */
+function restart(session: Session, error: BitsError): Step {
+  const restarts = session.restarts + 1;
+  const lost: Session = { ...session, restarts, sessionId: undefined, suspicions: 0 };
+  return restarts > session.plan.maxRestarts ? stop(lost, error) : sendCreate(lost);
+}
+
+/** As `restart`, for a session that the server may still hold and that would block the URL. */
+function restartCancelling(session: Session, error: BitsError): Step {
+  const restarts = session.restarts + 1;
+  if (restarts > session.plan.maxRestarts) return stop(session, error);
+  return cancelFirst({ ...session, restarts }, { kind: 'create-session' });
+}
+
+function cancelForCaller(session: Session): Step {
+  return cancelFirst(session, { kind: 'cancelled' });
+}
+
+function cancelForFailure(session: Session, { error }: EventOf<'sourceChanged'>): Step {
+  return cancelFirst(session, { kind: 'failed', error });
+}
+
+function cancelFirst(session: Session, next: AfterCancel): Step {
+  const leaving: Session = {
+    ...session,
+    pending: undefined,
+    cancelAttempts: 0,
+    afterCancel: next,
+  };
+  return session.sessionId === undefined ? afterCancel(leaving, true) : sendCancel(leaving);
+}
+
+function sendCancel(session: Session): Step {
+  const packet = { type: 'cancel-session', sessionId: idOf(session) } as const;
+  return [
+    {
+      ...session,
+      state: 'cancel-session',
+      awaiting: 'answer',
+      cancelAttempts: session.cancelAttempts + 1,
+    },
+    { type: 'send', packet, target: targetOf(session) },
+  ];
+}
+
+function cancelFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
+  if (refusal.meaning === 'session-not-found') return afterCancel(session, true);
+  const again =
+    refusal.meaning === 'transient' && session.cancelAttempts < session.plan.maxCancelAttempts;
+  return again ? waitFor(session, refusal) : afterCancel(session, false);
+}
+
+function afterCancel(session: Session, freed: boolean): Step {
+  const gone: Session = { ...session, sessionId: undefined };
+  switch (session.afterCancel.kind) {
+    case 'create-session':
+      return sendCreate(gone);
+    case 'failed': {
+      const { error } = session.afterCancel;
+      return finish(gone, 'failed', { kind: 'failed', error, resumable: false });
+    }
+    case 'cancelled':
+      return finish(gone, 'cancelled', { kind: 'cancelled', freed });
+  }
+}
+
+function suspend(session: Session): Step {
+  return [{ ...interrupted(session), state: 'suspended', awaiting: 'caller' }, { type: 'pause' }];
+}
+
+/** [MC-BUP] <9>: a resumed session begins with a Ping. */
+function resume(session: Session): Step {
+  return sendPing({ ...session, restarts: 0, resyncs: 0, suspicions: 0 });
+}
+
+function fallBack(session: Session): Step {
+  return sendPing({ ...session, hostId: undefined, hostIdFallbackTimeoutMs: undefined });
+}
+
+function stop(session: Session, error: BitsError): Step {
+  const resumable = session.sessionId !== undefined;
+  const halted = interrupted(session);
+  return [
+    { ...halted, state: 'error', awaiting: 'caller' },
+    { type: 'finish', outcome: { kind: 'failed', error, resumable } },
+  ];
+}
+
+function finish(session: Session, state: SessionState, outcome: Outcome): Step {
+  return [
+    { ...session, state, awaiting: 'nothing', pending: undefined },
+    { type: 'finish', outcome },
+  ];
+}
+
+function forward(session: Session): Session {
+  return { ...session, everAcked: true, headway: session.headway + 1 };
+}
+
+function targetOf(session: Session): Target {
+  return session.hostId === undefined ? 'origin' : 'host-id';
+}
+
+function idOf(session: Session): string {
+  if (session.sessionId === undefined) throw new Error('session machine: no session id');
+  return session.sessionId;
+}
+
+function pendingOf(session: Session): { readonly start: number; readonly end: number } {
+  if (session.pending === undefined) throw new Error('session machine: no fragment is pending');
+  return session.pending;
+}
+
+function ackOf<T extends Ack['type']>(ack: Ack, type: T): Extract<Ack, { type: T }> {
+  if (ack.type !== type) throw new Error(`session machine: a ${ack.type} ack to a ${type}`);
+  return ack as Extract<Ack, { type: T }>;
+}

@@ -1,0 +1,38 @@
+import { MAX_CONTENT_NAME_LENGTH } from './constants.js';
+
+// [MC-BUP] <3> forbids \ / : * ? " < > |; the percent sign is escaped so that escapes decode back.
+const LITERAL = /^[!#$&'()+,\-.0-9;=@A-Z[\]^_`a-z{}~]$/;
+
+// Stands in where nothing of the name is left; servers ignore the value.
+const NAMELESS = 'upload';
+
+/**
+ * Writes a file name as a `Content-Name` ([MC-BUP] §2.2.6.1, <3>): without path, at most 260
+ * printable ASCII characters, everything else percent-encoded as UTF-8.
+ *
+ * Decodes with `decodeURIComponent`. Spaces are encoded too: HTTP parsers trim them at the ends and
+ * may fold them inside. A longer name is cut between characters. Never empty.
+ */
+export function encodeContentName(name: string): string {
+  const lastSegment = name
+    .split(/[\\/]/)
+    .filter((segment) => segment !== '')
+    .at(-1);
+  if (lastSegment === undefined || lastSegment === '.' || lastSegment === '..') return NAMELESS;
+
+  let encoded = '';
+  for (const character of lastSegment) {
+    const piece = LITERAL.test(character) ? character : percentEncode(character);
+    if (encoded.length + piece.length > MAX_CONTENT_NAME_LENGTH) break;
+    encoded += piece;
+  }
+  return encoded;
+}
+
+// TextEncoder turns a lone surrogate into U+FFFD, where encodeURIComponent would throw.
+function percentEncode(character: string): string {
+  return Array.from(
+    new TextEncoder().encode(character),
+    (byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`,
+  ).join('');
+}

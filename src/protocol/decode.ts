@@ -1,0 +1,233 @@
+import { BitsProtocolError, BitsServerError, type ServerErrorDetails } from '../errors.js';
+import { type AnswerRow, CONTEXT_SERVER_APPLICATION, findAnswer } from './answers.js';
+import {
+  ACK_PACKET_TYPE,
+  BITS_UPLOAD_PROTOCOL,
+  MAX_SESSION_ID_LENGTH,
+  PACKET_TYPE_NAMES,
+} from './constants.js';
+import { parseOffset } from './content-range.js';
+import { parseHostId } from './host-id.js';
+import { formatHresult, hresultAdvice, hresultName, parseHresult } from './hresult.js';
+import type { Ack, AnswerHead, RequestPacket, WireHeaders } from './packets.js';
+import type { Refusal, RefusalMeaning } from './refusal.js';
+import { parseRetryAfterMs } from './retry-after.js';
+
+/** Either the success answer to a packet or what stands in its place. */
+export type Decoded = { readonly ack: Ack } | { readonly refusal: Refusal };
+
+/**
+ * Reads the answer to a packet ([MC-BUP] §2.2.3 to §2.2.12).
+ *
+ * Whatever the server sends, the outcome is a value: nothing is thrown, and no header text but the
+ * host of a redirect reaches a message. The total of the file is not known here: an offset above
+ * it is for the session to reject.
+ *
+ * @param context `nowMs`: the wall clock, for a `Retry-After` that gives a date.
+ */
+export function decodeAnswer(
+  packet: RequestPacket,
+  answer: AnswerHead,
+  context: { readonly nowMs: number },
+): Decoded {
+  if (answer.status < 200 || answer.status > 299) return decodeRefusal(packet, answer, context);
+  // Error headers on a success are ignored: servers send them with a Ping ack.
+  if (field(answer.headers, 'bits-packet-type')?.toLowerCase() !== ACK_PACKET_TYPE.toLowerCase()) {
+    return notBits(packet, answer.status);
+  }
+  return decodeAck(packet, answer);
+}
+
+function decodeAck(packet: RequestPacket, { status, headers }: AnswerHead): Decoded {
+  switch (packet.type) {
+    case 'create-session':
+      return decodeCreateAck(packet, status, headers);
+    case 'ping':
+      return { ack: { type: 'ping' } };
+    case 'fragment':
+      return otherSession(packet, headers) ?? decodeFragmentAck(packet, headers);
+    case 'close-session':
+    case 'cancel-session':
+      return otherSession(packet, headers) ?? { ack: { type: packet.type } };
+  }
+}
+
+// Printable ASCII: an id goes back in a request header and must not be able to end it.
+const SESSION_ID = /^[\x20-\x7e]+$/;
+
+function decodeCreateAck(packet: RequestPacket, status: number, headers: WireHeaders): Decoded {
+  if (status !== 200 && status !== 201) {
+    return violation(packet, `a status of ${status}, where 200 or 201 belongs`);
+  }
+  const protocol = field(headers, 'bits-protocol');
+  if (protocol !== undefined && protocol.toLowerCase() !== BITS_UPLOAD_PROTOCOL) {
+    return violation(packet, 'a BITS-Protocol that this client did not offer');
+  }
+  const sessionId = field(headers, 'bits-session-id');
+  if (sessionId === undefined) return violation(packet, 'no BITS-Session-Id');
+  if (sessionId.length > MAX_SESSION_ID_LENGTH || !SESSION_ID.test(sessionId)) {
+    return violation(packet, 'a BITS-Session-Id that is too long or no legal header text');
+  }
+  const hostIdText = field(headers, 'bits-host-id');
+  if (hostIdText === undefined) return { ack: { type: 'create-session', sessionId } };
+  const hostId = parseHostId(hostIdText);
+  if (hostId === undefined) {
+    return violation(packet, 'a BITS-Host-Id that is no host name or address', 'BITSHostId');
+  }
+  const hostIdFallbackTimeoutMs = fallbackTimeoutMs(headers);
+  return {
+    ack: {
+      type: 'create-session',
+      sessionId,
+      hostId,
+      ...(hostIdFallbackTimeoutMs !== undefined && { hostIdFallbackTimeoutMs }),
+    },
+  };
+}
+
+// [MC-BUP] §3.1.2.3: this many seconds or more mean never.
+const INFINITE_SECONDS = 0xffff_ffff;
+// The longest delay that timers of JavaScript can wait; a longer one would fire at once.
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+function fallbackTimeoutMs(headers: WireHeaders): number | undefined {
+  const text = field(headers, 'bits-host-id-fallback-timeout');
+  const seconds = text === undefined ? undefined : parseOffset(text);
+  if (seconds === undefined || seconds === 0 || seconds >= INFINITE_SECONDS) return undefined;
+  return Math.min(seconds * 1000, MAX_TIMER_MS);
+}
+
+function decodeFragmentAck(packet: RequestPacket, headers: WireHeaders): Decoded {
+  const nextOffset = receivedOffset(headers);
+  if (nextOffset === undefined) {
+    return violation(packet, 'no legible BITS-Received-Content-Range');
+  }
+  const replyUrl = field(headers, 'bits-reply-url');
+  return { ack: { type: 'fragment', nextOffset, ...(replyUrl !== undefined && { replyUrl }) } };
+}
+
+function receivedOffset(headers: WireHeaders): number | undefined {
+  const text =
+    field(headers, 'bits-received-content-range') ??
+    // One server's spelling.
+    field(headers, 'bits-recieved-content-range');
+  return text === undefined ? undefined : parseOffset(text);
+}
+
+// IIS leaves the id out of every ack but the first, against [MC-BUP] §2.2: only another id is wrong.
+function otherSession(
+  packet: Extract<RequestPacket, { sessionId: string }>,
+  headers: WireHeaders,
+): Decoded | undefined {
+  const sessionId = field(headers, 'bits-session-id');
+  if (sessionId === undefined || sessionId === packet.sessionId) return undefined;
+  return violation(packet, 'the BITS-Session-Id of another session');
+}
+
+function decodeRefusal(
+  packet: RequestPacket,
+  { status, headers }: AnswerHead,
+  context: { readonly nowMs: number },
+): Decoded {
+  const hresultText = field(headers, 'bits-error-code') ?? field(headers, 'bits-error');
+  const hresult = hresultText === undefined ? undefined : parseHresult(hresultText);
+  const contextText = field(headers, 'bits-error-context');
+  const errorContext = contextText === undefined ? undefined : parseHresult(contextText);
+  const retryAfterMs = parseRetryAfterMs(headers['retry-after'], context.nowMs);
+  const location = field(headers, 'location');
+
+  const row = findAnswer({ packetType: packet.type, status, hresult, context: errorContext });
+  const meaning = meaningOf(row, location);
+  const name = hresult === undefined ? undefined : hresultName(hresult);
+  const details: ServerErrorDetails = {
+    status,
+    ...(hresult !== undefined && { hresult }),
+    ...(name !== undefined && { hresultName: name }),
+    ...(errorContext !== undefined && { context: errorContext }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  };
+  const message = refusalMessage(packet, details, row, location);
+  const error = new BitsServerError(message, details, {
+    code: errorCodeOf(meaning),
+    retryable: meaning === 'transient',
+  });
+
+  const nextOffset = meaning === 'out-of-step' ? receivedOffset(headers) : undefined;
+  const replyUrl = meaning === 'out-of-step' ? field(headers, 'bits-reply-url') : undefined;
+  return {
+    refusal: {
+      meaning,
+      error,
+      ...(nextOffset !== undefined && { nextOffset }),
+      ...(replyUrl !== undefined && { replyUrl }),
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+      ...(meaning === 'redirect' && location !== undefined && { location }),
+    },
+  };
+}
+
+function meaningOf(row: AnswerRow | undefined, location: string | undefined): RefusalMeaning {
+  if (row === undefined) return 'fatal';
+  return row.meaning === 'redirect' && location === undefined ? 'fatal' : row.meaning;
+}
+
+function errorCodeOf(meaning: RefusalMeaning) {
+  if (meaning === 'session-not-found') return 'BITS_ERR_SESSION_NOT_FOUND';
+  return meaning === 'unauthorized' ? 'BITS_ERR_AUTH' : 'BITS_ERR_SERVER';
+}
+
+function refusalMessage(
+  packet: RequestPacket,
+  { status, hresult, hresultName: name, context }: ServerErrorDetails,
+  row: AnswerRow | undefined,
+  location: string | undefined,
+): string {
+  const what = [`HTTP status ${status}`];
+  if (hresult !== undefined) {
+    what.push(name === undefined ? formatHresult(hresult) : `${formatHresult(hresult)} ${name}`);
+  }
+  if (context === CONTEXT_SERVER_APPLICATION) what.push('from the server application');
+  if (status >= 300 && status <= 399) what.push(`pointing to ${hostOf(location)}`);
+
+  const advice = [row?.advice ?? 'this is no status of HTTP: check what answers at the URL'];
+  const known = hresult === undefined ? undefined : hresultAdvice(hresult);
+  if (known !== undefined && row?.hresults === undefined) advice.push(known);
+  return `${PACKET_TYPE_NAMES[packet.type]} was refused with ${what.join(', ')}: ${advice.join('; ')}`;
+}
+
+// As URL writes it, a host is short ASCII without anything that could forge a line of a log.
+function hostOf(location: string | undefined): string {
+  if (location === undefined) return 'nowhere';
+  try {
+    // The base matters only for a location without scheme or host.
+    const { host } = new URL(location, 'http://same.invalid/');
+    if (host === 'same.invalid') return 'the same host';
+    return host === '' || host.length > 260 ? 'no host' : `host ${host}`;
+  } catch {
+    return 'no host';
+  }
+}
+
+function notBits(packet: RequestPacket, status: number): Decoded {
+  const error = new BitsProtocolError(
+    `${PACKET_TYPE_NAMES[packet.type]} was answered with HTTP status ${status} but without ` +
+      '"BITS-Packet-Type: Ack": no BITS server answers at this URL, or a captive portal or a proxy ' +
+      'sent a page of its own; check the URL, the proxy, and that BITS uploads are enabled',
+    { code: 'BITS_ERR_NOT_BITS' },
+  );
+  return { refusal: { meaning: 'not-bits', error } };
+}
+
+function violation(packet: RequestPacket, got: string, setting?: string): Decoded {
+  const check = setting === undefined ? '' : ` (its setting ${setting})`;
+  const error = new BitsProtocolError(
+    `The ack for ${PACKET_TYPE_NAMES[packet.type]} has ${got}: check the BITS server${check} and ` +
+      'whether a proxy changes headers',
+  );
+  return { refusal: { meaning: 'fatal', error } };
+}
+
+function field(headers: WireHeaders, name: string): string | undefined {
+  const value = headers[name]?.trim();
+  return value === '' ? undefined : value;
+}

@@ -1,0 +1,88 @@
+import type { HostId } from './packets.js';
+
+// RFC 1035 §2.3.4 allows 253; brackets and a port come on top.
+const MAX_HOST_LENGTH = 253;
+
+const BRACKETED = /^\[([0-9a-f:.]+)\](?::(\d{1,5}))?$/i;
+const BARE_V6 = /^[0-9a-f.]*:[0-9a-f.]*:[0-9a-f:.]*$/i;
+// The underscore is no host name of RFC 1123, but Windows machine names hold it.
+const NAMED = /^([0-9a-z_-]+(?:\.[0-9a-z_-]+)*\.?)(?::(\d{1,5}))?$/i;
+
+/**
+ * Reads `BITS-Host-Id` ([MC-BUP] §2.2.3.2): `HOST`, `host:port`, IPv4, `[v6]`, `[v6]:port` or bare v6.
+ *
+ * @returns the host as URLs write it, lower case, IPv6 in brackets; undefined for anything else, so
+ * that nothing of a value but host and port can reach a request.
+ */
+export function parseHostId(value: string): HostId | undefined {
+  const text = value.trim();
+  if (BARE_V6.test(text)) return canonicalHost(`[${text}]`, undefined);
+  const bracketed = BRACKETED.exec(text);
+  if (bracketed !== null) return canonicalHost(`[${bracketed[1]}]`, bracketed[2]);
+  const named = NAMED.exec(text);
+  return named?.[1] === undefined ? undefined : canonicalHost(named[1].toLowerCase(), named[2]);
+}
+
+function canonicalHost(host: string, port: string | undefined): HostId | undefined {
+  if (host.length > MAX_HOST_LENGTH) return undefined;
+  if (port !== undefined && !(Number(port) >= 1 && Number(port) <= 65_535)) return undefined;
+  const hostname = hostnameOf(host);
+  if (hostname === undefined) return undefined;
+  // URL reads `2130706433` and `127.1` as 127.0.0.1: a host must be called what it is.
+  if (!host.startsWith('[') && hostname !== host) return undefined;
+  return port === undefined ? hostname : `${hostname}:${Number(port)}`;
+}
+
+function hostnameOf(host: string): string | undefined {
+  try {
+    return new URL(`http://${host}/`).hostname;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Puts a host id in place of the host of a URL; scheme, path and query stay ([MC-BUP] §1.3.4.2).
+ *
+ * A host id without a port means the default port of the scheme.
+ */
+export function withHost(url: URL, hostId: HostId): URL {
+  const moved = new URL(url);
+  // Assigning `host` alone would keep the old port when the new host names none.
+  moved.port = '';
+  moved.host = hostId;
+  return moved;
+}
+
+/**
+ * Whether credentials may go to a host: to the remote URL's own (any port), to the names in
+ * `trustedHosts`, and to everything one or more labels below a `*.corp.example`.
+ *
+ * @param host with or without a port; IPv6 with brackets or without.
+ */
+export function isTrustedHost(
+  host: string,
+  remoteUrl: URL,
+  trustedHosts: readonly string[],
+): boolean {
+  const name = hostNameOnly(host);
+  if (name === undefined) return false;
+  if (name === remoteUrl.hostname) return true;
+  return trustedHosts.some((pattern) => {
+    const trimmed = pattern.trim();
+    if (!trimmed.startsWith('*.')) return hostNameOnly(trimmed) === name;
+    const suffix = hostNameOnly(trimmed.slice('*.'.length));
+    // An address has no labels, whatever dots it holds.
+    if (suffix === undefined || isAddress(suffix) || isAddress(name)) return false;
+    return name.endsWith(`.${suffix}`);
+  });
+}
+
+function hostNameOnly(host: string): string | undefined {
+  const canonical = parseHostId(host);
+  return canonical === undefined ? undefined : hostnameOf(canonical);
+}
+
+function isAddress(hostname: string): boolean {
+  return hostname.startsWith('[') || /^[\d.]+$/.test(hostname);
+}

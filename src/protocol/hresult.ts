@@ -1,0 +1,185 @@
+/** What an HRESULT is called and what it asks the reader to check. */
+interface HresultEntry {
+  readonly name: string;
+  readonly advice: string;
+}
+
+export const E_ACCESSDENIED = 0x80070005;
+export const E_INVALIDARG = 0x80070057;
+export const BG_E_SESSION_NOT_FOUND = 0x8020001f;
+export const BG_E_TOO_LARGE = 0x80200020;
+export const BG_E_CLIENT_SERVER_PROTOCOL_MISMATCH = 0x80200022;
+export const BG_E_SERVER_EXECUTE_ENABLE = 0x80200023;
+/** As [MC-BUP] prints it: the decimal Win32 error 112 read as hexadecimal digits. */
+export const DISK_FULL_AS_SPECIFIED = 0x80070112;
+/** As HRESULT_FROM_WIN32 makes it of ERROR_DISK_FULL. */
+export const DISK_FULL = 0x80070070;
+
+const DISK_FULL_ENTRY: HresultEntry = {
+  name: 'ERROR_DISK_FULL',
+  advice: "the server's disk is full: free space there",
+};
+
+const ENTRIES: ReadonlyMap<number, HresultEntry> = new Map<number, HresultEntry>([
+  [
+    0x80004005,
+    {
+      name: 'E_FAIL',
+      advice: "the server failed without saying why: look at the server's event log",
+    },
+  ],
+  [
+    E_ACCESSDENIED,
+    {
+      name: 'E_ACCESSDENIED',
+      advice:
+        'check the write permission of the account, and whether the file exists already while ' +
+        'overwriting is off',
+    },
+  ],
+  [0x8007000e, { name: 'E_OUTOFMEMORY', advice: 'the server is out of memory' }],
+  [
+    E_INVALIDARG,
+    {
+      name: 'E_INVALIDARG',
+      advice:
+        'the server found the request malformed: check that the URL names a file and no ' +
+        'directory, and that no header value is over 4 KiB',
+    },
+  ],
+  [DISK_FULL, DISK_FULL_ENTRY],
+  [DISK_FULL_AS_SPECIFIED, DISK_FULL_ENTRY],
+  [
+    0x80200011,
+    { name: 'BG_E_MISSING_FILE_SIZE', advice: 'the server did not say how long the file is' },
+  ],
+  [
+    0x80200012,
+    { name: 'BG_E_INSUFFICIENT_HTTP_SUPPORT', advice: 'the server does not support HTTP/1.1' },
+  ],
+  [
+    0x80200013,
+    {
+      name: 'BG_E_INSUFFICIENT_RANGE_SUPPORT',
+      advice: 'the server does not support the Range header',
+    },
+  ],
+  [
+    0x8020001b,
+    {
+      name: 'BG_E_INVALID_SERVER_RESPONSE',
+      advice: 'something between here and the server may change its answers: check proxies',
+    },
+  ],
+  [
+    0x8020001d,
+    { name: 'BG_E_LOCAL_FILE_CHANGED', advice: 'the local file changed during the upload' },
+  ],
+  [
+    0x8020001e,
+    {
+      name: 'BG_E_ERROR_CONTEXT_REMOTE_APPLICATION',
+      advice: 'the application that processes the upload on the server failed: check its log',
+    },
+  ],
+  [
+    BG_E_SESSION_NOT_FOUND,
+    {
+      name: 'BG_E_SESSION_NOT_FOUND',
+      advice:
+        'the server no longer knows the upload session: it timed out, was cleaned up, or another ' +
+        'member of a server farm answered',
+    },
+  ],
+  [
+    BG_E_TOO_LARGE,
+    {
+      name: 'BG_E_TOO_LARGE',
+      advice: 'the file is over the maximum upload size of the directory on the server',
+    },
+  ],
+  [
+    0x80200021,
+    { name: 'BG_E_STRING_TOO_LONG', advice: 'the URL or the name of the file is too long' },
+  ],
+  [
+    BG_E_CLIENT_SERVER_PROTOCOL_MISMATCH,
+    {
+      name: 'BG_E_CLIENT_SERVER_PROTOCOL_MISMATCH',
+      advice: 'the server supports no upload protocol of this client',
+    },
+  ],
+  [
+    BG_E_SERVER_EXECUTE_ENABLE,
+    {
+      name: 'BG_E_SERVER_EXECUTE_ENABLE',
+      advice: 'remove the script and execute permissions of the IIS virtual directory',
+    },
+  ],
+  [
+    0x80200024,
+    { name: 'BG_E_NO_PROGRESS', advice: 'the upload makes no headway: check the server' },
+  ],
+  [
+    0x80200025,
+    { name: 'BG_E_USERNAME_TOO_LARGE', advice: 'use a user name of at most 300 characters' },
+  ],
+  [
+    0x80200026,
+    { name: 'BG_E_PASSWORD_TOO_LARGE', advice: 'use a password of at most 300 characters' },
+  ],
+  [
+    0x80200027,
+    {
+      name: 'BG_E_INVALID_AUTH_TARGET',
+      advice: 'check whether the server or a proxy asks for the credentials',
+    },
+  ],
+  [
+    0x80200028,
+    {
+      name: 'BG_E_INVALID_AUTH_SCHEME',
+      advice: 'check which authentication schemes the server offers',
+    },
+  ],
+]);
+
+// Win32 "BITS return values": an HTTP status is FACILITY_HTTP (0x19) with the status as its code.
+const HTTP_FACILITY = 0x80190000;
+
+function httpStatusOf(hresult: number): number | undefined {
+  const status = hresult - HTTP_FACILITY;
+  return status >= 100 && status <= 599 ? status : undefined;
+}
+
+/**
+ * Reads `BITS-Error-Code`, `BITS-Error` or `BITS-Error-Context`: always hexadecimal, with `0x`, `x`
+ * or nothing in front, any case (Win32: ack-for-create-session).
+ *
+ * @returns an unsigned 32-bit number; undefined when malformed.
+ */
+export function parseHresult(value: string): number | undefined {
+  const digits = /^(?:0?x)?([0-9a-f]{1,8})$/i.exec(value.trim())?.[1];
+  return digits === undefined ? undefined : Number.parseInt(digits, 16);
+}
+
+/** Writes an HRESULT, signed or unsigned, as `0x8020001F`. */
+export function formatHresult(hresult: number): string {
+  return `0x${(hresult >>> 0).toString(16).toUpperCase().padStart(8, '0')}`;
+}
+
+/** The name of an HRESULT that uploads meet (Win32: BITS return values); undefined for others. */
+export function hresultName(hresult: number): string | undefined {
+  const unsigned = hresult >>> 0;
+  const status = httpStatusOf(unsigned);
+  return status === undefined ? ENTRIES.get(unsigned)?.name : `BG_E_HTTP_ERROR_${status}`;
+}
+
+/** What to check when a server answers with this HRESULT; undefined for unknown ones. */
+export function hresultAdvice(hresult: number): string | undefined {
+  const unsigned = hresult >>> 0;
+  const status = httpStatusOf(unsigned);
+  return status === undefined
+    ? ENTRIES.get(unsigned)?.advice
+    : `an HTTP request that the server depends on was answered with status ${status}`;
+}

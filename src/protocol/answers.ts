@@ -21,7 +21,8 @@ export type StatusMatch = number | readonly [first: number, last: number];
 export interface AnswerRow {
   /** Absent: every packet. */
   readonly packets?: readonly PacketType[];
-  readonly statuses: readonly StatusMatch[];
+  /** Absent: any status. */
+  readonly statuses?: readonly StatusMatch[];
   /** Absent: with any HRESULT or none. */
   readonly hresults?: readonly number[];
   /** `BITS-Error-Context`. Absent: with any context or none. */
@@ -31,8 +32,15 @@ export interface AnswerRow {
   readonly advice: string;
 }
 
-const ERRORS: StatusMatch = [400, 599];
+const ERRORS: StatusMatch = [400, 999];
 const ENDINGS: readonly PacketType[] = ['close-session', 'cancel-session'];
+const TRANSFERS: readonly PacketType[] = ['create-session', 'ping', 'fragment'];
+const DISK_FULL_CODES = [DISK_FULL, DISK_FULL_AS_SPECIFIED];
+
+const UNKNOWN: AnswerRow = {
+  meaning: 'fatal',
+  advice: 'this is no status of a BITS server: check what answers at the URL',
+};
 
 /**
  * What refusals mean, most telling row first; the first row that matches decides and the last
@@ -79,12 +87,24 @@ export const ANSWERS: readonly AnswerRow[] = [
     advice: 'the server will not end the session: check there whether the upload has arrived',
   },
   {
+    packets: TRANSFERS,
+    statuses: [408],
+    hresults: DISK_FULL_CODES,
+    context: CONTEXT_SERVER_APPLICATION,
+    meaning: 'transient',
+    advice:
+      'the application that processes uploads on the server did not answer in time: check its log ' +
+      'when this lasts',
+  },
+  {
+    packets: TRANSFERS,
     statuses: [408, 409, 306, [308, 399], [500, 500], [502, 504], [506, 599]],
     context: CONTEXT_SERVER_APPLICATION,
     meaning: 'transient',
     advice: 'the application that processes uploads on the server failed for now: check its log',
   },
   {
+    packets: TRANSFERS,
     statuses: [[300, 599]],
     context: CONTEXT_SERVER_APPLICATION,
     meaning: 'fatal',
@@ -161,6 +181,12 @@ export const ANSWERS: readonly AnswerRow[] = [
   },
   {
     statuses: [501],
+    hresults: [E_ACCESSDENIED],
+    meaning: 'fatal',
+    advice: 'BITS uploads are not enabled for the directory: check its BITS settings',
+  },
+  {
+    statuses: [501],
     meaning: 'fatal',
     advice:
       'BITS uploads are not enabled for the directory (IIS 6), or the server or a proxy does not ' +
@@ -197,7 +223,7 @@ export const ANSWERS: readonly AnswerRow[] = [
   },
   {
     statuses: [500],
-    hresults: [DISK_FULL, DISK_FULL_AS_SPECIFIED],
+    hresults: DISK_FULL_CODES,
     meaning: 'transient',
     advice: "the server's disk is full: free space there",
   },
@@ -228,11 +254,7 @@ export const ANSWERS: readonly AnswerRow[] = [
     meaning: 'fatal',
     advice: 'the request was refused: check the URL and the settings of server and proxies',
   },
-  {
-    statuses: [[0, 999]],
-    meaning: 'fatal',
-    advice: 'this is no status of a BITS server: check what answers at the URL',
-  },
+  UNKNOWN,
 ];
 
 /** What a refusal is recognised by. */
@@ -243,15 +265,17 @@ export interface AnswerTraits {
   readonly context: number | undefined;
 }
 
-/** Finds the row of {@link ANSWERS} that applies; undefined only for a status that is no status. */
-export function findAnswer(traits: AnswerTraits): AnswerRow | undefined {
-  return ANSWERS.find(
-    (row) =>
-      (row.packets === undefined || row.packets.includes(traits.packetType)) &&
-      row.statuses.some((match) => matchesStatus(match, traits.status)) &&
-      (row.hresults === undefined ||
-        (traits.hresult !== undefined && row.hresults.includes(traits.hresult))) &&
-      (row.context === undefined || row.context === traits.context),
+/** Finds the row of {@link ANSWERS} that applies. */
+export function findAnswer(traits: AnswerTraits): AnswerRow {
+  return ANSWERS.find((row) => applies(row, traits)) ?? UNKNOWN;
+}
+
+function applies(row: AnswerRow, { packetType, status, hresult, context }: AnswerTraits): boolean {
+  return (
+    (row.packets?.includes(packetType) ?? true) &&
+    (row.statuses?.some((match) => matchesStatus(match, status)) ?? true) &&
+    (row.hresults === undefined || (hresult !== undefined && row.hresults.includes(hresult))) &&
+    (row.context === undefined || row.context === context)
   );
 }
 

@@ -166,8 +166,7 @@ function decodeRefusal(
   };
 }
 
-function meaningOf(row: AnswerRow | undefined, location: string | undefined): RefusalMeaning {
-  if (row === undefined) return 'fatal';
+function meaningOf(row: AnswerRow, location: string | undefined): RefusalMeaning {
   return row.meaning === 'redirect' && location === undefined ? 'fatal' : row.meaning;
 }
 
@@ -179,7 +178,7 @@ function errorCodeOf(meaning: RefusalMeaning) {
 function refusalMessage(
   packet: RequestPacket,
   { status, hresult, hresultName: name, context }: ServerErrorDetails,
-  row: AnswerRow | undefined,
+  row: AnswerRow,
   location: string | undefined,
 ): string {
   const what = [`HTTP status ${status}`];
@@ -189,9 +188,9 @@ function refusalMessage(
   if (context === CONTEXT_SERVER_APPLICATION) what.push('from the server application');
   if (status >= 300 && status <= 399) what.push(`pointing to ${hostOf(location)}`);
 
-  const advice = [row?.advice ?? 'this is no status of HTTP: check what answers at the URL'];
+  const advice = [row.advice];
   const known = hresult === undefined ? undefined : hresultAdvice(hresult);
-  if (known !== undefined && row?.hresults === undefined) advice.push(known);
+  if (known !== undefined && row.hresults === undefined) advice.push(known);
   return `${PACKET_TYPE_NAMES[packet.type]} was refused with ${what.join(', ')}: ${advice.join('; ')}`;
 }
 

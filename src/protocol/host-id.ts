@@ -44,7 +44,8 @@ function hostnameOf(host: string): string | undefined {
 /**
  * Puts a host id in place of the host of a URL; scheme, path and query stay ([MC-BUP] §1.3.4.2).
  *
- * A host id without a port means the default port of the scheme.
+ * A host id without a port means the default port of the scheme: the value stands for the whole
+ * server part of the URL and for the `Host` header, which name a port only when it is another.
  */
 export function withHost(url: URL, hostId: HostId): URL {
   const moved = new URL(url);
@@ -70,8 +71,8 @@ export function isTrustedHost(
   if (name === remoteUrl.hostname) return true;
   return trustedHosts.some((pattern) => {
     const trimmed = pattern.trim();
-    if (!trimmed.startsWith('*.')) return hostNameOnly(trimmed) === name;
-    const suffix = hostNameOnly(trimmed.slice('*.'.length));
+    if (!trimmed.startsWith('*.')) return trustedName(trimmed) === name;
+    const suffix = trustedName(trimmed.slice('*.'.length));
     // An address has no labels, whatever dots it holds.
     if (suffix === undefined || isAddress(suffix) || isAddress(name)) return false;
     return name.endsWith(`.${suffix}`);
@@ -81,6 +82,12 @@ export function isTrustedHost(
 function hostNameOnly(host: string): string | undefined {
   const canonical = parseHostId(host);
   return canonical === undefined ? undefined : hostnameOf(canonical);
+}
+
+// The caller may write a name in any script; a server may not, header text being ASCII.
+function trustedName(text: string): string | undefined {
+  const international = /[^\u0000-\u007f]/.test(text) && /^[\p{L}\p{M}\p{N}.-]+$/u.test(text);
+  return international ? hostnameOf(text) : hostNameOnly(text);
 }
 
 function isAddress(hostname: string): boolean {

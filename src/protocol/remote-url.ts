@@ -13,10 +13,11 @@ const BARE_PERCENT = /%(?![0-9a-f]{2})/gi;
  * message repeats nothing of the URL, which may hold a password.
  */
 export function parseRemoteUrl(input: string | URL): URL {
-  const text = (typeof input === 'string' ? input : input.href).trim();
-  if (CONTROL_CHARACTER.test(text)) {
+  const given = String(input);
+  if (CONTROL_CHARACTER.test(given)) {
     throw new BitsArgumentError('The URL holds a control character, such as a line break');
   }
+  const text = given.trim();
   if (!/^https?:\/\//i.test(text)) {
     throw new BitsArgumentError('The URL must start with http:// or https://');
   }

@@ -1,0 +1,73 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import {
+  formatHresult,
+  hresultAdvice,
+  hresultName,
+  parseHresult,
+} from '../../src/protocol/hresult.js';
+
+describe('protocol/hresult', () => {
+  for (const [value, expected] of [
+    ['0x8020001F', 0x8020001f],
+    ['0X8020001f', 0x8020001f],
+    ['x8020001F', 0x8020001f],
+    ['8020001f', 0x8020001f],
+    [' 0x80070057 ', 0x80070057],
+    ['0x7', 7],
+    ['5', 5],
+    ['1', 1],
+    ['10', 0x10],
+    ['0xFFFFFFFF', 0xffffffff],
+    ['0x1FFFFFFFF', undefined],
+    ['0x', undefined],
+    ['', undefined],
+    ['-1', undefined],
+    ['0x8020001F, 0x8020001F', undefined],
+    ['BG_E_SESSION_NOT_FOUND', undefined],
+  ] as const) {
+    it(`reads ${JSON.stringify(value)}`, () => {
+      expect(parseHresult(value)).to.equal(expected);
+    });
+  }
+
+  it('reads back what it writes, signed or unsigned', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 0xffffffff }), (hresult) => {
+        expect(formatHresult(hresult)).to.match(/^0x[0-9A-F]{8}$/);
+        expect(parseHresult(formatHresult(hresult))).to.equal(hresult);
+        expect(formatHresult(hresult | 0)).to.equal(formatHresult(hresult));
+      }),
+    );
+  });
+
+  for (const [hresult, name] of [
+    [0x80070005, 'E_ACCESSDENIED'],
+    [0x80070057, 'E_INVALIDARG'],
+    [0x80070112, 'ERROR_DISK_FULL'],
+    [0x80070070, 'ERROR_DISK_FULL'],
+    [0x80200011, 'BG_E_MISSING_FILE_SIZE'],
+    [0x80200012, 'BG_E_INSUFFICIENT_HTTP_SUPPORT'],
+    [0x80200013, 'BG_E_INSUFFICIENT_RANGE_SUPPORT'],
+    [0x8020001d, 'BG_E_LOCAL_FILE_CHANGED'],
+    [0x8020001f, 'BG_E_SESSION_NOT_FOUND'],
+    [0x8020001f | 0, 'BG_E_SESSION_NOT_FOUND'],
+    [0x80200020, 'BG_E_TOO_LARGE'],
+    [0x80200022, 'BG_E_CLIENT_SERVER_PROTOCOL_MISMATCH'],
+    [0x80200023, 'BG_E_SERVER_EXECUTE_ENABLE'],
+    [0x80190194, 'BG_E_HTTP_ERROR_404'],
+    [0x801901f4, 'BG_E_HTTP_ERROR_500'],
+  ] as const) {
+    it(`knows ${formatHresult(hresult)} as ${name}, and what to check`, () => {
+      expect(hresultName(hresult)).to.equal(name);
+      expect(hresultAdvice(hresult)).to.be.a('string').and.not.empty;
+    });
+  }
+
+  for (const hresult of [0, 1, 0x80190000, 0x80190063, 0x80190258, 0x80201234]) {
+    it(`has no name for ${formatHresult(hresult)}`, () => {
+      expect(hresultName(hresult)).to.equal(undefined);
+      expect(hresultAdvice(hresult)).to.equal(undefined);
+    });
+  }
+});

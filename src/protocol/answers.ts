@@ -119,7 +119,9 @@ export const ANSWERS: readonly AnswerRow[] = [
     packets: ['fragment'],
     statuses: [416],
     meaning: 'out-of-step',
-    advice: 'the server wants another part of the file than it was sent',
+    advice:
+      'the server wants another part of the file than it was sent: check whether another client ' +
+      'uploads to the same URL',
   },
   {
     statuses: [ERRORS],

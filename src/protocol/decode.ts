@@ -30,7 +30,8 @@ export function decodeAnswer(
   answer: AnswerHead,
   context: { readonly nowMs: number },
 ): Decoded {
-  if (answer.status < 200 || answer.status > 299) return decodeRefusal(packet, answer, context);
+  const success = answer.status >= 200 && answer.status <= 299;
+  if (!success) return decodeRefusal(packet, answer, context);
   // Error headers on a success are ignored: servers send them with a Ping ack.
   if (field(answer.headers, 'bits-packet-type')?.toLowerCase() !== ACK_PACKET_TYPE.toLowerCase()) {
     return notBits(packet, answer.status);

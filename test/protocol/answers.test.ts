@@ -1,0 +1,48 @@
+import { expect } from 'chai';
+import { ANSWERS, type AnswerTraits, findAnswer } from '../../src/protocol/answers.js';
+import { PACKET_TYPE_NAMES } from '../../src/protocol/constants.js';
+import type { PacketType } from '../../src/protocol/packets.js';
+
+const everyPacket = Object.keys(PACKET_TYPE_NAMES) as PacketType[];
+const hresults = [undefined, ...new Set(ANSWERS.flatMap((row) => row.hresults ?? []))];
+
+function* everyTrait(): Generator<AnswerTraits> {
+  for (const packetType of everyPacket) {
+    for (let status = 99; status <= 601; status++) {
+      for (const hresult of hresults) {
+        for (const context of [undefined, 0x5, 0x7]) yield { packetType, status, hresult, context };
+      }
+    }
+  }
+}
+
+describe('protocol/answers', () => {
+  it('has a use for every row: none stands behind a broader one', () => {
+    const used = new Set<unknown>();
+    for (const traits of everyTrait()) used.add(findAnswer(traits));
+    const unused = ANSWERS.filter((row) => !used.has(row)).map((row) => row.advice);
+    expect(unused).to.deep.equal([]);
+  });
+
+  it('says for every row what to check or change', () => {
+    for (const { advice } of ANSWERS) expect(advice).to.match(/check|remove|free|allow/);
+  });
+
+  it('never retries a Close or Cancel on 100 to 499 (Win32: ack-for-close-session)', () => {
+    for (const traits of everyTrait()) {
+      if (!/^(?:close|cancel)-session$/.test(traits.packetType)) continue;
+      const { meaning } = findAnswer(traits);
+      if (traits.status < 500) expect(meaning).not.to.equal('transient');
+      else if (traits.status < 600) expect(meaning).to.be.oneOf(['transient', 'session-not-found']);
+    }
+  });
+
+  it('asks for another fragment of nothing but a Fragment', () => {
+    for (const traits of everyTrait()) {
+      const { meaning } = findAnswer(traits);
+      if (/^(?:out-of-step|fragment-too-large|maybe-too-large)$/.test(meaning)) {
+        expect(traits.packetType).to.equal('fragment');
+      }
+    }
+  });
+});

@@ -9,4 +9,30 @@ export {
   BitsTimeoutError,
   BitsTransportError,
   isBitsError,
+  type ServerErrorDetails,
 } from './errors.js';
+export { DEFAULTS, type UploadOptions } from './job/options.js';
+export type { UploadProgress } from './job/progress.js';
+export type { RetryDecision } from './job/retry.js';
+export type { UploadWarning } from './job/run.js';
+export { UploadJob, type UploadJobEvents, type UploadResult } from './job/upload-job.js';
+export type { StoredReply } from './reply/download.js';
+export type { ReplyOption } from './reply/sink.js';
+export type { SessionState } from './session/session.js';
+export type { ByteSource, OpenSource, SourceIdentity } from './source/source.js';
+export type { SourceInput } from './source/to-source.js';
+export { createFetchTransport, type FetchTransportOptions } from './transport/fetch.js';
+export type {
+  SendOptions,
+  Transport,
+  TransportLimitation,
+  WireBody,
+  WireRequest,
+  WireResponse,
+} from './transport/transport.js';
+export {
+  createUndiciTransport,
+  type TlsOptions,
+  type UndiciTransportOptions,
+} from './transport/undici.js';
+export { VERSION } from './version.js';

@@ -49,10 +49,13 @@ const table: Readonly<Record<SessionState, Handlers>> = {
   'get-reply': { ...live, replyStored, failed: refused },
   'close-session': { ...live, acked: closed, failed: closeFailed },
   'cancel-session': {
-    acked: (session) => afterCancel(session, true),
+    acked: cancelAcked,
     failed: cancelFailed,
     retryDue: sendCancel,
-    gaveUp: (session) => afterCancel(session, false),
+    gaveUp: cancelGivenUp,
+    fallbackExpired: (session) => sendCancel(atOrigin(session)),
+    suspendRequested: suspend,
+    cancelRequested: cancelForCaller,
   },
   suspended: waitingForCaller,
   error: waitingForCaller,
@@ -67,7 +70,7 @@ const awaited: Readonly<Partial<Record<SessionEvent['type'], readonly Session['a
   failed: ['answer', 'reply'],
   replyStored: ['reply'],
   retryDue: ['retry'],
-  gaveUp: ['retry'],
+  gaveUp: ['retry', 'answer'],
   fallbackExpired: ['retry'],
 };
 
@@ -121,6 +124,7 @@ function sendCreate(session: Session): Step {
     closeUncertain: false,
     sessionBestOffset: 0,
     resyncs: 0,
+    suspicions: 0,
   };
   return [fresh, { type: 'send', packet: { type: 'create-session' }, target: 'origin' }];
 }
@@ -152,10 +156,13 @@ function nextRange(session: Session): { start: number; end: number } {
   const { offset, lastFragmentStart, sizer, uncertain, plan } = session;
   const total = plan.totalBytes;
   // The server answers a repeated last fragment with the reply URL, and no other one.
+  // When it is refused as too large the end of it has to do, or the refusal would go on for ever.
   if (offset === total) {
-    return { start: lastFragmentStart ?? Math.max(0, total - MIN_FRAGMENT_BYTES), end: total };
+    const start = lastFragmentStart ?? Math.max(0, total - MIN_FRAGMENT_BYTES);
+    return { start: Math.max(start, total - sizer.capBytes), end: total };
   }
-  if (uncertain && plan.reply !== 'none' && lastFragmentStart === offset) {
+  const resendsLast = plan.reply !== 'none' && lastFragmentStart === offset;
+  if (uncertain && resendsLast && total - offset <= sizer.capBytes) {
     return { start: offset, end: total };
   }
   // While the server's offset is unknown, a whole fragment could be sent for nothing.
@@ -353,7 +360,8 @@ function replyStored(session: Session): Step {
   return proceed(forward({ ...session, replyStored: true }));
 }
 
-function closed(session: Session): Step {
+function closed(session: Session, event: EventOf<'acked'>): Step {
+  ackOf(event.ack, 'close-session');
   return finish(session, 'completed', { kind: 'completed', closed: 'acknowledged' });
 }
 
@@ -367,9 +375,10 @@ function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
         : restart(session, refusal.error);
     case 'transient':
     case 'not-bits':
-      return waitFor({ ...session, closeUncertain: true }, refusal);
+      return waitFor(session, refusal);
     default:
-      return stop(session, refusal.error);
+      // An answered Close is not uncertain.
+      return stop({ ...session, awaiting: 'nothing' }, refusal.error);
   }
 }
 
@@ -380,8 +389,11 @@ function waitFor(session: Session, refusal: Refusal): Step {
   ];
 }
 
-/** After this, what the server has of the fragment on the wire is unknown. */
+/** After this, what the server did with the fragment or the Close on the wire is unknown. */
 function interrupted(session: Session): Session {
+  if (session.state === 'close-session' && session.awaiting === 'answer') {
+    return { ...session, closeUncertain: true };
+  }
   if (session.pending === undefined) return session;
   return {
     ...session,
@@ -415,12 +427,15 @@ function cancelForFailure(session: Session, { error }: EventOf<'sourceChanged'>)
 
 function cancelFirst(session: Session, next: AfterCancel): Step {
   const leaving: Session = {
-    ...session,
+    ...interrupted(session),
     pending: undefined,
     cancelAttempts: 0,
     afterCancel: next,
   };
-  return session.sessionId === undefined ? afterCancel(leaving, true) : sendCancel(leaving);
+  if (session.sessionId !== undefined) return sendCancel(leaving);
+  // A Create-Session on the wire may yet make a session whose id nobody will know.
+  const creating = session.state === 'create-session' && session.awaiting === 'answer';
+  return afterCancel(leaving, !creating);
 }
 
 function sendCancel(session: Session): Step {
@@ -436,11 +451,27 @@ function sendCancel(session: Session): Step {
   ];
 }
 
+function cancelAcked(session: Session, event: EventOf<'acked'>): Step {
+  ackOf(event.ack, 'cancel-session');
+  return afterCancel(session, true);
+}
+
 function cancelFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
-  if (refusal.meaning === 'session-not-found') return afterCancel(session, true);
+  if (refusal.meaning === 'session-not-found') {
+    // The Cancel came too late: a Close whose answer was not awaited had put the file in place.
+    return session.closeUncertain && session.afterCancel.kind === 'cancelled'
+      ? finish(session, 'completed', { kind: 'completed', closed: 'presumed' })
+      : afterCancel(session, true);
+  }
   const again =
     refusal.meaning === 'transient' && session.cancelAttempts < session.plan.maxCancelAttempts;
   return again ? waitFor(session, refusal) : afterCancel(session, false);
+}
+
+function cancelGivenUp(session: Session, { error }: EventOf<'gaveUp'>): Step {
+  return session.afterCancel.kind === 'create-session'
+    ? stop(session, error)
+    : afterCancel(session, false);
 }
 
 function afterCancel(session: Session, freed: boolean): Step {
@@ -467,7 +498,13 @@ function resume(session: Session): Step {
 }
 
 function fallBack(session: Session): Step {
-  return sendPing({ ...session, hostId: undefined, hostIdFallbackTimeoutMs: undefined });
+  const origin = atOrigin(session);
+  // What the host-id's server did with a fragment or a Close says nothing about the origin's.
+  return sendPing({ ...origin, suspicions: 0, closeUncertain: false });
+}
+
+function atOrigin(session: Session): Session {
+  return { ...session, hostId: undefined, hostIdFallbackTimeoutMs: undefined };
 }
 
 function stop(session: Session, error: BitsError): Step {

@@ -185,23 +185,25 @@ export function restoreSession(
   sizer: SizerOptions = {},
 ): Session {
   const fresh = createSession(plan, sizer);
+  const offset = Math.min(snapshot.offset, plan.totalBytes);
   return {
     ...fresh,
     ...snapshot,
     state: 'suspended',
     awaiting: 'caller',
-    offset: Math.min(snapshot.offset, plan.totalBytes),
+    offset,
     sentTo: plan.totalBytes,
-    uncertain: snapshot.offset < plan.totalBytes,
+    uncertain: offset < plan.totalBytes,
     everAcked: snapshot.sessionId !== undefined,
-    sessionBestOffset: snapshot.offset,
-    bestOffset: snapshot.offset,
+    sessionBestOffset: offset,
+    bestOffset: offset,
   };
 }
 
 export function snapshotOf(session: Session): SessionSnapshot {
   const { sessionId, hostId, hostIdFallbackTimeoutMs, offset } = session;
-  const { lastFragmentStart, replyUrl, replyStored, closeUncertain } = session;
+  const { lastFragmentStart, replyUrl, replyStored } = session;
+  const closing = session.state === 'close-session' && session.awaiting === 'answer';
   return {
     sessionId,
     hostId,
@@ -210,7 +212,7 @@ export function snapshotOf(session: Session): SessionSnapshot {
     lastFragmentStart,
     replyUrl,
     replyStored,
-    closeUncertain,
+    closeUncertain: session.closeUncertain || closing,
   };
 }
 

@@ -1,0 +1,135 @@
+import { BitsAbortError, isBitsError } from '../errors.js';
+import { step } from '../session/machine.js';
+import type { Command, Session, SessionEvent } from '../session/session.js';
+import { type RetryDecision, type RetryPolicy, retryUntilHeadway, TryAgain } from './retry.js';
+
+type Doing = Extract<Command, { type: 'send' | 'download' }>;
+/** A command after which the driver has nothing to do until the caller says more. */
+export type Rest = Extract<Command, { type: 'finish' | 'pause' }>;
+
+export interface DriverParts {
+  /** Carries a command out; rejects only when the signal aborts. */
+  readonly perform: (
+    command: Doing,
+    session: Session,
+    signal: AbortSignal,
+  ) => Promise<SessionEvent>;
+  readonly policy: RetryPolicy;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly onStep: (session: Session, command: Command, before: Session) => void;
+  readonly onRetry: (decision: RetryDecision) => void;
+}
+
+/** Feeds the session with what happens, and happens what the session commands. */
+export class Driver {
+  readonly #parts: DriverParts;
+  #session: Session;
+  #command: Command = { type: 'pause' };
+  #interruption = new AbortController();
+  #wish: 'suspendRequested' | 'cancelRequested' | 'gaveUp' | undefined;
+  #progressAtMs: number;
+  #hostFailingSinceMs: number | undefined;
+
+  constructor(session: Session, parts: DriverParts) {
+    this.#session = session;
+    this.#parts = parts;
+    this.#progressAtMs = parts.now();
+  }
+
+  get session(): Session {
+    return this.#session;
+  }
+
+  /** Cuts what is going on at once; `drive` then goes on with the wish. */
+  interrupt(wish: 'suspendRequested' | 'cancelRequested'): void {
+    const { state, afterCancel } = this.#session;
+    const leaving = state === 'cancel-session' && afterCancel.kind !== 'create-session';
+    if (leaving && wish === 'cancelRequested') return;
+    this.#wish = leaving ? 'gaveUp' : wish;
+    this.#interruption.abort(new BitsAbortError('interrupted'));
+  }
+
+  /** Runs until the session finishes or pauses. */
+  async drive(event: SessionEvent): Promise<Rest> {
+    this.#progressAtMs = this.#parts.now();
+    this.#wish = undefined;
+    this.#interruption = new AbortController();
+    this.#step(event);
+    for (;;) {
+      const rest = this.#rest();
+      if (rest !== undefined) return rest;
+      try {
+        await retryUntilHeadway(() => this.#untilHeadway(), this.#parts.policy, {
+          signal: this.#interruption.signal,
+          random: this.#parts.random,
+          sinceProgressMs: () => this.#parts.now() - this.#progressAtMs,
+          longestWaitMs: () => this.#fallbackLeftMs() ?? Number.POSITIVE_INFINITY,
+          onRetry: this.#parts.onRetry,
+        });
+      } catch (error) {
+        // A wish that came together with the last answer came too late.
+        if (this.#rest() === undefined) this.#step(this.#eventOf(error));
+      }
+    }
+  }
+
+  #rest(): Rest | undefined {
+    const { type } = this.#command;
+    return type === 'finish' || type === 'pause' ? (this.#command as Rest) : undefined;
+  }
+
+  /** One attempt: goes on where the session stands, as far as it goes without a failure. */
+  async #untilHeadway(): Promise<void> {
+    if (this.#session.awaiting === 'retry') {
+      const fallbackLeftMs = this.#fallbackLeftMs();
+      const fallBack = fallbackLeftMs !== undefined && fallbackLeftMs <= 0;
+      this.#step({ type: fallBack ? 'fallbackExpired' : 'retryDue' });
+    }
+    const { headway } = this.#session;
+    while (this.#command.type === 'send' || this.#command.type === 'download') {
+      const { signal } = this.#interruption;
+      signal.throwIfAborted();
+      this.#step(await this.#parts.perform(this.#command, this.#session, signal));
+      if (this.#session.headway > headway) return;
+    }
+    if (this.#command.type === 'wait') throw new TryAgain(this.#command.refusal);
+  }
+
+  #step(event: SessionEvent): void {
+    const before = this.#session;
+    [this.#session, this.#command] = step(before, event);
+    if (this.#session.bestOffset > before.bestOffset) this.#progressAtMs = this.#parts.now();
+    this.#timeHostId(before);
+    this.#parts.onStep(this.#session, this.#command, before);
+  }
+
+  #eventOf(error: unknown): SessionEvent {
+    const wish = this.#wish;
+    if (wish !== undefined && this.#interruption.signal.aborted) {
+      this.#wish = undefined;
+      this.#interruption = new AbortController();
+      if (wish !== 'gaveUp') return { type: wish };
+    }
+    if (!isBitsError(error)) throw error;
+    return { type: 'gaveUp', error };
+  }
+
+  /** [MC-BUP] §1.3.4.2: the timer starts with an error of the host-id's server, headway resets it. */
+  #timeHostId(before: Session): void {
+    const session = this.#session;
+    if (session.headway > before.headway || session.hostId !== before.hostId) {
+      this.#hostFailingSinceMs = undefined;
+    } else if (this.#command.type === 'wait' && session.hostId !== undefined) {
+      this.#hostFailingSinceMs ??= this.#parts.now();
+    }
+  }
+
+  #fallbackLeftMs(): number | undefined {
+    const { hostIdFallbackTimeoutMs } = this.#session;
+    if (hostIdFallbackTimeoutMs === undefined || this.#hostFailingSinceMs === undefined) {
+      return undefined;
+    }
+    return this.#hostFailingSinceMs + hostIdFallbackTimeoutMs - this.#parts.now();
+  }
+}

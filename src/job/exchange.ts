@@ -1,0 +1,139 @@
+import { BitsError, isBitsError } from '../errors.js';
+import { decodeAnswer } from '../protocol/decode.js';
+import { encodeRequest } from '../protocol/encode.js';
+import { isTrustedHost, withHost } from '../protocol/host-id.js';
+import type { HostId, RequestPacket } from '../protocol/packets.js';
+import type { Refusal } from '../protocol/refusal.js';
+import type { Session, SessionEvent, Target } from '../session/session.js';
+import type { OpenSource } from '../source/source.js';
+import type { Transport, WireBody } from '../transport/transport.js';
+import type { ResolvedOptions } from './options.js';
+
+export interface ExchangeParts {
+  readonly transport: Transport;
+  readonly source: OpenSource;
+  readonly remoteUrl: URL;
+  readonly options: ResolvedOptions;
+  /** Monotonic, for durations. */
+  readonly now: () => number;
+  /** Wall clock, for `Retry-After` dates. */
+  readonly wallNow: () => number;
+  readonly onBytesSent: (bytes: number) => void;
+}
+
+/**
+ * Sends one packet and tells the session what came of it.
+ * @throws BITS_ERR_ABORTED when `signal` aborts; nothing else
+ */
+export async function exchange(
+  session: Session,
+  command: { readonly packet: RequestPacket; readonly target: Target },
+  parts: ExchangeParts,
+  signal: AbortSignal,
+): Promise<SessionEvent> {
+  const { packet, target } = command;
+  const body = packet.type === 'fragment' ? fragmentBody(parts.source, packet.range) : undefined;
+  try {
+    const url = targetUrl(session, target, parts);
+    // Close is what makes the file visible, so it must still be the one that was read.
+    if (packet.type === 'close-session') await parts.source.verify();
+    const { method, headers } = encodeRequest(packet);
+    const sentMs = parts.now();
+    const answer = await parts.transport.send(
+      {
+        method,
+        url,
+        headers: { ...headers, ...parts.options.headers },
+        ...(body !== undefined && { body }),
+      },
+      {
+        signal,
+        sendTimeoutMs: parts.options.sendTimeoutMs,
+        answerTimeoutMs: answerTimeoutMs(session, packet, parts.options),
+        answerBody: 'discard',
+        onBytesSent: parts.onBytesSent,
+      },
+    );
+    const decoded = decodeAnswer(packet, answer, { nowMs: parts.wallNow() });
+    return 'ack' in decoded
+      ? { type: 'acked', ack: decoded.ack, elapsedMs: parts.now() - sentMs }
+      : { type: 'failed', refusal: decoded.refusal };
+  } catch (error) {
+    signal.throwIfAborted();
+    const known = isBitsError(error) ? error : unforeseen(error, body?.failed() ?? false);
+    if (known.code === 'BITS_ERR_SOURCE_CHANGED') return { type: 'sourceChanged', error: known };
+    return { type: 'failed', refusal: refusalOf(known) };
+  }
+}
+
+/** A failure without an answer, as the session sees it. */
+export function refusalOf(error: BitsError): Refusal {
+  const retryAfterMs = (error as { retryAfterMs?: unknown }).retryAfterMs;
+  return {
+    meaning: error.retryable ? 'transient' : 'fatal',
+    error,
+    uncertain: true,
+    ...(typeof retryAfterMs === 'number' && { retryAfterMs }),
+  };
+}
+
+/**
+ * The URL of the present server.
+ * @throws BITS_ERR_UNTRUSTED_HOST when credentials would go to a host that nobody vouched for
+ */
+function targetUrl(session: Session, target: Target, parts: ExchangeParts): URL {
+  const { hostId } = session;
+  if (target === 'origin' || hostId === undefined) return parts.remoteUrl;
+  const { hasCredentials, trustedHosts } = parts.options;
+  if (hasCredentials && !isTrustedHost(hostId, parts.remoteUrl, trustedHosts)) {
+    throw untrustedHost(hostId);
+  }
+  return withHost(parts.remoteUrl, hostId);
+}
+
+function untrustedHost(hostId: HostId): BitsError {
+  return new BitsError(
+    'BITS_ERR_UNTRUSTED_HOST',
+    `the server moves this upload to ${hostId} (BITS-Host-Id), and this job has credentials that ` +
+      'must not go to another host unasked. If that host is yours, name it in trustedHosts.',
+  );
+}
+
+function answerTimeoutMs(
+  session: Session,
+  packet: RequestPacket,
+  options: ResolvedOptions,
+): number {
+  const waitsForApplication =
+    session.plan.reply !== 'none' &&
+    packet.type === 'fragment' &&
+    packet.range.end === packet.range.total;
+  return waitsForApplication ? options.replyTimeoutMs : options.answerTimeoutMs;
+}
+
+/** The fragment's bytes, remembering whether it was reading them that failed. */
+function fragmentBody(
+  source: OpenSource,
+  range: { readonly start: number; readonly end: number },
+): WireBody & { failed(): boolean } {
+  let failed = false;
+  return {
+    byteLength: range.end - range.start,
+    async *pieces() {
+      try {
+        yield* source.read(range.start, range.end);
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    },
+    failed: () => failed,
+  };
+}
+
+function unforeseen(cause: unknown, whileReading: boolean): BitsError {
+  const detail = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
+  return whileReading
+    ? new BitsError('BITS_ERR_SOURCE', `reading the source failed: ${detail}`, { cause })
+    : new BitsError('BITS_ERR_TRANSPORT', `the transport failed: ${detail}`, { cause });
+}

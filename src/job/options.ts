@@ -1,0 +1,250 @@
+import { BitsArgumentError } from '../errors.js';
+import { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
+import { parseRemoteUrl } from '../protocol/remote-url.js';
+import type { ReplyOption } from '../reply/sink.js';
+import type { ByteSource } from '../source/source.js';
+import { type SourceInput, toByteSource } from '../source/to-source.js';
+import type { Transport } from '../transport/transport.js';
+import type { TlsOptions } from '../transport/undici.js';
+import type { RetryDecision } from './retry.js';
+
+/** Every default of a job; the documentation's table is made from it. */
+export const DEFAULTS = Object.freeze({
+  sendTimeoutMs: 120_000,
+  answerTimeoutMs: 300_000,
+  replyTimeoutMs: 600_000,
+  retries: Number.POSITIVE_INFINITY,
+  minRetryDelayMs: 1_000,
+  maxRetryDelayMs: 60_000,
+  maxRetryAfterMs: 300_000,
+  noProgressTimeoutMs: 600_000,
+  maxRestarts: 3,
+  maxResyncs: 8,
+  maxCancelAttempts: 3,
+  onUncertainFragment: 'resend' as const,
+  spoolMaxBytes: 4 * 1024 ** 3,
+});
+
+export interface UploadOptions {
+  /** Where the file goes, http or https. One that ends in `/` gets the file's name appended. */
+  url: string | URL;
+  /** A path, bytes, a `Blob` or `File`, a stream, or a source of your own. */
+  source: SourceInput;
+  /** The file's name when the source has none, or another one. @default the source's name */
+  name?: string | undefined;
+  /** Makes this an upload-reply job, and says where the reply goes. @default no reply */
+  reply?: ReplyOption | undefined;
+  /** Whether the upload also succeeds when the server announces no reply. @default false */
+  replyOptional?: boolean | undefined;
+  /** Sent with every request. */
+  headers?: Readonly<Record<string, string>> | undefined;
+  /** Fixed fragment size, 5 KiB to 2 GiB. @default learnt from the server's answers */
+  fragmentBytes?: number | undefined;
+  /** Longest time in which no byte of a request moves. @default 120000 ([MC-BUP] §3.1.2) */
+  sendTimeoutMs?: number | undefined;
+  /** Longest wait for an answer after the last byte sent. @default 300000 ([MC-BUP] §3.1.2) */
+  answerTimeoutMs?: number | undefined;
+  /** As `answerTimeoutMs`, for the last fragment of an upload-reply job. @default 600000 */
+  replyTimeoutMs?: number | undefined;
+  /** Retries in a row without headway. @default Infinity: `noProgressTimeoutMs` is the limit */
+  retries?: number | undefined;
+  /** The first back-off is at most this; each further one at most twice as long. @default 1000 */
+  minRetryDelayMs?: number | undefined;
+  /** No back-off is longer, but for a server's `Retry-After`. @default 60000 */
+  maxRetryDelayMs?: number | undefined;
+  /** The longest `Retry-After` that is honoured. @default 300000 */
+  maxRetryAfterMs?: number | undefined;
+  /** Gives up when no new byte was acknowledged for so long. @default 600000 */
+  noProgressTimeoutMs?: number | undefined;
+  /** Asked before each retry; `false` ends the job with the error. @default always true */
+  shouldRetry?: ((decision: RetryDecision) => boolean | Promise<boolean>) | undefined;
+  /** How often a session that the server lost is begun again from byte 0. @default 3 */
+  maxRestarts?: number | undefined;
+  /** `restart` for servers that append a fragment twice when it is sent twice. @default 'resend' */
+  onUncertainFragment?: 'resend' | 'restart' | undefined;
+  /** Other hosts that may get credentials: `web3.corp.example`, `*.corp.example`. @default none */
+  trustedHosts?: readonly string[] | undefined;
+  /** Certificates for https. */
+  tls?: TlsOptions | undefined;
+  /** Aborting stops the wire at once; the server's session stays resumable. */
+  signal?: AbortSignal | undefined;
+  /** Another way to send requests; it is not closed by the job. @default undici */
+  transport?: Transport | undefined;
+  /** Most bytes that a stream may spool to the temp directory. @default 4 GiB */
+  spoolMaxBytes?: number | undefined;
+}
+
+export interface ResolvedOptions {
+  readonly remoteUrl: URL;
+  readonly source: ByteSource;
+  readonly name: string | undefined;
+  readonly reply: ReplyOption | undefined;
+  readonly replyOptional: boolean;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly hasCredentials: boolean;
+  readonly fragmentBytes: number | undefined;
+  readonly sendTimeoutMs: number;
+  readonly answerTimeoutMs: number;
+  readonly replyTimeoutMs: number;
+  readonly retries: number;
+  readonly minRetryDelayMs: number;
+  readonly maxRetryDelayMs: number;
+  readonly maxRetryAfterMs: number;
+  readonly noProgressTimeoutMs: number;
+  readonly shouldRetry: (decision: RetryDecision) => boolean | Promise<boolean>;
+  readonly maxRestarts: number;
+  readonly onUncertainFragment: 'resend' | 'restart';
+  readonly trustedHosts: readonly string[];
+  readonly tls: TlsOptions | undefined;
+  readonly signal: AbortSignal | undefined;
+  readonly transport: Transport | undefined;
+}
+
+/** Headers of the protocol and of the connection, which a caller would only break. */
+const OWN_HEADERS = new Set([
+  'accept-encoding',
+  'connection',
+  'content-length',
+  'content-name',
+  'content-range',
+  'expect',
+  'host',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+const CREDENTIAL_HEADERS = new Set(['authorization', 'cookie', 'proxy-authorization']);
+
+/** True for headers that must not reach another host unasked. */
+export function isCredentialHeader(name: string): boolean {
+  return CREDENTIAL_HEADERS.has(name.toLowerCase());
+}
+
+const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/**
+ * The one place where options get their defaults and are checked.
+ * @throws BITS_ERR_ARGUMENT for an option that cannot work, before anything is sent
+ */
+export function resolveOptions(options: UploadOptions): ResolvedOptions {
+  if (typeof options !== 'object' || options === null) {
+    throw new BitsArgumentError('UploadJob takes an object of options, with url and source');
+  }
+  const headers = checkHeaders(options.headers ?? {});
+  return Object.freeze({
+    remoteUrl: parseRemoteUrl(options.url),
+    source: toByteSource(options.source, {
+      name: checkName(options.name),
+      spool: {
+        maxBytes: wholeNumber('spoolMaxBytes', options.spoolMaxBytes, DEFAULTS.spoolMaxBytes),
+      },
+    }),
+    name: options.name,
+    reply: options.reply,
+    replyOptional: options.replyOptional ?? false,
+    headers,
+    hasCredentials:
+      Object.keys(headers).some(isCredentialHeader) ||
+      options.tls?.cert !== undefined ||
+      options.tls?.pfx !== undefined,
+    fragmentBytes: checkFragmentBytes(options.fragmentBytes),
+    sendTimeoutMs: duration('sendTimeoutMs', options.sendTimeoutMs),
+    answerTimeoutMs: duration('answerTimeoutMs', options.answerTimeoutMs),
+    replyTimeoutMs: duration('replyTimeoutMs', options.replyTimeoutMs),
+    retries:
+      options.retries === Number.POSITIVE_INFINITY
+        ? options.retries
+        : wholeNumber('retries', options.retries, DEFAULTS.retries),
+    minRetryDelayMs: duration('minRetryDelayMs', options.minRetryDelayMs, 0),
+    maxRetryDelayMs: duration('maxRetryDelayMs', options.maxRetryDelayMs, 0),
+    maxRetryAfterMs: duration('maxRetryAfterMs', options.maxRetryAfterMs, 0),
+    noProgressTimeoutMs:
+      options.noProgressTimeoutMs === Number.POSITIVE_INFINITY
+        ? options.noProgressTimeoutMs
+        : duration('noProgressTimeoutMs', options.noProgressTimeoutMs),
+    shouldRetry: options.shouldRetry ?? (() => true),
+    maxRestarts: wholeNumber('maxRestarts', options.maxRestarts, DEFAULTS.maxRestarts),
+    onUncertainFragment: checkUncertain(options.onUncertainFragment),
+    trustedHosts: Object.freeze([...(options.trustedHosts ?? [])]),
+    tls: options.tls,
+    signal: options.signal,
+    transport: options.transport,
+  });
+}
+
+type DurationName = {
+  [K in keyof typeof DEFAULTS]: K extends `${string}Ms` ? K : never;
+}[keyof typeof DEFAULTS];
+
+/** Timers of Node cannot be longer; a longer one would fire at once. */
+const MAX_DURATION_MS = 2 ** 31 - 1;
+
+function duration(name: DurationName, value: number | undefined, least = 1): number {
+  if (value === undefined) return DEFAULTS[name];
+  if (typeof value !== 'number' || !(value >= least) || value > MAX_DURATION_MS) {
+    throw new BitsArgumentError(
+      `${name} must be a number of milliseconds from ${least} to ${MAX_DURATION_MS}`,
+    );
+  }
+  return value;
+}
+
+function wholeNumber(name: string, value: number | undefined, fallback: number): number {
+  if (value === undefined) return fallback;
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new BitsArgumentError(`${name} must be a whole number, 0 or more`);
+  }
+  return value;
+}
+
+function checkFragmentBytes(value: number | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  if (!Number.isSafeInteger(value) || value < MIN_FRAGMENT_BYTES || value > MAX_FRAGMENT_BYTES) {
+    throw new BitsArgumentError(
+      `fragmentBytes must be a whole number from ${MIN_FRAGMENT_BYTES} (5 KiB) to ` +
+        `${MAX_FRAGMENT_BYTES} (2 GiB)`,
+    );
+  }
+  return value;
+}
+
+function checkName(name: string | undefined): string | undefined {
+  if (name === undefined) return undefined;
+  if (typeof name !== 'string' || name === '') {
+    throw new BitsArgumentError('name must be a file name, not empty');
+  }
+  if (/[\x00-\x1f\x7f]/.test(name)) {
+    throw new BitsArgumentError('name must not have control characters');
+  }
+  return name;
+}
+
+function checkUncertain(value: UploadOptions['onUncertainFragment']): 'resend' | 'restart' {
+  if (value === undefined) return DEFAULTS.onUncertainFragment;
+  if (value !== 'resend' && value !== 'restart') {
+    throw new BitsArgumentError("onUncertainFragment must be 'resend' or 'restart'");
+  }
+  return value;
+}
+
+function checkHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  for (const [name, value] of Object.entries(headers)) {
+    if (!HEADER_NAME.test(name)) {
+      throw new BitsArgumentError(`${JSON.stringify(name)} is not a legal header name`);
+    }
+    if (typeof value !== 'string' || !HEADER_VALUE.test(value)) {
+      // The value may be a secret, so it is not shown.
+      throw new BitsArgumentError(
+        `the value of header ${name} has control or non-Latin-1 characters`,
+      );
+    }
+    const lowerCase = name.toLowerCase();
+    if (OWN_HEADERS.has(lowerCase) || lowerCase.startsWith('bits-')) {
+      throw new BitsArgumentError(`header ${name} belongs to the protocol and cannot be set`);
+    }
+  }
+  return Object.freeze({ ...headers });
+}

@@ -1,0 +1,151 @@
+export interface UploadProgress {
+  readonly phase: 'upload' | 'reply';
+  /** Position in the file: acknowledged bytes plus those of the fragment on the wire. */
+  readonly bytesSent: number;
+  /** Bytes that the server has acknowledged. */
+  readonly bytesAcknowledged: number;
+  readonly bytesTotal: number;
+  /** Smoothed over a few seconds, in the present phase. */
+  readonly bytesPerSecond: number;
+  /** Time left at this speed; undefined while the speed or the total is unknown. */
+  readonly etaMs: number | undefined;
+  /** Bytes of the reply received so far. */
+  readonly replyBytes: number;
+  readonly replyBytesTotal: number | undefined;
+}
+
+/** How long a measured speed keeps half of its weight. */
+const HALF_LIFE_MS = 3000;
+
+/** Speed over the last seconds: older samples fade, a stall brings it down. */
+export class SpeedMeter {
+  readonly #now: () => number;
+  #atMs: number;
+  #bytes = 0;
+  #weightMs = 0;
+  #pending = 0;
+
+  constructor(now: () => number) {
+    this.#now = now;
+    this.#atMs = now();
+  }
+
+  add(bytes: number): void {
+    this.#pending += bytes;
+  }
+
+  get bytesPerSecond(): number {
+    const nowMs = this.#now();
+    const elapsedMs = nowMs - this.#atMs;
+    if (elapsedMs > 0) {
+      const keep = 0.5 ** (elapsedMs / HALF_LIFE_MS);
+      this.#bytes = this.#bytes * keep + this.#pending;
+      this.#weightMs = this.#weightMs * keep + elapsedMs;
+      this.#pending = 0;
+      this.#atMs = nowMs;
+    }
+    return this.#weightMs === 0 ? 0 : (this.#bytes / this.#weightMs) * 1000;
+  }
+
+  /** Forgets the past, after a pause or when another phase begins. */
+  reset(): void {
+    this.#atMs = this.#now();
+    this.#bytes = 0;
+    this.#weightMs = 0;
+    this.#pending = 0;
+  }
+}
+
+export function etaMs(bytesLeft: number, bytesPerSecond: number): number | undefined {
+  if (bytesLeft <= 0) return 0;
+  return bytesPerSecond > 0 ? Math.round((bytesLeft / bytesPerSecond) * 1000) : undefined;
+}
+
+/** How often progress is told at most. */
+const MIN_INTERVAL_MS = 100;
+
+/** Turns what happens on the wire into progress, not more often than anybody can look. */
+export class ProgressReport {
+  readonly #bytesTotal: number;
+  readonly #now: () => number;
+  readonly #emit: (progress: UploadProgress) => void;
+  readonly #speed: SpeedMeter;
+  #phase: UploadProgress['phase'] = 'upload';
+  #fragmentStart = 0;
+  #inFlight = 0;
+  #acknowledged = 0;
+  #replyBytes = 0;
+  #replyBytesTotal: number | undefined;
+  #emittedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(bytesTotal: number, now: () => number, emit: (progress: UploadProgress) => void) {
+    this.#bytesTotal = bytesTotal;
+    this.#now = now;
+    this.#emit = emit;
+    this.#speed = new SpeedMeter(now);
+  }
+
+  fragmentBegins(start: number): void {
+    this.#fragmentStart = start;
+    this.#inFlight = 0;
+  }
+
+  sent(bytes: number): void {
+    this.#inFlight += bytes;
+    this.#speed.add(bytes);
+    this.#tell();
+  }
+
+  acknowledged(offset: number): void {
+    if (offset === this.#acknowledged && this.#inFlight === 0) return;
+    this.#acknowledged = offset;
+    this.#fragmentStart = offset;
+    this.#inFlight = 0;
+    if (offset === this.#bytesTotal) this.flush();
+    else this.#tell();
+  }
+
+  replyReceived(bytes: number, bytesTotal: number | undefined): void {
+    if (this.#phase === 'upload') this.#speed.reset();
+    this.#phase = 'reply';
+    this.#speed.add(Math.max(0, bytes - this.#replyBytes));
+    this.#replyBytes = bytes;
+    this.#replyBytesTotal = bytesTotal;
+    if (bytes === bytesTotal) this.flush();
+    else this.#tell();
+  }
+
+  /** A pause is no slowness. */
+  continues(): void {
+    this.#speed.reset();
+  }
+
+  flush(): void {
+    this.#emittedMs = this.#now();
+    this.#emit(this.#present());
+  }
+
+  #tell(): void {
+    if (this.#now() - this.#emittedMs >= MIN_INTERVAL_MS) this.flush();
+  }
+
+  #present(): UploadProgress {
+    const { bytesPerSecond } = this.#speed;
+    const bytesSent = Math.min(this.#bytesTotal, this.#fragmentStart + this.#inFlight);
+    const replyBytesTotal = this.#replyBytesTotal;
+    const left =
+      this.#phase === 'upload'
+        ? this.#bytesTotal - bytesSent
+        : replyBytesTotal && replyBytesTotal - this.#replyBytes;
+    return {
+      phase: this.#phase,
+      bytesSent,
+      bytesAcknowledged: this.#acknowledged,
+      bytesTotal: this.#bytesTotal,
+      bytesPerSecond: Math.round(bytesPerSecond),
+      etaMs: left === undefined ? undefined : etaMs(left, bytesPerSecond),
+      replyBytes: this.#replyBytes,
+      replyBytesTotal,
+    };
+  }
+}

@@ -1,0 +1,330 @@
+import { EventEmitter } from 'node:events';
+import { v7 as uuidV7 } from 'uuid';
+import { BitsAbortError, BitsStateError } from '../errors.js';
+import { redactUrl } from '../protocol/remote-url.js';
+import type { StoredReply } from '../reply/download.js';
+import { assertMayClose, isFinal, type Outcome, type SessionState } from '../session/session.js';
+import { Latest } from './latest.js';
+import { type ResolvedOptions, resolveOptions, type UploadOptions } from './options.js';
+import type { UploadProgress } from './progress.js';
+import type { RetryDecision } from './retry.js';
+import { type Leftover, Run, type RunHooks, type UploadWarning } from './run.js';
+import { Settleable } from './settleable.js';
+import { unreadableSource } from './unreadable-source.js';
+
+export interface UploadResult {
+  readonly id: string;
+  /** Where the file is now; values of a query are left out. */
+  readonly url: string;
+  /** Size of the file. */
+  readonly bytes: number;
+  /** Body bytes that this run put on the wire; more than `bytes` when some were sent again. */
+  readonly bytesSent: number;
+  readonly durationMs: number;
+  /** Whether the run went on with a session that was begun before it. */
+  readonly resumed: boolean;
+  /** `presumed`: the answer to Close was lost, and the server then no longer knew the session. */
+  readonly closed: 'acknowledged' | 'presumed';
+  /** What the server's application answered, in an upload-reply job. */
+  readonly reply: StoredReply | undefined;
+}
+
+export interface UploadJobEvents {
+  state: [state: SessionState];
+  progress: [progress: UploadProgress];
+  retry: [retry: RetryDecision];
+  warning: [warning: UploadWarning];
+}
+
+type Ending = Outcome | { readonly kind: 'aborted' };
+type Wish = 'suspend' | 'resume' | 'cancel' | 'abort';
+
+/**
+ * One file on its way to a BITS server, from Create-Session to Close-Session.
+ *
+ * `result` settles when the file is in place, or rejects with a `BitsError`. After a failure or an
+ * abort that left the server's session open, `resume()` goes on where the server stands.
+ */
+export class UploadJob extends EventEmitter<UploadJobEvents> {
+  /** A UUID of version 7, so that ids sort by time. */
+  readonly id: string = uuidV7();
+  readonly #options: ResolvedOptions;
+  readonly #progress: Latest<UploadProgress>;
+  #signal: AbortSignal | undefined;
+  #state: SessionState = 'init';
+  #outcome = new Settleable<UploadResult>();
+  /** True from a start to the moment the outcome settles, while suspended too. */
+  #alive = false;
+  /** What the caller asked for last and the job has not yet come to. */
+  #wish: Wish | undefined;
+  #wished = new Settleable<void>();
+  #rested = new Settleable<void>();
+  #opening = new AbortController();
+  #run: Run | undefined;
+  #leftover: Leftover | undefined;
+
+  /**
+   * @throws BITS_ERR_ARGUMENT for options that cannot work. A source that cannot be read rejects
+   *   `result`, before anything is sent.
+   */
+  constructor(options: UploadOptions) {
+    super();
+    this.#options = resolveOptions(options);
+    this.#signal = this.#options.signal;
+    this.#progress = new Latest(() => void this.result);
+  }
+
+  get state(): SessionState {
+    return this.#state;
+  }
+
+  /** The outcome of the present run; reading it starts a job that was not started yet. */
+  get result(): Promise<UploadResult> {
+    if (this.#state === 'init' && !this.#alive) this.#launch();
+    return this.#outcome.promise;
+  }
+
+  /** The newest progress, time and again, until the run ends; iterating starts the job. */
+  get progress(): AsyncIterable<UploadProgress> {
+    return this.#progress;
+  }
+
+  /** Starts the upload; calling it again changes nothing. */
+  start(): Promise<UploadResult> {
+    return this.result;
+  }
+
+  /**
+   * Stops the wire and keeps the server's session; `result` stays pending until `resume()`.
+   * @throws BITS_ERR_STATE when the job has ended
+   */
+  async suspend(): Promise<void> {
+    if (this.#state === 'init' && !this.#alive) this.#launch();
+    if (!this.#alive) {
+      throw new BitsStateError(`the job cannot be suspended: it is ${this.#state}`);
+    }
+    await this.#ask('suspend');
+  }
+
+  /**
+   * Goes on after `suspend()`, an abort or a failure, where the server stands.
+   * @param options `signal`: takes the place of the constructor's, which may have been aborted
+   * @throws BITS_ERR_STATE when there is nothing to go on with
+   */
+  async resume(options: { signal?: AbortSignal } = {}): Promise<UploadResult> {
+    if (this.#wish === 'suspend' || this.#wish === 'abort') await this.#rested.promise;
+    if (this.#state !== 'suspended' && this.#state !== 'error') {
+      throw new BitsStateError(
+        `the job cannot be resumed: it is ${this.#state}, neither suspended nor in error`,
+      );
+    }
+    this.#forget();
+    // An aborted signal stays so for ever; only another one can stop what is asked for now.
+    this.#signal = options.signal ?? (this.#signal?.aborted ? undefined : this.#signal);
+    if (this.#alive) {
+      this.#listen();
+      void this.#ask('resume');
+    } else {
+      this.#launch();
+    }
+    return this.#outcome.promise;
+  }
+
+  /**
+   * Gives the upload up and frees the server's session; `result` rejects with BITS_ERR_ABORTED.
+   *
+   * When Close-Session was already on its way the file may be in place: `result` then resolves.
+   */
+  async cancel(): Promise<void> {
+    if (isFinal(this.#state)) return;
+    if (!this.#alive) this.#launch();
+    await this.#ask('cancel');
+    await this.#outcome.promise.catch(() => {});
+  }
+
+  /**
+   * Waits for the file to be put in place, as `Complete` of a Windows job does.
+   * @throws BITS_ERR_STATE when closing the session now would lose bytes or the reply; nothing is
+   *   sent then
+   */
+  async complete(): Promise<UploadResult> {
+    if (this.#state !== 'completed') {
+      const session = this.#run?.session ?? this.#leftover?.session;
+      if (session === undefined) {
+        throw new BitsStateError('nothing to complete: the upload has not begun');
+      }
+      assertMayClose(session);
+    }
+    return this.#outcome.promise;
+  }
+
+  /** Begins a run, whose outcome `result` then is. */
+  #launch(): void {
+    if (this.#state !== 'init') {
+      this.#outcome = new Settleable();
+      this.#progress.reopen();
+    }
+    this.#alive = true;
+    this.#opening = new AbortController();
+    this.#rested = new Settleable();
+    this.#wished = new Settleable();
+    this.#wish = this.#state === 'init' ? undefined : 'resume';
+    this.#listen();
+    // A tick later, so that listeners added right after the call miss nothing.
+    void Promise.resolve().then(() => this.#live());
+  }
+
+  #listen(): void {
+    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  #forget(): void {
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+  }
+
+  readonly #onAbort = (): void => {
+    void this.#ask('abort');
+  };
+
+  /** Tells the run what the caller wants; resolves when it rests, or has ended. */
+  #ask(wish: Wish): Promise<void> {
+    this.#wish = wish;
+    if (wish === 'cancel' || wish === 'abort') this.#opening.abort();
+    if (wish === 'resume') this.#rested = new Settleable();
+    else this.#run?.interrupt(wish === 'cancel' ? 'cancelRequested' : 'suspendRequested');
+    this.#wished.resolve();
+    return this.#rested.promise;
+  }
+
+  /** A run, from its start to the moment when its outcome settles. */
+  async #live(): Promise<void> {
+    let settle: () => void;
+    try {
+      const ending = await this.#upload();
+      const run = this.#run;
+      await this.#release();
+      settle = () => this.#conclude(ending, run);
+    } catch (error) {
+      await this.#release();
+      settle = () => {
+        this.#enter(this.#leftover === undefined ? 'failed' : 'error');
+        this.#outcome.reject(error);
+      };
+    }
+    this.#alive = false;
+    this.#wish = undefined;
+    this.#forget();
+    settle();
+    this.#progress.end();
+    this.#rested.resolve();
+  }
+
+  async #upload(): Promise<Ending> {
+    if (this.#signal?.aborted) this.#wish = 'abort';
+    const run = await this.#open();
+    if (run === undefined) {
+      return this.#wish === 'cancel' ? { kind: 'cancelled', freed: true } : { kind: 'aborted' };
+    }
+    this.#run = run;
+    for (;;) {
+      if (this.#wish === 'abort') return { kind: 'aborted' };
+      const event = this.#nextEvent(run);
+      this.#wish = undefined;
+      if (event !== undefined) {
+        const rest = await run.drive({ type: event });
+        if (rest.type === 'finish') return rest.outcome;
+      } else {
+        this.#rested.resolve();
+        await this.#wished.promise;
+        this.#wished = new Settleable();
+      }
+    }
+  }
+
+  /** What to tell a session at rest; nothing while it shall go on resting. */
+  #nextEvent(
+    run: Run,
+  ): 'start' | 'suspendRequested' | 'resumeRequested' | 'cancelRequested' | undefined {
+    if (this.#wish === 'cancel') return 'cancelRequested';
+    if (run.session.state === 'init')
+      return this.#wish === 'suspend' ? 'suspendRequested' : 'start';
+    return this.#wish === 'resume' ? 'resumeRequested' : undefined;
+  }
+
+  /** Undefined when the caller stopped the job before anything was sent that is to be undone. */
+  async #open(): Promise<Run | undefined> {
+    const { signal } = this.#opening;
+    const hooks: RunHooks = {
+      onState: (state) => this.#enter(state),
+      onProgress: (progress) => {
+        this.#progress.push(progress);
+        this.emit('progress', progress);
+      },
+      onRetry: (decision) => this.emit('retry', decision),
+      onWarning: (warning) => this.emit('warning', warning),
+    };
+    const parts = { id: this.id, options: this.#options, hooks, leftover: this.#leftover };
+    if (!signal.aborted && this.#wish !== 'abort') {
+      try {
+        return await Run.open(parts, this.#options.source, signal);
+      } catch (error) {
+        if (!signal.aborted) throw error;
+      }
+    }
+    if (this.#wish !== 'cancel' || this.#leftover === undefined) return undefined;
+    // The source may be gone; the server's session can be freed all the same.
+    return Run.open(parts, unreadableSource(this.#leftover.session.plan.totalBytes));
+  }
+
+  async #release(): Promise<void> {
+    const run = this.#run;
+    if (run === undefined) return;
+    this.#run = undefined;
+    this.#leftover = isFinal(run.session.state) ? undefined : run.leftover;
+    await run.close();
+  }
+
+  #conclude(ending: Ending, run: Run | undefined): void {
+    switch (ending.kind) {
+      case 'completed':
+        if (run === undefined) throw new Error('upload job: completed without a run');
+        this.#outcome.resolve({
+          id: this.id,
+          url: redactUrl(run.remoteUrl),
+          bytes: run.bytes,
+          bytesSent: run.bytesSent,
+          durationMs: run.durationMs,
+          resumed: run.resumed,
+          closed: ending.closed,
+          reply: run.storedReply,
+        });
+        return;
+      case 'failed':
+        this.#outcome.reject(ending.error);
+        return;
+      case 'cancelled':
+        this.#enter('cancelled');
+        this.#outcome.reject(
+          new BitsAbortError(
+            ending.freed
+              ? 'the upload was cancelled'
+              : 'the upload was cancelled, but the server did not confirm that it dropped the session',
+          ),
+        );
+        return;
+      case 'aborted':
+        this.#enter('suspended');
+        this.#outcome.reject(
+          new BitsAbortError('the upload was aborted; resume() goes on where the server stands', {
+            cause: this.#signal?.reason,
+          }),
+        );
+    }
+  }
+
+  #enter(state: SessionState): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    this.emit('state', state);
+  }
+}

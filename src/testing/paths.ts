@@ -1,0 +1,112 @@
+import { realpath } from 'node:fs/promises';
+import path from 'node:path';
+
+/** The folder under the root that holds unfinished uploads; no URL reaches it. */
+export const SESSIONS_FOLDER = '.bits-sessions';
+
+/** The path of a request target, decoded and free of everything that could leave the root. */
+export interface UrlPath {
+  /** Decoded, none empty. */
+  readonly segments: readonly string[];
+  /** True for `/` and for targets that end in a slash. */
+  readonly directory: boolean;
+  /** Same for two spellings of the same resource, query included. */
+  readonly key: string;
+}
+
+const MAX_SEGMENT_BYTES = 255;
+const MAX_SEGMENTS = 64;
+const FORBIDDEN_CHARACTERS = /[\u0000-\u001f\u007f\\/:*?"<>|]/;
+// Windows opens devices under these names in every folder, whatever extension follows.
+const DEVICE_NAME = /^(?:con|prn|aux|nul|conin\$|conout\$|clock\$|(?:com|lpt)[0-9¹²³])\s*(?:\.|$)/i;
+const ABSOLUTE_FORM = /^https?:\/\/[^/?#]*/i;
+
+/**
+ * Reads a request target in origin form or absolute form.
+ *
+ * @returns undefined when it could name anything but a plain file below the root, on any operating
+ * system: dot segments, encoded or backward slashes, control characters, drive letters and streams,
+ * device names, trailing dots and spaces, the folder of unfinished uploads.
+ */
+export function parseUrlPath(target: string): UrlPath | undefined {
+  const local = target.replace(ABSOLUTE_FORM, '');
+  const mark = local.indexOf('?');
+  const rawPath = mark === -1 ? local : local.slice(0, mark);
+  const query = mark === -1 ? '' : local.slice(mark);
+  if (!rawPath.startsWith('/') || rawPath.includes('#')) return undefined;
+
+  const rawSegments = rawPath.slice(1).split('/');
+  const directory = rawSegments.at(-1) === '';
+  if (directory) rawSegments.pop();
+  if (rawSegments.length > MAX_SEGMENTS) return undefined;
+
+  const segments: string[] = [];
+  for (const raw of rawSegments) {
+    const segment = decodeSegment(raw);
+    if (segment === undefined || !isSafeSegment(segment)) return undefined;
+    segments.push(segment);
+  }
+  if (segments[0]?.toLowerCase() === SESSIONS_FOLDER) return undefined;
+  return { segments, directory, key: `/${segments.join('/')}${directory ? '/' : ''}${query}` };
+}
+
+function decodeSegment(raw: string): string | undefined {
+  try {
+    // Clients that send UTF-8 unescaped are read by Node as latin1; re-read what is valid UTF-8.
+    const bytes = Buffer.from(raw, 'latin1');
+    return decodeURIComponent(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    return undefined;
+  }
+}
+
+function isSafeSegment(segment: string): boolean {
+  return (
+    segment !== '' &&
+    !/[. ]$/.test(segment) &&
+    !FORBIDDEN_CHARACTERS.test(segment) &&
+    !DEVICE_NAME.test(segment) &&
+    Buffer.byteLength(segment) <= MAX_SEGMENT_BYTES
+  );
+}
+
+/**
+ * The file that a URL path stands for, once every symbolic link on the way is resolved.
+ *
+ * @param root as `realpath` gives it.
+ * @returns undefined when a link leads out of the root or to the unfinished uploads.
+ */
+export async function resolveBelow(
+  root: string,
+  segments: readonly string[],
+): Promise<string | undefined> {
+  const parents = segments.slice(0, -1);
+  const missing: string[] = [];
+  for (;;) {
+    const existing = await realpathIfAny(path.join(root, ...parents));
+    if (existing !== undefined) {
+      const file = path.join(existing, ...missing, segments.at(-1) ?? '');
+      return isServed(root, file) ? file : undefined;
+    }
+    const last = parents.pop();
+    if (last === undefined) return undefined;
+    missing.unshift(last);
+  }
+}
+
+/** Whether a resolved path lies below the root and outside the unfinished uploads. */
+export function isServed(root: string, file: string): boolean {
+  const relative = path.relative(root, file);
+  const [first = ''] = relative.split(path.sep);
+  return first !== '..' && !path.isAbsolute(relative) && first.toLowerCase() !== SESSIONS_FOLDER;
+}
+
+async function realpathIfAny(file: string): Promise<string | undefined> {
+  try {
+    return await realpath(file);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}

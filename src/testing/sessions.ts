@@ -1,0 +1,123 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, rm, rmdir } from 'node:fs/promises';
+import path from 'node:path';
+import { SESSIONS_FOLDER, type UrlPath } from './paths.js';
+import type { StoredReply } from './replies.js';
+import { createSink, type SinkKind, type UploadSink } from './sinks.js';
+
+/** An upload between its Create-Session and its end. */
+export class UploadSession {
+  readonly id: string;
+  readonly path: UrlPath;
+  /** Holds the unfinished upload and its reply. */
+  readonly folder: string;
+  readonly sink: UploadSink;
+  /** Offset of the first byte that the server does not have. */
+  committed = 0;
+  /** Undefined until the first Fragment. */
+  total: number | undefined;
+  contentName: string | undefined;
+  lastUsedAtMs: number;
+  ended = false;
+  /** The application's answer, once it was asked. */
+  reply: Promise<StoredReply | undefined> | undefined;
+  /** {@link reply}, once it is there. */
+  storedReply: StoredReply | undefined;
+  replyCalls = 0;
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(id: string, path: UrlPath, folder: string, sink: UploadSink, nowMs: number) {
+    this.id = id;
+    this.path = path;
+    this.folder = folder;
+    this.sink = sink;
+    this.lastUsedAtMs = nowMs;
+  }
+
+  get complete(): boolean {
+    return this.committed === (this.total ?? 0);
+  }
+
+  /** Runs tasks that change the session one after another. */
+  exclusively<T>(task: () => Promise<T>): Promise<T> {
+    const run = this.#queue.then(task);
+    this.#queue = run.catch(() => {});
+    return run;
+  }
+}
+
+export interface SessionStoreOptions {
+  readonly root: string;
+  readonly sink: SinkKind;
+  readonly timeoutMs: number;
+  readonly now: () => number;
+}
+
+/** The sessions of one server, their unfinished files in a folder of its own under the root. */
+export class SessionStore {
+  readonly #options: SessionStoreOptions;
+  readonly #folder: string;
+  readonly #sessions = new Map<string, UploadSession>();
+
+  constructor(options: SessionStoreOptions) {
+    this.#options = options;
+    this.#folder = path.join(options.root, SESSIONS_FOLDER, randomUUID());
+  }
+
+  /** @throws Error of the file system. */
+  async create(urlPath: UrlPath): Promise<UploadSession> {
+    await this.#dropExpired();
+    const guid = randomUUID().toUpperCase();
+    const folder = path.join(this.#folder, guid);
+    await mkdir(folder, { recursive: true });
+    const sink = await createSink(this.#options.sink, folder);
+    const { now } = this.#options;
+    const session = new UploadSession(`{${guid}}`, urlPath, folder, sink, now());
+    this.#sessions.set(session.id, session);
+    return session;
+  }
+
+  /** Finds a session that has not timed out, and starts its time anew. */
+  use(id: string | undefined): UploadSession | undefined {
+    const session = id === undefined ? undefined : this.#sessions.get(id);
+    if (session === undefined || this.#isExpired(session)) return undefined;
+    session.lastUsedAtMs = this.#options.now();
+    return session;
+  }
+
+  /** Finds the session whose reply a URL path names. */
+  withReplyAt(segments: readonly string[]): UploadSession | undefined {
+    const wanted = segments.join('/');
+    for (const session of this.#sessions.values()) {
+      if (session.storedReply?.segments?.join('/') === wanted) return this.use(session.id);
+    }
+    return undefined;
+  }
+
+  /** Deletes a session with what it has on disk, published uploads excepted. */
+  async end(session: UploadSession): Promise<void> {
+    session.ended = true;
+    this.#sessions.delete(session.id);
+    await session.sink.close();
+    await rm(session.folder, { recursive: true, force: true });
+  }
+
+  async close(): Promise<void> {
+    for (const session of [...this.#sessions.values()]) {
+      await session.exclusively(() => this.end(session));
+    }
+    await rm(this.#folder, { recursive: true, force: true });
+    // Another server may use the same root.
+    await rmdir(path.dirname(this.#folder)).catch(() => {});
+  }
+
+  #isExpired(session: UploadSession): boolean {
+    return this.#options.now() - session.lastUsedAtMs > this.#options.timeoutMs;
+  }
+
+  async #dropExpired(): Promise<void> {
+    for (const session of [...this.#sessions.values()]) {
+      if (this.#isExpired(session)) await session.exclusively(() => this.end(session));
+    }
+  }
+}

@@ -1,0 +1,154 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, link, lstat, mkdir, open, rename, unlink } from 'node:fs/promises';
+import path from 'node:path';
+import type { Readable } from 'node:stream';
+import { BitsStateError } from '../errors.js';
+
+/**
+ * What becomes of uploaded bytes.
+ *
+ * - `disk`: a file under the root.
+ * - `sha256`: only their hash is kept; for huge uploads whose content matters.
+ * - `discard`: they are counted; for benchmarks.
+ */
+export type SinkKind = 'disk' | 'sha256' | 'discard';
+
+/** Takes the bytes of one upload, in order. */
+export interface UploadSink {
+  append(chunks: readonly Buffer[]): Promise<void>;
+  /** Lower-case hexadecimal, of all bytes so far; undefined where none is kept. */
+  sha256(): string | undefined;
+  /** @throws BITS_ERR_STATE where no bytes are kept. */
+  open(): Readable;
+  /** Moves the upload to its final name, atomically. */
+  publish(file: string, overwrite: boolean): Promise<void>;
+  /** Frees handles. */
+  close(): Promise<void>;
+}
+
+/** @param folder exists, belongs to the upload and lies in the file system of the final name. */
+export async function createSink(kind: SinkKind, folder: string): Promise<UploadSink> {
+  switch (kind) {
+    case 'disk': {
+      const part = path.join(folder, 'upload.part');
+      return new DiskSink(part, await open(part, 'wx'));
+    }
+    case 'sha256':
+      return new HashSink();
+    case 'discard':
+      return new DiscardSink();
+  }
+}
+
+class DiskSink implements UploadSink {
+  #file: string;
+  readonly #handle: FileHandle;
+  #position = 0;
+
+  constructor(file: string, handle: FileHandle) {
+    this.#file = file;
+    this.#handle = handle;
+  }
+
+  async append(chunks: readonly Buffer[]): Promise<void> {
+    let rest = chunks;
+    while (rest.length > 0) {
+      const { bytesWritten } = await this.#handle.writev(rest, this.#position);
+      this.#position += bytesWritten;
+      rest = without(rest, bytesWritten);
+    }
+  }
+
+  sha256(): undefined {
+    return undefined;
+  }
+
+  open(): Readable {
+    return createReadStream(this.#file);
+  }
+
+  async publish(file: string, overwrite: boolean): Promise<void> {
+    await this.close();
+    await mkdir(path.dirname(file), { recursive: true });
+    if (overwrite || !(await linkNew(this.#file, file))) await rename(this.#file, file);
+    this.#file = file;
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close();
+  }
+}
+
+class HashSink implements UploadSink {
+  readonly #hash = createHash('sha256');
+
+  async append(chunks: readonly Buffer[]): Promise<void> {
+    for (const chunk of chunks) this.#hash.update(chunk);
+  }
+
+  sha256(): string {
+    return this.#hash.copy().digest('hex');
+  }
+
+  open(): Readable {
+    throw notKept();
+  }
+
+  async publish(): Promise<void> {}
+
+  async close(): Promise<void> {}
+}
+
+class DiscardSink implements UploadSink {
+  async append(): Promise<void> {}
+
+  sha256(): undefined {
+    return undefined;
+  }
+
+  open(): Readable {
+    throw notKept();
+  }
+
+  async publish(): Promise<void> {}
+
+  async close(): Promise<void> {}
+}
+
+function notKept(): BitsStateError {
+  return new BitsStateError("The bytes of this upload are not kept: use the sink 'disk'");
+}
+
+/** What is left of `chunks` after `bytes`. */
+function without(chunks: readonly Buffer[], bytes: number): Buffer[] {
+  let skip = bytes;
+  const rest: Buffer[] = [];
+  for (const chunk of chunks) {
+    if (skip < chunk.length) rest.push(chunk.subarray(skip));
+    skip = Math.max(0, skip - chunk.length);
+  }
+  return rest;
+}
+
+/**
+ * Gives a file its name unless that is taken: the only move that cannot overwrite.
+ *
+ * @returns false where the file system has no hard links and the name is free.
+ */
+async function linkNew(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP' && code !== 'ENOSYS') {
+      throw error;
+    }
+    const taken = await lstat(to).catch(() => undefined);
+    if (taken !== undefined)
+      throw Object.assign(new Error('The name is taken'), { code: 'EEXIST' });
+    return false;
+  }
+  await unlink(from);
+  return true;
+}

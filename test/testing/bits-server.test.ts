@@ -1,0 +1,492 @@
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync } from 'node:fs';
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect } from 'chai';
+import { isBitsError } from '../../src/errors.js';
+import {
+  type BitsServer,
+  type BitsServerOptions,
+  createBitsServer,
+  type Upload,
+} from '../../src/testing/index.js';
+import { packet, RawClient } from './raw-client.js';
+
+const DATA = Buffer.from('0123456789abcdef');
+
+describe('the reference server', () => {
+  let server: BitsServer;
+  let client: RawClient;
+  const start = async (options: BitsServerOptions = {}) => {
+    server = await createBitsServer(options);
+    client = await RawClient.connect(server);
+  };
+  afterEach(async () => {
+    await client?.end();
+    await server?.close();
+  });
+  const codes = () => server.breaches.map(({ code }) => code);
+
+  describe('a whole upload', () => {
+    it('puts the file into place at Close, not before, and finds no breach', async () => {
+      await start();
+      const created = await client.createSession('/a/b/f.bin');
+      expect(created.status).to.equal(200);
+      expect(created.headers).to.include({
+        'bits-packet-type': 'Ack',
+        'bits-protocol': '{7df0354d-249b-430f-820d-3d2a9bef4931}',
+        'content-length': '0',
+      });
+      const id = created.headers['bits-session-id'] ?? '';
+      expect(id).to.match(/^\{[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}\}$/);
+
+      const first = await client.fragment('/a/b/f.bin', id, 0, DATA.subarray(0, 10), 16);
+      expect(first.headers['bits-received-content-range']).to.equal('10');
+      expect(first.headers).not.to.have.property('bits-session-id');
+      const last = await client.fragment('/a/b/f.bin', id, 10, DATA.subarray(10), 16);
+      expect(last.headers['bits-received-content-range']).to.equal('16');
+
+      const file = path.join(server.root, 'a/b/f.bin');
+      expect(existsSync(file)).to.equal(false);
+      expect((await client.closeSession('/a/b/f.bin', id)).status).to.equal(200);
+      expect(await readFile(file)).to.deep.equal(DATA);
+      expect(server.uploads.map(({ bytes }) => bytes)).to.deep.equal([16]);
+      expect(server.connections).to.equal(1);
+      server.assertNoBreaches();
+    });
+
+    it('writes an empty file for Create and Close', async () => {
+      await start();
+      const id = await client.open('/empty');
+      await client.closeSession('/empty', id);
+      expect(await readFile(path.join(server.root, 'empty'))).to.have.length(0);
+      server.assertNoBreaches();
+    });
+
+    it('logs each request with its answer', async () => {
+      await start({ now: () => 42 });
+      const id = await client.open('/f');
+      await client.fragment('/f', id, 0, DATA, 16);
+      const entry = await server.waitForRequest('fragment');
+      expect(entry).to.include({
+        number: 2,
+        packet: 'fragment',
+        method: 'BITS_POST',
+        target: '/f',
+        connection: 1,
+        sessionId: id,
+        bodyBytes: 16,
+        status: 200,
+        outcome: 'answered',
+        arrivedAtMs: 42,
+      });
+      expect(entry.range).to.deep.equal({ start: 0, end: 16, total: 16 });
+      expect(entry.answerHeaders).to.include({ 'BITS-Received-Content-Range': '16' });
+    });
+
+    it('names the session on every ack when asked to', async () => {
+      await start({ omitSessionIdOnAck: false });
+      const id = await client.open('/f');
+      const ack = await client.fragment('/f', id, 0, DATA, 16);
+      expect(ack.headers['bits-session-id']).to.equal(id);
+    });
+
+    it('hashes instead of storing', async () => {
+      await start({ sink: 'sha256' });
+      const id = await client.open('/f');
+      await client.fragment('/f', id, 0, DATA.subarray(0, 5), 16);
+      await client.fragment('/f', id, 5, DATA.subarray(5), 16);
+      await client.closeSession('/f', id);
+      const digest = createHash('sha256').update(DATA).digest('hex');
+      expect(server.uploads[0]?.sha256).to.equal(digest);
+      expect(() => server.uploads[0]?.open()).to.throw(/disk/);
+      expect(existsSync(path.join(server.root, 'f'))).to.equal(false);
+    });
+
+    it('tells the application of each upload, which can read it', async () => {
+      const seen: [Upload, Buffer][] = [];
+      await start({
+        onUpload: async (upload) => {
+          seen.push([upload, Buffer.concat(await upload.open().toArray())]);
+        },
+      });
+      const id = await client.open('/x/f');
+      await client.fragment('/x/f', id, 0, DATA, 16);
+      await client.closeSession('/x/f', id);
+      expect(seen[0]?.[0]).to.include({ url: 'http://localhost/x/f', bytes: 16, attempt: 1 });
+      expect(seen[0]?.[1]).to.deep.equal(DATA);
+    });
+  });
+
+  describe('refusals of §3.2.5', () => {
+    const refusals: {
+      what: string;
+      options?: BitsServerOptions;
+      status: number;
+      hresult?: string;
+      breach?: string;
+      send: () => Promise<{ status: number; headers: Record<string, string> }>;
+    }[] = [
+      {
+        what: 'no common protocol',
+        status: 400,
+        hresult: '0x80070057',
+        breach: 'protocol-id',
+        send: () => client.createSession('/f', { 'BITS-Supported-Protocols': '{0}' }),
+      },
+      {
+        what: 'a URL that is a directory',
+        status: 400,
+        hresult: '0x80070057',
+        send: () => client.createSession('/d/'),
+      },
+      {
+        what: 'an unknown session',
+        status: 500,
+        hresult: '0x8020001F',
+        send: () => client.closeSession('/f', '{NONE}'),
+      },
+      {
+        what: 'an unknown packet type',
+        status: 400,
+        hresult: '0x80070057',
+        breach: 'packet-type',
+        send: () => client.send(packet('/f', 'Frob')),
+      },
+      {
+        what: 'a header over 4 KiB',
+        status: 400,
+        hresult: '0x80070057',
+        breach: 'header-too-long',
+        send: () => client.ping('/f', { 'X-Long': 'x'.repeat(4097) }),
+      },
+      {
+        what: 'a body on a control packet',
+        status: 400,
+        hresult: '0x80070057',
+        breach: 'body-on-control-packet',
+        send: () => client.send(`${packet('/f', 'Ping', { 'Content-Length': '3' })}abc`),
+      },
+      {
+        what: 'uploads that are not enabled',
+        options: { uploadsEnabled: false },
+        status: 501,
+        hresult: '0x80070005',
+        send: () => client.createSession('/f'),
+      },
+      {
+        what: 'a missing directory when none are made',
+        options: { createDirectories: false },
+        status: 404,
+        hresult: '0x80190194',
+        send: () => client.createSession('/none/f'),
+      },
+      {
+        what: 'a file over the maximum',
+        options: { maxUploadBytes: 15 },
+        status: 500,
+        hresult: '0x80200020',
+        send: async () =>
+          client.fragment('/f', await client.open('/f'), 0, DATA.subarray(0, 4), 16),
+      },
+      {
+        what: 'a fragment over the maximum',
+        options: { maxFragmentBytes: 15 },
+        status: 413,
+        send: async () => client.fragment('/f', await client.open('/f'), 0, DATA, 16),
+      },
+      {
+        what: 'a changed total',
+        status: 400,
+        hresult: '0x80070057',
+        breach: 'total-changed',
+        send: async () => {
+          const id = await client.open('/f');
+          await client.fragment('/f', id, 0, DATA.subarray(0, 4), 16);
+          return client.fragment('/f', id, 4, DATA.subarray(4), 17);
+        },
+      },
+      {
+        what: 'a changed URL',
+        status: 400,
+        hresult: '0x80070057',
+        breach: 'url-changed',
+        send: async () => client.fragment('/g', await client.open('/f'), 0, DATA, 16),
+      },
+    ];
+    for (const { what, options, status, hresult, breach, send } of refusals) {
+      it(`${what}: ${status} ${hresult ?? ''}`, async () => {
+        await start(options);
+        const answer = await send();
+        expect(answer.status).to.equal(status);
+        expect(answer.headers['content-length']).to.equal('0');
+        if (hresult !== undefined) {
+          expect(answer.headers['bits-error-code']).to.equal(hresult);
+          expect(answer.headers['bits-error-context']).to.equal('0x5');
+        }
+        expect(codes()).to.deep.equal(breach === undefined ? [] : [breach]);
+        expect((await client.ping('/f')).status).to.equal(
+          options?.uploadsEnabled === false ? 501 : 200,
+        );
+      });
+    }
+
+    it('does not overwrite unless told to', async () => {
+      const root = mkdtempSync(path.join(tmpdir(), 'bits-test-'));
+      try {
+        await writeFile(path.join(root, 'f'), 'old');
+        await start({ root });
+        const refused = await client.createSession('/f');
+        expect(refused.status).to.equal(403);
+        expect(refused.headers['bits-error-code']).to.equal('0x80070005');
+        // The name is taken while the upload runs.
+        const id = await client.open('/g');
+        await client.fragment('/g', id, 0, DATA, 16);
+        await writeFile(path.join(root, 'g'), 'old');
+        expect((await client.closeSession('/g', id)).status).to.equal(403);
+        expect(await readFile(path.join(root, 'g'), 'utf8')).to.equal('old');
+        await client.end();
+        await server.close();
+
+        await start({ root, allowOverwrite: true });
+        const again = await client.open('/f');
+        await client.fragment('/f', again, 0, DATA, 16);
+        await client.closeSession('/f', again);
+        expect(await readFile(path.join(root, 'f'))).to.deep.equal(DATA);
+        await server.close();
+        expect(await readdir(root)).to.have.members(['f', 'g']);
+      } finally {
+        await rm(root, { recursive: true });
+      }
+    });
+
+    it('answers a wrong start with 416 and the offset it wants', async () => {
+      await start();
+      const id = await client.open('/f');
+      await client.fragment('/f', id, 0, DATA.subarray(0, 10), 16);
+      const low = await client.fragment('/f', id, 8, DATA.subarray(8), 16);
+      expect([low.status, low.headers['bits-received-content-range']]).to.deep.equal([416, '10']);
+      const high = await client.fragment('/f', id, 12, DATA.subarray(12), 16);
+      expect([high.status, high.headers['bits-received-content-range']]).to.deep.equal([416, '10']);
+    });
+
+    it('keeps the part that it lacks with overlap accept', async () => {
+      await start({ overlap: 'accept' });
+      const id = await client.open('/f');
+      await client.fragment('/f', id, 0, DATA.subarray(0, 10), 16);
+      const known = await client.fragment('/f', id, 2, DATA.subarray(2, 6), 16);
+      expect(known.headers['bits-received-content-range']).to.equal('10');
+      const ack = await client.fragment('/f', id, 4, DATA.subarray(4), 16);
+      expect([ack.status, ack.headers['bits-received-content-range']]).to.deep.equal([200, '16']);
+      await client.closeSession('/f', id);
+      expect(await readFile(path.join(server.root, 'f'))).to.deep.equal(DATA);
+    });
+
+    it('deletes an upload that is closed too early, and one that is cancelled', async () => {
+      await start();
+      for (const end of ['closeSession', 'cancelSession'] as const) {
+        const id = await client.open('/f');
+        await client.fragment('/f', id, 0, DATA.subarray(0, 10), 16);
+        expect((await client[end]('/f', id)).status).to.equal(200);
+        const gone = await client.fragment('/f', id, 10, DATA.subarray(10), 16);
+        expect(gone.headers['bits-error-code']).to.equal('0x8020001F');
+      }
+      expect(existsSync(path.join(server.root, 'f'))).to.equal(false);
+      expect(codes()).to.deep.equal(['close-before-end', 'session-ended', 'session-ended']);
+    });
+
+    it('forgets sessions that time out, by its clock', async () => {
+      let nowMs = 0;
+      await start({ sessionTimeoutMs: 1000, now: () => nowMs });
+      const id = await client.open('/f');
+      nowMs = 1000;
+      expect((await client.fragment('/f', id, 0, DATA.subarray(0, 4), 16)).status).to.equal(200);
+      nowMs = 2001;
+      const late = await client.fragment('/f', id, 4, DATA.subarray(4), 16);
+      expect(late.headers['bits-error-code']).to.equal('0x8020001F');
+      server.assertNoBreaches();
+    });
+
+    it('keeps what arrived of a fragment that breaks off', async () => {
+      await start();
+      const id = await client.open('/f');
+      const broken = await RawClient.connect(server);
+      const head = packet('/f', 'Fragment', {
+        'BITS-Session-Id': id,
+        'Content-Name': 'f',
+        'Content-Range': 'bytes 0-15/16',
+        'Content-Length': '16',
+      });
+      broken.socket.end(`${head}0123456`);
+      await server.waitForRequest('fragment');
+      await broken.end();
+      const answer = await client.fragment('/f', id, 0, DATA, 16);
+      expect(answer.headers['bits-received-content-range']).to.equal('7');
+      await client.fragment('/f', id, 7, DATA.subarray(7), 16);
+      await client.closeSession('/f', id);
+      expect(await readFile(path.join(server.root, 'f'))).to.deep.equal(DATA);
+      server.assertNoBreaches();
+    });
+
+    it('gives a Host-Id and checks that it is pinged and used', async () => {
+      await start({ hostId: 'web3:81', hostIdFallbackTimeoutMs: 60_000 });
+      const created = await client.createSession('/f');
+      expect(created.headers).to.include({
+        'bits-host-id': 'web3:81',
+        'bits-host-id-fallback-timeout': '60',
+      });
+      const id = created.headers['bits-session-id'] ?? '';
+      await client.ping('/f', { Host: 'web3:81' });
+      await client.send(packet('/f', 'Close-Session', { Host: 'WEB3:81', 'BITS-Session-Id': id }));
+      server.assertNoBreaches();
+      const other = await client.open('/g');
+      await client.closeSession('/g', other);
+      expect(codes()).to.deep.equal(['host-id-ignored']);
+    });
+  });
+
+  describe('paths', () => {
+    const evil = [
+      '/../f',
+      '/a/../../f',
+      '/%2e%2e/f',
+      '/..%2ff',
+      '/..%5cf',
+      '/..\\f',
+      '/a%00b',
+      '/.bits-sessions/x',
+      '/%2Ebits-sessions/x',
+      '/.BITS-Sessions/x',
+      '/.bits-sessions./x',
+      '/con',
+      '/NUL.txt',
+      '/com1.log',
+      '/f:stream',
+      '/C:/f',
+      '//f',
+      '/f.',
+      '/f%20',
+      '/%',
+      '/%ff',
+      '/%c0%ae%c0%ae/f',
+      '/link/f',
+      '/link/deep/er/f',
+      '/hidden/f',
+      `/${'x'.repeat(256)}`,
+      'f',
+      '*',
+    ];
+    for (const target of evil) {
+      it(`refuses ${target.slice(0, 40)}`, async () => {
+        const outside = mkdtempSync(path.join(tmpdir(), 'bits-outside-'));
+        try {
+          await writeFile(path.join(outside, 'f'), 'secret');
+          await start();
+          await symlink(outside, path.join(server.root, 'link'));
+          await mkdir(path.join(server.root, '.bits-sessions'), { recursive: true });
+          await symlink(path.join(server.root, '.bits-sessions'), path.join(server.root, 'hidden'));
+          const created = await client.createSession(target);
+          expect(created.status).to.equal(400);
+          expect((await client.get(target)).status).to.equal(404);
+          expect(await readdir(outside)).to.deep.equal(['f']);
+        } finally {
+          await rm(outside, { recursive: true });
+        }
+      });
+    }
+
+    it('does not serve a link to a file outside, and replaces it without following it', async () => {
+      const outside = mkdtempSync(path.join(tmpdir(), 'bits-outside-'));
+      try {
+        const secret = path.join(outside, 'f');
+        await writeFile(secret, 'secret');
+        await start({ allowOverwrite: true });
+        await symlink(secret, path.join(server.root, 'f'));
+        expect((await client.get('/f')).status).to.equal(404);
+        const id = await client.open('/f');
+        await client.fragment('/f', id, 0, DATA, 16);
+        await client.closeSession('/f', id);
+        expect(await readFile(secret, 'utf8')).to.equal('secret');
+        expect((await client.get('/f')).body).to.deep.equal(DATA);
+      } finally {
+        await rm(outside, { recursive: true });
+      }
+    });
+
+    it('takes names in UTF-8, escaped or not, and an absolute form', async () => {
+      await start();
+      for (const target of ['/%C3%A4 b'.replace(' ', '%20'), 'http://localhost/c']) {
+        const id = await client.open(target);
+        await client.closeSession(target, id);
+      }
+      expect(await readdir(server.root)).to.include.members(['ä b', 'c']);
+    });
+  });
+
+  describe('GET of uploaded files', () => {
+    it('serves whole, ranges, suffixes and heads exactly', async () => {
+      await start();
+      await writeFile(path.join(server.root, 'f'), DATA);
+      const whole = await client.get('/f');
+      expect([whole.status, whole.body.toString()]).to.deep.equal([200, '0123456789abcdef']);
+      const etag = whole.headers.etag ?? '';
+      const cases: [Record<string, string>, number, string, string | undefined][] = [
+        [{ Range: 'bytes=2-4' }, 206, '234', 'bytes 2-4/16'],
+        [{ Range: 'bytes=14-99' }, 206, 'ef', 'bytes 14-15/16'],
+        [{ Range: 'bytes=10-' }, 206, 'abcdef', 'bytes 10-15/16'],
+        [{ Range: 'bytes=-3' }, 206, 'def', 'bytes 13-15/16'],
+        [{ Range: 'bytes=16-' }, 416, '', 'bytes */16'],
+        [{ Range: 'bytes=5-2' }, 200, '0123456789abcdef', undefined],
+        [{ Range: 'bytes=1-2,4-5' }, 200, '0123456789abcdef', undefined],
+        [{ Range: 'bytes=2-4', 'If-Range': etag }, 206, '234', 'bytes 2-4/16'],
+        [
+          { Range: 'bytes=2-4', 'If-Range': whole.headers['last-modified'] ?? '' },
+          206,
+          '234',
+          'bytes 2-4/16',
+        ],
+        [{ Range: 'bytes=2-4', 'If-Range': '"x"' }, 200, '0123456789abcdef', undefined],
+      ];
+      for (const [headers, status, body, range] of cases) {
+        const answer = await client.get('/f', headers);
+        expect([
+          answer.status,
+          answer.body.toString(),
+          answer.headers['content-range'],
+        ]).to.deep.equal([status, body, range]);
+      }
+      client.write('HEAD /f HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      const head = await client.read({ head: true });
+      expect(head.headers['content-length']).to.equal('16');
+      expect((await client.get('/none')).status).to.equal(404);
+      expect(
+        (await client.send('PUT /f HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n')).status,
+      ).to.equal(405);
+    });
+  });
+
+  describe('its life', () => {
+    it('closes while requests hang, twice, and deletes its temporary root', async () => {
+      await start({ faults: [{ on: 'ping', do: 'hang' }] });
+      client.write(packet('/f', 'Ping'));
+      await server.waitForRequest('ping');
+      const unseen = server.waitForRequest('fragment');
+      await Promise.all([server.close(), server.close()]);
+      expect(existsSync(server.root)).to.equal(false);
+      const error = await unseen.catch((reason: unknown) => reason);
+      expect(isBitsError(error) && error.code).to.equal('BITS_ERR_STATE');
+    });
+
+    it('rejects options that make no sense', async () => {
+      const error = await createBitsServer({ maxUploadBytes: -1 }).catch((e: unknown) => e);
+      expect(isBitsError(error) && error.code).to.equal('BITS_ERR_ARGUMENT');
+    });
+
+    it('rejects when the port is taken', async () => {
+      await start();
+      const error = await createBitsServer({ port: server.port }).catch((e: unknown) => e);
+      expect((error as NodeJS.ErrnoException).code).to.equal('EADDRINUSE');
+    });
+  });
+});

@@ -1,0 +1,249 @@
+import type { Dispatcher } from 'undici';
+import { BitsAbortError } from '../errors.js';
+import { AnswerBody, EMPTY_BODY } from './answer-body.js';
+import {
+  answerHeaders,
+  DRAIN_BYTES,
+  DRAIN_MS,
+  isWorthDraining,
+  type ReceivedHeaders,
+} from './answer-head.js';
+import { BodyPump } from './body-pump.js';
+import { Deadline } from './deadline.js';
+import { toTransportFailure } from './failure.js';
+import type { RequestHead } from './request-head.js';
+import { currentThrottle, type Throttle } from './throttle.js';
+import type { SendOptions, WireBody, WireResponse } from './transport.js';
+
+/** A request that waits for a connection gives the drain of the last answer this much more. */
+const DRAIN_GRACE_MS = 100;
+
+type Controller = Pick<Dispatcher.DispatchController, 'abort' | 'pause' | 'resume'> & {
+  readonly rawHeaders?: unknown;
+};
+
+export interface ExchangePlace {
+  readonly dispatch: (request: Dispatcher.DispatchOptions, exchange: Exchange) => void;
+  /** Whether the dispatcher's sockets have the wire shim. */
+  readonly watches: boolean;
+  /** The request was given up before it had a connection. */
+  readonly onUnconnected: (exchange: Exchange) => void;
+  /** Nothing of the exchange is left on the wire. */
+  readonly onEnd: (exchange: Exchange) => void;
+}
+
+/**
+ * One request and its answer over a dispatcher.
+ *
+ * The answer's head ends what the caller waits for; the exchange itself lasts until the body is
+ * read, drained or cut.
+ */
+export class Exchange implements Dispatcher.DispatchHandler {
+  readonly origin: string;
+  readonly answer: Promise<WireResponse>;
+  readonly #head: RequestHead;
+  readonly #options: SendOptions;
+  readonly #place: ExchangePlace;
+  readonly #deadline: Deadline;
+  readonly #pump: BodyPump | undefined;
+  readonly #onAbort = () => this.cut(new BitsAbortError('The request was aborted'));
+  #resolve!: (response: WireResponse) => void;
+  #reject!: (error: unknown) => void;
+  #controller: Controller | undefined;
+  #ended = false;
+  /** The source has proved good, or nothing more is asked of it. */
+  #sourceEnded: boolean;
+  #answerEnded = false;
+  #response: WireResponse | undefined;
+  #body: AnswerBody | undefined;
+  #throttle: Throttle | undefined;
+  #drainedBytes = 0;
+  #drainTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    head: RequestHead,
+    body: WireBody | undefined,
+    options: SendOptions,
+    place: ExchangePlace,
+  ) {
+    this.origin = head.url.origin;
+    this.#head = head;
+    this.#options = options;
+    this.#place = place;
+    this.answer = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.#deadline = new Deadline(options, head.url.host, (error) => this.cut(error));
+    this.#sourceEnded = head.bodyBytes === 0;
+    if (body === undefined || head.bodyBytes === 0) return;
+    this.#pump = new BodyPump(body, place.watches, {
+      onWaitForSource: () => {
+        if (!this.#pump?.allSent) this.#deadline.stop();
+      },
+      onSlice: () => this.#deadline.run('send'),
+      onBytesSent: (bytes) => {
+        if (this.#response === undefined) this.#deadline.run('send');
+        options.onBytesSent?.(bytes);
+      },
+      onAllSent: () => {
+        if (this.#response === undefined) this.#deadline.run('answer');
+      },
+      onSourceError: (error) => this.cut(error),
+      onSourceEnd: () => {
+        this.#sourceEnded = true;
+        this.#hand();
+        if (this.#answerEnded) this.#release();
+      },
+    });
+  }
+
+  start(): void {
+    const { signal } = this.#options;
+    if (signal?.aborted) {
+      this.#onAbort();
+      return;
+    }
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
+    this.#deadline.run('send');
+    const { url, method, headers } = this.#head;
+    try {
+      this.#place.dispatch(
+        {
+          origin: url.origin,
+          path: `${url.pathname}${url.search}`,
+          method: method as Dispatcher.HttpMethod,
+          headers,
+          body: (this.#pump ?? null) as Dispatcher.DispatchOptions['body'],
+          // undici would close the connection after each body of a method that it does not know.
+          reset: false,
+          headersTimeout: 0,
+          bodyTimeout: 0,
+        } as Dispatcher.DispatchOptions,
+        this,
+      );
+    } catch (error) {
+      this.onResponseError(undefined, error);
+    }
+  }
+
+  /** Gives the exchange up: the caller gets the error, and the connection is cut at once. */
+  cut(error: unknown): void {
+    if (this.#ended) return;
+    const controller = this.#controller;
+    this.#fail(error);
+    if (controller) controller.abort(error instanceof Error ? error : new Error(String(error)));
+    else this.#place.onUnconnected(this);
+  }
+
+  /** Another request waits for this one's connection. */
+  hurry(): void {
+    if (this.#drainTimer !== undefined) this.#limitDrain(DRAIN_GRACE_MS);
+  }
+
+  /** True when the answer is handed out and its body is only read to free the connection. */
+  get isDraining(): boolean {
+    return this.#drainTimer !== undefined;
+  }
+
+  onRequestStart(controller: Controller): void {
+    if (this.#ended) {
+      controller.abort(new BitsAbortError('The request was given up'));
+      return;
+    }
+    this.#controller = controller;
+    this.#deadline.run(this.#pump ? 'send' : 'answer');
+  }
+
+  onResponseStart(controller: Controller, status: number, headers: object): void {
+    if (this.#ended || status < 200) return;
+    const received = (controller.rawHeaders ?? headers) as ReceivedHeaders;
+    const response = { status, headers: answerHeaders(received) };
+    const early = this.#pump !== undefined && !this.#pump.allSent;
+    this.#deadline.stop();
+    if (early) {
+      this.#sourceEnded = true;
+      this.#pump?.stop();
+    }
+    if (this.#options.answerBody === 'stream') {
+      this.#body = this.#streamed(controller);
+      this.#response = { ...response, body: this.#body };
+      this.#hand();
+      return;
+    }
+    this.#response = { ...response, body: EMPTY_BODY };
+    this.#hand();
+    if (early || !isWorthDraining(status, response.headers)) this.#leave();
+    else this.#limitDrain(DRAIN_MS);
+  }
+
+  onResponseData(_controller: Controller, chunk: Uint8Array): void {
+    if (this.#ended) return;
+    if (this.#body) {
+      this.#body.push(chunk);
+      return;
+    }
+    this.#drainedBytes += chunk.byteLength;
+    if (this.#drainedBytes > DRAIN_BYTES) this.#leave();
+  }
+
+  onResponseEnd(): void {
+    if (this.#ended) return;
+    this.#body?.end();
+    this.#answerEnded = true;
+    if (this.#sourceEnded) this.#release();
+  }
+
+  onResponseError(_controller: unknown, error: unknown): void {
+    this.#fail(toTransportFailure(error, this.#head.url.host));
+  }
+
+  /** Resolves as soon as both the answer is there and the source has proved good. */
+  #hand(): void {
+    if (this.#response && this.#sourceEnded) this.#resolve(this.#response);
+  }
+
+  #streamed(controller: Controller): AnswerBody {
+    this.#throttle = this.#place.watches ? currentThrottle() : undefined;
+    const brake = this.#throttle ?? controller;
+    return new AnswerBody({
+      onWait: () => this.#deadline.run('answer-body'),
+      onBusy: () => this.#deadline.stop(),
+      onLeave: () => this.#leave(),
+      pause: () => brake.pause(),
+      resume: () => brake.resume(),
+    });
+  }
+
+  /** Ends the exchange without an error: its answer is handed out. */
+  #leave(): void {
+    if (this.#ended) return;
+    this.#release();
+    this.#controller?.abort(new BitsAbortError('The rest of the answer is not wanted'));
+  }
+
+  #limitDrain(limitMs: number): void {
+    clearTimeout(this.#drainTimer);
+    this.#drainTimer = setTimeout(() => this.#leave(), limitMs);
+    // Once its answer is handed out, no process should live on for the sake of a connection.
+    this.#drainTimer.unref();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#ended) return;
+    this.#release();
+    this.#reject(error);
+    this.#body?.fail(error);
+  }
+
+  #release(): void {
+    this.#ended = true;
+    this.#deadline.stop();
+    clearTimeout(this.#drainTimer);
+    this.#drainTimer = undefined;
+    this.#options.signal?.removeEventListener('abort', this.#onAbort);
+    this.#pump?.release();
+    this.#throttle?.release();
+    this.#place.onEnd(this);
+  }
+}

@@ -1,0 +1,158 @@
+import {
+  BitsArgumentError,
+  type BitsError,
+  BitsStateError,
+  BitsTimeoutError,
+  BitsTransportError,
+  isBitsError,
+} from '../errors.js';
+
+interface Advice {
+  /** Follows the host's name. */
+  readonly text: string;
+  readonly retryable: boolean;
+}
+
+const later = (text: string): Advice => ({ text, retryable: true });
+const never = (text: string): Advice => ({ text, retryable: false });
+
+const UNTRUSTED = never(
+  'has a certificate that no trusted authority issued: give its authority in tls.ca',
+);
+const NAME = later('has no address: check the host name and the DNS server');
+const CUT = later(
+  'closed the connection before its answer was complete: check the server, and proxies and time limits in between',
+);
+const UNREACHABLE = later('cannot be reached: check the network, routes and VPN');
+const NOT_HTTP = never(
+  'gave an answer that is not HTTP/1.1: check the port, and that http: and https: are not mixed up',
+);
+const NOT_TLS = never(
+  'could not agree on TLS: check that the port speaks https:, and the TLS versions and certificates of both sides',
+);
+
+/** By `code`; those of Node, OpenSSL and undici, and Chromium's without `net::`. */
+const ADVICE: Readonly<Record<string, Advice>> = {
+  ECONNREFUSED: later('refused the connection: check the port, and that the server is running'),
+  ERR_CONNECTION_REFUSED: later(
+    'refused the connection: check the port, and that the server is running',
+  ),
+  ENOTFOUND: NAME,
+  EAI_AGAIN: later('cannot be looked up at the moment: check the DNS server and the network'),
+  ERR_NAME_NOT_RESOLVED: NAME,
+  ECONNRESET: CUT,
+  EPIPE: CUT,
+  ECONNABORTED: CUT,
+  UND_ERR_SOCKET: CUT,
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: CUT,
+  HPE_INVALID_EOF_STATE: CUT,
+  ERR_CONNECTION_RESET: CUT,
+  ERR_CONNECTION_CLOSED: CUT,
+  ERR_EMPTY_RESPONSE: CUT,
+  ERR_CONTENT_LENGTH_MISMATCH: CUT,
+  ERR_INCOMPLETE_CHUNKED_ENCODING: CUT,
+  ENETUNREACH: UNREACHABLE,
+  EHOSTUNREACH: UNREACHABLE,
+  ENETDOWN: UNREACHABLE,
+  EADDRNOTAVAIL: UNREACHABLE,
+  ERR_ADDRESS_UNREACHABLE: UNREACHABLE,
+  ERR_INTERNET_DISCONNECTED: UNREACHABLE,
+  ERR_NETWORK_CHANGED: UNREACHABLE,
+  CERT_HAS_EXPIRED: never(
+    'has an expired certificate: renew it, or check the clock of this machine',
+  ),
+  CERT_NOT_YET_VALID: never(
+    'has a certificate that is not valid yet: check the clock of this machine',
+  ),
+  DEPTH_ZERO_SELF_SIGNED_CERT: never(
+    'has a self-signed certificate: give that certificate in tls.ca to trust it',
+  ),
+  SELF_SIGNED_CERT_IN_CHAIN: UNTRUSTED,
+  UNABLE_TO_GET_ISSUER_CERT: UNTRUSTED,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNTRUSTED,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNTRUSTED,
+  CERT_UNTRUSTED: UNTRUSTED,
+  CERT_REVOKED: never('has a revoked certificate'),
+  ERR_TLS_CERT_ALTNAME_INVALID: never(
+    'has a certificate for other names: use a name that the certificate holds',
+  ),
+  EPROTO: NOT_TLS,
+  UND_ERR_HEADERS_OVERFLOW: never(
+    'sent a larger answer head than HTTP clients accept (16 KiB): check what answers there',
+  ),
+};
+
+/** Whole families of codes, looked at when the code itself is not listed. */
+const FAMILIES: readonly (readonly [RegExp, Advice])[] = [
+  [/^HPE_|^ERR_INVALID_HTTP_RESPONSE$/, NOT_HTTP],
+  [
+    /^CERT_|^ERR_CERT_|^(INVALID|UNSUITABLE|HOSTNAME_MISMATCH|CRL_)/,
+    never('has a certificate that cannot be trusted: check the certificate'),
+  ],
+  [/^ERR_(SSL|TLS|OSSL)_/, NOT_TLS],
+];
+
+/** The first code in an error and what caused it: `fetch` and happy eyeballs wrap the real one. */
+function failureCode(error: unknown): string | undefined {
+  for (let at: unknown = error, depth = 0; at instanceof Error && depth < 5; depth++) {
+    const { code } = at as { code?: unknown };
+    if (typeof code === 'string') return code;
+    // undici 7 and 8 leave the code of their parser's errors undefined.
+    if (at.name === 'HTTPParserError') {
+      return at.message.includes('Invalid EOF') ? 'HPE_INVALID_EOF_STATE' : 'HPE_UNKNOWN';
+    }
+    const chromium = /\bnet::(ERR_[A-Z0-9_]+)/.exec(at.message)?.[1];
+    if (chromium !== undefined) return chromium;
+    at = at.cause ?? (at instanceof AggregateError ? at.errors[0] : undefined);
+  }
+  return undefined;
+}
+
+/** A parser's error carries the bytes that it failed on: they are the server's, not for logs. */
+function withoutAnswerBytes(error: unknown): unknown {
+  if (!(error instanceof Error) || !('data' in error)) return error;
+  const bare = new Error(error.message);
+  bare.name = error.name;
+  return bare;
+}
+
+/**
+ * What a failed request means to the user.
+ *
+ * @param host for the message: never more of a URL, whose path and query may hold secrets.
+ */
+export function toTransportFailure(error: unknown, host: string): BitsError {
+  if (isBitsError(error)) return error;
+  const code = failureCode(error);
+  const cause = withoutAnswerBytes(error);
+  switch (code) {
+    case 'UND_ERR_INVALID_ARG':
+    case 'UND_ERR_NOT_SUPPORTED':
+    case 'ERR_INVALID_ARG_VALUE':
+      return new BitsArgumentError(`The request to ${host} cannot be sent as it is`, { cause });
+    case 'UND_ERR_DESTROYED':
+    case 'UND_ERR_CLOSED':
+      return new BitsStateError(`The dispatcher for ${host} is closed`);
+    case 'UND_ERR_CONNECT_TIMEOUT':
+    case 'UND_ERR_HEADERS_TIMEOUT':
+    case 'UND_ERR_BODY_TIMEOUT':
+    case 'ETIMEDOUT':
+    case 'ERR_TIMED_OUT':
+    case 'ERR_CONNECTION_TIMED_OUT':
+      return new BitsTimeoutError(
+        `${host} gave no sign of life in time (${code}): check the network, firewalls and the server`,
+        { cause },
+      );
+    default: {
+      const advice =
+        code === undefined
+          ? undefined
+          : (ADVICE[code] ?? FAMILIES.find(([family]) => family.test(code))?.[1]);
+      const text = advice?.text ?? 'could not be spoken to: see the cause of this error';
+      return new BitsTransportError(`${host} ${text}${code === undefined ? '' : ` (${code})`}`, {
+        cause,
+        retryable: advice?.retryable ?? true,
+      });
+    }
+  }
+}

@@ -1,0 +1,4 @@
+import { createFetchTransport } from '../../src/transport/fetch.js';
+import { transportContract } from './contract.js';
+
+transportContract('fetch', () => createFetchTransport(fetch));

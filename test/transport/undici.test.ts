@@ -1,0 +1,518 @@
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import net from 'node:net';
+import { promisify } from 'node:util';
+import { expect } from 'chai';
+import { Agent, type Dispatcher, MockAgent, request as undiciRequest } from 'undici';
+import type { Transport } from '../../src/transport/transport.js';
+import { createUndiciTransport } from '../../src/transport/undici.js';
+import { VERSION } from '../../src/version.js';
+import {
+  answer,
+  type RawServer,
+  type RawServerOptions,
+  startRawServer,
+  tlsCertificate,
+  tlsKey,
+} from '../support/raw-server.js';
+import { transportContract } from './contract.js';
+import {
+  bitsError,
+  collect,
+  fragment,
+  gate,
+  get,
+  LONG,
+  pattern,
+  ping,
+  withBody,
+} from './support.js';
+
+transportContract('undici', () => createUndiciTransport());
+
+describe('undici transport', () => {
+  const servers: RawServer[] = [];
+  const transports: Transport[] = [];
+
+  async function serve(options: RawServerOptions): Promise<RawServer> {
+    const server = await startRawServer(options);
+    servers.push(server);
+    return server;
+  }
+
+  function make(...args: Parameters<typeof createUndiciTransport>): Transport {
+    const transport = createUndiciTransport(...args);
+    transports.push(transport);
+    return transport;
+  }
+
+  const ok: RawServerOptions = {
+    onRequest: ({ connection }) => void connection.socket.write(answer()),
+  };
+
+  afterEach(async () => {
+    await Promise.all(transports.splice(0).map((transport) => transport.close()));
+    await Promise.all(servers.splice(0).map((server) => server.close()));
+  });
+
+  it('has no limitation and no limit of its own', () => {
+    expect(make().limitations).to.deep.equal([]);
+    expect(make().maxBodyBytes).to.equal(undefined);
+  });
+
+  for (const tls of [false, true]) {
+    describe(tls ? 'over TLS' : 'over plain TCP', () => {
+      const own = () => make(tls ? { tls: { ca: tlsCertificate() } } : {});
+
+      it('writes Content-Length: 0 on every request without a body, on one connection', async () => {
+        const server = await serve({ ...ok, tls });
+        const transport = own();
+        for (let i = 0; i < 4; i++)
+          await transport.send(ping(server.url(), { 'X-N': `${i}` }), LONG);
+        expect(server.connections).to.have.lengthOf(1);
+        expect(server.connections[0]?.received().toString('latin1')).to.equal(
+          [0, 1, 2, 3]
+            .map(
+              (i) =>
+                `BITS_POST /vdir/file.bin HTTP/1.1\r\nhost: 127.0.0.1:${server.port}\r\n` +
+                `connection: keep-alive\r\nBITS-Packet-Type: Ping\r\nX-N: ${i}\r\n` +
+                `User-Agent: bits-upload/${VERSION}\r\ncontent-length: 0\r\n\r\n`,
+            )
+            .join(''),
+        );
+      });
+
+      it('sends many fragments and packets over one connection', async () => {
+        const server = await serve({ ...ok, tls });
+        const transport = own();
+        for (let i = 0; i < 6; i++) {
+          await transport.send(fragment(server.url(), pattern(100_000, i + 1)), LONG);
+          await transport.send(ping(server.url()), LONG);
+        }
+        expect(server.connections).to.have.lengthOf(1);
+        expect(server.requests).to.have.lengthOf(12);
+        for (const { head } of server.requests) {
+          expect(head).to.match(/\r\nconnection: keep-alive\r\n/);
+          expect(head.match(/\r\ncontent-length: /gi)).to.have.lengthOf(1);
+        }
+        expect(server.requests[10]?.body).to.deep.equal(pattern(100_000, 6));
+      });
+
+      it('leaves a piece alone until it asks for the next one', async () => {
+        // Nobody reads at first, so that the pieces pile up in the client.
+        const server = await serve({ ...ok, tls, paused: true });
+        const transport = own();
+        const piece = Buffer.alloc(5000);
+        const total = 2000 * piece.length;
+        const stuck = gate();
+        let asked = 0;
+        let lastAsked = -1;
+        const watch = setInterval(() => {
+          if (asked > 0 && asked === lastAsked) stuck.open();
+          lastAsked = asked;
+        }, 50);
+        const sent = transport.send(
+          withBody(server.url(), {
+            byteLength: total,
+            async *pieces() {
+              for (let i = 0; i < 2000; i++) {
+                asked++;
+                piece.fill(i % 251);
+                yield piece;
+                piece.fill(255);
+              }
+            },
+          }),
+          LONG,
+        );
+        await stuck.promise;
+        clearInterval(watch);
+        expect(asked).to.be.below(2000);
+        server.connections[0]?.socket.resume();
+        await sent;
+        const body = server.requests[0]?.body;
+        expect(body).to.have.lengthOf(total);
+        let wrong = 0;
+        for (let i = 0; i < total; i++) {
+          if (body?.[i] !== Math.floor(i / piece.length) % 251) wrong++;
+        }
+        expect(wrong).to.equal(0);
+      });
+    });
+  }
+
+  it('still needs the wire shim: undici itself leaves Content-Length: 0 out', async () => {
+    // When this fails, undici sends the header by itself: src/transport/wire-shim.ts may then go.
+    const server = await serve(ok);
+    const dispatcher = new Agent({ connections: 1 });
+    const method = 'BITS_POST' as Dispatcher.HttpMethod;
+    const headers = { 'content-length': '0' };
+    const { body } = await undiciRequest(server.url(), {
+      dispatcher,
+      method,
+      headers,
+      reset: false,
+    });
+    await body.dump();
+    await dispatcher.close();
+    expect(server.requests[0]?.head).not.to.match(/content-length/i);
+  });
+
+  it('speaks HTTP/1.1 although the server would rather have HTTP/2', async () => {
+    const server = await serve({ ...ok, tls: { ALPNProtocols: ['h2', 'http/1.1'] } });
+    const response = await make({ tls: { ca: tlsCertificate() } }).send(ping(server.url()), LONG);
+    expect(response.status).to.equal(200);
+    expect(server.connections[0]?.alpn).to.equal('http/1.1');
+  });
+
+  it('writes what was given, once, and nothing but what HTTP needs', async () => {
+    const server = await serve(ok);
+    await make({ userAgent: 'Contoso/1' }).send(fragment(server.url(), pattern(10)), LONG);
+    expect(server.requests[0]?.headerNames).to.deep.equal([
+      'host',
+      'connection',
+      'BITS-Packet-Type',
+      'Content-Range',
+      'User-Agent',
+      'content-length',
+    ]);
+    expect(server.requests[0]?.headers['user-agent']).to.equal('Contoso/1');
+  });
+
+  it('overlooks 100 Continue that nobody asked for, however it is cut up', async () => {
+    const server = await serve({
+      onRequest: ({ connection: { socket }, index }) => {
+        const text = `HTTP/1.1 100 Continue\r\nX: y\r\n\r\n${'HTTP/1.1 100 \r\n\r\n'.repeat(index)}${answer(403)}`;
+        const cutAt = index * 7;
+        socket.write(text.slice(0, cutAt));
+        setImmediate(() => socket.write(text.slice(cutAt)));
+      },
+    });
+    const transport = make();
+    for (let i = 0; i < 8; i++) {
+      expect((await transport.send(ping(server.url()), LONG)).status).to.equal(403);
+    }
+    expect(server.connections).to.have.lengthOf(1);
+  });
+
+  it('keeps the connection after an error answer with a body', async () => {
+    const server = await serve({
+      onRequest: ({ connection }) =>
+        void connection.socket.write(answer(500, {}, 'x'.repeat(20_000))),
+    });
+    const transport = make();
+    for (let i = 0; i < 3; i++) await transport.send(ping(server.url()), LONG);
+    expect(server.connections).to.have.lengthOf(1);
+  });
+
+  it('does not wait for the end of a long error body', async () => {
+    const server = await serve({
+      onRequest: ({ connection }) =>
+        void connection.socket.write('HTTP/1.1 500 Oops\r\nContent-Length: 70000\r\n\r\n'),
+    });
+    await make().send(ping(server.url()), LONG);
+    await server.connections[0]?.closed;
+  });
+
+  it('does not wait for a connection to close in half', async () => {
+    const server = await serve({
+      onRequest: ({ connection: { socket }, index }) => {
+        if (index === 0) socket.end(answer(200));
+        else socket.write(answer(201));
+      },
+    });
+    const transport = make();
+    expect((await transport.send(ping(server.url()), LONG)).status).to.equal(200);
+    await server.connections[0]?.closed;
+    expect((await transport.send(ping(server.url()), LONG)).status).to.equal(201);
+  });
+
+  describe('time', () => {
+    it('ends when the network takes nothing more', async () => {
+      const server = await serve({ paused: true });
+      const error = await bitsError(
+        make().send(fragment(server.url('/secret'), Buffer.alloc(32 << 20)), {
+          ...LONG,
+          sendTimeoutMs: 150,
+        }),
+      );
+      expect(error).to.include({ code: 'BITS_ERR_TIMEOUT', retryable: true });
+      expect(error.message).to.include('sendTimeoutMs').and.to.include('150 ms');
+      expect(error.message).to.include(`127.0.0.1:${server.port}`).and.not.to.include('secret');
+    });
+
+    it('counts each sign of life anew while a large piece is sent', async () => {
+      const server = await serve({ ...ok, paused: true });
+      const sent = make().send(fragment(server.url(), Buffer.alloc(32 << 20)), {
+        ...LONG,
+        sendTimeoutMs: 700,
+      });
+      while (server.connections.length === 0) await new Promise((go) => setTimeout(go, 5));
+      const socket = server.connections[0]!.socket;
+      const startedAt = performance.now();
+      socket.on('data', () => {
+        socket.pause();
+        setTimeout(() => socket.resume(), performance.now() - startedAt < 1500 ? 5 : 0);
+      });
+      socket.resume();
+      expect((await sent).status).to.equal(200);
+      expect(performance.now() - startedAt).to.be.above(1000);
+    });
+
+    it('counts the answer from the last byte sent', async () => {
+      const server = await serve({});
+      const startedAt = performance.now();
+      const error = await bitsError(
+        make().send(
+          withBody(server.url(), {
+            byteLength: 2,
+            async *pieces() {
+              yield Buffer.from('1');
+              await new Promise((resolve) => setTimeout(resolve, 200));
+              yield Buffer.from('2');
+            },
+          }),
+          { ...LONG, sendTimeoutMs: 5000, answerTimeoutMs: 150 },
+        ),
+      );
+      expect(error.message).to.include('answerTimeoutMs');
+      expect(performance.now() - startedAt).to.be.within(330, 3000);
+    });
+
+    it('ends when a TLS handshake hangs, and leaves no socket behind', async () => {
+      const closed = gate();
+      const silent = net.createServer((socket) => {
+        socket.on('error', () => {}).on('close', () => closed.open());
+        socket.resume();
+      });
+      silent.listen(0, '127.0.0.1');
+      await once(silent, 'listening');
+      const url = new URL(`https://127.0.0.1:${(silent.address() as net.AddressInfo).port}/`);
+      for (const [options, times, named] of [
+        [{ connectTimeoutMs: 80 }, {}, 'connectTimeoutMs'],
+        [{}, { sendTimeoutMs: 80 }, 'sendTimeoutMs'],
+      ] as const) {
+        const error = await bitsError(make(options).send(ping(url), { ...LONG, ...times }));
+        expect(error.code).to.equal('BITS_ERR_TIMEOUT');
+        expect(error.message).to.include(named).and.to.include('80 ms').and.to.include(url.host);
+        await closed.promise;
+      }
+      silent.close();
+    });
+
+    it('allows times that no timer can hold', async () => {
+      const server = await serve(ok);
+      const forever = { sendTimeoutMs: Number.POSITIVE_INFINITY, answerTimeoutMs: 1e12 };
+      expect((await make().send(ping(server.url()), { ...LONG, ...forever })).status).to.equal(200);
+    });
+  });
+
+  it('cuts the wire at once when a request is aborted in mid-body', async () => {
+    const controller = new AbortController();
+    const server = await serve({ onHead: () => controller.abort() });
+    let asked = 0;
+    const error = await bitsError(
+      make().send(
+        withBody(server.url(), {
+          byteLength: 1 << 30,
+          async *pieces() {
+            for (; asked < 1024; asked++) yield Buffer.alloc(1 << 20);
+          },
+        }),
+        { ...LONG, signal: controller.signal },
+      ),
+    );
+    expect(error.code).to.equal('BITS_ERR_ABORTED');
+    await server.connections[0]?.closed;
+    expect(asked).to.be.below(1024);
+  });
+
+  describe('TLS', () => {
+    it('refuses a certificate that nobody vouches for, and says how to trust it', async () => {
+      const server = await serve({ ...ok, tls: true });
+      const error = await bitsError(make().send(ping(server.url()), LONG));
+      expect(error).to.include({ code: 'BITS_ERR_TRANSPORT', retryable: false });
+      expect(error.message).to.include('tls.ca').and.to.include('DEPTH_ZERO_SELF_SIGNED_CERT');
+    });
+
+    it('refuses a certificate for other names', async () => {
+      const server = await serve({ ...ok, tls: true });
+      const url = server.url();
+      url.hostname = '127.0.0.2';
+      const listener = net.createServer((socket) => {
+        const onward = net.connect(server.port, '127.0.0.1');
+        socket.pipe(onward).pipe(socket);
+        socket.on('error', () => onward.destroy());
+        onward.on('error', () => socket.destroy());
+      });
+      listener.listen(0, '127.0.0.2');
+      await once(listener, 'listening');
+      url.port = String((listener.address() as net.AddressInfo).port);
+      const error = await bitsError(make({ tls: { ca: tlsCertificate() } }).send(ping(url), LONG));
+      listener.close();
+      expect(error).to.include({ code: 'BITS_ERR_TRANSPORT', retryable: false });
+      expect(error.message).to.include('ERR_TLS_CERT_ALTNAME_INVALID');
+    });
+
+    it('tells when the port does not speak TLS', async () => {
+      const server = await serve({
+        onConnection: ({ socket }) => void socket.write(answer(400)),
+      });
+      const url = new URL(server.url().href.replace('http:', 'https:'));
+      const error = await bitsError(make().send(ping(url), LONG));
+      expect(error).to.include({ code: 'BITS_ERR_TRANSPORT', retryable: false });
+      expect(error.message).to.include('TLS');
+    });
+
+    it('trusts anyone when told to, and shows a client certificate', async () => {
+      const server = await serve({
+        ...ok,
+        tls: { requestCert: true, rejectUnauthorized: true, ca: tlsCertificate() },
+      });
+      const tls = { rejectUnauthorized: false, cert: tlsCertificate(), key: tlsKey() };
+      expect((await make({ tls }).send(ping(server.url()), LONG)).status).to.equal(200);
+    });
+  });
+
+  describe("with a caller's own dispatcher", () => {
+    it('tells what it cannot promise', () => {
+      const { limitations } = make({ dispatcher: new MockAgent() });
+      expect(limitations.map(({ code }) => code)).to.deep.equal([
+        'content-length-zero-not-guaranteed',
+      ]);
+    });
+
+    it("works with undici's MockAgent, and does not close it", async () => {
+      const agent = new MockAgent();
+      agent.disableNetConnect();
+      agent
+        .get('http://bits.example')
+        .intercept({ path: '/x', method: 'BITS_POST' })
+        .reply(200, 'hello', { headers: { 'BITS-Packet-Type': 'Ack' } })
+        .times(2);
+      const transport = make({ dispatcher: agent });
+      const url = new URL('http://bits.example/x');
+      const first = await transport.send(ping(url), LONG);
+      expect(first.headers['bits-packet-type']).to.equal('Ack');
+      const second = await transport.send(ping(url), { ...LONG, answerBody: 'stream' });
+      expect((await collect(second.body)).toString()).to.equal('hello');
+      await transport.close();
+      expect(agent.pendingInterceptors()).to.have.lengthOf(0);
+      await agent.close();
+    });
+
+    it('copies pieces, since such a dispatcher does not tell when it is done with them', async () => {
+      const server = await serve({ ...ok, paused: true });
+      const dispatcher = new Agent({ connections: 1 });
+      const piece = Buffer.alloc(1000);
+      const sent = make({ dispatcher }).send(
+        withBody(server.url(), {
+          byteLength: 60_000,
+          async *pieces() {
+            for (let i = 0; i < 60; i++) {
+              piece.fill(i);
+              yield piece;
+              piece.fill(255);
+            }
+          },
+        }),
+        LONG,
+      );
+      while (server.connections.length === 0) await new Promise((go) => setTimeout(go, 5));
+      server.connections[0]!.socket.resume();
+      await sent;
+      const body = server.requests[0]!.body;
+      expect([...body].every((byte, at) => byte === Math.floor(at / 1000))).to.equal(true);
+      await dispatcher.close();
+    });
+  });
+
+  it('leaves nothing that keeps a process alive, closed or not', async () => {
+    const server = await serve(ok);
+    const script = (after: string) => `
+      const { createUndiciTransport } = await import('./src/transport/undici.ts');
+      const transport = createUndiciTransport();
+      const options = { sendTimeoutMs: 60000, answerTimeoutMs: 60000, answerBody: 'discard' };
+      const request = { method: 'BITS_POST', url: new URL('${server.url()}'), headers: {} };
+      console.log((await transport.send(request, options)).status);
+      ${after}`;
+    for (const after of ['await transport.close()', '']) {
+      const { stdout } = await promisify(execFile)(
+        process.execPath,
+        ['--import', 'tsx', '--input-type=module', '-e', script(after)],
+        { cwd: new URL('../..', import.meta.url), timeout: 15_000 },
+      );
+      expect(stdout).to.equal('200\n');
+    }
+  });
+
+  it('does not load undici before the first request', async () => {
+    const script = `
+      import { createRequire } from 'node:module';
+      const { createUndiciTransport } = await import('./src/transport/undici.ts');
+      createUndiciTransport();
+      const cache = Object.keys(createRequire(import.meta.url).cache);
+      console.log(cache.some((path) => path.includes('node_modules/undici/')));`;
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ['--import', 'tsx', '--input-type=module', '-e', script],
+      { cwd: new URL('../..', import.meta.url), timeout: 15_000 },
+    );
+    expect(stdout).to.equal('false\n');
+  });
+
+  it('refuses options that cannot work', () => {
+    for (const options of [
+      { connections: 0 },
+      { connections: 1.5 },
+      { connectTimeoutMs: 0 },
+      { connectTimeoutMs: 2 ** 31 },
+      { userAgent: 'a\r\nb' },
+    ]) {
+      expect(() => createUndiciTransport(options))
+        .to.throw()
+        .with.property('code', 'BITS_ERR_ARGUMENT');
+    }
+  });
+
+  for (const [what, head] of [
+    ['ends with the connection', 'HTTP/1.1 200 OK\r\n\r\n'],
+    [
+      'is followed by its end',
+      'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 400000\r\n\r\n',
+    ],
+    ['leaves the connection open', 'HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n'],
+  ] as const) {
+    it(`streams a body that is read slowly and ${what}, and goes on`, async () => {
+      const body = pattern(400_000);
+      const server = await serve({
+        onRequest: ({ connection: { socket }, index }) => {
+          if (index > 0) socket.write(answer(201));
+          else {
+            socket.write(head);
+            socket.write(body);
+            if (!what.startsWith('leaves')) socket.end();
+          }
+        },
+      });
+      const transport = make();
+      const response = await transport.send(get(server.url()), { ...LONG, answerBody: 'stream' });
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of response.body) {
+        chunks.push(chunk);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      expect(Buffer.concat(chunks)).to.deep.equal(body);
+      expect((await transport.send(ping(server.url()), LONG)).status).to.equal(201);
+      expect(server.connections).to.have.lengthOf(what.startsWith('leaves') ? 1 : 2);
+    });
+  }
+});
+
+describe('version', () => {
+  it('is the one of package.json', () => {
+    const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+    expect(VERSION).to.equal(JSON.parse(text).version);
+  });
+});

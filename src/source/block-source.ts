@@ -1,0 +1,156 @@
+import { BitsArgumentError, BitsStateError } from '../errors.js';
+import { MAX_PIECE_BYTES, PieceSizer } from './piece-sizer.js';
+import type { OpenSource, SourceIdentity } from './source.js';
+
+/** How much is read at once; two blocks are all the memory that an open source takes. */
+export const BLOCK_BYTES = MAX_PIECE_BYTES;
+
+/** What a kind of source must bring; calls never overlap. */
+export interface BlockSourceParts {
+  readonly byteLength: number;
+  readonly identity?: SourceIdentity;
+  /**
+   * Resolves with exactly the bytes from `start` to `end` (exclusive), at most {@link BLOCK_BYTES}.
+   *
+   * The result may live in a buffer of its slot: it is no longer used when the slot comes again.
+   */
+  load(start: number, end: number, slot: Slot): Promise<Uint8Array>;
+  /** Called before each read too. */
+  verify(): Promise<void>;
+  /** Called once, when nothing else is under way. */
+  release(): Promise<void>;
+}
+
+export type Slot = 0 | 1;
+
+interface Block {
+  readonly start: number;
+  readonly end: number;
+  readonly slot: Slot;
+  readonly loaded: Promise<void>;
+  bytes: Uint8Array;
+}
+
+const NO_BYTES = new Uint8Array(0);
+const ignore = () => {};
+
+/**
+ * Reads ranges through two blocks: one is handed out while the next is read.
+ *
+ * The blocks outlive a read, so that the next fragment finds its beginning read already. A new read
+ * takes the place of one that is not finished: a transport may give up a request before its
+ * iteration ends, and the next attempt must not fail for that. The older iteration then throws.
+ */
+export class BlockSource implements OpenSource {
+  readonly byteLength: number;
+  readonly identity?: SourceIdentity;
+  readonly #parts: BlockSourceParts;
+  readonly #sizer: PieceSizer;
+  #current: Block | undefined;
+  #ahead: Block | undefined;
+  /** The last of the calls to `load` and `verify`, which wait for each other; never rejects. */
+  #queue: Promise<void> = Promise.resolve();
+  #latestRead = 0;
+  #closed: Promise<void> | undefined;
+
+  constructor(parts: BlockSourceParts, sizer: PieceSizer = new PieceSizer()) {
+    this.#parts = parts;
+    this.#sizer = sizer;
+    this.byteLength = parts.byteLength;
+    if (parts.identity !== undefined) this.identity = parts.identity;
+  }
+
+  async *read(start: number, end: number): AsyncGenerator<Uint8Array, void, undefined> {
+    this.#assertRange(start, end);
+    const thisRead = ++this.#latestRead;
+    await this.verify();
+    let position = start;
+    while (position < end) {
+      this.#assertLatest(thisRead);
+      const block = await this.#blockAt(position);
+      this.#assertLatest(thisRead);
+      const pieceEnd = Math.min(end, block.end, position + this.#sizer.pieceBytes);
+      this.#sizer.handed(pieceEnd - position);
+      yield block.bytes.subarray(position - block.start, pieceEnd - block.start);
+      this.#sizer.taken();
+      position = pieceEnd;
+    }
+  }
+
+  async verify(): Promise<void> {
+    this.#assertOpen();
+    await this.#enqueue(() => this.#parts.verify());
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#queue.then(() => {
+      this.#current = undefined;
+      this.#ahead = undefined;
+      return this.#parts.release();
+    });
+    return this.#closed;
+  }
+
+  async #blockAt(position: number): Promise<Block> {
+    if (!covers(this.#current, position)) {
+      this.#current = covers(this.#ahead, position) ? this.#ahead : undefined;
+      this.#ahead = undefined;
+    }
+    this.#current ??= this.#load(position, 0);
+    const block = this.#current;
+    try {
+      await block.loaded;
+    } catch (error) {
+      if (this.#current === block) this.#current = undefined;
+      throw error;
+    }
+    if (this.#current === block && block.end < this.byteLength && this.#closed === undefined)
+      this.#ahead ??= this.#load(block.end, block.slot === 0 ? 1 : 0);
+    return block;
+  }
+
+  #load(start: number, slot: Slot): Block {
+    const end = Math.min(start + BLOCK_BYTES, this.byteLength);
+    const loaded = this.#enqueue(async () => {
+      if (this.#current !== block && this.#ahead !== block) return;
+      block.bytes = await this.#parts.load(start, end, slot);
+    });
+    const block: Block = { start, end, slot, loaded, bytes: NO_BYTES };
+    return block;
+  }
+
+  #enqueue(task: () => Promise<void>): Promise<void> {
+    const done = this.#queue.then(task);
+    // A failure belongs to whoever awaits `done`, and perhaps nobody wants that block any more.
+    this.#queue = done.catch(ignore);
+    return done;
+  }
+
+  #assertRange(start: number, end: number): void {
+    this.#assertOpen();
+    const valid =
+      Number.isSafeInteger(start) &&
+      Number.isSafeInteger(end) &&
+      start >= 0 &&
+      start <= end &&
+      end <= this.byteLength;
+    if (valid) return;
+    throw new BitsArgumentError(
+      `Bytes ${start} to ${end} are not a range of a source of ${this.byteLength} bytes.`,
+    );
+  }
+
+  #assertOpen(): void {
+    if (this.#closed !== undefined) throw new BitsStateError('The source is closed.');
+  }
+
+  #assertLatest(read: number): void {
+    this.#assertOpen();
+    if (read === this.#latestRead) return;
+    throw new BitsStateError('A later read of the same source ended this one: one at a time.');
+  }
+}
+
+function covers(block: Block | undefined, position: number): block is Block {
+  return block !== undefined && position >= block.start && position < block.end;
+}

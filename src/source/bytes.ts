@@ -1,0 +1,34 @@
+import { BitsError } from '../errors.js';
+import { throwIfAborted } from './abort.js';
+import { BlockSource } from './block-source.js';
+import type { ByteSource } from './source.js';
+
+/**
+ * Bytes in memory; they are not copied, so leave them as they are until the upload has ended.
+ *
+ * @param name for servers that want one; bytes have none of their own.
+ */
+export function bytesSource(bytes: Uint8Array | ArrayBuffer, name?: string): ByteSource {
+  const view = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
+  return {
+    name,
+    async open(signal) {
+      throwIfAborted(signal);
+      const { byteLength } = view;
+      return new BlockSource({
+        byteLength,
+        load: async (start, end) => view.subarray(start, end),
+        async verify() {
+          // A buffer that was transferred to a worker, or resized.
+          if (view.byteLength === byteLength) return;
+          throw new BitsError(
+            'BITS_ERR_SOURCE_CHANGED',
+            `The source bytes were ${byteLength} and are ${view.byteLength} now: ` +
+              'do not transfer or resize their buffer during the upload.',
+          );
+        },
+        async release() {},
+      });
+    },
+  };
+}

@@ -1,0 +1,149 @@
+import type { BigIntStats } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import { basename, resolve } from 'node:path';
+import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
+import { throwIfAborted } from './abort.js';
+import { BlockSource } from './block-source.js';
+import { HandleBlocks } from './handle-blocks.js';
+import type { ByteSource, OpenSource, SourceIdentity } from './source.js';
+
+/**
+ * A regular file of this machine, read through one handle.
+ *
+ * What counts is the file that was opened: one that is appended to, cut or written to in mid-upload
+ * ends the upload, while one that is replaced (as editors save, by renaming another over it) does
+ * not: the handle goes on reading the old content, which is whole. The
+ * {@link OpenSource.identity} tells the two apart when the path is opened again after a restart.
+ * @throws BITS_ERR_ARGUMENT for an empty path.
+ */
+export function fileSource(path: string): ByteSource {
+  if (path === '') throw new BitsArgumentError('The path of the source file is empty.');
+  // Now rather than on opening: the working directory may be another by then.
+  const absolutePath = resolve(path);
+  return {
+    name: basename(absolutePath),
+    open: (signal) => openFile(absolutePath, signal),
+  };
+}
+
+async function openFile(path: string, signal: AbortSignal | undefined): Promise<OpenSource> {
+  throwIfAborted(signal);
+  const handle = await openRegular(path);
+  try {
+    const opened = await handle.stat({ bigint: true });
+    assertRegular(path, opened);
+    throwIfAborted(signal);
+    return opensAs(path, handle, opened);
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+async function openRegular(path: string): Promise<FileHandle> {
+  try {
+    // Asked before opening: opening a FIFO waits for its writer.
+    assertRegular(path, await stat(path, { bigint: true }));
+    return await open(path, 'r');
+  } catch (error) {
+    throw isBitsError(error) ? error : cannotOpen(path, error);
+  }
+}
+
+function assertRegular(path: string, stats: BigIntStats): void {
+  if (stats.isFile()) return;
+  const what = stats.isDirectory() ? 'a directory' : kindOf(stats);
+  throw new BitsArgumentError(`The source ${path} is ${what}, not a regular file.`);
+}
+
+function kindOf(stats: BigIntStats): string {
+  if (stats.isFIFO()) return 'a FIFO (open it and pass the stream)';
+  if (stats.isSocket()) return 'a socket';
+  return 'a device';
+}
+
+function cannotOpen(path: string, cause: unknown): BitsError {
+  const code = (cause as NodeJS.ErrnoException).code;
+  switch (code) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return new BitsArgumentError(`There is no file ${path}: check the path.`, { cause });
+    case 'EACCES':
+    case 'EPERM':
+      return new BitsArgumentError(
+        `No permission to read ${path}: check the rights on the file and on its directories.`,
+        { cause },
+      );
+    case 'ERR_INVALID_ARG_VALUE':
+    case 'ENAMETOOLONG':
+    case 'ELOOP':
+      return new BitsArgumentError(`The path ${JSON.stringify(path)} is not valid (${code}).`, {
+        cause,
+      });
+    default:
+      // Such as EBUSY (another program on Windows has it locked) and EMFILE: both may pass.
+      return new BitsError('BITS_ERR_SOURCE', `Cannot open ${path} (${code}).`, {
+        retryable: true,
+        cause,
+      });
+  }
+}
+
+function opensAs(path: string, handle: FileHandle, opened: BigIntStats): OpenSource {
+  const byteLength = Number(opened.size);
+  const identity: SourceIdentity = {
+    path,
+    byteLength,
+    mtimeNs: String(opened.mtimeNs),
+    inode: String(opened.ino),
+  };
+  const blocks = new HandleBlocks(handle, byteLength);
+  const verify = async () => {
+    const changes = changesBetween(opened, await handle.stat({ bigint: true }));
+    if (changes.length > 0) throw changed(path, changes.join(', '));
+  };
+  return new BlockSource({
+    byteLength,
+    identity,
+    verify: () => withPath(path, verify),
+    load: (start, end, slot) =>
+      withPath(path, async () => {
+        const bytes = await blocks.load(start, end, slot);
+        // After reading: what is unchanged now was so when it was read.
+        await verify();
+        if (bytes.length < end - start) throw changed(path, `it ends at ${start + bytes.length}`);
+        return bytes;
+      }),
+    async release() {
+      blocks.free();
+      await handle.close();
+    },
+  });
+}
+
+function changesBetween(before: BigIntStats, now: BigIntStats): string[] {
+  const changes: string[] = [];
+  if (now.size !== before.size) changes.push(`size ${before.size} to ${now.size} bytes`);
+  if (now.mtimeNs !== before.mtimeNs)
+    changes.push(`modification time ${before.mtime.toISOString()} to ${now.mtime.toISOString()}`);
+  if (now.ino !== before.ino) changes.push(`inode ${before.ino} to ${now.ino}`);
+  return changes;
+}
+
+function changed(path: string, what: string): BitsError {
+  return new BitsError(
+    'BITS_ERR_SOURCE_CHANGED',
+    `The file ${path} changed during the upload (${what}): ` +
+      'upload it anew when nothing writes to it (0x8020001D BG_E_LOCAL_FILE_CHANGED).',
+  );
+}
+
+async function withPath<T>(path: string, task: () => Promise<T>): Promise<T> {
+  try {
+    return await task();
+  } catch (error) {
+    if (isBitsError(error)) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    throw new BitsError('BITS_ERR_SOURCE', `Cannot read ${path} (${code}).`, { cause: error });
+  }
+}

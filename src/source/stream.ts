@@ -1,0 +1,175 @@
+import { Buffer } from 'node:buffer';
+import { isUint8Array } from 'node:util/types';
+import { BitsArgumentError, BitsError, BitsStateError } from '../errors.js';
+import { throwIfAborted, unlessAborted } from './abort.js';
+import { BLOCK_BYTES, BlockSource } from './block-source.js';
+import { type ChunkFeed, chunkFeed, isReadable, type StreamInput } from './chunk-feed.js';
+import { HandleBlocks } from './handle-blocks.js';
+import type { ByteSource, OpenSource } from './source.js';
+import { createSpoolFile, type SpoolFile } from './spool-file.js';
+
+/** Four gibibytes; see {@link SpoolOptions.maxBytes}. */
+export const DEFAULT_SPOOL_MAX_BYTES = 4 * 1024 ** 3;
+
+export interface SpoolOptions {
+  /**
+   * Longest stream, in bytes. The default keeps an endless stream from filling the temp directory,
+   * which on many systems is memory; what is larger is better given as a file, because an upload
+   * from a stream cannot be resumed after a restart.
+   * @default 4294967296
+   */
+  readonly maxBytes?: number | undefined;
+  /** Where the temp file is made. @default os.tmpdir() */
+  readonly directory?: string | undefined;
+}
+
+export interface StreamSourceOptions extends SpoolOptions {
+  /** For servers that want a name; a stream has none of its own. */
+  readonly name?: string | undefined;
+}
+
+/**
+ * A stream of bytes, stored in a temp file first: the protocol wants the length before the content.
+ *
+ * The stream belongs to the source from here on: it is destroyed when the upload cannot use it. It
+ * can be opened once. Streams of strings or objects are refused when such a chunk comes.
+ * @throws BITS_ERR_ARGUMENT for a `maxBytes` that is no positive integer.
+ */
+export function streamSource(stream: StreamInput, options: StreamSourceOptions = {}): ByteSource {
+  const maxBytes = options.maxBytes ?? DEFAULT_SPOOL_MAX_BYTES;
+  if (!Number.isSafeInteger(maxBytes) || maxBytes < 1)
+    throw new BitsArgumentError('maxBytes of a source stream must be a positive integer.');
+  // A stream may fail while its upload waits for its turn; open() finds out without a crash.
+  if (isReadable(stream)) stream.on('error', () => {});
+  let opened = false;
+  return {
+    name: options.name,
+    async open(signal) {
+      if (opened) throw new BitsStateError('A source stream can be opened only once.');
+      opened = true;
+      const feed = chunkFeed(stream);
+      try {
+        throwIfAborted(signal);
+        const spool = await createSpoolFile(options.directory);
+        return await openSpooled(feed, spool, maxBytes, signal);
+      } catch (error) {
+        feed.stop();
+        throw error;
+      }
+    },
+  };
+}
+
+async function openSpooled(
+  feed: ChunkFeed,
+  spool: SpoolFile,
+  maxBytes: number,
+  signal: AbortSignal | undefined,
+): Promise<OpenSource> {
+  try {
+    const byteLength = await store(feed, spool, maxBytes, signal);
+    const blocks = new HandleBlocks(spool.handle, byteLength);
+    return new BlockSource({
+      byteLength,
+      load: async (start, end, slot) => {
+        const bytes = await blocks.load(start, end, slot);
+        if (bytes.length === end - start) return bytes;
+        throw new BitsError('BITS_ERR_SOURCE', 'The temp file of the source stream was cut.');
+      },
+      // Nobody else can reach the temp file.
+      async verify() {},
+      async release() {
+        blocks.free();
+        await spool.remove();
+      },
+    });
+  } catch (error) {
+    await spool.remove();
+    throw error;
+  }
+}
+
+async function store(
+  feed: ChunkFeed,
+  spool: SpoolFile,
+  maxBytes: number,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const gathered = new GatheredWrites(spool);
+  for (;;) {
+    const { done, value } = await unlessAborted(nextChunk(feed), signal);
+    if (done) return await gathered.end();
+    assertBytes(value);
+    if (gathered.byteLength + value.byteLength > maxBytes)
+      throw new BitsArgumentError(
+        `The source stream is longer than maxBytes (${maxBytes}): raise it, or upload a file.`,
+      );
+    await gathered.write(value);
+  }
+}
+
+async function nextChunk(feed: ChunkFeed) {
+  try {
+    return await feed.next();
+  } catch (cause) {
+    throw new BitsError('BITS_ERR_SOURCE', 'The source stream failed before its end.', { cause });
+  }
+}
+
+function assertBytes(value: unknown): asserts value is Uint8Array {
+  if (isUint8Array(value)) return;
+  const what = typeof value === 'string' ? 'strings' : 'objects';
+  throw new BitsArgumentError(
+    `The source stream gives ${what}, not bytes: ` +
+      'leave out its encoding or object mode, or encode its chunks first.',
+  );
+}
+
+/** Streams give 16 to 64 KiB at once; a write to the file for each takes ten times as long. */
+class GatheredWrites {
+  readonly #spool: SpoolFile;
+  readonly #buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+  #filled = 0;
+  #stored = 0;
+
+  constructor(spool: SpoolFile) {
+    this.#spool = spool;
+  }
+
+  get byteLength(): number {
+    return this.#stored + this.#filled;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    let taken = 0;
+    while (taken < bytes.byteLength) {
+      const part = bytes.subarray(taken, taken + this.#buffer.length - this.#filled);
+      this.#buffer.set(part, this.#filled);
+      this.#filled += part.byteLength;
+      taken += part.byteLength;
+      if (this.#filled === this.#buffer.length) await this.#flush();
+    }
+  }
+
+  async end(): Promise<number> {
+    await this.#flush();
+    return this.#stored;
+  }
+
+  async #flush(): Promise<void> {
+    const { handle, directory } = this.#spool;
+    try {
+      await handle.writeFile(this.#buffer.subarray(0, this.#filled));
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      const why = code === 'ENOSPC' ? 'it is full' : String(code);
+      throw new BitsError(
+        'BITS_ERR_SOURCE',
+        `Cannot store the source stream in ${directory} (${why}): name another directory.`,
+        { cause },
+      );
+    }
+    this.#stored += this.#filled;
+    this.#filled = 0;
+  }
+}

@@ -1,0 +1,73 @@
+import type { Blob } from 'node:buffer';
+import { fileURLToPath } from 'node:url';
+import { isArrayBuffer, isUint8Array } from 'node:util/types';
+import { BitsArgumentError } from '../errors.js';
+import { blobSource } from './blob.js';
+import { bytesSource } from './bytes.js';
+import { isStream, type StreamInput } from './chunk-feed.js';
+import { fileSource } from './file.js';
+import type { ByteSource } from './source.js';
+import { type SpoolOptions, streamSource } from './stream.js';
+
+/** A path, a `file:` URL, bytes, a `Blob` or `File`, a stream, or a source of the caller's own. */
+export type SourceInput = string | URL | Uint8Array | ArrayBuffer | Blob | StreamInput | ByteSource;
+
+export interface ToByteSourceOptions {
+  /** File name for bytes, blobs and streams that have none of their own. */
+  readonly name?: string | undefined;
+  /** How streams are stored before they are uploaded. */
+  readonly spool?: SpoolOptions | undefined;
+}
+
+/**
+ * Makes a source of whatever a caller may upload.
+ * @throws BITS_ERR_ARGUMENT for anything else, and for URLs that are not `file:`.
+ */
+export function toByteSource(input: SourceInput, options: ToByteSourceOptions = {}): ByteSource {
+  const { name, spool } = options;
+  // Callers without TypeScript may pass anything.
+  const value: unknown = input;
+  if (typeof value === 'string') return fileSource(value);
+  if (isUint8Array(value) || isArrayBuffer(value)) return bytesSource(value, name);
+  if (typeof value === 'object' && value !== null) {
+    if (value instanceof URL) return fileSource(pathOf(value));
+    if (isBlob(value)) return blobSource(value, name);
+    // Before sources: an fs.ReadStream has an open() too.
+    if (isStream(value)) return streamSource(value, { ...spool, name });
+    if (isByteSource(value)) return value;
+  }
+  throw new BitsArgumentError(
+    `A source of type ${typeName(value)} cannot be uploaded: pass a path, a file: URL, ` +
+      'a Uint8Array or ArrayBuffer, a Blob or File, a Readable, ReadableStream or other ' +
+      'AsyncIterable of bytes, or a ByteSource.',
+  );
+}
+
+function pathOf(url: URL): string {
+  try {
+    return fileURLToPath(url);
+  } catch (cause) {
+    throw new BitsArgumentError(
+      `Only file: URLs of this machine can be a source, not one of ${url.protocol}`,
+      { cause },
+    );
+  }
+}
+
+/** By shape: the `Blob` of another realm or of a polyfill is none of ours. */
+function isBlob(value: object): value is Blob {
+  const { size, slice, arrayBuffer } = value as Record<keyof Blob, unknown>;
+  return (
+    typeof size === 'number' && typeof slice === 'function' && typeof arrayBuffer === 'function'
+  );
+}
+
+function isByteSource(value: object): value is ByteSource {
+  return typeof (value as Partial<ByteSource>).open === 'function';
+}
+
+function typeName(value: unknown): string {
+  if (value === null) return 'null';
+  if (typeof value !== 'object') return typeof value;
+  return value.constructor?.name ?? 'object';
+}

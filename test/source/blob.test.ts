@@ -1,0 +1,76 @@
+import { Blob, File } from 'node:buffer';
+import { openAsBlob } from 'node:fs';
+import { appendFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { blobSource } from '../../src/source/blob.js';
+import { describeContract, pattern } from './contract.js';
+import { codeOf, collect } from './reading.js';
+import { useTempDir } from './temp-dir.js';
+
+describe('blobSource', () => {
+  const dir = useTempDir();
+  const path = () => join(dir.path, 'data.bin');
+
+  describeContract('blobSource of a Blob', {
+    nameless: true,
+    make: async (bytes) => ({ source: blobSource(new Blob([bytes])) }),
+  });
+
+  describeContract('blobSource of a File in parts', {
+    make: async (bytes, name) => {
+      const middle = Math.floor(bytes.length / 3);
+      const parts = [bytes.subarray(0, middle), bytes.subarray(middle)];
+      return { source: blobSource(new File(parts, name)) };
+    },
+  });
+
+  describeContract('blobSource of a file that was opened as a Blob', {
+    nameless: true,
+    async make(bytes) {
+      await writeFile(path(), bytes);
+      return { source: blobSource(await openAsBlob(path())) };
+    },
+  });
+
+  it('takes the last segment of a file name that holds a path', () => {
+    expect(blobSource(new File([], 'C:\\dir\\a.bin')).name).to.equal('a.bin');
+    expect(blobSource(new File([], 'dir/a.bin')).name).to.equal('a.bin');
+    expect(blobSource(new File([], '')).name).to.equal(undefined);
+  });
+
+  it('asks for no more than a block at once', async () => {
+    const asked: number[] = [];
+    const blob = new Blob([pattern(3 * 1024 * 1024)]);
+    const slice = blob.slice.bind(blob);
+    blob.slice = (start, end, type) => {
+      asked.push((end ?? blob.size) - (start ?? 0));
+      return slice(start, end, type);
+    };
+    const opened = await blobSource(blob).open();
+    await collect(opened.read(0, opened.byteLength));
+    expect(Math.max(...asked)).to.equal(1024 * 1024);
+  });
+
+  for (const [title, change] of [
+    ['was appended to', () => appendFile(path(), 'more')],
+    ['was removed', () => rm(path())],
+  ] as const)
+    it(`notices that the file behind it ${title}`, async () => {
+      await writeFile(path(), pattern(100));
+      const opened = await blobSource(await openAsBlob(path())).open();
+      await collect(opened.read(0, 10));
+      await change();
+      expect(await codeOf(opened.verify())).to.equal('BITS_ERR_SOURCE_CHANGED');
+      expect(await codeOf(collect(opened.read(10, 20)))).to.equal('BITS_ERR_SOURCE_CHANGED');
+    });
+
+  it('names a blob that cannot be read for another reason', async () => {
+    const blob = new Blob(['abc']);
+    blob.slice = () => {
+      throw new Error('no');
+    };
+    const opened = await blobSource(blob).open();
+    expect(await codeOf(collect(opened.read(0, 3)))).to.equal('BITS_ERR_SOURCE');
+  });
+});

@@ -1,0 +1,222 @@
+import { Buffer } from 'node:buffer';
+import { expect } from 'chai';
+import fc from 'fast-check';
+import type { ByteSource, OpenSource } from '../../src/source/source.js';
+import { codeOf, collect } from './reading.js';
+
+/** A source over exactly the given bytes, and what to clean up after it. */
+export interface ContractFixture {
+  readonly source: ByteSource;
+  dispose?(): Promise<void>;
+}
+
+export interface ContractSubject {
+  /** Called for each check anew. */
+  make(bytes: Uint8Array, name: string): Promise<ContractFixture>;
+  /** Absent: `make` can give its source the name that it is told. */
+  readonly nameless?: boolean;
+  /** @default 1048576 */
+  readonly maxPieceBytes?: number;
+}
+
+export interface ContractCheck {
+  readonly title: string;
+  run(subject: ContractSubject): Promise<void>;
+}
+
+const MiB = 1024 * 1024;
+const NAME = 'contract.bin';
+
+/** What every {@link ByteSource} must do; each check rejects when the source does not. */
+export const byteSourceContract: readonly ContractCheck[] = [
+  {
+    title: 'has the name of its content, without opening it',
+    run: (subject) =>
+      using(subject, pattern(1), async (source) => {
+        expect(source.name).to.equal(subject.nameless ? undefined : NAME);
+      }),
+  },
+  ...[0, 1, 64 * 1024, MiB - 1, MiB, MiB + 1, 2 * MiB, 3 * MiB + 17].map((byteLength) => ({
+    title: `gives ${byteLength} bytes whole`,
+    run: (subject: ContractSubject) =>
+      withOpen(subject, pattern(byteLength), async (open, bytes) => {
+        expect(open.byteLength).to.equal(byteLength);
+        expectSame(await collect(open.read(0, byteLength)), bytes);
+      }),
+  })),
+  {
+    title: 'gives nothing for an empty range, wherever it is',
+    run: (subject) =>
+      withOpen(subject, pattern(100), async (open) => {
+        for (const at of [0, 50, 100]) expect(await collect(open.read(at, at))).to.have.length(0);
+      }),
+  },
+  {
+    title: 'gives pieces that are neither empty nor too large',
+    run: (subject) =>
+      withOpen(subject, pattern(3 * MiB + 5), async (open) => {
+        for await (const piece of open.read(3, open.byteLength))
+          expect(piece.byteLength).within(1, subject.maxPieceBytes ?? MiB);
+      }),
+  },
+  {
+    title: 'gives the bytes of fragments one after the other',
+    run: (subject) =>
+      withOpen(subject, pattern(3 * MiB + 5), async (open, bytes) => {
+        for (let start = 0; start < open.byteLength; start += 700_001) {
+          const end = Math.min(start + 700_001, open.byteLength);
+          expectSame(await collect(open.read(start, end)), bytes.subarray(start, end));
+        }
+      }),
+  },
+  {
+    title: 'gives the exact bytes of any ranges, in any order, also when iterations are cut short',
+    run: (subject) =>
+      withOpen(subject, pattern(2 * MiB + 300_007), async (open, bytes) => {
+        const edge = fc.oneof(
+          fc.nat(open.byteLength),
+          fc.constantFrom(0, 1, MiB - 1, MiB, MiB + 1, 2 * MiB, open.byteLength),
+        );
+        const read = fc.record({
+          edges: fc.tuple(edge, edge),
+          pieces: fc.option(fc.integer({ min: 1, max: 4 }), { nil: Number.POSITIVE_INFINITY }),
+        });
+        await fc.assert(
+          fc.asyncProperty(fc.array(read, { maxLength: 6 }), async (reads) => {
+            for (const { edges, pieces } of reads) {
+              const start = Math.min(...edges);
+              const end = Math.max(...edges);
+              const got = await collect(open.read(start, end), pieces);
+              expectSame(got, bytes.subarray(start, start + got.length));
+              if (pieces === Number.POSITIVE_INFINITY) expect(got.length).to.equal(end - start);
+            }
+          }),
+          { numRuns: 40 },
+        );
+      }),
+  },
+  {
+    title: 'refuses ranges that are none of its own',
+    run: (subject) =>
+      withOpen(subject, pattern(10), async (open) => {
+        for (const [start, end] of [
+          [-1, 5],
+          [5, 4],
+          [0, 11],
+          [0.5, 2],
+          [0, Number.NaN],
+        ] as const)
+          expect(await codeOf(collect(open.read(start, end)))).to.equal('BITS_ERR_ARGUMENT');
+      }),
+  },
+  {
+    title: 'lets a new read take the place of one that is not finished, and ends that one',
+    run: (subject) =>
+      withOpen(subject, pattern(3 * MiB), async (open, bytes) => {
+        const older = open.read(0, open.byteLength)[Symbol.asyncIterator]();
+        await older.next();
+        const pending = [codeOf(older.next()), collect(open.read(MiB - 7, 2 * MiB + 7))] as const;
+        expectSame(await pending[1], bytes.subarray(MiB - 7, 2 * MiB + 7));
+        const endings = [await pending[0], await codeOf(drained(older))];
+        expect(endings).to.include('BITS_ERR_STATE');
+      }),
+  },
+  {
+    title: 'verifies unchanged content, before, during and after a read',
+    run: (subject) =>
+      withOpen(subject, pattern(2 * MiB), async (open) => {
+        await open.verify();
+        for await (const _piece of open.read(0, open.byteLength)) await open.verify();
+        await open.verify();
+      }),
+  },
+  {
+    title: 'closes twice, and reads nothing after it',
+    run: (subject) =>
+      withOpen(subject, pattern(10), async (open) => {
+        await Promise.all([open.close(), open.close()]);
+        await open.close();
+        expect(await codeOf(collect(open.read(0, 10)))).to.equal('BITS_ERR_STATE');
+        expect(await codeOf(open.verify())).to.equal('BITS_ERR_STATE');
+      }),
+  },
+  {
+    title: 'closes while a piece is being read',
+    run: (subject) =>
+      withOpen(subject, pattern(3 * MiB), async (open) => {
+        const pieces = open.read(0, open.byteLength)[Symbol.asyncIterator]();
+        await pieces.next();
+        const pending = codeOf(drained(pieces));
+        await open.close();
+        expect(await pending).to.equal('BITS_ERR_STATE');
+      }),
+  },
+  {
+    title: 'does not open for a signal that has fired',
+    run: (subject) =>
+      using(subject, pattern(10), async (source) => {
+        const open = source.open(AbortSignal.abort(new Error('enough')));
+        expect(await codeOf(open)).to.equal('BITS_ERR_ABORTED');
+      }),
+  },
+];
+
+/** Registers the contract with mocha. */
+export function describeContract(title: string, subject: ContractSubject): void {
+  describe(`${title}: the contract of a source`, () => {
+    for (const check of byteSourceContract) it(check.title, () => check.run(subject));
+  });
+}
+
+/** Bytes in which a shift by any small or round number shows. */
+export function pattern(byteLength: number): Uint8Array {
+  const bytes = new Uint8Array(byteLength);
+  let state = 2463534242;
+  for (let i = 0; i < byteLength; i++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    bytes[i] = state & 0xff;
+  }
+  return bytes;
+}
+
+async function using(
+  subject: ContractSubject,
+  bytes: Uint8Array,
+  body: (source: ByteSource) => Promise<void>,
+): Promise<void> {
+  const fixture = await subject.make(bytes, NAME);
+  try {
+    await body(fixture.source);
+  } finally {
+    await fixture.dispose?.();
+  }
+}
+
+async function withOpen(
+  subject: ContractSubject,
+  bytes: Uint8Array,
+  body: (open: OpenSource, bytes: Uint8Array) => Promise<void>,
+): Promise<void> {
+  await using(subject, bytes, async (source) => {
+    const open = await source.open();
+    try {
+      await body(open, bytes);
+    } finally {
+      await open.close();
+    }
+  });
+}
+
+async function drained(pieces: AsyncIterator<Uint8Array>): Promise<void> {
+  while (!(await pieces.next()).done);
+}
+
+/** chai would print megabytes. */
+function expectSame(actual: Uint8Array, expected: Uint8Array): void {
+  expect(actual.length).to.equal(expected.length);
+  if (Buffer.compare(actual, expected) === 0) return;
+  const at = actual.findIndex((byte, i) => byte !== expected[i]);
+  expect.fail(`the byte at ${at} is wrong`);
+}

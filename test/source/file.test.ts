@@ -1,0 +1,286 @@
+import { execFileSync } from 'node:child_process';
+import {
+  appendFile,
+  chmod,
+  mkdir,
+  open,
+  rename,
+  stat,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { basename, join, relative } from 'node:path';
+import { expect } from 'chai';
+import { BitsArgumentError } from '../../src/errors.js';
+import { fileSource } from '../../src/source/file.js';
+import type { OpenSource } from '../../src/source/source.js';
+import { describeContract, pattern } from './contract.js';
+import { codeOf, collect, errorOf, openFilesUnder } from './reading.js';
+import { useTempDir } from './temp-dir.js';
+
+const MiB = 1024 * 1024;
+const LONG_AGO = new Date('2001-02-03T04:05:06Z');
+
+describe('fileSource', () => {
+  const dir = useTempDir();
+  const at = (name: string) => join(dir.path, name);
+
+  describeContract('fileSource', {
+    async make(bytes, name) {
+      await writeFile(at(name), bytes);
+      return { source: fileSource(at(name)) };
+    },
+  });
+
+  describe('opening', () => {
+    async function refusal(path: string) {
+      const error = await errorOf(fileSource(path).open());
+      expect(error).to.be.instanceOf(BitsArgumentError);
+      expect((await openFilesUnder(dir.path)) ?? []).to.deep.equal([]);
+      return error?.message;
+    }
+
+    it('says that there is no such file', async () => {
+      expect(await refusal(at('none')))
+        .to.include(at('none'))
+        .and.include('no file');
+    });
+
+    it('says so too when a file stands where a directory should', async () => {
+      await writeFile(at('file'), 'x');
+      expect(await refusal(at('file/below'))).to.include('no file');
+    });
+
+    it('refuses a directory', async () => {
+      expect(await refusal(dir.path))
+        .to.include(dir.path)
+        .and.include('a directory');
+    });
+
+    it('refuses a FIFO, without waiting for its writer', async function () {
+      if (process.platform === 'win32') return this.skip();
+      execFileSync('mkfifo', [at('fifo')]);
+      expect(await refusal(at('fifo')))
+        .to.include(at('fifo'))
+        .and.include('a FIFO');
+    });
+
+    it('refuses a device', async function () {
+      if (process.platform === 'win32') return this.skip();
+      expect(await refusal('/dev/null'))
+        .to.include('/dev/null')
+        .and.include('a device');
+    });
+
+    it('refuses a socket', async function () {
+      if (process.platform === 'win32') return this.skip();
+      const server = createServer();
+      await new Promise<void>((done) => server.listen(at('sock'), done));
+      try {
+        expect(await refusal(at('sock')))
+          .to.include(at('sock'))
+          .and.include('a socket');
+      } finally {
+        server.close();
+      }
+    });
+
+    it('says that it has no permission', async function () {
+      if (process.getuid === undefined) return this.skip();
+      await writeFile(at('secret'), 'x', { mode: 0o000 });
+      await chmod(dir.path, 0o755);
+      const message = await asNobody(() => refusal(at('secret')));
+      expect(message).to.include(at('secret')).and.include('permission');
+    });
+
+    it('says so for a directory without permission', async function () {
+      if (process.getuid === undefined) return this.skip();
+      await mkdir(at('closed'), { mode: 0o000 });
+      await chmod(dir.path, 0o755);
+      const message = await asNobody(() => refusal(at('closed/file')));
+      expect(message).to.include(at('closed/file')).and.include('permission');
+    });
+
+    it('refuses an empty path and one with a NUL', async () => {
+      expect(() => fileSource('')).to.throw(BitsArgumentError, 'empty');
+      expect(await refusal(at('a\0b'))).to.include('not valid');
+    });
+
+    it('finds a relative path from the directory it was named in', async () => {
+      await writeFile(at('data.bin'), 'abc');
+      const before = process.cwd();
+      const source = fileSource(relative(before, at('data.bin')));
+      process.chdir(dir.path);
+      try {
+        const opened = await source.open();
+        expect(opened.identity?.path).to.equal(at('data.bin'));
+        await opened.close();
+      } finally {
+        process.chdir(before);
+      }
+    });
+
+    it('identifies the file by path, size, nanoseconds and inode', async () => {
+      await writeFile(at('data.bin'), 'abc');
+      const source = fileSource(at('data.bin'));
+      expect(source.name).to.equal(basename(at('data.bin')));
+      const opened = await source.open();
+      const stats = await stat(at('data.bin'), { bigint: true });
+      expect(opened.identity).to.deep.equal({
+        path: at('data.bin'),
+        byteLength: 3,
+        mtimeNs: String(stats.mtimeNs),
+        inode: String(stats.ino),
+      });
+      await opened.close();
+    });
+  });
+
+  it('reads across 4 GiB', async () => {
+    const edge = 4 * 1024 ** 3;
+    const handle = await open(at('sparse'), 'w');
+    await handle.write('before', edge - 6);
+    await handle.write('after!', edge);
+    await handle.truncate(edge + 5 * MiB);
+    await handle.close();
+    const opened = await fileSource(at('sparse')).open();
+    const text = async (start: number, end: number) =>
+      Buffer.from(await collect(opened.read(start, end))).toString();
+    expect(opened.byteLength).to.equal(edge + 5 * MiB);
+    expect(await text(edge - 6, edge + 6)).to.equal('beforeafter!');
+    expect(await text(edge, edge + 6)).to.equal('after!');
+    expect(await text(edge - 1, edge + 1)).to.equal('ea');
+    await opened.close();
+  });
+
+  describe('a file that changes', () => {
+    let opened: OpenSource;
+    let path: string;
+    const bytes = new Uint8Array(5 * MiB).fill(65);
+
+    beforeEach(async () => {
+      path = at('data.bin');
+      await writeFile(path, bytes);
+      // A change in the same tick of the file system's clock would not show.
+      await utimes(path, LONG_AGO, LONG_AGO);
+      opened = await fileSource(path).open();
+    });
+    afterEach(() => opened.close());
+
+    /** The first piece, then the change, then the rest: what was given, and how it ended. */
+    async function changedInMidRead(change: () => Promise<void>) {
+      const got: Uint8Array[] = [];
+      const error = await errorOf(
+        (async () => {
+          for await (const piece of opened.read(0, opened.byteLength)) {
+            if (got.length === 0) await change();
+            got.push(Uint8Array.from(piece));
+          }
+        })(),
+      );
+      return { bytes: Buffer.concat(got), error };
+    }
+
+    const changes: Record<string, { change: () => Promise<void>; says: string }> = {
+      'is appended to': { change: () => appendFile(path, 'more'), says: 'size 5242880 to 5242884' },
+      'is cut': { change: () => truncate(path, 3 * MiB), says: 'size 5242880 to 3145728' },
+      'is written over': {
+        change: () => overwrite(path, new Uint8Array(5 * MiB).fill(66)),
+        says: 'modification time 2001-02-03T04:05:06.000Z to ',
+      },
+      'is touched': {
+        change: () => utimes(path, LONG_AGO, new Date(LONG_AGO.getTime() + 1)),
+        says: 'to 2001-02-03T04:05:06.001Z',
+      },
+    };
+
+    for (const [title, { change, says }] of Object.entries(changes)) {
+      it(`ends the read when it ${title} in mid-read, with none of the new bytes given`, async () => {
+        const { bytes: got, error } = await changedInMidRead(change);
+        expect(error?.code).to.equal('BITS_ERR_SOURCE_CHANGED');
+        expect(error?.retryable).to.equal(false);
+        expect(error?.message).to.include(path).and.include(says).and.include('0x8020001D');
+        expect(got.length).to.be.lessThan(opened.byteLength);
+        expect(got.every((byte) => byte === 65)).to.equal(true);
+      });
+
+      it(`notices before the next read, and on verify, that it ${title}`, async () => {
+        await collect(opened.read(0, 10));
+        await change();
+        expect(await codeOf(collect(opened.read(10, 20)))).to.equal('BITS_ERR_SOURCE_CHANGED');
+        expect(await codeOf(opened.verify())).to.equal('BITS_ERR_SOURCE_CHANGED');
+      });
+    }
+
+    it('goes on with the old content when another is renamed over it', async () => {
+      await writeFile(at('new'), new Uint8Array(5 * MiB).fill(66));
+      const { bytes: got, error } = await changedInMidRead(() => rename(at('new'), path));
+      expect(error).to.equal(undefined);
+      expect(got.equals(bytes)).to.equal(true);
+      await opened.verify();
+      const again = await fileSource(path).open();
+      expect(again.identity?.inode).to.not.equal(opened.identity?.inode);
+      await again.close();
+    });
+  });
+
+  describe('handles', () => {
+    beforeEach(async function () {
+      if ((await openFilesUnder(dir.path)) === undefined) this.skip();
+      await writeFile(at('data.bin'), pattern(5 * MiB));
+    });
+
+    it('opens one for all reads and closes it in mid-read', async () => {
+      const opened = await fileSource(at('data.bin')).open();
+      const pieces = opened.read(0, opened.byteLength)[Symbol.asyncIterator]();
+      await pieces.next();
+      expect(await openFilesUnder(dir.path)).to.have.length(1);
+      const pending = codeOf(drain(pieces));
+      await opened.close();
+      expect(await openFilesUnder(dir.path)).to.deep.equal([]);
+      expect(await pending).to.equal('BITS_ERR_STATE');
+    });
+
+    it('closes after an iteration that was left, and after one that failed', async () => {
+      for (const spoil of [false, true]) {
+        const opened = await fileSource(at('data.bin')).open();
+        await collect(opened.read(0, opened.byteLength), 1);
+        if (spoil) await appendFile(at('data.bin'), 'x');
+        await errorOf(collect(opened.read(0, opened.byteLength), 2));
+        await opened.close();
+        expect(await openFilesUnder(dir.path)).to.deep.equal([]);
+      }
+    });
+
+    it('leaves none open when the signal fires while it opens', async () => {
+      const abort = new AbortController();
+      const opening = codeOf(fileSource(at('data.bin')).open(abort.signal));
+      abort.abort();
+      expect(await opening).to.equal('BITS_ERR_ABORTED');
+      expect(await openFilesUnder(dir.path)).to.deep.equal([]);
+    });
+  });
+});
+
+async function drain(pieces: AsyncIterator<Uint8Array>): Promise<void> {
+  while (!(await pieces.next()).done);
+}
+
+async function overwrite(path: string, bytes: Uint8Array): Promise<void> {
+  const handle = await open(path, 'r+');
+  await handle.write(bytes, 0, bytes.length, 0);
+  await handle.close();
+}
+
+/** Permissions do not bind root: lay the role down for a moment. */
+async function asNobody<T>(action: () => Promise<T>): Promise<T> {
+  if (process.geteuid?.() !== 0) return await action();
+  process.seteuid?.(65534);
+  try {
+    return await action();
+  } finally {
+    process.seteuid?.(0);
+  }
+}

@@ -1,0 +1,106 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { createSpoolFile } from '../../src/source/spool-file.js';
+import { errorOf, openFileSizesUnder, openFilesUnder } from './reading.js';
+import { useTempDir } from './temp-dir.js';
+
+const CHILD = fileURLToPath(new URL('./spool-child.ts', import.meta.url));
+
+const refused = () => {
+  throw Object.assign(new Error('busy'), { code: 'EBUSY' });
+};
+
+describe('createSpoolFile', () => {
+  const dir = useTempDir();
+
+  it('has no name from the start, yet takes and gives bytes', async function () {
+    if (process.platform === 'win32') return this.skip();
+    const spool = await createSpoolFile(dir.path);
+    expect(await readdir(dir.path)).to.deep.equal([]);
+    await spool.handle.writeFile('abc');
+    const { buffer } = await spool.handle.read(Buffer.alloc(3), 0, 3, 0);
+    expect(buffer.toString()).to.equal('abc');
+    await spool.remove();
+    expect((await openFilesUnder(dir.path)) ?? []).to.deep.equal([]);
+  });
+
+  it('is for this user alone', async function () {
+    if (process.platform === 'win32') return this.skip();
+    const spool = await createSpoolFile(dir.path);
+    expect((await spool.handle.stat()).mode & 0o777).to.equal(0o600);
+    await spool.remove();
+  });
+
+  it('refuses a directory that is none, and names it', async () => {
+    const error = await errorOf(createSpoolFile(`${dir.path}/none`));
+    expect(error?.code).to.equal('BITS_ERR_ARGUMENT');
+    expect(error?.message).to.include(`${dir.path}/none`);
+  });
+
+  describe('where an open file keeps its name', () => {
+    it('loses it when it is removed, and the exit hook with the last one', async () => {
+      const hooks = process.listenerCount('exit');
+      let refuse = true;
+      const unlink = (path: string) => (refuse ? refused() : unlinked.push(path));
+      const unlinked: string[] = [];
+      const spools = [
+        await createSpoolFile(dir.path, unlink),
+        await createSpoolFile(dir.path, unlink),
+      ];
+      expect(process.listenerCount('exit')).to.equal(hooks + 1);
+      refuse = false;
+      for (const spool of spools) await spool.remove();
+      expect(process.listenerCount('exit')).to.equal(hooks);
+      expect(unlinked.sort()).to.deep.equal(
+        (await readdir(dir.path)).map((name) => `${dir.path}/${name}`).sort(),
+      );
+    });
+
+    for (const what of ['exit-while-named', 'crash-while-named'])
+      it(`loses it at ${what.split('-')[0]}`, async () => {
+        const child = new Child(dir.path, what);
+        await child.ready;
+        await child.exited;
+        expect(await readdir(dir.path)).to.deep.equal([]);
+      });
+  });
+
+  describe('when the process is killed', () => {
+    for (const what of ['spooling', 'reading'])
+      it(`leaves nothing while ${what}`, async function () {
+        if (process.platform === 'win32') return this.skip();
+        const child = new Child(dir.path, what);
+        await child.ready;
+        const held = await openFileSizesUnder(dir.path, child.process.pid);
+        if (held !== undefined) expect(held).to.deep.equal([2 * 1024 * 1024]);
+        child.process.kill('SIGKILL');
+        expect(await child.exited).to.equal('SIGKILL');
+        expect(await readdir(dir.path)).to.deep.equal([]);
+      });
+  });
+});
+
+/** `spool-child.ts` in a process of its own. */
+class Child {
+  readonly process: ChildProcess;
+  readonly ready: Promise<unknown>;
+  /** The signal that ended it. */
+  readonly exited: Promise<NodeJS.Signals | null>;
+
+  constructor(directory: string, what: string) {
+    this.process = spawn(process.execPath, ['--import', 'tsx', CHILD, directory, what], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const output = this.process.stdout;
+    if (output === null) throw new Error('no pipe');
+    const exit = once(this.process, 'exit');
+    this.exited = exit.then(([, signal]) => signal);
+    const early = exit.then(() => Promise.reject(new Error('the child said nothing')));
+    early.catch(() => {});
+    this.ready = Promise.race([once(createInterface(output), 'line'), early]);
+  }
+}

@@ -1,0 +1,267 @@
+import { readdir } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { ReadableStream } from 'node:stream/web';
+import { setImmediate as turn } from 'node:timers/promises';
+import { expect } from 'chai';
+import { BitsArgumentError } from '../../src/errors.js';
+import type { StreamInput } from '../../src/source/chunk-feed.js';
+import { type StreamSourceOptions, streamSource } from '../../src/source/stream.js';
+import { describeContract, pattern } from './contract.js';
+import { codeOf, collect, errorOf, openFileSizesUnder, openFilesUnder } from './reading.js';
+import { useTempDir } from './temp-dir.js';
+
+const MiB = 1024 * 1024;
+
+describe('streamSource', () => {
+  // Before the directory goes: these hooks run in the order they are written in.
+  afterEach('leaves no temp file behind', async () => {
+    expect(await readdir(dir.path)).to.deep.equal([]);
+    expect((await openFilesUnder(dir.path)) ?? []).to.deep.equal([]);
+  });
+  const dir = useTempDir();
+  const source = (stream: StreamInput, options: StreamSourceOptions = {}) =>
+    streamSource(stream, { directory: dir.path, ...options });
+
+  describeContract('streamSource of a Readable', {
+    make: async (bytes, name) => ({ source: source(Readable.from(chunks(bytes)), { name }) }),
+  });
+
+  describeContract('streamSource of a ReadableStream', {
+    make: async (bytes, name) => ({
+      source: source(ReadableStream.from(chunks(bytes)) as ReadableStream<Uint8Array>, { name }),
+    }),
+  });
+
+  describeContract('streamSource of an AsyncIterable', {
+    make: async (bytes, name) => ({ source: source(asyncChunks(bytes), { name }) }),
+  });
+
+  it('has neither a name nor an identity by itself', async () => {
+    const nameless = source(Readable.from([]));
+    expect(nameless.name).to.equal(undefined);
+    const opened = await nameless.open();
+    expect(opened.identity).to.equal(undefined);
+    await opened.close();
+  });
+
+  it('can be opened once', async () => {
+    const once = source(Readable.from([pattern(1)]));
+    const opened = await once.open();
+    expect(await codeOf(once.open())).to.equal('BITS_ERR_STATE');
+    await opened.close();
+  });
+
+  it('asks for a chunk only when the one before is stored', async function () {
+    if ((await openFilesUnder(dir.path)) === undefined) return this.skip();
+    const storedAtPull: unknown[] = [];
+    const stream = new ReadableStream<Uint8Array>(
+      {
+        async pull(controller) {
+          storedAtPull.push(await openFileSizesUnder(dir.path));
+          if (storedAtPull.length > 3) controller.close();
+          else controller.enqueue(new Uint8Array(2 * MiB));
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    const opened = await source(stream).open();
+    expect(storedAtPull).to.deep.equal([[0], [2 * MiB], [4 * MiB], [6 * MiB]]);
+    await opened.close();
+  });
+
+  describe('the limit', () => {
+    it('lets a stream of exactly so many bytes through', async () => {
+      const opened = await source(Readable.from(chunks(pattern(1000))), { maxBytes: 1000 }).open();
+      expect(opened.byteLength).to.equal(1000);
+      await opened.close();
+    });
+
+    it('refuses one byte more, names the limit and destroys the stream', async () => {
+      const stream = Readable.from(chunks(pattern(1001)));
+      const error = await errorOf(source(stream, { maxBytes: 1000 }).open());
+      expect(error).to.be.instanceOf(BitsArgumentError);
+      expect(error?.message).to.include('maxBytes').and.include('1000');
+      expect(stream.destroyed).to.equal(true);
+    });
+
+    it('ends an endless stream', async () => {
+      let ended = false;
+      async function* endless() {
+        try {
+          for (;;) yield new Uint8Array(64 * 1024);
+        } finally {
+          ended = true;
+        }
+      }
+      const code = await codeOf(source(endless(), { maxBytes: 3 * MiB }).open());
+      expect(code).to.equal('BITS_ERR_ARGUMENT');
+      await turn();
+      expect(ended).to.equal(true);
+    });
+
+    for (const maxBytes of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY])
+      it(`cannot be ${maxBytes}`, () => {
+        expect(() => source(Readable.from([]), { maxBytes })).to.throw(BitsArgumentError);
+      });
+  });
+
+  describe('a stream that fails', () => {
+    const cause = new Error('disk on fire');
+
+    it('rejects with the cause: Readable', async () => {
+      const stream = new Readable({ read: () => stream.destroy(cause) });
+      const error = await errorOf(source(stream).open());
+      expect(error?.code).to.equal('BITS_ERR_SOURCE');
+      expect(error?.cause).to.equal(cause);
+      expect(error?.message).to.not.include(cause.message);
+    });
+
+    it('rejects with the cause: ReadableStream, in the middle', async () => {
+      let pulls = 0;
+      const stream = new ReadableStream<Uint8Array>({
+        pull(controller) {
+          if (pulls++ === 0) controller.enqueue(new Uint8Array(2 * MiB));
+          else controller.error(cause);
+        },
+      });
+      const error = await errorOf(source(stream).open());
+      expect(error?.code).to.equal('BITS_ERR_SOURCE');
+      expect(error?.cause).to.equal(cause);
+    });
+
+    it('rejects when the stream was destroyed before its end', async () => {
+      const stream = new Readable({ read: () => stream.destroy() });
+      expect(await codeOf(source(stream).open())).to.equal('BITS_ERR_SOURCE');
+    });
+
+    it('waits with the failure until it is opened, instead of ending the process', async () => {
+      const stream = new Readable({ read() {} });
+      const waiting = source(stream);
+      stream.destroy(cause);
+      await turn();
+      expect((await errorOf(waiting.open()))?.cause).to.equal(cause);
+    });
+
+    it('is destroyed when there is no place to store it', async () => {
+      const stream = Readable.from(chunks(pattern(10)));
+      const code = await codeOf(source(stream, { directory: `${dir.path}/none` }).open());
+      expect(code).to.equal('BITS_ERR_ARGUMENT');
+      expect(stream.destroyed).to.equal(true);
+    });
+  });
+
+  describe('what is no stream of bytes', () => {
+    for (const [title, stream, says] of [
+      ['strings', () => Readable.from(['text']), 'strings'],
+      ['decoded text', () => Readable.from([Buffer.from('x')]).setEncoding('utf8'), 'strings'],
+      ['objects', () => Readable.from([{ a: 1 }]), 'objects'],
+      ['objects of a generator', () => objects() as AsyncIterable<never>, 'objects'],
+    ] as const)
+      it(`is refused: ${title}`, async () => {
+        const error = await errorOf(source(stream() as Readable).open());
+        expect(error).to.be.instanceOf(BitsArgumentError);
+        expect(error?.message).to.include(says);
+      });
+
+    it('is refused: a stream that was read already', async () => {
+      const stream = Readable.from([pattern(10)]);
+      await stream.toArray();
+      expect(await codeOf(source(stream).open())).to.equal('BITS_ERR_ARGUMENT');
+    });
+
+    it('is refused: a ReadableStream that another reads', async () => {
+      const stream = new ReadableStream<Uint8Array>();
+      stream.getReader();
+      expect(await codeOf(source(stream).open())).to.equal('BITS_ERR_ARGUMENT');
+    });
+  });
+
+  describe('the signal, while the stream gives nothing', () => {
+    it('destroys a Readable', async () => {
+      const stream = new Readable({ read: () => abort.abort() });
+      const abort = new AbortController();
+      expect(await codeOf(source(stream).open(abort.signal))).to.equal('BITS_ERR_ABORTED');
+      expect(stream.destroyed).to.equal(true);
+    });
+
+    it('cancels a ReadableStream', async () => {
+      let cancelled = false;
+      const abort = new AbortController();
+      const stream = new ReadableStream<Uint8Array>(
+        {
+          pull: () => {
+            abort.abort();
+            return new Promise(() => {});
+          },
+          cancel: () => {
+            cancelled = true;
+          },
+        },
+        { highWaterMark: 0 },
+      );
+      const error = await errorOf(source(stream).open(abort.signal));
+      expect(error?.code).to.equal('BITS_ERR_ABORTED');
+      expect(error?.cause).to.equal(abort.signal.reason);
+      expect(cancelled).to.equal(true);
+    });
+
+    it('returns from an iterator, without waiting for it', async () => {
+      const abort = new AbortController();
+      let returned = false;
+      const stuck: AsyncIterable<Uint8Array> = {
+        [Symbol.asyncIterator]: () => ({
+          next: () => {
+            abort.abort();
+            return new Promise(() => {});
+          },
+          return: () => {
+            returned = true;
+            return new Promise(() => {});
+          },
+        }),
+      };
+      expect(await codeOf(source(stuck).open(abort.signal))).to.equal('BITS_ERR_ABORTED');
+      expect(returned).to.equal(true);
+    });
+
+    it('leaves no listener on the signal', async () => {
+      const added: unknown[] = [];
+      const { signal } = new AbortController();
+      const { addEventListener, removeEventListener } = signal;
+      signal.addEventListener = (...args: Parameters<typeof addEventListener>) => {
+        added.push(args[1]);
+        addEventListener.apply(signal, args);
+      };
+      signal.removeEventListener = (...args: Parameters<typeof removeEventListener>) => {
+        added.splice(added.indexOf(args[1]), 1);
+        removeEventListener.apply(signal, args);
+      };
+      const opened = await source(Readable.from(chunks(pattern(1000)))).open(signal);
+      expect(added).to.deep.equal([]);
+      await opened.close();
+    });
+  });
+
+  it('gives what it has stored again and again', async () => {
+    const bytes = pattern(3 * MiB);
+    const opened = await source(Readable.from(chunks(bytes))).open();
+    for (let i = 0; i < 2; i++)
+      expect(Buffer.from(bytes).equals(await collect(opened.read(0, bytes.length)))).to.equal(true);
+    await opened.close();
+  });
+});
+
+/** Parts of uneven length, an empty one among them. */
+function* chunks(bytes: Uint8Array): Generator<Uint8Array> {
+  yield new Uint8Array(0);
+  for (let start = 0; start < bytes.length; start += 99_991)
+    yield bytes.subarray(start, start + 99_991);
+}
+
+async function* asyncChunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield* chunks(bytes);
+}
+
+async function* objects(): AsyncGenerator<object> {
+  yield { a: 1 };
+}

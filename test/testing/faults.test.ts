@@ -1,0 +1,192 @@
+import { AssertionError } from 'node:assert';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { expect } from 'chai';
+import { isBitsError } from '../../src/errors.js';
+import { type BitsServer, createBitsServer, type Fault } from '../../src/testing/index.js';
+import { packet, RawClient } from './raw-client.js';
+
+const DATA = Buffer.from('0123456789abcdef');
+
+describe('faults of the reference server', () => {
+  let server: BitsServer;
+  let client: RawClient;
+  const start = async (...faults: Fault[]) => {
+    server = await createBitsServer({ faults, reply: () => 'the reply' });
+    client = await RawClient.connect(server);
+  };
+  const reconnect = async () => {
+    await client.end();
+    client = await RawClient.connect(server);
+  };
+  const next = async (id: string) =>
+    (await client.fragment('/f', id, 15, DATA.subarray(15), 16)).headers[
+      'bits-received-content-range'
+    ];
+  afterEach(async () => {
+    await client.end();
+    await server.close();
+  });
+
+  const resets: [Fault['do'], string][] = [
+    ['reset-before', '0'],
+    ['reset-mid', '5'],
+    ['reset-after-commit', '10'],
+  ];
+  for (const [action, committed] of resets) {
+    it(`${action}: a reset with ${committed} of 10 bytes kept, and the resend is no breach`, async () => {
+      await start({ on: 'fragment', do: action });
+      const id = await client.open('/f');
+      const answer = client.fragment('/f', id, 0, DATA.subarray(0, 10), 16);
+      await answer.then(
+        () => expect.fail('an answer came'),
+        () => {},
+      );
+      expect((await client.closed)?.code).to.equal('ECONNRESET');
+      server.assertFaultsConsumed();
+      expect((await server.waitForRequest('fragment')).outcome).to.equal('cut');
+
+      await reconnect();
+      const again = await client.fragment('/f', id, 0, DATA.subarray(0, 10), 16);
+      expect(again.status).to.equal(committed === '0' ? 200 : 416);
+      const offset = Number(again.headers['bits-received-content-range']);
+      expect(offset).to.equal(committed === '0' ? 10 : Number(committed));
+      await client.fragment('/f', id, offset, DATA.subarray(offset), 16);
+      server.assertNoBreaches();
+      expect(server.connections).to.equal(2);
+    });
+  }
+
+  for (const [action, committed] of [
+    ['hang', '0'],
+    ['hang-after-commit', '10'],
+  ] as const) {
+    it(`${action}: no answer, ${committed} bytes kept`, async () => {
+      await start({ on: 'fragment', do: action });
+      const id = await client.open('/f');
+      const answer = client.fragment('/f', id, 0, DATA.subarray(0, 10), 16).catch(() => 'none');
+      expect((await server.waitForRequest('fragment')).outcome).to.equal('hanging');
+      await reconnect();
+      expect(await answer).to.equal('none');
+      expect(await next(id)).to.equal(committed);
+    });
+  }
+
+  it('reset-mid of a packet without body cuts the head of its answer', async () => {
+    await start({ on: 'create-session', do: 'reset-mid' });
+    await client.createSession('/f').catch(() => {});
+    expect(client.received.toString()).to.match(/^(HTTP\/1.1 200 OK\r\nBITS-Packet-)?$/);
+    await client.closed;
+  });
+
+  it('session-gone: the session is forgotten; its use afterwards is a breach', async () => {
+    await start({ on: 'fragment', do: 'session-gone' });
+    const id = await client.open('/f');
+    const gone = await client.fragment('/f', id, 0, DATA, 16);
+    expect(gone.headers['bits-error-code']).to.equal('0x8020001F');
+    server.assertNoBreaches();
+    await client.fragment('/f', id, 0, DATA, 16);
+    expect(server.breaches.map(({ code }) => code)).to.deep.equal(['session-ended']);
+    expect(() => server.assertNoBreaches()).to.throw(AssertionError, /§3\.1\.5\.1 in request 3/);
+  });
+
+  it('garbage-page: 200 with a page and no Ack', async () => {
+    await start({ on: 'create-session', do: 'garbage-page' });
+    const page = await client.createSession('/f');
+    expect(page.status).to.equal(200);
+    expect(page.headers).not.to.have.property('bits-packet-type');
+    expect(page.body.toString()).to.include('<!doctype html>');
+  });
+
+  it('status: any answer, without effect or with', async () => {
+    await start(
+      { on: 'fragment', do: { status: 503, headers: { 'Retry-After': '1' }, body: 'busy' } },
+      { on: 'fragment', do: { status: 500, hresult: 0x80070112, context: 7, afterCommit: true } },
+    );
+    const id = await client.open('/f');
+    const busy = await client.fragment('/f', id, 0, DATA.subarray(0, 10), 16);
+    expect([busy.status, busy.headers['retry-after'], busy.body.toString()]).to.deep.equal([
+      503,
+      '1',
+      'busy',
+    ]);
+    const full = await client.fragment('/f', id, 0, DATA.subarray(0, 10), 16);
+    expect(full.headers).to.include({
+      'bits-error-code': '0x80070112',
+      'bits-error-context': '0x7',
+    });
+    const again = await client.fragment('/f', id, 0, DATA.subarray(0, 10), 16);
+    expect(again.headers['bits-received-content-range']).to.equal('10');
+    server.assertNoBreaches();
+  });
+
+  it('status that never ends: no length, and the connection stays open', async () => {
+    await start({ on: 'ping', do: { status: 500, body: 'x', neverEnds: true } });
+    client.write(packet('/f', 'Ping'));
+    await client.until((received) => received.includes('\r\n\r\nx'));
+    expect(client.received.toString().toLowerCase()).not.to.include('content-length');
+    expect((await server.waitForRequest('ping')).outcome).to.equal('hanging');
+  });
+
+  it('offset and headers: the ack is changed, the effect is not', async () => {
+    await start(
+      { on: 'create-session', do: { headers: { 'bits-protocol': null, 'X-New': 'y' } } },
+      { on: 'fragment', do: { offset: 99 } },
+      { on: 'fragment', do: { offset: null } },
+    );
+    const created = await client.createSession('/f');
+    expect(created.headers).to.include({ 'x-new': 'y' });
+    expect(created.headers).not.to.have.property('bits-protocol');
+    const id = created.headers['bits-session-id'] ?? '';
+    const wrong = await client.fragment('/f', id, 0, DATA.subarray(0, 10), 16);
+    expect(wrong.headers['bits-received-content-range']).to.equal('99');
+    const none = await client.fragment('/f', id, 10, DATA.subarray(10), 16);
+    expect(none.status).to.equal(200);
+    expect(none.headers).not.to.have.property('bits-received-content-range');
+    await client.closeSession('/f', id);
+    expect(await readFile(path.join(server.root, 'f'))).to.deep.equal(DATA);
+  });
+
+  it('delay, slow and redirect', async () => {
+    await start(
+      { on: 'ping', do: { delayMs: 30 } },
+      { on: 'fragment', do: { bytesPerSecond: 400 } },
+      { on: 'ping', do: { redirect: 'http://localhost:1/x' } },
+    );
+    const before = Date.now();
+    await client.ping('/f');
+    expect(Date.now() - before).to.be.at.least(28);
+    const id = await client.open('/f');
+    const slow = Date.now();
+    await client.fragment('/f', id, 0, DATA, 16);
+    expect(Date.now() - slow).to.be.at.least(38);
+    const moved = await client.ping('/f');
+    expect([moved.status, moved.headers.location]).to.deep.equal([307, 'http://localhost:1/x']);
+    server.assertFaultsConsumed();
+  });
+
+  it('strikes the nth matching request, as often as told', async () => {
+    await start(
+      { on: 'ping', nth: 2, times: 2, do: { status: 503 } },
+      { on: 'any', nth: 4, do: { status: 418 } },
+    );
+    const statuses: number[] = [];
+    for (let i = 0; i < 5; i++) statuses.push((await client.ping('/f')).status);
+    expect(statuses).to.deep.equal([200, 503, 503, 418, 200]);
+    server.addFault({ on: 'ping', do: { status: 500 } });
+    expect((await client.ping('/f')).status).to.equal(500);
+  });
+
+  it('lists the faults that did not strike', async () => {
+    const fault: Fault = { on: 'fragment', nth: 3, do: 'reset-after-commit' };
+    await start(fault);
+    expect(server.unconsumedFaults()).to.deep.equal([fault]);
+    expect(() => server.assertFaultsConsumed()).to.throw(AssertionError, /"nth":3/);
+    try {
+      server.addFault({ on: 'ping', nth: 0, do: 'hang' });
+      expect.fail('accepted');
+    } catch (error) {
+      expect(isBitsError(error) && error.code).to.equal('BITS_ERR_ARGUMENT');
+    }
+  });
+});

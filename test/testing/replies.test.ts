@@ -1,0 +1,186 @@
+import { Readable } from 'node:stream';
+import { expect } from 'chai';
+import {
+  type BitsServer,
+  type BitsServerOptions,
+  createBitsServer,
+} from '../../src/testing/index.js';
+import { RawClient } from './raw-client.js';
+
+const DATA = Buffer.from('0123456789abcdef');
+
+describe('upload-reply of the reference server', () => {
+  let server: BitsServer;
+  let client: RawClient;
+  let id = '';
+  const upload = async (options: BitsServerOptions) => {
+    server = await createBitsServer(options);
+    client = await RawClient.connect(server);
+    id = await client.open('/dir/f');
+    return client.fragment('/dir/f', id, 0, DATA, 16);
+  };
+  const replyPath = (url = '') => `/dir/${encodeURI(url.replaceAll('\\', '/'))}`;
+  const codes = () => server.breaches.map(({ code }) => code);
+  afterEach(async () => {
+    await client.end();
+    await server.close();
+  });
+
+  it('is relative with back-slashes as on IIS, served with ranges, and gone after Close', async () => {
+    const seen: string[] = [];
+    const ack = await upload({
+      reply: async (done) => {
+        seen.push(Buffer.concat(await done.open().toArray()).toString());
+        return Readable.from([Buffer.from('the '), Buffer.from('reply')]);
+      },
+    });
+    const url = ack.headers['bits-reply-url'];
+    expect(url).to.match(/^BITS-Sessions\\Replies\\\{[0-9A-F-]{36}\}\\responsefile\.bin$/);
+    expect(seen).to.deep.equal(['0123456789abcdef']);
+    expect(replyPath(url)).to.include('/%7B');
+    const first = await client.get(replyPath(url), { Range: 'bytes=0-3' });
+    expect([first.status, first.body.toString()]).to.deep.equal([206, 'the ']);
+    const rest = await client.get(replyPath(url), {
+      Range: 'bytes=4-',
+      'If-Range': first.headers.etag ?? '',
+    });
+    expect([rest.status, rest.body.toString()]).to.deep.equal([206, 'reply']);
+    await client.closeSession('/dir/f', id);
+    server.assertNoBreaches();
+    expect((await client.get(replyPath(url))).status).to.equal(404);
+    expect(server.log.map(({ packet }) => packet)).to.deep.equal([
+      'create-session',
+      'fragment',
+      'reply',
+      'reply',
+      'close-session',
+      'file',
+    ]);
+  });
+
+  it('is absolute, or elsewhere, or missing, when planned so', async () => {
+    const absolute = await upload({ reply: () => ({ body: 'x', url: 'absolute' }) });
+    const url = new URL(absolute.headers['bits-reply-url'] ?? '');
+    expect(url.origin).to.equal('http://localhost');
+    expect((await client.get(url.pathname)).body.toString()).to.equal('x');
+    await client.end();
+    await server.close();
+
+    const elsewhere = await upload({
+      reply: () => ({ body: 'x', url: new URL('http://static.example/r') }),
+    });
+    expect(elsewhere.headers['bits-reply-url']).to.equal('http://static.example/r');
+    await client.closeSession('/dir/f', id);
+    server.assertNoBreaches();
+    await client.end();
+    await server.close();
+
+    const missing = await upload({ reply: () => ({ body: 'x', missing: true }) });
+    expect((await client.get(replyPath(missing.headers['bits-reply-url']))).status).to.equal(404);
+    await client.end();
+    await server.close();
+
+    const none = await upload({ reply: () => undefined });
+    expect(none.status).to.equal(200);
+    expect(none.headers).not.to.have.property('bits-reply-url');
+  });
+
+  it('changes between two GETs, with its ETag and date', async () => {
+    const ack = await upload({ reply: () => ({ body: 'first', changesTo: ['second'] }) });
+    const at = replyPath(ack.headers['bits-reply-url']);
+    const first = await client.get(at, { Range: 'bytes=0-1' });
+    const second = await client.get(at, {
+      Range: 'bytes=2-',
+      'If-Range': first.headers.etag ?? '',
+    });
+    expect([second.status, second.body.toString()]).to.deep.equal([200, 'second']);
+    expect(second.headers['last-modified']).not.to.equal(first.headers['last-modified']);
+    await client.closeSession('/dir/f', id);
+    server.assertNoBreaches();
+  });
+
+  it('answers a last fragment sent again from what the application said first', async () => {
+    let calls = 0;
+    const options = {
+      reply: () => String(++calls),
+      faults: [{ on: 'fragment', do: 'reset-after-commit' }],
+    } as const;
+    await upload(options).catch(() => {});
+    await client.end();
+    client = await RawClient.connect(server);
+    const again = await client.fragment('/dir/f', id, 0, DATA, 16);
+    expect(again.status).to.equal(200);
+    expect(again.headers['bits-received-content-range']).to.equal('16');
+    const at = replyPath(again.headers['bits-reply-url']);
+    expect((await client.get(at)).body.toString()).to.equal('1');
+    expect(calls).to.equal(1);
+    server.assertNoBreaches();
+    await client.fragment('/dir/f', id, 0, DATA, 16);
+    expect(codes()).to.deep.equal(['after-completion']);
+  });
+
+  it('calls the application again when told to', async () => {
+    const attempts: number[] = [];
+    await upload({
+      replyAgain: true,
+      reply: ({ attempt }) => {
+        attempts.push(attempt);
+        return 'x';
+      },
+    });
+    await client.fragment('/dir/f', id, 0, DATA, 16);
+    expect(attempts).to.deep.equal([1, 2]);
+  });
+
+  it("answers 500 with the application's context when it throws, and asks it again", async () => {
+    let calls = 0;
+    const failed = await upload({
+      reply: () => {
+        calls += 1;
+        if (calls === 1) throw new Error('no');
+        return 'x';
+      },
+    });
+    expect([failed.status, failed.headers['bits-error-context']]).to.deep.equal([500, '0x7']);
+    const again = await client.fragment('/dir/f', id, 0, DATA, 16);
+    expect(again.headers).to.have.property('bits-reply-url');
+    server.assertNoBreaches();
+  });
+
+  it('calls it a breach when Close comes before the last byte was read', async () => {
+    const ack = await upload({ reply: () => 'the reply' });
+    const at = replyPath(ack.headers['bits-reply-url']);
+    await client.get(at, { Range: 'bytes=0-4' });
+    await client.get(at, { Range: 'bytes=6-' });
+    client.write(`HEAD ${at} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    await client.read({ head: true });
+    await client.closeSession('/dir/f', id);
+    expect(codes()).to.deep.equal(['close-before-reply']);
+  });
+
+  for (const action of ['reset-mid', 'reset-after-commit'] as const) {
+    it(`breaks off with ${action}, and can be resumed`, async () => {
+      const ack = await upload({
+        reply: () => Buffer.alloc(100_000, 'x'),
+        faults: [{ on: 'reply', do: action }],
+      });
+      const at = replyPath(ack.headers['bits-reply-url']);
+      await client.get(at).then(
+        () => expect.fail('all came'),
+        () => {},
+      );
+      server.assertFaultsConsumed();
+      await client.closed;
+      client = await RawClient.connect(server);
+      const rest = await client.get(at, { Range: 'bytes=50000-' });
+      expect(rest.body).to.have.length(50_000);
+    });
+  }
+
+  it('comes slowly when planned so', async () => {
+    const ack = await upload({ reply: () => ({ body: 'x'.repeat(300), bytesPerSecond: 2000 }) });
+    const before = Date.now();
+    await client.get(replyPath(ack.headers['bits-reply-url']));
+    expect(Date.now() - before).to.be.at.least(95);
+  });
+});

@@ -64,8 +64,7 @@ export async function sendEntity(
   const middle = start + Math.floor((end - start) / 2);
   const stopAt = cut === 'reset-mid' ? middle : end;
   if (cut !== 'reset-after-commit') await sendBytes(res, entity.file, start, stopAt, options);
-  if (cut === undefined) res.end();
-  else connection.reset();
+  if (cut !== undefined) connection.reset();
 }
 
 function writeHead(
@@ -90,10 +89,11 @@ async function sendBytes(
   end: number,
   options: SendEntityOptions,
 ): Promise<void> {
-  const { connection, bytesPerSecond, onPiece } = options;
+  const { connection, bytesPerSecond, onPiece, cut } = options;
   const { signal } = connection;
   if (end === start) {
     onPiece?.(start, end);
+    if (cut === undefined) res.end();
     return;
   }
   // Ten pieces a second keep a slow answer visibly alive.
@@ -107,6 +107,11 @@ async function sendBytes(
     if (signal.aborted) return;
     onPiece?.(offset, offset + piece.length);
     offset += piece.length;
+    if (offset === end && cut === undefined) {
+      // With its last byte the answer is complete, and the client may go on.
+      res.end(piece);
+      return;
+    }
     await new Promise<void>((resolve) => {
       const done = () => {
         signal.removeEventListener('abort', done);

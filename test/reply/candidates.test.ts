@@ -1,0 +1,114 @@
+import { expect } from 'chai';
+import { BitsError } from '../../src/errors.js';
+import { type ReplyHostPolicy, replyCandidates } from '../../src/reply/candidates.js';
+
+const remote = new URL('http://web.example/uploads/file.bin');
+const secureRemote = new URL('https://web.example/uploads/file.bin');
+
+function policy(changes: Partial<ReplyHostPolicy> = {}): ReplyHostPolicy {
+  return { hostId: undefined, trustedHosts: [], hasCredentials: false, ...changes };
+}
+
+function places(replyUrl: string, changes: Partial<ReplyHostPolicy> = {}, from = remote) {
+  return replyCandidates(replyUrl, from, policy(changes)).map(
+    ({ url, withCredentials }) => `${url.href} ${withCredentials ? 'with' : 'without'}`,
+  );
+}
+
+function failure(action: () => unknown): BitsError {
+  try {
+    action();
+  } catch (error) {
+    expect(error).to.be.instanceOf(BitsError);
+    return error as BitsError;
+  }
+  throw new Error('nothing was thrown');
+}
+
+describe('replyCandidates', () => {
+  it('fetches the relative URL of IIS from the origin, then from the host-id', () => {
+    const iis = 'BITS-Sessions\\Replies\\{C85B4E0A}\\responsefile.bin';
+    expect(places(iis, { hostId: '10.0.0.7:8080' })).to.deep.equal([
+      'http://web.example/uploads/BITS-Sessions/Replies/%7BC85B4E0A%7D/responsefile.bin with',
+      'http://10.0.0.7:8080/uploads/BITS-Sessions/Replies/%7BC85B4E0A%7D/responsefile.bin without',
+    ]);
+  });
+
+  it('has one place when the session is on no host-id or on the origin itself', () => {
+    expect(places('r.bin')).to.have.length(1);
+    expect(places('r.bin', { hostId: 'web.example' })).to.have.length(1);
+  });
+
+  it('takes a URL with a host as it is, whatever the host-id', () => {
+    expect(places('http://web.example/r.bin', { hostId: '10.0.0.7' })).to.deep.equal([
+      'http://web.example/r.bin with',
+    ]);
+  });
+
+  it('gives credentials to the own host on any port and to listed hosts', () => {
+    const credentials = { hasCredentials: true, trustedHosts: ['*.corp.example'] };
+    expect(places('http://web.example:81/r', credentials)).to.deep.equal([
+      'http://web.example:81/r with',
+    ]);
+    expect(places('http://a.corp.example/r', credentials)).to.deep.equal([
+      'http://a.corp.example/r with',
+    ]);
+  });
+
+  it('follows an unlisted host without credentials when the job has none', () => {
+    expect(places('//cdn.example/r')).to.deep.equal(['http://cdn.example/r without']);
+  });
+
+  it('refuses an unlisted host when the job has credentials, naming host and option', () => {
+    const error = failure(() =>
+      places('http://evil.example/r?token=s3cret', { hasCredentials: true }),
+    );
+    expect(error.code).to.equal('BITS_ERR_UNTRUSTED_HOST');
+    expect(error.message).to.include('evil.example').and.include('trustedHosts');
+    expect(error.message).to.not.include('s3cret');
+    expect(error.retryable).to.equal(false);
+  });
+
+  it('leaves out a host-id that may not have the credentials', () => {
+    expect(places('r.bin', { hostId: 'node.example', hasCredentials: true })).to.deep.equal([
+      'http://web.example/uploads/r.bin with',
+    ]);
+  });
+
+  for (const [what, text, from] of [
+    ['ftp', 'ftp://web.example/r', remote],
+    ['file', 'file:///etc/passwd', remote],
+    ['data', 'data:,reply', remote],
+    ['a user name', 'http://me:pw@web.example/r', remote],
+    ['http after https', 'http://web.example/r', secureRemote],
+    ['a control character', 'r\r\nX: y', remote],
+    ['nothing', '  ', remote],
+  ] as const) {
+    it(`refuses ${what}`, () => {
+      const error = failure(() => places(text, {}, from));
+      expect(error.code).to.equal('BITS_ERR_REPLY');
+      expect(error.message).to.not.include('pw@');
+    });
+  }
+
+  it('judges redirects by the same rules, as seen from the upload', () => {
+    const open = replyCandidates('r.bin', secureRemote, policy())[0]!;
+    const moved = open.redirected('//cdn.example/x').redirected('../y');
+    expect([moved.url.href, moved.withCredentials]).to.deep.equal(['https://cdn.example/y', false]);
+    const back = moved.redirected('https://web.example/z');
+    expect(back.withCredentials).to.equal(true);
+    expect(failure(() => open.redirected('http://web.example/z')).code).to.equal('BITS_ERR_REPLY');
+
+    const guarded = replyCandidates('r.bin', remote, policy({ hasCredentials: true }))[0]!;
+    expect(failure(() => guarded.redirected('http://cdn.example/x')).code).to.equal(
+      'BITS_ERR_UNTRUSTED_HOST',
+    );
+  });
+
+  it('refuses a redirect that falls back to http after the reply went to https', () => {
+    const upgraded = replyCandidates('https://web.example/r', remote, policy())[0]!;
+    expect(failure(() => upgraded.redirected('http://web.example/r')).code).to.equal(
+      'BITS_ERR_REPLY',
+    );
+  });
+});

@@ -1,0 +1,641 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough, Writable } from 'node:stream';
+import { expect } from 'chai';
+import fc from 'fast-check';
+import type { WireHeaders } from '../../src/protocol/packets.js';
+import { replyCandidates } from '../../src/reply/candidates.js';
+import {
+  createReplyDownload,
+  type ReplyDownload,
+  type ReplyDownloadOptions,
+  type ReplyFetch,
+} from '../../src/reply/download.js';
+import { parseReplyResumePoint } from '../../src/reply/resume-point.js';
+import { content, httpFetch, ReplyHost, rejection, serve, sha256 } from './support.js';
+
+const bytes = content(200_000);
+const etag = '"v1"';
+const oldDate = 'Tue, 01 Jul 2025 11:59:59 GMT';
+
+describe('ReplyDownload', () => {
+  let host: ReplyHost;
+  let directory: string;
+  let file: string;
+  const downloads: ReplyDownload[] = [];
+
+  beforeEach(async () => {
+    host = await new ReplyHost().start();
+    directory = await mkdtemp(join(tmpdir(), 'reply-download-'));
+    file = join(directory, 'answer.bin');
+  });
+
+  afterEach(async () => {
+    for (const download of downloads.splice(0)) await download.close({ keepPartial: false });
+    await host.stop();
+    await rm(directory, { recursive: true });
+  });
+
+  function create(changes: Partial<ReplyDownloadOptions> = {}): ReplyDownload {
+    const download = createReplyDownload({
+      id: 'job-1',
+      option: { file },
+      candidates: host.candidates(),
+      fetch: httpFetch,
+      sha256: true,
+      ...changes,
+    });
+    downloads.push(download);
+    return download;
+  }
+
+  const ranges = () => host.seen.map(({ range }) => range);
+
+  /** Answers in memory, for what no HTTP parser lets through. */
+  function scripted(
+    ...answers: { status: number; headers: WireHeaders; pieces: Uint8Array[] }[]
+  ): ReplyFetch {
+    return async () => {
+      const { status, headers, pieces } = answers.shift()!;
+      const body = (async function* () {
+        yield* pieces;
+      })();
+      return { status, headers, body };
+    };
+  }
+
+  it('stores a whole reply with one plain request', async () => {
+    host.handler = (request, response) => serve(request, response, bytes, { etag });
+    const progress: (number | undefined)[][] = [];
+    const download = create({ onProgress: (received, total) => progress.push([received, total]) });
+    const stored = await download.attempt();
+    expect(stored).to.deep.equal({ bytes: bytes.byteLength, file, sha256: sha256(bytes) });
+    expect(await readFile(file)).to.deep.equal(bytes);
+    expect(host.seen).to.deep.equal([
+      { path: '/uploads/reply.bin', range: undefined, ifRange: undefined, encoding: 'identity' },
+    ]);
+    expect(progress[0]).to.deep.equal([0, bytes.byteLength]);
+    expect(progress.at(-1)).to.deep.equal([bytes.byteLength, bytes.byteLength]);
+    expect(await download.attempt()).to.equal(stored);
+    expect(host.seen).to.have.length(1);
+  });
+
+  for (const [what, validators, ifRange] of [
+    ['a strong ETag', { etag, lastModified: oldDate }, etag],
+    ['a date', { lastModified: oldDate }, oldDate],
+    ['a weak ETag and a date', { etag: 'W/"v1"', lastModified: oldDate }, oldDate],
+  ] as const) {
+    it(`goes on after a cut by ${what}`, async () => {
+      host.handler = (request, response, count) =>
+        serve(request, response, bytes, {
+          ...validators,
+          cutAfter: count === 1 ? 50_000 : undefined,
+        });
+      const download = create();
+      const error = await rejection(download.attempt());
+      expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_TRANSPORT', true]);
+      expect(await readdir(directory)).to.not.include('answer.bin');
+      expect(download.receivedBytes).to.equal(50_000);
+      expect(download.totalBytes).to.equal(bytes.byteLength);
+      expect((await download.attempt()).sha256).to.equal(sha256(bytes));
+      expect(host.seen[1]).to.include({ range: 'bytes=50000-', ifRange });
+      expect(await readFile(file)).to.deep.equal(bytes);
+    });
+  }
+
+  for (const [what, validators] of [
+    ['a weak ETag only', { etag: 'W/"v1"' }],
+    ['no validator', {}],
+  ] as const) {
+    it(`begins anew after a cut with ${what}`, async () => {
+      host.handler = (request, response, count) =>
+        serve(request, response, bytes, { ...validators, ...(count === 1 && { cutAfter: 5000 }) });
+      const download = create();
+      await rejection(download.attempt());
+      await download.attempt();
+      expect(ranges()).to.deep.equal([undefined, undefined]);
+      expect(await readFile(file)).to.deep.equal(bytes);
+    });
+  }
+
+  it('copes with a server that ignores Range, however often it is cut', async () => {
+    host.handler = (request, response, count) =>
+      serve(request, response, bytes, {
+        etag,
+        ignoreRange: true,
+        ...(count < 8 && { cutAfter: 1000 * count }),
+      });
+    const download = create();
+    for (let cut = 1; cut < 8; cut += 1) await rejection(download.attempt());
+    await download.attempt();
+    expect(ranges().at(-1)).to.equal('bytes=7000-');
+    expect(await readFile(file)).to.deep.equal(bytes);
+  });
+
+  it('takes a chunked reply, and continues one', async () => {
+    host.handler = (request, response, count) =>
+      serve(request, response, bytes, {
+        etag,
+        chunked: true,
+        ...(count === 1 && { cutAfter: 30_000 }),
+      });
+    const download = create();
+    await rejection(download.attempt());
+    expect(download.totalBytes).to.equal(undefined);
+    await download.attempt();
+    expect(host.seen[1]?.range).to.equal('bytes=30000-');
+    expect(await readFile(file)).to.deep.equal(bytes);
+  });
+
+  it('takes a reply that ends with its connection', async () => {
+    host.handler = (_request, response) => {
+      response.shouldKeepAlive = false;
+      response.useChunkedEncodingByDefault = false;
+      response.removeHeader('transfer-encoding');
+      response.writeHead(200, { Connection: 'close' });
+      response.end(bytes);
+    };
+    await create().attempt();
+    expect(await readFile(file)).to.deep.equal(bytes);
+  });
+
+  it('takes an empty reply', async () => {
+    host.handler = (request, response) => serve(request, response, Buffer.alloc(0), { etag });
+    expect((await create().attempt()).bytes).to.equal(0);
+    expect(await readFile(file)).to.have.length(0);
+  });
+
+  it('finishes by 416 when all had arrived before the cut', async () => {
+    host.handler = (request, response, count) =>
+      serve(request, response, bytes, {
+        etag,
+        chunked: true,
+        ...(count === 1 && { cutAfter: bytes.byteLength }),
+      });
+    const download = create();
+    await rejection(download.attempt());
+    expect(download.receivedBytes).to.equal(bytes.byteLength);
+    expect((await download.attempt()).sha256).to.equal(sha256(bytes));
+    expect(ranges()).to.deep.equal([undefined, `bytes=${bytes.byteLength}-`]);
+  });
+
+  it('begins anew when 416 tells of another length', async () => {
+    const shorter = content(20_000, 2);
+    host.handler = (request, response, count) => {
+      if (count === 1) serve(request, response, bytes, { etag, cutAfter: 50_000 });
+      else if (count === 2) {
+        response.writeHead(416, { 'Content-Range': 'bytes */20000' }).end('no such range');
+      } else serve(request, response, shorter, { etag: '"v2"' });
+    };
+    const download = create();
+    await rejection(download.attempt());
+    await download.attempt();
+    expect(ranges()).to.deep.equal([undefined, 'bytes=50000-', undefined]);
+    expect(await readFile(file)).to.deep.equal(shorter);
+  });
+
+  it('begins anew when the reply changed, and never mixes two versions', async () => {
+    const other = content(210_000, 2);
+    host.handler = (request, response, count) =>
+      count === 1
+        ? serve(request, response, bytes, { etag, cutAfter: 50_000 })
+        : serve(request, response, other, { etag: '"v2"' });
+    const download = create();
+    await rejection(download.attempt());
+    expect((await download.attempt()).sha256).to.equal(sha256(other));
+    expect(await readFile(file)).to.deep.equal(other);
+  });
+
+  for (const [what, headers] of [
+    ['another ETag', { ETag: '"v2"', 'Content-Range': `bytes 50000-199999/200000` }],
+    ['another total', { ETag: etag, 'Content-Range': `bytes 50000-249999/250000` }],
+    ['another start', { ETag: etag, 'Content-Range': `bytes 0-149999/200000` }],
+    ['no Content-Range', { ETag: etag }],
+  ] as const) {
+    it(`does not append a 206 with ${what}`, async () => {
+      host.handler = (request, response, count) => {
+        if (count === 1) serve(request, response, bytes, { etag, cutAfter: 50_000 });
+        else if (count === 2) response.writeHead(206, headers).end(content(100, 9));
+        else serve(request, response, bytes, { etag });
+      };
+      const download = create();
+      await rejection(download.attempt());
+      await download.attempt();
+      expect(ranges()).to.deep.equal([undefined, 'bytes=50000-', undefined]);
+      expect(await readFile(file)).to.deep.equal(bytes);
+    });
+  }
+
+  it('asks no more for ranges that come wrong', async () => {
+    host.handler = (request, response, count) => {
+      if (request.headers.range) response.writeHead(206, { 'Content-Range': 'bytes 0-9/99' }).end();
+      else serve(request, response, bytes, { etag, ...(count < 6 && { cutAfter: 5000 }) });
+    };
+    const download = create();
+    for (;;) {
+      const outcome = await download.attempt().catch((error: unknown) => error);
+      if (!(outcome instanceof Error)) break;
+    }
+    expect(ranges().filter((range) => range !== undefined)).to.have.length(1);
+    expect(await readFile(file)).to.deep.equal(bytes);
+  });
+
+  it('gives up on a reply that changes all the time', async () => {
+    host.handler = (request, response, count) =>
+      serve(request, response, content(100_000, count), { etag: `"v${count}"`, cutAfter: 9000 });
+    const download = create();
+    const errors = [];
+    for (let attempt = 0; attempt < 5; attempt += 1)
+      errors.push(await rejection(download.attempt()));
+    expect(errors.map(({ retryable }) => retryable)).to.deep.equal([true, true, true, true, false]);
+    expect(errors.at(-1)?.code).to.equal('BITS_ERR_REPLY');
+    expect(errors.at(-1)?.message).to.include('changed');
+  });
+
+  it('puts together what a server hands out in slices', async () => {
+    host.handler = (request, response, count) => {
+      if (count === 1) return serve(request, response, bytes, { etag, cutAfter: 50_000 });
+      const start = Number(/\d+/.exec(request.headers.range ?? '')?.[0]);
+      const slice = bytes.subarray(start, start + 60_000);
+      const last = start + slice.byteLength - 1;
+      const total = count % 2 === 0 ? '*' : bytes.byteLength;
+      response.writeHead(206, { ETag: etag, 'Content-Range': `bytes ${start}-${last}/${total}` });
+      response.end(slice);
+    };
+    const download = create();
+    await rejection(download.attempt());
+    await download.attempt();
+    expect(host.seen).to.have.length(4);
+    expect(await readFile(file)).to.deep.equal(bytes);
+  });
+
+  it('takes an unasked 206 only when it is the whole reply', async () => {
+    host.handler = (_request, response, count) => {
+      const range = count === 1 ? 'bytes 0-199998/200000' : 'bytes 0-199999/200000';
+      response.writeHead(206, { 'Content-Range': range }).end(bytes.subarray(0, 199_998 + count));
+    };
+    const download = create();
+    const error = await rejection(download.attempt());
+    expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY', false]);
+    await download.attempt();
+    expect(await readFile(file)).to.deep.equal(bytes);
+  });
+
+  it('does not take a short body for a whole reply, but keeps it', async () => {
+    const headers = { etag, 'content-length': '200000' };
+    const fetch = scripted(
+      { status: 200, headers, pieces: [bytes.subarray(0, 70_000)] },
+      {
+        status: 206,
+        headers: { etag, 'content-range': 'bytes 70000-199999/200000' },
+        pieces: [bytes.subarray(70_000)],
+      },
+    );
+    const download = create({ fetch });
+    const error = await rejection(download.attempt());
+    expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY', true]);
+    expect(error.message).to.include('70000 of 200000');
+    await download.attempt();
+    expect(await readFile(file)).to.deep.equal(bytes);
+  });
+
+  it('drops a body that is longer than told', async () => {
+    const headers = { etag, 'content-length': '1000' };
+    const long = {
+      status: 200,
+      headers,
+      pieces: [bytes.subarray(0, 900), bytes.subarray(900, 1500)],
+    };
+    const right = { status: 200, headers, pieces: [bytes.subarray(0, 1000)] };
+    const download = create({ fetch: scripted(long, right) });
+    expect((await rejection(download.attempt())).retryable).to.equal(true);
+    expect(download.receivedBytes).to.equal(0);
+    await download.attempt();
+    expect(await readFile(file)).to.deep.equal(bytes.subarray(0, 1000));
+  });
+
+  it('refuses a reply to memory by its announced length, before it takes a byte', async () => {
+    host.handler = (_request, response) => {
+      response.writeHead(200, { 'Content-Length': 2 ** 50 });
+      response.flushHeaders();
+    };
+    const error = await rejection(create({ option: true }).attempt());
+    expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY_TOO_LARGE', false]);
+    expect(error.message).to.include('{ file: … }');
+  });
+
+  it('stops an endless reply to memory at the limit', async () => {
+    host.handler = (_request, response) => {
+      const more = () => {
+        while (response.writable && response.write(bytes));
+      };
+      response.on('drain', more).on('error', () => {});
+      more();
+    };
+    const error = await rejection(create({ option: { maxBytes: 300_000 } }).attempt());
+    expect(error.code).to.equal('BITS_ERR_REPLY_TOO_LARGE');
+  });
+
+  it('tries the host-id after a 404 of the origin, and stays with it', async () => {
+    const origin = await new ReplyHost((_request, response) =>
+      response.writeHead(404).end(),
+    ).start();
+    try {
+      host.handler = (request, response, count) =>
+        serve(request, response, bytes, { etag, ...(count === 1 && { cutAfter: 50_000 }) });
+      const candidates = replyCandidates('reply.bin', origin.url, {
+        hostId: host.url.host,
+        trustedHosts: [],
+        hasCredentials: false,
+      });
+      const download = create({ candidates });
+      await rejection(download.attempt());
+      expect(download.resumePoint.candidate).to.equal(1);
+      await download.attempt();
+      expect(origin.seen).to.have.length(1);
+      expect(host.seen[1]?.range).to.equal('bytes=50000-');
+      expect(await readFile(file)).to.deep.equal(bytes);
+    } finally {
+      await origin.stop();
+    }
+  });
+
+  it('does not continue on one server what came from another', async () => {
+    const other = content(200_000, 2);
+    const second = await new ReplyHost((request, response) =>
+      serve(request, response, other, { etag }),
+    ).start();
+    try {
+      host.handler = (request, response, count) =>
+        count === 1
+          ? serve(request, response, bytes, { etag, cutAfter: 50_000 })
+          : response.writeHead(404).end();
+      const candidates = replyCandidates('reply.bin', host.url, {
+        hostId: second.url.host,
+        trustedHosts: [],
+        hasCredentials: false,
+      });
+      const download = create({ candidates });
+      await rejection(download.attempt());
+      expect((await download.attempt()).sha256).to.equal(sha256(other));
+      expect(second.seen[0]?.range).to.equal(undefined);
+      expect(await readFile(file)).to.deep.equal(other);
+    } finally {
+      await second.stop();
+    }
+  });
+
+  it('says that the session is left open when the reply is nowhere', async () => {
+    host.handler = (_request, response) => response.writeHead(410).end('gone');
+    const error = await rejection(create().attempt());
+    expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY', false]);
+    expect(error.message).to.include('410').and.include('left open');
+    expect(host.seen).to.have.length(1);
+  });
+
+  it('passes a refusal on, with the time to wait', async () => {
+    host.handler = (_request, response) => response.writeHead(503, { 'Retry-After': '3' }).end();
+    const error = await rejection(create().attempt());
+    expect(error).to.include({ code: 'BITS_ERR_SERVER', retryable: true, retryAfterMs: 3000 });
+  });
+
+  it('follows redirects and continues where they lead', async () => {
+    host.handler = (request, response, count) => {
+      if (request.url === '/uploads/reply.bin') {
+        response.writeHead(302, { Location: `/store/r?signature=${count}` }).end('moved');
+      } else serve(request, response, bytes, { etag, ...(count === 2 && { cutAfter: 50_000 }) });
+    };
+    const download = create();
+    await rejection(download.attempt());
+    expect(JSON.stringify(download.resumePoint)).to.not.include('signature');
+    await download.attempt();
+    expect(ranges()).to.deep.equal([undefined, undefined, undefined, 'bytes=50000-']);
+    expect(await readFile(file)).to.deep.equal(bytes);
+  });
+
+  it('follows no more than 5 redirects, and none to a host that must not be asked', async () => {
+    host.handler = (_request, response) => response.writeHead(307, { Location: '/x' }).end();
+    const error = await rejection(create().attempt());
+    expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY', false]);
+    expect(host.seen).to.have.length(6);
+
+    const candidates = replyCandidates('reply.bin', host.url, {
+      hostId: undefined,
+      trustedHosts: [],
+      hasCredentials: true,
+    });
+    host.handler = (_request, response) =>
+      response.writeHead(301, { Location: 'http://elsewhere.example/x' }).end();
+    const untrusted = await rejection(create({ candidates }).attempt());
+    expect(untrusted.code).to.equal('BITS_ERR_UNTRUSTED_HOST');
+  });
+
+  it('is stopped while the server is silent, before and within the body', async () => {
+    for (const begin of [false, true]) {
+      const stop = new AbortController();
+      host.handler = (request, response) => {
+        if (!begin) return stop.abort();
+        response.writeHead(200, { ETag: etag, 'Content-Length': bytes.byteLength });
+        response.write(bytes.subarray(0, 4000));
+        request.on('close', () => response.destroy());
+      };
+      const onProgress = (received: number) => {
+        if (received === 4000) stop.abort(new Error('suspended'));
+      };
+      const download = create({ onProgress });
+      const error = await rejection(download.attempt(stop.signal));
+      expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_ABORTED', false]);
+      expect(download.receivedBytes).to.equal(begin ? 4000 : 0);
+      expect((await rejection(download.attempt(stop.signal))).code).to.equal('BITS_ERR_ABORTED');
+      await download.close({ keepPartial: false });
+    }
+  });
+
+  it('does not wait for the body of a refusal', async () => {
+    host.handler = (_request, response) => {
+      response.writeHead(503, { 'Content-Length': 1000 });
+      response.flushHeaders();
+    };
+    expect((await rejection(create().attempt())).code).to.equal('BITS_ERR_SERVER');
+  });
+
+  it('leaves no listener behind on a signal that outlives it', async () => {
+    let listeners = 0;
+    const signal = new Proxy(new AbortController().signal, {
+      get(target, name) {
+        if (name === 'addEventListener') listeners += 1;
+        if (name === 'removeEventListener') listeners -= 1;
+        const value = Reflect.get(target, name, target);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    host.handler = (request, response, count) => {
+      if (count === 1) response.writeHead(503).end();
+      else serve(request, response, bytes, { etag, ...(count === 2 && { cutAfter: 9 }) });
+    };
+    const fetch: ReplyFetch = (request, given) => httpFetch(request, given);
+    const download = create({ fetch });
+    await rejection(download.attempt(signal));
+    await rejection(download.attempt(signal));
+    await download.attempt(signal);
+    expect(listeners).to.equal(0);
+  });
+
+  it('refuses a second attempt beside the first', async () => {
+    host.handler = (request, response) => serve(request, response, bytes, { etag });
+    const download = create();
+    const first = download.attempt();
+    expect((await rejection(download.attempt())).code).to.equal('BITS_ERR_STATE');
+    await first;
+  });
+
+  it('goes on in another process from the record and the part file', async () => {
+    host.handler = (request, response, count) =>
+      serve(request, response, bytes, { etag, ...(count === 1 && { cutAfter: 50_000 }) });
+    const before = create();
+    await rejection(before.attempt());
+    const saved = parseReplyResumePoint(JSON.parse(JSON.stringify(before.resumePoint)));
+    await before.close({ keepPartial: true });
+
+    const after = create({ saved });
+    expect(after.receivedBytes).to.equal(50_000);
+    expect(after.resumePoint).to.deep.equal(saved);
+    expect((await after.attempt()).sha256).to.equal(sha256(bytes));
+    expect(host.seen[1]).to.include({ range: 'bytes=50000-', ifRange: etag });
+    expect(await readFile(file)).to.deep.equal(bytes);
+  });
+
+  it('begins anew from a record without a usable validator', async () => {
+    host.handler = (request, response, count) =>
+      serve(request, response, bytes, { etag, ...(count === 1 && { cutAfter: 50_000 }) });
+    const before = create();
+    await rejection(before.attempt());
+    const saved = { ...before.resumePoint, ifRange: undefined };
+    await before.close({ keepPartial: true });
+    await create({ saved }).attempt();
+    expect(ranges()).to.deep.equal([undefined, undefined]);
+    expect(await readFile(file)).to.deep.equal(bytes);
+  });
+
+  it('asks nothing of the server when an earlier process had stored the reply', async () => {
+    host.handler = (request, response) => serve(request, response, bytes, { etag });
+    await createReplyDownload({
+      id: 'job-1',
+      option: { file },
+      candidates: host.candidates(),
+      fetch: httpFetch,
+    }).attempt();
+    const stored = await create().attempt();
+    expect(stored).to.deep.equal({ bytes: bytes.byteLength, file, sha256: sha256(bytes) });
+    expect(host.seen).to.have.length(1);
+  });
+
+  it('only finishes, without the server, after the target was in the way', async () => {
+    host.handler = (request, response) => {
+      void writeFile(file, 'precious').then(() => serve(request, response, bytes, { etag }));
+    };
+    const download = create();
+    expect((await rejection(download.attempt())).code).to.equal('BITS_ERR_REPLY');
+    expect(await readFile(file, 'utf8')).to.equal('precious');
+    await rm(file);
+    await download.attempt();
+    expect(host.seen).to.have.length(1);
+    expect(await readFile(file)).to.deep.equal(bytes);
+  });
+
+  it('gives a stream each byte once, though the server knows no ranges', async () => {
+    host.handler = (request, response, count) =>
+      serve(request, response, bytes, {
+        ignoreRange: true,
+        ...(count < 4 && { cutAfter: 40_000 * (4 - count) }),
+      });
+    const pieces: Buffer[] = [];
+    const option = new Writable({
+      write: (piece, _encoding, done) => {
+        pieces.push(piece);
+        setImmediate(done);
+      },
+    });
+    const first = create({ option });
+    await rejection(first.attempt());
+    await rejection(first.attempt());
+    await first.close({ keepPartial: true });
+    const second = create({ option });
+    await rejection(second.attempt());
+    expect((await second.attempt()).sha256).to.equal(sha256(bytes));
+    expect(Buffer.concat(pieces)).to.deep.equal(bytes);
+    expect(option.writableFinished).to.equal(true);
+  });
+
+  it('reads no further ahead than the stream takes', async () => {
+    const huge = content(16 * 1024 * 1024);
+    let flushed = false;
+    host.handler = (_request, response) => {
+      response.writeHead(200, { 'Content-Length': huge.byteLength });
+      response.end(huge, () => {
+        flushed = true;
+      });
+    };
+    const option = new PassThrough();
+    const stop = new AbortController();
+    const attempt = create({ option }).attempt(stop.signal);
+    for (let taken = 0; taken < 100_000; ) {
+      const piece = option.read();
+      if (piece === null) await new Promise(setImmediate);
+      else taken += piece.byteLength;
+    }
+    for (let turn = 0; turn < 2000; turn += 1) await new Promise(setImmediate);
+    expect(flushed).to.equal(false);
+    stop.abort();
+    expect((await rejection(attempt)).code).to.equal('BITS_ERR_ABORTED');
+  });
+
+  it('ends with the exact bytes wherever it is cut, whatever the server can', async () => {
+    const server = fc.record({
+      byteLength: fc.integer({ min: 0, max: 3000 }),
+      cuts: fc.array(fc.integer({ min: 0, max: 1500 }), { maxLength: 6 }),
+      changes: fc.array(fc.boolean(), { maxLength: 2 }),
+      validator: fc.constantFrom('etag', 'weak', 'date', 'none'),
+      ignoreRange: fc.boolean(),
+      chunked: fc.boolean(),
+      newProcess: fc.array(fc.boolean(), { maxLength: 8 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(server, async (plan) => {
+        let version = 1;
+        const current = () => content(plan.byteLength + version, version);
+        host.handler = (request, response, count) => {
+          // Only a validator can tell two versions apart that lie on both sides of a cut.
+          if (plan.validator === 'etag' && plan.changes[count - 2]) version += 1;
+          const tag = `"v${version}"`;
+          serve(request, response, current(), {
+            ...(plan.validator === 'etag' && { etag: tag }),
+            ...(plan.validator === 'weak' && { etag: `W/${tag}` }),
+            ...(plan.validator === 'date' && { lastModified: oldDate }),
+            ignoreRange: plan.ignoreRange,
+            chunked: plan.chunked,
+            cutAfter: plan.cuts[count - 1],
+          });
+        };
+        host.seen.length = 0;
+        let download = create();
+        for (let attempt = 0; ; attempt += 1) {
+          const outcome = await download.attempt().catch((error: unknown) => error);
+          if (!(outcome instanceof Error)) break;
+          expect(await readdir(directory)).to.not.include('answer.bin');
+          if (!plan.newProcess[attempt]) continue;
+          const saved = parseReplyResumePoint(JSON.parse(JSON.stringify(download.resumePoint)));
+          await download.close({ keepPartial: true });
+          download = create({ saved });
+        }
+        expect((await readFile(file)).equals(current())).to.equal(true);
+        expect((await download.attempt()).sha256).to.equal(sha256(current()));
+        await download.close({ keepPartial: false });
+        await rm(file);
+      }),
+      { numRuns: 150 },
+    );
+    expect(await readdir(directory)).to.deep.equal([]);
+  });
+});

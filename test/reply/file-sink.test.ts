@@ -1,0 +1,329 @@
+import * as nodeFs from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import {
+  checkReplyFile,
+  FileSink,
+  type ReplyFileOptions,
+  type ReplyFileSystem,
+} from '../../src/reply/file-sink.js';
+import { content, rejection, sha256 } from './support.js';
+
+const { link, mkdtemp, readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } = nodeFs;
+
+function systemError(code: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(code), { code });
+}
+
+/** The real file system, but some methods of the handles it opens are replaced. */
+function failingHandles(
+  methods: Record<string, (handle: nodeFs.FileHandle, args: unknown[]) => unknown>,
+): ReplyFileSystem {
+  const open = async (...args: Parameters<typeof nodeFs.open>) => {
+    const handle = await nodeFs.open(...args);
+    return new Proxy(handle, {
+      get(target, name) {
+        const replaced = methods[String(name)];
+        if (replaced) return (...given: unknown[]) => replaced(target, given);
+        const value = Reflect.get(target, name);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+  };
+  return { ...nodeFs, open };
+}
+
+describe('FileSink', () => {
+  let directory: string;
+  let file: string;
+  const bytes = content(5000);
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'reply-file-'));
+    file = join(directory, 'answer.bin');
+  });
+  afterEach(() => rm(directory, { recursive: true }));
+
+  function create(changes: Partial<ReplyFileOptions> = {}): FileSink {
+    return new FileSink({
+      id: 'job-1',
+      file,
+      overwrite: false,
+      maxBytes: Number.MAX_SAFE_INTEGER,
+      sha256: true,
+      ...changes,
+    });
+  }
+
+  async function partPath(): Promise<string> {
+    const name = (await readdir(directory)).find((entry) => entry.endsWith('.part'));
+    if (name === undefined) throw new Error('there is no part file');
+    return join(directory, name);
+  }
+
+  async function leaveHalf(): Promise<void> {
+    const sink = create();
+    await sink.open(0);
+    await sink.write(bytes.subarray(0, 2000));
+    await sink.close({ keepPartial: true });
+  }
+
+  async function store(sink: FileSink, data = bytes) {
+    await sink.open(0);
+    await sink.write(data);
+    return sink.finish();
+  }
+
+  it('shows the target only when it is whole, and leaves nothing else', async () => {
+    const sink = create();
+    await sink.open(0);
+    await sink.write(bytes.subarray(0, 3000));
+    expect(await readdir(directory))
+      .to.have.length(1)
+      .and.not.include('answer.bin');
+    await sink.write(bytes.subarray(3000));
+    expect(await sink.finish()).to.deep.equal({ bytes: 5000, file, sha256: sha256(bytes) });
+    await sink.close({ keepPartial: false });
+    expect(await readdir(directory)).to.deep.equal(['answer.bin']);
+    expect(await readFile(file)).to.deep.equal(bytes);
+  });
+
+  it('goes on where another process stopped, hash included', async () => {
+    await leaveHalf();
+    const sink = create();
+    expect(await sink.open(2000)).to.equal(undefined);
+    expect(sink.keptBytes).to.equal(2000);
+    await sink.write(bytes.subarray(2000));
+    expect((await sink.finish()).sha256).to.equal(sha256(bytes));
+    expect(await readFile(file)).to.deep.equal(bytes);
+    await sink.close({ keepPartial: false });
+  });
+
+  it('believes the smaller of the record and the file', async () => {
+    await leaveHalf();
+    const behind = create();
+    await behind.open(1500);
+    expect(behind.keptBytes).to.equal(1500);
+    await behind.close({ keepPartial: true });
+    expect((await stat(await partPath())).size).to.equal(1500);
+
+    const ahead = create();
+    await ahead.open(9000);
+    expect(ahead.keptBytes).to.equal(1500);
+    await ahead.close({ keepPartial: false });
+    expect(await readdir(directory)).to.deep.equal([]);
+  });
+
+  it('never clobbers a file that appeared meanwhile, and keeps what it has', async () => {
+    const sink = create();
+    await sink.open(0);
+    await sink.write(bytes);
+    await writeFile(file, 'precious');
+    const error = await rejection(sink.finish());
+    expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY', false]);
+    expect(error.message).to.include(file);
+    expect(await readFile(file, 'utf8')).to.equal('precious');
+
+    await rename(file, `${file}.old`);
+    await sink.open(sink.keptBytes);
+    expect(sink.keptBytes).to.equal(5000);
+    await sink.finish();
+    expect(await readFile(file)).to.deep.equal(bytes);
+    await sink.close({ keepPartial: false });
+  });
+
+  it('neither clobbers where the file system has no hard links', async () => {
+    const fs = { ...nodeFs, link: () => Promise.reject(systemError('EPERM')) };
+    const sink = create({ fs });
+    await sink.open(0);
+    await sink.write(bytes);
+    await writeFile(file, 'precious');
+    expect((await rejection(sink.finish())).message).to.include('EEXIST');
+    expect(await readFile(file, 'utf8')).to.equal('precious');
+
+    await rm(file);
+    await sink.open(sink.keptBytes);
+    await sink.finish();
+    await sink.close({ keepPartial: false });
+    expect(await readdir(directory)).to.deep.equal(['answer.bin']);
+    expect(await readFile(file)).to.deep.equal(bytes);
+  });
+
+  it('takes its reservation back when such a rename fails', async () => {
+    const fs = {
+      ...nodeFs,
+      link: () => Promise.reject(systemError('EPERM')),
+      rename: () => Promise.reject(systemError('EIO')),
+    };
+    const sink = create({ fs });
+    expect((await rejection(store(sink))).message).to.include('EIO');
+    expect(await readdir(directory)).to.not.include('answer.bin');
+    await sink.close({ keepPartial: false });
+  });
+
+  it('replaces a file when asked to, with its permissions', async () => {
+    await writeFile(file, 'old', { mode: 0o600 });
+    const sink = create({ overwrite: true });
+    await store(sink);
+    await sink.close({ keepPartial: false });
+    expect(await readFile(file)).to.deep.equal(bytes);
+    expect((await stat(file)).mode & 0o777).to.equal(0o600);
+    expect(await readdir(directory)).to.deep.equal(['answer.bin']);
+  });
+
+  it('replaces a symbolic link, not the file behind it', async () => {
+    const behind = join(directory, 'behind');
+    await writeFile(behind, 'behind');
+    await symlink(behind, file);
+    const sink = create({ overwrite: true });
+    await store(sink);
+    await sink.close({ keepPartial: false });
+    expect(await readFile(behind, 'utf8')).to.equal('behind');
+    expect(await readFile(file)).to.deep.equal(bytes);
+  });
+
+  it('knows a reply that a process put in place before it died', async () => {
+    const dying = create();
+    await store(dying);
+    await checkReplyFile({ id: 'job-1', file, overwrite: false });
+
+    const next = create();
+    expect(await next.open(0)).to.deep.equal({ bytes: 5000, file, sha256: sha256(bytes) });
+    await next.close({ keepPartial: true });
+    expect(await readdir(directory)).to.deep.equal(['answer.bin']);
+    const other = await rejection(checkReplyFile({ id: 'job-1', file, overwrite: false }));
+    expect(other.code).to.equal('BITS_ERR_ARGUMENT');
+  });
+
+  it('does not write into a reply that the user has moved away', async () => {
+    await store(create());
+    const moved = join(directory, 'moved.bin');
+    await rename(file, moved);
+    const sink = create();
+    expect(await sink.open(0)).to.equal(undefined);
+    await sink.write(content(10, 2));
+    await sink.close({ keepPartial: false });
+    expect(await readFile(moved)).to.deep.equal(bytes);
+  });
+
+  it('does not follow a symbolic link in place of the part file', async () => {
+    await leaveHalf();
+    const part = await partPath();
+    const victim = join(directory, 'victim');
+    await writeFile(victim, 'victim');
+    await rm(part);
+    await symlink(victim, part);
+    expect((await rejection(create().open(0))).code).to.equal('BITS_ERR_REPLY');
+    expect(await readFile(victim, 'utf8')).to.equal('victim');
+  });
+
+  it('keeps what was written when the disk is full, and goes on after', async () => {
+    let room = 3000;
+    const fs = failingHandles({
+      async write(handle, args) {
+        const [buffer, offset, length, position] = args as [Uint8Array, number, number, number];
+        const end = Math.min(position + length, room);
+        if (end <= position) throw systemError('ENOSPC');
+        return handle.write(buffer, offset, end - position, position);
+      },
+    });
+    const sink = create({ fs });
+    await sink.open(0);
+    await sink.write(bytes.subarray(0, 2500));
+    const error = await rejection(sink.write(bytes.subarray(2500)));
+    expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY', false]);
+    expect(error.message).to.include('disk is full');
+    expect((error.cause as NodeJS.ErrnoException).code).to.equal('ENOSPC');
+    await sink.release();
+    expect(sink.durableBytes).to.equal(2500);
+
+    room = 5000;
+    await sink.open(sink.keptBytes);
+    expect((await stat(await partPath())).size).to.equal(2500);
+    await sink.write(bytes.subarray(2500));
+    expect((await sink.finish()).sha256).to.equal(sha256(bytes));
+    expect(await readFile(file)).to.deep.equal(bytes);
+    await sink.close({ keepPartial: false });
+  });
+
+  it('trusts no byte that a failed sync may have lost', async () => {
+    let broken = false;
+    const fs = failingHandles({
+      async sync(handle) {
+        if (broken) throw systemError('EIO');
+        return handle.sync();
+      },
+    });
+    const sink = create({ fs });
+    await sink.open(0);
+    await sink.write(bytes.subarray(0, 1000));
+    await sink.release();
+    await sink.open(1000);
+    await sink.write(bytes.subarray(1000, 4000));
+    broken = true;
+    await sink.release();
+    expect([sink.keptBytes, sink.durableBytes]).to.deep.equal([1000, 1000]);
+    broken = false;
+    await sink.open(sink.keptBytes);
+    await sink.write(bytes.subarray(1000));
+    expect((await sink.finish()).sha256).to.equal(sha256(bytes));
+    expect(await readFile(file)).to.deep.equal(bytes);
+    await sink.close({ keepPartial: false });
+  });
+
+  it('counts bytes as durable only once they are synced', async () => {
+    const sink = create();
+    await sink.open(0);
+    await sink.write(bytes);
+    expect(sink.durableBytes).to.equal(0);
+    await sink.release();
+    expect(sink.durableBytes).to.equal(5000);
+    await sink.close({ keepPartial: false });
+  });
+
+  it('syncs the file before it takes the name, and the directory after', async () => {
+    const order: string[] = [];
+    const fs: ReplyFileSystem = {
+      ...failingHandles({
+        async sync(handle) {
+          order.push((await handle.stat()).isDirectory() ? 'sync directory' : 'sync file');
+          return handle.sync();
+        },
+      }),
+      link: (from, to) => {
+        order.push('link');
+        return link(from, to);
+      },
+    };
+    const sink = create({ fs });
+    await store(sink);
+    expect(order).to.deep.equal(['sync file', 'link', 'sync directory']);
+    await sink.close({ keepPartial: false });
+  });
+
+  it('stops at its limit', async () => {
+    const sink = create({ maxBytes: 10 });
+    await sink.open(0);
+    expect(() => sink.expect(11))
+      .to.throw()
+      .with.property('code', 'BITS_ERR_REPLY_TOO_LARGE');
+    const error = await rejection(sink.write(bytes));
+    expect(error.code).to.equal('BITS_ERR_REPLY_TOO_LARGE');
+    await sink.close({ keepPartial: false });
+  });
+
+  it('says so when the part file shrinks under its hands', async () => {
+    await leaveHalf();
+    const part = await partPath();
+    const fs = failingHandles({
+      async read(handle, args) {
+        await truncate(part, 0);
+        return handle.read(...(args as [Buffer, number, number, number]));
+      },
+    });
+    const sink = create({ fs });
+    expect((await rejection(sink.open(2000))).code).to.equal('BITS_ERR_REPLY');
+    await sink.close({ keepPartial: false });
+  });
+});

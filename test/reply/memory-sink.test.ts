@@ -1,0 +1,36 @@
+import { expect } from 'chai';
+import { MemorySink } from '../../src/reply/memory-sink.js';
+import { content, rejection, sha256 } from './support.js';
+
+describe('MemorySink', () => {
+  it('takes exactly its limit, and says what to do about more', async () => {
+    const sink = new MemorySink(10, false);
+    await sink.write(content(10));
+    const error = await rejection(sink.write(content(1)));
+    expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY_TOO_LARGE', false]);
+    expect(error.message).to.include('{ file: … }').and.include('10 bytes');
+    expect((await sink.finish()).bytes).to.equal(10);
+  });
+
+  it('joins pieces of any size without holding on to them', async () => {
+    const sink = new MemorySink(100_000, true);
+    const bytes = content(70_000);
+    const piece = Buffer.alloc(700);
+    for (let at = 0; at < bytes.byteLength; at += piece.byteLength) {
+      bytes.copy(piece, 0, at);
+      await sink.write(piece);
+    }
+    const stored = await sink.finish();
+    expect(Buffer.from(stored.data!).equals(bytes)).to.equal(true);
+    expect(stored.data!.buffer.byteLength).to.equal(70_000);
+    expect(stored.sha256).to.equal(sha256(bytes));
+  });
+
+  it('begins anew after a restart', async () => {
+    const sink = new MemorySink(10, false);
+    await sink.write(content(8, 1));
+    await sink.restart();
+    await sink.write(content(4, 2));
+    expect(Buffer.from((await sink.finish()).data!).equals(content(4, 2))).to.equal(true);
+  });
+});

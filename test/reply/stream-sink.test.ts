@@ -1,0 +1,180 @@
+import { PassThrough, Writable } from 'node:stream';
+import { WritableStream } from 'node:stream/web';
+import { expect } from 'chai';
+import { createReplySink } from '../../src/reply/sink.js';
+import { StreamSink } from '../../src/reply/stream-sink.js';
+import { content, rejection, sha256 } from './support.js';
+
+const bytes = content(1000);
+
+function collector(): { stream: Writable; taken: () => Buffer } {
+  const pieces: Buffer[] = [];
+  const stream = new Writable({
+    write(piece, _encoding, done) {
+      pieces.push(piece);
+      done();
+    },
+  });
+  return { stream, taken: () => Buffer.concat(pieces) };
+}
+
+describe('StreamSink', () => {
+  it('ends the stream and waits until it has flushed', async () => {
+    let flush: (() => void) | undefined;
+    const stream = new Writable({
+      write: (_piece, _encoding, done) => done(),
+      final: (done) => {
+        flush = done;
+      },
+    });
+    const sink = new StreamSink(stream, true);
+    await sink.write(bytes, undefined);
+    let finished = false;
+    const storing = sink.finish(undefined).then((stored) => {
+      finished = true;
+      return stored;
+    });
+    while (flush === undefined) await new Promise(setImmediate);
+    expect(finished).to.equal(false);
+    flush();
+    expect(await storing).to.deep.equal({ bytes: 1000, sha256: sha256(bytes) });
+  });
+
+  it('takes no further piece before the stream is done with the last one', async () => {
+    let done: (() => void) | undefined;
+    const stream = new Writable({
+      write(_piece, _encoding, callback) {
+        done = callback;
+      },
+    });
+    const sink = new StreamSink(stream, false);
+    let welcome = false;
+    const writing = sink.write(bytes, undefined).then(() => {
+      welcome = true;
+    });
+    await new Promise(setImmediate);
+    expect(welcome).to.equal(false);
+    done?.();
+    await writing;
+    stream.destroy();
+  });
+
+  it('is stopped while it waits for a stalled stream, and loses no byte by it', async () => {
+    const stream = new PassThrough({ highWaterMark: 10 });
+    const sink = new StreamSink(stream, false);
+    await sink.write(bytes.subarray(0, 1), undefined);
+    const stop = new AbortController();
+    const writing = sink.write(bytes.subarray(1, 500), stop.signal);
+    stop.abort();
+    expect((await rejection(writing)).code).to.equal('BITS_ERR_ABORTED');
+    expect((await rejection(sink.write(bytes, stop.signal))).code).to.equal('BITS_ERR_ABORTED');
+    expect(sink.keptBytes).to.equal(500);
+    const read = (async () => {
+      const pieces: Buffer[] = [];
+      for await (const piece of stream) pieces.push(piece);
+      return Buffer.concat(pieces);
+    })();
+    await sink.write(bytes.subarray(500), undefined);
+    await sink.finish(undefined);
+    expect(await read).to.deep.equal(bytes);
+  });
+
+  it('leaves out what the stream has when the download starts over', async () => {
+    const { stream, taken } = collector();
+    const sink = new StreamSink(stream, true);
+    await sink.write(bytes.subarray(0, 600), undefined);
+    await sink.restart();
+    await sink.write(bytes.subarray(0, 100), undefined);
+    await sink.restart();
+    expect(sink.keptBytes).to.equal(0);
+    for (let at = 0; at < 1000; at += 250) {
+      await sink.write(bytes.subarray(at, at + 250), undefined);
+    }
+    const stored = await sink.finish(undefined);
+    expect(taken()).to.deep.equal(bytes);
+    expect(stored.sha256).to.equal(sha256(bytes));
+  });
+
+  it('says so when the reply became another one, and never mixes the two', async () => {
+    const { stream, taken } = collector();
+    const sink = new StreamSink(stream, false);
+    await sink.write(bytes.subarray(0, 600), undefined);
+    await sink.restart();
+    const other = content(1000, 2);
+    const error = await rejection(sink.write(other, undefined));
+    expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY', false]);
+    expect(error.message).to.include('600 bytes');
+    expect(taken()).to.deep.equal(bytes.subarray(0, 600));
+    expect(stream.destroyed || stream.writableEnded).to.equal(false);
+
+    await sink.write(other.subarray(0, 10), undefined);
+    expect((await rejection(sink.finish(undefined))).message).to.include('changed');
+  });
+
+  it('tells of a stream that fails, also between two writes', async () => {
+    const cause = new Error('no space');
+    const failing = new Writable({ write: (_piece, _encoding, done) => done(cause) });
+    const during = await rejection(new StreamSink(failing, false).write(bytes, undefined));
+    expect([during.code, during.cause]).to.deep.equal(['BITS_ERR_REPLY', cause]);
+
+    const { stream } = collector();
+    const sink = new StreamSink(stream, false);
+    await sink.write(bytes, undefined);
+    stream.destroy(cause);
+    await new Promise((resolve) => stream.on('close', resolve));
+    expect((await rejection(sink.write(bytes, undefined))).cause).to.equal(cause);
+  });
+
+  it('tells of a stream that is destroyed in mid-write', async () => {
+    const stream = new Writable({ write() {} });
+    const sink = new StreamSink(stream, false);
+    const writing = rejection(sink.write(bytes, undefined));
+    stream.destroy();
+    expect((await writing).code).to.equal('BITS_ERR_REPLY');
+  });
+
+  it('gives error events back to the caller when it is closed', async () => {
+    const { stream } = collector();
+    const sink = new StreamSink(stream, false);
+    await sink.close();
+    expect(stream.listenerCount('error')).to.equal(0);
+    await sink.open(0);
+    await sink.open(0);
+    expect(stream.listenerCount('error')).to.equal(1);
+  });
+
+  it('can be stopped in finish and go on with it', async () => {
+    let flush: (() => void) | undefined;
+    const stream = new Writable({
+      write: (_piece, _encoding, done) => done(),
+      final: (done) => {
+        flush = done;
+      },
+    });
+    const sink = new StreamSink(stream, false);
+    await sink.write(bytes, undefined);
+    const stop = new AbortController();
+    const storing = rejection(sink.finish(stop.signal));
+    while (flush === undefined) await new Promise(setImmediate);
+    stop.abort();
+    expect((await storing).code).to.equal('BITS_ERR_ABORTED');
+    flush();
+    expect((await sink.finish(undefined)).bytes).to.equal(1000);
+  });
+
+  it('writes to a WHATWG stream', async () => {
+    const pieces: Uint8Array[] = [];
+    let closed = false;
+    const stream = new WritableStream<Uint8Array>({
+      write: (piece) => void pieces.push(piece),
+      close: () => {
+        closed = true;
+      },
+    });
+    const sink = createReplySink(stream, { id: 'job-1', sha256: false });
+    await sink.write(bytes, undefined);
+    await sink.finish(undefined);
+    expect(Buffer.concat(pieces)).to.deep.equal(bytes);
+    expect(closed).to.equal(true);
+  });
+});

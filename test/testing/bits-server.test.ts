@@ -92,6 +92,14 @@ describe('the reference server', () => {
       expect(ack.headers['bits-session-id']).to.equal(id);
     });
 
+    it('takes POST with X-HTTP-Method-Override for the verb', async () => {
+      await start();
+      const ping = packet('/f', 'Ping', { 'X-HTTP-Method-Override': 'BITS_POST' });
+      const answer = await client.send(ping.replace('BITS_POST', 'POST'));
+      expect(answer.headers['bits-packet-type']).to.equal('Ack');
+      server.assertNoBreaches();
+    });
+
     it('hashes instead of storing', async () => {
       await start({ sink: 'sha256' });
       const id = await client.open('/f');

@@ -201,6 +201,16 @@ describe('breaches that the reference server records', () => {
       server.assertNoBreaches();
     });
 
+    it('but not a Close again when the first took effect and was answered with 503', async () => {
+      const fault = { status: 503, afterCommit: true };
+      await start({ faults: [{ on: 'close-session', do: fault }] });
+      await client.closeSession('/f', id);
+      await client.closeSession('/f', id);
+      server.assertNoBreaches();
+      await client.closeSession('/f', id);
+      expect(codes()).to.deep.equal(['session-ended']);
+    });
+
     it('a Close before the last byte', async () => {
       await start();
       await send(0, 4);

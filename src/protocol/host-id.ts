@@ -73,9 +73,7 @@ export function isTrustedHost(
     const trimmed = pattern.trim();
     if (!trimmed.startsWith('*.')) return trustedName(trimmed) === name;
     const suffix = trustedName(trimmed.slice('*.'.length));
-    // An address has no labels, whatever dots it holds.
-    if (suffix === undefined || isAddress(suffix) || isAddress(name)) return false;
-    return name.endsWith(`.${suffix}`);
+    return suffix !== undefined && name.endsWith(`.${suffix}`);
   });
 }
 
@@ -88,8 +86,4 @@ function hostNameOnly(host: string): string | undefined {
 function trustedName(text: string): string | undefined {
   const international = /[^\u0000-\u007f]/.test(text) && /^[\p{L}\p{M}\p{N}.-]+$/u.test(text);
   return international ? hostnameOf(text) : hostNameOnly(text);
-}
-
-function isAddress(hostname: string): boolean {
-  return hostname.startsWith('[') || /^[\d.]+$/.test(hostname);
 }

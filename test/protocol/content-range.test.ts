@@ -52,6 +52,7 @@ describe('protocol/content-range', () => {
     [`bytes 0-${MAX}/*`, undefined],
     [`bytes 0-9/${MAX + 1}`, undefined],
     ['bytes 9-0/10', undefined],
+    ['bytes 5-4/10', undefined],
     ['bytes 0-10/10', undefined],
     ['bytes */10', undefined],
     ['bytes 0-9', undefined],

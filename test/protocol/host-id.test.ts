@@ -168,6 +168,10 @@ describe('protocol/host-id', () => {
     });
   }
 
+  it('trusts nothing by a wildcard without a name', () => {
+    expect(isTrustedHost('evil.undefined', remoteUrl, ['*.', '*.*'])).to.equal(false);
+  });
+
   it('compares a trusted name of another script by its ASCII form', () => {
     const asciiName = 'xn--bcher-kva.example';
     expect(isTrustedHost(asciiName, remoteUrl, ['Bücher.example'])).to.equal(true);

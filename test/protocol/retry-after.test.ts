@@ -35,6 +35,17 @@ describe('protocol/retry-after', () => {
     });
   }
 
+  it('takes a date without a zone for GMT, wherever it runs', () => {
+    const zone = process.env.TZ;
+    process.env.TZ = 'Asia/Tokyo';
+    try {
+      expect(parseRetryAfterMs('Sun Nov  6 08:49:37 1994', NOW_MS)).to.equal(37_000);
+    } finally {
+      if (zone === undefined) delete process.env.TZ;
+      else process.env.TZ = zone;
+    }
+  });
+
   it('never asks for a wait below zero or over a day', () => {
     const text = fc.oneof(
       fc.string({ unit: 'binary' }),

@@ -81,7 +81,7 @@ export class Run {
   static async open(request: RunRequest, source: ByteSource, signal?: AbortSignal): Promise<Run> {
     const { options, leftover } = request;
     if (options.reply !== undefined && leftover?.storedReply === undefined) {
-      await checkReplyTarget(options.reply);
+      await checkReplyTarget(options.reply, request.id);
     }
     const opened = await source.open(signal);
     try {

@@ -1,0 +1,424 @@
+import { once } from 'node:events';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { expect } from 'chai';
+import { version as uuidVersion } from 'uuid';
+import type { BitsError } from '../../src/errors.js';
+import type { UploadOptions } from '../../src/job/options.js';
+import type { UploadProgress } from '../../src/job/progress.js';
+import type { UploadWarning } from '../../src/job/run.js';
+import { UploadJob, type UploadResult } from '../../src/job/upload-job.js';
+import type { BitsServer, BitsServerOptions } from '../../src/testing/index.js';
+import { createBitsServer } from '../../src/testing/index.js';
+import { patterned, sha256, temporaryFolder, writePatterned } from '../support/files.js';
+
+const KIB = 1024;
+
+describe('UploadJob', () => {
+  const folder = temporaryFolder();
+  const servers: BitsServer[] = [];
+  /** Servers with more faults than their test waits for. */
+  const unfinished = new Set<BitsServer>();
+
+  async function serve(options: BitsServerOptions = {}): Promise<BitsServer> {
+    const server = await createBitsServer(options);
+    servers.push(server);
+    return server;
+  }
+
+  afterEach(async () => {
+    const used = servers.splice(0);
+    await Promise.all(used.map((server) => server.close()));
+    for (const server of used) server.assertNoBreaches();
+    for (const server of used) if (!unfinished.has(server)) server.assertFaultsConsumed();
+  });
+
+  function jobTo(server: BitsServer, options: Partial<UploadOptions> = {}): UploadJob {
+    return new UploadJob({
+      url: new URL('file.bin', server.url),
+      source: patterned(100 * KIB),
+      fragmentBytes: 16 * KIB,
+      minRetryDelayMs: 0,
+      answerTimeoutMs: 5000,
+      ...options,
+    });
+  }
+
+  async function failure(result: Promise<unknown>): Promise<BitsError> {
+    try {
+      await result;
+    } catch (error) {
+      return error as BitsError;
+    }
+    throw new Error('resolved');
+  }
+
+  const uploaded = (server: BitsServer, name = 'file.bin') => readFile(join(server.root, name));
+  const packets = (server: BitsServer) => server.log.map(({ packet }) => packet);
+
+  describe('what arrives', () => {
+    for (const bytes of [0, 1, 5119, 5 * KIB * KIB + 3]) {
+      it(`is exact for ${bytes} bytes`, async () => {
+        const server = await serve();
+        const path = join(folder(), `size-${bytes}.bin`);
+        const content = await writePatterned(path, bytes);
+        const result = await jobTo(server, { source: path }).start();
+        expect(sha256(await uploaded(server))).to.equal(sha256(content));
+        expect(result).to.include({ bytes, bytesSent: bytes, closed: 'acknowledged' });
+        expect(result.resumed).to.equal(false);
+      });
+    }
+
+    it('is exact from bytes, a Blob and a stream', async () => {
+      const server = await serve({ allowOverwrite: true });
+      const content = patterned(100 * KIB);
+      for (const source of [content, new Blob([content]), Readable.from([content])]) {
+        await jobTo(server, { source }).start();
+        expect(sha256(await uploaded(server))).to.equal(sha256(content));
+      }
+    });
+
+    it('has the name of the file where the URL ends in a slash', async () => {
+      const server = await serve();
+      const path = join(folder(), 'Größe #1 100%.bin');
+      await writeFile(path, 'x');
+      const { url } = await new UploadJob({ url: server.url, source: path }).start();
+      expect(await readdir(server.root)).to.include('Größe #1 100%.bin');
+      expect(url).to.equal(`${server.url}${encodeURIComponent('Größe #1 100%.bin')}`);
+    });
+
+    it('travels over one connection, however many fragments', async () => {
+      const server = await serve();
+      await jobTo(server, { source: patterned(100 * 5 * KIB), fragmentBytes: 5 * KIB }).start();
+      expect(packets(server).filter((kind) => kind === 'fragment')).to.have.lengthOf(100);
+      expect(server.connections).to.equal(1);
+    });
+  });
+
+  describe('starts', () => {
+    it('by start, by reading result and by iterating progress, once', async () => {
+      const server = await serve({ allowOverwrite: true });
+      const job = jobTo(server);
+      const last: UploadProgress[] = [];
+      for await (const progress of job.progress) last[0] = progress;
+      const results = await Promise.all([job.result, job.start(), job.result]);
+      expect(new Set(results).size).to.equal(1);
+      expect(last[0]).to.include({ bytesSent: 100 * KIB, bytesTotal: 100 * KIB, phase: 'upload' });
+      expect(packets(server).filter((kind) => kind === 'create-session')).to.have.lengthOf(1);
+    });
+
+    it('late enough for listeners added after the call', async () => {
+      const server = await serve();
+      const job = jobTo(server);
+      const { result } = job;
+      const states: string[] = [];
+      job.on('state', (state) => states.push(state));
+      await result;
+      expect(states).to.deep.equal(['create-session', 'fragment', 'close-session', 'completed']);
+    });
+
+    it('with an id that sorts by time', () => {
+      const job = new UploadJob({ url: 'http://localhost/x', source: new Uint8Array(1) });
+      expect(uuidVersion(job.id)).to.equal(7);
+    });
+  });
+
+  describe('suspend and resume', () => {
+    it('go on where the server stands, after a Ping', async () => {
+      const server = await serve();
+      const job = jobTo(server);
+      const { result } = job;
+      await once(job, 'progress');
+      await job.suspend();
+      expect(job.state).to.equal('suspended');
+      void job.resume();
+      await result;
+      const afterPing = packets(server).slice(packets(server).indexOf('ping') + 1);
+      expect(afterPing.slice(-2)).to.deep.equal(['fragment', 'close-session']);
+      expect(packets(server).filter((kind) => kind === 'create-session')).to.have.lengthOf(1);
+      expect(sha256(await uploaded(server))).to.equal(sha256(patterned(100 * KIB)));
+    });
+
+    it('cut a request that hangs', async () => {
+      const server = await serve({ faults: [{ on: 'fragment', nth: 2, do: 'hang' }] });
+      const job = jobTo(server);
+      const { result } = job;
+      await server.waitForRequest('fragment', 2);
+      await job.suspend();
+      await job.resume();
+      await result;
+      expect(sha256(await uploaded(server))).to.equal(sha256(patterned(100 * KIB)));
+    });
+
+    it('are refused after the end', async () => {
+      const server = await serve();
+      const job = jobTo(server);
+      await job.start();
+      expect(await failure(job.suspend())).to.include({ code: 'BITS_ERR_STATE' });
+      expect(await failure(job.resume())).to.include({ code: 'BITS_ERR_STATE' });
+    });
+  });
+
+  describe('abort', () => {
+    it('rejects at once and leaves a session that resume finishes', async () => {
+      const server = await serve({ faults: [{ on: 'fragment', nth: 3, do: 'hang' }] });
+      const controller = new AbortController();
+      const job = jobTo(server, { signal: controller.signal });
+      const { result } = job;
+      await server.waitForRequest('fragment', 3);
+      controller.abort(new Error('the laptop closes'));
+      const error = await failure(result);
+      expect(error).to.include({ code: 'BITS_ERR_ABORTED' });
+      expect(error.cause).to.include({ message: 'the laptop closes' });
+      expect(packets(server)).to.not.include('cancel-session');
+      const resumed = await job.resume();
+      expect(resumed.resumed).to.equal(true);
+      expect(resumed.bytesSent).to.be.lessThan(100 * KIB);
+      expect(sha256(await uploaded(server))).to.equal(sha256(patterned(100 * KIB)));
+    });
+
+    it('before the start sends nothing', async () => {
+      const server = await serve();
+      const job = jobTo(server, { signal: AbortSignal.abort() });
+      expect(await failure(job.start())).to.include({ code: 'BITS_ERR_ABORTED' });
+      expect(server.log).to.have.lengthOf(0);
+    });
+
+    it('ends a back-off', async () => {
+      const server = await serve({ faults: [{ on: 'fragment', do: { status: 503 } }] });
+      const controller = new AbortController();
+      const job = jobTo(server, { signal: controller.signal, minRetryDelayMs: 600_000 });
+      const { result } = job;
+      await once(job, 'retry');
+      controller.abort();
+      expect(await failure(result)).to.include({ code: 'BITS_ERR_ABORTED' });
+    });
+
+    it('rejects a suspended job', async () => {
+      const server = await serve();
+      const controller = new AbortController();
+      const job = jobTo(server, { signal: controller.signal });
+      const { result } = job;
+      await once(job, 'progress');
+      await job.suspend();
+      controller.abort();
+      expect(await failure(result)).to.include({ code: 'BITS_ERR_ABORTED' });
+    });
+  });
+
+  describe('cancel', () => {
+    it('frees the session on the server', async () => {
+      const server = await serve({ faults: [{ on: 'fragment', nth: 2, do: 'hang' }] });
+      const job = jobTo(server);
+      const { result } = job;
+      await server.waitForRequest('fragment', 2);
+      await job.cancel();
+      expect(await failure(result)).to.include({ code: 'BITS_ERR_ABORTED' });
+      expect(job.state).to.equal('cancelled');
+      expect(packets(server).at(-1)).to.equal('cancel-session');
+    });
+
+    it('works on a suspended job and on one that failed', async () => {
+      const server = await serve({
+        faults: [{ on: 'fragment', nth: 1, do: { status: 403, hresult: 0x80070005 } }],
+      });
+      const failed = jobTo(server);
+      expect(await failure(failed.start())).to.include({ code: 'BITS_ERR_SERVER', status: 403 });
+      await failed.cancel();
+      expect(failed.state).to.equal('cancelled');
+      const suspended = jobTo(server);
+      void suspended.start();
+      await once(suspended, 'progress');
+      await suspended.suspend();
+      await suspended.cancel();
+      expect(suspended.state).to.equal('cancelled');
+      expect(packets(server).filter((kind) => kind === 'cancel-session')).to.have.lengthOf(2);
+    });
+
+    it('before the start sends nothing', async () => {
+      const server = await serve();
+      const job = jobTo(server);
+      await job.cancel();
+      expect(await failure(job.result)).to.include({ code: 'BITS_ERR_ABORTED' });
+      expect(server.log).to.have.lengthOf(0);
+    });
+
+    it('warns when the server does not confirm', async () => {
+      const server = await serve({ faults: [{ on: 'cancel-session', do: { status: 400 } }] });
+      const job = jobTo(server);
+      const warnings: UploadWarning[] = [];
+      job.on('warning', (warning) => warnings.push(warning));
+      void job.start();
+      await once(job, 'progress');
+      await job.cancel();
+      expect(warnings.map(({ code }) => code)).to.deep.equal(['session-not-freed']);
+    });
+  });
+
+  describe('complete', () => {
+    it('is refused while bytes are unacknowledged, and sends nothing', async () => {
+      const server = await serve({ faults: [{ on: 'fragment', nth: 2, do: 'hang' }] });
+      const job = jobTo(server);
+      void job.start();
+      await server.waitForRequest('fragment', 2);
+      const error = await failure(job.complete());
+      expect(error).to.include({ code: 'BITS_ERR_STATE' });
+      expect(error.message).to.match(/acknowledged 16384 of 102400/);
+      await job.cancel();
+      expect(packets(server)).to.not.include('close-session');
+    });
+  });
+
+  describe('failures', () => {
+    it('that may pass are told and retried', async () => {
+      const server = await serve({
+        faults: [
+          { on: 'create-session', do: { status: 503, headers: { 'Retry-After': '0' } } },
+          { on: 'fragment', nth: 2, do: 'reset-after-commit' },
+          { on: 'fragment', nth: 4, do: 'reset-mid' },
+          { on: 'close-session', do: 'reset-before' },
+        ],
+      });
+      const job = jobTo(server);
+      const attempts: number[] = [];
+      job.on('retry', ({ attempt }) => attempts.push(attempt));
+      await job.start();
+      expect(attempts).to.deep.equal([1, 1, 1, 1]);
+      expect(sha256(await uploaded(server))).to.equal(sha256(patterned(100 * KIB)));
+    });
+
+    it('end the job after the retries, with a session that resume finishes', async () => {
+      const server = await serve({
+        faults: [{ on: 'fragment', nth: 3, times: 3, do: { status: 503 } }],
+      });
+      const job = jobTo(server, { retries: 2 });
+      const error = await failure(job.start());
+      expect(error).to.include({ code: 'BITS_ERR_SERVER', retryable: true, status: 503 });
+      expect(job.state).to.equal('error');
+      expect((await job.resume()).resumed).to.equal(true);
+    });
+
+    it('end the job at once when shouldRetry says so', async () => {
+      const server = await serve({ faults: [{ on: 'fragment', do: { status: 503 } }] });
+      const job = jobTo(server, { shouldRetry: ({ error }) => error.code !== 'BITS_ERR_SERVER' });
+      expect(await failure(job.start())).to.include({ status: 503 });
+    });
+
+    it('that last end the job when nothing moved for too long', async () => {
+      const server = await serve({
+        faults: [{ on: 'fragment', times: 1000, do: { status: 503 } }],
+      });
+      const job = jobTo(server, { noProgressTimeoutMs: 50, minRetryDelayMs: 5 });
+      expect(await failure(job.start())).to.include({ code: 'BITS_ERR_NO_PROGRESS' });
+      unfinished.add(server);
+    });
+
+    it('that are fatal are not retried', async () => {
+      const server = await serve({ uploadsEnabled: false });
+      const error = await failure(jobTo(server).start());
+      expect(error).to.include({ code: 'BITS_ERR_SERVER', status: 501, retryable: false });
+      expect(server.log).to.have.lengthOf(1);
+    });
+
+    it('without a listener or an await harm no process', async () => {
+      const server = await serve({ uploadsEnabled: false });
+      const job = jobTo(server);
+      void job.start();
+      await server.waitForRequest('create-session');
+    });
+  });
+
+  it('begins again when the server lost the session, and warns', async () => {
+    const server = await serve({ faults: [{ on: 'fragment', nth: 3, do: 'session-gone' }] });
+    const job = jobTo(server);
+    const warnings: string[] = [];
+    job.on('warning', ({ code }) => warnings.push(code));
+    const { bytesSent } = await job.start();
+    expect(warnings).to.deep.equal(['session-restarted']);
+    expect(bytesSent).to.be.greaterThan(100 * KIB);
+  });
+
+  it('presumes the file in place when the answer to Close was lost', async () => {
+    const server = await serve({ faults: [{ on: 'close-session', do: 'reset-after-commit' }] });
+    const result = await jobTo(server).start();
+    expect(result.closed).to.equal('presumed');
+    expect(sha256(await uploaded(server))).to.equal(sha256(patterned(100 * KIB)));
+  });
+
+  it('takes smaller fragments where the server asks for them', async () => {
+    const server = await serve({ maxFragmentBytes: 9 * KIB });
+    await jobTo(server).start();
+    expect(server.log.filter(({ status }) => status === 413)).to.have.lengthOf(1);
+  });
+
+  it('cancels when the file changes in the middle', async () => {
+    const server = await serve({ faults: [{ on: 'fragment', nth: 2, do: { status: 503 } }] });
+    const path = join(folder(), 'changing.bin');
+    await writePatterned(path, 100 * KIB);
+    const job = jobTo(server, { source: path });
+    const { result } = job;
+    await server.waitForRequest('fragment', 2);
+    await writePatterned(path, 100 * KIB + 1);
+    expect(await failure(result)).to.include({ code: 'BITS_ERR_SOURCE_CHANGED' });
+    expect(packets(server).at(-1)).to.equal('cancel-session');
+    expect(job.state).to.equal('failed');
+  });
+
+  it('follows a host-id, and goes back to the origin when that host fails too long', async () => {
+    const farm = await serve();
+    const elsewhere = await serve();
+    const { host } = new URL(elsewhere.url);
+    const origin = await serve({ hostId: host, hostIdFallbackTimeoutMs: 1000 });
+    await elsewhere.close();
+    const job = jobTo(origin, { minRetryDelayMs: 20 });
+    await job.start();
+    expect(packets(origin)).to.include('ping');
+    expect(farm.log).to.have.lengthOf(0);
+    expect(sha256(await uploaded(origin))).to.equal(sha256(patterned(100 * KIB)));
+  });
+
+  it('does not take credentials to a host-id that nobody vouched for', async () => {
+    const origin = await serve({ hostId: 'localhost:1' });
+    const error = await failure(
+      jobTo(origin, { headers: { Authorization: 'Bearer secret' } }).start(),
+    );
+    expect(error).to.include({ code: 'BITS_ERR_UNTRUSTED_HOST' });
+    expect(error.message)
+      .to.match(/localhost:1.*trustedHosts/s)
+      .and.not.match(/secret/);
+  });
+
+  describe('upload-reply', () => {
+    const reply = async (upload: { open(): AsyncIterable<Buffer> }) => {
+      const chunks: Buffer[] = [];
+      for await (const chunk of upload.open()) chunks.push(chunk);
+      return `sha256:${sha256(Buffer.concat(chunks))}`;
+    };
+
+    it('has the reply in hand before it closes', async () => {
+      const server = await serve({ reply });
+      const result: UploadResult = await jobTo(server, { reply: true }).start();
+      const text = Buffer.from(result.reply?.data ?? []).toString();
+      expect(text).to.equal(`sha256:${sha256(patterned(100 * KIB))}`);
+      expect(packets(server).slice(-2)).to.deep.equal(['reply', 'close-session']);
+    });
+
+    it('sends the last fragment again when its answer was lost', async () => {
+      const server = await serve({
+        reply,
+        faults: [{ on: 'fragment', nth: 7, do: 'reset-after-commit' }],
+      });
+      const result = await jobTo(server, { reply: true }).start();
+      expect(result.reply?.bytes).to.equal(71);
+    });
+
+    it('fails without a reply, unless it is optional', async () => {
+      const server = await serve();
+      const error = await failure(jobTo(server, { reply: true }).start());
+      expect(error).to.include({ code: 'BITS_ERR_REPLY' });
+      const result = await jobTo(server, { reply: true, replyOptional: true }).start();
+      expect(result.reply).to.equal(undefined);
+    });
+  });
+});

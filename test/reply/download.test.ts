@@ -634,7 +634,7 @@ describe('ReplyDownload', () => {
         await download.close({ keepPartial: false });
         await rm(file);
       }),
-      { numRuns: 150 },
+      { numRuns: 100 },
     );
     expect(await readdir(directory)).to.deep.equal([]);
   });

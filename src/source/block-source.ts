@@ -112,7 +112,6 @@ export class BlockSource implements OpenSource {
   #load(start: number, slot: Slot): Block {
     const end = Math.min(start + BLOCK_BYTES, this.byteLength);
     const loaded = this.#enqueue(async () => {
-      if (this.#current !== block && this.#ahead !== block) return;
       block.bytes = await this.#parts.load(start, end, slot);
     });
     const block: Block = { start, end, slot, loaded, bytes: NO_BYTES };

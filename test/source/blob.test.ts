@@ -65,6 +65,13 @@ describe('blobSource', () => {
       expect(await codeOf(collect(opened.read(10, 20)))).to.equal('BITS_ERR_SOURCE_CHANGED');
     });
 
+  it('refuses a blob that gives less than it has', async () => {
+    const blob = new Blob(['abcdef']);
+    const opened = await blobSource(blob).open();
+    blob.slice = () => new Blob([]);
+    expect(await codeOf(collect(opened.read(0, 6)))).to.equal('BITS_ERR_SOURCE_CHANGED');
+  });
+
   it('names a blob that cannot be read for another reason', async () => {
     const blob = new Blob(['abc']);
     blob.slice = () => {

@@ -5,12 +5,13 @@ import { PieceSizer } from '../../src/source/piece-sizer.js';
 import { codeOf, collect } from './reading.js';
 
 /** A content of which each block is one letter, and a record of what was asked of it. */
-function recorded(blocks: number, options: { failAt?: () => number | undefined } = {}) {
+function recorded(
+  blocks: number,
+  options: { failAt?: () => number | undefined; sizer?: PieceSizer } = {},
+) {
   const log: string[] = [];
   let loading = 0;
   const byteLength = blocks * BLOCK_BYTES;
-  // One piece a block: these tests are about blocks.
-  const sizer = new PieceSizer({ minBytes: BLOCK_BYTES });
   const source = new BlockSource(
     {
       byteLength,
@@ -31,7 +32,8 @@ function recorded(blocks: number, options: { failAt?: () => number | undefined }
         log.push('release');
       },
     },
-    sizer,
+    // One piece a block: most of these tests are about blocks.
+    options.sizer ?? new PieceSizer({ minBytes: BLOCK_BYTES }),
   );
   return { source, log, blocks: (from: number, to: number) => source.read(at(from), at(to)) };
 }
@@ -71,6 +73,20 @@ describe('BlockSource', () => {
     expect(log.filter((entry) => entry === 'load 0')).to.have.length(1);
   });
 
+  it('reads a block once for all the pieces before it', async () => {
+    const { blocks, log } = recorded(2, { sizer: new PieceSizer() });
+    for await (const _piece of blocks(0, 2)) await settled();
+    expect(log).to.deep.equal(['verify', 'load 0', 'load 1']);
+  });
+
+  it('gives longer pieces to one who is quick, from one read to the next too', async () => {
+    const { blocks } = recorded(3, { sizer: new PieceSizer({ now: () => 0 }) });
+    const lengths: number[] = [];
+    for (const block of [0, 1, 2])
+      for await (const piece of blocks(block, block + 1)) lengths.push(piece.length / 1024);
+    expect(lengths).to.deep.equal([64, 128, 256, 512, 64, 1024, 1024]);
+  });
+
   it('drops what it read ahead when the next read starts elsewhere', async () => {
     const { blocks, log } = recorded(8);
     await collect(blocks(0, 1));
@@ -80,7 +96,7 @@ describe('BlockSource', () => {
     expect(log).to.deep.equal(['verify', 'load 0', 'load 1', 'verify', 'load 5', 'load 6']);
   });
 
-  it('does not begin a block that nobody wants any more', async () => {
+  it('reads nothing for a read that another took the place of before it began', async () => {
     const { blocks, log } = recorded(8);
     const older = blocks(0, 1);
     const olderCode = codeOf(older.next());

@@ -155,6 +155,17 @@ describe('fileSource', () => {
     await opened.close();
   });
 
+  it('refuses a file that holds less than the system says', async function () {
+    const path = '/sys/devices/system/cpu/online';
+    const stats = await stat(path).catch(() => undefined);
+    if (!stats?.isFile() || stats.size < 100) return this.skip();
+    const opened = await fileSource(path).open();
+    const error = await errorOf(collect(opened.read(0, opened.byteLength)));
+    expect(error?.code).to.equal('BITS_ERR_SOURCE_CHANGED');
+    expect(error?.message).to.match(/it ends at \d+\)/);
+    await opened.close();
+  });
+
   describe('a file that changes', () => {
     let opened: OpenSource;
     let path: string;

@@ -115,7 +115,8 @@ export class BodyPump implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8A
     this.#events.onSlice();
     if (!this.#watches) {
       this.#copied = bytes;
-      return view.slice();
+      // Not slice(): that of a Buffer shares its memory.
+      return new Uint8Array(view);
     }
     this.#slice = view;
     watchChunk(view, () => this.#take(bytes));

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { promisify } from 'node:util';
@@ -26,6 +26,7 @@ import {
   LONG,
   pattern,
   ping,
+  rejection,
   withBody,
 } from './support.js';
 
@@ -55,6 +56,43 @@ describe('undici transport', () => {
     await Promise.all(transports.splice(0).map((transport) => transport.close()));
     await Promise.all(servers.splice(0).map((server) => server.close()));
   });
+
+  /** Sends pieces that are overwritten as soon as the next one is asked for. */
+  async function expectPiecesReusable(transport: Transport, tls: boolean): Promise<void> {
+    // Nobody reads at first, so that the pieces pile up in the client.
+    const server = await serve({ ...ok, tls, paused: true });
+    const pieces = 2000;
+    const piece = Buffer.alloc(5000);
+    const stuck = gate();
+    let asked = 0;
+    let lastAsked = 0;
+    const watch = setInterval(() => {
+      if (asked > 0 && asked === lastAsked) stuck.open();
+      lastAsked = asked;
+    }, 50);
+    const sent = transport.send(
+      withBody(server.url(), {
+        byteLength: pieces * piece.length,
+        async *pieces() {
+          while (asked < pieces) {
+            piece.fill(asked++ % 251);
+            yield piece;
+            piece.fill(255);
+          }
+        },
+      }),
+      LONG,
+    );
+    await stuck.promise;
+    clearInterval(watch);
+    expect(asked).to.be.below(pieces);
+    server.connections[0]!.socket.resume();
+    await sent;
+    const body = server.requests[0]!.body;
+    expect(body).to.have.lengthOf(pieces * piece.length);
+    const wrong = body.findIndex((byte, at) => byte !== Math.floor(at / piece.length) % 251);
+    expect(wrong, 'offset of the first wrong byte').to.equal(-1);
+  }
 
   it('has no limitation and no limit of its own', () => {
     expect(make().limitations).to.deep.equal([]);
@@ -100,44 +138,7 @@ describe('undici transport', () => {
       });
 
       it('leaves a piece alone until it asks for the next one', async () => {
-        // Nobody reads at first, so that the pieces pile up in the client.
-        const server = await serve({ ...ok, tls, paused: true });
-        const transport = own();
-        const piece = Buffer.alloc(5000);
-        const total = 2000 * piece.length;
-        const stuck = gate();
-        let asked = 0;
-        let lastAsked = -1;
-        const watch = setInterval(() => {
-          if (asked > 0 && asked === lastAsked) stuck.open();
-          lastAsked = asked;
-        }, 50);
-        const sent = transport.send(
-          withBody(server.url(), {
-            byteLength: total,
-            async *pieces() {
-              for (let i = 0; i < 2000; i++) {
-                asked++;
-                piece.fill(i % 251);
-                yield piece;
-                piece.fill(255);
-              }
-            },
-          }),
-          LONG,
-        );
-        await stuck.promise;
-        clearInterval(watch);
-        expect(asked).to.be.below(2000);
-        server.connections[0]?.socket.resume();
-        await sent;
-        const body = server.requests[0]?.body;
-        expect(body).to.have.lengthOf(total);
-        let wrong = 0;
-        for (let i = 0; i < total; i++) {
-          if (body?.[i] !== Math.floor(i / piece.length) % 251) wrong++;
-        }
-        expect(wrong).to.equal(0);
+        await expectPiecesReusable(own(), tls);
       });
     });
   }
@@ -281,7 +282,7 @@ describe('undici transport', () => {
     });
 
     it('ends when a TLS handshake hangs, and leaves no socket behind', async () => {
-      const closed = gate();
+      let closed = gate();
       const silent = net.createServer((socket) => {
         socket.on('error', () => {}).on('close', () => closed.open());
         socket.resume();
@@ -293,11 +294,19 @@ describe('undici transport', () => {
         [{ connectTimeoutMs: 80 }, {}, 'connectTimeoutMs'],
         [{}, { sendTimeoutMs: 80 }, 'sendTimeoutMs'],
       ] as const) {
+        closed = gate();
         const error = await bitsError(make(options).send(ping(url), { ...LONG, ...times }));
         expect(error.code).to.equal('BITS_ERR_TIMEOUT');
         expect(error.message).to.include(named).and.to.include('80 ms').and.to.include(url.host);
         await closed.promise;
       }
+      closed = gate();
+      const transport = make();
+      const sent = transport.send(ping(url), LONG);
+      await once(silent, 'connection');
+      await transport.close();
+      expect((await bitsError(sent)).code).to.equal('BITS_ERR_ABORTED');
+      await closed.promise;
       silent.close();
     });
 
@@ -306,6 +315,73 @@ describe('undici transport', () => {
       const forever = { sendTimeoutMs: Number.POSITIVE_INFINITY, answerTimeoutMs: 1e12 };
       expect((await make().send(ping(server.url()), { ...LONG, ...forever })).status).to.equal(200);
     });
+  });
+
+  for (const bad of [false, true]) {
+    it(`waits for the source's end, which is ${bad ? 'bad' : 'good'}, though the answer is there`, async () => {
+      const answered = gate();
+      const server = await serve({
+        onRequest: ({ connection: { socket } }) => {
+          socket.write(answer(), () => setTimeout(answered.open, 30));
+        },
+      });
+      const transport = make();
+      const { signal } = new AbortController();
+      let ended = false;
+      const sent = transport.send(
+        withBody(server.url(), {
+          byteLength: 5,
+          async *pieces() {
+            yield Buffer.from('12345');
+            await answered.promise;
+            ended = true;
+            if (bad) throw new RangeError('changed');
+          },
+        }),
+        { ...LONG, signal },
+      );
+      if (bad) expect(await rejection(sent)).to.be.instanceOf(RangeError);
+      else {
+        expect((await sent).status).to.equal(200);
+        await transport.send(ping(server.url()), LONG);
+        expect(server.connections).to.have.lengthOf(1);
+      }
+      expect(ended).to.equal(true);
+      expect(getEventListeners(signal, 'abort')).to.have.lengthOf(0);
+    });
+  }
+
+  it('hands an early answer over with its body, and asks the source for nothing more', async () => {
+    const server = await serve({
+      onHead: ({ connection: { socket }, index }) => {
+        if (index === 0) socket.write('HTTP/1.1 413 Large\r\nContent-Length: 9\r\n\r\ntoo ');
+      },
+      onRequest: ({ connection }) => void connection.socket.write(answer(200)),
+    });
+    const transport = make();
+    const answered = gate();
+    let asked = 0;
+    const response = await transport.send(
+      withBody(server.url(), {
+        byteLength: 100,
+        async *pieces() {
+          for (; asked < 100; asked++) {
+            if (asked === 1) await answered.promise;
+            yield Buffer.from('x');
+          }
+        },
+      }),
+      { ...LONG, answerBody: 'stream' },
+    );
+    expect(response.status).to.equal(413);
+    answered.open();
+    // Time in which the rest of the body would be sent.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    server.connections[0]?.socket.write('large');
+    expect((await collect(response.body)).toString()).to.equal('too large');
+    await server.connections[0]?.closed;
+    expect((await transport.send(ping(server.url()), LONG)).status).to.equal(200);
+    expect(asked).to.equal(1);
   });
 
   it('cuts the wire at once when a request is aborted in mid-body', async () => {
@@ -403,27 +479,8 @@ describe('undici transport', () => {
     });
 
     it('copies pieces, since such a dispatcher does not tell when it is done with them', async () => {
-      const server = await serve({ ...ok, paused: true });
       const dispatcher = new Agent({ connections: 1 });
-      const piece = Buffer.alloc(1000);
-      const sent = make({ dispatcher }).send(
-        withBody(server.url(), {
-          byteLength: 60_000,
-          async *pieces() {
-            for (let i = 0; i < 60; i++) {
-              piece.fill(i);
-              yield piece;
-              piece.fill(255);
-            }
-          },
-        }),
-        LONG,
-      );
-      while (server.connections.length === 0) await new Promise((go) => setTimeout(go, 5));
-      server.connections[0]!.socket.resume();
-      await sent;
-      const body = server.requests[0]!.body;
-      expect([...body].every((byte, at) => byte === Math.floor(at / 1000))).to.equal(true);
+      await expectPiecesReusable(make({ dispatcher }), false);
       await dispatcher.close();
     });
   });

@@ -1,0 +1,67 @@
+import { inspect } from 'node:util';
+import { expect } from 'chai';
+import { BitsAbortError } from '../../src/errors.js';
+import { toTransportFailure } from '../../src/transport/failure.js';
+
+const coded = (code: string) => Object.assign(new Error('x'), { code });
+
+describe('transport failures', () => {
+  for (const [code, retryable, told] of [
+    ['ECONNREFUSED', true, /refused .* port/],
+    ['ENOTFOUND', true, /host name/],
+    ['EAI_AGAIN', true, /DNS/],
+    ['ECONNRESET', true, /closed the connection/],
+    ['EPIPE', true, /closed the connection/],
+    ['UND_ERR_SOCKET', true, /closed the connection/],
+    ['EHOSTUNREACH', true, /network/],
+    ['CERT_HAS_EXPIRED', false, /expired/],
+    ['DEPTH_ZERO_SELF_SIGNED_CERT', false, /tls\.ca/],
+    ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', false, /tls\.ca/],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', false, /names/],
+    ['CERT_CHAIN_TOO_LONG', false, /certificate/],
+    ['ERR_SSL_WRONG_VERSION_NUMBER', false, /TLS/],
+    ['HPE_INVALID_CONSTANT', false, /not HTTP\/1\.1/],
+    ['HPE_INVALID_EOF_STATE', true, /closed the connection/],
+    ['UND_ERR_HEADERS_OVERFLOW', false, /head/],
+    ['ESOMETHING', true, /cause/],
+  ] as const) {
+    it(`gives advice on ${code}`, () => {
+      for (const error of [coded(code), new TypeError('fetch failed', { cause: coded(code) })]) {
+        const failure = toTransportFailure(error, 'bits.example:8080');
+        expect(failure).to.include({ code: 'BITS_ERR_TRANSPORT', retryable, cause: error });
+        expect(failure.message)
+          .to.match(told)
+          .and.to.match(/^bits\.example:8080 /);
+        expect(failure.message).to.include(code);
+      }
+    });
+  }
+
+  it('looks into the attempts of a host with several addresses', () => {
+    const failure = toTransportFailure(new AggregateError([coded('ECONNREFUSED')]), 'h');
+    expect(failure.message).to.include('refused');
+  });
+
+  it('takes time-outs of others for time-outs', () => {
+    for (const code of ['UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT', 'UND_ERR_HEADERS_TIMEOUT']) {
+      expect(toTransportFailure(coded(code), 'h')).to.include({
+        code: 'BITS_ERR_TIMEOUT',
+        retryable: true,
+      });
+    }
+  });
+
+  it('passes the errors of this package on', () => {
+    const error = new BitsAbortError('x');
+    expect(toTransportFailure(error, 'h')).to.equal(error);
+  });
+
+  it("keeps the server's bytes out, also of the cause", () => {
+    const error = Object.assign(new Error('Expected HTTP/'), {
+      data: 'hush',
+      name: 'HTTPParserError',
+    });
+    const failure = toTransportFailure(error, 'h');
+    expect(inspect(failure)).to.include('Expected HTTP/').and.not.to.include('hush');
+  });
+});

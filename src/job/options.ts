@@ -19,8 +19,6 @@ export const DEFAULTS = Object.freeze({
   maxRetryAfterMs: 300_000,
   noProgressTimeoutMs: 600_000,
   maxRestarts: 3,
-  maxResyncs: 8,
-  maxCancelAttempts: 3,
   onUncertainFragment: 'resend' as const,
   spoolMaxBytes: 4 * 1024 ** 3,
 });

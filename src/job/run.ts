@@ -22,7 +22,7 @@ import type { Transport } from '../transport/transport.js';
 import { createUndiciTransport } from '../transport/undici.js';
 import { Driver, type Rest } from './driver.js';
 import { exchange, refusalOf } from './exchange.js';
-import { DEFAULTS, isCredentialHeader, type ResolvedOptions } from './options.js';
+import { isCredentialHeader, type ResolvedOptions } from './options.js';
 import { ProgressReport, type UploadProgress } from './progress.js';
 import type { RetryDecision } from './retry.js';
 
@@ -282,6 +282,10 @@ export class Run {
   }
 }
 
+/** Answers in a row that ask for bytes again and bring no headway. */
+const MAX_RESYNCS = 8;
+const MAX_CANCEL_ATTEMPTS = 3;
+
 function planOf(options: ResolvedOptions, totalBytes: number, contentName: string): SessionPlan {
   return {
     totalBytes,
@@ -289,8 +293,8 @@ function planOf(options: ResolvedOptions, totalBytes: number, contentName: strin
     reply: options.reply === undefined ? 'none' : options.replyOptional ? 'optional' : 'required',
     onUncertainFragment: options.onUncertainFragment,
     maxRestarts: options.maxRestarts,
-    maxResyncs: DEFAULTS.maxResyncs,
-    maxCancelAttempts: DEFAULTS.maxCancelAttempts,
+    maxResyncs: MAX_RESYNCS,
+    maxCancelAttempts: MAX_CANCEL_ATTEMPTS,
   };
 }
 

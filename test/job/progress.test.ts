@@ -1,0 +1,123 @@
+import { expect } from 'chai';
+import { Latest } from '../../src/job/latest.js';
+import { etaMs, ProgressReport, SpeedMeter, type UploadProgress } from '../../src/job/progress.js';
+
+describe('SpeedMeter', () => {
+  it('comes near a steady speed and follows a change within seconds', () => {
+    let nowMs = 0;
+    const meter = new SpeedMeter(() => nowMs);
+    const run = (bytesPerTick: number, ticks: number) => {
+      for (let i = 0; i < ticks; i++) {
+        nowMs += 100;
+        meter.add(bytesPerTick);
+        void meter.bytesPerSecond;
+      }
+      return meter.bytesPerSecond;
+    };
+    expect(run(100_000, 100)).to.be.closeTo(1_000_000, 1000);
+    expect(run(10_000, 200)).to.be.closeTo(100_000, 10_000);
+  });
+
+  it('falls while nothing moves, and knows nothing at first', () => {
+    let nowMs = 0;
+    const meter = new SpeedMeter(() => nowMs);
+    expect(meter.bytesPerSecond).to.equal(0);
+    nowMs = 1000;
+    meter.add(1000);
+    expect(meter.bytesPerSecond).to.be.closeTo(1000, 1);
+    nowMs = 31_000;
+    expect(meter.bytesPerSecond).to.be.lessThan(20);
+  });
+});
+
+describe('etaMs', () => {
+  it('is unknown without a speed and 0 when nothing is left', () => {
+    expect(etaMs(1000, 0)).to.equal(undefined);
+    expect(etaMs(0, 0)).to.equal(0);
+    expect(etaMs(1000, 500)).to.equal(2000);
+  });
+});
+
+describe('ProgressReport', () => {
+  function report() {
+    const told: UploadProgress[] = [];
+    const clock = { nowMs: 0 };
+    const progress = new ProgressReport(
+      1000,
+      () => clock.nowMs,
+      (p) => told.push(p),
+    );
+    return { told, clock, progress };
+  }
+
+  it('counts what is on the wire on top of what is acknowledged', () => {
+    const { told, clock, progress } = report();
+    progress.acknowledged(300);
+    clock.nowMs += 200;
+    progress.fragmentBegins(300);
+    progress.sent(50);
+    expect(told.at(-1)).to.include({ bytesSent: 350, bytesAcknowledged: 300, bytesTotal: 1000 });
+  });
+
+  it('goes back when the server asks for bytes again', () => {
+    const { told, clock, progress } = report();
+    progress.fragmentBegins(0);
+    progress.sent(500);
+    clock.nowMs += 200;
+    progress.acknowledged(100);
+    expect(told.at(-1)).to.include({ bytesSent: 100, bytesAcknowledged: 100 });
+  });
+
+  it('tells no more often than ten times a second, but always the end', () => {
+    const { told, clock, progress } = report();
+    progress.fragmentBegins(0);
+    for (let i = 0; i < 1000; i++) {
+      clock.nowMs += 1;
+      progress.sent(1);
+    }
+    progress.acknowledged(1000);
+    expect(told.length).to.be.within(9, 12);
+    expect(told.at(-1)).to.include({ bytesAcknowledged: 1000, etaMs: 0 });
+  });
+
+  it('changes to the reply when its first bytes come', () => {
+    const { told, clock, progress } = report();
+    progress.acknowledged(1000);
+    clock.nowMs += 200;
+    progress.replyReceived(10, 100);
+    expect(told.at(-1)).to.include({ phase: 'reply', replyBytes: 10, replyBytesTotal: 100 });
+  });
+});
+
+describe('Latest', () => {
+  it('gives a slow reader the newest value, and an end', async () => {
+    const latest = new Latest<number>(() => {});
+    const reader = latest[Symbol.asyncIterator]();
+    latest.push(1);
+    latest.push(2);
+    expect(await reader.next()).to.deep.equal({ done: false, value: 2 });
+    const next = reader.next();
+    latest.push(3);
+    expect(await next).to.deep.equal({ done: false, value: 3 });
+    latest.push(4);
+    latest.end();
+    expect(await reader.next()).to.deep.equal({ done: false, value: 4 });
+    expect(await reader.next()).to.deep.equal({ done: true, value: undefined });
+  });
+
+  it('lets go of a reader that leaves', async () => {
+    const latest = new Latest<number>(() => {});
+    const reader = latest[Symbol.asyncIterator]();
+    const next = reader.next();
+    await reader.return?.();
+    expect(await next).to.deep.equal({ done: true, value: undefined });
+  });
+
+  it('tells of each first use', () => {
+    let uses = 0;
+    const latest = new Latest<number>(() => uses++);
+    expect(uses).to.equal(0);
+    latest[Symbol.asyncIterator]();
+    expect(uses).to.equal(1);
+  });
+});

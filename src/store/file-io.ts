@@ -1,0 +1,116 @@
+import { constants } from 'node:fs';
+import { type FileHandle, lstat, mkdir, open, rename, stat, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
+import { MAX_RECORD_BYTES } from './record.js';
+import { BitsStoreError, codeOf } from './store-error.js';
+
+/** Makes a directory for its owner alone; one that is there keeps its mode. */
+export async function ensureDirectory(directory: string): Promise<void> {
+  const made = await mkdir(directory, { recursive: true, mode: 0o700 });
+  if (made !== undefined) await syncDirectory(dirname(made));
+}
+
+/**
+ * Puts a file in place of another one, readable for its owner alone: after a crash or a power cut
+ * the old content is there or the new one, never a mixture.
+ */
+export async function replaceFile(path: string, text: string): Promise<void> {
+  await writeFileAtomic(path, text, {
+    mode: 0o600,
+    // The library writes once and takes a short write, as on a disk that fills up, for a whole
+    // one; this one writes all or fails, so that the library then writes over allocated space.
+    tmpfileCreated: (draft) => writeFile(draft, text),
+  });
+  // The library syncs the file, not its name.
+  await syncDirectory(dirname(path));
+}
+
+/**
+ * Reads a small regular file, following no link.
+ * @returns undefined when there is none
+ * @throws BITS_ERR_STORE with the reason `foreign` for anything that this user did not write
+ */
+export async function readOwnFile(path: string): Promise<string | undefined> {
+  let handle: FileHandle;
+  try {
+    // Windows knows no O_NOFOLLOW; O_NONBLOCK: opening a pipe would wait for its writer.
+    const found = await lstat(path);
+    if (!found.isFile()) throw foreign(path, 'it is not a regular file');
+    const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
+    handle = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'ENOENT') return undefined;
+    if (code === 'ELOOP') throw foreign(path, 'it is a symbolic link');
+    throw error;
+  }
+  try {
+    const opened = await handle.stat();
+    if (!opened.isFile()) throw foreign(path, 'it is not a regular file');
+    if (!(await isOurs(opened.uid, path))) throw foreign(path, 'it belongs to another user');
+    if (opened.size > MAX_RECORD_BYTES) {
+      throw new BitsStoreError('damaged', `${path} is too large for a job record`);
+    }
+    return decodeUtf8(await handle.readFile(), path);
+  } finally {
+    await handle.close();
+  }
+}
+
+function decodeUtf8(bytes: Uint8Array, path: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new BitsStoreError('damaged', `${path} is damaged: it is not UTF-8`);
+  }
+}
+
+/**
+ * In a directory that others may write to, a record of theirs could name any file for a reply.
+ * Some network and shared folders show one owner for everything in them, who may be anybody.
+ */
+async function isOurs(uid: number, path: string): Promise<boolean> {
+  const me = process.getuid?.();
+  return me === undefined || uid === me || uid === (await stat(dirname(path))).uid;
+}
+
+function foreign(path: string, why: string): BitsStoreError {
+  return new BitsStoreError('foreign', `${path} is not used as a job record: ${why}`);
+}
+
+/** Renames without replacing anything, with the first free number; one caller at a time. */
+export async function setFileAside(path: string, suffix: string): Promise<string> {
+  for (let number = 1; ; number++) {
+    const aside = `${path}${suffix}${number}`;
+    if (await isThere(aside)) continue;
+    await rename(path, aside);
+    return aside;
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+const NO_DIRECTORY_SYNC = new Set(['EINVAL', 'EISDIR', 'ENOTSUP', 'ENOSYS', 'EPERM', 'EACCES']);
+
+/** Makes the names in a directory durable, where the system can do that: Windows cannot. */
+export async function syncDirectory(directory: string): Promise<void> {
+  try {
+    const handle = await open(directory, constants.O_RDONLY);
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    if (!NO_DIRECTORY_SYNC.has(codeOf(error) ?? '')) throw error;
+  }
+}

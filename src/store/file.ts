@@ -1,0 +1,231 @@
+import { readdir, unlink } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { isOlderThan } from './claim.js';
+import {
+  ensureDirectory,
+  readOwnFile,
+  replaceFile,
+  setFileAside,
+  syncDirectory,
+} from './file-io.js';
+import { checkJobId } from './job-id.js';
+import { acquireLock, sweepLocks } from './lock.js';
+import { isJobId, type JobRecord, parseRecord, serializeRecord } from './record.js';
+import type { JobStore, LockResult, StoredJobs, StoreProblem } from './store.js';
+import { BitsStoreError, codeOf, fileSystemError } from './store-error.js';
+
+export interface FileStoreOptions {
+  /**
+   * Where the records lie. Made when it is missing, for its owner alone.
+   * @default `bits-upload/jobs` where the system keeps a user's application data
+   */
+  directory?: string | undefined;
+}
+
+const RECORD_SUFFIX = '.json';
+const ASIDE_SUFFIX = '.unreadable-';
+const UUID_LENGTH = 36;
+
+/** A writer takes milliseconds; what is older was left by one that was killed. */
+const DRAFT_AGE_MS = 3_600_000;
+
+/**
+ * Keeps one JSON file per job in a directory.
+ *
+ * Files have the mode 0600 and are replaced, never written in place. A file that is no record is
+ * renamed to `<name>.unreadable-<n>` and reported by every `list()` until somebody removes it; a
+ * record of another release, and what is not this user's regular file, is reported and left alone.
+ */
+export function createFileStore(options: FileStoreOptions = {}): JobStore {
+  // Now rather than on use: the working directory may be another by then.
+  const given = options.directory === undefined ? undefined : resolve(options.directory);
+  return new FileStore(given);
+}
+
+/** The directory that `createFileStore` uses when it is given none. */
+export async function defaultJobDirectory(): Promise<string> {
+  try {
+    // Not at the top of the module: it looks for the home directory as soon as it is loaded.
+    const { default: envPaths } = await import('env-paths');
+    return resolve(envPaths('bits-upload', { suffix: '' }).data, 'jobs');
+  } catch (error) {
+    throw new BitsStoreError(
+      'unavailable',
+      'this user has no home directory to keep job records in: name another directory',
+      error,
+    );
+  }
+}
+
+/** What a record's file holds, when it holds anything. */
+type Found = { readonly record: JobRecord } | { readonly error: BitsStoreError };
+
+class FileStore implements JobStore {
+  #directory: Promise<string> | undefined;
+  readonly #given: string | undefined;
+
+  constructor(given: string | undefined) {
+    this.#given = given;
+  }
+
+  async save(record: JobRecord): Promise<void> {
+    const content = serializeRecord(record);
+    const path = await this.#pathOf(record.id);
+    try {
+      await ensureDirectory(await this.#where());
+      await this.#makeWay(path, record.id);
+      await replaceFile(path, content);
+    } catch (error) {
+      throw fileSystemError('write the job record', path, error);
+    }
+  }
+
+  async load(id: string): Promise<JobRecord | undefined> {
+    const path = await this.#pathOf(id);
+    const found = await this.#read(path, id);
+    if (found === undefined) return this.#explainAbsence(path, id);
+    if ('record' in found) return found.record;
+    const problem = await this.#retire(path, id, found.error);
+    if (problem === undefined) return this.load(id);
+    throw problem.error;
+  }
+
+  async list(): Promise<StoredJobs> {
+    const records: JobRecord[] = [];
+    const problems: StoreProblem[] = [];
+    for (const name of await this.#names()) {
+      const seen = await this.#look(name);
+      if (seen === undefined) continue;
+      if ('record' in seen) records.push(seen.record);
+      else problems.push(seen);
+    }
+    await sweepLocks(await this.#lockDirectory());
+    return { records, problems };
+  }
+
+  async remove(id: string): Promise<void> {
+    const path = await this.#pathOf(id);
+    try {
+      await unlink(path);
+      await syncDirectory(await this.#where());
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw fileSystemError('remove the job record', path, error);
+    }
+  }
+
+  async lock(id: string): Promise<LockResult> {
+    checkJobId(id);
+    return acquireLock(await this.#lockDirectory(), id);
+  }
+
+  #where(): Promise<string> {
+    if (this.#given !== undefined) return Promise.resolve(this.#given);
+    this.#directory ??= defaultJobDirectory();
+    return this.#directory;
+  }
+
+  async #lockDirectory(): Promise<string> {
+    return join(await this.#where(), 'locks');
+  }
+
+  async #pathOf(id: string): Promise<string> {
+    checkJobId(id);
+    return join(await this.#where(), id + RECORD_SUFFIX);
+  }
+
+  async #names(): Promise<string[]> {
+    const directory = await this.#where();
+    try {
+      return (await readdir(directory)).sort();
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return [];
+      throw fileSystemError('read the job records in', directory, error);
+    }
+  }
+
+  /** Undefined for what is neither a record nor in the way of one. */
+  async #look(name: string): Promise<{ record: JobRecord } | StoreProblem | undefined> {
+    const where = join(await this.#where(), name);
+    const id = name.slice(0, UUID_LENGTH);
+    const rest = isJobId(id) ? name.slice(UUID_LENGTH) : '';
+    if (rest.startsWith(RECORD_SUFFIX + ASIDE_SUFFIX)) return { where, error: setAside(where) };
+    if (/^\.json\.\d+$/.test(rest)) {
+      if (await isOlderThan(where, DRAFT_AGE_MS)) await unlink(where).catch(() => {});
+      return undefined;
+    }
+    if (rest === RECORD_SUFFIX) {
+      const found = await this.#read(where, id);
+      if (found === undefined || 'record' in found) return found;
+      return (await this.#retire(where, id, found.error)) ?? this.#look(name);
+    }
+    if (!name.endsWith(RECORD_SUFFIX)) return undefined;
+    return {
+      where,
+      error: new BitsStoreError('foreign', `${where} has not the name of a job record`),
+    };
+  }
+
+  /** Undefined when there is no such file; an error as a value, since listing goes on. */
+  async #read(path: string, id: string): Promise<Found | undefined> {
+    try {
+      const content = await readOwnFile(path);
+      if (content === undefined) return undefined;
+      const record = parseRecord(content);
+      if (record.id === id) return { record };
+      throw new BitsStoreError('damaged', 'it is the record of another job');
+    } catch (error) {
+      const { reason, message } = fileSystemError('read the job record', path, error);
+      const text = message.includes(path) ? message : `${path}: ${message}`;
+      return { error: new BitsStoreError(reason, text, error) };
+    }
+  }
+
+  /**
+   * Sets a damaged record aside, unless somebody drives the job: he will write a new one.
+   * @returns undefined when the record is in order by now, or gone
+   */
+  async #retire(
+    path: string,
+    id: string,
+    error: BitsStoreError,
+  ): Promise<StoreProblem | undefined> {
+    if (error.reason !== 'damaged') return { where: path, error };
+    const { lock } = await this.lock(id).catch(() => ({ lock: undefined }));
+    if (lock === undefined) return { where: path, error };
+    try {
+      const now = await this.#read(path, id);
+      if (now === undefined || 'record' in now) return undefined;
+      const aside = await setFileAside(path, ASIDE_SUFFIX);
+      return { where: aside, error: setAside(aside, error) };
+    } catch {
+      // The directory may be read-only; the record is no worse for staying where it is.
+      return { where: path, error };
+    } finally {
+      await lock.release().catch(() => {});
+    }
+  }
+
+  /** The caller holds the job's lock, so that nobody else renames the file. */
+  async #makeWay(path: string, id: string): Promise<void> {
+    const found = await this.#read(path, id);
+    if (found === undefined || 'record' in found) return;
+    if (found.error.reason !== 'damaged') throw found.error;
+    await setFileAside(path, ASIDE_SUFFIX);
+  }
+
+  async #explainAbsence(path: string, id: string): Promise<undefined> {
+    const start = `${id}${RECORD_SUFFIX}${ASIDE_SUFFIX}`;
+    const aside = (await this.#names()).find((name) => name.startsWith(start));
+    if (aside !== undefined) throw setAside(path + aside.slice(id.length + RECORD_SUFFIX.length));
+    return undefined;
+  }
+}
+
+function setAside(where: string, cause?: unknown): BitsStoreError {
+  return new BitsStoreError(
+    'damaged',
+    `a job record could not be read and was kept as ${where}: that upload can only be started ` +
+      'anew; delete the file when you no longer need it',
+    cause,
+  );
+}

@@ -1,0 +1,89 @@
+import { readFile, readlink } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { codeOf } from './store-error.js';
+
+/** What tells one process from every other, also from a later one with the same pid. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  readonly hostName: string;
+  /** Only from Linux: which boot, pid namespace and moment of it the process belongs to. */
+  readonly linux?: LinuxIdentity | undefined;
+}
+
+export interface LinuxIdentity {
+  readonly bootId: string;
+  readonly pidNamespace: string;
+  /** Clock ticks from boot to the start of the process. */
+  readonly startTicks: string;
+}
+
+/** `unknown`: this machine cannot tell. */
+export type Fate = 'alive' | 'dead' | 'unknown';
+
+export async function identifyThisProcess(): Promise<ProcessIdentity> {
+  return { pid: process.pid, hostName: hostname(), linux: await readLinuxIdentity() };
+}
+
+async function readLinuxIdentity(): Promise<LinuxIdentity | undefined> {
+  if (process.platform !== 'linux') return undefined;
+  try {
+    const [bootId, pidNamespace, stat] = await Promise.all([
+      readFile('/proc/sys/kernel/random/boot_id', 'utf8'),
+      readlink('/proc/self/ns/pid'),
+      readFile(`/proc/${process.pid}/stat`, 'utf8'),
+    ]);
+    const startTicks = parseStat(stat)?.startTicks;
+    if (startTicks === undefined) return undefined;
+    return { bootId: bootId.trim(), pidNamespace, startTicks };
+  } catch {
+    // Without /proc: whether a process lives is then judged as on other systems.
+    return undefined;
+  }
+}
+
+/** Whether the process that `owner` names still runs, as far as `self` can see. */
+export async function fateOf(owner: ProcessIdentity, self: ProcessIdentity): Promise<Fate> {
+  if (owner.linux !== undefined && self.linux !== undefined) {
+    const visible =
+      owner.linux.bootId === self.linux.bootId &&
+      owner.linux.pidNamespace === self.linux.pidNamespace;
+    return visible ? fateOnLinux(owner.pid, owner.linux.startTicks) : 'unknown';
+  }
+  const sameSystem = owner.linux === undefined && self.linux === undefined;
+  if (!sameSystem || owner.hostName !== self.hostName) return 'unknown';
+  // A pid that exists may have been given to another process since.
+  return exists(owner.pid) ? 'unknown' : 'dead';
+}
+
+async function fateOnLinux(pid: number, startTicks: string): Promise<Fate> {
+  let stat: string;
+  try {
+    stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  } catch (error) {
+    const code = codeOf(error);
+    // ESRCH: it ended while it was read. With hidepid, other users' processes only seem not to be.
+    if (code !== 'ENOENT' && code !== 'ESRCH') return 'unknown';
+    return exists(pid) ? 'unknown' : 'dead';
+  }
+  const found = parseStat(stat);
+  if (found === undefined) return 'unknown';
+  if (found.startTicks !== startTicks) return 'dead';
+  // A zombie was killed and is not yet reaped by its parent.
+  return /^[ZXx]$/.test(found.state) ? 'dead' : 'alive';
+}
+
+function exists(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return codeOf(error) !== 'ESRCH';
+  }
+}
+
+/** Reads proc_pid_stat(5); the name of the program, in parentheses, may hold any character. */
+function parseStat(stat: string): { state: string; startTicks: string } | undefined {
+  const afterName = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const [state, startTicks] = [afterName[0], afterName[19]];
+  return state === undefined || startTicks === undefined ? undefined : { state, startTicks };
+}

@@ -1,0 +1,54 @@
+import { BitsError } from '../errors.js';
+
+/**
+ * `damaged`: not a record, or one that contradicts itself. `unknown-version`: written by another
+ * release. `foreign`: not a regular file of this user. `full`, `denied`: the disk, or its
+ * permissions. `unavailable`: anything else that keeps the store from working.
+ */
+export type StoreErrorReason =
+  | 'damaged'
+  | 'unknown-version'
+  | 'foreign'
+  | 'full'
+  | 'denied'
+  | 'unavailable';
+
+/** Job records could not be read or written; its code is `BITS_ERR_STORE`. */
+export class BitsStoreError extends BitsError {
+  override name = 'BitsStoreError';
+  readonly reason: StoreErrorReason;
+
+  constructor(reason: StoreErrorReason, message: string, cause?: unknown) {
+    super('BITS_ERR_STORE', message, { cause });
+    this.reason = reason;
+  }
+}
+
+const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+const DENIED = new Set(['EACCES', 'EPERM', 'EROFS']);
+
+const ADVICE: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full: free some space, or keep the records in another directory',
+  EDQUOT: 'the disk quota is used up: free some space, or keep the records in another directory',
+  EFBIG: 'a limit on the size of files forbids it: check ulimit -f',
+  EACCES: 'permission denied: check who owns it, or keep the records in another directory',
+  EPERM: 'not permitted: check who owns it, or keep the records in another directory',
+  EROFS: 'the file system is read-only: keep the records in another directory',
+  ENOTDIR: 'a part of this path is a file, not a directory',
+  EEXIST: 'it is a file, not a directory',
+  EMFILE: 'too many files are open: check ulimit -n',
+  ENFILE: 'too many files are open on this machine',
+};
+
+/** Turns a failure of the file system into one that says what to check. */
+export function fileSystemError(doing: string, where: string, cause: unknown): BitsStoreError {
+  if (cause instanceof BitsStoreError) return cause;
+  const code = codeOf(cause) ?? 'unknown error';
+  const reason = FULL.has(code) ? 'full' : DENIED.has(code) ? 'denied' : 'unavailable';
+  return new BitsStoreError(reason, `cannot ${doing} ${where}: ${ADVICE[code] ?? code}`, cause);
+}
+
+export function codeOf(error: unknown): string | undefined {
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  return typeof code === 'string' ? code : undefined;
+}

@@ -180,12 +180,11 @@ export function transportContract(name: string, make: () => Transport): void {
       const response = await transport.send(get(server.url()), STREAM);
       const iterator = response.body[Symbol.asyncIterator]();
       await iterator.next();
-      // Two round trips to another server: time enough for a reader without a brake.
-      const other = await always(answer());
-      const second = make();
-      await second.send(ping(other.url()), LONG);
-      await second.send(ping(other.url()), LONG);
-      await second.close();
+      // The server gets rid of nothing more, or of everything.
+      for (let before = -1; before !== accepted && accepted < total; ) {
+        before = accepted;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
       expect(accepted).to.be.below(total / 2);
       await iterator.return?.();
     });

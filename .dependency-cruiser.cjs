@@ -1,9 +1,10 @@
 // The floors of docs/architecture.md: a floor may import the floors listed for it, and itself.
 const floors = {
   errors: [],
+  version: [],
   protocol: ['errors'],
   session: ['protocol', 'errors'],
-  transport: ['protocol', 'errors'],
+  transport: ['protocol', 'errors', 'version'],
   source: ['protocol', 'errors'],
   reply: ['protocol', 'errors'],
   store: ['protocol', 'errors'],
@@ -11,7 +12,8 @@ const floors = {
   testing: ['protocol', 'errors'],
 };
 
-const place = (floor) => (floor === 'errors' ? '^src/errors\\.ts$' : `^src/${floor}/`);
+const files = ['errors', 'version'];
+const place = (floor) => (files.includes(floor) ? `^src/${floor}\\.ts$` : `^src/${floor}/`);
 
 const floorRules = Object.entries(floors).map(([floor, below]) => ({
   name: `${floor}-imports-only-floors-below`,

@@ -21,9 +21,12 @@ export { appendFileName, parseRemoteUrl, redactUrl } from './protocol/remote-url
 export type { StoredReply } from './reply/download.js';
 export type { ReplyOption } from './reply/sink.js';
 export type { SessionState } from './session/session.js';
+export { blobSource } from './source/blob.js';
+export { bytesSource } from './source/bytes.js';
 export { fileSource } from './source/file.js';
 export type { ByteSource, OpenSource, SourceIdentity } from './source/source.js';
-export type { SourceInput } from './source/to-source.js';
+export { type StreamSourceOptions, streamSource } from './source/stream.js';
+export { type SourceInput, toByteSource } from './source/to-source.js';
 export { createFetchTransport, type FetchTransportOptions } from './transport/fetch.js';
 export type {
   SendOptions,

@@ -48,7 +48,7 @@ export async function exchange(
       },
       {
         signal,
-        sendTimeoutMs: parts.options.sendTimeoutMs,
+        stallTimeoutMs: parts.options.stallTimeoutMs,
         answerTimeoutMs: answerTimeoutMs(session, packet, parts.options),
         answerBody: 'discard',
         onBytesSent: parts.onBytesSent,

@@ -10,7 +10,7 @@ import type { RetryDecision } from './retry.js';
 
 /** Every default of a job; the documentation's table is made from it. */
 export const DEFAULTS = Object.freeze({
-  sendTimeoutMs: 120_000,
+  stallTimeoutMs: 120_000,
   answerTimeoutMs: 300_000,
   replyTimeoutMs: 600_000,
   retries: Number.POSITIVE_INFINITY,
@@ -39,7 +39,7 @@ export interface UploadOptions {
   /** Fixed fragment size, 5 KiB to 2 GiB. @default learnt from the server's answers */
   fragmentBytes?: number | undefined;
   /** Longest time in which no byte of a request moves. @default 120000 ([MC-BUP] §3.1.2) */
-  sendTimeoutMs?: number | undefined;
+  stallTimeoutMs?: number | undefined;
   /** Longest wait for an answer after the last byte sent. @default 300000 ([MC-BUP] §3.1.2) */
   answerTimeoutMs?: number | undefined;
   /** As `answerTimeoutMs`, for the last fragment of an upload-reply job. @default 600000 */
@@ -81,7 +81,7 @@ export interface ResolvedOptions {
   readonly headers: Readonly<Record<string, string>>;
   readonly hasCredentials: boolean;
   readonly fragmentBytes: number | undefined;
-  readonly sendTimeoutMs: number;
+  readonly stallTimeoutMs: number;
   readonly answerTimeoutMs: number;
   readonly replyTimeoutMs: number;
   readonly retries: number;
@@ -149,7 +149,7 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
       options.tls?.cert !== undefined ||
       options.tls?.pfx !== undefined,
     fragmentBytes: checkFragmentBytes(options.fragmentBytes),
-    sendTimeoutMs: duration('sendTimeoutMs', options.sendTimeoutMs),
+    stallTimeoutMs: duration('stallTimeoutMs', options.stallTimeoutMs),
     answerTimeoutMs: duration('answerTimeoutMs', options.answerTimeoutMs),
     replyTimeoutMs: duration('replyTimeoutMs', options.replyTimeoutMs),
     retries:

@@ -238,7 +238,7 @@ export class Run {
       },
       {
         signal,
-        sendTimeoutMs: options.sendTimeoutMs,
+        stallTimeoutMs: options.stallTimeoutMs,
         answerTimeoutMs: options.answerTimeoutMs,
         answerBody: 'stream',
       },

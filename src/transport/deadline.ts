@@ -11,14 +11,14 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** One timer that is moved on by every sign of life of an exchange. */
 export class Deadline {
-  readonly #limits: { readonly sendTimeoutMs: number; readonly answerTimeoutMs: number };
+  readonly #limits: { readonly stallTimeoutMs: number; readonly answerTimeoutMs: number };
   readonly #host: string;
   readonly #onExpired: (error: BitsTimeoutError) => void;
   #phase: Phase | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
-    limits: { readonly sendTimeoutMs: number; readonly answerTimeoutMs: number },
+    limits: { readonly stallTimeoutMs: number; readonly answerTimeoutMs: number },
     host: string,
     onExpired: (error: BitsTimeoutError) => void,
   ) {
@@ -35,12 +35,12 @@ export class Deadline {
     }
     this.stop();
     this.#phase = phase;
-    const { sendTimeoutMs, answerTimeoutMs } = this.#limits;
+    const { stallTimeoutMs, answerTimeoutMs } = this.#limits;
     const limitMs = {
-      send: sendTimeoutMs,
+      send: stallTimeoutMs,
       answer: answerTimeoutMs,
       'answer-body': answerTimeoutMs,
-      'send-and-answer': sendTimeoutMs + answerTimeoutMs,
+      'send-and-answer': stallTimeoutMs + answerTimeoutMs,
     }[phase];
     if (limitMs > MAX_TIMER_MS) return;
     this.#timer = setTimeout(() => this.#onExpired(this.#error(phase, limitMs)), limitMs);
@@ -55,9 +55,9 @@ export class Deadline {
     const host = this.#host;
     return new BitsTimeoutError(
       {
-        send: `No byte of the request moved towards ${host} for ${limitMs} ms (sendTimeoutMs): check that it can be reached and that nothing in between holds the data up`,
+        send: `No byte of the request moved towards ${host} for ${limitMs} ms (stallTimeoutMs): check that it can be reached and that nothing in between holds the data up`,
         answer: `${host} did not answer within ${limitMs} ms after the whole request was sent (answerTimeoutMs): check the server's load, or raise the time if its application needs longer`,
-        'send-and-answer': `${host} did not take the request and answer within ${limitMs} ms (sendTimeoutMs + answerTimeoutMs): check that it can be reached, and its load`,
+        'send-and-answer': `${host} did not take the request and answer within ${limitMs} ms (stallTimeoutMs + answerTimeoutMs): check that it can be reached, and its load`,
         'answer-body': `${host} sent nothing more of its answer for ${limitMs} ms (answerTimeoutMs): check the server and the network to it`,
       }[phase],
     );

@@ -20,7 +20,7 @@ export interface SendOptions {
   /** Cuts the request at once, on the wire too. */
   readonly signal?: AbortSignal | undefined;
   /** Longest time in which no byte of the request moves, connecting included. */
-  readonly sendTimeoutMs: number;
+  readonly stallTimeoutMs: number;
   /** Longest time from the last byte sent to the headers of the answer, and between pieces of its body. */
   readonly answerTimeoutMs: number;
   /** `discard`: resolve on the head and drain within bounds; `stream`: hand the body over. */
@@ -46,7 +46,9 @@ export interface TransportLimitation {
 /**
  * The whole HTTP seam: one packet out, one answer back.
  *
- * Rejects with `BitsTransportError`, `BitsTimeoutError` or `BitsAbortError` and never for a status.
+ * Rejects with a `BitsError` (`BITS_ERR_TRANSPORT`, `BITS_ERR_TIMEOUT`, `BITS_ERR_ABORTED`; before
+ * sending `BITS_ERR_ARGUMENT`, after `close` `BITS_ERR_STATE`, for a body of another length
+ * `BITS_ERR_SOURCE`) or with what `pieces` threw, and never for a status.
  */
 export interface Transport {
   send(request: WireRequest, options: SendOptions): Promise<WireResponse>;

@@ -16,7 +16,7 @@ export interface UndiciTransportOptions {
   readonly connections?: number | undefined;
   /** Authorities to trust, and a client certificate. */
   readonly tls?: TlsOptions | undefined;
-  /** Longest time for a connection, TLS included; `sendTimeoutMs` counts too. @default 30000 */
+  /** Longest time for a connection, TLS included; `stallTimeoutMs` counts too. @default 30000 */
   readonly connectTimeoutMs?: number | undefined;
   /**
    * A dispatcher of the caller's own, such as undici's `MockAgent`: used as it is and never closed.

@@ -431,7 +431,7 @@ export function transportContract(name: string, make: () => Transport): void {
         const error = await bitsError(
           transport.send(ping(server.url('/secret')), {
             ...LONG,
-            sendTimeoutMs: 60,
+            stallTimeoutMs: 60,
             answerTimeoutMs: 80,
           }),
         );
@@ -485,7 +485,7 @@ export function transportContract(name: string, make: () => Transport): void {
             yield Buffer.from('2');
           },
         });
-        const response = await transport.send(request, { ...LONG, sendTimeoutMs: 60 });
+        const response = await transport.send(request, { ...LONG, stallTimeoutMs: 60 });
         expect(response.status).to.equal(200);
       });
     });

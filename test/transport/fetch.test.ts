@@ -122,7 +122,7 @@ describe('fetch transport', () => {
 
   it('does not wait for a fetch that overlooks its signal', async () => {
     const { transport } = fake(() => new Promise<Response>(() => {}));
-    const times = { sendTimeoutMs: 20, answerTimeoutMs: 30 };
+    const times = { stallTimeoutMs: 20, answerTimeoutMs: 30 };
     const late = await bitsError(transport.send(ping(url), { ...LONG, ...times }));
     expect(late.code).to.equal('BITS_ERR_TIMEOUT');
     expect(late.message).to.include('50 ms').and.to.include('bits.example');

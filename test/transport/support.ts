@@ -3,7 +3,7 @@ import { type BitsError, isBitsError } from '../../src/errors.js';
 import type { SendOptions, WireBody, WireRequest } from '../../src/transport/transport.js';
 
 export const LONG: SendOptions = {
-  sendTimeoutMs: 15_000,
+  stallTimeoutMs: 15_000,
   answerTimeoutMs: 15_000,
   answerBody: 'discard',
 };

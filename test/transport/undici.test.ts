@@ -235,11 +235,11 @@ describe('undici transport', () => {
       const error = await bitsError(
         make().send(fragment(server.url('/secret'), Buffer.alloc(32 << 20)), {
           ...LONG,
-          sendTimeoutMs: 150,
+          stallTimeoutMs: 150,
         }),
       );
       expect(error).to.include({ code: 'BITS_ERR_TIMEOUT', retryable: true });
-      expect(error.message).to.include('sendTimeoutMs').and.to.include('150 ms');
+      expect(error.message).to.include('stallTimeoutMs').and.to.include('150 ms');
       expect(error.message).to.include(`127.0.0.1:${server.port}`).and.not.to.include('secret');
     });
 
@@ -247,7 +247,7 @@ describe('undici transport', () => {
       const server = await serve({ ...ok, paused: true });
       const sent = make().send(fragment(server.url(), Buffer.alloc(32 << 20)), {
         ...LONG,
-        sendTimeoutMs: 700,
+        stallTimeoutMs: 700,
       });
       while (server.connections.length === 0) await new Promise((go) => setTimeout(go, 5));
       const socket = server.connections[0]!.socket;
@@ -274,7 +274,7 @@ describe('undici transport', () => {
               yield Buffer.from('2');
             },
           }),
-          { ...LONG, sendTimeoutMs: 5000, answerTimeoutMs: 150 },
+          { ...LONG, stallTimeoutMs: 5000, answerTimeoutMs: 150 },
         ),
       );
       expect(error.message).to.include('answerTimeoutMs');
@@ -292,7 +292,7 @@ describe('undici transport', () => {
       const url = new URL(`https://127.0.0.1:${(silent.address() as net.AddressInfo).port}/`);
       for (const [options, times, named] of [
         [{ connectTimeoutMs: 80 }, {}, 'connectTimeoutMs'],
-        [{}, { sendTimeoutMs: 80 }, 'sendTimeoutMs'],
+        [{}, { stallTimeoutMs: 80 }, 'stallTimeoutMs'],
       ] as const) {
         closed = gate();
         const error = await bitsError(make(options).send(ping(url), { ...LONG, ...times }));
@@ -312,7 +312,7 @@ describe('undici transport', () => {
 
     it('allows times that no timer can hold', async () => {
       const server = await serve(ok);
-      const forever = { sendTimeoutMs: Number.POSITIVE_INFINITY, answerTimeoutMs: 1e12 };
+      const forever = { stallTimeoutMs: Number.POSITIVE_INFINITY, answerTimeoutMs: 1e12 };
       expect((await make().send(ping(server.url()), { ...LONG, ...forever })).status).to.equal(200);
     });
   });
@@ -490,7 +490,7 @@ describe('undici transport', () => {
     const script = (after: string) => `
       const { createUndiciTransport } = await import('./src/transport/undici.ts');
       const transport = createUndiciTransport();
-      const options = { sendTimeoutMs: 60000, answerTimeoutMs: 60000, answerBody: 'discard' };
+      const options = { stallTimeoutMs: 60000, answerTimeoutMs: 60000, answerBody: 'discard' };
       const request = { method: 'BITS_POST', url: new URL('${server.url()}'), headers: {} };
       console.log((await transport.send(request, options)).status);
       ${after}`;

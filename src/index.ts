@@ -14,7 +14,7 @@ export {
 export { DEFAULTS, type UploadOptions } from './job/options.js';
 export type { UploadProgress } from './job/progress.js';
 export type { RetryDecision } from './job/retry.js';
-export type { UploadWarning } from './job/run.js';
+export type { UploadState, UploadWarning } from './job/run.js';
 export { UploadJob, type UploadJobEvents, type UploadResult } from './job/upload-job.js';
 export { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from './protocol/constants.js';
 export { appendFileName, parseRemoteUrl, redactUrl } from './protocol/remote-url.js';

@@ -30,10 +30,15 @@ export interface UploadOptions {
   source: SourceInput;
   /** The file's name when the source has none, or another one. @default the source's name */
   name?: string | undefined;
-  /** Makes this an upload-reply job, and says where the reply goes. @default no reply */
-  reply?: ReplyOption | undefined;
+  /**
+   * Makes this an upload-reply job, and says where the reply goes; `optional` is memory, and
+   * `replyOptional`. @default no reply
+   */
+  reply?: ReplyOption | 'optional' | undefined;
   /** Whether the upload also succeeds when the server announces no reply. @default false */
   replyOptional?: boolean | undefined;
+  /** Whether the result tells the SHA-256 of the reply. @default false */
+  replySha256?: boolean | undefined;
   /** Sent with every request. */
   headers?: Readonly<Record<string, string>> | undefined;
   /** Fixed fragment size, 5 KiB to 2 GiB. @default learnt from the server's answers */
@@ -78,6 +83,7 @@ export interface ResolvedOptions {
   readonly name: string | undefined;
   readonly reply: ReplyOption | undefined;
   readonly replyOptional: boolean;
+  readonly replySha256: boolean;
   readonly headers: Readonly<Record<string, string>>;
   readonly hasCredentials: boolean;
   readonly fragmentBytes: number | undefined;
@@ -141,8 +147,9 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
       },
     }),
     name: options.name,
-    reply: options.reply,
-    replyOptional: options.replyOptional ?? false,
+    reply: options.reply === 'optional' ? true : options.reply,
+    replyOptional: options.reply === 'optional' || (options.replyOptional ?? false),
+    replySha256: options.replySha256 ?? false,
     headers,
     hasCredentials:
       Object.keys(headers).some(isCredentialHeader) ||

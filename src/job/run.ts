@@ -7,6 +7,7 @@ import {
   type ReplyFetch,
   type StoredReply,
 } from '../reply/download.js';
+import type { ReplyResumePoint } from '../reply/resume-point.js';
 import { checkReplyTarget } from '../reply/sink.js';
 import {
   type Command,
@@ -37,10 +38,15 @@ export interface Leftover {
   readonly session: Session;
   readonly identity: SourceIdentity | undefined;
   readonly storedReply: StoredReply | undefined;
+  /** How much of the reply has been downloaded. */
+  readonly replyPoint: ReplyResumePoint | undefined;
 }
 
+/** A session's state, or `await-reply`: all is sent, and the server's application works. */
+export type UploadState = SessionState | 'await-reply';
+
 export interface RunHooks {
-  readonly onState: (state: SessionState) => void;
+  readonly onState: (state: UploadState) => void;
   readonly onProgress: (progress: UploadProgress) => void;
   readonly onRetry: (decision: RetryDecision) => void;
   readonly onWarning: (warning: UploadWarning) => void;
@@ -149,6 +155,7 @@ export class Run {
       session: this.session,
       identity: this.#source.identity,
       storedReply: this.#storedReply,
+      replyPoint: this.#download?.reply.resumePoint ?? this.#request.leftover?.replyPoint,
     };
   }
 
@@ -175,7 +182,12 @@ export class Run {
   ): Promise<SessionEvent> {
     if (command.type === 'download') return this.#getReply(command.replyUrl, session, signal);
     const { packet } = command;
-    if (packet.type === 'fragment') this.#report.fragmentBegins(packet.range.start);
+    let lastBytesLeft = Number.POSITIVE_INFINITY;
+    if (packet.type === 'fragment') {
+      const { start, end, total } = packet.range;
+      this.#report.fragmentBegins(start);
+      if (session.plan.reply !== 'none' && end === total) lastBytesLeft = end - start;
+    }
     return exchange(
       session,
       command,
@@ -189,6 +201,8 @@ export class Run {
         onBytesSent: (bytes) => {
           this.bytesSent += bytes;
           this.#report.sent(bytes);
+          lastBytesLeft -= bytes;
+          if (lastBytesLeft === 0) this.#request.hooks.onState('await-reply');
         },
       },
       signal,
@@ -215,6 +229,8 @@ export class Run {
     return createReplyDownload({
       id,
       option: options.reply ?? true,
+      sha256: options.replySha256,
+      saved: this.#request.leftover?.replyPoint,
       candidates: replyCandidates(replyUrl, this.remoteUrl, {
         hostId: session.hostId,
         trustedHosts: options.trustedHosts,
@@ -247,7 +263,7 @@ export class Run {
 
   #stepped(session: Session, command: Command, before: Session): void {
     const { hooks } = this.#request;
-    if (session.state !== before.state) hooks.onState(session.state);
+    hooks.onState(session.state);
     if (session.offset !== before.offset) this.#report.acknowledged(session.offset);
     if (session.restarts > before.restarts) {
       hooks.onWarning({

@@ -3,12 +3,12 @@ import { v7 as uuidV7 } from 'uuid';
 import { BitsAbortError, BitsStateError } from '../errors.js';
 import { redactUrl } from '../protocol/remote-url.js';
 import type { StoredReply } from '../reply/download.js';
-import { assertMayClose, isFinal, type Outcome, type SessionState } from '../session/session.js';
+import { assertMayClose, isFinal, type Outcome } from '../session/session.js';
 import { Latest } from './latest.js';
 import { type ResolvedOptions, resolveOptions, type UploadOptions } from './options.js';
 import type { UploadProgress } from './progress.js';
 import type { RetryDecision } from './retry.js';
-import { type Leftover, Run, type RunHooks, type UploadWarning } from './run.js';
+import { type Leftover, Run, type RunHooks, type UploadState, type UploadWarning } from './run.js';
 import { Settleable } from './settleable.js';
 import { unreadableSource } from './unreadable-source.js';
 
@@ -30,7 +30,7 @@ export interface UploadResult {
 }
 
 export interface UploadJobEvents {
-  state: [state: SessionState];
+  state: [state: UploadState];
   progress: [progress: UploadProgress];
   retry: [retry: RetryDecision];
   warning: [warning: UploadWarning];
@@ -51,7 +51,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   readonly #options: ResolvedOptions;
   readonly #progress: Latest<UploadProgress>;
   #signal: AbortSignal | undefined;
-  #state: SessionState = 'init';
+  #state: UploadState = 'init';
   #outcome = new Settleable<UploadResult>();
   /** True from a start to the moment the outcome settles, while suspended too. */
   #alive = false;
@@ -74,7 +74,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     this.#progress = new Latest(() => void this.result);
   }
 
-  get state(): SessionState {
+  get state(): UploadState {
     return this.#state;
   }
 
@@ -322,7 +322,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     }
   }
 
-  #enter(state: SessionState): void {
+  #enter(state: UploadState): void {
     if (state === this.#state) return;
     this.#state = state;
     this.emit('state', state);

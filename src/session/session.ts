@@ -216,7 +216,7 @@ export function snapshotOf(session: Session): SessionSnapshot {
   };
 }
 
-export function isFinal(state: SessionState): boolean {
+export function isFinal(state: string): boolean {
   return state === 'completed' || state === 'cancelled' || state === 'failed';
 }
 

@@ -49,9 +49,11 @@ describe('retryUntilHeadway', () => {
 
   it('makes one attempt more than there are retries, then throws what failed last', async () => {
     let attempts = 0;
-    const error = await failure(
-      retryUntilHeadway(async () => (attempts++, again()), policy, hooks()),
-    );
+    const attempt = async () => {
+      attempts++;
+      again();
+    };
+    const error = await failure(retryUntilHeadway(attempt, policy, hooks()));
     expect(error).to.equal(passing);
     expect(attempts).to.equal(4);
   });

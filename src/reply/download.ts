@@ -121,7 +121,7 @@ class Download implements ReplyDownload {
     this.#options = options;
     const { id, option, sha256 = false, saved, candidates } = options;
     this.#sink = createReplySink(option, { id, sha256 });
-    if (saved?.ifRange === undefined || saved.place === undefined) return;
+    if (saved === undefined) return;
     const { totalBytes, etag, lastModified, ifRange } = saved;
     this.#entity = { totalBytes, etag, lastModified, ifRange };
     this.#place = saved.place;

@@ -162,8 +162,8 @@ export class FileSink implements ReplySink {
   async #putInPlace(): Promise<void> {
     try {
       await this.#fs.link(this.#part, this.#target);
-    } catch (error) {
-      if (errorCode(error) === 'EEXIST') throw error;
+    } catch {
+      // Whatever stood in the way, a file of that name included, stands in the way here too.
       await this.#reserveAndRename();
     }
   }

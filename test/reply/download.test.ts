@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -180,6 +181,27 @@ describe('ReplyDownload', () => {
     expect(ranges()).to.deep.equal([undefined, `bytes=${bytes.byteLength}-`]);
   });
 
+  for (const [what, headers, laterRange] of [
+    ['another version', { 'Content-Range': 'bytes */50000', ETag: '"v2"' }, 'bytes=9000-'],
+    ['nothing', {}, undefined],
+  ] as const) {
+    it(`begins anew when 416 tells of ${what}`, async () => {
+      host.handler = (request, response, count) => {
+        if (count === 2) response.writeHead(416, headers).end();
+        else {
+          const cutAfter = [50_000, 0, 9000][count - 1];
+          serve(request, response, bytes, { etag, chunked: true, cutAfter });
+        }
+      };
+      const download = create();
+      await rejection(download.attempt());
+      await rejection(download.attempt());
+      await download.attempt();
+      expect(ranges()).to.deep.equal([undefined, 'bytes=50000-', undefined, laterRange]);
+      expect(await readFile(file)).to.deep.equal(bytes);
+    });
+  }
+
   it('begins anew when 416 tells of another length', async () => {
     const shorter = content(20_000, 2);
     host.handler = (request, response, count) => {
@@ -211,6 +233,7 @@ describe('ReplyDownload', () => {
     ['another ETag', { ETag: '"v2"', 'Content-Range': `bytes 50000-199999/200000` }],
     ['another total', { ETag: etag, 'Content-Range': `bytes 50000-249999/250000` }],
     ['another start', { ETag: etag, 'Content-Range': `bytes 0-149999/200000` }],
+    ['more than there is', { ETag: etag, 'Content-Range': `bytes 50000-249999/*` }],
     ['no Content-Range', { ETag: etag }],
   ] as const) {
     it(`does not append a 206 with ${what}`, async () => {
@@ -251,6 +274,35 @@ describe('ReplyDownload', () => {
     expect(errors.map(({ retryable }) => retryable)).to.deep.equal([true, true, true, true, false]);
     expect(errors.at(-1)?.code).to.equal('BITS_ERR_REPLY');
     expect(errors.at(-1)?.message).to.include('changed');
+  });
+
+  it('gives up on a server that always tells of another length by 416', async () => {
+    host.handler = (request, response) => {
+      if (request.headers.range) response.writeHead(416, { 'Content-Range': 'bytes */7' }).end();
+      else serve(request, response, bytes, { etag, cutAfter: 9000 });
+    };
+    const download = create();
+    for (let attempt = 0; attempt < 4; attempt += 1) {
+      expect((await rejection(download.attempt())).retryable).to.equal(true);
+    }
+    expect((await rejection(download.attempt())).retryable).to.equal(false);
+  });
+
+  it('does not take redirects to ever other copies for changes', async () => {
+    host.handler = (request, response, count) => {
+      if (request.url === '/uploads/reply.bin') {
+        response.writeHead(302, { Location: `/copy-${count}` }).end();
+      } else {
+        const cutAfter = count < 14 ? 9000 : undefined;
+        serve(request, response, bytes, { etag: `"v${count}"`, cutAfter });
+      }
+    };
+    const download = create();
+    for (let cut = 0; cut < 6; cut += 1) {
+      expect((await rejection(download.attempt())).retryable).to.equal(true);
+    }
+    await download.attempt();
+    expect(await readFile(file)).to.deep.equal(bytes);
   });
 
   it('puts together what a server hands out in slices', async () => {
@@ -351,8 +403,9 @@ describe('ReplyDownload', () => {
       });
       const download = create({ candidates });
       await rejection(download.attempt());
-      expect(download.resumePoint.candidate).to.equal(1);
-      await download.attempt();
+      const saved = download.resumePoint;
+      await download.close({ keepPartial: true });
+      await create({ candidates, saved }).attempt();
       expect(origin.seen).to.have.length(1);
       expect(host.seen[1]?.range).to.equal('bytes=50000-');
       expect(await readFile(file)).to.deep.equal(bytes);
@@ -452,34 +505,38 @@ describe('ReplyDownload', () => {
     }
   });
 
-  it('does not wait for the body of a refusal', async () => {
-    host.handler = (_request, response) => {
-      response.writeHead(503, { 'Content-Length': 1000 });
-      response.flushHeaders();
-    };
-    expect((await rejection(create().attempt())).code).to.equal('BITS_ERR_SERVER');
-  });
-
-  it('leaves no listener behind on a signal that outlives it', async () => {
-    let listeners = 0;
-    const signal = new Proxy(new AbortController().signal, {
-      get(target, name) {
-        if (name === 'addEventListener') listeners += 1;
-        if (name === 'removeEventListener') listeners -= 1;
-        const value = Reflect.get(target, name, target);
-        return typeof value === 'function' ? value.bind(target) : value;
-      },
+  for (const status of [307, 404, 503]) {
+    it(`lets go of a ${status} without waiting for its body`, async () => {
+      const released = new Promise((resolve) => {
+        host.handler = (request, response, count) => {
+          if (count > 1) return void response.writeHead(500).end();
+          request.on('close', resolve);
+          response.writeHead(status, { 'Content-Length': 1000, Location: '/x' });
+          response.flushHeaders();
+        };
+      });
+      await rejection(create().attempt());
+      await released;
     });
+  }
+
+  it('leaves no listener behind on a signal that outlives it, and cuts nothing at the end', async () => {
+    const { signal } = new AbortController();
     host.handler = (request, response, count) => {
       if (count === 1) response.writeHead(503).end();
-      else serve(request, response, bytes, { etag, ...(count === 2 && { cutAfter: 9 }) });
+      else if (count === 2) response.destroy();
+      else serve(request, response, bytes, { etag, ...(count === 3 && { cutAfter: 9 }) });
     };
-    const fetch: ReplyFetch = (request, given) => httpFetch(request, given);
+    const given: (AbortSignal | undefined)[] = [];
+    const fetch: ReplyFetch = (request, cut) => {
+      given.push(cut);
+      return httpFetch(request, cut);
+    };
     const download = create({ fetch });
-    await rejection(download.attempt(signal));
-    await rejection(download.attempt(signal));
+    for (let cut = 0; cut < 3; cut += 1) await rejection(download.attempt(signal));
     await download.attempt(signal);
-    expect(listeners).to.equal(0);
+    expect(getEventListeners(signal, 'abort')).to.have.length(0);
+    expect(given.at(-1)?.aborted).to.equal(false);
   });
 
   it('refuses a second attempt beside the first', async () => {

@@ -82,6 +82,9 @@ describe('checkReplyTarget', () => {
     ended.end();
     const locked = new WritableStream();
     locked.getWriter();
+    const ours = new WritableStream();
+    createReplySink(ours, context);
+    await check(ours);
     for (const stream of [ended, new PassThrough().destroy(), locked]) {
       expect(await rejection(check(stream))).to.be.instanceOf(BitsArgumentError);
     }

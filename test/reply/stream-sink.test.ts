@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { PassThrough, Writable } from 'node:stream';
 import { WritableStream } from 'node:stream/web';
 import { expect } from 'chai';
@@ -141,6 +142,31 @@ describe('StreamSink', () => {
     await sink.open(0);
     await sink.open(0);
     expect(stream.listenerCount('error')).to.equal(1);
+  });
+
+  it('leaves no listener behind', async () => {
+    const { stream } = collector();
+    const { signal } = new AbortController();
+    const sink = new StreamSink(stream, false);
+    for (let at = 0; at < 1000; at += 100) await sink.write(bytes.subarray(at, at + 100), signal);
+    expect(getEventListeners(signal, 'abort')).to.have.length(0);
+    expect([stream.listenerCount('close'), stream.listenerCount('error')]).to.deep.equal([0, 1]);
+  });
+
+  it('keeps no more than it is asked to', async () => {
+    const sink = new StreamSink(collector().stream, false);
+    await sink.write(bytes, undefined);
+    await sink.open(1000);
+    expect(sink.keptBytes).to.equal(1000);
+    await sink.open(999);
+    expect(sink.keptBytes).to.equal(0);
+  });
+
+  it('does not end standard output', async () => {
+    const sink = new StreamSink(process.stdout, false);
+    expect((await sink.finish(undefined)).bytes).to.equal(0);
+    expect(process.stdout.writableEnded).to.equal(false);
+    await sink.close();
   });
 
   it('can be stopped in finish and go on with it', async () => {

@@ -7,8 +7,22 @@ import { BitsStoreError, codeOf } from './store-error.js';
 
 /** Makes a directory for its owner alone; one that is there keeps its mode. */
 export async function ensureDirectory(directory: string): Promise<void> {
-  const made = await mkdir(directory, { recursive: true, mode: 0o700 });
+  const made = await makeDirectories(directory);
   if (made !== undefined) await syncDirectory(dirname(made));
+}
+
+async function makeDirectories(directory: string): Promise<string | undefined> {
+  const options = { recursive: true, mode: 0o700 } as const;
+  try {
+    return await mkdir(directory, options);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+    // What Node says of a read-only file system; making one directory alone gives the true reason.
+    let missing = directory;
+    while (!(await isThere(dirname(missing)))) missing = dirname(missing);
+    await mkdir(missing, { mode: options.mode });
+    return await mkdir(directory, options);
+  }
 }
 
 /**

@@ -1,7 +1,8 @@
-import { mkdir, readdir, unlink } from 'node:fs/promises';
+import { readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Claim, isOlderThan, readClaim, removeClaim, type SeenClaim } from './claim.js';
+import { ensureDirectory } from './file-io.js';
 import { fateOf, identifyThisProcess, type ProcessIdentity } from './process-identity.js';
 import type { JobLock, LockOwner, LockResult } from './store.js';
 import { BitsStoreError, codeOf, fileSystemError } from './store-error.js';
@@ -41,7 +42,7 @@ export async function acquireLock(
   self?: ProcessIdentity,
 ): Promise<LockResult> {
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await ensureDirectory(directory);
     const identity = self ?? (await identifyThisProcess());
     const claim = await Claim.stake(directory, id, identity);
     return await new Contest(directory, id, timing, identity, claim).decide();

@@ -1,0 +1,378 @@
+import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import {
+  appendFile,
+  chmod,
+  chown,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  stat,
+  symlink,
+  truncate,
+  unlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { expect } from 'chai';
+import { createFileStore, defaultJobDirectory } from '../../src/store/file.js';
+import { serializeRecord } from '../../src/store/record.js';
+import { findRecord } from '../../src/store/store.js';
+import { BitsStoreError } from '../../src/store/store-error.js';
+import { killed, messageFrom, startChild } from './child.js';
+import { numberedRecord } from './numbered-record.js';
+import { failureOf, jobRecord } from './records.js';
+
+const isRoot = process.getuid?.() === 0;
+const posix = process.platform !== 'win32';
+
+async function reasonOf(attempt: Promise<unknown>): Promise<string> {
+  const error = await failureOf(attempt);
+  if (!(error instanceof BitsStoreError)) throw error;
+  return error.reason;
+}
+
+describe('the file store', () => {
+  let directory: string;
+  let store: ReturnType<typeof createFileStore>;
+  const fileOf = (id: string) => join(directory, `${id}.json`);
+  const filesIn = async () => (await readdir(directory)).filter((name) => name !== 'locks').sort();
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'bits-store-'));
+    store = createFileStore({ directory });
+  });
+  afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+  it('keeps directory and files for their owner alone', async function () {
+    if (!posix) this.skip();
+    const nested = join(directory, 'a', 'b');
+    const record = jobRecord();
+    const nestedStore = createFileStore({ directory: nested });
+    await nestedStore.save(record);
+    await nestedStore.save(record);
+    const { lock } = await nestedStore.lock(record.id);
+    const modeOf = async (path: string) => ((await stat(path)).mode & 0o777).toString(8);
+    expect(await modeOf(nested)).to.equal('700');
+    expect(await modeOf(join(directory, 'a'))).to.equal('700');
+    expect(await modeOf(join(nested, 'locks'))).to.equal('700');
+    expect(await modeOf(join(nested, `${record.id}.json`))).to.equal('600');
+    const [claim] = await readdir(join(nested, 'locks'));
+    expect(await modeOf(join(nested, 'locks', `${claim}`))).to.equal('600');
+    await lock?.release();
+    expect(await readdir(join(nested, 'locks'))).to.deep.equal([]);
+  });
+
+  it('leaves the mode of a directory that was there', async function () {
+    if (!posix) this.skip();
+    await chmod(directory, 0o755);
+    await store.save(jobRecord());
+    expect((await stat(directory)).mode & 0o777).to.equal(0o755);
+  });
+
+  it('takes a relative directory from where it was made', async () => {
+    const record = jobRecord();
+    const relativeStore = createFileStore({ directory: relative(process.cwd(), directory) });
+    const home = process.cwd();
+    process.chdir(tmpdir());
+    try {
+      await relativeStore.save(record);
+    } finally {
+      process.chdir(home);
+    }
+    expect(await filesIn()).to.deep.equal([`${record.id}.json`]);
+  });
+
+  it('has a directory of its own where applications keep their data', async () => {
+    expect(await defaultJobDirectory()).to.match(/[\\/]bits-upload[\\/](?:Data[\\/])?jobs$/);
+  });
+
+  it('replaces a file and never writes into it', async () => {
+    const record = jobRecord();
+    await store.save(record);
+    const before = await stat(fileOf(record.id));
+    const text = await readFile(fileOf(record.id), 'utf8');
+    const old = join(directory, 'old');
+    await rename(fileOf(record.id), old);
+    await store.save(record);
+    await rename(old, fileOf(record.id));
+    await store.save({ ...record, state: 'suspended' });
+    expect((await stat(fileOf(record.id))).ino).not.to.equal(before.ino);
+    expect(text).to.equal(serializeRecord(record));
+    expect(await filesIn()).to.deep.equal([`${record.id}.json`]);
+  });
+
+  it('works for two stores on one directory', async () => {
+    const other = createFileStore({ directory });
+    const [one, two] = [jobRecord(), jobRecord()];
+    await Promise.all([store.save(one), other.save(two), other.save(one), store.save(two)]);
+    const byId = (a: { id: string }, b: { id: string }) => (a.id < b.id ? -1 : 1);
+    expect(await other.list()).to.deep.equal({ records: [one, two].sort(byId), problems: [] });
+  });
+
+  describe('with a damaged record', () => {
+    const damages: Record<string, (path: string) => Promise<unknown>> = {
+      'cut short': (path) => truncate(path, 100),
+      empty: (path) => truncate(path, 0),
+      'with text after its end': (path) => appendFile(path, '}'),
+      'of another kind': (path) => writeFile(path, '{"version":1,"name":"x"}'),
+      'of another job': (path) => writeFile(path, serializeRecord(jobRecord())),
+      'that is no text': (path) => writeFile(path, Buffer.from([0xff, 0xfe, 0x00])),
+      'far too large': (path) => writeFile(path, Buffer.alloc(2 ** 20 + 1, 0x20)),
+    };
+    for (const [label, damage] of Object.entries(damages)) {
+      it(`${label}: sets it aside whole, reports it each time and goes on`, async () => {
+        const [good, bad] = [jobRecord(), jobRecord()];
+        await store.save(good);
+        await store.save(bad);
+        await damage(fileOf(bad.id));
+        const bytes = await readFile(fileOf(bad.id));
+        const aside = `${fileOf(bad.id)}.unreadable-1`;
+        for (let time = 0; time < 2; time++) {
+          const { records, problems } = await store.list();
+          expect(records).to.deep.equal([good]);
+          expect(problems).to.have.lengthOf(1);
+          expect(problems[0]?.where).to.equal(aside);
+          expect(problems[0]?.error).to.include({ code: 'BITS_ERR_STORE', reason: 'damaged' });
+        }
+        expect((await readFile(aside)).equals(bytes)).to.equal(true);
+        expect(await reasonOf(store.load(bad.id))).to.equal('damaged');
+      });
+    }
+
+    it('tells so when it is loaded, before and after it was set aside', async () => {
+      const record = jobRecord();
+      await writeFile(fileOf(record.id), '{"version":1');
+      for (let time = 0; time < 2; time++) {
+        const error = await failureOf(store.load(record.id));
+        expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'damaged' });
+        expect(error.message).to.include('.unreadable-1');
+      }
+    });
+
+    it('saves a new one beside it, and never over an earlier one set aside', async () => {
+      const record = jobRecord();
+      for (const text of ['one', 'two', 'three']) {
+        await writeFile(fileOf(record.id), text);
+        await store.save(record);
+        expect(await store.load(record.id)).to.deep.equal(record);
+      }
+      const kept = ['1', '2', '3'].map((n) =>
+        readFile(`${fileOf(record.id)}.unreadable-${n}`, 'utf8'),
+      );
+      expect(await Promise.all(kept)).to.deep.equal(['one', 'two', 'three']);
+    });
+
+    it('leaves it to whoever drives the job', async () => {
+      const record = jobRecord();
+      const { lock } = await store.lock(record.id);
+      await writeFile(fileOf(record.id), 'damaged');
+      const { problems } = await createFileStore({ directory }).list();
+      expect(problems.map(({ where }) => where)).to.deep.equal([fileOf(record.id)]);
+      await store.save(record);
+      await lock?.release();
+      expect((await store.list()).records).to.deep.equal([record]);
+    });
+
+    it('hands the problem to whoever looks for a job', async () => {
+      await writeFile(fileOf(randomUUID()), '');
+      const query = { ...jobRecord().source, url: new URL(jobRecord().url) };
+      const { record, problems } = await findRecord(store, query);
+      expect(record).to.equal(undefined);
+      expect(problems).to.have.lengthOf(1);
+    });
+  });
+
+  it('leaves a record of another release alone', async () => {
+    const record = jobRecord();
+    const text = JSON.stringify({ ...record, version: 2 });
+    await writeFile(fileOf(record.id), text);
+    expect((await store.list()).problems[0]?.error.reason).to.equal('unknown-version');
+    expect(await reasonOf(store.load(record.id))).to.equal('unknown-version');
+    expect(await reasonOf(store.save(record))).to.equal('unknown-version');
+    expect(await readFile(fileOf(record.id), 'utf8')).to.equal(text);
+  });
+
+  it('reports JSON files of others and passes over all else', async () => {
+    await writeFile(join(directory, 'notes.json'), '{}');
+    await writeFile(join(directory, 'README'), '');
+    await mkdir(join(directory, 'sub'));
+    const { problems } = await store.list();
+    expect(problems.map(({ where }) => where)).to.deep.equal([join(directory, 'notes.json')]);
+    expect(await filesIn()).to.deep.equal(['README', 'notes.json', 'sub']);
+  });
+
+  it('follows no link, reads no directory and waits for no pipe', async function () {
+    if (!posix) this.skip();
+    const [link, folder, pipe, target] = [jobRecord(), jobRecord(), jobRecord(), jobRecord()];
+    const outside = join(directory, 'outside');
+    await writeFile(outside, serializeRecord({ ...target, id: link.id }));
+    await symlink(outside, fileOf(link.id));
+    await mkdir(fileOf(folder.id));
+    execFileSync('mkfifo', [fileOf(pipe.id)]);
+    const { records, problems } = await store.list();
+    expect(records).to.deep.equal([]);
+    expect(problems.map(({ error }) => error.reason)).to.deep.equal(Array(3).fill('foreign'));
+    for (const record of [link, folder, pipe]) {
+      expect(await reasonOf(store.load(record.id))).to.equal('foreign');
+      expect(await reasonOf(store.save(record))).to.equal('foreign');
+    }
+    expect(await readFile(outside, 'utf8')).to.include(target.source.path);
+  });
+
+  it("does not trust another user's record", async function () {
+    if (!isRoot) this.skip();
+    const record = jobRecord();
+    await store.save(record);
+    await chown(fileOf(record.id), 65_534, 65_534);
+    expect(await reasonOf(store.load(record.id))).to.equal('foreign');
+    expect((await store.list()).problems).to.have.lengthOf(1);
+    // As on a shared folder that shows everything as belonging to one user.
+    await chown(directory, 65_534, 65_534);
+    expect(await store.load(record.id)).to.deep.equal(record);
+  });
+
+  it('removes what a killed writer left, once it is old', async () => {
+    const [old, fresh] = [`${fileOf(randomUUID())}.123`, `${fileOf(randomUUID())}.456`];
+    await writeFile(old, 'x');
+    await writeFile(fresh, 'x');
+    const twoHoursAgo = Date.now() / 1000 - 7200;
+    await utimes(old, twoHoursAgo, twoHoursAgo);
+    expect(await store.list()).to.deep.equal({ records: [], problems: [] });
+    expect((await filesIn()).map((name) => join(directory, name))).to.deep.equal([fresh]);
+  });
+
+  it('has no jobs where there is no directory yet', async () => {
+    const fresh = createFileStore({ directory: join(directory, 'none') });
+    expect(await fresh.list()).to.deep.equal({ records: [], problems: [] });
+    expect(await fresh.load(randomUUID())).to.equal(undefined);
+    await fresh.remove(randomUUID());
+    expect(await filesIn()).to.deep.equal([]);
+  });
+
+  it('tells when the directory is a file', async () => {
+    const path = join(directory, 'file');
+    await writeFile(path, '');
+    for (const where of [path, join(path, 'below')]) {
+      const broken = createFileStore({ directory: where });
+      for (const attempt of [
+        () => broken.save(jobRecord()),
+        () => broken.list(),
+        () => broken.load(randomUUID()),
+        () => broken.lock(randomUUID()),
+      ]) {
+        const error = await failureOf(attempt());
+        expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'unavailable' });
+        expect(error.message).to.include('not a directory');
+      }
+    }
+  });
+
+  it('keeps the old or the new record, whole, when its writer is killed', async function () {
+    this.timeout(60_000);
+    const ids: string[] = [randomUUID(), randomUUID(), randomUUID()];
+    const kept = new Map(ids.map((id) => [id, 0]));
+    for (let kill = 0; kill < 12; kill++) {
+      const first = Math.max(...kept.values()) + 1;
+      const child = startChild('saving-child.ts', directory, String(first), ...ids);
+      const note = (message: unknown) => {
+        const { id, number } = message as { id: string; number: number };
+        kept.set(id, number);
+      };
+      child.on('message', note);
+      // Another moment of the writing each time: messages are not in step with the disk.
+      for (let messages = 0; messages < 3 + kill * 2; messages++) await messageFrom(child);
+      for (let turns = 0; turns < kill * 20; turns++) await new Promise(setImmediate);
+      await killed(child);
+      const { records, problems } = await store.list();
+      expect(problems).to.deep.equal([]);
+      expect(records).to.have.lengthOf(ids.length);
+      for (const record of records) {
+        expect(record.createdAtMs).to.be.at.least(kept.get(record.id) ?? Infinity);
+        expect(record).to.deep.equal(numberedRecord(record.id, record.createdAtMs));
+      }
+    }
+  });
+
+  describe('on a file system of its own', () => {
+    const mount = (...options: string[]) =>
+      execFileSync('mount', ['-t', 'tmpfs', '-o', options.join(','), 'tmpfs', directory], {
+        stdio: 'pipe',
+      });
+    let mounted = false;
+
+    beforeEach(function () {
+      mounted = false;
+      if (!isRoot || process.platform !== 'linux') this.skip();
+      try {
+        mount('size=64k');
+        mounted = true;
+      } catch {
+        this.skip();
+      }
+    });
+    afterEach(() => {
+      if (mounted) execFileSync('umount', [directory]);
+    });
+
+    it('that is full, keeps the old record and says so', async () => {
+      const record = numberedRecord(randomUUID(), 1);
+      await store.save(record);
+      const fill = join(directory, 'fill');
+      // Page by page, so that for one of them a part of the record fits.
+      for (let pages = 15; pages >= 1; pages--) {
+        await writeFile(fill, Buffer.alloc(pages * 4096)).catch(() => {});
+        const next = numberedRecord(record.id, 2);
+        const error = await store.save(next).catch((reason: unknown) => reason as Error);
+        if (error === undefined) {
+          expect(await store.load(record.id)).to.deep.equal(next);
+          return;
+        }
+        expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'full' });
+        expect(error.message).to.include('disk is full');
+        expect(await store.list()).to.deep.equal({ records: [record], problems: [] });
+        expect(await filesIn()).to.deep.equal([`${record.id}.json`, 'fill']);
+        await unlink(fill);
+      }
+      expect.fail('it never fitted');
+    });
+
+    it('that is read-only, reads on and says why nothing is kept', async () => {
+      const [record, bad] = [jobRecord(), randomUUID()];
+      await store.save(record);
+      await writeFile(fileOf(bad), '');
+      mount('remount', 'ro');
+      expect(await store.load(record.id)).to.deep.equal(record);
+      const { records, problems } = await store.list();
+      expect(records).to.deep.equal([record]);
+      expect(problems.map(({ where }) => where)).to.deep.equal([fileOf(bad)]);
+      for (const attempt of [
+        () => store.save(record),
+        () => store.remove(record.id),
+        () => store.lock(record.id),
+      ]) {
+        const error = await failureOf(attempt());
+        expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'denied' });
+        expect(error.message).to.include('read-only');
+      }
+    });
+  });
+
+  it('says so when permissions forbid writing', async function () {
+    // Permission bits do not bind the superuser.
+    if (isRoot || !posix) this.skip();
+    const record = jobRecord();
+    await store.save(record);
+    await chmod(directory, 0o500);
+    try {
+      expect(await reasonOf(store.save(record))).to.equal('denied');
+      expect(await store.load(record.id)).to.deep.equal(record);
+    } finally {
+      await chmod(directory, 0o700);
+    }
+  });
+});

@@ -1,0 +1,8 @@
+import type { JobRecord } from '../../src/store/record.js';
+import { jobRecord } from './records.js';
+
+/** A record of several pages that says its number at both ends. */
+export function numberedRecord(id: string, number: number): JobRecord {
+  const session = { ...jobRecord().session, replyUrl: `${number} `.repeat(3000) };
+  return jobRecord({ id, session, createdAtMs: number, updatedAtMs: number });
+}

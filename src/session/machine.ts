@@ -119,6 +119,7 @@ function sendCreate(session: Session): Step {
     pending: undefined,
     lastFragmentStart: undefined,
     uncertain: false,
+    lastAnswered: false,
     replyUrl: undefined,
     replyStored: false,
     closeUncertain: false,
@@ -232,7 +233,7 @@ function adoptOffset(
   answeredLast: boolean,
 ): Step {
   const { totalBytes, reply } = session.plan;
-  const { start } = pendingOf(session);
+  const { start, end } = pendingOf(session);
   if (nextOffset > totalBytes || nextOffset > session.sentTo) {
     return resync(
       session,
@@ -250,6 +251,7 @@ function adoptOffset(
     uncertain: false,
     suspicions: 0,
     offset: nextOffset,
+    lastAnswered: complete && (session.lastAnswered || end === totalBytes),
     replyUrl: complete ? (replyUrl ?? session.replyUrl) : undefined,
   };
   if (complete && reply === 'required' && known.replyUrl === undefined) {

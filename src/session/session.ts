@@ -66,6 +66,8 @@ export interface Session {
   readonly lastFragmentStart: number | undefined;
   /** A request was interrupted, so the server's offset is not known. */
   readonly uncertain: boolean;
+  /** The last fragment was answered: when no reply URL came with it, there is no reply. */
+  readonly lastAnswered: boolean;
   readonly replyUrl: string | undefined;
   readonly replyStored: boolean;
   /** A Close went out whose answer did not come. */
@@ -158,6 +160,7 @@ export function createSession(plan: SessionPlan, sizer: SizerOptions = {}): Sess
     pending: undefined,
     lastFragmentStart: undefined,
     uncertain: false,
+    lastAnswered: false,
     replyUrl: undefined,
     replyStored: false,
     closeUncertain: false,
@@ -194,6 +197,7 @@ export function restoreSession(
     offset,
     sentTo: plan.totalBytes,
     uncertain: offset < plan.totalBytes,
+    lastAnswered: offset === plan.totalBytes,
     everAcked: snapshot.sessionId !== undefined,
     sessionBestOffset: offset,
     bestOffset: offset,
@@ -222,8 +226,9 @@ export function isFinal(state: string): boolean {
 
 /** True while a reply must still be downloaded before the session may be closed. */
 export function owesReply(session: Session): boolean {
-  if (session.plan.reply === 'none' || session.replyStored) return false;
-  return session.plan.reply === 'required' || session.replyUrl !== undefined;
+  const { reply, totalBytes } = session.plan;
+  if (reply === 'none' || session.replyStored || totalBytes === 0) return false;
+  return reply === 'required' || session.replyUrl !== undefined || !session.lastAnswered;
 }
 
 /**

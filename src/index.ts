@@ -11,10 +11,10 @@ export {
   isBitsError,
   type ServerErrorDetails,
 } from './errors.js';
+export type { UploadState, UploadWarning } from './job/hooks.js';
 export { DEFAULTS, type UploadOptions } from './job/options.js';
 export type { UploadProgress } from './job/progress.js';
 export type { RetryDecision } from './job/retry.js';
-export type { UploadState, UploadWarning } from './job/run.js';
 export { UploadJob, type UploadJobEvents, type UploadResult } from './job/upload-job.js';
 export { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from './protocol/constants.js';
 export { appendFileName, parseRemoteUrl, redactUrl } from './protocol/remote-url.js';
@@ -27,6 +27,17 @@ export { fileSource } from './source/file.js';
 export type { ByteSource, OpenSource, SourceIdentity } from './source/source.js';
 export { type StreamSourceOptions, streamSource } from './source/stream.js';
 export { type SourceInput, toByteSource } from './source/to-source.js';
+export { createFileStore, defaultJobDirectory, type FileStoreOptions } from './store/file.js';
+export { createMemoryStore } from './store/memory.js';
+export type { JobRecord } from './store/record.js';
+export type {
+  JobLock,
+  JobStore,
+  LockOwner,
+  LockResult,
+  StoredJobs,
+  StoreProblem,
+} from './store/store.js';
 export { createFetchTransport, type FetchTransportOptions } from './transport/fetch.js';
 export type {
   SendOptions,

@@ -4,6 +4,7 @@ import { parseRemoteUrl } from '../protocol/remote-url.js';
 import type { ReplyOption } from '../reply/sink.js';
 import type { ByteSource } from '../source/source.js';
 import { type SourceInput, toByteSource } from '../source/to-source.js';
+import type { JobStore } from '../store/store.js';
 import type { Transport } from '../transport/transport.js';
 import type { TlsOptions } from '../transport/undici.js';
 import type { RetryDecision } from './retry.js';
@@ -73,6 +74,13 @@ export interface UploadOptions {
   signal?: AbortSignal | undefined;
   /** Another way to send requests; it is not closed by the job. @default undici */
   transport?: Transport | undefined;
+  /**
+   * Keeps a record of the job, so that another process can go on with it. Sources without an
+   * identity, which are all but files, have no record. @default none
+   */
+  store?: JobStore | undefined;
+  /** Whether a job of the same file and URL in the store is gone on with. @default true */
+  resume?: boolean | undefined;
   /** Most bytes that a stream may spool to the temp directory. @default 4 GiB */
   spoolMaxBytes?: number | undefined;
 }
@@ -102,6 +110,8 @@ export interface ResolvedOptions {
   readonly tls: TlsOptions | undefined;
   readonly signal: AbortSignal | undefined;
   readonly transport: Transport | undefined;
+  readonly store: JobStore | undefined;
+  readonly resume: boolean;
 }
 
 /** Headers of the protocol and of the connection, which a caller would only break. */
@@ -177,6 +187,8 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
     tls: options.tls,
     signal: options.signal,
     transport: options.transport,
+    store: options.store,
+    resume: options.resume ?? true,
   });
 }
 

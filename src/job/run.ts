@@ -1,4 +1,6 @@
+import { resolve } from 'node:path';
 import { BitsArgumentError, BitsError } from '../errors.js';
+import type { RequestPacket } from '../protocol/packets.js';
 import { appendFileName } from '../protocol/remote-url.js';
 import { replyCandidates } from '../reply/candidates.js';
 import {
@@ -7,50 +9,31 @@ import {
   type ReplyFetch,
   type StoredReply,
 } from '../reply/download.js';
-import type { ReplyResumePoint } from '../reply/resume-point.js';
 import { checkReplyTarget } from '../reply/sink.js';
+import { step } from '../session/machine.js';
 import {
   type Command,
   createSession,
   isFinal,
+  restoreSession,
   type Session,
   type SessionEvent,
   type SessionPlan,
-  type SessionState,
+  type SizerOptions,
 } from '../session/session.js';
 import type { ByteSource, OpenSource, SourceIdentity } from '../source/source.js';
+import type { JobRecord } from '../store/record.js';
 import type { Transport } from '../transport/transport.js';
 import { createUndiciTransport } from '../transport/undici.js';
 import { Driver, type Rest } from './driver.js';
-import { exchange, refusalOf } from './exchange.js';
+import { type ExchangeParts, exchange, refusalOf } from './exchange.js';
+import type { RunHooks } from './hooks.js';
+import { leftoverOf } from './job-records.js';
+import { Journal } from './journal.js';
+import type { Leftover } from './leftover.js';
 import { isCredentialHeader, type ResolvedOptions } from './options.js';
-import { ProgressReport, type UploadProgress } from './progress.js';
-import type { RetryDecision } from './retry.js';
-
-export interface UploadWarning {
-  /** Stable, kebab-case. */
-  readonly code: string;
-  readonly message: string;
-}
-
-/** What a run leaves behind, so that another one can go on. */
-export interface Leftover {
-  readonly session: Session;
-  readonly identity: SourceIdentity | undefined;
-  readonly storedReply: StoredReply | undefined;
-  /** How much of the reply has been downloaded. */
-  readonly replyPoint: ReplyResumePoint | undefined;
-}
-
-/** A session's state, or `await-reply`: all is sent, and the server's application works. */
-export type UploadState = SessionState | 'await-reply';
-
-export interface RunHooks {
-  readonly onState: (state: UploadState) => void;
-  readonly onProgress: (progress: UploadProgress) => void;
-  readonly onRetry: (decision: RetryDecision) => void;
-  readonly onWarning: (warning: UploadWarning) => void;
-}
+import { planOf } from './plan.js';
+import { ProgressReport } from './progress.js';
 
 /** What a job brings to each of its runs. */
 export interface RunRequest {
@@ -65,6 +48,8 @@ interface Opened {
   readonly transport: Transport;
   readonly remoteUrl: URL;
   readonly session: Session;
+  readonly journal: Journal | undefined;
+  readonly leftover: Leftover | undefined;
 }
 
 /** Everything that a job holds open between its start and its end: source, sockets, reply. */
@@ -74,6 +59,8 @@ export class Run {
   readonly #request: RunRequest;
   readonly #source: OpenSource;
   readonly #transport: Transport;
+  readonly #journal: Journal | undefined;
+  readonly #goingOn: Leftover | undefined;
   readonly #driver: Driver;
   readonly #report: ProgressReport;
   readonly #startedMs = performance.now();
@@ -90,33 +77,47 @@ export class Run {
       await checkReplyTarget(options.reply, request.id);
     }
     const opened = await source.open(signal);
+    let journal: Journal | undefined;
+    let transport: Transport | undefined;
     try {
-      assertSameSource(leftover?.identity, opened.identity);
       const name = options.name ?? options.source.name;
       const remoteUrl = fileUrl(options.remoteUrl, name);
-      const transport =
-        options.transport ?? createUndiciTransport({ ...(options.tls && { tls: options.tls }) });
+      const identity = opened.identity ?? leftover?.identity;
+      assertReplyElsewhere(options, identity);
+      journal = await openJournal(request, remoteUrl, identity);
+      transport = options.transport ?? createUndiciTransport(options.tls && { tls: options.tls });
       const plan = planOf(options, opened.byteLength, name ?? lastSegment(remoteUrl));
-      const session =
-        leftover?.session ??
-        createSession(plan, {
-          fixedBytes: options.fragmentBytes,
-          capBytes: transport.maxBodyBytes,
-        });
-      return new Run(request, { source: opened, transport, remoteUrl, session });
+      const sizer = { fixedBytes: options.fragmentBytes, capBytes: transport.maxBodyBytes };
+      const goingOn = newest(leftover, journal?.found, plan, sizer);
+      const session = goingOn?.session ?? createSession(plan, sizer);
+      const run = new Run(request, {
+        source: opened,
+        transport,
+        remoteUrl,
+        session,
+        journal,
+        leftover: goingOn,
+      });
+      await run.#clearAway(journal?.outdated ?? []);
+      await run.#assertSameSource(goingOn?.identity, opened.identity);
+      return run;
     } catch (error) {
       await opened.close();
+      await journal?.close({ remove: false });
+      if (transport !== options.transport) await transport?.close();
       throw error;
     }
   }
 
   private constructor(request: RunRequest, opened: Opened) {
-    const { options, hooks, leftover } = request;
+    const { options, hooks } = request;
     this.#request = request;
     this.#source = opened.source;
     this.#transport = opened.transport;
+    this.#journal = opened.journal;
+    this.#goingOn = opened.leftover;
     this.remoteUrl = opened.remoteUrl;
-    this.#storedReply = leftover?.storedReply;
+    this.#storedReply = opened.leftover?.storedReply;
     const now = (): number => performance.now();
     this.#report = new ProgressReport(opened.source.byteLength, now, hooks.onProgress);
     this.#driver = new Driver(opened.session, {
@@ -127,11 +128,17 @@ export class Run {
       onStep: (session, command, before) => this.#stepped(session, command, before),
       onRetry: hooks.onRetry,
     });
+    this.#journal?.lost.addEventListener('abort', hooks.onLockLost, { once: true });
     for (const limitation of opened.transport.limitations) hooks.onWarning(limitation);
   }
 
+  /** The job's id: an earlier one, when it goes on from a record. */
+  get id(): string {
+    return this.#journal?.id ?? this.#request.id;
+  }
+
   get resumed(): boolean {
-    return this.#request.leftover?.session.sessionId !== undefined;
+    return this.#goingOn?.session.sessionId !== undefined;
   }
 
   get session(): Session {
@@ -153,9 +160,10 @@ export class Run {
   get leftover(): Leftover {
     return {
       session: this.session,
-      identity: this.#source.identity,
+      identity: this.#source.identity ?? this.#goingOn?.identity,
       storedReply: this.#storedReply,
-      replyPoint: this.#download?.reply.resumePoint ?? this.#request.leftover?.replyPoint,
+      replyPoint: this.#download?.reply.resumePoint ?? this.#goingOn?.replyPoint,
+      record: this.#journal?.record,
     };
   }
 
@@ -170,6 +178,8 @@ export class Run {
 
   /** Frees all that is held; what the server has stays. */
   async close(): Promise<void> {
+    this.#journal?.lost.removeEventListener('abort', this.#request.hooks.onLockLost);
+    await this.#journal?.close({ remove: isFinal(this.session.state) });
     await this.#download?.reply.close({ keepPartial: !isFinal(this.session.state) });
     await this.#source.close();
     if (this.#transport !== this.#request.options.transport) await this.#transport.close();
@@ -182,6 +192,7 @@ export class Run {
   ): Promise<SessionEvent> {
     if (command.type === 'download') return this.#getReply(command.replyUrl, session, signal);
     const { packet } = command;
+    await this.#keepRecord(packet, session);
     let lastBytesLeft = Number.POSITIVE_INFINITY;
     if (packet.type === 'fragment') {
       const { start, end, total } = packet.range;
@@ -191,27 +202,86 @@ export class Run {
     return exchange(
       session,
       command,
-      {
-        transport: this.#transport,
-        source: this.#source,
-        remoteUrl: this.remoteUrl,
-        options: this.#request.options,
-        now: () => performance.now(),
-        wallNow: Date.now,
-        onBytesSent: (bytes) => {
-          this.bytesSent += bytes;
-          this.#report.sent(bytes);
-          lastBytesLeft -= bytes;
-          if (lastBytesLeft === 0) this.#request.hooks.onState('await-reply');
-        },
-      },
+      this.#exchangeParts((bytes) => {
+        this.bytesSent += bytes;
+        this.#report.sent(bytes);
+        lastBytesLeft -= bytes;
+        if (lastBytesLeft === 0) this.#request.hooks.onState('await-reply');
+      }),
       signal,
+    );
+  }
+
+  #exchangeParts(onBytesSent: (bytes: number) => void): ExchangeParts {
+    return {
+      transport: this.#transport,
+      source: this.#source,
+      remoteUrl: this.remoteUrl,
+      options: this.#request.options,
+      now: () => performance.now(),
+      wallNow: Date.now,
+      onBytesSent,
+    };
+  }
+
+  /** Makes sure of the record where a process that dies now would lose bytes, or send them twice. */
+  async #keepRecord(packet: RequestPacket, session: Session): Promise<void> {
+    const journal = this.#journal;
+    if (journal === undefined) return;
+    if (packet.type === 'fragment' && !journal.saved) await journal.flush();
+    if (packet.type !== 'close-session') return;
+    journal.note({ ...this.leftover, session: { ...session, closeUncertain: true } });
+    await journal.flush();
+  }
+
+  /** Frees the server's sessions of uploads that cannot go on, and drops their records. */
+  async #clearAway(records: readonly JobRecord[]): Promise<void> {
+    for (const record of records) {
+      await this.#freeSession(restoreSession(this.session.plan, record.session));
+      await this.#journal?.drop(record);
+      this.#request.hooks.onWarning({
+        code: 'earlier-upload-dropped',
+        message: `an earlier upload of ${record.source.path} to this URL was given up, because the file has changed since or the upload is too old`,
+      });
+    }
+  }
+
+  /** One try, because nothing depends on it: the server times the session out in the end. */
+  async #freeSession(session: Session): Promise<void> {
+    const [leaving, command] = step(session, { type: 'cancelRequested' });
+    if (command.type !== 'send') return;
+    const limit = AbortSignal.timeout(FREE_SESSION_TIMEOUT_MS);
+    await exchange(
+      leaving,
+      command,
+      this.#exchangeParts(() => {}),
+      limit,
+    ).catch(() => {});
+  }
+
+  async #assertSameSource(
+    before: SourceIdentity | undefined,
+    now: SourceIdentity | undefined,
+  ): Promise<void> {
+    if (before === undefined || now === undefined) return;
+    const same =
+      before.byteLength === now.byteLength &&
+      before.mtimeNs === now.mtimeNs &&
+      before.inode === now.inode;
+    if (same) return;
+    await this.#freeSession(this.session);
+    await this.#journal?.close({ remove: true });
+    throw new BitsError(
+      'BITS_ERR_SOURCE_CHANGED',
+      `${before.path} is not the file that this upload began with (0x8020001D): start a new job`,
     );
   }
 
   async #getReply(replyUrl: string, session: Session, signal: AbortSignal): Promise<SessionEvent> {
     try {
       if (this.#download?.replyUrl !== replyUrl) {
+        this.#journal?.lost.removeEventListener('abort', this.#request.hooks.onLockLost);
+        await this.#journal?.close({ remove: isFinal(this.session.state) });
         await this.#download?.reply.close({ keepPartial: false });
         this.#download = { replyUrl, reply: this.#createDownload(replyUrl, session) };
       }
@@ -225,12 +295,12 @@ export class Run {
   }
 
   #createDownload(replyUrl: string, session: Session): ReplyDownload {
-    const { id, options } = this.#request;
+    const { options } = this.#request;
     return createReplyDownload({
-      id,
+      id: this.id,
       option: options.reply ?? true,
       sha256: options.replySha256,
-      saved: this.#request.leftover?.replyPoint,
+      saved: this.#goingOn?.replyPoint,
       candidates: replyCandidates(replyUrl, this.remoteUrl, {
         hostId: session.hostId,
         trustedHosts: options.trustedHosts,
@@ -264,6 +334,7 @@ export class Run {
   #stepped(session: Session, command: Command, before: Session): void {
     const { hooks } = this.#request;
     hooks.onState(session.state);
+    this.#journal?.note({ ...this.leftover, session });
     if (session.offset !== before.offset) this.#report.acknowledged(session.offset);
     if (session.restarts > before.restarts) {
       hooks.onWarning({
@@ -298,21 +369,7 @@ export class Run {
   }
 }
 
-/** Answers in a row that ask for bytes again and bring no headway. */
-const MAX_RESYNCS = 8;
-const MAX_CANCEL_ATTEMPTS = 3;
-
-function planOf(options: ResolvedOptions, totalBytes: number, contentName: string): SessionPlan {
-  return {
-    totalBytes,
-    contentName,
-    reply: options.reply === undefined ? 'none' : options.replyOptional ? 'optional' : 'required',
-    onUncertainFragment: options.onUncertainFragment,
-    maxRestarts: options.maxRestarts,
-    maxResyncs: MAX_RESYNCS,
-    maxCancelAttempts: MAX_CANCEL_ATTEMPTS,
-  };
-}
+const FREE_SESSION_TIMEOUT_MS = 10_000;
 
 function fileUrl(remoteUrl: URL, name: string | undefined): URL {
   if (!remoteUrl.pathname.endsWith('/')) return remoteUrl;
@@ -334,18 +391,44 @@ function lastSegment(url: URL): string {
   }
 }
 
-function assertSameSource(
-  before: SourceIdentity | undefined,
-  now: SourceIdentity | undefined,
+/** The best of what this process and the store know of an earlier run. */
+function newest(
+  leftover: Leftover | undefined,
+  found: JobRecord | undefined,
+  plan: SessionPlan,
+  sizer: SizerOptions,
+): Leftover | undefined {
+  if (found === undefined) return leftover;
+  const current = leftover?.record?.updatedAtMs === found.updatedAtMs;
+  return current ? leftover : leftoverOf(found, plan, sizer);
+}
+
+async function openJournal(
+  { id, options, hooks, leftover }: RunRequest,
+  remoteUrl: URL,
+  identity: SourceIdentity | undefined,
+): Promise<Journal | undefined> {
+  const { store } = options;
+  if (store === undefined || identity === undefined) return undefined;
+  return Journal.open({
+    store,
+    id,
+    identity,
+    remoteUrl,
+    options,
+    record: leftover?.record,
+    warn: hooks.onWarning,
+    wallNow: Date.now,
+  });
+}
+
+/** @throws BITS_ERR_ARGUMENT when the reply would replace the file that is being uploaded */
+function assertReplyElsewhere(
+  { reply }: ResolvedOptions,
+  identity: SourceIdentity | undefined,
 ): void {
-  if (before === undefined || now === undefined) return;
-  const same =
-    before.byteLength === now.byteLength &&
-    before.mtimeNs === now.mtimeNs &&
-    before.inode === now.inode;
-  if (same) return;
-  throw new BitsError(
-    'BITS_ERR_SOURCE_CHANGED',
-    `${before.path} is not the file that this upload began with (0x8020001D): start a new job`,
-  );
+  if (typeof reply !== 'object' || !('file' in reply)) return;
+  if (identity !== undefined && resolve(reply.file) === identity.path) {
+    throw new BitsArgumentError('the reply cannot go to the file that is uploaded');
+  }
 }

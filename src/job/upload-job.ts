@@ -1,14 +1,19 @@
 import { EventEmitter } from 'node:events';
 import { v7 as uuidV7 } from 'uuid';
-import { BitsAbortError, BitsStateError } from '../errors.js';
+import { BitsAbortError, BitsArgumentError, BitsStateError } from '../errors.js';
 import { redactUrl } from '../protocol/remote-url.js';
 import type { StoredReply } from '../reply/download.js';
 import { assertMayClose, isFinal, type Outcome } from '../session/session.js';
+import type { JobStore } from '../store/store.js';
+import type { RunHooks, UploadState, UploadWarning } from './hooks.js';
+import { leftoverOf, replyOptionOf } from './job-records.js';
 import { Latest } from './latest.js';
+import type { Leftover } from './leftover.js';
 import { type ResolvedOptions, resolveOptions, type UploadOptions } from './options.js';
+import { planOf } from './plan.js';
 import type { UploadProgress } from './progress.js';
 import type { RetryDecision } from './retry.js';
-import { type Leftover, Run, type RunHooks, type UploadState, type UploadWarning } from './run.js';
+import { Run } from './run.js';
 import { Settleable } from './settleable.js';
 import { unreadableSource } from './unreadable-source.js';
 
@@ -46,17 +51,18 @@ type Wish = 'suspend' | 'resume' | 'cancel' | 'abort';
  * abort that left the server's session open, `resume()` goes on where the server stands.
  */
 export class UploadJob extends EventEmitter<UploadJobEvents> {
-  /** A UUID of version 7, so that ids sort by time. */
-  readonly id: string = uuidV7();
+  #id: string = uuidV7();
   readonly #options: ResolvedOptions;
   readonly #progress: Latest<UploadProgress>;
   #signal: AbortSignal | undefined;
   #state: UploadState = 'init';
   #outcome = new Settleable<UploadResult>();
+  #started = false;
   /** True from a start to the moment the outcome settles, while suspended too. */
   #alive = false;
   /** What the caller asked for last and the job has not yet come to. */
   #wish: Wish | undefined;
+  #abortCause: BitsStateError | undefined;
   #wished = new Settleable<void>();
   #rested = new Settleable<void>();
   #opening = new AbortController();
@@ -74,13 +80,65 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     this.#progress = new Latest(() => void this.result);
   }
 
+  /**
+   * A UUID of version 7, so that ids sort by time.
+   *
+   * It becomes that of an earlier job when this one goes on with that job's record.
+   */
+  get id(): string {
+    return this.#id;
+  }
+
   get state(): UploadState {
     return this.#state;
   }
 
+  /**
+   * A job from its record in a store; it is `suspended` until `resume()`, `start()` or `cancel()`.
+   *
+   * The record holds neither credentials nor the query of the URL, nor a stream for the reply:
+   * give those again.
+   * @param options what differs from the record, which gives `url`, `source`, `name`, `reply` and
+   *   `fragmentBytes`
+   * @throws BITS_ERR_STORE when the record cannot be used
+   * @throws BITS_ERR_STATE when the store has no such job
+   */
+  static async restore(
+    store: JobStore,
+    id: string,
+    options: Partial<UploadOptions> = {},
+  ): Promise<UploadJob> {
+    const record = await store.load(id);
+    if (record === undefined) throw new BitsStateError(`there is no record of job ${id}`);
+    if (record.queryHash !== undefined && options.url === undefined) {
+      throw new BitsArgumentError(
+        `job ${id} was begun with a query in its URL, which is not kept: give the url again`,
+      );
+    }
+    const reply = options.reply ?? replyOptionOf(record);
+    if (record.reply !== undefined && reply === undefined) {
+      throw new BitsArgumentError(`the reply of job ${id} went to a stream: give reply again`);
+    }
+    const job = new UploadJob({
+      ...options,
+      store,
+      url: options.url ?? record.url,
+      source: options.source ?? record.source.path,
+      name: options.name ?? record.contentName,
+      reply,
+      replyOptional: options.replyOptional ?? record.reply?.optional,
+      fragmentBytes: options.fragmentBytes ?? record.fragmentBytes,
+    });
+    const plan = planOf(job.#options, record.totalBytes, record.contentName);
+    job.#leftover = leftoverOf(record, plan, { fixedBytes: job.#options.fragmentBytes });
+    job.#id = record.id;
+    job.#state = 'suspended';
+    return job;
+  }
+
   /** The outcome of the present run; reading it starts a job that was not started yet. */
   get result(): Promise<UploadResult> {
-    if (this.#state === 'init' && !this.#alive) this.#launch();
+    if (!this.#started) this.#launch();
     return this.#outcome.promise;
   }
 
@@ -99,7 +157,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    * @throws BITS_ERR_STATE when the job has ended
    */
   async suspend(): Promise<void> {
-    if (this.#state === 'init' && !this.#alive) this.#launch();
+    if (!this.#started) this.#launch();
     if (!this.#alive) {
       throw new BitsStateError(`the job cannot be suspended: it is ${this.#state}`);
     }
@@ -160,15 +218,16 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
 
   /** Begins a run, whose outcome `result` then is. */
   #launch(): void {
-    if (this.#state !== 'init') {
+    if (this.#started) {
       this.#outcome = new Settleable();
       this.#progress.reopen();
     }
+    this.#started = true;
     this.#alive = true;
     this.#opening = new AbortController();
     this.#rested = new Settleable();
     this.#wished = new Settleable();
-    this.#wish = this.#state === 'init' ? undefined : 'resume';
+    this.#wish = undefined;
     this.#listen();
     // A tick later, so that listeners added right after the call miss nothing.
     void Promise.resolve().then(() => this.#live());
@@ -226,6 +285,9 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       return this.#wish === 'cancel' ? { kind: 'cancelled', freed: true } : { kind: 'aborted' };
     }
     this.#run = run;
+    this.#id = run.id;
+    // A run that goes on from a record is at rest as well.
+    this.#wish ??= 'resume';
     for (;;) {
       if (this.#wish === 'abort') return { kind: 'aborted' };
       const event = this.#nextEvent(run);
@@ -262,8 +324,12 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       },
       onRetry: (decision) => this.emit('retry', decision),
       onWarning: (warning) => this.emit('warning', warning),
+      onLockLost: () => {
+        this.#abortCause = new BitsStateError('another process may have taken this job over');
+        void this.#ask('abort');
+      },
     };
-    const parts = { id: this.id, options: this.#options, hooks, leftover: this.#leftover };
+    const parts = { id: this.#id, options: this.#options, hooks, leftover: this.#leftover };
     if (!signal.aborted && this.#wish !== 'abort') {
       try {
         return await Run.open(parts, this.#options.source, signal);
@@ -316,7 +382,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         this.#enter('suspended');
         this.#outcome.reject(
           new BitsAbortError('the upload was aborted; resume() goes on where the server stands', {
-            cause: this.#signal?.reason,
+            cause: this.#abortCause ?? this.#signal?.reason,
           }),
         );
     }

@@ -1,0 +1,21 @@
+import type { SessionState } from '../session/session.js';
+import type { UploadProgress } from './progress.js';
+import type { RetryDecision } from './retry.js';
+
+export interface UploadWarning {
+  /** Stable, kebab-case. */
+  readonly code: string;
+  readonly message: string;
+}
+
+/** A session's state, or `await-reply`: all is sent, and the server's application works. */
+export type UploadState = SessionState | 'await-reply';
+
+export interface RunHooks {
+  readonly onState: (state: UploadState) => void;
+  readonly onProgress: (progress: UploadProgress) => void;
+  readonly onRetry: (decision: RetryDecision) => void;
+  readonly onWarning: (warning: UploadWarning) => void;
+  /** Another process may have taken the job over. */
+  readonly onLockLost: () => void;
+}

@@ -1,0 +1,223 @@
+import { v5 as uuidV5 } from 'uuid';
+import { BitsError, BitsStateError } from '../errors.js';
+import type { SourceIdentity } from '../source/source.js';
+import type { JobRecord } from '../store/record.js';
+import { bareUrl, hashQuery } from '../store/record-url.js';
+import { findRecord, type JobLock, type JobStore } from '../store/store.js';
+import type { UploadWarning } from './hooks.js';
+import { type RecordBase, recordOf } from './job-records.js';
+import type { Leftover } from './leftover.js';
+import type { ResolvedOptions } from './options.js';
+
+/** Between changes of the state, a record is written at most so often. */
+const MIN_INTERVAL_MS = 1000;
+
+/** Servers forget sessions after this time by default ([MC-BUP] §3.2.1). */
+const MAX_AGE_MS = 14 * 24 * 60 * 60 * 1000;
+
+/** Name space of locks: one for each pair of file and URL. */
+const LOCK_NAMESPACE = '0193b5a6-5d3f-7c11-9a52-6b1f0e6c9d27';
+
+export interface JournalRequest {
+  readonly store: JobStore;
+  readonly id: string;
+  readonly identity: SourceIdentity;
+  readonly remoteUrl: URL;
+  readonly options: ResolvedOptions;
+  /** The record that the job goes on from, if it does. */
+  readonly record: JobRecord | undefined;
+  readonly warn: (warning: UploadWarning) => void;
+  readonly wallNow: () => number;
+}
+
+/** Keeps a job's record while it runs, and holds the lock that keeps other processes off. */
+export class Journal {
+  /** The record to go on from, as it was when the lock was taken. */
+  readonly found: JobRecord | undefined;
+  /** Records of the same file and URL that are too old, or whose file has changed since. */
+  readonly outdated: readonly JobRecord[];
+  /** Aborted when another process may have taken over. */
+  readonly lost: AbortSignal;
+  readonly #request: JournalRequest;
+  readonly #base: RecordBase;
+  readonly #lock: JobLock;
+  #writing: Promise<void> = Promise.resolve();
+  #next: JobRecord | undefined;
+  #written: JobRecord | undefined;
+  #writtenMs = Number.NEGATIVE_INFINITY;
+  #saved: boolean;
+  #warned = false;
+
+  /**
+   * Takes the lock and looks for a record to go on from.
+   *
+   * A store that does not work costs resumability, not the upload: undefined, and a warning.
+   * @throws BITS_ERR_STATE when another process uploads this file to this URL, or has ended the job
+   */
+  static async open(request: JournalRequest): Promise<Journal | undefined> {
+    const { store, identity, remoteUrl, record, options, warn } = request;
+    let lock: JobLock | undefined;
+    try {
+      const key = lockKey(bareUrl(remoteUrl), identity.path);
+      const claim = await store.lock(key);
+      lock = claim.lock;
+      if (claim.lock === undefined) {
+        const { pid, hostName } = claim.holder;
+        throw new BitsStateError(
+          `process ${pid} on ${hostName} is uploading this file to this URL; wait for it or stop it`,
+        );
+      }
+      let found: JobRecord | undefined;
+      if (record !== undefined) {
+        found = await store.load(record.id);
+        if (found === undefined) {
+          throw new BitsStateError(
+            `job ${record.id} was finished, cancelled or dropped by another process`,
+          );
+        }
+      } else if (options.resume) {
+        const { path, byteLength, mtimeNs } = identity;
+        const search = await findRecord(store, { path, byteLength, mtimeNs, url: remoteUrl });
+        found = isTooOld(search.record, request.wallNow()) ? undefined : search.record;
+        for (const { where, error } of search.problems) {
+          warn({ code: 'record-unusable', message: `${where}: ${error.message}` });
+        }
+      }
+      const queryHash = await hashQuery(remoteUrl, found?.id ?? request.id);
+      const outdated = await outdatedRecords(request, found);
+      return new Journal(request, claim.lock, found, outdated, queryHash);
+    } catch (error) {
+      await lock?.release();
+      if (!(error instanceof BitsError) || error.code !== 'BITS_ERR_STORE') throw error;
+      warn({
+        code: 'store-unusable',
+        message: `the upload goes on without a record, so it cannot be resumed: ${error.message}`,
+      });
+      return undefined;
+    }
+  }
+
+  private constructor(
+    request: JournalRequest,
+    lock: JobLock,
+    found: JobRecord | undefined,
+    outdated: readonly JobRecord[],
+    queryHash: string | undefined,
+  ) {
+    this.#request = request;
+    this.#lock = lock;
+    this.lost = lock.lost;
+    this.found = found;
+    this.outdated = outdated;
+    this.#saved = found !== undefined;
+    this.#base = {
+      id: found?.id ?? request.id,
+      url: bareUrl(request.remoteUrl),
+      queryHash,
+      source: request.identity,
+      createdAtMs: found?.createdAtMs ?? request.wallNow(),
+    };
+  }
+
+  /** The job's id: that of the record it goes on from. */
+  get id(): string {
+    return this.#base.id;
+  }
+
+  /** The last record that is kept for certain; undefined: none is. */
+  get record(): JobRecord | undefined {
+    return this.#saved ? (this.#written ?? this.found) : undefined;
+  }
+
+  /** Whether another process would find the job. */
+  get saved(): boolean {
+    return this.#saved;
+  }
+
+  /** Notes where the job stands; writes it when it is time to. */
+  note(leftover: Pick<Leftover, 'session' | 'replyPoint'>): void {
+    const { session } = leftover;
+    if (session.sessionId === undefined) return;
+    const { wallNow, options } = this.#request;
+    this.#next = recordOf(this.#base, leftover, options, wallNow());
+    const due = performance.now() - this.#writtenMs >= MIN_INTERVAL_MS;
+    if (due || session.state !== this.#written?.state) this.#write();
+  }
+
+  /** Resolves when what was noted last is written, or could not be. */
+  async flush(): Promise<void> {
+    this.#write();
+    await this.#writing;
+  }
+
+  /** Drops the record of an outdated job. */
+  async drop(record: JobRecord): Promise<void> {
+    await this.#attempt(() => this.#request.store.remove(record.id));
+  }
+
+  /** Lets go of the job; `remove` when there is nothing left to go on with. */
+  async close({ remove }: { readonly remove: boolean }): Promise<void> {
+    if (remove) {
+      await this.#writing;
+      this.#saved = false;
+      await this.#attempt(() => this.#request.store.remove(this.#base.id));
+    } else {
+      await this.flush();
+    }
+    await this.#attempt(() => this.#lock.release());
+  }
+
+  #write(): void {
+    const record = this.#next;
+    if (record === undefined || record === this.#written) return;
+    this.#written = record;
+    this.#writtenMs = performance.now();
+    this.#writing = this.#writing.then(async () => {
+      // A later one says more; this one need not be written any more.
+      if (record !== this.#next) return;
+      await this.#attempt(async () => {
+        await this.#request.store.save(record);
+        this.#saved = true;
+      });
+    });
+  }
+
+  async #attempt(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (this.#warned) return;
+      this.#warned = true;
+      const message = error instanceof Error ? error.message : String(error);
+      this.#request.warn({
+        code: 'record-not-kept',
+        message: `the upload goes on, but may not be resumable: ${message}`,
+      });
+    }
+  }
+}
+
+/** One lock for a file and a URL, so that two jobs cannot be begun for them at once either. */
+export function lockKey(url: string, path: string): string {
+  return uuidV5(`${url}\n${path}`, LOCK_NAMESPACE);
+}
+
+async function outdatedRecords(
+  { store, identity, remoteUrl, wallNow }: JournalRequest,
+  found: JobRecord | undefined,
+): Promise<readonly JobRecord[]> {
+  const { records } = await store.list();
+  return records.filter((record) => {
+    const { id, url, source } = record;
+    if (id === found?.id || url !== bareUrl(remoteUrl) || source.path !== identity.path) {
+      return false;
+    }
+    const changed =
+      source.byteLength !== identity.byteLength || source.mtimeNs !== identity.mtimeNs;
+    return changed || isTooOld(record, wallNow());
+  });
+}
+
+function isTooOld(record: JobRecord | undefined, nowMs: number): boolean {
+  return record !== undefined && nowMs - record.updatedAtMs > MAX_AGE_MS;
+}

@@ -1,0 +1,212 @@
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { BitsError } from '../../src/errors.js';
+import type { UploadOptions } from '../../src/job/options.js';
+import { UploadJob } from '../../src/job/upload-job.js';
+import { createMemoryStore } from '../../src/store/memory.js';
+import type { JobStore } from '../../src/store/store.js';
+import {
+  type BitsServer,
+  type BitsServerOptions,
+  createBitsServer,
+} from '../../src/testing/index.js';
+import { sha256, temporaryFolder, writePatterned } from '../support/files.js';
+
+const KIB = 1024;
+
+describe('the record of a job', () => {
+  const folder = temporaryFolder();
+  let count = 0;
+  let path: string;
+  let content: Buffer;
+  let store: JobStore;
+  let server: BitsServer;
+
+  async function serve(options: BitsServerOptions = {}): Promise<void> {
+    server = await createBitsServer(options);
+  }
+
+  beforeEach(async () => {
+    store = createMemoryStore();
+    path = join(folder(), `file-${count++}.bin`);
+    content = await writePatterned(path, 100 * KIB, count);
+  });
+
+  afterEach(async () => {
+    await server.close();
+    server.assertNoBreaches();
+  });
+
+  function job(options: Partial<UploadOptions> = {}): UploadJob {
+    return new UploadJob({
+      url: new URL('file.bin', server.url),
+      source: path,
+      fragmentBytes: 10 * KIB,
+      minRetryDelayMs: 0,
+      store,
+      ...options,
+    });
+  }
+
+  const failure = (promise: Promise<unknown>): Promise<BitsError> =>
+    promise.then(
+      () => Promise.reject(new Error('resolved')),
+      (error: BitsError) => error,
+    );
+  const records = async () => (await store.list()).records;
+  const kinds = () => server.log.map(({ packet }) => packet);
+  const uploaded = () => readFile(join(server.root, 'file.bin'));
+
+  /** A job whose process, so to speak, died after some fragments. */
+  async function interrupted(options: Partial<UploadOptions> = {}): Promise<UploadJob> {
+    const controller = new AbortController();
+    const first = job({ signal: controller.signal, ...options });
+    const { result } = first;
+    await server.waitForRequest('fragment', 4);
+    controller.abort();
+    await failure(result);
+    return first;
+  }
+
+  it('is gone when the file is in place', async () => {
+    await serve();
+    await job().start();
+    expect(await records()).to.have.lengthOf(0);
+  });
+
+  it('lets another job of the same file and URL go on, under the same id', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const first = await interrupted();
+    const [record] = await records();
+    expect(record).to.include({ id: first.id, totalBytes: 100 * KIB, state: 'suspended' });
+    const second = job();
+    const result = await second.start();
+    expect(second.id).to.equal(first.id);
+    expect(result).to.include({ id: first.id, resumed: true });
+    expect(result.bytesSent).to.be.at.most(70 * KIB + 5 * KIB);
+    expect(kinds().filter((kind) => kind === 'create-session')).to.have.lengthOf(1);
+    expect(kinds()).to.include('ping');
+    expect(sha256(await uploaded())).to.equal(sha256(content));
+    expect(await records()).to.have.lengthOf(0);
+  });
+
+  it('is passed over when the caller does not want to resume', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    await interrupted();
+    const result = await job({ resume: false }).start();
+    expect(result).to.include({ resumed: false, bytesSent: 100 * KIB });
+  });
+
+  it('restores the job by its id', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const { id } = await interrupted();
+    const restored = await UploadJob.restore(store, id);
+    expect(restored.state).to.equal('suspended');
+    expect(await restored.resume()).to.include({ id, resumed: true });
+    expect(sha256(await uploaded())).to.equal(sha256(content));
+  });
+
+  it('restores a job that is only to be cancelled, though its file is gone', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const { id } = await interrupted();
+    const restored = await UploadJob.restore(store, id, { source: join(folder(), 'gone') });
+    await restored.cancel();
+    expect(restored.state).to.equal('cancelled');
+    expect(kinds().at(-1)).to.equal('cancel-session');
+    expect(await records()).to.have.lengthOf(0);
+  });
+
+  it('is dropped, and its session cancelled, when the file has changed since', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    await interrupted();
+    content = await writePatterned(path, 90 * KIB, 77);
+    const second = job();
+    const warnings: string[] = [];
+    second.on('warning', ({ code }) => warnings.push(code));
+    const result = await second.start();
+    expect(result).to.include({ resumed: false, bytes: 90 * KIB });
+    expect(warnings).to.deep.equal(['earlier-upload-dropped']);
+    expect(kinds()).to.include('cancel-session');
+    expect(sha256(await uploaded())).to.equal(sha256(content));
+    expect(await records()).to.have.lengthOf(0);
+  });
+
+  it('restored by id, refuses a changed file and frees the session', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const { id } = await interrupted();
+    await writePatterned(path, 100 * KIB, 78);
+    const restored = await UploadJob.restore(store, id);
+    expect(await failure(restored.resume())).to.include({ code: 'BITS_ERR_SOURCE_CHANGED' });
+    expect(kinds().at(-1)).to.equal('cancel-session');
+    expect(await records()).to.have.lengthOf(0);
+  });
+
+  it('keeps two jobs from uploading one file to one URL at once', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const first = job();
+    void first.start();
+    await server.waitForRequest('fragment', 4);
+    const error = await failure(job().start());
+    expect(error).to.include({ code: 'BITS_ERR_STATE' });
+    expect(error.message).to.include(String(process.pid));
+    await first.cancel();
+    expect((await job().start()).bytes).to.equal(100 * KIB);
+  });
+
+  it('says before Close-Session that it is going out, so that nothing is uploaded twice', async () => {
+    await serve({ faults: [{ on: 'close-session', do: 'hang-after-commit' }] });
+    const controller = new AbortController();
+    const first = job({ signal: controller.signal });
+    const { result } = first;
+    await server.waitForRequest('close-session');
+    expect((await records())[0]?.session.closeUncertain).to.equal(true);
+    controller.abort();
+    await failure(result);
+    const second = await job().start();
+    expect(second).to.include({ closed: 'presumed', bytesSent: 0 });
+    expect(sha256(await uploaded())).to.equal(sha256(content));
+  });
+
+  it('that cannot be kept costs a warning, not the upload', async () => {
+    await serve();
+    const full = new BitsError('BITS_ERR_STORE', 'the disk is full');
+    const broken: JobStore = { ...store, save: () => Promise.reject(full) };
+    const upload = job({ store: { ...broken, lock: (id) => store.lock(id) } });
+    const warnings: string[] = [];
+    upload.on('warning', ({ code }) => warnings.push(code));
+    await upload.start();
+    expect(warnings).to.deep.equal(['record-not-kept']);
+    expect(sha256(await uploaded())).to.equal(sha256(content));
+  });
+
+  it('is no obstacle when the whole store is unusable', async () => {
+    await serve();
+    const broken = { ...store, lock: () => Promise.reject(new BitsError('BITS_ERR_STORE', 'no')) };
+    const upload = job({ store: broken });
+    const warnings: string[] = [];
+    upload.on('warning', ({ code }) => warnings.push(code));
+    await upload.start();
+    expect(warnings).to.deep.equal(['store-unusable']);
+  });
+
+  it('goes on in get-reply without uploading again', async () => {
+    const reply = join(folder(), 'reply.bin');
+    await serve({
+      reply: () => Buffer.alloc(50_000, 7),
+      faults: [{ on: 'reply', do: 'hang' }],
+    });
+    const controller = new AbortController();
+    const first = job({ signal: controller.signal, reply: { file: reply } });
+    const { result } = first;
+    await once(first, 'state');
+    await server.waitForRequest('reply');
+    controller.abort();
+    await failure(result);
+    expect((await records())[0]).to.include({ state: 'suspended' });
+    const second = await (await UploadJob.restore(store, first.id)).resume();
+    expect(second).to.include({ bytesSent: 0, resumed: true });
+    expect(await readFile(reply)).to.deep.equal(Buffer.alloc(50_000, 7));
+  });
+});

@@ -1,5 +1,4 @@
 import { scrypt } from 'node:crypto';
-import type { JobRecord } from './record.js';
 
 /**
  * The part of a URL that a record may hold: no user name, no password, no query, no fragment.
@@ -38,7 +37,7 @@ export async function hashQuery(url: URL, id: string): Promise<string | undefine
 
 /** Whether a job was begun with this URL, its query included. */
 export async function isUrlOf(
-  record: Pick<JobRecord, 'id' | 'url' | 'queryHash'>,
+  record: { readonly id: string; readonly url: string; readonly queryHash?: string | undefined },
   url: URL,
 ): Promise<boolean> {
   if (bareUrl(url) !== record.url) return false;

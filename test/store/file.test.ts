@@ -20,7 +20,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { expect } from 'chai';
 import { createFileStore, defaultJobDirectory } from '../../src/store/file.js';
-import { serializeRecord } from '../../src/store/record.js';
+import { parseRecord, serializeRecord } from '../../src/store/record.js';
 import { findRecord } from '../../src/store/store.js';
 import { BitsStoreError } from '../../src/store/store-error.js';
 import { killed, messageFrom, startChild } from './child.js';
@@ -274,8 +274,10 @@ describe('the file store', () => {
 
   it('keeps the old or the new record, whole, when its writer is killed', async function () {
     this.timeout(60_000);
-    const ids: string[] = [randomUUID(), randomUUID(), randomUUID()];
+    // Many at a time, so that each kill meets some in every stage of writing.
+    const ids: string[] = Array.from({ length: 24 }, () => randomUUID());
     const kept = new Map(ids.map((id) => [id, 0]));
+    for (const id of ids) await store.save(numberedRecord(id, 0));
     for (let kill = 0; kill < 12; kill++) {
       const first = Math.max(...kept.values()) + 1;
       const child = startChild('saving-child.ts', directory, String(first), ...ids);
@@ -284,10 +286,16 @@ describe('the file store', () => {
         kept.set(id, number);
       };
       child.on('message', note);
-      // Another moment of the writing each time: messages are not in step with the disk.
-      for (let messages = 0; messages < 3 + kill * 2; messages++) await messageFrom(child);
-      for (let turns = 0; turns < kill * 20; turns++) await new Promise(setImmediate);
-      await killed(child);
+      try {
+        // Another moment of the writing each time: messages are not in step with the disk.
+        for (let messages = 0; messages < 24 + kill; messages++) await messageFrom(child);
+        // What a reader sees in mid-write is what a kill may leave.
+        for (let sweep = 0; sweep < 2 + (kill % 5); sweep++) {
+          for (const id of ids) parseRecord(await readFile(fileOf(id), 'utf8'));
+        }
+      } finally {
+        await killed(child);
+      }
       const { records, problems } = await store.list();
       expect(problems).to.deep.equal([]);
       expect(records).to.have.lengthOf(ids.length);

@@ -1,0 +1,43 @@
+import { Readable, Writable } from 'node:stream';
+import type { Io } from '../../src/cli/io.js';
+
+/** An output that remembers what was written; a terminal when it has columns. */
+export class Capture extends Writable {
+  text = '';
+  readonly isTTY: boolean;
+  readonly columns: number;
+
+  constructor(columns = 0) {
+    super({ decodeStrings: false });
+    this.isTTY = columns > 0;
+    this.columns = columns;
+  }
+
+  override _write(chunk: string | Buffer, _encoding: string, done: () => void): void {
+    this.text += String(chunk);
+    done();
+  }
+
+  get lines(): string[] {
+    return this.text.split('\n').filter((line) => line !== '');
+  }
+
+  /** What a terminal shows in its last line. */
+  get lastLine(): string {
+    return this.text.slice(this.text.lastIndexOf('\r\u001b[K') + '\r\u001b[K'.length);
+  }
+}
+
+export interface CapturedIo extends Io {
+  readonly stdout: Capture;
+  readonly stderr: Capture;
+}
+
+export function capturedIo(options: { stdin?: string; columns?: number } = {}): CapturedIo {
+  return {
+    stdin: Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)]),
+    stdout: new Capture(),
+    stderr: new Capture(options.columns),
+    env: {},
+  };
+}

@@ -1,0 +1,41 @@
+import { expect } from 'chai';
+import { Interruption } from '../../src/cli/interruption.js';
+import { Spawned } from './spawned.js';
+
+const MODULE = new URL('../../src/cli/interruption.ts', import.meta.url).href;
+
+/** Ignores the wish to stop. */
+const STUBBORN = `
+  import { Interruption } from ${JSON.stringify(MODULE)};
+  const interruption = new Interruption();
+  interruption.listen();
+  setInterval(() => {}, 1000);
+  interruption.stopped().then(() => console.log('asked'));
+  console.log('ready');
+`;
+
+describe('an interruption', () => {
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    it(`asks to stop at the first ${signal} and ends the process at the second`, async () => {
+      const script = ['--input-type=module', '--eval', STUBBORN];
+      const stubborn = new Spawned([], { script });
+      await stubborn.said(/ready/);
+      stubborn.kill(signal);
+      await stubborn.said(/asked/);
+      stubborn.kill(signal);
+      expect(await stubborn.ended()).to.deep.equal({ code, signal: null });
+    });
+  }
+
+  it('keeps its first reason', () => {
+    const interruption = new Interruption();
+    expect(interruption.reason).to.equal(undefined);
+    interruption.stop({ by: 'stdout', exitCode: 1 });
+    interruption.stop({ by: 'SIGINT', exitCode: 130 });
+    expect(interruption.reason).to.deep.equal({ by: 'stdout', exitCode: 1 });
+    expect(interruption.signal.aborted).to.equal(true);
+  });
+});

@@ -1,0 +1,305 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect } from 'chai';
+import { run } from '../../src/cli/program.js';
+import { createUndiciTransport, UploadJob, VERSION } from '../../src/index.js';
+import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { capturedIo } from './capture.js';
+import { Spawned } from './spawned.js';
+
+const ofThisMachine = process.platform !== 'win32';
+
+describe('bits-upload', () => {
+  const runWith = async (...args: string[]) => {
+    const io = capturedIo();
+    const code = await run(args, io);
+    return { code, stdout: io.stdout.text, stderr: io.stderr.text };
+  };
+
+  it('prints its version', async () => {
+    expect(await runWith('-V', 'put')).to.deep.equal({
+      code: 0,
+      stdout: `${VERSION}\n`,
+      stderr: '',
+    });
+    const program = new Spawned(['--version']);
+    expect(await program.ended()).to.include({ code: 0 });
+    expect(program.stdout).to.equal(`${VERSION}\n`);
+  });
+
+  it('prints help with the commands, and for each command its options and defaults', async () => {
+    const help = await runWith('--help');
+    expect(help).to.include({ code: 0, stderr: '' });
+    expect(help.stdout).to.match(/put.*upload files[\s\S]*serve.*server/);
+    const putHelp = await runWith('put', '--help');
+    expect(putHelp.stdout).to.match(
+      /FILE… URL[\s\S]*--fragment-size[\s\S]*--timeout[\s\S]*default: 5m/,
+    );
+    expect((await runWith('help', 'put')).stdout).to.equal(putHelp.stdout);
+    expect((await runWith('serve', '--help')).stdout).to.match(/--root[\s\S]*127\.0\.0\.1/);
+  });
+
+  for (const [args, message] of [
+    [[], /command is missing/],
+    [['pt'], /unknown command 'pt'.*put/],
+    [['--quite'], /unknown option '--quite'/],
+    [['http://me:s3cret@h/', 'x'], /unknown command/],
+  ] as [string[], RegExp][]) {
+    it(`exits with 2 and a hint for ${JSON.stringify(args)}`, async () => {
+      const { code, stdout, stderr } = await runWith(...args);
+      expect({ code, stdout }).to.deep.equal({ code: 2, stdout: '' });
+      expect(stderr)
+        .to.match(message)
+        .and.to.match(/Try 'bits-upload --help'/);
+      expect(stderr).not.to.contain('s3cret');
+    });
+  }
+});
+
+describe('bits-upload as a process', () => {
+  let directory: string;
+  let server: BitsServer;
+  let file: string;
+  const content = randomBytes(300_000);
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'bits-cli-'));
+    file = join(directory, 'dump.bin');
+    await writeFile(file, content);
+    server = await createBitsServer();
+  });
+
+  afterEach(async () => {
+    await server.close();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  it('keeps results on standard output and the rest on standard error', async () => {
+    const program = new Spawned(['put', file, server.url]);
+    expect(await program.ended()).to.include({ code: 0 });
+    expect(program.stdout).to.equal(`${server.url}dump.bin\n`);
+    expect(program.stderr).to.match(/uploading to .*\n.*done/);
+    expect(await readFile(join(server.root, 'dump.bin'))).to.deep.equal(content);
+  });
+
+  it('uploads what is piped into it', async () => {
+    const program = new Spawned(['put', '--quiet', '-', `${server.url}in`], { stdin: content });
+    expect(await program.ended()).to.include({ code: 0 });
+    expect(await readFile(join(server.root, 'in'))).to.deep.equal(content);
+  });
+
+  it('loses no byte of a long reply in a pipe', async () => {
+    await server.close();
+    const reply = randomBytes(3_000_000).toString('base64');
+    server = await createBitsServer({ reply: () => reply });
+    const program = new Spawned(['put', '--reply', '--quiet', file, server.url]);
+    expect(await program.ended()).to.include({ code: 0 });
+    expect(program.stdout === reply).to.equal(true);
+  });
+
+  it('stops the wire at SIGINT with 130, and leaves the session to be gone on with', async () => {
+    server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
+    const program = new Spawned(['put', '--json', '--fragment-size=64KiB', file, server.url]);
+    await Promise.all([program.said(/"progress"/), server.waitForRequest('fragment', 2)]);
+    program.kill('SIGINT');
+    expect(await program.ended()).to.deep.equal({ code: 130, signal: null });
+    const objects = program.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(objects.at(-1)).to.include({ type: 'error', file, code: 'BITS_ERR_ABORTED' });
+    expect(program.stderr).to.match(/stopped by SIGINT.*run the same command/);
+    expect(server.log.map(({ packet }) => packet)).not.to.include('cancel-session');
+    server.assertNoBreaches();
+    expect(await offsetOf(server)).to.equal('65536');
+
+    const second = new Spawned(['put', '--quiet', file, server.url]);
+    expect(await second.ended()).to.include({ code: 0 });
+    expect(await readFile(join(server.root, 'dump.bin'))).to.deep.equal(content);
+  });
+
+  it('ends with 143 at SIGTERM', async () => {
+    server.addFault({ on: 'create-session', do: 'hang' });
+    const program = new Spawned(['put', file, server.url]);
+    await server.waitForRequest('create-session');
+    program.kill('SIGTERM');
+    expect(await program.ended()).to.deep.equal({ code: 143, signal: null });
+    expect(program.stderr).to.contain('stopped by SIGTERM');
+  });
+
+  it('sends no further file after a signal', async () => {
+    const other = join(directory, 'other.bin');
+    await writeFile(other, 'x');
+    server.addFault({ on: 'create-session', do: 'hang' });
+    const program = new Spawned(['put', file, other, server.url]);
+    await server.waitForRequest('create-session');
+    program.kill('SIGINT');
+    expect(await program.ended()).to.include({ code: 130 });
+    expect(server.log).to.have.length(1);
+  });
+
+  it('leaves the listeners of others alone and takes its own away', async () => {
+    const before = process.listeners('SIGINT');
+    await run(['put', file, server.url], capturedIo());
+    expect(process.listeners('SIGINT')).to.deep.equal(before);
+  });
+
+  it('stops quietly when nobody reads its standard output any more', async () => {
+    server.addFault({ on: 'fragment', nth: 2, times: 3, do: { delayMs: 400 } });
+    const program = new Spawned(['put', '--json', '--fragment-size=64KiB', file, server.url]);
+    await program.said(/"state":"fragment"/);
+    program.process.stdout?.destroy();
+    expect(await program.ended()).to.deep.equal({ code: 1, signal: null });
+    expect(program.stderr).to.equal('');
+    expect(server.uploads).to.be.empty;
+  });
+
+  it('fails when its result cannot be written', async function () {
+    if (process.platform !== 'linux') this.skip();
+    const full = await open('/dev/full', 'w');
+    const program = new Spawned(['put', '--quiet', file, server.url], { stdout: full.fd });
+    expect(await program.ended()).to.deep.equal({ code: 1, signal: null });
+    expect(program.stderr).to.match(/cannot write to standard output \(ENOSPC\)/);
+    await full.close();
+  });
+
+  it('goes on when nobody reads its standard error any more', async () => {
+    server.addFault({ on: 'create-session', do: 'hang' });
+    const program = new Spawned(['put', '--timeout=300ms', file, server.url]);
+    program.process.stderr?.destroy();
+    expect(await program.ended()).to.deep.equal({ code: 0, signal: null });
+    expect(program.stdout).to.equal(`${server.url}dump.bin\n`);
+  });
+
+  it('shows no header in the list of processes', async function () {
+    if (!ofThisMachine) this.skip();
+    server.addFault({ on: 'create-session', do: 'hang' });
+    const program = new Spawned(['put', '--header', 'X-Key: s3cret', file, server.url]);
+    await server.waitForRequest('create-session');
+    const ps = ['-o', 'args=', '-p', String(program.process.pid)];
+    const { stdout } = await promisify(execFile)('ps', ps);
+    expect(stdout.trim()).to.equal('bits-upload');
+    program.kill('SIGTERM');
+    await program.ended();
+  });
+});
+
+describe('bits-upload serve', () => {
+  let root: string;
+
+  beforeEach(async () => {
+    root = await mkdtemp(join(tmpdir(), 'bits-cli-'));
+  });
+
+  afterEach(() => rm(root, { recursive: true, force: true }));
+
+  const urlOf = ({ stdout }: Spawned): string => stdout.trimEnd().replace('listening on ', '');
+
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    it(`says where it listens, takes uploads, and ends at ${signal} with ${code}`, async () => {
+      const program = new Spawned(['serve', '--root', root]);
+      await program.said(/\n/);
+      expect(program.stdout).to.match(/^listening on http:\/\/127\.0\.0\.1:\d+\/\n$/);
+      const url = `${urlOf(program)}x.bin?key=s3cret`;
+      await new UploadJob({ url, source: randomBytes(10) }).start();
+      expect((await stat(join(root, 'x.bin'))).size).to.equal(10);
+      program.kill(signal);
+      expect(await program.ended()).to.deep.equal({ code, signal: null });
+      expect(program.stdout.match(/\n/g)).to.have.length(1);
+      expect(program.stderr).to.match(/BITS_POST fragment \/x\.bin\?… 0-10\/10 200\n/);
+      expect(program.stderr).not.to.contain('s3cret');
+      expect(await readdir(root)).to.deep.equal(['x.bin']);
+    });
+  }
+
+  it('tells of breaches of the protocol also when quiet', async () => {
+    const program = new Spawned(['serve', '--root', root, '--quiet']);
+    await program.said(/\n/);
+    const transport = createUndiciTransport();
+    const url = new URL(urlOf(program));
+    await transport.send(
+      { method: 'BITS_POST', url, headers: { 'BITS-Packet-Type': 'Create-Session' } },
+      { stallTimeoutMs: 5000, answerTimeoutMs: 5000, answerBody: 'discard' },
+    );
+    await transport.close();
+    program.kill('SIGINT');
+    await program.ended();
+    expect(program.stderr).to.match(/^breach of the protocol in request 1: /);
+  });
+
+  it('writes an IPv6 address in brackets', async () => {
+    const program = new Spawned(['serve', '--root', root, '--host', '::1']);
+    await program.said(/\n/);
+    expect(program.stdout).to.match(/^listening on http:\/\/\[::1\]:\d+\/\n$/);
+    program.kill('SIGINT');
+    await program.ended();
+    expect(program.stderr).to.equal('');
+  });
+
+  it('warns of listening to the world without authentication', async () => {
+    const program = new Spawned(['serve', '--root', root, '--host', '0.0.0.0']);
+    await program.said(/\n/);
+    program.kill('SIGINT');
+    await program.ended();
+    expect(program.stderr).to.match(/warning: .*no authentication/);
+  });
+
+  it('exits with 1 when the port is taken', async () => {
+    const first = await createBitsServer();
+    const io = capturedIo();
+    expect(await run(['serve', '--root', root, '--port', String(first.port)], io)).to.equal(1);
+    expect(io.stderr.text).to.match(/cannot listen on 127\.0\.0\.1.*EADDRINUSE/);
+    await first.close();
+  });
+
+  it('wants a root that exists and a port that can be', async () => {
+    await writeFile(join(root, 'file'), '');
+    await mkdir(join(root, 'dir'));
+    for (const args of [
+      [],
+      ['--root', join(root, 'missing')],
+      ['--root', join(root, 'file')],
+      ['--root', root, '--port', '65536'],
+      ['--root', root, '--port', '-1'],
+      ['--root', root, 'extra'],
+    ]) {
+      const io = capturedIo();
+      expect(await run(['serve', ...args], io), args.join(' ')).to.equal(2);
+      expect(io.stdout.text).to.equal('');
+      expect(io.stderr.text).to.match(/Try 'bits-upload serve --help'/);
+    }
+  });
+});
+
+/** Where the server stands in its only session, as it tells a Fragment that starts elsewhere. */
+async function offsetOf(server: BitsServer): Promise<string | undefined> {
+  const [create] = server.log;
+  const transport = createUndiciTransport();
+  const { headers } = await transport.send(
+    {
+      method: 'BITS_POST',
+      url: new URL('dump.bin', server.url),
+      headers: {
+        'BITS-Packet-Type': 'Fragment',
+        'BITS-Session-Id': create?.answerHeaders['BITS-Session-Id'] ?? '',
+        'Content-Range': 'bytes 0-0/300000',
+      },
+      body: {
+        byteLength: 1,
+        async *pieces() {
+          yield new Uint8Array(1);
+        },
+      },
+    },
+    { stallTimeoutMs: 5000, answerTimeoutMs: 5000, answerBody: 'discard' },
+  );
+  await transport.close();
+  return headers['bits-received-content-range'];
+}

@@ -1,0 +1,302 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { run } from '../../src/cli/program.js';
+import {
+  type BitsServer,
+  type BitsServerOptions,
+  createBitsServer,
+} from '../../src/testing/index.js';
+import { type CapturedIo, capturedIo } from './capture.js';
+
+describe('bits-upload put', () => {
+  let directory: string;
+  let server: BitsServer;
+  let file: string;
+  const content = randomBytes(20_000);
+
+  const serve = async (options: BitsServerOptions = {}): Promise<void> => {
+    server = await createBitsServer(options);
+  };
+
+  const put = async (args: readonly string[], given: Parameters<typeof capturedIo>[0] = {}) => {
+    const io = capturedIo(given);
+    const code = await run(['put', ...args], io);
+    return { code, stdout: io.stdout.text, stderr: io.stderr.text, io };
+  };
+
+  const objectsOf = (io: CapturedIo): Record<string, unknown>[] =>
+    io.stdout.lines.map((line) => JSON.parse(line));
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'bits-cli-'));
+    file = join(directory, 'a b#1.bin');
+    await writeFile(file, content);
+  });
+
+  afterEach(async () => {
+    await server?.close();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  it('uploads a file, prints its URL as the only result, and exits with 0', async () => {
+    await serve();
+    const { code, stdout, stderr } = await put([file, server.url]);
+    expect({ code, stdout }).to.deep.equal({ code: 0, stdout: `${server.url}a%20b%231.bin\n` });
+    expect(stderr).to.match(/a b#1\.bin: done, 19\.5 KiB in /);
+    expect(await readFile(join(server.root, 'a b#1.bin'))).to.deep.equal(content);
+    server.assertNoBreaches();
+  });
+
+  it('draws a bar on a terminal and leaves a line with the result', async () => {
+    await serve();
+    const { code, stderr, io } = await put([file, server.url], { columns: 100 });
+    expect(code).to.equal(0);
+    expect(stderr).to.contain('\r\u001b[K');
+    expect(io.stderr.lastLine).to.match(/^.*a b#1\.bin: done, 19\.5 KiB in .*\n$/);
+  });
+
+  it('says nothing but the result when quiet', async () => {
+    await serve();
+    const { stdout, stderr } = await put(['--quiet', file, server.url]);
+    expect(stderr).to.equal('');
+    expect(stdout).to.equal(`${server.url}a%20b%231.bin\n`);
+  });
+
+  it('prints one JSON object a line, the result last', async () => {
+    await serve();
+    const { code, stderr, io } = await put(['--json', file, `${server.url}x.bin`]);
+    expect(code).to.equal(0);
+    expect(stderr).to.equal('');
+    const objects = objectsOf(io);
+    expect(objects.map(({ type }) => type)).to.include.members(['state', 'progress']);
+    const { durationMs, ...result } = objects.at(-1) ?? {};
+    expect(durationMs).to.be.a('number');
+    expect(result).to.deep.equal({
+      type: 'result',
+      file,
+      url: `${server.url}x.bin`,
+      bytes: 20_000,
+      bytesSent: 20_000,
+      resumed: false,
+    });
+  });
+
+  it('passes fragment size and headers on', async () => {
+    await serve();
+    const flags = ['--fragment-size', '8KiB', '--header', 'X-Job: 7', '--header', 'X-B:c'];
+    await put([...flags, file, server.url]);
+    const fragments = server.log.filter(({ packet }) => packet === 'fragment');
+    expect(fragments.map(({ bodyBytes }) => bodyBytes)).to.deep.equal([8192, 8192, 3616]);
+    expect(fragments[0]?.headers).to.include({ 'x-job': '7', 'x-b': 'c' });
+  });
+
+  it('waits for an answer no longer than --timeout, and tries no more often than --retries', async () => {
+    await serve({ faults: [{ on: 'create-session', do: 'hang' }] });
+    const { code, io } = await put([
+      '--timeout',
+      '100ms',
+      '--retries',
+      '0',
+      '--json',
+      file,
+      server.url,
+    ]);
+    expect(code).to.equal(1);
+    expect(objectsOf(io).at(-1)).to.include({ code: 'BITS_ERR_TIMEOUT', retryable: true });
+    expect(server.log).to.have.length(1);
+  });
+
+  it('uploads standard input', async () => {
+    await serve();
+    const { code, stdout } = await put(['-', `${server.url}in.txt`], { stdin: 'from a pipe' });
+    expect({ code, stdout }).to.deep.equal({ code: 0, stdout: `${server.url}in.txt\n` });
+    expect(await readFile(join(server.root, 'in.txt'), 'utf8')).to.equal('from a pipe');
+  });
+
+  it('says what a server refused, and exits with 1', async () => {
+    await serve();
+    await writeFile(join(server.root, 'x.bin'), 'already there');
+    const { code, stderr, io } = await put(['--json', file, `${server.url}x.bin?sig=s3cret`]);
+    expect(code).to.equal(1);
+    expect(objectsOf(io).at(-1)).to.include({
+      type: 'error',
+      file,
+      url: `${server.url}x.bin?…`,
+      code: 'BITS_ERR_SERVER',
+      retryable: false,
+      status: 403,
+      hresult: 0x80070005,
+      hresultName: 'E_ACCESSDENIED',
+      context: 5,
+    });
+    expect(stderr).to.contain('BITSAllowOverwrites');
+    expect(stderr + io.stdout.text).not.to.contain('s3cret');
+  });
+
+  it('tells a retry and goes on', async () => {
+    await serve({ faults: [{ on: 'fragment', do: 'reset-before' }] });
+    const { code, io } = await put(['--json', file, server.url]);
+    expect(code).to.equal(0);
+    expect(objectsOf(io).find(({ type }) => type === 'retry')).to.include({
+      file,
+      attempt: 1,
+      code: 'BITS_ERR_TRANSPORT',
+    });
+    server.assertFaultsConsumed();
+  });
+
+  describe('with several files', () => {
+    it('uploads one after the other and prints a URL for each', async () => {
+      await serve();
+      const other = join(directory, 'b.bin');
+      await writeFile(other, '');
+      const { code, stdout } = await put([file, other, `${server.url}in/`]);
+      expect(code).to.equal(0);
+      expect(stdout).to.equal(`${server.url}in/a%20b%231.bin\n${server.url}in/b.bin\n`);
+    });
+
+    it('sends the others when one is refused, and exits with 1', async () => {
+      await serve();
+      await writeFile(join(server.root, 'a b#1.bin'), 'already there');
+      const other = join(directory, 'b.bin');
+      await writeFile(other, 'b');
+      const { code, stdout } = await put([file, other, server.url]);
+      expect({ code, stdout }).to.deep.equal({ code: 1, stdout: `${server.url}b.bin\n` });
+    });
+
+    it('checks all of them before the first is sent', async () => {
+      await serve();
+      const [missing, missing2] = [join(directory, 'no1'), join(directory, 'no2')];
+      const { code, stderr } = await put([file, missing, missing2, server.url]);
+      expect(code).to.equal(2);
+      expect(stderr).to.contain(missing).and.to.contain(missing2);
+      expect(server.connections).to.equal(0);
+    });
+  });
+
+  describe('and the reply', () => {
+    const reply = (): string => 'the answer';
+
+    it('is written to a file', async () => {
+      await serve({ reply });
+      const replyFile = join(directory, 'answer');
+      const { code, io } = await put(['--json', '--reply-file', replyFile, file, server.url]);
+      expect(code).to.equal(0);
+      expect(objectsOf(io).at(-1)).to.include({ type: 'result', replyFile, replyBytes: 10 });
+      expect(await readFile(replyFile, 'utf8')).to.equal('the answer');
+    });
+
+    it('is all of standard output with --reply', async () => {
+      await serve({ reply });
+      const { code, stdout } = await put(['--reply', file, server.url]);
+      expect({ code, stdout }).to.deep.equal({ code: 0, stdout: 'the answer' });
+    });
+
+    it('may be missing with --reply-optional only', async () => {
+      await serve({ reply: () => undefined });
+      expect((await put(['--retries=0', '--reply', file, `${server.url}1`])).code).to.equal(1);
+      const optional = await put(['--reply', '--reply-optional', file, `${server.url}2`]);
+      expect(optional).to.include({ code: 0, stdout: '' });
+    });
+
+    it('overwrites nothing, and nothing is sent then', async () => {
+      await serve({ reply });
+      const { code, stderr } = await put(['--reply-file', file, file, server.url]);
+      expect(code).to.equal(2);
+      expect(stderr).to.contain(file);
+      expect(server.connections).to.equal(0);
+    });
+  });
+
+  describe('bad input', () => {
+    const password = 'p4ss/w@rd';
+    const secret = 's3cret';
+    const url = (): string => server.url;
+    const cases: [what: string, args: () => string[], message: RegExp][] = [
+      ['no arguments', () => [], /needs a URL|needs a FILE/],
+      ['no URL', () => [file], /needs a URL/],
+      ['no file', () => [url()], /needs a FILE/],
+      ['a missing file', () => [`${file}.no`, url()], /There is no file .*\.no/],
+      ['a directory', () => [directory, url()], /is a directory/],
+      ['an empty path', () => ['', url()], /path .* is empty/],
+      ['a path with a NUL', () => ['a\0b', url()], /not valid/],
+      ['another scheme', () => [file, 'ftp://127.0.0.1/'], /http:\/\/ or https:\/\//],
+      ['no scheme', () => [file, 'bits.example/in/'], /http:\/\/ or https:\/\//],
+      ['an empty URL', () => [file, ''], /http:\/\/ or https:\/\//],
+      ['a password', () => [file, url().replace('//', '//me:s3cret@')], /user name or password/],
+      ['a password with signs', () => [file, `http://me:${password}@h/`], /URL/],
+      ['a password and another scheme', () => [file, `ftp://me:${password}@h/`], /http/],
+      ['URL and file swapped', () => [`http://me:${password}@h/`, file], /URL comes last|http/],
+      ['two URLs', () => [`http://me:${password}@h/`, url()], /URL comes last/],
+      ['a # in the URL', () => [file, `${url()}#x`], /%23/],
+      ['a control character in the URL', () => [file, `${url()}a\nb`], /control character/],
+      ['several files, no slash', () => [file, file, `${url()}x`], /ends in \//],
+      ['the same name twice', () => [file, file, url()], /the same URL/],
+      ['standard input without a name', () => ['-', url()], /no name/],
+      ['a header without colon', () => ['--header', secret, file, url()], /colon/],
+      ['a bad header name', () => ['--header', `${secret} x: y`, file, url()], /name/],
+      ['a header of the protocol', () => ['--header', `Host: ${secret}`, file, url()], /Host/],
+      ['a BITS header', () => ['--header', `BITS-Session-Id: ${secret}`, file, url()], /BITS/],
+      ['a control character', () => ['--header', `X: ${secret}\u0001`, file, url()], /control/],
+      ['a small fragment', () => ['--fragment-size', '5119', file, url()], /between 5120/],
+      ['a huge fragment', () => ['--fragment-size', '3GiB', file, url()], /2147483648/],
+      ['a negative fragment', () => ['--fragment-size', '-1', file, url()], /--fragment-size/],
+      ['a negative timeout', () => ['--timeout=-3s', file, url()], /--timeout/],
+      ['a timeout without unit', () => ['--timeout', '3', file, url()], /500ms, 3s/],
+      ['negative retries', () => ['--retries', '-1', file, url()], /--retries/],
+      ['an unknown option', () => ['--retrys', '1', file, url()], /--retrys.*--retries/],
+      ['a misspelt header', () => [`--haeder=X: ${secret}`, file, url()], /--haeder'/],
+      ['an option without value', () => [file, url(), '--timeout'], /--timeout.*missing/],
+      ['two places for the reply', () => ['--reply', '--reply-file=x', file, url()], /exclude/],
+      ['a lonely --reply-optional', () => ['--reply-optional', file, url()], /--reply/],
+    ];
+
+    beforeEach(() => serve());
+
+    for (const [what, args, message] of cases) {
+      it(`${what}: exit code 2, advice, nothing on the wire, no secret told`, async () => {
+        const { code, stdout, stderr } = await put(args());
+        expect(stderr).to.match(message);
+        expect({ code, stdout }).to.deep.equal({ code: 2, stdout: '' });
+        expect(stderr).not.to.match(/s3cret|p4ss|w@rd/);
+        expect(server.connections).to.equal(0);
+      });
+
+      it(`${what}: an error object with --json`, async () => {
+        const { code, stdout, io } = await put(['--json', ...args()]);
+        expect(code).to.equal(2);
+        expect(stdout).not.to.match(/s3cret|p4ss|w@rd/);
+        const objects = objectsOf(io);
+        expect(objects).to.have.length(1);
+        const [error] = objects;
+        expect(error).to.include({ type: 'error', code: 'BITS_ERR_ARGUMENT', retryable: false });
+        expect(error).to.have.all.keys('type', 'file', 'url', 'code', 'message', 'retryable');
+      });
+    }
+
+    it('a file without permission', async function () {
+      if (process.getuid?.() === 0) this.skip();
+      await chmod(file, 0);
+      const { code, stderr } = await put([file, server.url]);
+      expect(code).to.equal(2);
+      expect(stderr).to.contain('No permission');
+    });
+
+    it('a reply on standard output among JSON lines', async () => {
+      const { code, stderr } = await put(['--json', '--reply', file, server.url]);
+      expect(code).to.equal(2);
+      expect(stderr).to.contain('--reply-file');
+    });
+  });
+
+  it('leaves no part of a file behind that was refused', async () => {
+    await serve();
+    await mkdir(join(server.root, 'x.bin'));
+    const { code } = await put([file, `${server.url}x.bin`]);
+    expect(code).to.equal(1);
+    expect(await readdir(join(server.root, 'x.bin'))).to.be.empty;
+  });
+});

@@ -1,0 +1,119 @@
+import { stripVTControlCharacters } from 'node:util';
+import { expect } from 'chai';
+import { BarReporter } from '../../../src/cli/render/bar.js';
+import { columnsOf } from '../../../src/cli/render/columns.js';
+import { Capture } from '../capture.js';
+import { handClock, progressAt, result, retryIn4s, target } from './fixtures.js';
+
+function setUp({ columns = 100, color = false } = {}) {
+  const stderr = new Capture(columns);
+  const clock = handClock();
+  const bar = new BarReporter(stderr, { color, now: clock.now });
+  return { stderr, clock, bar };
+}
+
+describe('the progress bar', () => {
+  it('shows name, bar, percent, bytes, speed and time left', () => {
+    const { bar, stderr } = setUp();
+    bar.begin(target);
+    bar.state('fragment');
+    bar.progress(progressAt(32));
+    expect(stderr.lastLine).to.match(
+      /^\| dump\.zip \[=+ +\] 50 % {2}32\.0 MiB of 64\.0 MiB {2}8\.0 MiB\/s, 0:04 left$/,
+    );
+  });
+
+  it('stays one line in terminals of any width, with names of any script', () => {
+    for (const file of ['a', '日本語のとても長い名前のファイル.zip', 'x'.repeat(300)]) {
+      for (let columns = 1; columns <= 200; columns += 1) {
+        const { bar, stderr } = setUp({ columns });
+        bar.begin({ ...target, file });
+        bar.state('fragment');
+        bar.progress(progressAt(63));
+        bar.retry(retryIn4s);
+        expect(stderr.text).not.to.contain('\n');
+        for (const line of stderr.text.split('\r\u001b[K')) {
+          expect(columnsOf(line)).to.be.at.most(columns - 1);
+        }
+      }
+    }
+  });
+
+  it('shows that it is alive while nothing moves', () => {
+    const { bar, stderr, clock } = setUp();
+    bar.begin(target);
+    bar.state('fragment');
+    bar.progress(progressAt(32));
+    const seen = new Set<string>();
+    for (let second = 0; second < 5; second += 1) {
+      clock.advance(1000);
+      bar.tick();
+      seen.add(stderr.lastLine);
+    }
+    expect(seen.size).to.equal(5);
+    expect(stderr.lastLine).to.contain('no byte moved for 5 s');
+  });
+
+  it('counts the wait for the last answer as that, not as a stall', () => {
+    const { bar, stderr, clock } = setUp({ columns: 140 });
+    bar.begin(target);
+    bar.state('fragment');
+    bar.progress(progressAt(64, { bytesAcknowledged: 0 }));
+    clock.advance(90_000);
+    bar.tick();
+    expect(stderr.lastLine).to.contain("waiting for the server's answer (90 s)");
+  });
+
+  it('counts down to a retry, names its cause, and goes on with the transfer', () => {
+    const { bar, stderr, clock } = setUp({ columns: 140 });
+    bar.begin(target);
+    bar.state('fragment');
+    bar.progress(progressAt(32));
+    bar.retry(retryIn4s);
+    expect(stderr.lastLine).to.contain('retry 2 in 4 s: the connection was reset');
+    clock.advance(2500);
+    bar.tick();
+    expect(stderr.lastLine).to.contain('retry 2 in 2 s');
+    bar.progress(progressAt(33));
+    expect(stderr.lastLine).not.to.contain('retry');
+  });
+
+  it('shows the reply while that is downloaded', () => {
+    const { bar, stderr } = setUp();
+    bar.begin(target);
+    bar.state('get-reply');
+    bar.progress(progressAt(64, { phase: 'reply', replyBytes: 512, replyBytesTotal: 1024 }));
+    expect(stderr.lastLine).to.contain('50 %  512 B of 1.0 KiB');
+  });
+
+  it('colours only when asked to, and gives the colour back', () => {
+    const plain = setUp();
+    plain.bar.progress(progressAt(32));
+    expect(stripVTControlCharacters(plain.stderr.lastLine)).to.equal(plain.stderr.lastLine);
+    const colored = setUp({ color: true });
+    colored.bar.progress(progressAt(32));
+    expect(colored.stderr.lastLine).to.match(/\u001b\[32m=+\u001b\[39m/);
+  });
+
+  it('leaves a line of its own for each message and result', () => {
+    const { bar, stderr } = setUp();
+    bar.begin(target);
+    bar.progress(progressAt(64));
+    bar.warning({ code: 'w', message: 'something odd' });
+    expect(stderr.lastLine).to.equal('bits-upload: warning: something odd\n');
+    bar.done(target, result);
+    expect(stderr.lastLine).to.equal('dir/dump.zip: done, 64.0 MiB in 3.2 s (20.0 MiB/s)\n');
+    bar.failed(target, retryIn4s.error);
+    expect(stderr.lastLine).to.equal('bits-upload: dir/dump.zip: the connection was reset\n');
+  });
+
+  it('lets no escape sequence of a file name through', () => {
+    const { bar, stderr } = setUp();
+    const evil = { file: 'a\u001b[2Jb\u202ec\nd', url: target.url };
+    bar.begin(evil);
+    bar.tick();
+    bar.failed(evil, retryIn4s.error);
+    expect(stderr.text.replaceAll('\r\u001b[K', '')).not.to.match(/[\u001b\u202e]/);
+    expect(stderr.text.match(/\n/g)).to.have.length(1);
+  });
+});

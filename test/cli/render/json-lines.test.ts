@@ -1,0 +1,111 @@
+import { expect } from 'chai';
+import { JsonLinesReporter } from '../../../src/cli/render/json-lines.js';
+import { BitsServerError } from '../../../src/index.js';
+import { Capture } from '../capture.js';
+import { progressAt, result, retryIn4s, target } from './fixtures.js';
+
+function setUp(quiet = false) {
+  const stdout = new Capture();
+  const stderr = new Capture();
+  const reporter = new JsonLinesReporter(stdout, stderr, { quiet });
+  const objects = (): unknown[] => stdout.lines.map((line) => JSON.parse(line));
+  return { stdout, stderr, reporter, objects };
+}
+
+const refusal = new BitsServerError('refused', {
+  status: 403,
+  hresult: 0x80070005,
+  hresultName: 'E_ACCESSDENIED',
+  context: 5,
+});
+
+describe('JSON lines', () => {
+  it('are one object a line, of the types and fields that scripts rely on', () => {
+    const { reporter, objects } = setUp();
+    const { file, url } = target;
+    reporter.begin(target);
+    reporter.state('fragment');
+    reporter.progress(progressAt(32));
+    reporter.retry(retryIn4s);
+    reporter.warning({ code: 'session-restarted', message: 'from byte 0' });
+    reporter.failed(target, refusal);
+    reporter.done(target, result);
+    expect(objects()).to.deep.equal([
+      { type: 'state', file, state: 'fragment' },
+      {
+        type: 'progress',
+        file,
+        phase: 'upload',
+        bytesSent: 33_554_432,
+        bytesAcknowledged: 33_554_432,
+        bytesTotal: 67_108_864,
+        bytesPerSecond: 8_388_608,
+        etaMs: 4000,
+        replyBytes: 0,
+      },
+      {
+        type: 'retry',
+        file,
+        attempt: 2,
+        delayMs: 4000,
+        code: 'BITS_ERR_TRANSPORT',
+        message: 'the connection was reset',
+        retryable: true,
+      },
+      { type: 'warning', file, code: 'session-restarted', message: 'from byte 0' },
+      {
+        type: 'error',
+        file,
+        url,
+        code: 'BITS_ERR_SERVER',
+        message: 'refused',
+        retryable: false,
+        status: 403,
+        hresult: 0x80070005,
+        hresultName: 'E_ACCESSDENIED',
+        context: 5,
+      },
+      {
+        type: 'result',
+        file,
+        url,
+        bytes: 67_108_864,
+        bytesSent: 67_108_864,
+        durationMs: 3200,
+        resumed: false,
+      },
+    ]);
+  });
+
+  it('tell where the reply went', () => {
+    const { reporter, objects } = setUp();
+    const withReply = { ...result, reply: { bytes: 7, file: 'answer.xml' } };
+    reporter.done(target, withReply);
+    expect(objects()[0]).to.include({ replyFile: 'answer.xml', replyBytes: 7 });
+  });
+
+  it('stay lines whatever a file is called', () => {
+    const { reporter, stdout, objects } = setUp();
+    reporter.failed({ file: 'a\nb"c\u2028', url: null }, refusal);
+    expect(stdout.text.match(/\n/g)).to.have.length(1);
+    expect(objects()[0]).to.include({ file: 'a\nb"c\u2028', url: null });
+  });
+
+  it('are warnings, results and errors only when quiet', () => {
+    const { reporter, objects } = setUp(true);
+    reporter.begin(target);
+    reporter.state('fragment');
+    reporter.progress(progressAt(32));
+    reporter.retry(retryIn4s);
+    expect(objects()).to.be.empty;
+    reporter.warning({ code: 'w', message: 'm' });
+    reporter.done(target, result);
+    expect(objects()).to.have.length(2);
+  });
+
+  it('leave the error on standard error too, for whoever reads that', () => {
+    const { reporter, stderr } = setUp();
+    reporter.failed(target, refusal);
+    expect(stderr.lines).to.deep.equal(['bits-upload: dir/dump.zip: refused']);
+  });
+});

@@ -1,0 +1,66 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+/** The program itself. */
+const MAIN = [fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))];
+const TSX = import.meta.resolve('tsx');
+
+/** The program, or another script of Node, as a process of its own. */
+export class Spawned {
+  readonly process: ChildProcess;
+  stdout = '';
+  stderr = '';
+  #watchers: { readonly pattern: RegExp; readonly resolve: () => void }[] = [];
+
+  constructor(
+    args: readonly string[],
+    options: { stdin?: string | Buffer; stdout?: number; script?: readonly string[] } = {},
+  ) {
+    const { stdin, stdout = 'pipe', script = MAIN } = options;
+    this.process = spawn(process.execPath, ['--import', TSX, ...script, ...args], {
+      stdio: ['pipe', stdout, 'pipe'],
+    });
+    this.process.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.stdout += text;
+      this.#look();
+    });
+    this.process.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text;
+    });
+    // A process that reads no input may be gone already.
+    this.process.stdin?.on('error', () => {});
+    this.process.stdin?.end(stdin);
+  }
+
+  /** Resolves when standard output holds the pattern; rejects when the process ends without it. */
+  async said(pattern: RegExp): Promise<void> {
+    const seen = new Promise<void>((resolve) => this.#watchers.push({ pattern, resolve }));
+    this.#look();
+    const ended = this.ended().then(({ code }) => {
+      if (!pattern.test(this.stdout)) {
+        throw new Error(`ended with ${code} before it said ${pattern}: ${this.stderr}`);
+      }
+    });
+    await Promise.race([seen, ended]);
+  }
+
+  async ended(): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
+    const { exitCode, signalCode } = this.process;
+    if (exitCode !== null || signalCode !== null) return { code: exitCode, signal: signalCode };
+    const [code, signal] = await once(this.process, 'close');
+    return { code, signal };
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.process.kill(signal);
+  }
+
+  #look(): void {
+    this.#watchers = this.#watchers.filter(({ pattern, resolve }) => {
+      if (!pattern.test(this.stdout)) return true;
+      resolve();
+      return false;
+    });
+  }
+}

@@ -1,0 +1,6 @@
+import { UploadJob } from 'bits-upload';
+import { measured } from './measured.js';
+
+await measured(async ({ url, file, ca, ...options }) => {
+  await new UploadJob({ url, source: file, ...(ca && { tls: { ca } }), ...options }).start();
+});

@@ -20,6 +20,9 @@ export class Spawned {
     const { stdin, stdout = 'pipe', script = MAIN } = options;
     this.process = spawn(process.execPath, ['--import', TSX, ...script, ...args], {
       stdio: ['pipe', stdout, 'pipe'],
+      // A test that fails leaves no process behind.
+      timeout: 15_000,
+      killSignal: 'SIGKILL',
     });
     this.process.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.stdout += text;

@@ -15,12 +15,14 @@ describe('progress in a pipe', () => {
     lines.progress(progressAt(32));
     lines.tick();
     lines.retry(retryIn4s);
+    lines.state('await-reply');
     lines.state('get-reply');
     lines.done(target, result);
     expect(stderr.lines).to.deep.equal([
       'dir/dump.zip: uploading to http://bits.example/in/dump.zip',
       'dir/dump.zip: 50 %, 32.0 MiB of 64.0 MiB, 8.0 MiB/s, 0:04 left',
       'dir/dump.zip: retry 2 in 4.0 s: the connection was reset',
+      "dir/dump.zip: uploaded; waiting for the server's application",
       'dir/dump.zip: uploaded; downloading the reply',
       'dir/dump.zip: done, 64.0 MiB in 3.2 s (20.0 MiB/s)',
     ]);

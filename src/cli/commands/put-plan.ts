@@ -1,0 +1,160 @@
+import type { Readable, Writable } from 'node:stream';
+import {
+  appendFileName,
+  DEFAULTS,
+  fileSource,
+  MAX_FRAGMENT_BYTES,
+  MIN_FRAGMENT_BYTES,
+  parseRemoteUrl,
+  redactUrl,
+  type UploadOptions,
+} from '../../index.js';
+import { parseDuration } from '../parse/duration.js';
+import { parseHeaders } from '../parse/headers.js';
+import { parseSize } from '../parse/size.js';
+import { parseWholeNumber } from '../parse/whole-number.js';
+import type { Target } from '../render/reporter.js';
+import { UsageError } from '../usage-error.js';
+
+/** The options of `put` as the command line has them. */
+export interface PutFlags {
+  readonly fragmentSize?: string;
+  readonly timeout?: string;
+  readonly retries?: string;
+  readonly header?: readonly string[];
+  readonly reply?: boolean;
+  readonly replyFile?: string;
+  readonly replyOptional?: boolean;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** One upload that was asked for. */
+export interface PlannedUpload {
+  readonly target: Target & { readonly file: string };
+  readonly options: UploadOptions;
+}
+
+const STDIN = '-';
+
+/**
+ * What to upload where, from the arguments alone: no file is touched, nothing is sent.
+ * @throws UsageError, BITS_ERR_ARGUMENT
+ */
+export function planUploads(
+  paths: readonly string[],
+  flags: PutFlags,
+  streams: { readonly stdin: Readable; readonly stdout: Writable },
+): PlannedUpload[] {
+  const files = paths.slice(0, -1);
+  const remoteUrl = parseRemoteUrl(lastOf(paths));
+  checkFiles(files, remoteUrl);
+  checkReplyFlags(flags, files.length);
+  const shared = {
+    ...transferOptions(flags),
+    ...replyOptions(flags, streams.stdout),
+  };
+  return files.map((file) => {
+    const source = file === STDIN ? streams.stdin : fileSource(file);
+    const url =
+      'name' in source && source.name ? appendFileName(remoteUrl, source.name) : remoteUrl;
+    return {
+      target: { file, url: redactUrl(url) },
+      options: { ...shared, url, source },
+    };
+  });
+}
+
+function lastOf(paths: readonly string[]): string {
+  const last = paths.at(-1) ?? '';
+  if (paths.length > 1) return last;
+  throw new UsageError(
+    isUrl(last) ? 'put needs a FILE before the URL' : 'put needs a URL after the FILE',
+  );
+}
+
+function isUrl(text: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
+}
+
+function checkFiles(files: readonly string[], remoteUrl: URL): void {
+  // Not repeated in the message: it may hold a password.
+  if (files.some(isUrl)) {
+    throw new UsageError(
+      'a FILE looks like a URL: the URL comes last; write ./ before a path that begins so',
+    );
+  }
+  const isDirectory = remoteUrl.pathname.endsWith('/');
+  if (files.length > 1 && !isDirectory) {
+    throw new UsageError('more than one FILE needs a URL that ends in /');
+  }
+  if (files.includes(STDIN) && isDirectory) {
+    throw new UsageError(
+      'standard input has no name: give the URL of the file, not one that ends in /',
+    );
+  }
+  if (files.length > 1) checkNames(files);
+}
+
+function checkNames(files: readonly string[]): void {
+  const byName = new Map<string, string>();
+  for (const file of files) {
+    const { name = file } = fileSource(file);
+    const other = byName.get(name);
+    if (other !== undefined) {
+      throw new UsageError(`${other} and ${file} would have the same URL: upload one at a time`);
+    }
+    byName.set(name, file);
+  }
+}
+
+function checkReplyFlags({ reply, replyFile, replyOptional, json }: PutFlags, files: number): void {
+  const replies = reply || replyFile !== undefined;
+  if (reply && replyFile !== undefined) {
+    throw new UsageError('--reply and --reply-file exclude each other');
+  }
+  if (replies && files > 1) {
+    throw new UsageError('--reply and --reply-file take one FILE only');
+  }
+  if (reply && json) {
+    throw new UsageError('--reply would mix the reply with the output of --json: use --reply-file');
+  }
+  if (replyOptional && !replies) {
+    throw new UsageError('--reply-optional goes with --reply or --reply-file');
+  }
+}
+
+function transferOptions(flags: PutFlags): Partial<UploadOptions> {
+  const { fragmentSize, timeout, retries, header } = flags;
+  const sizes = { least: MIN_FRAGMENT_BYTES, most: MAX_FRAGMENT_BYTES };
+  return {
+    ...(fragmentSize !== undefined && {
+      fragmentBytes: parseSize('--fragment-size', fragmentSize, sizes),
+    }),
+    ...(timeout !== undefined && timeouts(parseDuration('--timeout', timeout))),
+    ...(retries !== undefined && { retries: parseWholeNumber('--retries', retries) }),
+    ...(header !== undefined && { headers: parseHeaders(header) }),
+  };
+}
+
+/**
+ * One answer may take so long. A shorter time also bounds how long no byte of a request moves; it
+ * does not cut short the work of the server's application on the last fragment, a longer one gives
+ * it more time.
+ */
+function timeouts(answerTimeoutMs: number): Partial<UploadOptions> {
+  return {
+    answerTimeoutMs,
+    stallTimeoutMs: Math.min(DEFAULTS.stallTimeoutMs, answerTimeoutMs),
+    replyTimeoutMs: Math.max(DEFAULTS.replyTimeoutMs, answerTimeoutMs),
+  };
+}
+
+function replyOptions(flags: PutFlags, stdout: Writable): Partial<UploadOptions> {
+  const { reply, replyFile, replyOptional } = flags;
+  if (!reply && replyFile === undefined) return {};
+  return {
+    reply: replyFile === undefined ? stdout : { file: replyFile },
+    replyOptional: replyOptional ?? false,
+  };
+}

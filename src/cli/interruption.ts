@@ -1,0 +1,59 @@
+import { EXIT, type ExitCode } from './exit-codes.js';
+
+type SignalName = 'SIGINT' | 'SIGTERM';
+
+const EXIT_CODES = { SIGINT: EXIT.sigint, SIGTERM: EXIT.sigterm } as const;
+
+/** Why a command has to stop before its end. */
+export interface StopReason {
+  readonly by: SignalName | 'stdout';
+  readonly exitCode: ExitCode;
+}
+
+/** Turns SIGINT and SIGTERM into an abort; a second signal ends the process at once. */
+export class Interruption {
+  readonly #controller = new AbortController();
+  #reason: StopReason | undefined;
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Undefined while nothing asked to stop. */
+  get reason(): StopReason | undefined {
+    return this.#reason;
+  }
+
+  listen(): void {
+    for (const name of names()) process.on(name, this.#onSignal);
+  }
+
+  forget(): void {
+    for (const name of names()) process.removeListener(name, this.#onSignal);
+  }
+
+  /** The first reason counts. */
+  stop(reason: StopReason): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    this.#controller.abort();
+  }
+
+  /** Resolves when something asks to stop. */
+  stopped(): Promise<void> {
+    const { signal } = this;
+    return new Promise((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+  }
+
+  readonly #onSignal = (name: SignalName): void => {
+    if (this.#reason === undefined) this.stop({ by: name, exitCode: EXIT_CODES[name] });
+    else process.exit(EXIT_CODES[name]);
+  };
+}
+
+function names(): SignalName[] {
+  return ['SIGINT', 'SIGTERM'];
+}

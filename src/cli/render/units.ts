@@ -1,0 +1,34 @@
+const BYTE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+
+/** `64.0 MiB` */
+export function formatBytes(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  // What would round up to 1024.0 goes on to the next unit.
+  while (value >= 1023.95 && unit < BYTE_UNITS.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${BYTE_UNITS[unit]}`;
+}
+
+/** `0:05`, `12:34`, `3:07:00` */
+export function formatClock(durationMs: number): string {
+  const seconds = Math.ceil(durationMs / 1000);
+  const minutes = Math.floor(seconds / 60);
+  const hours = Math.floor(minutes / 60);
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const tail = two(seconds % 60);
+  return hours > 0 ? `${hours}:${two(minutes % 60)}:${tail}` : `${minutes}:${tail}`;
+}
+
+/** `0.4 s`, `12.3 s`, `3:07:00` */
+export function formatElapsed(durationMs: number): string {
+  return durationMs < 60_000 ? `${(durationMs / 1000).toFixed(1)} s` : formatClock(durationMs);
+}
+
+/** `45 %`; 100 % for all of it only. */
+export function formatPercent(bytes: number, bytesTotal: number): string {
+  const percent = bytesTotal === 0 ? 100 : Math.floor((bytes / bytesTotal) * 100);
+  return `${percent} %`;
+}

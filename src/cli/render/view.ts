@@ -1,0 +1,114 @@
+import type { RetryDecision, UploadProgress, UploadState } from '../../index.js';
+import { formatBytes, formatClock, formatPercent } from './units.js';
+
+/** After so long without a byte the display says so. */
+const STALL_MS = 2000;
+
+/** What is known of the file on its way, and what to say about it now. */
+export class View {
+  readonly #now: () => number;
+  #state: UploadState = 'init';
+  #progress: UploadProgress | undefined;
+  #retry: { readonly decision: RetryDecision; readonly dueMs: number } | undefined;
+  #movedMs: number;
+
+  constructor(now: () => number) {
+    this.#now = now;
+    this.#movedMs = now();
+  }
+
+  state(state: UploadState): void {
+    this.#state = state;
+    this.#retry = undefined;
+    this.#movedMs = this.#now();
+  }
+
+  progress(progress: UploadProgress): void {
+    this.#progress = progress;
+    this.#retry = undefined;
+    this.#movedMs = this.#now();
+  }
+
+  retry(decision: RetryDecision): void {
+    this.#retry = { decision, dueMs: this.#now() + decision.delayMs };
+  }
+
+  /** `45 %`; undefined while nothing is known. */
+  get percent(): string | undefined {
+    const counted = this.#counted();
+    return counted?.total === undefined ? undefined : formatPercent(counted.bytes, counted.total);
+  }
+
+  /** 0 to 1. */
+  get fraction(): number {
+    const { bytes = 0, total } = this.#counted() ?? {};
+    if (total === undefined) return 0;
+    return total === 0 ? 1 : bytes / total;
+  }
+
+  /** `12.0 MiB of 64.0 MiB` */
+  get amount(): string | undefined {
+    const counted = this.#counted();
+    if (counted === undefined) return undefined;
+    const { bytes, total } = counted;
+    return total === undefined
+      ? formatBytes(bytes)
+      : `${formatBytes(bytes)} of ${formatBytes(total)}`;
+  }
+
+  /** What happens now: speed and time left, or what is waited for. */
+  get activity(): string {
+    const nowMs = this.#now();
+    if (this.#retry !== undefined) {
+      const { decision, dueMs } = this.#retry;
+      const seconds = Math.ceil((dueMs - nowMs) / 1000);
+      if (seconds > 0)
+        return `retry ${decision.attempt} in ${seconds} s: ${decision.error.message}`;
+    }
+    const waitedMs = nowMs - this.#movedMs;
+    const what = this.#waitsFor();
+    const waits = waitedMs >= STALL_MS ? ` (${Math.floor(waitedMs / 1000)} s)` : '';
+    if (this.#retry !== undefined) return `retry ${this.#retry.decision.attempt}${waits}`;
+    if (what !== undefined) return `${what}${waits}`;
+    if (waits !== '') return `no byte moved for ${Math.floor(waitedMs / 1000)} s`;
+    return this.#speed();
+  }
+
+  #counted(): { readonly bytes: number; readonly total: number | undefined } | undefined {
+    const progress = this.#progress;
+    if (progress === undefined) return undefined;
+    return progress.phase === 'reply'
+      ? { bytes: progress.replyBytes, total: progress.replyBytesTotal }
+      : { bytes: progress.bytesSent, total: progress.bytesTotal };
+  }
+
+  #waitsFor(): string | undefined {
+    switch (this.#state) {
+      case 'init':
+        return 'reading the source';
+      case 'create-session':
+      case 'ping':
+        return 'connecting';
+      case 'fragment': {
+        const progress = this.#progress;
+        const allSent = progress !== undefined && progress.bytesSent === progress.bytesTotal;
+        return allSent ? "waiting for the server's answer" : undefined;
+      }
+      case 'await-reply':
+        return "waiting for the server's application";
+      case 'get-reply':
+        return this.#progress?.phase === 'reply' ? undefined : 'asking for the reply';
+      case 'close-session':
+        return 'waiting for the file to be put in place';
+      default:
+        return this.#state;
+    }
+  }
+
+  #speed(): string {
+    const progress = this.#progress;
+    if (progress === undefined) return 'sending';
+    const speed = `${formatBytes(progress.bytesPerSecond)}/s`;
+    return progress.etaMs === undefined ? speed : `${speed}, ${formatClock(progress.etaMs)} left`;
+  }
+}

@@ -1,0 +1,448 @@
+import { expect } from 'chai';
+import { BitsStateError, isBitsError } from '../../src/errors.js';
+import { step } from '../../src/session/machine.js';
+import {
+  assertMayClose,
+  createSession,
+  isFinal,
+  owesReply,
+  restoreSession,
+  type Session,
+  type SessionEvent,
+  type SessionSnapshot,
+  type SessionState,
+  snapshotOf,
+} from '../../src/session/session.js';
+import {
+  atClose,
+  atLast,
+  atReply,
+  BIG,
+  begun,
+  type Case,
+  DOWNLOAD,
+  groups,
+  HOST,
+  HOST_WITH_FALLBACK,
+  piece,
+} from './machine-cases.js';
+import {
+  busy,
+  cancel,
+  cancelled,
+  closed,
+  created,
+  denied,
+  errorOf,
+  fallbackExpired,
+  gaveUp,
+  gone,
+  has,
+  ID,
+  lost,
+  MIN,
+  notBits,
+  outOfStep,
+  PLAN,
+  pinged,
+  play,
+  refusal,
+  replyStored,
+  resume,
+  retryDue,
+  type Script,
+  sourceChanged,
+  start,
+  suspend,
+  tooLarge,
+  URL_OF_REPLY,
+} from './script.js';
+
+function sessionOf({ plan, sizer }: Pick<Case, 'plan' | 'sizer'>): Session {
+  return createSession({ ...PLAN, ...plan }, sizer ?? { fixedBytes: 100 });
+}
+
+function sessionAfter(script: Script, of: Pick<Case, 'plan' | 'sizer'> = {}): Session {
+  return play(
+    sessionOf(of),
+    script.map(([event]) => event),
+  ).session;
+}
+
+describe('session machine', () => {
+  for (const [title, cases] of Object.entries(groups)) {
+    describe(title, () => {
+      for (const one of cases) {
+        it(one.it, () => {
+          const run = play(
+            sessionOf(one),
+            one.script.map(([event]) => event),
+          );
+          expect(run.said).to.deep.equal(one.script.map(([, command]) => command));
+          if (one.tells) expect(errorOf(run.commands.at(-1)).message).to.match(one.tells);
+        });
+      }
+    });
+  }
+
+  it('puts the session id, the name and the range into every packet', () => {
+    const { commands } = play(
+      sessionOf({}),
+      [...atClose, [cancel, '']].map(([event]) => event as SessionEvent),
+    );
+    const packets = commands.map((command) => command.type === 'send' && command.packet);
+    expect(packets.slice(3)).to.deep.equal([
+      {
+        type: 'fragment',
+        sessionId: ID,
+        contentName: 'dump.bin',
+        range: { start: 200, end: 250, total: 250 },
+      },
+      { type: 'close-session', sessionId: ID },
+      { type: 'cancel-session', sessionId: ID },
+    ]);
+  });
+
+  it('uses the id of the newest session', () => {
+    const { commands } = play(sessionOf({}), [start, created(), gone, created({}, 'two')]);
+    expect(commands.at(-1)).to.have.nested.property('packet.sessionId', 'two');
+  });
+
+  it('hands on the refusal that it waits for', () => {
+    const { commands } = play(sessionOf({}), [start, busy]);
+    expect(commands.at(-1)).to.deep.equal({
+      type: 'wait',
+      refusal: (busy as Extract<SessionEvent, { type: 'failed' }>).refusal,
+    });
+  });
+
+  it('ends with the error of the refusal itself', () => {
+    const { commands } = play(sessionOf({}), [start, denied]);
+    expect(errorOf(commands.at(-1))).to.equal(
+      (denied as Extract<SessionEvent, { type: 'failed' }>).refusal.error,
+    );
+  });
+
+  describe('headway', () => {
+    const headwayAfter = (...events: SessionEvent[]) =>
+      sessionAfter([...begun, ...events.map((event) => [event, ''] as const)]).headway;
+    const before = headwayAfter();
+
+    it('is a byte acknowledged for the first time in a session', () => {
+      expect(headwayAfter(has(1))).to.equal(before + 1);
+    });
+
+    it('is a Ping, a session and a reply', () => {
+      expect(headwayAfter(gone, created())).to.equal(before + 1);
+      expect(headwayAfter(suspend, resume, pinged)).to.equal(before + 1);
+      const reply = { plan: { reply: 'required' } } as const;
+      const stored = sessionAfter([...atReply, [replyStored, '']], reply).headway;
+      expect(stored).to.equal(sessionAfter(atReply, reply).headway + 1);
+    });
+
+    it('is no failure, no lower offset and no byte acknowledged before', () => {
+      expect(headwayAfter(lost, retryDue, lost)).to.equal(before);
+      expect(headwayAfter(has(0))).to.equal(before);
+      expect(headwayAfter(has(100), has(40), has(90), has(100))).to.equal(before + 1);
+    });
+
+    it('of the whole upload is only what no session had acknowledged', () => {
+      const again = sessionAfter([
+        ...begun,
+        [has(100), ''],
+        [gone, ''],
+        [created(), ''],
+        [has(60), ''],
+      ]);
+      expect(again.bestOffset).to.equal(100);
+      expect(again.sessionBestOffset).to.equal(60);
+      expect(step(again, has(120))[0].bestOffset).to.equal(120);
+    });
+  });
+
+  describe('a restored session', () => {
+    const restored = (snapshot: Partial<SessionSnapshot>, of: Pick<Case, 'plan' | 'sizer'> = {}) =>
+      restoreSession(
+        { ...PLAN, ...of.plan },
+        { ...snapshotOf(sessionOf(of)), sessionId: ID, ...snapshot },
+        of.sizer ?? { fixedBytes: 100 },
+      );
+    const goesOn = (session: Session, ...events: SessionEvent[]) =>
+      play(session, [resume, ...events]).said;
+
+    it('begins with a Ping and learns the offset with the smallest fragment', () => {
+      expect(goesOn(restored({ offset: 2 * MIN }, BIG), pinged)).to.deep.equal([
+        'ping',
+        piece(2, 3),
+      ]);
+    });
+
+    it('goes on at its host-id', () => {
+      expect(goesOn(restored({ ...HOST_WITH_FALLBACK, offset: 100 }), pinged)).to.deep.equal([
+        'ping @host-id',
+        'fragment 100-200 @host-id',
+      ]);
+    });
+
+    it('believes an offset up to the total, whatever it has sent itself', () => {
+      expect(goesOn(restored({ offset: 0 }), pinged, has(250))[2]).to.equal('close-session');
+    });
+
+    it('believes no offset above the total', () => {
+      expect(goesOn(restored({ offset: 0 }), pinged, has(251))[2]).to.equal('fragment 0-100');
+    });
+
+    it('takes a recorded offset above the total for the total', () => {
+      const session = restored({ offset: 999 });
+      expect(session).to.include({ offset: 250, bestOffset: 250, sessionBestOffset: 250 });
+      expect(goesOn(session, pinged)[1]).to.equal('close-session');
+    });
+
+    it('without a session id creates a session', () => {
+      expect(goesOn(restored({ sessionId: undefined }), pinged, created())).to.deep.equal([
+        'ping',
+        'create-session',
+        'fragment 0-100',
+      ]);
+    });
+
+    it('takes an answer that is no Ack for passing when it had a session, and for fatal else', () => {
+      expect(goesOn(restored({}), notBits)[1]).to.equal('wait');
+      expect(goesOn(restored({ sessionId: undefined }), notBits)[1]).to.equal(
+        'failed BITS_ERR_NOT_BITS',
+      );
+    });
+
+    it('downloads a reply that is announced and not stored', () => {
+      const plan = { reply: 'required' } as const;
+      const session = restored({ offset: 250, replyUrl: URL_OF_REPLY }, { plan });
+      expect(goesOn(session, pinged)[1]).to.equal(DOWNLOAD);
+    });
+
+    it('closes when its reply is stored', () => {
+      const plan = { reply: 'required' } as const;
+      const snapshot = { offset: 250, replyUrl: URL_OF_REPLY, replyStored: true };
+      expect(goesOn(restored(snapshot, { plan }), pinged)[1]).to.equal('close-session');
+    });
+
+    it('asks for a required reply with the last fragment as it was sent', () => {
+      const of = { plan: { ...BIG.plan, reply: 'required' }, sizer: BIG.sizer } as const;
+      const session = restored({ offset: 10 * MIN, lastFragmentStart: 8 * MIN }, of);
+      expect(goesOn(session, pinged)[1]).to.equal(piece(8, 10));
+    });
+
+    it('asks for a required reply with the last 5 KiB when the last fragment is not known', () => {
+      const of = { plan: { ...BIG.plan, reply: 'required' }, sizer: BIG.sizer } as const;
+      expect(goesOn(restored({ offset: 10 * MIN }, of), pinged)[1]).to.equal(piece(9, 10));
+      const small = { plan: { reply: 'required' } } as const;
+      expect(goesOn(restored({ offset: 250 }, small), pinged)[1]).to.equal('fragment 0-250');
+    });
+
+    it('asks for an optional reply when another fragment tells that the file is complete', () => {
+      const of = { plan: { ...BIG.plan, reply: 'optional' }, sizer: BIG.sizer } as const;
+      const session = restored({ offset: MIN }, of);
+      expect(
+        goesOn(session, pinged, outOfStep(10 * MIN), has(10 * MIN, URL_OF_REPLY)),
+      ).to.deep.equal(['ping', piece(1, 2), piece(9, 10), DOWNLOAD]);
+      expect(goesOn(session, pinged, outOfStep(10 * MIN), outOfStep(10 * MIN))[3]).to.equal(
+        'close-session',
+      );
+    });
+
+    it('asks for an optional reply again when the asking fails', () => {
+      const of = { plan: { ...BIG.plan, reply: 'optional' }, sizer: BIG.sizer } as const;
+      const asked = [pinged, has(10 * MIN), lost, retryDue];
+      expect(goesOn(restored({ offset: MIN }, of), ...asked).slice(2)).to.deep.equal([
+        piece(9, 10),
+        'wait',
+        piece(9, 10),
+      ]);
+    });
+
+    it('closes at once when an optional reply was looked for before', () => {
+      const of = { plan: { reply: 'optional' } } as const;
+      expect(goesOn(restored({ offset: 250 }, of), pinged)[1]).to.equal('close-session');
+    });
+
+    it('presumes a Close that was on the wire, or whose answer was lost', () => {
+      for (const script of [atClose, [...atClose, [lost, 'wait']] as Script]) {
+        const session = restored(snapshotOf(sessionAfter(script)));
+        expect(goesOn(session, pinged, gone)[2]).to.equal('completed presumed');
+      }
+    });
+
+    it('presumes no Close that was not sent', () => {
+      const session = restored(snapshotOf(sessionAfter(atLast)));
+      expect(goesOn(session, pinged, has(250), gone)[3]).to.equal('create-session');
+    });
+
+    it('cancels first when fragments may not be sent twice', () => {
+      const of = { plan: { onUncertainFragment: 'restart' } } as const;
+      expect(goesOn(restored({ offset: 100 }, of), pinged)[1]).to.equal('cancel-session');
+    });
+
+    it('is what its snapshot says', () => {
+      const before = sessionAfter([...atReply, [replyStored, '']], { plan: { reply: 'required' } });
+      const snapshot = { ...snapshotOf(before), ...HOST_WITH_FALLBACK, closeUncertain: true };
+      expect(snapshot).to.deep.equal({
+        sessionId: ID,
+        ...HOST_WITH_FALLBACK,
+        offset: 250,
+        lastFragmentStart: 200,
+        replyUrl: URL_OF_REPLY,
+        replyStored: true,
+        closeUncertain: true,
+      });
+      expect(snapshotOf(restoreSession(PLAN, snapshot))).to.deep.equal(snapshot);
+    });
+  });
+
+  describe('a pair that cannot happen', () => {
+    const sampleEvents: readonly SessionEvent[] = [
+      start,
+      pinged,
+      lost,
+      retryDue,
+      gaveUp,
+      replyStored,
+      suspend,
+      resume,
+      cancel,
+      sourceChanged,
+      fallbackExpired,
+    ];
+    const reply = { plan: { reply: 'required' } } as const;
+    const inFlight = ['acked', 'failed', 'gaveUp', 'suspendRequested', 'cancelRequested'];
+    const wishes = ['suspendRequested', 'cancelRequested', 'sourceChanged'];
+    const backingOff = ['retryDue', 'gaveUp', 'fallbackExpired', ...wishes];
+    const idle = ['resumeRequested', 'cancelRequested', 'sourceChanged'];
+    const pinging = sessionAfter([
+      [start, ''],
+      [created(HOST), ''],
+    ]);
+    const cancelling = sessionAfter([...begun, [cancel, '']]);
+    const situations: readonly (readonly [string, Session, readonly string[]])[] = [
+      ['init', sessionOf({}), ['start', 'suspendRequested', 'cancelRequested']],
+      ['create-session', sessionAfter([[start, '']]), [...inFlight, 'sourceChanged']],
+      ['ping', pinging, [...inFlight, 'sourceChanged']],
+      ['fragment, in a back-off', sessionAfter([...begun, [lost, '']]), backingOff],
+      ['get-reply', sessionAfter(atReply, reply), ['replyStored', 'failed', ...wishes]],
+      ['get-reply, in a back-off', sessionAfter([...atReply, [lost, '']], reply), backingOff],
+      ['close-session, in a back-off', sessionAfter([...atClose, [lost, '']]), backingOff],
+      ['cancel-session', cancelling, inFlight],
+      [
+        'cancel-session, in a back-off',
+        step(cancelling, lost)[0],
+        backingOff.filter((type) => type !== 'sourceChanged'),
+      ],
+      ['suspended', sessionAfter([...begun, [suspend, '']]), idle],
+      ['error', sessionAfter([...begun, [denied, '']]), idle],
+      ['completed', sessionAfter([...atClose, [closed, '']]), []],
+      ['cancelled', step(cancelling, cancelled)[0], []],
+      ['failed', sessionAfter([...begun, [sourceChanged, ''], [cancelled, '']]), []],
+    ];
+    const ackFor: Partial<Record<SessionState, SessionEvent>> = {
+      'create-session': created(),
+      'cancel-session': cancelled,
+    };
+
+    for (const [where, session, legal] of situations) {
+      it(`throws in ${where}`, () => {
+        const events = sampleEvents.map((event) =>
+          event.type === 'acked' ? (ackFor[session.state] ?? event) : event,
+        );
+        const thrown = events.filter((event) => {
+          try {
+            step(session, event);
+            return false;
+          } catch (error) {
+            expect(error).to.be.instanceOf(Error);
+            expect(isBitsError(error)).to.equal(false);
+            expect(error)
+              .to.have.property('message')
+              .that.includes(`${event.type} in ${session.state}`);
+            return true;
+          }
+        });
+        const taken = events.filter((event) => !thrown.includes(event));
+        expect(taken.map(({ type }) => type)).to.have.members(legal);
+      });
+    }
+
+    it('is also an answer to another packet', () => {
+      const fragment = sessionAfter(begun);
+      const onTheWire: readonly (readonly [Session, SessionEvent])[] = [
+        [sessionAfter([[start, '']]), pinged],
+        [pinging, has(0)],
+        [fragment, closed],
+        [sessionAfter(atClose), cancelled],
+        [cancelling, closed],
+      ];
+      for (const [session, event] of onTheWire) {
+        expect(() => step(session, event)).to.throw(Error, /ack to a/);
+      }
+    });
+  });
+
+  describe('assertMayClose', () => {
+    const refuses = (session: Session, message: RegExp) =>
+      expect(() => assertMayClose(session)).to.throw(BitsStateError, message);
+
+    it('refuses without a session', () => {
+      refuses(sessionOf({}), /no session yet/);
+    });
+
+    it('refuses while a byte is unacknowledged, and tells how many are', () => {
+      refuses(
+        sessionAfter([...begun, [has(249), '']], { sizer: { fixedBytes: 249 } }),
+        /acknowledged 249 of 250 bytes/,
+      );
+    });
+
+    it('refuses while a reply is owed', () => {
+      refuses(sessionAfter(atReply, { plan: { reply: 'required' } }), /delete the reply/);
+      refuses(sessionAfter(atReply, { plan: { reply: 'optional' } }), /delete the reply/);
+    });
+
+    it('allows what the machine itself would do', () => {
+      assertMayClose(sessionAfter(atClose));
+      assertMayClose(
+        sessionAfter([...atReply, [replyStored, '']], { plan: { reply: 'required' } }),
+      );
+      assertMayClose(sessionAfter(atClose, { plan: { reply: 'optional' } }));
+    });
+  });
+
+  it('tells from the start that a required reply is owed', () => {
+    expect(owesReply(sessionOf({ plan: { reply: 'required' } }))).to.equal(true);
+    expect(owesReply(sessionOf({}))).to.equal(false);
+  });
+
+  it('refuses to promise a reply to an empty file', () => {
+    expect(() => sessionOf({ plan: { totalBytes: 0, reply: 'required' } }))
+      .to.throw(/empty file cannot get a reply/)
+      .with.property('code', 'BITS_ERR_ARGUMENT');
+  });
+
+  it('calls three states final', () => {
+    const states = ['init', 'suspended', 'error', 'completed', 'cancelled', 'failed'] as const;
+    expect(states.filter(isFinal)).to.deep.equal(['completed', 'cancelled', 'failed']);
+  });
+
+  it('never changes a session that it was given', () => {
+    const session = sessionAfter(begun);
+    const copy = structuredClone(session);
+    step(session, has(100));
+    step(session, lost);
+    step(session, tooLarge);
+    expect(session).to.deep.equal(copy);
+  });
+
+  it('stops at a refusal whose meaning has no place there', () => {
+    const { said } = play(sessionOf({}), [
+      start,
+      refusal('out-of-step', errorOf(play(sessionOf({}), [start, denied]).commands[1])),
+    ]);
+    expect(said[1]).to.equal('failed BITS_ERR_SERVER');
+  });
+});

@@ -1,0 +1,140 @@
+import {
+  BitsError,
+  BitsProtocolError,
+  BitsServerError,
+  BitsTransportError,
+} from '../../src/errors.js';
+import { MIN_FRAGMENT_BYTES } from '../../src/protocol/constants.js';
+import type { Ack } from '../../src/protocol/packets.js';
+import type { Refusal, RefusalMeaning } from '../../src/protocol/refusal.js';
+import { step } from '../../src/session/machine.js';
+import type { Command, Session, SessionEvent, SessionPlan } from '../../src/session/session.js';
+
+/** The smallest fragment, as the unit of sizes in scripts. */
+export const MIN = MIN_FRAGMENT_BYTES;
+export const ID = '{SESSION-1}';
+export const URL_OF_REPLY = 'BITS-Sessions\\Replies\\{1}\\responsefile.bin';
+
+export const PLAN: SessionPlan = {
+  totalBytes: 250,
+  contentName: 'dump.bin',
+  reply: 'none',
+  onUncertainFragment: 'resend',
+  maxRestarts: 2,
+  maxResyncs: 2,
+  maxCancelAttempts: 3,
+};
+
+/** A command in words: `fragment 0-100`, `close-session @host-id`, `failed BITS_ERR_SERVER`. */
+export function said(command: Command): string {
+  switch (command.type) {
+    case 'send': {
+      const { packet, target } = command;
+      const at = target === 'host-id' ? ' @host-id' : '';
+      if (packet.type !== 'fragment') return `${packet.type}${at}`;
+      return `fragment ${packet.range.start}-${packet.range.end}${at}`;
+    }
+    case 'download':
+      return `download ${command.replyUrl}`;
+    case 'wait':
+    case 'pause':
+      return command.type;
+    case 'finish': {
+      const { outcome } = command;
+      if (outcome.kind === 'completed') return `completed ${outcome.closed}`;
+      if (outcome.kind === 'cancelled') return outcome.freed ? 'cancelled freed' : 'cancelled';
+      return `failed ${outcome.error.code}${outcome.resumable ? ' resumable' : ''}`;
+    }
+  }
+}
+
+export type Script = readonly (readonly [event: SessionEvent, command: string])[];
+
+/** Runs the script's events and tells what was commanded, with the session after the last. */
+export function play(session: Session, events: readonly SessionEvent[]) {
+  const commands: Command[] = [];
+  let now = session;
+  for (const event of events) {
+    const [next, command] = step(now, event);
+    now = next;
+    commands.push(command);
+  }
+  return { session: now, commands, said: commands.map(said) };
+}
+
+const acked = (ack: Ack, elapsedMs = 1000): SessionEvent => ({ type: 'acked', ack, elapsedMs });
+
+export const start: SessionEvent = { type: 'start' };
+export const retryDue: SessionEvent = { type: 'retryDue' };
+export const suspend: SessionEvent = { type: 'suspendRequested' };
+export const resume: SessionEvent = { type: 'resumeRequested' };
+export const cancel: SessionEvent = { type: 'cancelRequested' };
+export const replyStored: SessionEvent = { type: 'replyStored' };
+export const fallbackExpired: SessionEvent = { type: 'fallbackExpired' };
+export const sourceChanged: SessionEvent = {
+  type: 'sourceChanged',
+  error: new BitsError('BITS_ERR_SOURCE_CHANGED', 'the file changed'),
+};
+export const gaveUp: SessionEvent = {
+  type: 'gaveUp',
+  error: new BitsError('BITS_ERR_NO_PROGRESS', 'nothing moved'),
+};
+
+type HostIdFields = { hostId?: string; hostIdFallbackTimeoutMs?: number };
+export const created = (fields: HostIdFields = {}, sessionId = ID): SessionEvent =>
+  acked({ type: 'create-session', sessionId, ...fields });
+export const pinged = acked({ type: 'ping' });
+export const has = (nextOffset: number, replyUrl?: string, elapsedMs?: number): SessionEvent =>
+  acked(
+    { type: 'fragment', nextOffset, ...(replyUrl === undefined ? {} : { replyUrl }) },
+    elapsedMs,
+  );
+export const closed = acked({ type: 'close-session' });
+export const cancelled = acked({ type: 'cancel-session' });
+
+export function refusal(
+  meaning: RefusalMeaning,
+  error: BitsError,
+  more: Partial<Refusal> = {},
+): SessionEvent {
+  return { type: 'failed', refusal: { meaning, error, ...more } };
+}
+
+const answered = (status: number, hresult?: number, code?: 'BITS_ERR_SESSION_NOT_FOUND') =>
+  new BitsServerError(
+    `the server answered ${status}`,
+    { status, ...(hresult === undefined ? {} : { hresult }) },
+    code === undefined ? {} : { code },
+  );
+
+/** Refused with a status, and perhaps an HRESULT. */
+export const status = (code: number, meaning: RefusalMeaning, hresult?: number): SessionEvent =>
+  refusal(meaning, answered(code, hresult));
+/** No answer came. */
+export const lost = refusal('transient', new BitsTransportError('the connection broke'), {
+  uncertain: true,
+});
+export const busy = status(503, 'transient');
+export const denied = status(403, 'fatal', 0x80070005);
+export const gone = refusal(
+  'session-not-found',
+  answered(500, 0x8020001f, 'BITS_ERR_SESSION_NOT_FOUND'),
+);
+export const outOfStep = (nextOffset?: number, replyUrl?: string): SessionEvent =>
+  refusal('out-of-step', answered(416), {
+    ...(nextOffset === undefined ? {} : { nextOffset }),
+    ...(replyUrl === undefined ? {} : { replyUrl }),
+  });
+export const tooLarge = status(413, 'fragment-too-large');
+export const maybeTooLarge = status(404, 'maybe-too-large');
+export const notBits = refusal(
+  'not-bits',
+  new BitsProtocolError('no Ack', { code: 'BITS_ERR_NOT_BITS' }),
+);
+
+export function errorOf(command: Command | undefined): BitsError {
+  if (command?.type !== 'finish' || command.outcome.kind !== 'failed') {
+    throw new Error(`not a failure: ${command === undefined ? 'nothing' : said(command)}`);
+  }
+  return command.outcome.error;
+}

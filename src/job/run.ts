@@ -280,8 +280,6 @@ export class Run {
   async #getReply(replyUrl: string, session: Session, signal: AbortSignal): Promise<SessionEvent> {
     try {
       if (this.#download?.replyUrl !== replyUrl) {
-        this.#journal?.lost.removeEventListener('abort', this.#request.hooks.onLockLost);
-        await this.#journal?.close({ remove: isFinal(this.session.state) });
         await this.#download?.reply.close({ keepPartial: false });
         this.#download = { replyUrl, reply: this.#createDownload(replyUrl, session) };
       }

@@ -155,6 +155,15 @@ describe('the record of a job', () => {
     expect((await job().start()).bytes).to.equal(100 * KIB);
   });
 
+  it('keeps other jobs off while the reply is downloaded, too', async () => {
+    await serve({ reply: () => 'done', faults: [{ on: 'reply', do: 'hang' }] });
+    const first = job({ reply: true });
+    void first.start();
+    await server.waitForRequest('reply');
+    expect(await failure(job({ reply: true }).start())).to.include({ code: 'BITS_ERR_STATE' });
+    await first.cancel();
+  });
+
   it('says before Close-Session that it is going out, so that nothing is uploaded twice', async () => {
     await serve({ faults: [{ on: 'close-session', do: 'hang-after-commit' }] });
     const controller = new AbortController();

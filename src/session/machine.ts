@@ -204,16 +204,19 @@ function created(session: Session, event: EventOf<'acked'>): Step {
 
 function pinged(session: Session, event: EventOf<'acked'>): Step {
   ackOf(event.ack, 'ping');
-  if (session.suspicions > 0) {
-    return restart(
-      session,
-      new BitsProtocolError(
-        'the server answers a Ping and refuses every Fragment: it has forgotten the session, and ' +
-          'beginning again did not help. Ask its administrator for the reason in its log.',
-      ),
-    );
-  }
+  if (session.suspicions > 0) return presumeForgotten(session);
   return proceed({ ...forward(session), awaiting: 'nothing' });
+}
+
+function presumeForgotten(session: Session): Step {
+  const error = new BitsProtocolError(
+    'the server answers a Ping and refuses every Fragment: it has forgotten the session, and ' +
+      'beginning again did not help. Ask its administrator for the reason in its log.',
+  );
+  // It is a guess, so at the end a session that may live is kept for the caller to resume.
+  return session.restarts < session.plan.maxRestarts
+    ? restart(session, error)
+    : stop(session, error);
 }
 
 function fragmentAcked(session: Session, event: EventOf<'acked'>): Step {

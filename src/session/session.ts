@@ -205,8 +205,12 @@ export function restoreSession(
 }
 
 export function snapshotOf(session: Session): SessionSnapshot {
-  const { sessionId, hostId, hostIdFallbackTimeoutMs, offset } = session;
+  const { sessionId, hostId, hostIdFallbackTimeoutMs } = session;
   const { lastFragmentStart, replyUrl, replyStored } = session;
+  // With all bytes acknowledged only the last fragment is ever unsettled, sent again for its answer.
+  const complete = session.offset === session.plan.totalBytes;
+  const settled = session.pending === undefined && !session.uncertain;
+  const offset = complete && !settled ? (lastFragmentStart ?? session.offset) : session.offset;
   const closing = session.state === 'close-session' && session.awaiting === 'answer';
   return {
     sessionId,

@@ -667,7 +667,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [lost, 'wait'],
         [retryDue, 'fragment 0-100'],
         [status(400, 'fatal'), 'ping'],
-        [pinged, 'failed BITS_ERR_PROTOCOL'],
+        [pinged, 'failed BITS_ERR_PROTOCOL resumable'],
       ],
       tells: /answers a Ping and refuses every Fragment/,
     },

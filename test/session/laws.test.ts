@@ -1,0 +1,251 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { step } from '../../src/session/machine.js';
+import {
+  type Command,
+  createSession,
+  isFinal,
+  restoreSession,
+  type Session,
+  type SessionEvent,
+  type SessionPlan,
+  type SessionSnapshot,
+  type SizerOptions,
+  snapshotOf,
+} from '../../src/session/session.js';
+import { Adversary, choices, plans, sizers } from './adversary.js';
+import { ModelServer, type Overlap } from './model-server.js';
+import {
+  gaveUp,
+  lost,
+  MIN,
+  replyStored,
+  resume,
+  retryDue,
+  said,
+  start,
+  suspend,
+} from './script.js';
+import { Witness } from './witness.js';
+
+/** As a record on disk would keep it. */
+function written(session: Session): SessionSnapshot {
+  return {
+    ...snapshotOf(createSession(session.plan)),
+    ...JSON.parse(JSON.stringify(snapshotOf(session))),
+  };
+}
+
+/** So that a run of many steps is one without an end, not one of many fragments. */
+function inFewPieces(plan: SessionPlan, sizer: SizerOptions): SizerOptions {
+  const least = Math.ceil(plan.totalBytes / 40);
+  return { ...sizer, fixedBytes: sizer.fixedBytes && Math.max(sizer.fixedBytes, least) };
+}
+
+describe('laws of a session', () => {
+  it('hold whatever the server and the caller do, in whatever order', () => {
+    const seen = new Set<string>();
+    fc.assert(
+      fc.property(
+        plans,
+        sizers,
+        fc.array(fc.record({ choice: choices, restore: fc.nat(99) }), {
+          maxLength: 120,
+          size: 'max',
+        }),
+        (plan, sizer, story) => {
+          // The witness names a law that is broken, with all that led to it.
+          const adversary = new Adversary();
+          const witness = new Witness(plan, sizer.capBytes);
+          let session = createSession(plan, sizer);
+          for (const { choice, restore } of story) {
+            if (isFinal(session.state)) break;
+            if (restore >= 96 && session.state !== 'init') {
+              const record = written(session);
+              session = restoreSession(plan, record, sizer);
+              witness.restored(record);
+            }
+            const event = adversary.next(session, choice);
+            const [next, command] = step(session, event);
+            witness.observe(event, next, command);
+            session = next;
+          }
+          for (const what of witness.seen) seen.add(what);
+          if (isFinal(session.state)) {
+            for (const event of [resume, suspend, retryDue, start, gaveUp]) {
+              expect(() => step(session, event)).to.throw(/session machine/);
+            }
+          }
+        },
+      ),
+      { numRuns: 4000 },
+    );
+    // Laws that nothing tested would hold too.
+    expect(seen).to.include.members([
+      'create-session',
+      'ping',
+      'fragment',
+      'download',
+      'close-session',
+      'cancel-session',
+      'wait',
+      'pause',
+      'completed acknowledged',
+      'completed presumed',
+      'cancelled',
+      'cancelled freed',
+      'failed',
+    ]);
+  });
+
+  it('end every run that a server keeps answering in the same way', () => {
+    fc.assert(
+      fc.property(
+        plans,
+        sizers,
+        fc.array(choices, { minLength: 1, maxLength: 6 }),
+        (plan, sizer, cycle) => {
+          const adversary = new Adversary();
+          let [session, command] = step(createSession(plan, inFewPieces(plan, sizer)), start);
+          let attempts = 0;
+          let turn = 0;
+          for (let steps = 0; command.type !== 'finish'; steps += 1) {
+            expect(steps, 'steps without an end').to.be.lessThan(4000);
+            const { headway } = session;
+            let event: SessionEvent;
+            if (command.type === 'wait') {
+              // As the job does: so many attempts, counted anew at headway.
+              attempts += 1;
+              event = attempts > 4 ? gaveUp : retryDue;
+            } else {
+              event = adversary.answer(session, cycle[turn++ % cycle.length]!);
+            }
+            [session, command] = step(session, event);
+            if (session.headway > headway) attempts = 0;
+          }
+        },
+      ),
+      { numRuns: 3000 },
+    );
+  });
+
+  it('bring every byte to a server that fails now and then, and the reply back', () => {
+    const faults = fc.record({
+      kind: fc.constantFrom(
+        'none',
+        'none',
+        'none',
+        'request-lost',
+        'answer-lost',
+        'session-lost',
+        'offset-back',
+        'takes-part',
+        'killed-before',
+        'killed-after',
+        'suspended-before',
+        'suspended-after',
+      ),
+      number: fc.nat(99),
+    });
+    const servers = fc.record({
+      overlap: fc.constantFrom<Overlap>('refuses', 'keeps-what-it-lacks', 'appends-blindly'),
+      limitBytes: fc.integer({ min: MIN, max: 20 * MIN }),
+      replies: fc.boolean(),
+      hostId: fc.option(fc.constant('web3'), { nil: undefined }),
+    });
+    const sizes = fc.oneof(fc.nat(20), fc.integer({ min: 1, max: 12 * MIN }));
+    const delivered = new Set<string>();
+    fc.assert(
+      fc.property(
+        sizes,
+        servers,
+        sizers,
+        fc.boolean(),
+        fc.array(faults, { maxLength: 25, size: 'max' }),
+        (totalBytes, { hostId, ...options }, sizer, optional, schedule) => {
+          const source = Uint8Array.from(
+            { length: totalBytes },
+            (_, at) => (at * 31 + (at >> 8)) % 251,
+          );
+          const server = new ModelServer(source, { ...options, ...(hostId && { hostId }) });
+          const blind = options.overlap === 'appends-blindly';
+          const plan: SessionPlan = {
+            totalBytes,
+            contentName: 'dump.bin',
+            reply: optional ? 'optional' : options.replies && totalBytes > 0 ? 'required' : 'none',
+            onUncertainFragment: blind ? 'restart' : 'resend',
+            maxRestarts: schedule.length,
+            maxResyncs: schedule.length,
+            maxCancelAttempts: 2,
+          };
+          // A reply that nobody wants is no loss.
+          if (plan.reply === 'none') server.options.replies = false;
+          const outcome = upload(plan, inFewPieces(plan, sizer), server, schedule);
+          expect(outcome).to.match(/^completed/);
+          expect(server.file).to.deep.equal(source);
+          delivered.add(outcome);
+        },
+      ),
+      { numRuns: 1500 },
+    );
+    expect([...delivered]).to.have.members(['completed acknowledged', 'completed presumed']);
+
+    function upload(
+      plan: SessionPlan,
+      sizer: SizerOptions,
+      server: ModelServer,
+      schedule: readonly { kind: string; number: number }[],
+    ): string {
+      const witness = new Witness(plan, sizer.capBytes);
+      const log: string[] = [];
+      let records: SessionSnapshot[] = [];
+      const toCome = [...schedule];
+      let session = createSession(plan, sizer);
+      let command = { type: 'pause' } as Command;
+      const take = (event: SessionEvent) => {
+        const { state } = session;
+        [session, command] = step(session, event);
+        // A record is written at every change of state, and only now and then in between.
+        if (session.state !== state) records = [];
+        log.push(`${event.type} → ${said(command)}`);
+        witness.observe(event, session, command);
+        records.push(written(session));
+      };
+      take(start);
+      for (let steps = 0; command.type !== 'finish'; steps += 1) {
+        expect(steps, log.slice(-40).join('\n')).to.be.lessThan(3000);
+        if (command.type === 'pause') take(resume);
+        else if (command.type === 'wait') take(retryDue);
+        else if (command.type === 'download') {
+          server.fetchReply(command.replyUrl);
+          take(replyStored);
+        } else {
+          const { packet }: Extract<Command, { type: 'send' }> = command;
+          const { kind, number } = toCome.shift() ?? { kind: 'none', number: 0 };
+          if (packet.type === 'fragment' && kind === 'session-lost') server.forget();
+          if (packet.type === 'fragment' && kind === 'offset-back' && !blindly(server)) {
+            server.moveBack(number / 100);
+          }
+          const reaches = kind !== 'request-lost' && !kind.endsWith('-before');
+          const takes = kind === 'takes-part' ? number * 100 : undefined;
+          const answer = reaches ? server.answer(packet, takes) : lost;
+          if (kind.startsWith('killed')) {
+            const record = records[number % records.length] ?? written(session);
+            session = restoreSession(plan, record, sizer);
+            log.push('killed');
+            witness.restoredFromOlder(record);
+            take(resume);
+          } else if (kind.startsWith('suspended')) take(suspend);
+          else take(kind === 'answer-lost' ? lost : answer);
+        }
+      }
+      const last = said(command);
+      if (!last.startsWith('completed')) throw new Error(`${last}:\n  ${log.join('\n  ')}`);
+      return last;
+    }
+
+    function blindly(server: ModelServer): boolean {
+      return server.options.overlap === 'appends-blindly';
+    }
+  });
+});

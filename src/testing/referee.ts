@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import {
+  ACK_PACKET_TYPE,
   BITS_UPLOAD_PROTOCOL,
   MAX_CONTENT_NAME_LENGTH,
   PACKET_TYPE_NAMES,
@@ -19,6 +20,8 @@ interface Conduct {
   readonly pathKey: string | undefined;
   /** Starts for which the client has good reason: the last answers that it may or may not know. */
   starts: ReadonlySet<number>;
+  /** End of the furthest byte that the client sent. */
+  sentTo: number;
   lastAnswer: AnswerSeen | undefined;
   /** A Ping came after the last answer: the client resumes, perhaps from an older record. */
   recovering: boolean;
@@ -92,13 +95,15 @@ export class Referee {
   answered(request: PacketRequest, answer: Answer | undefined, delivery: Delivery): void {
     const { packet, exchange } = request;
     const headers = lowerCase(answer?.headers ?? {});
-    const offset = headers['bits-received-content-range'];
+    const ok = answer !== undefined && answer.status >= 200 && answer.status < 300;
+    // Without "Ack" it is a page of somebody else, which tells a client nothing (§2.2.1.2).
+    const told = !ok || headers['bits-packet-type'] === ACK_PACKET_TYPE;
+    const offset = told ? headers['bits-received-content-range'] : undefined;
     const seen: AnswerSeen = {
       connection: exchange.connection,
-      delivery,
+      delivery: told ? delivery : 'unsent',
       nextOffset: offset === undefined || delivery === 'unsent' ? undefined : parseOffset(offset),
     };
-    const ok = answer !== undefined && answer.status >= 200 && answer.status < 300;
     if (packet === 'create-session') {
       const id = headers['bits-session-id'];
       if (ok && id !== undefined) this.#begin(id, request, headers);
@@ -106,7 +111,7 @@ export class Referee {
     }
     if (packet === 'ping' || request.sessionId === undefined) return;
 
-    const gone = headers['bits-error-code'] === formatHresult(BG_E_SESSION_NOT_FOUND);
+    const gone = !ok && headers['bits-error-code'] === formatHresult(BG_E_SESSION_NOT_FOUND);
     let conduct = this.#conducts.get(request.sessionId);
     if (conduct === undefined) {
       if (!gone) return;
@@ -261,10 +266,12 @@ export class Referee {
 
     const last = conduct.lastAnswer;
     const said = last?.nextOffset;
-    if (last !== undefined && said !== undefined) {
-      const known = arrivedForSure(last, request) ? [] : conduct.starts;
+    if (last !== undefined && said !== undefined && said <= range.total) {
+      // An offset beyond what was sent is for the client to doubt.
+      const known = arrivedForSure(last, request) && said <= conduct.sentTo ? [] : conduct.starts;
       conduct.starts = new Set([...known, said]);
     }
+    conduct.sentTo = Math.max(conduct.sentTo, range.end);
     const highest = Math.max(...conduct.starts);
     const wanted = conduct.starts.has(range.start);
     if (!wanted && !(conduct.recovering && range.start <= highest)) {
@@ -296,6 +303,7 @@ function newConduct(pathKey: string | undefined): Conduct {
   return {
     pathKey,
     starts: new Set([0]),
+    sentTo: 0,
     lastAnswer: undefined,
     recovering: false,
     total: undefined,

@@ -1,0 +1,147 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import {
+  createFragmentSizer,
+  type FragmentSizer,
+  fragmentLost,
+  fragmentPassed,
+  fragmentRefused,
+} from '../../src/session/fragment-sizer.js';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const MIN = 5 * KIB;
+
+/** A whole fragment of the sizer's own size, answered after so long. */
+const pass = (sizer: FragmentSizer, elapsedMs: number) =>
+  fragmentPassed(sizer, { bytes: sizer.bytes, elapsedMs });
+
+describe('fragment sizer', () => {
+  it('begins with 1 MiB', () => {
+    expect(createFragmentSizer({}).bytes).to.equal(MIB);
+  });
+
+  it('begins with the cap when that is lower', () => {
+    expect(createFragmentSizer({ capBytes: 64 * KIB }).bytes).to.equal(64 * KIB);
+  });
+
+  it('takes no cap under 5 KiB', () => {
+    expect(createFragmentSizer({ capBytes: 1 }).capBytes).to.equal(MIN);
+  });
+
+  it('doubles when a fragment took half of four seconds or less', () => {
+    expect(pass(createFragmentSizer({}), 2000).bytes).to.equal(2 * MIB);
+  });
+
+  it('stays when a fragment took about four seconds', () => {
+    for (const elapsedMs of [2001, 4000, 8000]) {
+      expect(pass(createFragmentSizer({}), elapsedMs).bytes).to.equal(MIB);
+    }
+  });
+
+  it('halves when a fragment took more than twice four seconds', () => {
+    expect(pass(createFragmentSizer({}), 8001).bytes).to.equal(MIB / 2);
+  });
+
+  it('never halves under 5 KiB', () => {
+    let sizer = createFragmentSizer({});
+    for (let i = 0; i < 20; i += 1) sizer = pass(sizer, 60_000);
+    expect(sizer.bytes).to.equal(MIN);
+    expect(fragmentLost(sizer).bytes).to.equal(MIN);
+  });
+
+  it('never grows above the cap', () => {
+    const sizer = pass(createFragmentSizer({ capBytes: 1.5 * MIB }), 1);
+    expect(sizer.bytes).to.equal(1.5 * MIB);
+  });
+
+  it('never grows by itself to what IIS refuses, nor with a higher cap of the caller', () => {
+    for (const options of [{}, { capBytes: 2 ** 31 }]) {
+      let sizer = createFragmentSizer(options);
+      for (let i = 0; i < 20; i += 1) sizer = pass(sizer, 1);
+      expect(sizer.bytes).to.equal(28 * MIB);
+    }
+  });
+
+  it('learns no speed from a fragment shorter than it asked for', () => {
+    const sizer = createFragmentSizer({});
+    expect(fragmentPassed(sizer, { bytes: MIB - 1, elapsedMs: 1 }).bytes).to.equal(MIB);
+    expect(fragmentPassed(sizer, { bytes: MIB - 1, elapsedMs: 60_000 }).bytes).to.equal(MIB);
+  });
+
+  it('remembers the largest fragment that passed, fast or slow, whole or short', () => {
+    const first = pass(createFragmentSizer({}), 1);
+    expect(first.largestPassedBytes).to.equal(MIB);
+    const slow = pass(first, 60_000);
+    expect(slow.largestPassedBytes).to.equal(2 * MIB);
+    expect(fragmentPassed(slow, { bytes: 7, elapsedMs: 1 }).largestPassedBytes).to.equal(2 * MIB);
+    expect(pass(createFragmentSizer({}), 4000).largestPassedBytes).to.equal(MIB);
+    expect(pass(createFragmentSizer({ fixedBytes: 9 }), 1).largestPassedBytes).to.equal(9);
+  });
+
+  it('halves after a loss, so that the next one costs less', () => {
+    expect(fragmentLost(createFragmentSizer({})).bytes).to.equal(MIB / 2);
+  });
+
+  it('caps at half of what was refused, for good', () => {
+    let sizer = fragmentRefused(createFragmentSizer({}), MIB);
+    expect(sizer).to.include({ bytes: MIB / 2, capBytes: MIB / 2 });
+    if (sizer) sizer = pass(sizer, 1);
+    expect(sizer?.bytes).to.equal(MIB / 2);
+  });
+
+  it('keeps a size that is under half of what was refused', () => {
+    const sizer = fragmentLost(fragmentLost(createFragmentSizer({})));
+    expect(fragmentRefused(sizer, MIB)).to.include({ bytes: MIB / 4, capBytes: MIB / 2 });
+  });
+
+  it('has nothing smaller to try than 5 KiB', () => {
+    const sizer = createFragmentSizer({});
+    expect(fragmentRefused(sizer, MIN + 1)).to.include({ bytes: MIN, capBytes: MIN });
+    expect(fragmentRefused(sizer, MIN)).to.equal(undefined);
+  });
+
+  describe('with a size of the caller', () => {
+    const fixed = createFragmentSizer({ fixedBytes: 64 * MIB });
+
+    it('keeps it, whatever the speed and the losses', () => {
+      expect(fixed.bytes).to.equal(64 * MIB);
+      expect(pass(fixed, 1).bytes).to.equal(64 * MIB);
+      expect(pass(fixed, 60_000).bytes).to.equal(64 * MIB);
+      expect(fragmentLost(fixed).bytes).to.equal(64 * MIB);
+    });
+
+    it('lowers it to the cap of the transport', () => {
+      expect(createFragmentSizer({ fixedBytes: 64 * MIB, capBytes: MIB }).bytes).to.equal(MIB);
+    });
+
+    it('lowers it when the server refuses it', () => {
+      expect(fragmentRefused(fixed, 64 * MIB)).to.include({ fixed: true, bytes: 32 * MIB });
+    });
+  });
+
+  it('stays between 5 KiB and the cap, and the cap never rises', () => {
+    const events = fc.array(
+      fc.record({
+        what: fc.constantFrom('passed', 'lost', 'refused'),
+        bytes: fc.integer({ min: 1, max: 64 * MIB }),
+        elapsedMs: fc.nat(20_000),
+      }),
+    );
+    const cap = fc.option(fc.integer({ min: MIN, max: 64 * MIB }), { nil: undefined });
+    fc.assert(
+      fc.property(cap, events, (capBytes, story) => {
+        let sizer = createFragmentSizer({ capBytes });
+        for (const { what, bytes, elapsedMs } of story) {
+          const before = sizer.capBytes;
+          const size = Math.min(bytes, sizer.bytes);
+          if (what === 'passed') sizer = fragmentPassed(sizer, { bytes: size, elapsedMs });
+          else if (what === 'lost') sizer = fragmentLost(sizer);
+          else sizer = fragmentRefused(sizer, size) ?? sizer;
+          expect(sizer.capBytes).to.be.at.most(before);
+          expect(sizer.bytes).to.be.within(MIN, sizer.capBytes);
+        }
+      }),
+    );
+  });
+});

@@ -2,7 +2,7 @@ import { v5 as uuidV5 } from 'uuid';
 import { BitsError, BitsStateError } from '../errors.js';
 import type { SourceIdentity } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
-import { bareUrl, hashQuery } from '../store/record-url.js';
+import { bareUrl, hashQuery, isUrlOf } from '../store/record-url.js';
 import { findRecord, type JobLock, type JobStore } from '../store/store.js';
 import type { UploadWarning } from './hooks.js';
 import { type RecordBase, recordOf } from './job-records.js';
@@ -30,12 +30,19 @@ export interface JournalRequest {
   readonly wallNow: () => number;
 }
 
+/** An earlier upload of the same file to the same URL that is not gone on with. */
+export interface Abandoned {
+  readonly record: JobRecord;
+  /** To follow `because`. */
+  readonly reason: string;
+}
+
 /** Keeps a job's record while it runs, and holds the lock that keeps other processes off. */
 export class Journal {
   /** The record to go on from, as it was when the lock was taken. */
   readonly found: JobRecord | undefined;
-  /** Records of the same file and URL that are too old, or whose file has changed since. */
-  readonly outdated: readonly JobRecord[];
+  /** Their sessions are to be freed, since one that is left over may block the URL. */
+  readonly abandoned: readonly Abandoned[];
   /** Aborted when another process may have taken over. */
   readonly lost: AbortSignal;
   readonly #request: JournalRequest;
@@ -84,8 +91,8 @@ export class Journal {
         }
       }
       const queryHash = await hashQuery(remoteUrl, found?.id ?? request.id);
-      const outdated = await outdatedRecords(request, found);
-      return new Journal(request, claim.lock, found, outdated, queryHash);
+      const abandoned = await abandonedRecords(request, found);
+      return new Journal(request, claim.lock, found, abandoned, queryHash);
     } catch (error) {
       await lock?.release();
       if (!(error instanceof BitsError) || error.code !== 'BITS_ERR_STORE') throw error;
@@ -101,14 +108,14 @@ export class Journal {
     request: JournalRequest,
     lock: JobLock,
     found: JobRecord | undefined,
-    outdated: readonly JobRecord[],
+    abandoned: readonly Abandoned[],
     queryHash: string | undefined,
   ) {
     this.#request = request;
     this.#lock = lock;
     this.lost = lock.lost;
     this.found = found;
-    this.outdated = outdated;
+    this.abandoned = abandoned;
     this.#saved = found !== undefined;
     this.#base = {
       id: found?.id ?? request.id,
@@ -150,7 +157,7 @@ export class Journal {
     await this.#writing;
   }
 
-  /** Drops the record of an outdated job. */
+  /** Drops the record of an abandoned job. */
   async drop(record: JobRecord): Promise<void> {
     await this.#attempt(() => this.#request.store.remove(record.id));
   }
@@ -202,20 +209,33 @@ export function lockKey(url: string, path: string): string {
   return uuidV5(`${url}\n${path}`, LOCK_NAMESPACE);
 }
 
-async function outdatedRecords(
-  { store, identity, remoteUrl, wallNow }: JournalRequest,
+async function abandonedRecords(
+  request: JournalRequest,
   found: JobRecord | undefined,
-): Promise<readonly JobRecord[]> {
-  const { records } = await store.list();
-  return records.filter((record) => {
+): Promise<readonly Abandoned[]> {
+  const { identity, remoteUrl } = request;
+  const { records } = await request.store.list();
+  const abandoned: Abandoned[] = [];
+  for (const record of records) {
     const { id, url, source } = record;
-    if (id === found?.id || url !== bareUrl(remoteUrl) || source.path !== identity.path) {
-      return false;
-    }
-    const changed =
-      source.byteLength !== identity.byteLength || source.mtimeNs !== identity.mtimeNs;
-    return changed || isTooOld(record, wallNow());
-  });
+    if (id === found?.id || url !== bareUrl(remoteUrl) || source.path !== identity.path) continue;
+    const reason = await reasonToAbandon(record, request);
+    if (reason !== undefined) abandoned.push({ record, reason });
+  }
+  return abandoned;
+}
+
+async function reasonToAbandon(
+  record: JobRecord,
+  { identity, options, remoteUrl, wallNow }: JournalRequest,
+): Promise<string | undefined> {
+  const { byteLength, mtimeNs } = record.source;
+  if (byteLength !== identity.byteLength || mtimeNs !== identity.mtimeNs) {
+    return 'the file has changed since';
+  }
+  if (isTooOld(record, wallNow())) return 'it is too old';
+  const unwanted = !options.resume && (await isUrlOf(record, remoteUrl));
+  return unwanted ? 'this one begins anew' : undefined;
 }
 
 function isTooOld(record: JobRecord | undefined, nowMs: number): boolean {

@@ -79,7 +79,10 @@ export interface UploadOptions {
    * identity, which are all but files, have no record. @default none
    */
   store?: JobStore | undefined;
-  /** Whether a job of the same file and URL in the store is gone on with. @default true */
+  /**
+   * Whether a job of the same file and URL in the store is gone on with; false gives that one up
+   * and frees its session. @default true
+   */
   resume?: boolean | undefined;
   /** Most bytes that a stream may spool to the temp directory. @default 4 GiB */
   spoolMaxBytes?: number | undefined;

@@ -64,7 +64,20 @@ export function etaMs(bytesLeft: number, bytesPerSecond: number): number | undef
 /** How often progress is told at most. */
 const MIN_INTERVAL_MS = 100;
 
-/** Turns what happens on the wire into progress, not more often than anybody can look. */
+/** Calls back once after so long, unless the function that it returns is called before. */
+export type Schedule = (work: () => void, delayMs: number) => () => void;
+
+const later: Schedule = (work, delayMs) => {
+  const timer = setTimeout(work, delayMs).unref();
+  return () => clearTimeout(timer);
+};
+
+/**
+ * Turns what happens on the wire into progress, not more often than anybody can look.
+ *
+ * What happens too soon after the last telling is told when its time has come, so that nothing goes
+ * untold when the wire then stands still.
+ */
 export class ProgressReport {
   readonly #bytesTotal: number;
   readonly #now: () => number;
@@ -76,12 +89,21 @@ export class ProgressReport {
   #acknowledged = 0;
   #replyBytes = 0;
   #replyBytesTotal: number | undefined;
+  readonly #schedule: Schedule;
   #emittedMs = Number.NEGATIVE_INFINITY;
+  #dismiss: (() => void) | undefined;
 
-  constructor(bytesTotal: number, now: () => number, emit: (progress: UploadProgress) => void) {
+  /** @param schedule is a parameter for tests. */
+  constructor(
+    bytesTotal: number,
+    now: () => number,
+    emit: (progress: UploadProgress) => void,
+    schedule: Schedule = later,
+  ) {
     this.#bytesTotal = bytesTotal;
     this.#now = now;
     this.#emit = emit;
+    this.#schedule = schedule;
     this.#speed = new SpeedMeter(now);
   }
 
@@ -115,18 +137,31 @@ export class ProgressReport {
     else this.#tell();
   }
 
-  /** A pause is no slowness. */
-  continues(): void {
+  /** Goes on after a pause, which is no slowness, at the bytes that the server has acknowledged. */
+  continuesAt(offset: number): void {
     this.#speed.reset();
+    this.#fragmentStart = offset;
+    this.#inFlight = 0;
+    this.#acknowledged = offset;
+    if (offset > 0) this.flush();
+  }
+
+  /** Nothing moves from here on: tells what has not been told yet. */
+  rests(): void {
+    if (this.#dismiss !== undefined) this.flush();
   }
 
   flush(): void {
+    this.#dismiss?.();
+    this.#dismiss = undefined;
     this.#emittedMs = this.#now();
     this.#emit(this.#present());
   }
 
   #tell(): void {
-    if (this.#now() - this.#emittedMs >= MIN_INTERVAL_MS) this.flush();
+    const waitMs = this.#emittedMs + MIN_INTERVAL_MS - this.#now();
+    if (waitMs <= 0) this.flush();
+    else this.#dismiss ??= this.#schedule(() => this.flush(), waitMs);
   }
 
   #present(): UploadProgress {

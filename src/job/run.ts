@@ -29,7 +29,7 @@ import { Driver, type Rest } from './driver.js';
 import { type ExchangeParts, exchange, refusalOf } from './exchange.js';
 import type { RunHooks } from './hooks.js';
 import { leftoverOf } from './job-records.js';
-import { Journal } from './journal.js';
+import { type Abandoned, Journal } from './journal.js';
 import type { Leftover } from './leftover.js';
 import { isCredentialHeader, type ResolvedOptions } from './options.js';
 import { planOf } from './plan.js';
@@ -41,6 +41,8 @@ export interface RunRequest {
   readonly options: ResolvedOptions;
   readonly hooks: RunHooks;
   readonly leftover: Leftover | undefined;
+  /** Set when nothing is to be done but to free the server's session. */
+  readonly leaving?: true;
 }
 
 interface Opened {
@@ -73,9 +75,6 @@ export class Run {
    */
   static async open(request: RunRequest, source: ByteSource, signal?: AbortSignal): Promise<Run> {
     const { options, leftover } = request;
-    if (options.reply !== undefined && leftover?.storedReply === undefined) {
-      await checkReplyTarget(options.reply, request.id);
-    }
     const opened = await source.open(signal);
     let journal: Journal | undefined;
     let transport: Transport | undefined;
@@ -85,6 +84,10 @@ export class Run {
       const identity = opened.identity ?? leftover?.identity;
       assertReplyElsewhere(options, identity);
       journal = await openJournal(request, remoteUrl, identity);
+      if (options.reply !== undefined && !request.leaving && !leftover?.storedReply) {
+        // By the id of the job that is gone on with, whose reply may be in place already.
+        await checkReplyTarget(options.reply, journal?.id ?? request.id);
+      }
       transport = options.transport ?? createUndiciTransport(options.tls && { tls: options.tls });
       const plan = planOf(options, opened.byteLength, name ?? lastSegment(remoteUrl));
       const sizer = { fixedBytes: options.fragmentBytes, capBytes: transport.maxBodyBytes };
@@ -98,7 +101,7 @@ export class Run {
         journal,
         leftover: goingOn,
       });
-      await run.#clearAway(journal?.outdated ?? []);
+      await run.#clearAway(journal?.abandoned ?? []);
       await run.#assertSameSource(goingOn?.identity, opened.identity);
       return run;
     } catch (error) {
@@ -157,19 +160,28 @@ export class Run {
     return this.#storedReply;
   }
 
+  /** What the store holds of the job; undefined: nothing. */
+  get record(): JobRecord | undefined {
+    return this.#journal?.record;
+  }
+
   get leftover(): Leftover {
     return {
       session: this.session,
       identity: this.#source.identity ?? this.#goingOn?.identity,
       storedReply: this.#storedReply,
       replyPoint: this.#download?.reply.resumePoint ?? this.#goingOn?.replyPoint,
-      record: this.#journal?.record,
+      record: this.record,
     };
   }
 
-  drive(event: SessionEvent): Promise<Rest> {
-    this.#report.continues();
-    return this.#driver.drive(event);
+  async drive(event: SessionEvent): Promise<Rest> {
+    this.#report.continuesAt(this.session.offset);
+    try {
+      return await this.#driver.drive(event);
+    } finally {
+      this.#report.rests();
+    }
   }
 
   interrupt(wish: 'suspendRequested' | 'cancelRequested'): void {
@@ -180,7 +192,7 @@ export class Run {
   async close(): Promise<void> {
     this.#journal?.lost.removeEventListener('abort', this.#request.hooks.onLockLost);
     await this.#journal?.close({ remove: isFinal(this.session.state) });
-    await this.#download?.reply.close({ keepPartial: !isFinal(this.session.state) });
+    await this.#closeReply({ keepPartial: !isFinal(this.session.state) });
     await this.#source.close();
     if (this.#transport !== this.#request.options.transport) await this.#transport.close();
   }
@@ -235,13 +247,13 @@ export class Run {
   }
 
   /** Frees the server's sessions of uploads that cannot go on, and drops their records. */
-  async #clearAway(records: readonly JobRecord[]): Promise<void> {
-    for (const record of records) {
+  async #clearAway(abandoned: readonly Abandoned[]): Promise<void> {
+    for (const { record, reason } of abandoned) {
       await this.#freeSession(restoreSession(this.session.plan, record.session));
       await this.#journal?.drop(record);
       this.#request.hooks.onWarning({
         code: 'earlier-upload-dropped',
-        message: `an earlier upload of ${record.source.path} to this URL was given up, because the file has changed since or the upload is too old`,
+        message: `an earlier upload of ${record.source.path} to this URL was given up, because ${reason}`,
       });
     }
   }
@@ -290,6 +302,17 @@ export class Run {
       if (error instanceof BitsError) return { type: 'failed', refusal: refusalOf(error) };
       throw error;
     }
+  }
+
+  /** Also of a reply that an earlier run began, or finished, to download. */
+  async #closeReply(fate: { readonly keepPartial: boolean }): Promise<void> {
+    const { replyUrl } = this.session;
+    const { reply } = this.#request.options;
+    let download = this.#download?.reply;
+    if (replyUrl !== undefined && typeof reply === 'object' && 'file' in reply) {
+      download ??= this.#createDownload(replyUrl, this.session);
+    }
+    await download?.close(fate);
   }
 
   #createDownload(replyUrl: string, session: Session): ReplyDownload {

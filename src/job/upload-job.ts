@@ -67,6 +67,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   #rested = new Settleable<void>();
   #opening = new AbortController();
   #run: Run | undefined;
+  #resumed = false;
   #leftover: Leftover | undefined;
 
   /**
@@ -91,6 +92,19 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
 
   get state(): UploadState {
     return this.#state;
+  }
+
+  /** Whether the run goes on, or went on, with a session that was begun before it. */
+  get resumed(): boolean {
+    return this.#resumed;
+  }
+
+  /**
+   * Whether the store has a record of the job, so that another process can go on with it: with
+   * `restore`, or with a job of the same file and URL.
+   */
+  get recorded(): boolean {
+    return (this.#run?.record ?? this.#leftover?.record) !== undefined;
   }
 
   /**
@@ -286,6 +300,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     }
     this.#run = run;
     this.#id = run.id;
+    this.#resumed = run.resumed;
     // A run that goes on from a record is at rest as well.
     this.#wish ??= 'resume';
     for (;;) {
@@ -339,15 +354,18 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     }
     if (this.#wish !== 'cancel' || this.#leftover === undefined) return undefined;
     // The source may be gone; the server's session can be freed all the same.
-    return Run.open(parts, unreadableSource(this.#leftover.session.plan.totalBytes));
+    const leaving = { ...parts, leaving: true } as const;
+    return Run.open(leaving, unreadableSource(this.#leftover.session.plan.totalBytes));
   }
 
   async #release(): Promise<void> {
     const run = this.#run;
     if (run === undefined) return;
     this.#run = undefined;
-    this.#leftover = isFinal(run.session.state) ? undefined : run.leftover;
+    const leftover = isFinal(run.session.state) ? undefined : run.leftover;
     await run.close();
+    // What it leaves in the store is known only now.
+    this.#leftover = leftover && { ...leftover, record: run.record };
   }
 
   #conclude(ending: Ending, run: Run | undefined): void {

@@ -7,17 +7,18 @@ const BARE_PERCENT = /%(?![0-9a-f]{2})/gi;
 /**
  * Checks the URL that an upload goes to and normalises its escapes.
  *
- * Takes any absolute http(s) URL; spaces, other scripts and a bare `%` are percent-encoded.
+ * Takes any absolute http(s) URL; spaces, other scripts, `#` and a bare `%` are percent-encoded.
+ * Servers see no fragment of a URL, so a `#` belongs to the name.
  *
- * @throws BITS_ERR_ARGUMENT for another scheme, control characters, `user:password@` and `#`. The
- * message repeats nothing of the URL, which may hold a password.
+ * @throws BITS_ERR_ARGUMENT for another scheme, control characters and `user:password@`. The message
+ * repeats nothing of the URL, which may hold a password.
  */
 export function parseRemoteUrl(input: string | URL): URL {
   const given = String(input);
   if (CONTROL_CHARACTER.test(given)) {
     throw new BitsArgumentError('The URL holds a control character, such as a line break');
   }
-  const text = given.trim();
+  const text = given.trim().replaceAll('#', '%23');
   if (!/^https?:\/\//i.test(text)) {
     throw new BitsArgumentError('The URL must start with http:// or https://');
   }
@@ -33,10 +34,6 @@ export function parseRemoteUrl(input: string | URL): URL {
       'The URL holds a user name or password, which would end up in logs: ' +
         'pass credentials with the option for authentication instead',
     );
-  }
-  // A server never sees a fragment, so that the upload would go to another name than the user reads.
-  if (text.includes('#')) {
-    throw new BitsArgumentError('The URL holds a #: write %23 if it belongs to the name');
   }
   url.pathname = url.pathname.replace(BARE_PERCENT, '%25');
   // Not for an empty query: assigning that would drop the question mark.

@@ -36,8 +36,8 @@ const CREATE = REOPEN | constants.O_CREAT | constants.O_EXCL;
  * Bytes go to a part file beside the target, `.bits-reply-….part`, named after the job and the
  * target. The whole reply takes the target's name by `rename`, or by `link` when nothing may be
  * overwritten, which cannot clobber a file that appeared meanwhile. After `link` the part file
- * stays until `close`: two names of one file tell a later process that the reply is in place, even
- * when this one dies before it could record that. A symbolic link at the target is replaced, not
+ * stays until the job ends: two names of one file tell a later process that the reply is in place,
+ * even when this one dies before it could record that. A symbolic link at the target is replaced, not
  * followed. Permissions are those of the file replaced, else the umask's.
  */
 export class FileSink implements ReplySink {
@@ -53,7 +53,6 @@ export class FileSink implements ReplySink {
   #hashedBytes = 0;
   #handle: nodeFs.FileHandle | undefined;
   #syncedMs = 0;
-  #inPlace = false;
 
   constructor(options: ReplyFileOptions) {
     this.#target = resolve(options.file);
@@ -119,7 +118,6 @@ export class FileSink implements ReplySink {
       if (this.#overwrite) await this.#fs.rename(this.#part, this.#target);
       else await this.#putInPlace();
       await syncDirectory(this.#fs, dirname(this.#target));
-      this.#inPlace = true;
       const sha256 = this.#hash?.copy().digest('hex');
       return this.#stored(this.keptBytes, sha256);
     });
@@ -137,7 +135,7 @@ export class FileSink implements ReplySink {
   async close({ keepPartial }: { readonly keepPartial: boolean }): Promise<void> {
     await this.release();
     // A part file that cannot be removed does no harm but the space it takes.
-    if (this.#inPlace || !keepPartial) await this.#fs.unlink(this.#part).catch(() => {});
+    if (!keepPartial) await this.#fs.unlink(this.#part).catch(() => {});
   }
 
   async #openPart(): Promise<{ handle: nodeFs.FileHandle; partBytes: number }> {
@@ -188,7 +186,6 @@ export class FileSink implements ReplySink {
       this.keptBytes = size;
       this.durableBytes = size;
       if (this.#sha256) await this.#hashKept(handle);
-      this.#inPlace = true;
       return this.#stored(size, this.#hash?.copy().digest('hex'));
     } finally {
       await handle.close();

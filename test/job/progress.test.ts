@@ -42,12 +42,25 @@ describe('ProgressReport', () => {
   function report() {
     const told: UploadProgress[] = [];
     const clock = { nowMs: 0 };
+    const timers = new Set<{ readonly work: () => void; readonly dueMs: number }>();
     const progress = new ProgressReport(
       1000,
       () => clock.nowMs,
       (p) => told.push(p),
+      (work, delayMs) => {
+        const timer = { work, dueMs: clock.nowMs + delayMs };
+        timers.add(timer);
+        return () => timers.delete(timer);
+      },
     );
-    return { told, clock, progress };
+    /** Lets time pass in which nothing happens on the wire. */
+    const wait = (durationMs: number) => {
+      clock.nowMs += durationMs;
+      for (const timer of timers) {
+        if (timer.dueMs <= clock.nowMs && timers.delete(timer)) timer.work();
+      }
+    };
+    return { told, clock, progress, timers, wait };
   }
 
   it('counts what is on the wire on top of what is acknowledged', () => {
@@ -78,6 +91,53 @@ describe('ProgressReport', () => {
     progress.acknowledged(1000);
     expect(told.length).to.be.within(9, 12);
     expect(told.at(-1)).to.include({ bytesAcknowledged: 1000, etaMs: 0 });
+  });
+
+  it('tells in time what came too soon to be told at once, so that a stall shows all of it', () => {
+    const { told, progress, wait } = report();
+    progress.fragmentBegins(0);
+    progress.sent(100);
+    wait(10);
+    progress.sent(100);
+    progress.sent(100);
+    expect(told.map(({ bytesSent }) => bytesSent)).to.deep.equal([100]);
+    wait(89);
+    expect(told).to.have.lengthOf(1);
+    wait(1);
+    expect(told.map(({ bytesSent }) => bytesSent)).to.deep.equal([100, 300]);
+    wait(10_000);
+    expect(told).to.have.lengthOf(2);
+  });
+
+  it('tells what is left when the run rests, and leaves no timer behind', () => {
+    const { told, progress, timers } = report();
+    progress.fragmentBegins(0);
+    progress.sent(100);
+    progress.sent(100);
+    expect(timers).to.have.property('size', 1);
+    progress.rests();
+    expect(told.at(-1)).to.include({ bytesSent: 200 });
+    expect(timers).to.have.property('size', 0);
+    progress.rests();
+    expect(told).to.have.lengthOf(2);
+  });
+
+  it('goes on after a pause at what is acknowledged, and says so before the first byte', () => {
+    const { told, progress } = report();
+    progress.continuesAt(0);
+    expect(told).to.be.empty;
+    progress.continuesAt(600);
+    expect(told.at(-1)).to.include({ bytesSent: 600, bytesAcknowledged: 600 });
+  });
+
+  it('keeps no process alive', async () => {
+    const before = process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+    const progress = new ProgressReport(10, performance.now.bind(performance), () => {});
+    progress.sent(1);
+    progress.sent(1);
+    const after = process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+    expect(after).to.equal(before);
+    progress.rests();
   });
 
   it('changes to the reply when its first bytes come', () => {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { BitsError } from '../../src/errors.js';
@@ -92,11 +92,53 @@ describe('the record of a job', () => {
     expect(await records()).to.have.lengthOf(0);
   });
 
-  it('is passed over when the caller does not want to resume', async () => {
+  it('is dropped, and its session cancelled, when the caller does not want to resume', async () => {
     await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
     await interrupted();
-    const result = await job({ resume: false }).start();
+    const second = job({ resume: false });
+    const warnings: string[] = [];
+    second.on('warning', ({ code }) => warnings.push(code));
+    const result = await second.start();
     expect(result).to.include({ resumed: false, bytesSent: 100 * KIB });
+    expect(second.resumed).to.equal(false);
+    expect(warnings).to.deep.equal(['earlier-upload-dropped']);
+    const first = kinds().indexOf('cancel-session');
+    expect(first).to.be.lessThan(kinds().lastIndexOf('create-session')).and.greaterThan(0);
+    expect(await records()).to.have.lengthOf(0);
+  });
+
+  it('of another query of the same URL is left alone by one who begins anew', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const first = await interrupted({ url: new URL('file.bin?part=1', server.url) });
+    await job({ resume: false }).start();
+    expect((await records()).map(({ id }) => id)).to.deep.equal([first.id]);
+  });
+
+  it('is there or not as the job says, when it has failed and when it has ended', async () => {
+    await serve({
+      faults: [
+        { on: 'create-session', do: { status: 403 } },
+        { on: 'fragment', nth: 3, do: { status: 503 } },
+      ],
+    });
+    const upload = job({ retries: 0 });
+    await failure(upload.start());
+    expect(upload.recorded).to.equal(false);
+    const second = job({ retries: 0 });
+    await failure(second.start());
+    expect(second).to.include({ state: 'error', recorded: true, resumed: false });
+    await second.resume();
+    expect(second).to.include({ state: 'completed', recorded: false, resumed: true });
+  });
+
+  it('that cannot be kept is none, and the job says so', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 3, do: { status: 503 } }] });
+    const full = new BitsError('BITS_ERR_STORE', 'the disk is full');
+    const broken: JobStore = { ...store, save: () => Promise.reject(full) };
+    const upload = job({ store: broken, retries: 0 });
+    await failure(upload.start());
+    expect(upload).to.include({ state: 'error', recorded: false });
+    expect(await upload.resume()).to.include({ resumed: true });
   });
 
   it('restores the job by its id', async () => {
@@ -198,6 +240,44 @@ describe('the record of a job', () => {
     upload.on('warning', ({ code }) => warnings.push(code));
     await upload.start();
     expect(warnings).to.deep.equal(['store-unusable']);
+  });
+
+  it('is gone on with by its file and URL also when the reply is in place already', async () => {
+    const reply = join(folder(), 'placed.bin');
+    await serve({
+      reply: () => Buffer.alloc(5000, 7),
+      faults: [{ on: 'close-session', do: 'hang' }],
+    });
+    const controller = new AbortController();
+    const first = job({ signal: controller.signal, reply: { file: reply } });
+    const { result } = first;
+    await server.waitForRequest('close-session');
+    controller.abort();
+    await failure(result);
+    const second = await job({ reply: { file: reply } }).start();
+    expect(second).to.include({ bytesSent: 0, resumed: true });
+    expect(second.reply).to.include({ file: reply, bytes: 5000 });
+    expect(kinds().filter((kind) => kind === 'reply')).to.have.lengthOf(1);
+    expect((await readdir(folder())).filter((name) => name.endsWith('.part'))).to.be.empty;
+  });
+
+  it('takes what there is of a reply with it when the job is cancelled', async () => {
+    const reply = join(folder(), 'partial.bin');
+    await serve({
+      reply: () => Buffer.alloc(50_000, 7),
+      faults: [{ on: 'reply', do: { bytesPerSecond: 20_000 } }],
+    });
+    const controller = new AbortController();
+    const first = job({ signal: controller.signal, reply: { file: reply } });
+    first.on('progress', ({ replyBytes }) => replyBytes > 0 && controller.abort());
+    await failure(first.start());
+    const parts = async () => (await readdir(folder())).filter((name) => name.endsWith('.part'));
+    expect(await parts()).to.have.lengthOf(1);
+    await writeFile(reply, 'of somebody else');
+    await (await UploadJob.restore(store, first.id)).cancel();
+    expect(await parts()).to.be.empty;
+    expect(await readFile(reply, 'utf8')).to.equal('of somebody else');
+    expect(kinds().at(-1)).to.equal('cancel-session');
   });
 
   it('goes on in get-reply without uploading again', async () => {

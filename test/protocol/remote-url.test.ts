@@ -23,6 +23,10 @@ describe('protocol/remote-url', () => {
     ['http://server/日本.txt', 'http://server/%E6%97%A5%E6%9C%AC.txt'],
     ['http://bücher.example/f', 'http://xn--bcher-kva.example/f'],
     ['http://server/a%23b', 'http://server/a%23b'],
+    ['http://server/f#part', 'http://server/f%23part'],
+    ['http://server/f#', 'http://server/f%23'],
+    ['http://server/f?a#b', 'http://server/f?a%23b'],
+    ['http://server/100%#1', 'http://server/100%25%231'],
     ['http://server/100% sure%2', 'http://server/100%25%20sure%252'],
     ['http://server/f?x=100%', 'http://server/f?x=100%25'],
     ['http://server/f?', 'http://server/f?'],
@@ -58,13 +62,12 @@ describe('protocol/remote-url', () => {
     ['http://server/f\n', /control character/],
     ['http://server/a\0b', /control character/],
     ['http://server/a\u0085b', /control character/],
-    ['http://server/f#part', /%23/],
-    ['http://server/f#', /%23/],
-    ['http://server/f?a#b', /%23/],
+    ['http://server#f', /malformed/],
     ['http://me:geheim@server/f', /option for authentication/],
     ['http://geheim@server/f', /option for authentication/],
     ['http://:geheim@server/f', /option for authentication/],
-    ['http://me:geheim#@server/f', /malformed/],
+    ['http://me:geheim#@server/f', /option for authentication/],
+    ['http://me#:geheim@server/f', /option for authentication/],
     ['http://me:geheim@server:bad/f', /malformed/],
   ] as const) {
     it(`refuses ${JSON.stringify(input)} and says what to do`, () => {
@@ -75,10 +78,13 @@ describe('protocol/remote-url', () => {
     });
   }
 
+  it('takes the fragment of a URL object for a part of the name, as in text', () => {
+    expect(parseRemoteUrl(new URL('http://server/f#1')).href).to.equal('http://server/f%231');
+  });
+
   it('refuses a URL object just so', () => {
     errorOf(() => parseRemoteUrl(new URL('ftp://server/f')));
     errorOf(() => parseRemoteUrl(new URL('http://me:geheim@server/f')));
-    errorOf(() => parseRemoteUrl(new URL('http://server/f#')));
     errorOf(() => parseRemoteUrl(undefined as unknown as string));
   });
 

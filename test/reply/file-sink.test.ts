@@ -190,7 +190,12 @@ describe('FileSink', () => {
 
     const next = create();
     expect(await next.open(0)).to.deep.equal({ bytes: 5000, file, sha256: sha256(bytes) });
+    // The session is not closed yet: another process may have to find it again.
     await next.close({ keepPartial: true });
+    await checkReplyFile({ id: 'job-1', file, overwrite: false });
+    const last = create();
+    expect(await last.open(0)).to.include({ bytes: 5000 });
+    await last.close({ keepPartial: false });
     expect(await readdir(directory)).to.deep.equal(['answer.bin']);
     const other = await rejection(checkReplyFile({ id: 'job-1', file, overwrite: false }));
     expect(other.code).to.equal('BITS_ERR_ARGUMENT');

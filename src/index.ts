@@ -12,6 +12,7 @@ export {
   type ServerErrorDetails,
 } from './errors.js';
 export type { UploadState, UploadWarning } from './job/hooks.js';
+export { holderOf } from './job/journal.js';
 export { DEFAULTS, type UploadOptions } from './job/options.js';
 export type { UploadProgress } from './job/progress.js';
 export type { RetryDecision } from './job/retry.js';

@@ -3,7 +3,7 @@ import { BitsError, BitsStateError } from '../errors.js';
 import type { SourceIdentity } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
 import { bareUrl, hashQuery, isUrlOf } from '../store/record-url.js';
-import { findRecord, type JobLock, type JobStore } from '../store/store.js';
+import { findRecord, type JobLock, type JobStore, type LockOwner } from '../store/store.js';
 import type { UploadWarning } from './hooks.js';
 import { type RecordBase, recordOf } from './job-records.js';
 import type { Leftover } from './leftover.js';
@@ -202,6 +202,11 @@ export class Journal {
       });
     }
   }
+}
+
+/** The process that drives the job of a record just now, if one does. */
+export function holderOf(store: JobStore, record: JobRecord): Promise<LockOwner | undefined> {
+  return store.holder(lockKey(record.url, record.source.path));
 }
 
 /** One lock for a file and a URL, so that two jobs cannot be begun for them at once either. */

@@ -9,7 +9,9 @@ import {
   type ReplyFetch,
   type StoredReply,
 } from '../reply/download.js';
-import { checkReplyTarget } from '../reply/sink.js';
+import { ReplyGoneError } from '../reply/reply-gone-error.js';
+import type { ReplyResumePoint } from '../reply/resume-point.js';
+import { checkReplyTarget, discardReply } from '../reply/sink.js';
 import { step } from '../session/machine.js';
 import {
   type Command,
@@ -68,6 +70,8 @@ export class Run {
   readonly #startedMs = performance.now();
   #download: { readonly replyUrl: string; readonly reply: ReplyDownload } | undefined;
   #storedReply: StoredReply | undefined;
+  /** Where an earlier run's download of the same session's reply stood. */
+  #replyPoint: ReplyResumePoint | undefined;
 
   /**
    * Opens the source and makes ready to send; nothing has gone out when this fails.
@@ -121,6 +125,7 @@ export class Run {
     this.#goingOn = opened.leftover;
     this.remoteUrl = opened.remoteUrl;
     this.#storedReply = opened.leftover?.storedReply;
+    this.#replyPoint = opened.leftover?.replyPoint;
     const now = (): number => performance.now();
     this.#report = new ProgressReport(opened.source.byteLength, now, hooks.onProgress);
     this.#driver = new Driver(opened.session, {
@@ -170,7 +175,7 @@ export class Run {
       session: this.session,
       identity: this.#source.identity ?? this.#goingOn?.identity,
       storedReply: this.#storedReply,
-      replyPoint: this.#download?.reply.resumePoint ?? this.#goingOn?.replyPoint,
+      replyPoint: this.#download?.reply.resumePoint ?? this.#replyPoint,
       record: this.record,
     };
   }
@@ -205,6 +210,7 @@ export class Run {
     if (command.type === 'download') return this.#getReply(command.replyUrl, session, signal);
     const { packet } = command;
     await this.#keepRecord(packet, session);
+    if (packet.type === 'create-session') await this.#forgetReply();
     let lastBytesLeft = Number.POSITIVE_INFINITY;
     if (packet.type === 'fragment') {
       const { start, end, total } = packet.range;
@@ -299,6 +305,7 @@ export class Run {
       return { type: 'replyStored' };
     } catch (error) {
       signal.throwIfAborted();
+      if (error instanceof ReplyGoneError) return { type: 'replyGone', error };
       if (error instanceof BitsError) return { type: 'failed', refusal: refusalOf(error) };
       throw error;
     }
@@ -315,13 +322,27 @@ export class Run {
     await download?.close(fate);
   }
 
+  /** The reply to an upload that begins again is another one. */
+  async #forgetReply(): Promise<void> {
+    const { reply } = this.#request.options;
+    const download = this.#download;
+    const stored = this.#storedReply !== undefined;
+    this.#download = undefined;
+    this.#storedReply = undefined;
+    this.#replyPoint = undefined;
+    if (reply !== undefined && (download !== undefined || this.#goingOn !== undefined)) {
+      await discardReply(reply, { id: this.id, stored });
+    }
+    await download?.reply.close({ keepPartial: false });
+  }
+
   #createDownload(replyUrl: string, session: Session): ReplyDownload {
     const { options } = this.#request;
     return createReplyDownload({
       id: this.id,
       option: options.reply ?? true,
       sha256: options.replySha256,
-      saved: this.#goingOn?.replyPoint,
+      saved: this.#replyPoint,
       candidates: replyCandidates(replyUrl, this.remoteUrl, {
         hostId: session.hostId,
         trustedHosts: options.trustedHosts,

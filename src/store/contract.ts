@@ -131,6 +131,7 @@ const recordCases: readonly Case[] = [
         await rejectsWith('BITS_ERR_ARGUMENT', () => store.load(id));
         await rejectsWith('BITS_ERR_ARGUMENT', () => store.remove(id));
         await rejectsWith('BITS_ERR_ARGUMENT', () => store.lock(id));
+        await rejectsWith('BITS_ERR_ARGUMENT', () => store.holder(id));
       }
     },
   ],
@@ -166,6 +167,19 @@ const lockCases: readonly Case[] = [
       assert.deepEqual(refused.holder, lock.owner);
       assert.equal(lock.lost.aborted, false);
       await lock.release();
+      await (await locked(store, id)).release();
+    },
+  ],
+  [
+    'names the holder to those who look, and does not keep the job from them',
+    async (store) => {
+      const id = randomUUID();
+      assert.equal(await store.holder(id), undefined);
+      const lock = await locked(store, id);
+      assert.deepEqual(await store.holder(id), lock.owner);
+      assert.equal(await store.holder(randomUUID()), undefined);
+      await lock.release();
+      assert.equal(await store.holder(id), undefined);
       await (await locked(store, id)).release();
     },
   ],
@@ -237,6 +251,7 @@ const sharedCases: readonly SharedCase[] = [
       const id = randomUUID();
       const lock = await locked(store, id);
       assert.equal((await again.lock(id)).lock, undefined);
+      assert.deepEqual(await again.holder(id), lock.owner);
       await lock.release();
       await (await locked(again, id)).release();
     },

@@ -9,9 +9,9 @@ import {
   syncDirectory,
 } from './file-io.js';
 import { checkJobId } from './job-id.js';
-import { acquireLock, sweepLocks } from './lock.js';
+import { acquireLock, findHolder, sweepLocks } from './lock.js';
 import { isJobId, type JobRecord, parseRecord, serializeRecord } from './record.js';
-import type { JobStore, LockResult, StoredJobs, StoreProblem } from './store.js';
+import type { JobStore, LockOwner, LockResult, StoredJobs, StoreProblem } from './store.js';
 import { BitsStoreError, codeOf, fileSystemError } from './store-error.js';
 
 export interface FileStoreOptions {
@@ -116,6 +116,11 @@ class FileStore implements JobStore {
   async lock(id: string): Promise<LockResult> {
     checkJobId(id);
     return acquireLock(await this.#lockDirectory(), id);
+  }
+
+  async holder(id: string): Promise<LockOwner | undefined> {
+    checkJobId(id);
+    return findHolder(await this.#lockDirectory(), id);
   }
 
   #where(): Promise<string> {

@@ -3,7 +3,12 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Claim, isOlderThan, readClaim, removeClaim, type SeenClaim } from './claim.js';
 import { ensureDirectory } from './file-io.js';
-import { fateOf, identifyThisProcess, type ProcessIdentity } from './process-identity.js';
+import {
+  type Fate,
+  fateOf,
+  identifyThisProcess,
+  type ProcessIdentity,
+} from './process-identity.js';
 import type { JobLock, LockOwner, LockResult } from './store.js';
 import { BitsStoreError, codeOf, fileSystemError } from './store-error.js';
 
@@ -18,6 +23,9 @@ export interface LockTiming {
 export const LOCK_TIMING: LockTiming = { beatMs: 1000, silenceMs: 10_000, pollMs: 20 };
 
 const NONCE = /^[0-9a-f-]{36}$/;
+
+/** Whoever only looks waits for so many signs of life at most. */
+const LOOK_BEATS = 3;
 
 /** What is left of a process killed between two system calls. */
 const DRAFT_AGE_MS = 3_600_000;
@@ -51,6 +59,51 @@ export async function acquireLock(
   }
 }
 
+/**
+ * Looks who claims a job, without a claim of its own, so that nobody is kept from it.
+ *
+ * A claim whose process cannot be asked for counts when it gives a sign of life.
+ * @throws BITS_ERR_STORE when claims cannot be read
+ */
+export async function findHolder(
+  directory: string,
+  id: string,
+  timing: LockTiming = LOCK_TIMING,
+  self?: ProcessIdentity,
+): Promise<LockOwner | undefined> {
+  try {
+    const names = await readdir(directory).catch((error: unknown) => {
+      if (codeOf(error) === 'ENOENT') return [];
+      throw error;
+    });
+    const claims = noncesOf(names, id).map((nonce) => join(directory, `${id}.${nonce}`));
+    if (claims.length === 0) return undefined;
+    const identity = self ?? (await identifyThisProcess());
+    const owners = await Promise.all(claims.map((path) => liveOwner(path, timing, identity)));
+    return owners.find((owner) => owner !== undefined);
+  } catch (error) {
+    throw fileSystemError('look for the locks in', directory, error);
+  }
+}
+
+async function liveOwner(
+  path: string,
+  { beatMs, pollMs }: LockTiming,
+  self: ProcessIdentity,
+): Promise<LockOwner | undefined> {
+  const startedMs = performance.now();
+  let first: SeenClaim | undefined;
+  for (;;) {
+    const seen = await readClaim(path);
+    if (seen === undefined) return undefined;
+    first ??= seen;
+    const fate = await fateOfClaim(seen, first, self);
+    if (fate === 'alive') return ownerOf(seen);
+    if (fate === 'dead' || performance.now() - startedMs > LOOK_BEATS * beatMs) return undefined;
+    await delay(pollMs);
+  }
+}
+
 /** Removes what dead processes left, also of jobs that nobody will ever lock again. */
 export async function sweepLocks(directory: string): Promise<void> {
   const self = await identifyThisProcess();
@@ -68,6 +121,27 @@ export async function sweepLocks(directory: string): Promise<void> {
 
 async function removeOldDraft(path: string): Promise<void> {
   if (await isOlderThan(path, DRAFT_AGE_MS)) await unlink(path).catch(() => {});
+}
+
+function noncesOf(names: readonly string[], id: string): string[] {
+  const prefix = `${id}.`;
+  return names
+    .filter((name) => name.startsWith(prefix))
+    .map((name) => name.slice(prefix.length))
+    .filter((nonce) => NONCE.test(nonce));
+}
+
+async function fateOfClaim(
+  seen: SeenClaim,
+  first: SeenClaim,
+  self: ProcessIdentity,
+): Promise<Fate> {
+  const fate = seen.owner === undefined ? 'unknown' : await fateOf(seen.owner, self);
+  return fate === 'unknown' && seen.heading !== first.heading ? 'alive' : fate;
+}
+
+function ownerOf({ owner }: SeenClaim): LockOwner {
+  return { pid: owner?.pid ?? 0, hostName: owner?.hostName ?? '' };
 }
 
 class Contest {
@@ -126,12 +200,8 @@ class Contest {
   }
 
   async #rivals(): Promise<string[]> {
-    const prefix = `${this.#id}.`;
-    const names = await readdir(this.#directory);
-    return names
-      .filter((name) => name.startsWith(prefix))
-      .map((name) => name.slice(prefix.length))
-      .filter((nonce) => NONCE.test(nonce) && nonce !== this.#claim.nonce);
+    const nonces = noncesOf(await readdir(this.#directory), this.#id);
+    return nonces.filter((nonce) => nonce !== this.#claim.nonce);
   }
 
   /** Waits for a rival's fate where needed; returns its owner when it is to be given way to. */
@@ -144,22 +214,17 @@ class Contest {
       if (seen === undefined) return undefined;
       first ??= seen;
       const patient = performance.now() - startedMs < this.#timing.silenceMs;
-      const fate = await this.#fateOf(seen, first);
+      const fate = await fateOfClaim(seen, first, this.#self);
       if (fate === 'dead' || (fate === 'unknown' && !patient)) {
         await removeClaim(path);
         return undefined;
       }
       const undecided = seen.phase === 'claiming' && nonce > this.#claim.nonce;
       if (fate === 'alive' && (!undecided || !patient)) {
-        return { pid: seen.owner?.pid ?? 0, hostName: seen.owner?.hostName ?? '' };
+        return ownerOf(seen);
       }
       await delay(this.#timing.pollMs);
     }
-  }
-
-  async #fateOf(seen: SeenClaim, first: SeenClaim): Promise<'alive' | 'dead' | 'unknown'> {
-    const fate = seen.owner === undefined ? 'unknown' : await fateOf(seen.owner, this.#self);
-    return fate === 'unknown' && seen.heading !== first.heading ? 'alive' : fate;
   }
 
   async #beat(): Promise<void> {

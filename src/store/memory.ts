@@ -40,5 +40,9 @@ export function createMemoryStore(): JobStore {
       };
       return { lock };
     },
+    async holder(id) {
+      checkJobId(id);
+      return locked.has(id) ? owner : undefined;
+    },
   };
 }

@@ -30,6 +30,13 @@ export interface JobStore {
    * @throws BITS_ERR_STORE when locks cannot be kept at all
    */
   lock(id: string): Promise<LockResult>;
+  /**
+   * Who holds a job's lock, for those who only look; undefined: nobody.
+   *
+   * Answers at once, or after some seconds when the holder may be on another machine.
+   * @throws BITS_ERR_STORE when locks cannot be read
+   */
+  holder(id: string): Promise<LockOwner | undefined>;
 }
 
 export interface StoredJobs {

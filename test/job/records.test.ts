@@ -3,6 +3,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { BitsError } from '../../src/errors.js';
+import { holderOf } from '../../src/job/journal.js';
 import type { UploadOptions } from '../../src/job/options.js';
 import { UploadJob } from '../../src/job/upload-job.js';
 import { createMemoryStore } from '../../src/store/memory.js';
@@ -193,7 +194,11 @@ describe('the record of a job', () => {
     const error = await failure(job().start());
     expect(error).to.include({ code: 'BITS_ERR_STATE' });
     expect(error.message).to.include(String(process.pid));
+    const [record] = await records();
+    if (record === undefined) throw new Error('no record');
+    expect(await holderOf(store, record)).to.include({ pid: process.pid });
     await first.cancel();
+    expect(await holderOf(store, record)).to.equal(undefined);
     expect((await job().start()).bytes).to.equal(100 * KIB);
   });
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { createFileStore } from '../../src/store/file.js';
-import { acquireLock, LOCK_TIMING } from '../../src/store/lock.js';
+import { acquireLock, findHolder, LOCK_TIMING } from '../../src/store/lock.js';
 import { identifyThisProcess, type ProcessIdentity } from '../../src/store/process-identity.js';
 import type { JobLock, LockOwner } from '../../src/store/store.js';
 import { BitsStoreError } from '../../src/store/store-error.js';
@@ -72,7 +72,9 @@ describe('the lock of a job', () => {
     if (process.platform === 'win32') this.skip();
     const child = await lockingChild();
     await order(child, { lock: id });
+    expect(await findHolder(locks, id)).to.include({ pid: child.pid });
     await killed(child);
+    expect(await findHolder(locks, id, PATIENT)).to.equal(undefined);
     await lockedBy();
     expect(await readdir(locks)).to.have.lengthOf(1);
   });
@@ -144,8 +146,10 @@ describe('the lock of a job', () => {
       const stranger = strange(await identifyThisProcess());
       const alive = await lockedBy(stranger, QUICK);
       expect((await acquireLock(locks, id, PATIENT)).holder).to.deep.equal(alive.owner);
+      expect(await findHolder(locks, id, PATIENT)).to.deep.equal(alive.owner);
       await alive.release();
       await lockedBy(stranger, SILENT);
+      expect(await findHolder(locks, id, QUICK)).to.equal(undefined);
       await lockedBy(undefined, QUICK);
     });
   }

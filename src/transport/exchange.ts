@@ -9,6 +9,7 @@ import {
   type ReceivedHeaders,
 } from './answer-head.js';
 import { BodyPump } from './body-pump.js';
+import { currentConnection } from './current-connection.js';
 import { Deadline } from './deadline.js';
 import { toTransportFailure } from './failure.js';
 import type { RequestHead } from './request-head.js';
@@ -158,7 +159,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Controller, status: number, headers: object): void {
     if (this.#ended || status < 200) return;
     const received = (controller.rawHeaders ?? headers) as ReceivedHeaders;
-    const response = { status, headers: answerHeaders(received) };
+    const connection = this.#place.watches ? currentConnection() : undefined;
+    const response = { status, headers: answerHeaders(received), connection };
     const early = this.#pump !== undefined && !this.#pump.allSent;
     this.#deadline.stop();
     if (early) {

@@ -29,9 +29,19 @@ export interface SendOptions {
   readonly onBytesSent?: ((bytes: number) => void) | undefined;
 }
 
+/** The connection that an answer came over: the same object for each answer on it. */
+export interface WireConnection {
+  /** Whether another request can go over it, as far as is known. */
+  readonly isOpen: boolean;
+  /** Of the server, in DER; TLS only. */
+  readonly peerCertificate: Uint8Array | undefined;
+}
+
 export interface WireResponse {
   readonly status: number;
   readonly headers: WireHeaders;
+  /** Absent where the transport does not know or has no say in it. */
+  readonly connection?: WireConnection | undefined;
   /** Empty with `discard`. Leaving the iteration early releases the connection. */
   readonly body: AsyncIterable<Uint8Array>;
 }

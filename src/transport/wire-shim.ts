@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { buildConnector } from 'undici';
 import { BITS_METHOD } from '../protocol/constants.js';
+import { tellConnection } from './current-connection.js';
 import { skipContinue } from './skip-continue.js';
 import { throttleReads } from './throttle.js';
 
@@ -55,6 +56,7 @@ function shimSocket(socket: Socket): void {
   socket.write = shimmed as Socket['write'];
   skipContinue(socket);
   throttleReads(socket);
+  tellConnection(socket);
 }
 
 /**

@@ -1,0 +1,158 @@
+import type { WireHeaders } from '../../protocol/packets.js';
+import { authRefusedError, authSetupError } from './auth-error.js';
+import { type Challenge, offerOf } from './challenges.js';
+import {
+  type AuthRequest,
+  type AuthScheme,
+  type AuthState,
+  type AuthStep,
+  NOTHING,
+  STRENGTH,
+} from './scheme.js';
+
+export interface KerberosOptions {
+  /** Service to get a ticket for. @default `HTTP@<host>` */
+  readonly servicePrincipal?: string | undefined;
+  /** Whose ticket to use, `user@REALM`. @default the one that the ticket cache has */
+  readonly principal?: string | undefined;
+}
+
+/** What is used of a client of the package `kerberos`. */
+export interface KerberosClient {
+  /** Takes and gives base64; empty to begin with. */
+  step(challenge: string): Promise<string>;
+}
+
+/** What is used of the package `kerberos`. */
+export interface KerberosPackage {
+  initializeClient(service: string, options: object): Promise<KerberosClient>;
+  readonly GSS_MECH_OID_SPNEGO: number;
+}
+
+/** A string of its own, so that no bundler looks for a package that need not be there. */
+const PACKAGE: string = 'kerberos';
+
+async function loadPackage(): Promise<KerberosPackage> {
+  let loaded: { default?: unknown };
+  try {
+    loaded = await import(PACKAGE);
+  } catch (error) {
+    throw authSetupError(
+      'Kerberos needs the package kerberos, which is not installed or not built for this system: npm install kerberos',
+      { cause: error },
+    );
+  }
+  return (loaded.default ?? loaded) as KerberosPackage;
+}
+
+/**
+ * `Negotiate` with a Kerberos ticket (RFC 4559), through the optional package `kerberos`.
+ *
+ * @param load for tests. @default imports the package
+ */
+export function kerberosScheme(options: KerberosOptions, load = loadPackage): AuthScheme {
+  // Whether a server forgets who is at the other end after each request shows on the way.
+  const shared = { perRequest: false };
+  return {
+    name: 'negotiate',
+    title: 'Negotiate with Kerberos',
+    connectionBound: true,
+    eager: false,
+    strength: (offers) => (offerOf(offers, 'negotiate') ? STRENGTH.kerberos : undefined),
+    begin: () => new KerberosState(options, load, shared),
+  };
+}
+
+/** Windows needs two with mutual authentication, others one. */
+const MAX_LEGS = 5;
+
+class KerberosState implements AuthState {
+  readonly #options: KerberosOptions;
+  readonly #load: () => Promise<KerberosPackage>;
+  readonly #shared: { perRequest: boolean };
+  #client: KerberosClient | undefined;
+  #legs = 0;
+  #isAccepted = false;
+
+  constructor(
+    options: KerberosOptions,
+    load: () => Promise<KerberosPackage>,
+    shared: { perRequest: boolean },
+  ) {
+    this.#options = options;
+    this.#load = load;
+    this.#shared = shared;
+  }
+
+  async authorize(
+    request: AuthRequest,
+    offers: readonly Challenge[] | undefined,
+  ): Promise<AuthStep> {
+    if (offers === undefined) {
+      return this.#isAccepted && !this.#shared.perRequest ? NOTHING : this.#begin(request);
+    }
+    if (this.#isAccepted) {
+      this.#shared.perRequest = true;
+      return this.#begin(request);
+    }
+    if (this.#client === undefined) return this.#begin(request);
+    const token = offerOf(offers, 'negotiate')?.token68;
+    if (token === undefined || ++this.#legs > MAX_LEGS) {
+      return { type: 'unusable', reason: ticketRefused(request) };
+    }
+    return this.#step(this.#client, token, request.host);
+  }
+
+  accepted(headers: WireHeaders): void {
+    this.#isAccepted = true;
+    if (headers['persistent-auth']?.toLowerCase() === 'false') this.#shared.perRequest = true;
+  }
+
+  async #begin(request: AuthRequest): Promise<AuthStep> {
+    const { host } = request;
+    const kerberos = await this.#load();
+    this.#isAccepted = false;
+    this.#legs = 0;
+    try {
+      this.#client = await kerberos.initializeClient(
+        this.#options.servicePrincipal ?? servicePrincipal(host),
+        {
+          mechOID: kerberos.GSS_MECH_OID_SPNEGO,
+          ...(this.#options.principal !== undefined && { principal: this.#options.principal }),
+        },
+      );
+    } catch (error) {
+      return { type: 'unusable', reason: noTicket(host, error) };
+    }
+    return this.#step(this.#client, '', host);
+  }
+
+  async #step(client: KerberosClient, token: string, host: string): Promise<AuthStep> {
+    try {
+      const answer = await client.step(token);
+      // A ticket that is not taken locks no account, so that a password may follow.
+      return { type: 'send', value: `Negotiate ${answer}`, decisive: false };
+    } catch (error) {
+      return { type: 'unusable', reason: noTicket(host, error) };
+    }
+  }
+}
+
+/** SSPI spells it with a slash. */
+function servicePrincipal(host: string): string {
+  return process.platform === 'win32' ? `HTTP/${host}` : `HTTP@${host}`;
+}
+
+function noTicket(host: string, cause: unknown) {
+  return authSetupError(
+    `No Kerberos ticket for the service HTTP@${host}: check that you are logged in (klist, kinit), that ${host} is the name that the domain knows the server by, and the clock`,
+    { cause },
+  );
+}
+
+function ticketRefused({ host, isProxy }: AuthRequest) {
+  return authRefusedError(
+    `${host} refused the Kerberos ticket: check the rights of the account on the directory, that the server's keytab is that of HTTP@${host}, and the clocks`,
+    isProxy,
+  );
+}

@@ -1,0 +1,212 @@
+import { randomBytes } from 'node:crypto';
+import { authSetupError } from './auth-error.js';
+import { type Challenge, offerOf } from './challenges.js';
+import { channelBindingHash } from './channel-binding.js';
+import { type Credentials, type CredentialsSource, windowsAccount } from './credentials.js';
+import { fileTime, hmacMd5, ntlmV2Responses, ntowfV2 } from './ntlm-hashes.js';
+import {
+  AV_FLAG_MIC,
+  AV_ID,
+  type AvPair,
+  decodeChallenge,
+  encodeAuthenticate,
+  encodeAvPairs,
+  encodeNegotiate,
+  MIC_OFFSET,
+  NTLM_FLAGS,
+  type NtlmChallenge,
+} from './ntlm-messages.js';
+import {
+  type AuthRequest,
+  type AuthScheme,
+  type AuthState,
+  type AuthStep,
+  NOTHING,
+  REFUSED,
+  STRENGTH,
+} from './scheme.js';
+
+export interface NtlmAnswerInput {
+  readonly credentials: Credentials;
+  /** The NEGOTIATE and CHALLENGE messages, as sent and received: the MIC covers them. */
+  readonly negotiate: Uint8Array;
+  readonly challenge: Buffer;
+  /** Name of the service, `HTTP/host`. */
+  readonly servicePrincipal: string;
+  /** Of the server, in DER, when the connection is TLS. */
+  readonly peerCertificate?: Uint8Array | undefined;
+  /** 8 bytes. */
+  readonly clientChallenge: Uint8Array;
+  readonly nowMs: number;
+}
+
+/**
+ * Computes the AUTHENTICATE message of NTLMv2 ([MS-NLMP] §3.1.5.1.2).
+ *
+ * @returns undefined when the challenge is none, or wants what NTLMv2 cannot give.
+ * @throws BITS_ERR_AUTH for a name that the server's character set does not have.
+ */
+export async function ntlmAnswer(input: NtlmAnswerInput): Promise<Buffer | undefined> {
+  const { credentials, negotiate, clientChallenge } = input;
+  const challenge = decodeChallenge(input.challenge);
+  if (challenge === undefined) return undefined;
+  const { user, domain } = windowsAccount(credentials);
+  const key = await ntowfV2(credentials.password, user, domain);
+  const timestamp = challenge.targetInfo.find(({ id }) => id === AV_ID.timestamp)?.value;
+  const hasMic = timestamp?.byteLength === 8;
+  const { lmResponse, ntResponse, sessionBaseKey } = ntlmV2Responses({
+    key,
+    serverChallenge: challenge.serverChallenge,
+    clientChallenge,
+    time: hasMic ? timestamp : fileTime(input.nowMs),
+    targetInfo: encodeAvPairs(clientTargetInfo(challenge.targetInfo, hasMic, input)),
+  });
+  const text = textEncoder(challenge);
+  const message = encodeAuthenticate({
+    flags: answerFlags(challenge),
+    domain: text(domain),
+    user: text(user),
+    workstation: new Uint8Array(0),
+    // A server that tells its time looks at the MIC instead.
+    lmResponse: hasMic ? Buffer.alloc(24) : lmResponse,
+    ntResponse,
+    sessionKey: new Uint8Array(0),
+    hasMic,
+  });
+  if (hasMic) {
+    hmacMd5(sessionBaseKey, negotiate, input.challenge, message).copy(message, MIC_OFFSET);
+  }
+  return message;
+}
+
+/** What the server said of itself, with what the client adds; all of it is covered by the proof. */
+function clientTargetInfo(
+  fromServer: readonly AvPair[],
+  hasMic: boolean,
+  { servicePrincipal, peerCertificate }: NtlmAnswerInput,
+): AvPair[] {
+  const own: ReadonlySet<number> = new Set([AV_ID.flags, AV_ID.targetName, AV_ID.channelBindings]);
+  const pairs = fromServer.filter(({ id }) => !own.has(id));
+  if (!hasMic) return pairs;
+  const flags = Buffer.alloc(4);
+  const flagsOfServer = fromServer.find(({ id }) => id === AV_ID.flags)?.value;
+  if (flagsOfServer?.byteLength === 4) flags.set(flagsOfServer);
+  flags.writeUInt32LE((flags.readUInt32LE() | AV_FLAG_MIC) >>> 0);
+  return [
+    ...pairs,
+    { id: AV_ID.flags, value: flags },
+    {
+      id: AV_ID.channelBindings,
+      value: peerCertificate ? channelBindingHash(peerCertificate) : Buffer.alloc(16),
+    },
+    { id: AV_ID.targetName, value: Buffer.from(servicePrincipal, 'utf16le') },
+  ];
+}
+
+/** Both sides want these; signing and sealing are for others than HTTP. */
+function answerFlags({ flags }: NtlmChallenge): number {
+  const charset = (flags & NTLM_FLAGS.unicode) !== 0 ? NTLM_FLAGS.unicode : NTLM_FLAGS.oem;
+  const common =
+    flags &
+    (NTLM_FLAGS.requestTarget |
+      NTLM_FLAGS.alwaysSign |
+      NTLM_FLAGS.extendedSessionSecurity |
+      NTLM_FLAGS.targetInfo |
+      NTLM_FLAGS.strength128 |
+      NTLM_FLAGS.strength56);
+  return (common | charset | NTLM_FLAGS.ntlm | NTLM_FLAGS.version) >>> 0;
+}
+
+function textEncoder({ flags }: NtlmChallenge): (text: string) => Buffer {
+  if ((flags & NTLM_FLAGS.unicode) !== 0) return (text) => Buffer.from(text, 'utf16le');
+  return (text) => {
+    // Which code page an OEM server has, it does not say.
+    if (/[^\x20-\x7e]/.test(text)) {
+      throw authSetupError(
+        'The NTLM server takes no Unicode: the user name and domain must be plain ASCII',
+      );
+    }
+    return Buffer.from(text, 'latin1');
+  };
+}
+
+/**
+ * NTLMv2, under its own name or as it is within `Negotiate` ([MS-NTHT]).
+ *
+ * @param token the name of the scheme in HTTP headers.
+ */
+export function ntlmScheme(
+  credentials: CredentialsSource,
+  token: 'NTLM' | 'Negotiate',
+): AuthScheme {
+  const scheme = token.toLowerCase();
+  return {
+    name: scheme,
+    title: token === 'NTLM' ? 'NTLM' : 'Negotiate with NTLM',
+    connectionBound: true,
+    eager: false,
+    strength: (offers) => {
+      if (!offerOf(offers, scheme)) return undefined;
+      return token === 'NTLM' ? STRENGTH.ntlm : STRENGTH.ntlmInNegotiate;
+    },
+    begin: () => new NtlmState(credentials, token),
+  };
+}
+
+type Phase = 'new' | 'negotiating' | 'judged' | 'accepted';
+
+class NtlmState implements AuthState {
+  readonly #credentials: CredentialsSource;
+  readonly #token: string;
+  #phase: Phase = 'new';
+  #negotiate = encodeNegotiate();
+
+  constructor(credentials: CredentialsSource, token: string) {
+    this.#credentials = credentials;
+    this.#token = token;
+  }
+
+  async authorize(
+    request: AuthRequest,
+    offers: readonly Challenge[] | undefined,
+  ): Promise<AuthStep> {
+    if (offers === undefined && this.#phase === 'accepted') return NOTHING;
+    if (offers === undefined || this.#phase === 'new' || this.#phase === 'accepted') {
+      this.#phase = 'negotiating';
+      this.#negotiate = encodeNegotiate();
+      return this.#send(this.#negotiate, false);
+    }
+    if (this.#phase === 'judged') return REFUSED;
+    const token = offerOf(offers, this.#token.toLowerCase())?.token68;
+    const message = token && (await this.#answer(Buffer.from(token, 'base64'), request));
+    if (!message) return { type: 'unusable', reason: noHandshake(request.host, this.#token) };
+    this.#phase = 'judged';
+    return this.#send(message, true);
+  }
+
+  accepted(): void {
+    this.#phase = 'accepted';
+  }
+
+  async #answer(challenge: Buffer, request: AuthRequest): Promise<Buffer | undefined> {
+    return ntlmAnswer({
+      credentials: await this.#credentials.get(),
+      negotiate: this.#negotiate,
+      challenge,
+      servicePrincipal: `HTTP/${request.host}`,
+      peerCertificate: request.connection?.peerCertificate,
+      clientChallenge: randomBytes(8),
+      nowMs: Date.now(),
+    });
+  }
+
+  #send(message: Buffer, decisive: boolean): AuthStep {
+    return { type: 'send', value: `${this.#token} ${message.toString('base64')}`, decisive };
+  }
+}
+
+function noHandshake(host: string, token: string) {
+  return authSetupError(
+    `${host} offers ${token} but did not go on with NTLM: the server may want Kerberos, or a proxy in between may not keep connections apart`,
+  );
+}

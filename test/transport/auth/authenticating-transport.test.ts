@@ -1,0 +1,494 @@
+import { inspect } from 'node:util';
+import { expect } from 'chai';
+import {
+  type AuthenticatingTransport,
+  withAuthentication,
+} from '../../../src/transport/auth/authenticating-transport.js';
+import type { AuthOptions } from '../../../src/transport/auth/options.js';
+import { createFetchTransport } from '../../../src/transport/fetch.js';
+import { createUndiciTransport } from '../../../src/transport/undici.js';
+import { tlsCertificate } from '../../support/raw-server.js';
+import { bitsError, fragment, get, LONG, pattern, ping } from '../support.js';
+import {
+  type AuthServer,
+  authorizationOf,
+  basicGuard,
+  digestGuard,
+  type Guard,
+  ntlmGuard,
+  startAuthServer,
+} from './auth-server.js';
+import { NTLM_USER } from './ntlm-server.js';
+
+const SECRET = 'hunter2-secret';
+const USER = { username: 'User', password: 'Password' };
+const BODY = pattern(100_000);
+
+describe('withAuthentication', () => {
+  const opened: { close(): Promise<void> }[] = [];
+  afterEach(async () => {
+    for (const one of opened.splice(0).reverse()) await one.close();
+  });
+
+  async function serve(...args: Parameters<typeof startAuthServer>): Promise<AuthServer> {
+    const server = await startAuthServer(...args);
+    opened.push(server);
+    return server;
+  }
+
+  function transport(
+    server: AuthOptions,
+    more: Partial<Parameters<typeof withAuthentication>[1]> = {},
+    inner = createUndiciTransport({ tls: { ca: tlsCertificate() } }),
+  ): AuthenticatingTransport {
+    const made = withAuthentication(inner, { server, mayAuthenticate: () => true, ...more });
+    opened.push(made);
+    return made;
+  }
+
+  const statuses = (server: AuthServer) => server.log.map((line) => line.replace(/^\d+ /, ''));
+
+  describe('with NTLM', () => {
+    it('uploads 20 fragments with one handshake over one connection', async () => {
+      const guard = ntlmGuard();
+      const server = await serve(guard);
+      const { send } = bound(transport({ credentials: NTLM_USER }));
+      expect((await send(ping(server.url()), LONG)).status).to.equal(200);
+      for (let i = 0; i < 20; i++) {
+        expect((await send(fragment(server.url(), BODY), LONG)).status).to.equal(200);
+      }
+      expect(server.connections).to.have.length(1);
+      expect(guard.answers()).to.equal(1);
+      expect(statuses(server).slice(0, 4)).to.deep.equal([
+        'Ping 401',
+        'Ping 401',
+        'Ping 200',
+        'Fragment 200',
+      ]);
+      expect(server.requests.filter((request) => authorizationOf(request))).to.have.length(2);
+      expect(server.requests.at(-1)?.body.equals(BODY)).to.equal(true);
+    });
+
+    it('pays the handshake with Pings, and resends the very fragment', async () => {
+      const server = await serve(ntlmGuard());
+      const { send } = bound(transport({ credentials: NTLM_USER }));
+      const sentBytes: number[] = [];
+      const answer = await send(fragment(server.url(), BODY.subarray(0, 9), BODY.subarray(9)), {
+        ...LONG,
+        onBytesSent: (bytes) => sentBytes.push(bytes),
+      });
+      expect(answer.status).to.equal(200);
+      expect(statuses(server)).to.deep.equal([
+        'Fragment 401',
+        'Ping 401',
+        'Ping 200',
+        'Fragment 200',
+      ]);
+      const [, first, , last] = server.requests;
+      expect(first?.headers).to.include({ 'content-length': '0', accept: '*/*' });
+      expect(first?.headers).not.to.have.property('content-range');
+      expect(last?.headers).to.include({ 'content-range': 'bytes 0-1/2' });
+      expect(last?.body.equals(BODY)).to.equal(true);
+      expect(new Set(server.log.map((line) => line[0])).size).to.equal(1);
+    });
+
+    it('authenticates a new connection by a Ping before the next fragment', async () => {
+      const guard = ntlmGuard();
+      const server = await serve(guard);
+      const { send } = bound(transport({ credentials: NTLM_USER }));
+      await send(ping(server.url()), LONG);
+      await send(fragment(server.url(), BODY), LONG);
+      const gone = server.connections[0]!;
+      gone.socket.destroy();
+      await gone.closed;
+      // The client sees the end of the connection in a turn of its own.
+      await send(get(server.url()), LONG).catch(() => {});
+      server.connections.at(-1)!.socket.destroy();
+      await server.connections.at(-1)!.closed;
+      const before = server.log.length;
+      await sendTwice(() => send(fragment(server.url(), BODY), LONG));
+      const after = statuses(server).slice(before);
+      expect(after.slice(-3)).to.deep.equal(['Ping 401', 'Ping 200', 'Fragment 200']);
+      expect(after.filter((line) => line === 'Fragment 401')).to.deep.equal([]);
+    });
+
+    it('recovers when the server forgets a connection in the middle of a job', async () => {
+      const guard = ntlmGuard();
+      const server = await serve(guard);
+      const { send } = bound(transport({ credentials: NTLM_USER }));
+      await send(ping(server.url()), LONG);
+      guard.of(server.connections[0]!).isProven = false;
+      expect((await send(fragment(server.url(), BODY), LONG)).status).to.equal(200);
+      expect(statuses(server).slice(3)).to.deep.equal([
+        'Fragment 401',
+        'Ping 401',
+        'Ping 200',
+        'Fragment 200',
+      ]);
+    });
+
+    it('lets the requests of several jobs share a handshake', async () => {
+      const guard = ntlmGuard();
+      const server = await serve(guard);
+      const { send } = bound(transport({ credentials: NTLM_USER }));
+      const answers = await Promise.all(
+        Array.from({ length: 5 }, () => send(fragment(server.url(), BODY), LONG)),
+      );
+      expect(answers.map(({ status }) => status)).to.deep.equal([200, 200, 200, 200, 200]);
+      expect(guard.answers()).to.equal(1);
+    });
+
+    it('speaks it within Negotiate when that is all that is offered', async () => {
+      const guard = ntlmGuard({ token: 'Negotiate' });
+      const server = await serve(guard);
+      const { send } = bound(transport({ credentials: NTLM_USER }));
+      expect((await send(ping(server.url()), LONG)).status).to.equal(200);
+      expect(authorizationOf(server.requests[1]!)).to.match(/^Negotiate TlRMTVNTUAAB/);
+      expect(guard.answers()).to.equal(1);
+    });
+
+    it('takes the next scheme when Negotiate leads nowhere, the password being unseen', async () => {
+      const basic = basicGuard();
+      const server = await serve((request) =>
+        basic(request) === undefined ? undefined : ['Negotiate', 'Basic realm="x"'],
+      );
+      const { send } = bound(transport({ credentials: USER }));
+      expect((await send(ping(server.url()), LONG)).status).to.equal(200);
+      expect(server.requests.map((r) => authorizationOf(r)?.split(' ')[0])).to.deep.equal([
+        undefined,
+        'Negotiate',
+        'Basic',
+      ]);
+    });
+
+    it('ties the proof to the certificate over TLS', async () => {
+      const guard = ntlmGuard();
+      const server = await serve(guard, { tls: true });
+      const { send } = bound(transport({ credentials: NTLM_USER }));
+      expect((await send(ping(server.url()), LONG)).status).to.equal(200);
+      const bindings = guard.of(server.connections[0]!).last?.av.get(10);
+      expect(bindings?.equals(Buffer.alloc(16))).to.equal(false);
+    });
+
+    it('gives up when every answer ends the connection', async () => {
+      const server = await serve(ntlmGuard(), {
+        afterAnswer: ({ connection }) => void connection.socket.end(),
+      });
+      const { send } = bound(transport({ credentials: NTLM_USER }));
+      const error = await bitsError(send(ping(server.url()), LONG));
+      expect(error.code).to.be.oneOf(['BITS_ERR_AUTH', 'BITS_ERR_TRANSPORT']);
+      expect(server.requests.length).to.be.below(14);
+    });
+
+    it('refuses it on a transport that has no say in connections', async () => {
+      const server = await serve(ntlmGuard());
+      const inner = createFetchTransport(fetch);
+      const { send } = bound(transport({ credentials: NTLM_USER }, {}, inner));
+      const error = await bitsError(send(ping(server.url()), LONG));
+      expect(error).to.include({ code: 'BITS_ERR_AUTH', retryable: false });
+      expect(error.message).to.include('default transport');
+      expect(server.requests).to.have.length(1);
+    });
+
+    it('takes a weaker offer on such a transport', async () => {
+      const basic = basicGuard();
+      const server = await serve((request) =>
+        basic(request) === undefined ? undefined : ['NTLM', 'Basic realm="x"'],
+      );
+      const { send } = bound(transport({ credentials: USER }, {}, createFetchTransport(fetch)));
+      expect((await send(ping(server.url()), LONG)).status).to.equal(200);
+    });
+  });
+
+  describe('with Digest', () => {
+    for (const algorithm of ['MD5', 'SHA-256']) {
+      it(`hashes the verb of the wire (${algorithm}), and is known from then on`, async () => {
+        const guard = digestGuard({ algorithm });
+        const server = await serve(guard);
+        const { send } = bound(transport({ credentials: USER }));
+        const url = server.url('/dir/fi%20le.bin?a=b');
+        for (const request of [ping(url), fragment(url, BODY), get(url)]) {
+          expect((await send(request, LONG)).status).to.equal(200);
+        }
+        expect(statuses(server)).to.deep.equal(['Ping 401', 'Ping 200', 'Fragment 200', 'GET 200']);
+        expect(guard.seen.map(({ nc }) => nc)).to.deep.equal(['00000001', '00000002', '00000003']);
+      });
+    }
+
+    it('goes on with a new nonce when the old one is stale', async () => {
+      const server = await serve(digestGuard({ uses: 2 }));
+      const { send } = bound(transport({ credentials: USER }));
+      for (let i = 0; i < 5; i++) {
+        const answer = await send(fragment(server.url(), BODY), LONG);
+        expect(answer.status).to.equal(200);
+      }
+      expect(statuses(server).filter((line) => line === 'Fragment 401')).to.have.length(3);
+      expect(server.requests.every(({ body }) => body.equals(BODY))).to.equal(true);
+    });
+
+    it('drains a streamed 401, so that the connection goes on', async () => {
+      const server = await serve(digestGuard());
+      const { send } = bound(transport({ credentials: USER }));
+      await send(get(server.url()), { ...LONG, answerBody: 'stream' });
+      expect(server.connections).to.have.length(1);
+    });
+  });
+
+  describe('with refused credentials', () => {
+    const guards: readonly (readonly [string, () => Guard, Partial<AuthOptions>])[] = [
+      ['NTLM', () => ntlmGuard({ others: ['Negotiate', 'Basic realm="x"'] }), {}],
+      ['Negotiate', () => ntlmGuard({ token: 'Negotiate' }), {}],
+      ['Digest', () => digestGuard(), {}],
+      ['Basic', () => basicGuard(), {}],
+    ];
+    for (const [name, guard, options] of guards) {
+      it(`makes exactly one attempt (${name}) and tells nothing secret`, async () => {
+        const server = await serve(guard());
+        const made = transport({
+          credentials: { username: 'Domain\\User', password: SECRET },
+          ...options,
+        });
+        const error = await bitsError(made.send(ping(server.url()), LONG));
+        expect(error).to.include({ code: 'BITS_ERR_AUTH', retryable: false, status: 401 });
+        const shown = server.requests.filter((request) => {
+          const value = authorizationOf(request);
+          return value !== undefined && !value.includes('TlRMTVNTUAAB');
+        });
+        expect(shown).to.have.length(1);
+        const before = server.requests.length;
+        // The Cancel that follows a failure must not be a second attempt.
+        expect(await bitsError(made.send(fragment(server.url(), BODY), LONG))).to.equal(error);
+        expect(server.requests).to.have.length(before);
+        const basic = Buffer.from(`Domain\\User:${SECRET}`).toString('base64');
+        for (const text of [
+          inspect(error, { depth: 9 }),
+          inspect(made, { depth: 9 }),
+          error.message,
+        ]) {
+          expect(text).not.to.include(SECRET);
+          expect(text).not.to.include(basic);
+        }
+      });
+    }
+
+    it('tries the same credentials again only when told to', async () => {
+      const server = await serve(basicGuard());
+      const made = transport({ credentials: { username: 'User', password: 'wrong' } });
+      await bitsError(made.send(ping(server.url()), LONG));
+      const before = server.requests.length;
+      made.forgetRefusals();
+      await bitsError(made.send(ping(server.url()), LONG));
+      expect(server.requests.length - before).to.equal(2);
+    });
+
+    it('asks a function again, and tries what it gives then', async () => {
+      const server = await serve(basicGuard());
+      const passwords = ['wrong', 'Password'];
+      const made = transport({
+        credentials: async () => ({ username: 'User', password: passwords.shift() ?? '' }),
+      });
+      await bitsError(made.send(ping(server.url()), LONG));
+      expect((await made.send(ping(server.url()), LONG)).status).to.equal(200);
+    });
+
+    it('makes one attempt for requests that come at the same time', async () => {
+      const server = await serve(basicGuard());
+      const made = transport({ credentials: { username: 'User', password: 'wrong' } });
+      const errors = await Promise.all(
+        [1, 2, 3].map(() => bitsError(made.send(ping(server.url()), LONG))),
+      );
+      expect(errors.map(({ code }) => code)).to.deep.equal(Array(3).fill('BITS_ERR_AUTH'));
+      expect(server.requests.filter((request) => authorizationOf(request))).to.have.length(1);
+    });
+  });
+
+  describe('with Basic', () => {
+    it('does not show a password over http to another machine', async () => {
+      const server = await serve(basicGuard());
+      const asked = server.url();
+      const far = new URL(asked);
+      far.hostname = 'web.corp.example';
+      const near = createUndiciTransport();
+      // The name leads to this machine.
+      const inner = {
+        limitations: [],
+        close: () => near.close(),
+        send: (r, o) => near.send({ ...r, url: asked }, o),
+      } satisfies ReturnType<typeof createUndiciTransport>;
+      const strict = transport({ credentials: USER }, {}, inner);
+      const error = await bitsError(strict.send(ping(far), LONG));
+      expect(error.code).to.equal('BITS_ERR_AUTH');
+      expect(error.message).to.include('allowInsecureAuth').and.include('https');
+      expect(server.requests.some((request) => authorizationOf(request))).to.equal(false);
+      const lax = transport({ credentials: USER }, { allowInsecureAuth: true }, inner);
+      expect((await lax.send(ping(far), LONG)).status).to.equal(200);
+    });
+
+    it('sends it unasked once it is known', async () => {
+      const server = await serve(basicGuard());
+      const { send } = bound(transport({ credentials: USER }));
+      await send(ping(server.url()), LONG);
+      await send(fragment(server.url(), BODY), LONG);
+      expect(statuses(server)).to.deep.equal(['Ping 401', 'Ping 200', 'Fragment 200']);
+    });
+  });
+
+  describe('with a bearer token', () => {
+    const bearerGuard =
+      (good: () => string): Guard =>
+      (request) =>
+        authorizationOf(request) === `Bearer ${good()}`
+          ? undefined
+          : ['Bearer realm="x", error="invalid_token"'];
+
+    it('sends it from the first request on', async () => {
+      const server = await serve(bearerGuard(() => 't1'));
+      const { send } = bound(transport({ token: 't1' }));
+      await send(fragment(server.url(), BODY), LONG);
+      expect(statuses(server)).to.deep.equal(['Fragment 200']);
+    });
+
+    it('asks for a new one when the old one has expired, once for all that wait', async () => {
+      let good = 't1';
+      let asked = 0;
+      const server = await serve(bearerGuard(() => good));
+      const { send } = bound(
+        transport({
+          token: async () => {
+            asked++;
+            return good;
+          },
+        }),
+      );
+      await send(ping(server.url()), LONG);
+      good = 't2';
+      const answers = await Promise.all([1, 2, 3].map(() => send(ping(server.url()), LONG)));
+      expect(answers.map(({ status }) => status)).to.deep.equal([200, 200, 200]);
+      expect(asked).to.equal(2);
+    });
+
+    it('gives up when the new one is refused, or the same', async () => {
+      let n = 0;
+      const server = await serve(bearerGuard(() => 'never'));
+      const fresh = transport({ token: () => `t${++n}` });
+      const error = await bitsError(fresh.send(ping(server.url()), LONG));
+      expect(error.code).to.equal('BITS_ERR_AUTH');
+      expect(server.requests).to.have.length(2);
+      const fixed = transport({ token: SECRET });
+      expect((await bitsError(fixed.send(ping(server.url()), LONG))).code).to.equal(
+        'BITS_ERR_AUTH',
+      );
+      expect(server.requests).to.have.length(3);
+      expect(inspect(fixed, { depth: 9 })).not.to.include(SECRET);
+    });
+  });
+
+  describe("with a function of the caller's", () => {
+    it('gives it the challenges and sends what it says', async () => {
+      const server = await serve((request) =>
+        authorizationOf(request) === 'Own 42' ? undefined : ['Own n="42"'],
+      );
+      const contexts: unknown[] = [];
+      const { send } = bound(
+        transport({
+          authorize: ({ challenges, method, target }) => {
+            contexts.push([method, target, challenges?.length]);
+            const n = challenges?.[0]?.params.get('n');
+            return n && `Own ${n}`;
+          },
+        }),
+      );
+      expect((await send(ping(server.url('/v/f')), LONG)).status).to.equal(200);
+      expect(contexts).to.deep.equal([
+        ['BITS_POST', '/v/f', undefined],
+        ['BITS_POST', '/v/f', 1],
+      ]);
+    });
+
+    it('takes no answer and the same answer as giving up', async () => {
+      const server = await serve(() => ['Own']);
+      for (const authorize of [() => undefined, () => 'Own 1']) {
+        const error = await bitsError(transport({ authorize }).send(ping(server.url()), LONG));
+        expect(error.code).to.equal('BITS_ERR_AUTH');
+      }
+      expect(server.requests).to.have.length(2);
+    });
+  });
+
+  describe('towards other hosts', () => {
+    it('shows no credentials to a host that they are not for', async () => {
+      const home = await serve(basicGuard());
+      const other = await serve(basicGuard());
+      const { send } = bound(
+        transport({ credentials: USER }, { mayAuthenticate: (url) => url.port === `${home.port}` }),
+      );
+      await send(ping(home.url()), LONG);
+      const error = await bitsError(send(ping(other.url()), LONG));
+      expect(error.code).to.equal('BITS_ERR_UNTRUSTED_HOST');
+      expect(error.message).to.include('trustedHosts').and.include(other.url().host);
+      expect(other.requests.map((request) => authorizationOf(request))).to.deep.equal([undefined]);
+    });
+
+    it('keeps what it knows of one host from another', async () => {
+      const first = await serve(basicGuard());
+      const second = await serve(() => undefined);
+      const { send } = bound(transport({ credentials: USER }));
+      await send(ping(first.url()), LONG);
+      await send(ping(second.url()), LONG);
+      expect(second.requests.map((request) => authorizationOf(request))).to.deep.equal([undefined]);
+    });
+
+    it('leaves a header of the caller alone', async () => {
+      const server = await serve(basicGuard());
+      const { send } = bound(transport({ credentials: USER }));
+      const answer = await send(ping(server.url(), { authorization: 'Own x' }), LONG);
+      expect(answer.status).to.equal(401);
+      expect(server.requests).to.have.length(1);
+    });
+  });
+
+  describe('with offers that it cannot answer', () => {
+    for (const [offer, text] of [
+      ['Hoba, Digest realm="x", nonce="1", algorithm=FOO', 'hoba, digest'],
+      ['', 'names no scheme'],
+    ] as const) {
+      it(`says what is offered (${text}) and what it could do`, async () => {
+        const server = await serve(() => [offer]);
+        const error = await bitsError(
+          transport({ credentials: USER }).send(ping(server.url()), LONG),
+        );
+        expect(error.code).to.equal('BITS_ERR_AUTH');
+        expect(error.message).to.include(text);
+      });
+    }
+
+    it('uses the allowed schemes only', async () => {
+      const server = await serve(basicGuard());
+      const made = transport({ credentials: USER, schemes: ['ntlm', 'digest'] });
+      expect((await bitsError(made.send(ping(server.url()), LONG))).code).to.equal('BITS_ERR_AUTH');
+      expect(server.requests).to.have.length(1);
+    });
+  });
+
+  it('stops waiting for its turn when it is aborted', async () => {
+    const server = await serve(ntlmGuard());
+    const { send } = bound(transport({ credentials: NTLM_USER }));
+    await send(ping(server.url()), LONG);
+    const controller = new AbortController();
+    const first = send(fragment(server.url(), BODY), LONG);
+    const second = bitsError(send(ping(server.url()), { ...LONG, signal: controller.signal }));
+    controller.abort();
+    expect((await second).code).to.equal('BITS_ERR_ABORTED');
+    await first;
+    expect((await send(ping(server.url()), LONG)).status).to.equal(200);
+  });
+});
+
+function bound(transport: AuthenticatingTransport): Pick<AuthenticatingTransport, 'send'> {
+  return { send: (request, options) => transport.send(request, options) };
+}
+
+/** A connection may end while a request is on its way to it: that one is the caller's to retry. */
+async function sendTwice<T>(attempt: () => Promise<T>): Promise<T> {
+  return attempt().catch(attempt);
+}

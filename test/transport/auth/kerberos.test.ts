@@ -1,0 +1,88 @@
+import { expect } from 'chai';
+import { parseChallenges } from '../../../src/transport/auth/challenges.js';
+import { type KerberosPackage, kerberosScheme } from '../../../src/transport/auth/kerberos.js';
+import { bitsError } from '../support.js';
+import { request, sent } from './schemes.js';
+
+const BARE = parseChallenges('Negotiate');
+
+function fakePackage(step: (challenge: string, count: number) => string) {
+  const services: string[] = [];
+  const options: object[] = [];
+  let steps = 0;
+  const kerberos: KerberosPackage = {
+    GSS_MECH_OID_SPNEGO: 6,
+    initializeClient: async (service, given) => {
+      services.push(service);
+      options.push(given);
+      return { step: async (challenge) => step(challenge, ++steps) };
+    },
+  };
+  return { load: async () => kerberos, services, options };
+}
+
+describe('kerberosScheme', () => {
+  it('names the package when it is not installed', async () => {
+    const error = await bitsError(kerberosScheme({}).begin().authorize(request(), BARE));
+    expect(error.code).to.equal('BITS_ERR_AUTH');
+    expect(error.message).to.include('npm install kerberos');
+  });
+
+  it('asks for a ticket for HTTP at the host, or for the service that is given', async () => {
+    const { load, services, options } = fakePackage((_, n) => `token${n}`);
+    const step = await kerberosScheme({}, load).begin().authorize(request(), BARE);
+    expect(sent(step)).to.equal('Negotiate token1');
+    const given = { servicePrincipal: 'HTTP@alias', principal: 'me@CORP' };
+    await kerberosScheme(given, load).begin().authorize(request(), BARE);
+    expect(services[0]).to.match(/^HTTP[@/]web\.corp\.example$/);
+    expect(services[1]).to.equal('HTTP@alias');
+    expect(options[1]).to.include({ principal: 'me@CORP', mechOID: 6 });
+  });
+
+  it('goes on with what the server answers, and says nothing once it is in', async () => {
+    const { load } = fakePackage((challenge) => `(${challenge})`);
+    const state = kerberosScheme({}, load).begin();
+    await state.authorize(request(), BARE);
+    const second = await state.authorize(request(), parseChallenges('Negotiate YWJj'));
+    expect(sent(second)).to.equal('Negotiate (YWJj)');
+    state.accepted({});
+    expect((await state.authorize(request(), undefined)).type).to.equal('nothing');
+  });
+
+  it('sends a ticket with each request to a server that asks each time, or says that it will', async () => {
+    const { load } = fakePackage((_, n) => `t${n}`);
+    const asked = kerberosScheme({}, load).begin();
+    await asked.authorize(request(), BARE);
+    asked.accepted({});
+    expect(sent(await asked.authorize(request(), BARE))).to.equal('Negotiate t2');
+    asked.accepted({});
+    expect(sent(await asked.authorize(request(), undefined))).to.equal('Negotiate t3');
+
+    const told = kerberosScheme({}, load).begin();
+    await told.authorize(request(), BARE);
+    told.accepted({ 'persistent-auth': 'false' });
+    expect(sent(await told.authorize(request(), undefined))).to.equal('Negotiate t5');
+  });
+
+  it('gives up when the ticket is refused, when there is none, and when it comes to no end', async () => {
+    const { load } = fakePackage((_, n) => `t${n}`);
+    const state = kerberosScheme({}, load).begin();
+    await state.authorize(request(), BARE);
+    const refused = await state.authorize(request(), BARE);
+    expect(refused).to.have.property('type', 'unusable');
+
+    const without = fakePackage(() => {
+      throw new Error('No Kerberos credentials available');
+    });
+    const none = await kerberosScheme({}, without.load).begin().authorize(request(), BARE);
+    expect(none).to.have.nested.property('reason.code', 'BITS_ERR_AUTH');
+    expect(none).to.have.nested.property('reason.message').that.includes('kinit');
+
+    const endless = kerberosScheme({}, load).begin();
+    const types: string[] = [];
+    for (let i = 0; i < 7; i++) {
+      types.push((await endless.authorize(request(), parseChallenges('Negotiate YQ=='))).type);
+    }
+    expect(types).to.deep.equal([...Array(6).fill('send'), 'unusable']);
+  });
+});

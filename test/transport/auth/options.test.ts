@@ -1,0 +1,114 @@
+import { inspect } from 'node:util';
+import { expect } from 'chai';
+import { parseChallenges } from '../../../src/transport/auth/challenges.js';
+import { credentialsSource } from '../../../src/transport/auth/credentials.js';
+import { type AuthOptions, authMeans } from '../../../src/transport/auth/options.js';
+import { isPrivateChannel } from '../../../src/transport/auth/private-channel.js';
+import { bitsError } from '../support.js';
+
+const USER = { username: 'User', password: 'hunter2-secret' };
+
+describe('authMeans', () => {
+  it('orders the offers by strength', () => {
+    const { schemes } = authMeans({ credentials: USER });
+    const offers = parseChallenges('Basic, Digest realm="r", nonce="n", NTLM, Negotiate');
+    const order = schemes
+      .map((scheme) => ({ title: scheme.title, strength: scheme.strength(offers) ?? 0 }))
+      .sort((a, b) => b.strength - a.strength)
+      .map(({ title }) => title);
+    expect(order).to.deep.equal(['NTLM', 'Negotiate with NTLM', 'Digest', 'Basic']);
+  });
+
+  it('gives Negotiate to Kerberos where that is wanted, above all others', () => {
+    const { schemes } = authMeans({ credentials: USER, kerberos: true });
+    expect(schemes.map(({ title }) => title)).to.deep.equal([
+      'Negotiate with Kerberos',
+      'NTLM',
+      'Digest',
+      'Basic',
+    ]);
+    const [kerberos, ntlm] = schemes.map(
+      (s) => s.strength(parseChallenges('NTLM, Negotiate')) ?? 0,
+    );
+    expect(kerberos).to.be.above(ntlm!);
+  });
+
+  it('leaves the allowed ones only', () => {
+    const names = authMeans({ credentials: USER, schemes: ['digest', 'negotiate'] }).schemes;
+    expect(names.map(({ name }) => name)).to.have.members(['negotiate', 'digest']);
+  });
+
+  const wrong: Record<string, unknown> = {
+    'nothing at all': {},
+    'a token and credentials': { token: 't', credentials: USER },
+    'a token and a function': { token: 't', authorize: () => 'x' },
+    'schemes with a token': { token: 't', schemes: ['basic'] },
+    'an unknown scheme': { credentials: USER, schemes: ['bearer'] },
+    'schemes without means': { kerberos: true, schemes: ['digest'] },
+    'no user name': { credentials: { username: '', password: 'hunter2-secret' } },
+    'no password': { credentials: { username: 'u' } },
+  };
+  for (const [what, options] of Object.entries(wrong)) {
+    it(`refuses ${what}`, () => {
+      expect(() => authMeans(options as AuthOptions))
+        .to.throw()
+        .that.has.property('code', 'BITS_ERR_ARGUMENT');
+    });
+  }
+});
+
+describe('credentialsSource', () => {
+  it('shows nothing when it is printed or written as JSON', () => {
+    const source = credentialsSource(USER);
+    const shown = [
+      inspect(source),
+      JSON.stringify({ source }),
+      String(source),
+      `${inspect([source])}`,
+    ];
+    for (const text of shown) expect(text).not.to.match(/hunter2|User/);
+    expect(
+      inspect(authMeans({ credentials: USER }), { depth: 9, showHidden: true }),
+    ).not.to.include('hunter2');
+  });
+
+  it('asks a function once for many, and again after a failure or a refusal', async () => {
+    let asked = 0;
+    const source = credentialsSource(async () => {
+      if (++asked === 1) throw new Error('vault is shut');
+      return USER;
+    });
+    const error = await bitsError(source.get());
+    expect(error).to.include({ code: 'BITS_ERR_AUTH' });
+    await Promise.all([source.get(), source.get()]);
+    expect(asked).to.equal(2);
+    source.forget();
+    await source.get();
+    expect(asked).to.equal(3);
+  });
+
+  it('refuses what a function gives when that is no credentials, without showing it', async () => {
+    const source = credentialsSource(() => ({ password: 'hunter2-secret' }) as never);
+    const error = await bitsError(source.get());
+    expect(error.code).to.equal('BITS_ERR_AUTH');
+    expect(inspect(error)).not.to.include('hunter2');
+  });
+});
+
+describe('isPrivateChannel', () => {
+  for (const [url, isPrivate] of [
+    ['https://web.corp.example/', true],
+    ['http://localhost:8080/', true],
+    ['http://127.1.2.3/', true],
+    ['http://[::1]:80/', true],
+    ['http://web.corp.example/', false],
+    ['http://127.0.0.1.evil.example/', false],
+    ['http://notlocalhost/', false],
+    ['http://web.localhost/', false],
+    ['http://10.0.0.1/', false],
+  ] as const) {
+    it(`${url} is ${isPrivate ? '' : 'not '}private`, () => {
+      expect(isPrivateChannel(new URL(url))).to.equal(isPrivate);
+    });
+  }
+});

@@ -9,6 +9,7 @@ import type { WireHeaders } from '../protocol/packets.js';
 import { type PartRange, type ReplyAnswer, readReplyAnswer } from './answer.js';
 import type { ReplyCandidate } from './candidates.js';
 import { isSameEntity, type ReplyEntity, readEntity } from './entity.js';
+import { ReplyGoneError } from './reply-gone-error.js';
 import type { ReplySink, StoredReply } from './reply-sink.js';
 import type { ReplyResumePoint } from './resume-point.js';
 import { createReplySink, type ReplyOption } from './sink.js';
@@ -301,8 +302,7 @@ class Download implements ReplyDownload {
     const { candidates } = this.#options;
     gone.add(this.#candidate);
     if (gone.size === candidates.length) {
-      throw new BitsError(
-        'BITS_ERR_REPLY',
+      throw new ReplyGoneError(
         `The server announced a reply but has none there (HTTP status ${status}): check the ` +
           'server application and that the reply directory is readable by GET. The session is ' +
           'left open, so that resuming fetches the reply without uploading again.',

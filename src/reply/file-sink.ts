@@ -270,6 +270,19 @@ export async function checkReplyFile(
   throw unusable(`${target} exists; give overwrite: true to replace it`);
 }
 
+/** Removes what a job has stored of a reply that no longer counts. */
+export async function discardReplyFile(
+  options: Pick<ReplyFileOptions, 'id' | 'file' | 'overwrite'> & { readonly stored: boolean },
+  fs: ReplyFileSystem = nodeFs,
+): Promise<void> {
+  const target = resolve(options.file);
+  const part = partFile(options.id, target);
+  // What cannot be removed is found to be in the way when the new reply comes.
+  const ours = await isSameFile(fs, part, target).catch(() => false);
+  if (!options.overwrite && (ours || options.stored)) await fs.unlink(target).catch(() => {});
+  await fs.unlink(part).catch(() => {});
+}
+
 function unusable(why: string, cause?: unknown): BitsArgumentError {
   return new BitsArgumentError(`The reply cannot be stored: ${why}`, { cause });
 }

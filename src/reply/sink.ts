@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream';
 import type { WritableStream } from 'node:stream/web';
 import { BitsArgumentError } from '../errors.js';
-import { checkReplyFile, FileSink } from './file-sink.js';
+import { checkReplyFile, discardReplyFile, FileSink } from './file-sink.js';
 import { MemorySink } from './memory-sink.js';
 import type { ReplySink } from './reply-sink.js';
 import { StreamSink } from './stream-sink.js';
@@ -81,6 +81,23 @@ export async function checkReplyTarget(option: ReplyOption, id: string): Promise
     }
   } else if (isMemory(option)) limit(option.maxBytes);
   else throw noOption();
+}
+
+/**
+ * Removes the reply to an upload that has to begin again, in part or whole; a file that may be
+ * overwritten stays until the new reply replaces it.
+ *
+ * @param id of the job
+ * @param stored whether this process has put the reply in place; else only a file that is proven to
+ *   be the job's goes.
+ */
+export async function discardReply(
+  option: ReplyOption,
+  { id, stored }: { readonly id: string; readonly stored: boolean },
+): Promise<void> {
+  if (option === true || !isFile(option)) return;
+  const { file, overwrite = false } = option;
+  await discardReplyFile({ id, file, overwrite, stored });
 }
 
 function isUsable(stream: Writable | WritableStream): boolean {

@@ -46,7 +46,7 @@ const table: Readonly<Record<SessionState, Handlers>> = {
   'create-session': { ...live, acked: created, failed: refused },
   ping: { ...live, acked: pinged, failed: refused },
   fragment: { ...live, acked: fragmentAcked, failed: fragmentFailed },
-  'get-reply': { ...live, replyStored, failed: refused },
+  'get-reply': { ...live, replyStored, replyGone, failed: refused },
   'close-session': { ...live, acked: closed, failed: closeFailed },
   'cancel-session': {
     acked: cancelAcked,
@@ -69,6 +69,7 @@ const awaited: Readonly<Partial<Record<SessionEvent['type'], readonly Session['a
   acked: ['answer'],
   failed: ['answer', 'reply'],
   replyStored: ['reply'],
+  replyGone: ['reply'],
   retryDue: ['retry'],
   gaveUp: ['retry', 'answer'],
   fallbackExpired: ['retry'],
@@ -123,6 +124,7 @@ function sendCreate(session: Session): Step {
     replyUrl: undefined,
     replyStored: false,
     closeUncertain: false,
+    unproven: false,
     sessionBestOffset: 0,
     resyncs: 0,
     suspicions: 0,
@@ -252,6 +254,7 @@ function adoptOffset(
     everAcked: true,
     pending: undefined,
     uncertain: false,
+    unproven: false,
     suspicions: 0,
     offset: nextOffset,
     lastAnswered: complete && (session.lastAnswered || end === totalBytes),
@@ -365,6 +368,15 @@ function replyStored(session: Session): Step {
   return proceed(forward({ ...session, replyStored: true }));
 }
 
+/**
+ * Replies go with their session. When it may have ended unnoticed, the last fragment sent again tells:
+ * its answer names the reply, or says that the session is not found ([MC-BUP] §3.2.5.1.2).
+ */
+function replyGone(session: Session, { error }: EventOf<'replyGone'>): Step {
+  const mayAsk = session.unproven && session.plan.onUncertainFragment === 'resend';
+  return mayAsk ? sendFragment(session) : stop(session, error);
+}
+
 function closed(session: Session, event: EventOf<'acked'>): Step {
   ackOf(event.ack, 'close-session');
   return finish(session, 'completed', { kind: 'completed', closed: 'acknowledged' });
@@ -373,9 +385,8 @@ function closed(session: Session, event: EventOf<'acked'>): Step {
 function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
   switch (refusal.meaning) {
     case 'session-not-found':
-      // A first Close may have worked though its answer was lost; and with the reply in hand the
-      // application has had the upload, so sending it all again would deliver it twice.
-      return session.closeUncertain || session.replyStored
+      // A first Close may have worked though its answer was lost. Without one the file is not there.
+      return session.closeUncertain
         ? finish(session, 'completed', { kind: 'completed', closed: 'presumed' })
         : restart(session, refusal.error);
     case 'transient':
@@ -499,7 +510,7 @@ function suspend(session: Session): Step {
 
 /** [MC-BUP] <9>: a resumed session begins with a Ping. */
 function resume(session: Session): Step {
-  return sendPing({ ...session, restarts: 0, resyncs: 0, suspicions: 0 });
+  return sendPing({ ...session, restarts: 0, resyncs: 0, suspicions: 0, unproven: true });
 }
 
 function fallBack(session: Session): Step {

@@ -72,6 +72,8 @@ export interface Session {
   readonly replyStored: boolean;
   /** A Close went out whose answer did not come. */
   readonly closeUncertain: boolean;
+  /** Taken up again, and the server has not shown since that it still has the session. */
+  readonly unproven: boolean;
   readonly everAcked: boolean;
   /** Highest offset acknowledged in this session. */
   readonly sessionBestOffset: number;
@@ -97,6 +99,8 @@ export type SessionEvent =
   /** The caller's limits allow no further attempt. */
   | { readonly type: 'gaveUp'; readonly error: BitsError }
   | { readonly type: 'replyStored' }
+  /** Nothing is at the reply's URL: it was deleted, with its session perhaps. */
+  | { readonly type: 'replyGone'; readonly error: BitsError }
   | { readonly type: 'suspendRequested' }
   | { readonly type: 'resumeRequested' }
   | { readonly type: 'cancelRequested' }
@@ -164,6 +168,7 @@ export function createSession(plan: SessionPlan, sizer: SizerOptions = {}): Sess
     replyUrl: undefined,
     replyStored: false,
     closeUncertain: false,
+    unproven: false,
     everAcked: false,
     sessionBestOffset: 0,
     bestOffset: 0,

@@ -85,7 +85,7 @@ export class Referee {
     conduct.underWay.add(request);
     conduct.newest = request;
     this.#judgePlace(request, conduct);
-    if (conduct.end !== undefined) this.#judgeEnded(request, conduct.end);
+    if (conduct.end !== undefined) this.#judgeEnded(request, conduct.end, conduct.recovering);
     else if (request.packet === 'fragment') this.#judgeFragment(request, conduct);
     else if (request.packet === 'close-session') this.#judgeClose(request);
     conduct.recovering = false;
@@ -245,10 +245,14 @@ export class Referee {
     }
   }
 
-  #judgeEnded(request: PacketRequest, end: NonNullable<Conduct['end']>): void {
-    // A request whose answer got lost may come again, and may be cancelled.
+  #judgeEnded(request: PacketRequest, end: NonNullable<Conduct['end']>, recovering: boolean): void {
+    // A request whose answer got lost may come again, and may be cancelled; a client that resumes may
+    // ask for the last fragment's answer anew.
     const mayRepeat =
-      end.by === 'not-found' || request.packet === end.by || request.packet === 'cancel-session';
+      recovering ||
+      end.by === 'not-found' ||
+      request.packet === end.by ||
+      request.packet === 'cancel-session';
     if (mayRepeat && !arrivedForSure(end.answer, request)) return;
     const how = end.by === 'not-found' ? 'unknown to the server' : `ended by ${end.by}`;
     this.#options.report('session-ended', `The session was ${how} before`, request);

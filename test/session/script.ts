@@ -70,6 +70,10 @@ export const suspend: SessionEvent = { type: 'suspendRequested' };
 export const resume: SessionEvent = { type: 'resumeRequested' };
 export const cancel: SessionEvent = { type: 'cancelRequested' };
 export const replyStored: SessionEvent = { type: 'replyStored' };
+export const replyGone: SessionEvent = {
+  type: 'replyGone',
+  error: new BitsError('BITS_ERR_REPLY', 'there is no reply'),
+};
 export const fallbackExpired: SessionEvent = { type: 'fallbackExpired' };
 export const sourceChanged: SessionEvent = {
   type: 'sourceChanged',

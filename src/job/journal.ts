@@ -85,7 +85,9 @@ export class Journal {
       } else if (options.resume) {
         const { path, byteLength, mtimeNs } = identity;
         const search = await findRecord(store, { path, byteLength, mtimeNs, url: remoteUrl });
-        found = isTooOld(search.record, request.wallNow()) ? undefined : search.record;
+        if (search.record !== undefined && !isOutdated(search.record, request)) {
+          found = search.record;
+        }
         for (const { where, error } of search.problems) {
           warn({ code: 'record-unusable', message: `${where}: ${error.message}` });
         }
@@ -232,17 +234,24 @@ async function abandonedRecords(
 
 async function reasonToAbandon(
   record: JobRecord,
-  { identity, options, remoteUrl, wallNow }: JournalRequest,
+  request: JournalRequest,
 ): Promise<string | undefined> {
-  const { byteLength, mtimeNs } = record.source;
-  if (byteLength !== identity.byteLength || mtimeNs !== identity.mtimeNs) {
-    return 'the file has changed since';
-  }
-  if (isTooOld(record, wallNow())) return 'it is too old';
+  if (!isSameFile(record.source, request.identity)) return 'the file has changed since';
+  if (isTooOld(record, request.wallNow())) return 'it is too old';
+  const { options, remoteUrl } = request;
   const unwanted = !options.resume && (await isUrlOf(record, remoteUrl));
   return unwanted ? 'this one begins anew' : undefined;
 }
 
-function isTooOld(record: JobRecord | undefined, nowMs: number): boolean {
-  return record !== undefined && nowMs - record.updatedAtMs > MAX_AGE_MS;
+function isOutdated(record: JobRecord, { identity, wallNow }: JournalRequest): boolean {
+  return isTooOld(record, wallNow()) || !isSameFile(record.source, identity);
+}
+
+function isTooOld(record: JobRecord, nowMs: number): boolean {
+  return nowMs - record.updatedAtMs > MAX_AGE_MS;
+}
+
+/** Whether a file is, as far as anybody can tell without reading it, what it was. */
+export function isSameFile(a: SourceIdentity, b: SourceIdentity): boolean {
+  return a.byteLength === b.byteLength && a.mtimeNs === b.mtimeNs && a.inode === b.inode;
 }

@@ -31,7 +31,7 @@ import { Driver, type Rest } from './driver.js';
 import { type ExchangeParts, exchange, refusalOf } from './exchange.js';
 import type { RunHooks } from './hooks.js';
 import { leftoverOf } from './job-records.js';
-import { type Abandoned, Journal } from './journal.js';
+import { type Abandoned, isSameFile, Journal } from './journal.js';
 import type { Leftover } from './leftover.js';
 import { isCredentialHeader, type ResolvedOptions } from './options.js';
 import { planOf } from './plan.js';
@@ -282,11 +282,7 @@ export class Run {
     now: SourceIdentity | undefined,
   ): Promise<void> {
     if (before === undefined || now === undefined) return;
-    const same =
-      before.byteLength === now.byteLength &&
-      before.mtimeNs === now.mtimeNs &&
-      before.inode === now.inode;
-    if (same) return;
+    if (isSameFile(before, now)) return;
     await this.#freeSession(this.session);
     await this.#journal?.close({ remove: true });
     throw new BitsError(

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { BitsError } from '../../src/errors.js';
@@ -174,6 +174,21 @@ describe('the record of a job', () => {
     expect(kinds()).to.include('cancel-session');
     expect(sha256(await uploaded())).to.equal(sha256(content));
     expect(await records()).to.have.lengthOf(0);
+  });
+
+  it('is dropped also when another file of the same size and time is in its place', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const sameTime = new Date(1_700_000_000_000);
+    await utimes(path, sameTime, sameTime);
+    await interrupted();
+    await copyFile(path, `${path}.copy`);
+    await utimes(`${path}.copy`, sameTime, sameTime);
+    await rename(`${path}.copy`, path);
+    const second = job();
+    const warnings: string[] = [];
+    second.on('warning', ({ code }) => warnings.push(code));
+    expect(await second.start()).to.include({ resumed: false });
+    expect(warnings).to.deep.equal(['earlier-upload-dropped']);
   });
 
   it('restored by id, refuses a changed file and frees the session', async () => {

@@ -6,6 +6,7 @@ import type { HostId, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { Session, SessionEvent, Target } from '../session/session.js';
 import type { OpenSource } from '../source/source.js';
+import { neverConnected } from '../transport/failure.js';
 import type { Transport, WireBody } from '../transport/transport.js';
 import type { ResolvedOptions } from './options.js';
 
@@ -72,7 +73,7 @@ export function refusalOf(error: BitsError): Refusal {
   return {
     meaning: error.retryable ? 'transient' : 'fatal',
     error,
-    uncertain: true,
+    ...(neverConnected(error) && { unsent: true }),
     ...(typeof retryAfterMs === 'number' && { retryAfterMs }),
   };
 }

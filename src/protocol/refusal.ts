@@ -37,6 +37,6 @@ export interface Refusal {
   readonly retryAfterMs?: number;
   /** Where a redirect points, unresolved. */
   readonly location?: string;
-  /** True when the request reached no server or its answer was lost, so that its effect is unknown. */
-  readonly uncertain?: boolean;
+  /** True when no byte of the request can have left, so that it had no effect. */
+  readonly unsent?: boolean;
 }

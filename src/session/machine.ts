@@ -312,7 +312,7 @@ function fragmentFailed(session: Session, { refusal }: EventOf<'failed'>): Step 
         : stop(session, refusal.error);
     case 'transient':
     case 'not-bits':
-      if (session.plan.onUncertainFragment === 'restart') {
+      if (session.plan.onUncertainFragment === 'restart' && !refusal.unsent) {
         const restarts = session.restarts + 1;
         if (restarts > session.plan.maxRestarts) return stop(session, refusal.error);
         return refused({ ...session, restarts }, { type: 'failed', refusal });
@@ -399,8 +399,9 @@ function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
 }
 
 function waitFor(session: Session, refusal: Refusal): Step {
+  const halted = refusal.unsent ? { ...session, pending: undefined } : interrupted(session);
   return [
-    { ...interrupted(session), awaiting: 'retry' },
+    { ...halted, awaiting: 'retry' },
     { type: 'wait', refusal },
   ];
 }

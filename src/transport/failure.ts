@@ -108,6 +108,25 @@ function failureCode(error: unknown): string | undefined {
   return undefined;
 }
 
+const CONNECTING = new Set(['connect', 'getaddrinfo']);
+const UNCONNECTED = new Set([
+  'ERR_CONNECTION_REFUSED',
+  'ERR_NAME_NOT_RESOLVED',
+  'ERR_ADDRESS_UNREACHABLE',
+  'ERR_INTERNET_DISCONNECTED',
+]);
+
+/** True for a failure before there was a connection: the server cannot have seen the request. */
+export function neverConnected(error: unknown): boolean {
+  for (let at: unknown = error, depth = 0; at instanceof Error && depth < 5; depth++) {
+    const { syscall } = at as { syscall?: unknown };
+    if (typeof syscall === 'string') return CONNECTING.has(syscall);
+    at = at.cause ?? (at instanceof AggregateError ? at.errors[0] : undefined);
+  }
+  const cause = isBitsError(error) ? error.cause : error;
+  return UNCONNECTED.has(failureCode(cause) ?? '');
+}
+
 /** A parser's error carries the bytes that it failed on: they are the server's, not for logs. */
 function withoutAnswerBytes(error: unknown): unknown {
   if (!(error instanceof Error) || !('data' in error)) return error;

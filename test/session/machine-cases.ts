@@ -27,6 +27,7 @@ import {
   suspend,
   tooLarge,
   URL_OF_REPLY,
+  unsent,
 } from './script.js';
 
 export interface Case {
@@ -541,6 +542,10 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       it: 'on a first Close begins anew with the reply in hand too, for the file is not in place',
       plan: { reply: 'required' },
       script: [...atReply, [replyStored, 'close-session'], [gone, 'create-session']],
+    },
+    {
+      it: 'on a Close after one that reached no server begins anew',
+      script: [...atClose, [unsent, 'wait'], [retryDue, 'close-session'], [gone, 'create-session']],
     },
     {
       it: 'is found out by the last fragment when a resumed job finds its reply gone',

@@ -115,8 +115,10 @@ const answered = (status: number, hresult?: number, code?: 'BITS_ERR_SESSION_NOT
 export const status = (code: number, meaning: RefusalMeaning, hresult?: number): SessionEvent =>
   refusal(meaning, answered(code, hresult));
 /** No answer came. */
-export const lost = refusal('transient', new BitsTransportError('the connection broke'), {
-  uncertain: true,
+export const lost = refusal('transient', new BitsTransportError('the connection broke'), {});
+/** There was no connection. */
+export const unsent = refusal('transient', new BitsTransportError('connection refused'), {
+  unsent: true,
 });
 export const busy = status(503, 'transient');
 export const denied = status(403, 'fatal', 0x80070005);

@@ -1,11 +1,27 @@
 import { inspect } from 'node:util';
 import { expect } from 'chai';
 import { BitsAbortError } from '../../src/errors.js';
-import { toTransportFailure } from '../../src/transport/failure.js';
+import { neverConnected, toTransportFailure } from '../../src/transport/failure.js';
 
 const coded = (code: string) => Object.assign(new Error('x'), { code });
 
 describe('transport failures', () => {
+  it('are told apart by whether the request can have reached a server', () => {
+    const at = (syscall: string) => Object.assign(coded('ECODE'), { syscall });
+    const both = new AggregateError([at('connect'), at('connect')]);
+    for (const error of [
+      at('connect'),
+      at('getaddrinfo'),
+      both,
+      new Error('net::ERR_CONNECTION_REFUSED'),
+    ]) {
+      expect(neverConnected(toTransportFailure(error, 'bits.example'))).to.equal(true);
+    }
+    for (const error of [at('read'), at('write'), coded('UND_ERR_SOCKET'), new Error('x')]) {
+      expect(neverConnected(toTransportFailure(error, 'bits.example'))).to.equal(false);
+    }
+  });
+
   for (const [code, retryable, told] of [
     ['ECONNREFUSED', true, /refused .* port/],
     ['ENOTFOUND', true, /host name/],

@@ -1,0 +1,113 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect } from 'chai';
+
+const run = promisify(execFile);
+const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
+const root = process.cwd();
+
+describe('the packed package', function () {
+  this.timeout(120_000);
+  let folder: string;
+  let files: string[];
+
+  const node = (file: string) => run(process.execPath, [file], { cwd: folder });
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'bits-upload-package-'));
+    const { stdout } = await run(
+      npm,
+      ['pack', '--json', '--ignore-scripts', '--pack-destination', folder],
+      {
+        cwd: root,
+      },
+    );
+    const [packed] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }];
+    files = packed.files.map(({ path }) => path);
+    await writeFile(join(folder, 'package.json'), '{ "private": true, "type": "commonjs" }');
+    const tarball = join(folder, packed.filename);
+    const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'];
+    await run(npm, ['install', ...options, tarball], { cwd: folder });
+  });
+
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  it('holds the build, the documents and the licence, and nothing else', () => {
+    const places = new Set(files.map((path) => path.split('/')[0]));
+    expect([...places].sort()).to.deep.equal(
+      ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'docs', 'package.json'].sort(),
+    );
+    const sources = files.filter((path) => /^test\/|(?<!\.d)\.ts$/.test(path));
+    expect(sources).to.deep.equal([]);
+  });
+
+  it('uploads when it is imported', async () => {
+    await writeFile(
+      join(folder, 'use.mjs'),
+      `import { UploadJob } from 'bits-upload';
+       import { createBitsServer } from 'bits-upload/testing';
+       const server = await createBitsServer();
+       const { bytes } = await new UploadJob({ url: server.url + 'x', source: new Uint8Array(70000) }).result;
+       server.assertNoBreaches();
+       await server.close();
+       console.log(bytes);`,
+    );
+    expect((await node('use.mjs')).stdout.trim()).to.equal('70000');
+  });
+
+  it('can be required', async () => {
+    await writeFile(
+      join(folder, 'use.cjs'),
+      `const { UploadJob, isBitsError } = require('bits-upload');
+       const { createBitsServer } = require('bits-upload/testing');
+       const { jobStoreContract } = require('bits-upload/store-contract');
+       console.log(typeof UploadJob, typeof isBitsError, typeof createBitsServer, typeof jobStoreContract);`,
+    );
+    expect((await node('use.cjs')).stdout.trim()).to.equal('function function function function');
+  });
+
+  it('has types for those who import it', async () => {
+    await writeFile(
+      join(folder, 'types.mts'),
+      `import { UploadJob, type UploadResult, type UploadProgress, isBitsError } from 'bits-upload';
+       import { createBitsServer, type Fault } from 'bits-upload/testing';
+       const job = new UploadJob({ url: 'http://x/', source: 'a', reply: { file: 'b' } });
+       export const result: Promise<UploadResult> = job.start();
+       export const progress: AsyncIterable<UploadProgress> = job.progress;
+       job.on('retry', ({ attempt, delayMs, error }) => [attempt, delayMs, error.code]);
+       // @ts-expect-error: there is no such event
+       job.on('retries', () => {});
+       // @ts-expect-error: a source is needed
+       new UploadJob({ url: 'http://x/' });
+       export const fault: Fault = { on: 'fragment', nth: 3, do: 'reset-after-commit' };
+       export const server = createBitsServer({ faults: [fault] });
+       export const code = (error: unknown) => (isBitsError(error) ? error.code : undefined);`,
+    );
+    const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+    const types = join(root, 'node_modules', '@types');
+    const options = [
+      '--noEmit',
+      '--strict',
+      '--exactOptionalPropertyTypes',
+      '--module',
+      'NodeNext',
+      '--target',
+      'ES2022',
+    ];
+    await run(
+      process.execPath,
+      [tsc, ...options, '--typeRoots', types, '--types', 'node', 'types.mts'],
+      { cwd: folder },
+    );
+  });
+
+  it('has a command line', async () => {
+    const bin = join(folder, 'node_modules', '.bin', 'bits-upload');
+    const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
+    const { stdout } = await run(bin, ['--version'], { shell: process.platform === 'win32' });
+    expect(stdout.trim()).to.equal(version);
+  });
+});

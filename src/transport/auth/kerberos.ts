@@ -51,8 +51,7 @@ async function loadPackage(): Promise<KerberosPackage> {
  * @param load for tests. @default imports the package
  */
 export function kerberosScheme(options: KerberosOptions, load = loadPackage): AuthScheme {
-  // Whether a server forgets who is at the other end after each request shows on the way.
-  const shared = { perRequest: false };
+  const shared = { asksEachTime: false };
   return {
     name: 'negotiate',
     title: 'Negotiate with Kerberos',
@@ -69,15 +68,17 @@ const MAX_LEGS = 5;
 class KerberosState implements AuthState {
   readonly #options: KerberosOptions;
   readonly #load: () => Promise<KerberosPackage>;
-  readonly #shared: { perRequest: boolean };
+  readonly #shared: { asksEachTime: boolean };
   #client: KerberosClient | undefined;
   #legs = 0;
   #isAccepted = false;
+  /** The server remembers the connection. */
+  #isRemembered = false;
 
   constructor(
     options: KerberosOptions,
     load: () => Promise<KerberosPackage>,
-    shared: { perRequest: boolean },
+    shared: { asksEachTime: boolean },
   ) {
     this.#options = options;
     this.#load = load;
@@ -88,11 +89,9 @@ class KerberosState implements AuthState {
     request: AuthRequest,
     offers: readonly Challenge[] | undefined,
   ): Promise<AuthStep> {
-    if (offers === undefined) {
-      return this.#isAccepted && !this.#shared.perRequest ? NOTHING : this.#begin(request);
-    }
+    if (offers === undefined) return this.#isRemembered ? NOTHING : this.#begin(request);
     if (this.#isAccepted) {
-      this.#shared.perRequest = true;
+      this.#shared.asksEachTime = true;
       return this.#begin(request);
     }
     if (this.#client === undefined) return this.#begin(request);
@@ -105,13 +104,17 @@ class KerberosState implements AuthState {
 
   accepted(headers: WireHeaders): void {
     this.#isAccepted = true;
-    if (headers['persistent-auth']?.toLowerCase() === 'false') this.#shared.perRequest = true;
+    // Some servers ask with each request and some with each connection. A ticket with each request
+    // suits both and costs next to nothing, where a fragment sent for nothing would cost a lot.
+    const saysSo = headers['persistent-auth']?.toLowerCase() === 'true';
+    this.#isRemembered = (saysSo || this.#legs > 0) && !this.#shared.asksEachTime;
   }
 
   async #begin(request: AuthRequest): Promise<AuthStep> {
     const { host } = request;
     const kerberos = await this.#load();
     this.#isAccepted = false;
+    this.#isRemembered = false;
     this.#legs = 0;
     try {
       this.#client = await kerberos.initializeClient(

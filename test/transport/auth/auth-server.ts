@@ -20,7 +20,11 @@ export interface AuthServer extends RawServer {
 /** A server behind a guard: it acknowledges what is let in. */
 export async function startAuthServer(
   guard: Guard,
-  options: RawServerOptions & { readonly afterAnswer?: (request: RawRequest) => void } = {},
+  options: RawServerOptions & {
+    readonly afterAnswer?: (request: RawRequest) => void;
+    /** Body of a 401. */
+    readonly page?: string;
+  } = {},
 ): Promise<AuthServer> {
   const log: string[] = [];
   const server: RawServer = await startRawServer({
@@ -33,7 +37,7 @@ export async function startAuthServer(
       const lines = offers
         ? offers.map((offer) => `WWW-Authenticate: ${offer}\r\n`).join('')
         : 'BITS-Packet-Type: Ack\r\n';
-      const body = offers ? '<p>Unauthorized</p>' : '';
+      const body = offers ? (options.page ?? '<p>Unauthorized</p>') : '';
       request.connection.socket.write(
         `HTTP/1.1 ${offers ? 401 : 200} X\r\n${lines}Content-Length: ${body.length}\r\n\r\n${body}`,
       );

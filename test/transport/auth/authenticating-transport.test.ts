@@ -226,12 +226,18 @@ describe('withAuthentication', () => {
       expect(server.requests.every(({ body }) => body.equals(BODY))).to.equal(true);
     });
 
-    it('drains a streamed 401, so that the connection goes on', async () => {
-      const server = await serve(digestGuard());
-      const { send } = bound(transport({ credentials: USER }));
-      await send(get(server.url()), { ...LONG, answerBody: 'stream' });
-      expect(server.connections).to.have.length(1);
-    });
+    for (const [bytes, connections] of [
+      [60_000, 1],
+      [2_000_000, 2],
+    ] as const) {
+      it(`lets go of a streamed 401 of ${bytes} bytes`, async () => {
+        const server = await serve(digestGuard(), { page: 'x'.repeat(bytes) });
+        const { send } = bound(transport({ credentials: USER }));
+        const answer = await send(get(server.url()), { ...LONG, answerBody: 'stream' });
+        expect(answer.status).to.equal(200);
+        expect(server.connections).to.have.length(connections);
+      });
+    }
   });
 
   describe('with refused credentials', () => {
@@ -271,6 +277,16 @@ describe('withAuthentication', () => {
       });
     }
 
+    it('does not go on to a weaker scheme with a password that was refused', async () => {
+      const digest = digestGuard();
+      const server = await serve((request) =>
+        authorizationOf(request) === undefined ? digest(request) : ['Basic realm="x"'],
+      );
+      const made = transport({ credentials: { username: 'User', password: 'wrong' } });
+      expect((await bitsError(made.send(ping(server.url()), LONG))).code).to.equal('BITS_ERR_AUTH');
+      expect(server.requests).to.have.length(2);
+    });
+
     it('tries the same credentials again only when told to', async () => {
       const server = await serve(basicGuard());
       const made = transport({ credentials: { username: 'User', password: 'wrong' } });
@@ -303,27 +319,6 @@ describe('withAuthentication', () => {
   });
 
   describe('with Basic', () => {
-    it('does not show a password over http to another machine', async () => {
-      const server = await serve(basicGuard());
-      const asked = server.url();
-      const far = new URL(asked);
-      far.hostname = 'web.corp.example';
-      const near = createUndiciTransport();
-      // The name leads to this machine.
-      const inner = {
-        limitations: [],
-        close: () => near.close(),
-        send: (r, o) => near.send({ ...r, url: asked }, o),
-      } satisfies ReturnType<typeof createUndiciTransport>;
-      const strict = transport({ credentials: USER }, {}, inner);
-      const error = await bitsError(strict.send(ping(far), LONG));
-      expect(error.code).to.equal('BITS_ERR_AUTH');
-      expect(error.message).to.include('allowInsecureAuth').and.include('https');
-      expect(server.requests.some((request) => authorizationOf(request))).to.equal(false);
-      const lax = transport({ credentials: USER }, { allowInsecureAuth: true }, inner);
-      expect((await lax.send(ping(far), LONG)).status).to.equal(200);
-    });
-
     it('sends it unasked once it is known', async () => {
       const server = await serve(basicGuard());
       const { send } = bound(transport({ credentials: USER }));
@@ -413,6 +408,34 @@ describe('withAuthentication', () => {
       }
       expect(server.requests).to.have.length(2);
     });
+  });
+
+  describe('over http to another machine', () => {
+    for (const [what, auth] of [
+      ['password', { credentials: USER }],
+      ['token', { token: Buffer.from('User:Password').toString('base64') }],
+    ] as const) {
+      it(`does not show a ${what} unless that is allowed`, async () => {
+        const basic = basicGuard();
+        const server = await serve((request) =>
+          /^Bearer VX/.test(authorizationOf(request) ?? '') ? undefined : basic(request),
+        );
+        const near = createUndiciTransport();
+        // The name leads to this machine.
+        const inner = {
+          limitations: [],
+          close: () => near.close(),
+          send: (request, options) => near.send({ ...request, url: server.url() }, options),
+        } satisfies ReturnType<typeof createUndiciTransport>;
+        const far = new URL('http://web.corp.example/vdir/file.bin');
+        const error = await bitsError(transport(auth, {}, inner).send(ping(far), LONG));
+        expect(error.code).to.equal('BITS_ERR_AUTH');
+        expect(error.message).to.include('allowInsecureAuth').and.include('https');
+        expect(server.requests.some((request) => authorizationOf(request))).to.equal(false);
+        const lax = transport(auth, { allowInsecureAuth: true }, inner);
+        expect((await lax.send(ping(far), LONG)).status).to.equal(200);
+      });
+    }
   });
 
   describe('towards other hosts', () => {

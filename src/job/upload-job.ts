@@ -184,7 +184,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    * @throws BITS_ERR_STATE when there is nothing to go on with
    */
   async resume(options: { signal?: AbortSignal } = {}): Promise<UploadResult> {
-    if (this.#wish === 'suspend' || this.#wish === 'abort') await this.#rested.promise;
+    if (this.#wish !== undefined && this.#wish !== 'resume') await this.#rested.promise;
     if (this.#state !== 'suspended' && this.#state !== 'error') {
       throw new BitsStateError(
         `the job cannot be resumed: it is ${this.#state}, neither suspended nor in error`,
@@ -261,6 +261,9 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
 
   /** Tells the run what the caller wants; resolves when it rests, or has ended. */
   #ask(wish: Wish): Promise<void> {
+    // To stop for good is more than to pause.
+    const stops = this.#wish === 'abort' || this.#wish === 'cancel';
+    if (wish === 'suspend' && stops) return this.#rested.promise;
     this.#wish = wish;
     if (wish === 'cancel' || wish === 'abort') this.#opening.abort();
     if (wish === 'resume') this.#rested = new Settleable();

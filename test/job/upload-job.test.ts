@@ -96,6 +96,37 @@ describe('UploadJob', () => {
     });
   });
 
+  describe('stopped and suspended at once', () => {
+    for (const [stop, state] of [
+      ['abort', 'suspended'],
+      ['cancel', 'cancelled'],
+    ] as const) {
+      it(`ends by ${stop}`, async () => {
+        const server = await serve({ faults: [{ on: 'fragment', nth: 2, do: 'hang' }] });
+        const controller = new AbortController();
+        const job = jobTo(server, { signal: controller.signal });
+        const { result } = job;
+        await server.waitForRequest('fragment', 2);
+        if (stop === 'abort') controller.abort();
+        else void job.cancel();
+        await job.suspend();
+        expect(await failure(result)).to.include({ code: 'BITS_ERR_ABORTED' });
+        expect(job.state).to.equal(state);
+      });
+    }
+
+    it('cannot be resumed while it is being cancelled', async () => {
+      const server = await serve({ faults: [{ on: 'fragment', nth: 2, do: 'hang' }] });
+      const job = jobTo(server);
+      const { result } = job;
+      await server.waitForRequest('fragment', 2);
+      await job.suspend();
+      void job.cancel();
+      expect(await failure(job.resume())).to.include({ code: 'BITS_ERR_STATE' });
+      expect(await failure(result)).to.include({ code: 'BITS_ERR_ABORTED' });
+    });
+  });
+
   describe('starts', () => {
     it('by start, by reading result and by iterating progress, once', async () => {
       const server = await serve({ allowOverwrite: true });

@@ -1,9 +1,13 @@
 import { BitsArgumentError, BitsStateError } from '../errors.js';
-import { MAX_PIECE_BYTES, PieceSizer } from './piece-sizer.js';
+import { PieceSizer } from './piece-sizer.js';
 import type { OpenSource, SourceIdentity } from './source.js';
 
-/** How much is read at once; two blocks are all the memory that an open source takes. */
-export const BLOCK_BYTES = MAX_PIECE_BYTES;
+/**
+ * How much is read at once; two blocks are all the memory that an open source takes.
+ *
+ * Each read costs a trip to another thread and back, 0.1 ms, so that smaller blocks are slower.
+ */
+export const BLOCK_BYTES = 4 * 1024 * 1024;
 
 /** What a kind of source must bring; calls never overlap. */
 export interface BlockSourceParts {

@@ -1,10 +1,11 @@
-import type { BigIntStats } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
 import { throwIfAborted } from './abort.js';
 import { BlockSource } from './block-source.js';
 import { HandleBlocks } from './handle-blocks.js';
+import { HandleStats } from './handle-stats.js';
 import type { ByteSource, OpenSource, SourceIdentity } from './source.js';
 
 /**
@@ -28,26 +29,38 @@ export function fileSource(path: string): ByteSource {
 
 async function openFile(path: string, signal: AbortSignal | undefined): Promise<OpenSource> {
   throwIfAborted(signal);
-  const handle = await openRegular(path);
+  const handle = await openRegular(path, OPEN_FLAGS);
   try {
-    const opened = await handle.stat({ bigint: true });
+    const stats = new HandleStats(handle);
+    const opened = await stats.read();
     assertRegular(path, opened);
     throwIfAborted(signal);
-    return opensAs(path, handle, opened);
+    return opensAs(path, handle, stats, opened);
   } catch (error) {
     await handle.close();
     throw error;
   }
 }
 
-async function openRegular(path: string): Promise<FileHandle> {
+/** Opening a FIFO would wait for its writer; Windows knows neither the flag nor such files. */
+const OPEN_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+
+async function openRegular(path: string, flags: string | number): Promise<FileHandle> {
   try {
-    // Asked before opening: opening a FIFO waits for its writer.
-    assertRegular(path, await stat(path, { bigint: true }));
-    return await open(path, 'r');
+    return await open(path, flags);
   } catch (error) {
-    throw isBitsError(error) ? error : cannotOpen(path, error);
+    await assertNotIrregular(path);
+    // Another program gives up its lease on the file only to somebody who waits for that.
+    const leased = (error as NodeJS.ErrnoException).code === 'EAGAIN' && flags !== 'r';
+    if (leased) return await openRegular(path, 'r');
+    throw cannotOpen(path, error);
   }
+}
+
+/** What cannot be opened may be no file at all, which explains more than the system's error. */
+async function assertNotIrregular(path: string): Promise<void> {
+  const stats = await stat(path, { bigint: true }).catch(() => undefined);
+  if (stats !== undefined) assertRegular(path, stats);
 }
 
 function assertRegular(path: string, stats: BigIntStats): void {
@@ -89,7 +102,12 @@ function cannotOpen(path: string, cause: unknown): BitsError {
   }
 }
 
-function opensAs(path: string, handle: FileHandle, opened: BigIntStats): OpenSource {
+function opensAs(
+  path: string,
+  handle: FileHandle,
+  stats: HandleStats,
+  opened: BigIntStats,
+): OpenSource {
   const byteLength = Number(opened.size);
   const identity: SourceIdentity = {
     path,
@@ -99,7 +117,7 @@ function opensAs(path: string, handle: FileHandle, opened: BigIntStats): OpenSou
   };
   const blocks = new HandleBlocks(handle, byteLength);
   const verify = async () => {
-    const changes = changesBetween(opened, await handle.stat({ bigint: true }));
+    const changes = changesBetween(opened, await stats.read());
     if (changes.length > 0) throw changed(path, changes.join(', '));
   };
   return new BlockSource({

@@ -2,7 +2,7 @@
 export const MIN_PIECE_BYTES = 64 * 1024;
 
 /** Large enough that the cost of handing over a piece no longer shows on a fast link. */
-export const MAX_PIECE_BYTES = 1024 * 1024;
+export const MAX_PIECE_BYTES = 2 * 1024 * 1024;
 
 /** A piece taken faster than this may be followed by one twice as long. */
 const FAST_MS = 20;
@@ -16,7 +16,7 @@ const STALLED_MS = 1000;
 export interface PieceSizerOptions {
   /** @default 65536 */
   minBytes?: number;
-  /** @default 1048576 */
+  /** @default 2097152 */
   maxBytes?: number;
   /** Milliseconds from any fixed point. @default performance.now */
   now?: () => number;

@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer';
 import { isUint8Array } from 'node:util/types';
 import { BitsArgumentError, BitsError, BitsStateError } from '../errors.js';
 import { throwIfAborted, unlessAborted } from './abort.js';
-import { BLOCK_BYTES, BlockSource } from './block-source.js';
+import { BlockSource } from './block-source.js';
 import { type ChunkFeed, chunkFeed, isReadable, type StreamInput } from './chunk-feed.js';
 import { HandleBlocks } from './handle-blocks.js';
 import type { ByteSource, OpenSource } from './source.js';
@@ -125,10 +125,12 @@ function assertBytes(value: unknown): asserts value is Uint8Array {
   );
 }
 
+const WRITE_BYTES = 1024 * 1024;
+
 /** Streams give 16 to 64 KiB at once; a write to the file for each takes ten times as long. */
 class GatheredWrites {
   readonly #spool: SpoolFile;
-  readonly #buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+  readonly #buffer = Buffer.allocUnsafeSlow(WRITE_BYTES);
   #filled = 0;
   #stored = 0;
 

@@ -4,6 +4,7 @@ import { appendFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { blobSource } from '../../src/source/blob.js';
+import { BLOCK_BYTES } from '../../src/source/block-source.js';
 import { describeContract, pattern } from './contract.js';
 import { codeOf, collect } from './reading.js';
 import { useTempDir } from './temp-dir.js';
@@ -41,7 +42,7 @@ describe('blobSource', () => {
 
   it('asks for no more than a block at once', async () => {
     const asked: number[] = [];
-    const blob = new Blob([pattern(3 * 1024 * 1024)]);
+    const blob = new Blob([pattern(2 * BLOCK_BYTES + 1)]);
     const slice = blob.slice.bind(blob);
     blob.slice = (start, end, type) => {
       asked.push((end ?? blob.size) - (start ?? 0));
@@ -49,7 +50,7 @@ describe('blobSource', () => {
     };
     const opened = await blobSource(blob).open();
     await collect(opened.read(0, opened.byteLength));
-    expect(Math.max(...asked)).to.equal(1024 * 1024);
+    expect(Math.max(...asked)).to.equal(BLOCK_BYTES);
   });
 
   for (const [title, change] of [

@@ -33,7 +33,7 @@ function recorded(
       },
     },
     // One piece a block: most of these tests are about blocks.
-    options.sizer ?? new PieceSizer({ minBytes: BLOCK_BYTES }),
+    options.sizer ?? new PieceSizer({ minBytes: BLOCK_BYTES, maxBytes: BLOCK_BYTES }),
   );
   return { source, log, blocks: (from: number, to: number) => source.read(at(from), at(to)) };
 }
@@ -84,7 +84,7 @@ describe('BlockSource', () => {
     const lengths: number[] = [];
     for (const block of [0, 1, 2])
       for await (const piece of blocks(block, block + 1)) lengths.push(piece.length / 1024);
-    expect(lengths).to.deep.equal([64, 128, 256, 512, 64, 1024, 1024]);
+    expect(lengths).to.deep.equal([64, 128, 256, 512, 1024, 2048, 64, 2048, 2048, 2048, 2048]);
   });
 
   it('drops what it read ahead when the next read starts elsewhere', async () => {

@@ -1,6 +1,8 @@
 import { Buffer } from 'node:buffer';
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { BLOCK_BYTES } from '../../src/source/block-source.js';
+import { MAX_PIECE_BYTES } from '../../src/source/piece-sizer.js';
 import type { ByteSource, OpenSource } from '../../src/source/source.js';
 import { codeOf, collect } from './reading.js';
 
@@ -15,8 +17,6 @@ export interface ContractSubject {
   make(bytes: Uint8Array, name: string): Promise<ContractFixture>;
   /** Absent: `make` can give its source the name that it is told. */
   readonly nameless?: boolean;
-  /** @default 1048576 */
-  readonly maxPieceBytes?: number;
 }
 
 export interface ContractCheck {
@@ -24,7 +24,6 @@ export interface ContractCheck {
   run(subject: ContractSubject): Promise<void>;
 }
 
-const MiB = 1024 * 1024;
 const NAME = 'contract.bin';
 
 /** What every {@link ByteSource} must do; each check rejects when the source does not. */
@@ -36,7 +35,16 @@ export const byteSourceContract: readonly ContractCheck[] = [
         expect(source.name).to.equal(subject.nameless ? undefined : NAME);
       }),
   },
-  ...[0, 1, 64 * 1024, MiB - 1, MiB, MiB + 1, 2 * MiB, 3 * MiB + 17].map((byteLength) => ({
+  ...[
+    0,
+    1,
+    64 * 1024,
+    BLOCK_BYTES - 1,
+    BLOCK_BYTES,
+    BLOCK_BYTES + 1,
+    2 * BLOCK_BYTES,
+    3 * BLOCK_BYTES + 17,
+  ].map((byteLength) => ({
     title: `gives ${byteLength} bytes whole`,
     run: (subject: ContractSubject) =>
       withOpen(subject, pattern(byteLength), async (open, bytes) => {
@@ -54,15 +62,15 @@ export const byteSourceContract: readonly ContractCheck[] = [
   {
     title: 'gives pieces that are neither empty nor too large',
     run: (subject) =>
-      withOpen(subject, pattern(3 * MiB + 5), async (open) => {
+      withOpen(subject, pattern(3 * BLOCK_BYTES + 5), async (open) => {
         for await (const piece of open.read(3, open.byteLength))
-          expect(piece.byteLength).within(1, subject.maxPieceBytes ?? MiB);
+          expect(piece.byteLength).within(1, MAX_PIECE_BYTES);
       }),
   },
   {
     title: 'gives the bytes of fragments one after the other',
     run: (subject) =>
-      withOpen(subject, pattern(3 * MiB + 5), async (open, bytes) => {
+      withOpen(subject, pattern(3 * BLOCK_BYTES + 5), async (open, bytes) => {
         for (let start = 0; start < open.byteLength; start += 700_001) {
           const end = Math.min(start + 700_001, open.byteLength);
           expectSame(await collect(open.read(start, end)), bytes.subarray(start, end));
@@ -72,10 +80,18 @@ export const byteSourceContract: readonly ContractCheck[] = [
   {
     title: 'gives the exact bytes of any ranges, in any order, also when iterations are cut short',
     run: (subject) =>
-      withOpen(subject, pattern(2 * MiB + 300_007), async (open, bytes) => {
+      withOpen(subject, pattern(2 * BLOCK_BYTES + 300_007), async (open, bytes) => {
         const edge = fc.oneof(
           fc.nat(open.byteLength),
-          fc.constantFrom(0, 1, MiB - 1, MiB, MiB + 1, 2 * MiB, open.byteLength),
+          fc.constantFrom(
+            0,
+            1,
+            BLOCK_BYTES - 1,
+            BLOCK_BYTES,
+            BLOCK_BYTES + 1,
+            2 * BLOCK_BYTES,
+            open.byteLength,
+          ),
         );
         const read = fc.record({
           edges: fc.tuple(edge, edge),
@@ -112,11 +128,14 @@ export const byteSourceContract: readonly ContractCheck[] = [
   {
     title: 'lets a new read take the place of one that is not finished, and ends that one',
     run: (subject) =>
-      withOpen(subject, pattern(3 * MiB), async (open, bytes) => {
+      withOpen(subject, pattern(3 * BLOCK_BYTES), async (open, bytes) => {
         const older = open.read(0, open.byteLength)[Symbol.asyncIterator]();
         await older.next();
-        const pending = [codeOf(older.next()), collect(open.read(MiB - 7, 2 * MiB + 7))] as const;
-        expectSame(await pending[1], bytes.subarray(MiB - 7, 2 * MiB + 7));
+        const pending = [
+          codeOf(older.next()),
+          collect(open.read(BLOCK_BYTES - 7, 2 * BLOCK_BYTES + 7)),
+        ] as const;
+        expectSame(await pending[1], bytes.subarray(BLOCK_BYTES - 7, 2 * BLOCK_BYTES + 7));
         const endings = [await pending[0], await codeOf(drained(older))];
         expect(endings).to.include('BITS_ERR_STATE');
       }),
@@ -124,7 +143,7 @@ export const byteSourceContract: readonly ContractCheck[] = [
   {
     title: 'verifies unchanged content, before, during and after a read',
     run: (subject) =>
-      withOpen(subject, pattern(2 * MiB), async (open) => {
+      withOpen(subject, pattern(2 * BLOCK_BYTES), async (open) => {
         await open.verify();
         for await (const _piece of open.read(0, open.byteLength)) await open.verify();
         await open.verify();
@@ -143,7 +162,7 @@ export const byteSourceContract: readonly ContractCheck[] = [
   {
     title: 'closes while a piece is being read',
     run: (subject) =>
-      withOpen(subject, pattern(3 * MiB), async (open) => {
+      withOpen(subject, pattern(3 * BLOCK_BYTES), async (open) => {
         const pieces = open.read(0, open.byteLength)[Symbol.asyncIterator]();
         await pieces.next();
         const pending = codeOf(drained(pieces));

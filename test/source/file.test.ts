@@ -169,7 +169,7 @@ describe('fileSource', () => {
   describe('a file that changes', () => {
     let opened: OpenSource;
     let path: string;
-    const bytes = new Uint8Array(5 * MiB).fill(65);
+    const bytes = new Uint8Array(13 * MiB).fill(65);
 
     beforeEach(async () => {
       path = at('data.bin');
@@ -195,10 +195,13 @@ describe('fileSource', () => {
     }
 
     const changes: Record<string, { change: () => Promise<void>; says: string }> = {
-      'is appended to': { change: () => appendFile(path, 'more'), says: 'size 5242880 to 5242884' },
-      'is cut': { change: () => truncate(path, 3 * MiB), says: 'size 5242880 to 3145728' },
+      'is appended to': {
+        change: () => appendFile(path, 'more'),
+        says: 'size 13631488 to 13631492',
+      },
+      'is cut': { change: () => truncate(path, 3 * MiB), says: 'size 13631488 to 3145728' },
       'is written over': {
-        change: () => overwrite(path, new Uint8Array(5 * MiB).fill(66)),
+        change: () => overwrite(path, new Uint8Array(13 * MiB).fill(66)),
         says: 'modification time 2001-02-03T04:05:06.000Z to ',
       },
       'is touched': {
@@ -226,7 +229,7 @@ describe('fileSource', () => {
     }
 
     it('goes on with the old content when another is renamed over it', async () => {
-      await writeFile(at('new'), new Uint8Array(5 * MiB).fill(66));
+      await writeFile(at('new'), new Uint8Array(13 * MiB).fill(66));
       const { bytes: got, error } = await changedInMidRead(() => rename(at('new'), path));
       expect(error).to.equal(undefined);
       expect(got.equals(bytes)).to.equal(true);

@@ -29,15 +29,15 @@ describe('PieceSizer', () => {
 
   it('doubles for a consumer that is quick, up to the largest', () => {
     const { piece } = sizerWithClock();
-    const sizes = [1, 1, 1, 1, 1].map((ms) => piece(ms) / KiB);
-    expect(sizes).to.deep.equal([128, 256, 512, 1024, 1024]);
+    const sizes = [1, 1, 1, 1, 1, 1].map((ms) => piece(ms) / KiB);
+    expect(sizes).to.deep.equal([128, 256, 512, 1024, 2048, 2048]);
   });
 
   it('halves for one that is slow, down to the smallest', () => {
     const { piece } = sizerWithClock();
-    for (let i = 0; i < 4; i++) piece(1);
-    const sizes = [60, 60, 60, 60, 60].map((ms) => piece(ms) / KiB);
-    expect(sizes).to.deep.equal([512, 256, 128, 64, 64]);
+    for (let i = 0; i < 5; i++) piece(1);
+    const sizes = [60, 60, 60, 60, 60, 60].map((ms) => piece(ms) / KiB);
+    expect(sizes).to.deep.equal([1024, 512, 256, 128, 64, 64]);
   });
 
   it('rests between quick and slow, or a link of steady speed would make it swing', () => {

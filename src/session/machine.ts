@@ -251,7 +251,6 @@ function adoptOffset(
   const complete = nextOffset === totalBytes;
   const known: Session = {
     ...session,
-    everAcked: true,
     pending: undefined,
     uncertain: false,
     unproven: false,

@@ -22,6 +22,7 @@ import {
   notBits,
   outOfStep,
   pinged,
+  replyGone,
   replyStored,
   resume,
   retryDue,
@@ -31,6 +32,7 @@ import {
   suspend,
   tooLarge,
   URL_OF_REPLY,
+  unsent,
 } from './script.js';
 
 /** Numbers that pick among what is legal; fast-check shrinks them towards the friendly answers. */
@@ -97,7 +99,10 @@ export class Adversary {
 
   /** An answer, honest or not, to what is on the wire. */
   answer(session: Session, choice: Choice): SessionEvent {
-    if (session.awaiting === 'reply') return choice.kind < 50 ? replyStored : refused(choice);
+    if (session.awaiting === 'reply') {
+      if (choice.kind < 50) return replyStored;
+      return choice.kind < 65 ? replyGone : refused(choice);
+    }
     return choice.kind < 55 ? this.#success(session, choice) : this.#refusal(session, choice);
   }
 
@@ -138,6 +143,7 @@ function refused(choice: Choice): SessionEvent {
     [
       lost,
       lost,
+      unsent,
       busy,
       gone,
       notBits,

@@ -358,6 +358,20 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
+      it: 'once learnt again is followed by fragments half as large, however many were lost',
+      plan: { totalBytes: 4 * 1024 * KIB },
+      sizer: {},
+      script: [
+        [start, 'create-session'],
+        [created(), `fragment 0-${1024 * KIB}`],
+        [lost, 'wait'],
+        [retryDue, piece(0, 1)],
+        [lost, 'wait'],
+        [retryDue, piece(0, 1)],
+        [has(MIN), `fragment ${MIN}-${MIN + 512 * KIB}`],
+      ],
+    },
+    {
       it: "is learnt with no more than the caller's own fragment size",
       script: [...begun, [lost, 'wait'], [retryDue, 'fragment 0-100']],
     },
@@ -424,6 +438,15 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       script: [
         ...begun,
         [has(100), 'fragment 100-200'],
+        [maybeTooLarge, 'failed BITS_ERR_SERVER resumable'],
+      ],
+    },
+    {
+      it: 'is not guessed from a 404 to a large fragment that has passed before',
+      ...BIG,
+      script: [
+        ...bigBegun,
+        [has(4 * MIN), piece(4, 8)],
         [maybeTooLarge, 'failed BITS_ERR_SERVER resumable'],
       ],
     },
@@ -935,6 +958,17 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
+      it: 'sends it again at exactly the size that the transport allows, though losses shrink',
+      plan: { totalBytes: 8 * MIN, reply: 'required' },
+      sizer: { capBytes: 4 * MIN },
+      script: [
+        ...bigBegun,
+        [has(4 * MIN, undefined, 4000), piece(4, 8)],
+        [lost, 'wait'],
+        [retryDue, piece(4, 8)],
+      ],
+    },
+    {
       it: 'learns the offset with a small fragment when another than the last was lost',
       plan: { totalBytes: 8 * MIN, reply: 'required' },
       sizer: BIG.sizer,
@@ -1205,12 +1239,15 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       it: 'again while cancelling begins the count of attempts anew',
-      plan: { maxCancelAttempts: 1 },
+      plan: { maxCancelAttempts: 2 },
       script: [
         ...begun,
         [cancel, 'cancel-session'],
+        [lost, 'wait'],
         [cancel, 'cancel-session'],
-        [cancelled, 'cancelled freed'],
+        [lost, 'wait'],
+        [retryDue, 'cancel-session'],
+        [lost, 'cancelled'],
       ],
     },
     {

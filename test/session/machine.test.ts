@@ -47,6 +47,7 @@ import {
   pinged,
   play,
   refusal,
+  replyGone,
   replyStored,
   resume,
   retryDue,
@@ -121,6 +122,52 @@ describe('session machine', () => {
     expect(errorOf(commands.at(-1))).to.equal(
       (denied as Extract<SessionEvent, { type: 'failed' }>).refusal.error,
     );
+  });
+
+  it('has learnt nothing before it starts', () => {
+    expect(sessionOf({})).to.include({ headway: 0, offset: 0, bestOffset: 0, restarts: 0 });
+    expect(step(sessionOf({}), start)[0]).to.deep.equal({
+      ...sessionOf({}),
+      state: 'create-session',
+      awaiting: 'answer',
+    });
+  });
+
+  it('tells for how long a host-id may fail', () => {
+    const { hostIdFallbackTimeoutMs } = sessionAfter([
+      [start, ''],
+      [created(HOST_WITH_FALLBACK), ''],
+    ]);
+    expect(hostIdFallbackTimeoutMs).to.equal(1000);
+  });
+
+  it('keeps nothing of a lost session but what was learnt about the server', () => {
+    const plan = { totalBytes: 8 * MIN, reply: 'required' } as const;
+    const { session } = play(sessionOf({ plan, sizer: BIG.sizer }), [
+      start,
+      created(HOST_WITH_FALLBACK),
+      pinged,
+      has(4 * MIN),
+      has(4 * MIN),
+      has(8 * MIN, URL_OF_REPLY),
+      replyStored,
+      lost,
+      suspend,
+      resume,
+      gone,
+    ]);
+    const { headway, sizer } = session;
+    expect(session).to.deep.equal({
+      ...sessionOf({ plan }),
+      state: 'create-session',
+      awaiting: 'answer',
+      everAcked: true,
+      bestOffset: 8 * MIN,
+      restarts: 1,
+      headway,
+      sizer,
+    });
+    expect(sizer.largestPassedBytes).to.equal(4 * MIN);
   });
 
   describe('headway', () => {
@@ -259,6 +306,14 @@ describe('session machine', () => {
       ]);
     });
 
+    it('asks for an optional reply again when its process ended while asking', () => {
+      const of = { plan: { ...BIG.plan, reply: 'optional' }, sizer: BIG.sizer } as const;
+      const asking = play(restored({ offset: MIN }, of), [resume, pinged, has(10 * MIN)]).session;
+      for (const session of [asking, step(asking, lost)[0]]) {
+        expect(goesOn(restored(snapshotOf(session), of), pinged)[1]).to.equal(piece(9, 10));
+      }
+    });
+
     it('closes at once when an optional reply was looked for before', () => {
       const of = { plan: { reply: 'optional' } } as const;
       expect(goesOn(restored({ offset: 250 }, of), pinged)[1]).to.equal('close-session');
@@ -305,6 +360,7 @@ describe('session machine', () => {
       retryDue,
       gaveUp,
       replyStored,
+      replyGone,
       suspend,
       resume,
       cancel,
@@ -326,7 +382,11 @@ describe('session machine', () => {
       ['create-session', sessionAfter([[start, '']]), [...inFlight, 'sourceChanged']],
       ['ping', pinging, [...inFlight, 'sourceChanged']],
       ['fragment, in a back-off', sessionAfter([...begun, [lost, '']]), backingOff],
-      ['get-reply', sessionAfter(atReply, reply), ['replyStored', 'failed', ...wishes]],
+      [
+        'get-reply',
+        sessionAfter(atReply, reply),
+        ['replyStored', 'replyGone', 'failed', ...wishes],
+      ],
       ['get-reply, in a back-off', sessionAfter([...atReply, [lost, '']], reply), backingOff],
       ['close-session, in a back-off', sessionAfter([...atClose, [lost, '']]), backingOff],
       ['cancel-session', cancelling, inFlight],

@@ -90,7 +90,8 @@ export class Witness {
           this.#told(nextOffset, replyUrl);
         if (meaning === 'session-not-found') this.#bury();
         else if (packet?.type === 'close-session') {
-          this.#closeUnanswered ||= meaning === 'transient' || meaning === 'not-bits';
+          const passing = meaning === 'transient' || meaning === 'not-bits';
+          this.#closeUnanswered ||= passing && event.refusal.unsent !== true;
         }
         this.#onWire = undefined;
         break;
@@ -99,6 +100,7 @@ export class Witness {
         this.#replyStored = true;
         break;
       case 'retryDue':
+      case 'replyGone':
         break;
       case 'fallbackExpired':
         this.#closeUnanswered = false;
@@ -216,10 +218,7 @@ export class Witness {
       this.#law(this.#acked === this.#plan.totalBytes, 'completes with bytes unacknowledged');
       const acknowledged = event.type === 'acked' && event.ack.type === 'close-session';
       this.#law(acknowledged === (outcome.closed === 'acknowledged'), 'misreports the Close');
-      this.#law(
-        acknowledged || this.#closeUnanswered || this.#replyStored,
-        'presumes a Close for no reason',
-      );
+      this.#law(acknowledged || this.#closeUnanswered, 'presumes a Close for no reason');
     }
   }
 

@@ -82,6 +82,8 @@ export class Referee {
     const conduct = this.#conducts.get(request.sessionId);
     if (conduct === undefined) return;
     await this.#judgeConcurrency(request, conduct);
+    // While this one waited for the farewell of an older one, the client gave it up as well.
+    if (conduct.newest !== undefined && conduct.newest.entry.number > request.entry.number) return;
     conduct.underWay.add(request);
     conduct.newest = request;
     this.#judgePlace(request, conduct);

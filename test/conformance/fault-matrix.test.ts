@@ -1,0 +1,232 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { isBitsError } from '../../src/errors.js';
+import type { UploadOptions } from '../../src/job/options.js';
+import { UploadJob, type UploadResult } from '../../src/job/upload-job.js';
+import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { patterned, temporaryFolder } from '../support/files.js';
+import { openHandles, untilClosed } from '../support/handles.js';
+import { type Cost, FAULT_TABLE, type FaultRow, type Struck } from './fault-table.js';
+
+const KIB = 1024;
+const FRAGMENT_BYTES = 8 * KIB;
+const FRAGMENTS = 5;
+const CONTENT = patterned(FRAGMENTS * FRAGMENT_BYTES);
+const REPLY = patterned(9977, 2);
+
+/** The longest that a job may take in which one request goes wrong. */
+const LIMIT_MS = 3000;
+
+type Mode = 'plain' | 'reply' | 'reply to a file';
+
+interface Place {
+  readonly title: string;
+  readonly struck: Struck;
+  /** Which request of its kind. */
+  readonly nth: number;
+  /** Fragments acknowledged by then. */
+  readonly acknowledged: number;
+  readonly modes: readonly Mode[];
+  /** Requests of a plain job without a fault. */
+  readonly requests: number;
+}
+
+const BOTH: readonly Mode[] = ['plain', 'reply'];
+const fragment = (title: string, nth: number): Place => ({
+  title: `the ${title} fragment`,
+  struck: 'fragment',
+  nth,
+  acknowledged: nth - 1,
+  modes: BOTH,
+  requests: 7,
+});
+
+const PLACES: readonly Place[] = [
+  {
+    title: 'Create-Session',
+    struck: 'create-session',
+    nth: 1,
+    acknowledged: 0,
+    modes: BOTH,
+    requests: 7,
+  },
+  {
+    title: 'the Ping of a host-id',
+    struck: 'ping',
+    nth: 1,
+    acknowledged: 0,
+    modes: BOTH,
+    requests: 8,
+  },
+  {
+    title: 'the Ping of a resume',
+    struck: 'ping',
+    nth: 1,
+    acknowledged: 2,
+    modes: BOTH,
+    requests: 10,
+  },
+  fragment('first', 1),
+  fragment('middle', 3),
+  fragment('last', 5),
+  {
+    title: 'Close-Session',
+    struck: 'close-session',
+    nth: 1,
+    acknowledged: 5,
+    modes: BOTH,
+    requests: 7,
+  },
+  {
+    title: 'Cancel-Session',
+    struck: 'cancel-session',
+    nth: 1,
+    acknowledged: 2,
+    modes: BOTH,
+    requests: 5,
+  },
+  {
+    title: 'the GET of a reply',
+    struck: 'reply',
+    nth: 1,
+    acknowledged: 5,
+    modes: ['reply', 'reply to a file'],
+    requests: 7,
+  },
+];
+
+function costOf({ costs }: FaultRow, place: Place, mode: Mode): Cost | undefined {
+  if (place.struck !== 'fragment') return costs[place.struck];
+  const { fragment } = costs;
+  const last = place.nth === FRAGMENTS;
+  if (last && mode !== 'plain' && costs.lastWithReply !== undefined) return costs.lastWithReply;
+  if (typeof fragment === 'string' || fragment === undefined) return fragment;
+  return fragment[place.nth === 1 ? 0 : last ? 2 : 1];
+}
+
+/** Most requests that a job makes which a fault cost so much. */
+function mostRequests(cost: Cost, place: Place, mode: Mode): number {
+  const canceled = place.struck === 'cancel-session';
+  const faultless = place.requests + (mode === 'plain' || canceled ? 0 : 1);
+  switch (cost) {
+    case 'nothing':
+    case 'unfreed':
+      return faultless;
+    case 'again':
+      return faultless + 1;
+    case 'resync':
+      return faultless + 2;
+    case 'smaller':
+      return faultless + 1 + FRAGMENTS;
+    case 'anew':
+      // Cancel, Create, Ping and the reply, besides the fragments.
+      return faultless + 1 + place.acknowledged + 4;
+    default:
+      return faultless;
+  }
+}
+
+describe('one fault, in any place', () => {
+  const folder = temporaryFolder();
+  let files = 0;
+
+  async function run(row: FaultRow, cost: Cost, place: Place, mode: Mode): Promise<void> {
+    const viaHostId = place.title.includes('host-id');
+    const interrupted = place.title.includes('resume') || place.struck === 'cancel-session';
+    const server: BitsServer = await createBitsServer({
+      ...(mode !== 'plain' && { reply: () => REPLY }),
+      ...(viaHostId && { hostId: () => `localhost:${server.port}` }),
+      faults: [
+        { on: place.struck, nth: place.nth, do: row.do },
+        ...(interrupted ? [{ on: 'fragment', nth: 3, do: 'hang' } as const] : []),
+      ],
+    });
+    try {
+      const replyFile = join(folder(), `reply-${files++}.bin`);
+      const options: UploadOptions = {
+        url: new URL('file.bin', server.url),
+        source: CONTENT,
+        fragmentBytes: FRAGMENT_BYTES,
+        minRetryDelayMs: 0,
+        maxRetryAfterMs: 10,
+        ...(row.waits && { answerTimeoutMs: 150, replyTimeoutMs: 150 }),
+        ...(mode === 'reply' && { reply: true }),
+        ...(mode === 'reply to a file' && { reply: { file: replyFile } }),
+      };
+      const job = new UploadJob(options);
+      const warnings: string[] = [];
+      job.on('warning', ({ code }) => warnings.push(code));
+      const startedMs = performance.now();
+      let outcome = settled(job.start());
+      if (interrupted) {
+        await server.waitForRequest('fragment', 3);
+        if (place.struck === 'cancel-session') await job.cancel();
+        else {
+          await job.suspend();
+          outcome = settled(job.resume());
+        }
+      }
+      let result = await outcome;
+      expect(performance.now() - startedMs, 'time').to.be.below(LIMIT_MS);
+      server.assertFaultsConsumed();
+      server.assertNoBreaches();
+      expect(server.log.length, 'requests').to.be.at.most(mostRequests(cost, place, mode));
+
+      if (place.struck === 'cancel-session') {
+        expect(result).to.equal('BITS_ERR_ABORTED');
+        expect(job.state).to.equal('cancelled');
+        expect(warnings).to.deep.equal(cost === 'unfreed' ? ['session-not-freed'] : []);
+        return;
+      }
+      if (cost.startsWith('BITS_ERR_')) {
+        expect(result).to.equal(cost);
+        expect(job.state).to.equal('error');
+        result = await settled(job.resume());
+        server.assertNoBreaches();
+      }
+      expect(result).to.be.an('object');
+      const { closed, reply } = result as UploadResult;
+      const closeLost = place.struck === 'close-session' && row.takesEffect;
+      expect(closed).to.equal(closeLost ? 'presumed' : 'acknowledged');
+      expect(warnings.includes('session-restarted'), 'restarted').to.equal(cost === 'anew');
+      expect(CONTENT.equals(await readFile(join(server.root, 'file.bin'))), 'file').to.equal(true);
+      if (mode === 'plain') expect(reply).to.equal(undefined);
+      if (mode === 'reply')
+        expect(REPLY.equals(reply?.data ?? Buffer.of()), 'reply').to.equal(true);
+      if (mode === 'reply to a file')
+        expect(REPLY.equals(await readFile(replyFile))).to.equal(true);
+    } finally {
+      await server.close();
+    }
+  }
+
+  for (const place of PLACES) {
+    for (const mode of place.modes) {
+      describe(`on ${place.title} (${mode})`, () => {
+        let handles = 0;
+        before(() => {
+          handles = openHandles();
+        });
+        for (const row of FAULT_TABLE) {
+          const cost = costOf(row, place, mode);
+          if (cost === undefined) continue;
+          it(`${row.name}: ${cost}`, () => run(row, cost, place, mode));
+        }
+        it('leaves nothing open', async () => {
+          await untilClosed(handles);
+        });
+      });
+    }
+  }
+});
+
+/** The result, or the code of the error; anything but a BitsError is a bug and thrown on. */
+async function settled(promise: Promise<UploadResult>): Promise<UploadResult | string> {
+  try {
+    return await promise;
+  } catch (error) {
+    if (isBitsError(error)) return error.code;
+    throw error;
+  }
+}

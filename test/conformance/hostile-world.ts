@@ -1,0 +1,262 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { isBitsError } from '../../src/errors.js';
+import type { UploadOptions } from '../../src/job/options.js';
+import { UploadJob, type UploadResult } from '../../src/job/upload-job.js';
+import { createFileStore } from '../../src/store/file.js';
+import { createMemoryStore } from '../../src/store/memory.js';
+import type { JobStore } from '../../src/store/store.js';
+import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { patterned, writePatterned } from '../support/files.js';
+import type { Incident, Scenario } from './scenario.js';
+
+const KIB = 1024;
+
+/** A scenario as it plays: servers that come and go, and what the client's processes leave. */
+export class HostileWorld {
+  /** Runs that it took. */
+  runs = 0;
+  requests = 0;
+  readonly #scenario: Scenario;
+  readonly #folder: string;
+  readonly #incidents: Incident[];
+  readonly #servers: BitsServer[] = [];
+  readonly #replies: readonly Buffer[];
+  #port = 0;
+  #server!: BitsServer;
+  #stranger: BitsServer | undefined;
+  #onIncident: (incident: Incident) => void = () => {};
+  #restarting: Promise<void> = Promise.resolve();
+  #strangers = 2;
+  #store: JobStore | undefined;
+  #job: UploadJob | undefined;
+
+  constructor(scenario: Scenario, folder: string) {
+    this.#scenario = scenario;
+    this.#folder = folder;
+    this.#incidents = [...scenario.incidents];
+    const { reply, seed } = scenario;
+    this.#replies = Array.from({ length: 1 + (reply?.changes ?? 0) }, (_, version) =>
+      patterned(reply?.bytes ?? 0, seed + 1 + version),
+    );
+  }
+
+  /** Runs the upload until it is done, however often it has to be taken up again. */
+  async play(): Promise<void> {
+    const { bytes, seed, store, hostId } = this.#scenario;
+    await mkdir(this.#folder, { recursive: true });
+    const content = await writePatterned(this.#source, bytes, seed);
+    this.#store =
+      store === 'none'
+        ? undefined
+        : store === 'memory'
+          ? createMemoryStore()
+          : createFileStore({ directory: join(this.#folder, 'jobs') });
+    if (hostId === 'stranger') this.#stranger = await createBitsServer();
+    await this.#serve(true);
+    try {
+      let result: UploadResult | undefined;
+      while (result === undefined) {
+        this.runs++;
+        expect(this.runs, 'runs').to.be.at.most(this.#mostRuns);
+        result = await this.#run();
+      }
+      await this.#restarting;
+      const arrived = await readFile(join(this.#server.root, 'file.bin')).catch(() => undefined);
+      // A Close whose answer is lost and whose session is lost too may have done its work or not.
+      const maybe = result.closed === 'presumed' && this.#losesSessions;
+      if (arrived !== undefined || !maybe) {
+        expect(arrived?.equals(content), 'the file is exact').to.equal(true);
+      }
+      await this.#judgeReply(result);
+      expect(this.requests, 'requests').to.be.at.most(this.#mostRequests);
+      if (this.#store) expect((await this.#store.list()).records, 'records').to.deep.equal([]);
+    } finally {
+      await this.#restarting;
+      await this.#server.close();
+      await this.#stranger?.close();
+    }
+    for (const server of this.#servers) server.assertNoBreaches();
+  }
+
+  get #source(): string {
+    return join(this.#folder, 'source.bin');
+  }
+
+  get #replyFile(): string {
+    return join(this.#folder, 'reply.bin');
+  }
+
+  get #losesSessions(): boolean {
+    const { faults, incidents } = this.#scenario;
+    return (
+      incidents.some(({ what }) => what === 'restart-server') ||
+      faults.some(({ do: action }) => action === 'session-gone')
+    );
+  }
+
+  /** Each fault that strikes and each incident may end one run. */
+  get #mostRuns(): number {
+    const { faults, incidents } = this.#scenario;
+    const strikes = faults.reduce((sum, { times = 1 }) => sum + times, 0);
+    return strikes + incidents.length + 2 + (this.#stranger ? 2 : 0);
+  }
+
+  /** Each of them may cost a whole upload in smallest fragments. */
+  get #mostRequests(): number {
+    return this.#mostRuns * (Math.ceil(this.#scenario.bytes / (5 * KIB)) + 12);
+  }
+
+  async #judgeReply({ reply }: UploadResult): Promise<void> {
+    if (this.#scenario.reply === undefined) {
+      expect(reply).to.equal(undefined);
+      return;
+    }
+    // A file without bytes has no last fragment that could ask for a reply.
+    if (this.#scenario.bytes === 0) return;
+    const { to } = this.#scenario.reply;
+    const got = to === 'file' ? await readFile(this.#replyFile) : Buffer.from(reply?.data ?? []);
+    expect(reply?.bytes, 'size of the reply').to.equal(got.byteLength);
+    const whole = this.#replies.some((version) => version.equals(got));
+    expect(whole, 'the reply is exact').to.equal(true);
+  }
+
+  async #serve(first: boolean): Promise<void> {
+    const { scenario, replies } = { scenario: this.#scenario, replies: this.#replies };
+    const { reply, hostId } = scenario;
+    const [body = Buffer.alloc(0), ...changesTo] = replies;
+    const unconsumed = first ? scenario.faults : this.#server.unconsumedFaults();
+    this.#server = await createBitsServer({
+      port: this.#port,
+      root: join(this.#folder, 'root'),
+      allowOverwrite: true,
+      overlap: scenario.overlap,
+      omitSessionIdOnAck: scenario.omitSessionIdOnAck,
+      faults: unconsumed,
+      onRequest: () => this.#count(),
+      ...(scenario.maxFragmentBytes !== undefined && {
+        maxFragmentBytes: scenario.maxFragmentBytes,
+      }),
+      ...(hostId !== 'none' && { hostId: () => this.#nextHostId() }),
+      ...(reply !== undefined && {
+        replyAgain: reply.again,
+        reply: async () => {
+          await new Promise((resolve) => setTimeout(resolve, reply.takesMs));
+          const { url, bytesPerSecond } = reply;
+          return { body, changesTo, url, ...(bytesPerSecond !== undefined && { bytesPerSecond }) };
+        },
+      }),
+    });
+    this.#port = this.#server.port;
+    this.#servers.push(this.#server);
+  }
+
+  #nextHostId(): string | undefined {
+    if (this.#scenario.hostId === 'self') return `localhost:${this.#port}`;
+    return this.#strangers-- > 0 ? `127.0.0.1:${this.#stranger?.port}` : undefined;
+  }
+
+  #count(): void {
+    this.requests++;
+    while (this.#incidents[0] !== undefined && this.#incidents[0].atRequest <= this.requests) {
+      const incident = this.#incidents.shift() as Incident;
+      if (incident.what === 'restart-server') this.#restarting = this.#restart(this.#restarting);
+      else this.#onIncident(incident);
+    }
+  }
+
+  async #restart(before: Promise<void>): Promise<void> {
+    await before;
+    await this.#server.close();
+    await this.#serve(false);
+  }
+
+  /** One run of one job; undefined when it has not finished the upload. */
+  async #run(): Promise<UploadResult | undefined> {
+    const controller = new AbortController();
+    const { outcome, job } = await this.#begin(controller.signal);
+    this.#job = this.#store === undefined ? job : undefined;
+    let afterDeath: JobStore | undefined;
+    const deeds: Promise<unknown>[] = [];
+    let over = false;
+    const die = async (store: JobStore | undefined): Promise<void> => {
+      over = true;
+      if (store !== undefined) afterDeath ??= await copyOf(store);
+      controller.abort();
+    };
+    this.#onIncident = ({ what }) => {
+      if (what === 'suspend') deeds.push(this.#pause(job, () => over));
+      else deeds.push(die(what === 'kill' ? this.#store : undefined));
+    };
+    try {
+      const result = await outcome;
+      // Death came too late.
+      afterDeath = undefined;
+      return result;
+    } catch (error) {
+      if (!isBitsError(error)) throw error;
+      return undefined;
+    } finally {
+      this.#onIncident = () => {};
+      for (const deed of deeds) await deed;
+      if (afterDeath !== undefined) this.#store = afterDeath;
+    }
+  }
+
+  async #pause(job: UploadJob, over: () => boolean): Promise<void> {
+    try {
+      await job.suspend();
+      if (job.state === 'suspended' && !over()) await job.resume();
+    } catch (error) {
+      // The job may have ended by then; it is the run that tells how.
+      if (!isBitsError(error)) throw error;
+    }
+  }
+
+  async #begin(signal: AbortSignal): Promise<{ job: UploadJob; outcome: Promise<UploadResult> }> {
+    const earlier = this.#job;
+    if (earlier !== undefined && (earlier.state === 'suspended' || earlier.state === 'error')) {
+      return { job: earlier, outcome: earlier.resume({ signal }) };
+    }
+    const options = this.#options(signal);
+    if (this.#store !== undefined && this.#scenario.restoreById) {
+      const [record] = (await this.#store.list()).records;
+      if (record !== undefined) {
+        const job = await UploadJob.restore(this.#store, record.id, options);
+        return { job, outcome: job.resume() };
+      }
+    }
+    const job = new UploadJob(options);
+    return { job, outcome: job.start() };
+  }
+
+  #options(signal: AbortSignal): UploadOptions {
+    const { fragmentBytes, reply, bytes } = this.#scenario;
+    return {
+      url: new URL('file.bin', this.#server.url),
+      source: this.#source,
+      fragmentBytes,
+      store: this.#store,
+      signal,
+      minRetryDelayMs: 1,
+      maxRetryDelayMs: 10,
+      maxRetryAfterMs: 10,
+      answerTimeoutMs: 120,
+      replyTimeoutMs: 120,
+      stallTimeoutMs: 1000,
+      noProgressTimeoutMs: 5000,
+      ...(reply !== undefined && {
+        reply: reply.to === 'file' ? { file: this.#replyFile } : true,
+        replyOptional: bytes === 0,
+      }),
+    };
+  }
+}
+
+/** What another process would find if this one died now. */
+async function copyOf(store: JobStore): Promise<JobStore> {
+  const copy = createMemoryStore();
+  for (const record of (await store.list()).records) await copy.save(record);
+  return copy;
+}

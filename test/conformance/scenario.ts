@@ -1,0 +1,165 @@
+import fc from 'fast-check';
+import type { Fault, FaultAction } from '../../src/testing/index.js';
+
+const KIB = 1024;
+
+/** What happens to the client or the server when so many requests have come. */
+export interface Incident {
+  readonly atRequest: number;
+  readonly what: 'suspend' | 'abort' | 'kill' | 'restart-server';
+}
+
+/** One upload in a hostile world, as data. */
+export interface Scenario {
+  readonly seed: number;
+  readonly bytes: number;
+  readonly fragmentBytes: number | undefined;
+  readonly overlap: 'strict' | 'accept';
+  readonly omitSessionIdOnAck: boolean;
+  readonly maxFragmentBytes: number | undefined;
+  readonly store: 'none' | 'memory' | 'file';
+  readonly restoreById: boolean;
+  /** `self`: another name of the same server; `stranger`: a server that does not know the session. */
+  readonly hostId: 'none' | 'self' | 'stranger';
+  readonly reply:
+    | undefined
+    | {
+        readonly to: 'memory' | 'file';
+        readonly bytes: number;
+        readonly url: 'relative' | 'absolute';
+        readonly bytesPerSecond: number | undefined;
+        readonly changes: number;
+        readonly again: boolean;
+        /** How long the server's application takes. */
+        readonly takesMs: number;
+      };
+  readonly faults: readonly Fault[];
+  readonly incidents: readonly Incident[];
+}
+
+const status = (more: object = {}) =>
+  fc.record({
+    status: fc.constantFrom(400, 403, 404, 408, 409, 413, 416, 429, 500, 501, 502, 503, 504, 505),
+    ...more,
+  });
+
+const actions: fc.Arbitrary<FaultAction> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.constantFrom<FaultAction>(
+      'reset-before',
+      'reset-mid',
+      'reset-after-commit',
+      'hang',
+      'hang-after-commit',
+    ),
+  },
+  { weight: 1, arbitrary: fc.constantFrom<FaultAction>('session-gone', 'garbage-page') },
+  { weight: 2, arbitrary: status() },
+  { weight: 1, arbitrary: status({ neverEnds: fc.constant(true) }) },
+  // Of what took effect, an answer that denies it for good would be a lie.
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      status: fc.constantFrom(500, 503),
+      afterCommit: fc.constant(true),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      status: fc.constantFrom(400, 404, 409, 500, 503),
+      hresult: fc.constantFrom(0x8020001f, 0x80070057, 0x80070070, 0x80190194),
+      context: fc.constantFrom(0x5, 0x7),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom<FaultAction>(
+      { offset: null },
+      { offset: 'x' },
+      { offset: 0 },
+      { offset: 997 },
+      { offset: 2 ** 40 },
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom<FaultAction>(
+      { headers: { 'BITS-Packet-Type': null } },
+      { headers: { 'BITS-Error-Code': '0x8020001F' } },
+      { headers: { 'BITS-Reply-URL': null } },
+      { headers: { Connection: 'close' } },
+      { headers: { ETag: null, 'Last-Modified': null } },
+    ),
+  },
+  { weight: 1, arbitrary: fc.record({ delayMs: fc.constantFrom(5, 300) }) },
+  { weight: 1, arbitrary: fc.record({ bytesPerSecond: fc.constantFrom(200_000, 2_000_000) }) },
+);
+
+/** Nobody can tell a page from a reply. */
+const makesSense = ({ on, do: action }: Fault) => action !== 'garbage-page' || on !== 'reply';
+
+const faults: fc.Arbitrary<Fault> = fc
+  .record({
+    on: fc.constantFrom<Fault['on']>(
+      'create-session',
+      'ping',
+      'fragment',
+      'fragment',
+      'fragment',
+      'close-session',
+      'cancel-session',
+      'reply',
+    ),
+    nth: fc.integer({ min: 1, max: 12 }),
+    times: fc.oneof({ weight: 4, arbitrary: fc.constant(1) }, fc.integer({ min: 2, max: 5 })),
+    do: actions,
+  })
+  .map(({ on, nth, ...rest }) => ({
+    // Of these there are few.
+    nth: on === 'fragment' ? nth : 1 + (nth % 3),
+    on,
+    ...rest,
+  }))
+  .filter(makesSense);
+
+export const scenarios: fc.Arbitrary<Scenario> = fc.record({
+  seed: fc.integer({ min: 1, max: 1e6 }),
+  bytes: fc.oneof(
+    { weight: 1, arbitrary: fc.constantFrom(0, 1, 5 * KIB - 1, 5 * KIB, 5 * KIB + 1) },
+    { weight: 4, arbitrary: fc.integer({ min: 0, max: 300 * KIB }) },
+  ),
+  fragmentBytes: fc.option(fc.integer({ min: 5 * KIB, max: 64 * KIB }), { nil: undefined }),
+  overlap: fc.constantFrom('strict', 'accept'),
+  omitSessionIdOnAck: fc.boolean(),
+  maxFragmentBytes: fc.option(fc.integer({ min: 5 * KIB, max: 100 * KIB }), {
+    nil: undefined,
+    freq: 3,
+  }),
+  store: fc.constantFrom('none', 'memory', 'memory', 'file'),
+  restoreById: fc.boolean(),
+  hostId: fc.constantFrom('none', 'none', 'none', 'self', 'stranger'),
+  reply: fc.option(
+    fc.record({
+      to: fc.constantFrom('memory', 'file'),
+      bytes: fc.integer({ min: 0, max: 60 * KIB }),
+      url: fc.constantFrom('relative', 'absolute'),
+      bytesPerSecond: fc.option(fc.constant(1_000_000), { nil: undefined }),
+      changes: fc.constantFrom(0, 0, 0, 1, 2),
+      again: fc.boolean(),
+      takesMs: fc.constantFrom(0, 0, 10),
+    }),
+    { nil: undefined, freq: 2 },
+  ),
+  faults: fc.array(faults, { maxLength: 8 }),
+  incidents: fc
+    .array(
+      fc.record({
+        atRequest: fc.integer({ min: 1, max: 40 }),
+        what: fc.constantFrom<Incident['what'][]>('suspend', 'abort', 'kill', 'restart-server'),
+      }),
+      { maxLength: 4 },
+    )
+    .map((incidents) => incidents.toSorted((a, b) => a.atRequest - b.atRequest)),
+});

@@ -146,7 +146,8 @@ export class Journal {
   /** Notes where the job stands; writes it when it is time to. */
   note(leftover: Pick<Leftover, 'session' | 'replyPoint'>): void {
     const { session } = leftover;
-    if (session.sessionId === undefined) return;
+    // Before the first session there is nothing to go on with; later a lost one must not stay.
+    if (session.sessionId === undefined && this.#next === undefined && !this.#saved) return;
     const { wallNow, options } = this.#request;
     this.#next = recordOf(this.#base, leftover, options, wallNow());
     const due = performance.now() - this.#writtenMs >= MIN_INTERVAL_MS;

@@ -247,6 +247,8 @@ export class Run {
     const journal = this.#journal;
     if (journal === undefined) return;
     if (packet.type === 'fragment' && !journal.saved) await journal.flush();
+    // What is recorded of a lost session, a Close under way above all, is true no more.
+    if (packet.type === 'create-session' && journal.saved) await journal.flush();
     if (packet.type !== 'close-session') return;
     journal.note({ ...this.leftover, session: { ...session, closeUncertain: true } });
     await journal.flush();

@@ -132,6 +132,27 @@ describe('the record of a job', () => {
     expect(second).to.include({ state: 'completed', recorded: false, resumed: true });
   });
 
+  it('forgets a session that was lost, with the Close that told so', async () => {
+    await serve({
+      faults: [
+        { on: 'close-session', do: 'session-gone' },
+        { on: 'create-session', nth: 2, do: 'hang' },
+      ],
+    });
+    const controller = new AbortController();
+    const first = job({ signal: controller.signal });
+    const { result } = first;
+    await server.waitForRequest('create-session', 2);
+    expect((await records())[0]?.session).to.include({
+      sessionId: undefined,
+      closeUncertain: false,
+    });
+    controller.abort();
+    await failure(result);
+    expect(await job().start()).to.include({ closed: 'acknowledged', bytesSent: 100 * KIB });
+    expect(sha256(await uploaded())).to.equal(sha256(content));
+  });
+
   it('that cannot be kept is none, and the job says so', async () => {
     await serve({ faults: [{ on: 'fragment', nth: 3, do: { status: 503 } }] });
     const full = new BitsError('BITS_ERR_STORE', 'the disk is full');

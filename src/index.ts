@@ -39,6 +39,8 @@ export type {
   StoredJobs,
   StoreProblem,
 } from './store/store.js';
+export type { Credentials, CredentialsInput } from './transport/auth/credentials.js';
+export type { AuthOptions, AuthSchemeName } from './transport/auth/options.js';
 export { createFetchTransport, type FetchTransportOptions } from './transport/fetch.js';
 export type {
   SendOptions,

@@ -5,8 +5,9 @@ import type { ReplyOption } from '../reply/sink.js';
 import type { ByteSource } from '../source/source.js';
 import { type SourceInput, toByteSource } from '../source/to-source.js';
 import type { JobStore } from '../store/store.js';
+import { type AuthOptions, authMeans } from '../transport/auth/options.js';
 import type { Transport } from '../transport/transport.js';
-import type { TlsOptions } from '../transport/undici.js';
+import type { TlsOptions } from '../transport/tls-options.js';
 import type { RetryDecision } from './retry.js';
 
 /** Every default of a job; the documentation's table is made from it. */
@@ -68,6 +69,10 @@ export interface UploadOptions {
   onUncertainFragment?: 'resend' | 'restart' | undefined;
   /** Other hosts that may get credentials: `web3.corp.example`, `*.corp.example`. @default none */
   trustedHosts?: readonly string[] | undefined;
+  /** How to prove to the server who one is, when it asks. @default not at all */
+  auth?: AuthOptions | undefined;
+  /** Lets Basic and bearer tokens go over http to other machines than this one. @default false */
+  allowInsecureAuth?: boolean | undefined;
   /** Certificates for https. */
   tls?: TlsOptions | undefined;
   /** Aborting stops the wire at once; the server's session stays resumable. */
@@ -110,6 +115,8 @@ export interface ResolvedOptions {
   readonly maxRestarts: number;
   readonly onUncertainFragment: 'resend' | 'restart';
   readonly trustedHosts: readonly string[];
+  readonly auth: AuthOptions | undefined;
+  readonly allowInsecureAuth: boolean;
   readonly tls: TlsOptions | undefined;
   readonly signal: AbortSignal | undefined;
   readonly transport: Transport | undefined;
@@ -165,6 +172,7 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
     replySha256: options.replySha256 ?? false,
     headers,
     hasCredentials:
+      options.auth !== undefined ||
       Object.keys(headers).some(isCredentialHeader) ||
       options.tls?.cert !== undefined ||
       options.tls?.pfx !== undefined,
@@ -187,6 +195,8 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
     maxRestarts: wholeNumber('maxRestarts', options.maxRestarts, DEFAULTS.maxRestarts),
     onUncertainFragment: checkUncertain(options.onUncertainFragment),
     trustedHosts: Object.freeze([...(options.trustedHosts ?? [])]),
+    auth: checkAuth(options.auth),
+    allowInsecureAuth: options.allowInsecureAuth ?? false,
     tls: options.tls,
     signal: options.signal,
     transport: options.transport,
@@ -248,6 +258,12 @@ function checkUncertain(value: UploadOptions['onUncertainFragment']): 'resend' |
     throw new BitsArgumentError("onUncertainFragment must be 'resend' or 'restart'");
   }
   return value;
+}
+
+function checkAuth(auth: AuthOptions | undefined): AuthOptions | undefined {
+  // Made for its complaints: what is wrong shall be told before anything is sent.
+  if (auth !== undefined) authMeans(auth);
+  return auth;
 }
 
 function checkHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {

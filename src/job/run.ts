@@ -25,8 +25,6 @@ import {
 } from '../session/session.js';
 import type { ByteSource, OpenSource, SourceIdentity } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
-import type { Transport } from '../transport/transport.js';
-import { createUndiciTransport } from '../transport/undici.js';
 import { Driver, type Rest } from './driver.js';
 import { type ExchangeParts, exchange, refusalOf } from './exchange.js';
 import type { RunHooks } from './hooks.js';
@@ -36,6 +34,7 @@ import type { Leftover } from './leftover.js';
 import { isCredentialHeader, type ResolvedOptions } from './options.js';
 import { planOf } from './plan.js';
 import { ProgressReport } from './progress.js';
+import { openWire, type Wire } from './wire.js';
 
 /** What a job brings to each of its runs. */
 export interface RunRequest {
@@ -49,7 +48,7 @@ export interface RunRequest {
 
 interface Opened {
   readonly source: OpenSource;
-  readonly transport: Transport;
+  readonly wire: Wire;
   readonly remoteUrl: URL;
   readonly session: Session;
   readonly journal: Journal | undefined;
@@ -62,7 +61,7 @@ export class Run {
   bytesSent = 0;
   readonly #request: RunRequest;
   readonly #source: OpenSource;
-  readonly #transport: Transport;
+  readonly #wire: Wire;
   readonly #journal: Journal | undefined;
   readonly #goingOn: Leftover | undefined;
   readonly #driver: Driver;
@@ -81,7 +80,7 @@ export class Run {
     const { options, leftover } = request;
     const opened = await source.open(signal);
     let journal: Journal | undefined;
-    let transport: Transport | undefined;
+    let wire: Wire | undefined;
     try {
       const name = options.name ?? options.source.name;
       const remoteUrl = fileUrl(options.remoteUrl, name);
@@ -92,14 +91,14 @@ export class Run {
         // By the id of the job that is gone on with, whose reply may be in place already.
         await checkReplyTarget(options.reply, journal?.id ?? request.id);
       }
-      transport = options.transport ?? createUndiciTransport(options.tls && { tls: options.tls });
+      wire = openWire(options, remoteUrl);
       const plan = planOf(options, opened.byteLength, name ?? lastSegment(remoteUrl));
-      const sizer = { fixedBytes: options.fragmentBytes, capBytes: transport.maxBodyBytes };
+      const sizer = { fixedBytes: options.fragmentBytes, capBytes: wire.transport.maxBodyBytes };
       const goingOn = newest(leftover, journal?.found, plan, sizer);
       const session = goingOn?.session ?? createSession(plan, sizer);
       const run = new Run(request, {
         source: opened,
-        transport,
+        wire,
         remoteUrl,
         session,
         journal,
@@ -111,7 +110,7 @@ export class Run {
     } catch (error) {
       await opened.close();
       await journal?.close({ remove: false });
-      if (transport !== options.transport) await transport?.close();
+      await wire?.close();
       throw error;
     }
   }
@@ -120,7 +119,7 @@ export class Run {
     const { options, hooks } = request;
     this.#request = request;
     this.#source = opened.source;
-    this.#transport = opened.transport;
+    this.#wire = opened.wire;
     this.#journal = opened.journal;
     this.#goingOn = opened.leftover;
     this.remoteUrl = opened.remoteUrl;
@@ -137,7 +136,7 @@ export class Run {
       onRetry: hooks.onRetry,
     });
     this.#journal?.lost.addEventListener('abort', hooks.onLockLost, { once: true });
-    for (const limitation of opened.transport.limitations) hooks.onWarning(limitation);
+    for (const limitation of opened.wire.transport.limitations) hooks.onWarning(limitation);
   }
 
   /** The job's id: an earlier one, when it goes on from a record. */
@@ -199,7 +198,7 @@ export class Run {
     await this.#journal?.close({ remove: isFinal(this.session.state) });
     await this.#closeReply({ keepPartial: !isFinal(this.session.state) });
     await this.#source.close();
-    if (this.#transport !== this.#request.options.transport) await this.#transport.close();
+    await this.#wire.close();
   }
 
   async #perform(
@@ -232,7 +231,7 @@ export class Run {
 
   #exchangeParts(onBytesSent: (bytes: number) => void): ExchangeParts {
     return {
-      transport: this.#transport,
+      transport: this.#wire.transport,
       source: this.#source,
       remoteUrl: this.remoteUrl,
       options: this.#request.options,
@@ -356,7 +355,7 @@ export class Run {
     const own = Object.entries(options.headers).filter(
       ([name]) => request.withCredentials || !isCredentialHeader(name),
     );
-    return this.#transport.send(
+    return this.#wire.transport.send(
       {
         method: 'GET',
         url: request.url,

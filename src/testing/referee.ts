@@ -90,7 +90,8 @@ export class Referee {
     if (conduct.end !== undefined) this.#judgeEnded(request, conduct.end, conduct.recovering);
     else if (request.packet === 'fragment') this.#judgeFragment(request, conduct);
     else if (request.packet === 'close-session') this.#judgeClose(request);
-    conduct.recovering = false;
+    // Of an ended session the client may not know before one of its requests is answered.
+    if (conduct.end === undefined) conduct.recovering = false;
   }
 
   /** Takes note of what the server did and said; without an answer, it did nothing. */

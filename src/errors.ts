@@ -4,6 +4,8 @@ export type BitsErrorCode =
   | 'BITS_ERR_STATE'
   | 'BITS_ERR_ABORTED'
   | 'BITS_ERR_TRANSPORT'
+  | 'BITS_ERR_TLS'
+  | 'BITS_ERR_PROXY'
   | 'BITS_ERR_TIMEOUT'
   | 'BITS_ERR_PROTOCOL'
   | 'BITS_ERR_NOT_BITS'
@@ -68,11 +70,16 @@ export class BitsAbortError extends BitsError {
   }
 }
 
-/** No HTTP answer came: DNS, connection, TLS or socket failure. */
+/** No HTTP answer came: DNS, connection, TLS or socket failure, or the proxy's. */
 export class BitsTransportError extends BitsError {
   override name = 'BitsTransportError';
-  constructor(message: string, options: BitsErrorOptions = {}) {
-    super('BITS_ERR_TRANSPORT', message, { retryable: true, ...options });
+  constructor(
+    message: string,
+    options: BitsErrorOptions & {
+      code?: 'BITS_ERR_TRANSPORT' | 'BITS_ERR_TLS' | 'BITS_ERR_PROXY';
+    } = {},
+  ) {
+    super(options.code ?? 'BITS_ERR_TRANSPORT', message, { retryable: true, ...options });
   }
 }
 

@@ -89,6 +89,11 @@ Object.assign(dns.promises, {
 });
 syncBuiltinESMExports();
 
+// Whoever runs the tests may be behind a proxy; the tests are not.
+for (const name of Object.keys(process.env)) {
+  if (/^(?:https?|all|no)_proxy$/i.test(name)) delete process.env[name];
+}
+
 nock.disableNetConnect();
 nock.enableNetConnect((host) => isLoopback(host.replace(/:\d+$/, '')));
 nock.restore();

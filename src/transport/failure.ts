@@ -11,12 +11,14 @@ interface Advice {
   /** Follows the host's name. */
   readonly text: string;
   readonly retryable: boolean;
+  readonly isTls?: true;
 }
 
 const later = (text: string): Advice => ({ text, retryable: true });
 const never = (text: string): Advice => ({ text, retryable: false });
+const tls = (text: string): Advice => ({ text, retryable: false, isTls: true });
 
-const UNTRUSTED = never(
+const UNTRUSTED = tls(
   'has a certificate that no trusted authority issued: give its authority in tls.ca',
 );
 const NAME = later('has no address: check the host name and the DNS server');
@@ -27,7 +29,7 @@ const UNREACHABLE = later('cannot be reached: check the network, routes and VPN'
 const NOT_HTTP = never(
   'gave an answer that is not HTTP/1.1: check the port, and that http: and https: are not mixed up',
 );
-const NOT_TLS = never(
+const NOT_TLS = tls(
   'could not agree on TLS: check that the port speaks https:, and the TLS versions and certificates of both sides',
 );
 
@@ -58,13 +60,11 @@ const ADVICE: Readonly<Record<string, Advice>> = {
   ERR_ADDRESS_UNREACHABLE: UNREACHABLE,
   ERR_INTERNET_DISCONNECTED: UNREACHABLE,
   ERR_NETWORK_CHANGED: UNREACHABLE,
-  CERT_HAS_EXPIRED: never(
-    'has an expired certificate: renew it, or check the clock of this machine',
-  ),
-  CERT_NOT_YET_VALID: never(
+  CERT_HAS_EXPIRED: tls('has an expired certificate: renew it, or check the clock of this machine'),
+  CERT_NOT_YET_VALID: tls(
     'has a certificate that is not valid yet: check the clock of this machine',
   ),
-  DEPTH_ZERO_SELF_SIGNED_CERT: never(
+  DEPTH_ZERO_SELF_SIGNED_CERT: tls(
     'has a self-signed certificate: give that certificate in tls.ca to trust it',
   ),
   SELF_SIGNED_CERT_IN_CHAIN: UNTRUSTED,
@@ -72,8 +72,8 @@ const ADVICE: Readonly<Record<string, Advice>> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNTRUSTED,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNTRUSTED,
   CERT_UNTRUSTED: UNTRUSTED,
-  CERT_REVOKED: never('has a revoked certificate'),
-  ERR_TLS_CERT_ALTNAME_INVALID: never(
+  CERT_REVOKED: tls('has a revoked certificate'),
+  ERR_TLS_CERT_ALTNAME_INVALID: tls(
     'has a certificate for other names: use a name that the certificate holds',
   ),
   EPROTO: NOT_TLS,
@@ -87,7 +87,7 @@ const FAMILIES: readonly (readonly [RegExp, Advice])[] = [
   [/^HPE_|^ERR_INVALID_HTTP_RESPONSE$/, NOT_HTTP],
   [
     /^CERT_|^ERR_CERT_|^(INVALID|UNSUITABLE|HOSTNAME_MISMATCH|CRL_)/,
-    never('has a certificate that cannot be trusted: check the certificate'),
+    tls('has a certificate that cannot be trusted: check the certificate'),
   ],
   [/^ERR_(SSL|TLS|OSSL)_/, NOT_TLS],
 ];
@@ -118,6 +118,7 @@ const UNCONNECTED = new Set([
 
 /** True for a failure before there was a connection: the server cannot have seen the request. */
 export function neverConnected(error: unknown): boolean {
+  if (isBitsError(error) && error.code === 'BITS_ERR_PROXY') return true;
   for (let at: unknown = error, depth = 0; at instanceof Error && depth < 5; depth++) {
     const { syscall } = at as { syscall?: unknown };
     if (typeof syscall === 'string') return CONNECTING.has(syscall);
@@ -171,6 +172,7 @@ export function toTransportFailure(error: unknown, host: string): BitsError {
       return new BitsTransportError(`${host} ${text}${code === undefined ? '' : ` (${code})`}`, {
         cause,
         retryable: advice?.retryable ?? true,
+        code: advice?.isTls ? 'BITS_ERR_TLS' : 'BITS_ERR_TRANSPORT',
       });
     }
   }

@@ -1,11 +1,21 @@
 import type { Dispatcher } from 'undici';
 import { BitsAbortError, BitsArgumentError, BitsStateError } from '../errors.js';
 import { VERSION } from '../version.js';
-import { Connector, type TlsOptions } from './connector.js';
+import { Connector } from './connector.js';
 import { Exchange, type ExchangePlace } from './exchange.js';
 import { withLegacyNames } from './legacy-handler.js';
+import { Forwarding } from './proxy/forwarding.js';
+import { NO_PROXY, type ProxyChoice, proxyChoice } from './proxy/proxy-choice.js';
+import type { ProxyOption, ProxyServer } from './proxy/proxy-server.js';
 import { isHeaderValue, requestHead } from './request-head.js';
-import type { SendOptions, Transport, TransportLimitation, WireRequest } from './transport.js';
+import { type ResolvedTls, resolveTls, type TlsOptions } from './tls-options.js';
+import type {
+  SendOptions,
+  Transport,
+  TransportLimitation,
+  WireRequest,
+  WireResponse,
+} from './transport.js';
 
 export type { TlsOptions };
 
@@ -16,6 +26,13 @@ export interface UndiciTransportOptions {
   readonly connections?: number | undefined;
   /** Authorities to trust, and a client certificate. */
   readonly tls?: TlsOptions | undefined;
+  /**
+   * Where requests go through; `false`: nowhere.
+   * @default `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY` of the environment
+   */
+  readonly proxy?: ProxyOption | undefined;
+  /** Hosts that are reached without a proxy, written as in `NO_PROXY`. @default `NO_PROXY` */
+  readonly noProxy?: string | undefined;
   /** Longest time for a connection, TLS included; `stallTimeoutMs` counts too. @default 30000 */
   readonly connectTimeoutMs?: number | undefined;
   /**
@@ -39,6 +56,9 @@ const FOREIGN_DISPATCHER: TransportLimitation = {
 
 interface OwnDispatcher {
   readonly agent: Dispatcher;
+  /** Of proxies that are sent whole requests, by their host. */
+  readonly forwarders: Map<string, Dispatcher>;
+  readonly makeForwarder: (proxy: ProxyServer) => Dispatcher;
   readonly connector: Connector;
 }
 
@@ -47,6 +67,8 @@ class UndiciTransport implements Transport {
   readonly limitations: readonly TransportLimitation[];
   readonly #options: UndiciTransportOptions;
   readonly #userAgent: string;
+  readonly #tls: ResolvedTls;
+  readonly #proxyFor: ProxyChoice['proxyFor'];
   readonly #exchanges = new Set<Exchange>();
   #own: Promise<OwnDispatcher> | undefined;
   #closed = false;
@@ -54,19 +76,24 @@ class UndiciTransport implements Transport {
   constructor(options: UndiciTransportOptions) {
     this.#options = options;
     this.#userAgent = options.userAgent ?? `bits-upload/${VERSION}`;
-    this.limitations = options.dispatcher === undefined ? [] : [FOREIGN_DISPATCHER];
+    this.#tls = resolveTls(options.tls);
+    const isForeign = options.dispatcher !== undefined;
+    const proxies = isForeign ? NO_PROXY : proxyChoice(options.proxy, options.noProxy);
+    this.#proxyFor = proxies.proxyFor;
+    this.limitations = isForeign
+      ? [FOREIGN_DISPATCHER]
+      : [...this.#tls.limitations, ...proxies.limitations];
   }
 
-  async send(request: WireRequest, options: SendOptions) {
-    const head = requestHead(request, this.#userAgent);
-    if (options.signal?.aborted) throw new BitsAbortError('The request was aborted');
-    const place = await this.#place();
-    if (this.#closed) throw new BitsStateError('The transport is closed');
-    for (const other of this.#exchanges) other.hurry();
-    const exchange = new Exchange(head, request.body, options, place);
-    this.#exchanges.add(exchange);
-    exchange.start();
-    return exchange.answer;
+  async send(request: WireRequest, options: SendOptions): Promise<WireResponse> {
+    const proxy = this.#forwardingProxy(request.url);
+    if (proxy === undefined) return this.#send(request, options, undefined);
+    requestHead(request, this.#userAgent);
+    const { connector } = await this.#ownDispatcher();
+    const forwarding = new Forwarding(proxy, connector.authFor(proxy), (attempt, itsOptions) =>
+      this.#send(attempt, itsOptions, proxy),
+    );
+    return forwarding.send(request, options);
   }
 
   async close(): Promise<void> {
@@ -76,9 +103,33 @@ class UndiciTransport implements Transport {
     const own = await this.#own;
     own?.connector.cut();
     await own?.agent.destroy();
+    for (const forwarder of own?.forwarders.values() ?? []) await forwarder.destroy();
   }
 
-  async #place(): Promise<ExchangePlace> {
+  /** The proxy that is sent the whole request, and not asked for a tunnel. */
+  #forwardingProxy(url: URL): ProxyServer | undefined {
+    if (url.protocol !== 'http:') return undefined;
+    const proxy = this.#proxyFor(url);
+    return proxy?.kind === 'http' && !proxy.tunnel ? proxy : undefined;
+  }
+
+  async #send(
+    request: WireRequest,
+    options: SendOptions,
+    forwarder: ProxyServer | undefined,
+  ): Promise<WireResponse> {
+    const head = requestHead(request, this.#userAgent);
+    if (options.signal?.aborted) throw new BitsAbortError('The request was aborted');
+    const place = await this.#place(forwarder);
+    if (this.#closed) throw new BitsStateError('The transport is closed');
+    for (const other of this.#exchanges) other.hurry();
+    const exchange = new Exchange(head, request.body, options, place);
+    this.#exchanges.add(exchange);
+    exchange.start();
+    return exchange.answer;
+  }
+
+  async #place(forwarder: ProxyServer | undefined): Promise<ExchangePlace> {
     const onEnd = (exchange: Exchange) => void this.#exchanges.delete(exchange);
     const { dispatcher } = this.#options;
     if (dispatcher !== undefined) {
@@ -89,36 +140,84 @@ class UndiciTransport implements Transport {
         onEnd,
       };
     }
-    if (this.#closed) throw new BitsStateError('The transport is closed');
-    this.#own ??= this.#makeDispatcher();
-    const { agent, connector } = await this.#own;
+    const own = await this.#ownDispatcher();
     return {
-      dispatch: (request, exchange) => agent.dispatch(request, exchange),
+      dispatch:
+        forwarder === undefined
+          ? (request, exchange) => own.agent.dispatch(request, exchange)
+          : (request, exchange) => forward(own, forwarder, request, exchange),
       watches: true,
-      onUnconnected: ({ origin }) => {
-        const others = [...this.#exchanges].some((exchange) => exchange.origin === origin);
-        if (!others) connector.cut(origin);
+      onUnconnected: (exchange) => {
+        const destination = this.#destination(exchange.origin);
+        const others = [...this.#exchanges].some(
+          ({ origin }) => this.#destination(origin) === destination,
+        );
+        if (!others) own.connector.cut(destination);
       },
       onEnd,
     };
   }
 
+  /** What the connections of an origin lead to. */
+  #destination(origin: string): string {
+    return this.#forwardingProxy(new URL(origin))?.host ?? origin;
+  }
+
+  async #ownDispatcher(): Promise<OwnDispatcher> {
+    if (this.#closed) throw new BitsStateError('The transport is closed');
+    this.#own ??= this.#makeDispatcher();
+    return this.#own;
+  }
+
   async #makeDispatcher(): Promise<OwnDispatcher> {
     // Loaded at the first request: whoever only imports this package does not wait for it.
     const { Agent, buildConnector } = await import('undici');
-    const { tls, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS, connections = 1 } = this.#options;
-    const connector = new Connector(buildConnector, tls, connectTimeoutMs);
-    const agent = new Agent({
-      connect: connector.connect,
+    const { connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS, connections = 1 } = this.#options;
+    const connector = new Connector(buildConnector, {
+      tls: this.#tls,
+      timeoutMs: connectTimeoutMs,
+      userAgent: this.#userAgent,
+      proxyFor: this.#proxyFor,
+    });
+    const settings = {
       connections,
       pipelining: 1,
       allowH2: false,
       keepAliveTimeout: KEEP_ALIVE_MS,
       headersTimeout: 0,
       bodyTimeout: 0,
-    });
-    return { agent, connector };
+    };
+    return {
+      agent: new Agent({ ...settings, connect: connector.connect }),
+      forwarders: new Map(),
+      makeForwarder: (proxy) => new Agent({ ...settings, connect: connector.connectTo(proxy) }),
+      connector,
+    };
   }
+}
+
+/** Sends a proxy the request with its URL in absolute form (RFC 9112 §3.2.2). */
+function forward(
+  own: OwnDispatcher,
+  proxy: ProxyServer,
+  request: Dispatcher.DispatchOptions,
+  exchange: Exchange,
+): void {
+  let agent = own.forwarders.get(proxy.host);
+  if (agent === undefined) {
+    agent = own.makeForwarder(proxy);
+    own.forwarders.set(proxy.host, agent);
+  }
+  const target = new URL(String(request.origin));
+  const options = {
+    ...request,
+    origin: `${proxy.isSecure ? 'https' : 'http'}://${proxy.host}`,
+    path: `${target.origin}${request.path}`,
+    headers: { Host: target.host, ...(request.headers as Record<string, string>) },
+    // undici would take the name in Host for that of the proxy, and a new one for a new proxy.
+    servername: proxy.hostname,
+  };
+  agent.dispatch(options, exchange);
 }
 
 function checkAtLeast(name: string, value: number | undefined): void {
@@ -140,6 +239,9 @@ export function createUndiciTransport(options: UndiciTransportOptions = {}): Tra
   checkAtLeast('connectTimeoutMs', options.connectTimeoutMs);
   if (options.userAgent !== undefined && !isHeaderValue(options.userAgent)) {
     throw new BitsArgumentError('userAgent holds a character that a header cannot carry');
+  }
+  if (options.noProxy !== undefined && typeof options.noProxy !== 'string') {
+    throw new BitsArgumentError('noProxy must be a text as NO_PROXY holds it');
   }
   return new UndiciTransport({ ...options });
 }

@@ -44,7 +44,8 @@ describe('transport failures', () => {
     it(`gives advice on ${code}`, () => {
       for (const error of [coded(code), new TypeError('fetch failed', { cause: coded(code) })]) {
         const failure = toTransportFailure(error, 'bits.example:8080');
-        expect(failure).to.include({ code: 'BITS_ERR_TRANSPORT', retryable, cause: error });
+        const expected = /CERT|VERIFY|SSL/.test(code) ? 'BITS_ERR_TLS' : 'BITS_ERR_TRANSPORT';
+        expect(failure).to.include({ code: expected, retryable, cause: error });
         expect(failure.message)
           .to.match(told)
           .and.to.match(/^bits\.example:8080 /);

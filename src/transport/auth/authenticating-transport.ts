@@ -1,9 +1,10 @@
 import { BitsArgumentError, BitsError } from '../../errors.js';
-import { encodeRequest } from '../../protocol/encode.js';
 import type { SendOptions, Transport, WireRequest, WireResponse } from '../transport.js';
 import { authSetupError } from './auth-error.js';
 import { type AuthChallenged, AuthSpace } from './auth-space.js';
 import { parseChallenges } from './challenges.js';
+import { drain } from './drain.js';
+import { pingFor, pingOptions } from './handshake-ping.js';
 import { type AuthMeans, type AuthOptions, authMeans } from './options.js';
 import { isPrivateChannel } from './private-channel.js';
 import type { AuthRequest } from './scheme.js';
@@ -29,9 +30,6 @@ export interface AuthenticatingTransport extends Transport {
 
 /** Enough for a handshake, a change of scheme and a lost connection. */
 const MAX_ATTEMPTS = 12;
-
-/** The body of an answer that only asks for authentication. */
-const MAX_DRAIN_BYTES = 64 * 1024;
 
 interface Space {
   readonly auth: AuthSpace;
@@ -152,35 +150,6 @@ class Authenticating implements AuthenticatingTransport {
 
 function hasAuthorization({ headers }: WireRequest): boolean {
   return Object.keys(headers).some((name) => name.toLowerCase() === 'authorization');
-}
-
-// Those of the packet itself; the caller's own headers go with the Ping, too.
-const PACKET_HEADER = /^(?:accept|bits-.*|content-.*|if-.*|range)$/i;
-
-function pingFor({ method, url, headers }: WireRequest): WireRequest {
-  const own = Object.entries(headers).filter(([name]) => !PACKET_HEADER.test(name));
-  return {
-    method,
-    url,
-    headers: { ...encodeRequest({ type: 'ping' }).headers, ...Object.fromEntries(own) },
-  };
-}
-
-function pingOptions({ signal, stallTimeoutMs, answerTimeoutMs }: SendOptions): SendOptions {
-  return { signal, stallTimeoutMs, answerTimeoutMs, answerBody: 'discard' };
-}
-
-/** Reads a streamed answer to its end, within bounds, so that the connection can go on. */
-async function drain({ body }: WireResponse): Promise<void> {
-  let bytes = 0;
-  try {
-    for await (const chunk of body) {
-      bytes += chunk.byteLength;
-      if (bytes > MAX_DRAIN_BYTES) return;
-    }
-  } catch {
-    // The head of the answer says all that matters.
-  }
 }
 
 /**

@@ -1,0 +1,78 @@
+import { BlockList, isIP } from 'node:net';
+
+interface Exception {
+  /** Undefined: any. */
+  readonly port: string | undefined;
+  readonly matches: (hostname: string) => boolean;
+}
+
+const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443' };
+
+/**
+ * Reads what `NO_PROXY` holds: hosts that are reached without a proxy, set apart by commas or white
+ * space.
+ *
+ * - `corp.example`, `.corp.example`, `*.corp.example`: that host and all below it;
+ * - `10.0.0.7`, `::1`: that address; `10.0.0.0/8`, `fd00::/8`: those addresses;
+ * - any of these but the last with a port, `corp.example:8080`, `[::1]:80`: on that port only;
+ * - `*`: every host.
+ *
+ * As with curl, loopback is no exception by itself, names are not looked up, and what cannot be
+ * read says nothing.
+ */
+export function noProxyMatcher(text: string): (url: URL) => boolean {
+  const entries = text.split(/[\s,]+/).filter((entry) => entry !== '');
+  if (entries.includes('*')) return () => true;
+  const exceptions = entries.map(exceptionOf).filter((entry) => entry !== undefined);
+  return (url) => {
+    const hostname = bareHost(url.hostname);
+    const port = url.port || DEFAULT_PORTS[url.protocol];
+    return exceptions.some(
+      (entry) => (entry.port === undefined || entry.port === port) && entry.matches(hostname),
+    );
+  };
+}
+
+function exceptionOf(entry: string): Exception | undefined {
+  const [network, prefix] = entry.split('/');
+  if (prefix !== undefined) return networkException(bareHost(network ?? ''), prefix);
+  if (isIP(bareHost(entry)) !== 0) return addressException(bareHost(entry), undefined);
+  const [, name = '', port] = /^(.*?)(?::(\d+))?$/.exec(entry) ?? [];
+  const host = bareHost(name);
+  if (isIP(host) !== 0) return addressException(host, port);
+  const suffix = host.replace(/^\*?\./, '');
+  if (suffix === '') return undefined;
+  return { port, matches: (tried) => tried === suffix || tried.endsWith(`.${suffix}`) };
+}
+
+function networkException(network: string, prefix: string): Exception | undefined {
+  const family = isIP(network);
+  const bits = /^\d{1,3}$/.test(prefix) ? Number(prefix) : Number.NaN;
+  if (family === 0 || !(bits <= (family === 6 ? 128 : 32))) return undefined;
+  const list = new BlockList();
+  list.addSubnet(network, bits, familyName(family));
+  return { port: undefined, matches: (tried) => isIn(list, tried) };
+}
+
+function addressException(address: string, port: string | undefined): Exception {
+  const list = new BlockList();
+  list.addAddress(address, familyName(isIP(address)));
+  return { port, matches: (tried) => isIn(list, tried) };
+}
+
+function isIn(list: BlockList, address: string): boolean {
+  const family = isIP(address);
+  return family !== 0 && list.check(address, familyName(family));
+}
+
+function familyName(family: number): 'ipv4' | 'ipv6' {
+  return family === 6 ? 'ipv6' : 'ipv4';
+}
+
+/** Lower case, without the brackets of IPv6 and the dot of an absolute name. */
+function bareHost(host: string): string {
+  return host
+    .toLowerCase()
+    .replace(/^\[(.*)\]$/, '$1')
+    .replace(/\.$/, '');
+}

@@ -1,0 +1,71 @@
+import type { TransportLimitation } from '../transport.js';
+import { noProxyMatcher } from './no-proxy.js';
+import { type ProxyOption, type ProxyServer, proxyServer } from './proxy-server.js';
+
+export interface ProxyChoice {
+  /** Undefined: none. */
+  readonly proxyFor: (url: URL) => ProxyServer | undefined;
+  readonly limitations: readonly TransportLimitation[];
+}
+
+export const NO_PROXY: ProxyChoice = { proxyFor: () => undefined, limitations: [] };
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Which proxy a URL goes through: the option's, or else that of the environment.
+ *
+ * The variables are curl's, lower case before upper: `https_proxy` or `http_proxy` by the scheme of
+ * the URL, then `all_proxy`. As in curl, what `NO_PROXY` names goes past the option's proxy, too.
+ * @param noProxy in place of `NO_PROXY`.
+ * @throws BITS_ERR_ARGUMENT for a proxy that cannot be used.
+ */
+export function proxyChoice(
+  option: ProxyOption | undefined,
+  noProxy: string | undefined,
+  env: Environment = process.env,
+): ProxyChoice {
+  if (option === false) return NO_PROXY;
+  const isException = noProxyMatcher(noProxy ?? variable(env, 'no_proxy')?.value ?? '');
+  const byScheme = option === undefined ? environmentProxies(env) : everywhere(proxyServer(option));
+  return {
+    proxyFor: (url) => (isException(url) ? undefined : byScheme[url.protocol]),
+    limitations: [...new Set(Object.values(byScheme).flatMap((one) => one?.tls.limitations ?? []))],
+  };
+}
+
+type ByScheme = Readonly<Record<string, ProxyServer | undefined>>;
+
+function everywhere(server: ProxyServer): ByScheme {
+  return { 'http:': server, 'https:': server };
+}
+
+function environmentProxies(env: Environment): ByScheme {
+  const all = variable(env, 'all_proxy');
+  return {
+    'http:': serverOf(httpVariable(env) ?? all),
+    'https:': serverOf(variable(env, 'https_proxy') ?? all),
+  };
+}
+
+function httpVariable(env: Environment): Variable | undefined {
+  // A web server gives a CGI program the header `Proxy` of whoever calls it under this name.
+  const isCgi = env.REQUEST_METHOD !== undefined;
+  const given = env.http_proxy ?? (isCgi ? undefined : env.HTTP_PROXY);
+  return given ? { name: 'HTTP_PROXY', value: given } : undefined;
+}
+
+interface Variable {
+  readonly name: string;
+  readonly value: string;
+}
+
+function variable(env: Environment, name: string): Variable | undefined {
+  const upper = name.toUpperCase();
+  const value = env[name] ?? env[upper];
+  return value ? { name: upper, value } : undefined;
+}
+
+function serverOf(given: Variable | undefined): ProxyServer | undefined {
+  return given && proxyServer(given.value, `the environment variable ${given.name}`);
+}

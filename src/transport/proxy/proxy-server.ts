@@ -1,0 +1,173 @@
+import { BitsArgumentError } from '../../errors.js';
+import type { AuthOptions } from '../auth/options.js';
+import { type ResolvedTls, resolveTls, type TlsOptions } from '../tls-options.js';
+
+/** A proxy, and how to speak to it. */
+export interface ProxyOptions {
+  /**
+   * `http://`, `https://` (TLS to the proxy itself), `socks5h://` (the proxy looks names up) or
+   * `socks5://` (this machine does); without a scheme, http. Ports by default: 80, 443 and 1080. A
+   * user name and password in it are used as `username` and `password` are.
+   */
+  readonly url: string | URL;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+  /**
+   * Another way to prove who one is; instead of `username`. `username` is told the proxy at once
+   * (Basic), as curl does; this waits for the proxy to ask, and takes the strongest scheme.
+   */
+  readonly auth?: AuthOptions | undefined;
+  /** Whether http: goes through a tunnel (CONNECT) too, as https: always does. @default false */
+  readonly tunnel?: boolean | undefined;
+  /** Certificates for an https proxy. */
+  readonly tls?: TlsOptions | undefined;
+}
+
+/** Where requests go through; `false`: nowhere, whatever the environment says. */
+export type ProxyOption = string | URL | ProxyOptions | false;
+
+/** A proxy as it is spoken to. */
+export interface ProxyServer {
+  readonly kind: 'http' | 'socks5';
+  /** Whether the connection to the proxy is TLS. */
+  readonly isSecure: boolean;
+  /** IPv6 in brackets, as in URLs. */
+  readonly hostname: string;
+  readonly port: number;
+  /** For messages, and as the key of what is known of it. */
+  readonly host: string;
+  /** Whether this machine looks names up (`socks5://`). */
+  readonly looksUpHere: boolean;
+  readonly credentials: ProxyCredentials | undefined;
+  readonly auth: AuthOptions | undefined;
+  readonly tunnel: boolean;
+  readonly tls: ResolvedTls;
+}
+
+export interface ProxyCredentials {
+  readonly username: string;
+  readonly password: string;
+}
+
+const SCHEMES = {
+  http: { kind: 'http', isSecure: false, port: 80, looksUpHere: false },
+  https: { kind: 'http', isSecure: true, port: 443, looksUpHere: false },
+  socks5: { kind: 'socks5', isSecure: false, port: 1080, looksUpHere: true },
+  socks5h: { kind: 'socks5', isSecure: false, port: 1080, looksUpHere: false },
+} as const;
+
+const SCHEME_NAMES = Object.keys(SCHEMES)
+  .map((name) => `${name}://`)
+  .join(', ');
+
+/** RFC 1929 gives a length of one byte. */
+const MAX_SOCKS_TEXT_BYTES = 255;
+
+/**
+ * @param what names the option or variable in messages, which show nothing of the value.
+ * @throws BITS_ERR_ARGUMENT for a proxy that cannot be used.
+ */
+export function proxyServer(option: string | URL | ProxyOptions, what = 'proxy'): ProxyServer {
+  const options = typeof option === 'string' || option instanceof URL ? { url: option } : option;
+  if (typeof options !== 'object' || options === null) {
+    throw new BitsArgumentError(`${what} must be a URL, an object with a url, or false`);
+  }
+  const { scheme, url, isPort80 } = parseProxyUrl(options.url, what);
+  const { kind, isSecure, port, looksUpHere } = SCHEMES[scheme];
+  const credentials = credentialsOf(options, url, what);
+  if (options.auth !== undefined && kind === 'socks5') {
+    throw new BitsArgumentError(`${what}.auth is for http proxies: SOCKS5 takes a username`);
+  }
+  if (options.auth !== undefined && credentials !== undefined) {
+    throw new BitsArgumentError(`${what} takes auth or a username, not both`);
+  }
+  if (options.tls !== undefined && !isSecure) {
+    throw new BitsArgumentError(`${what}.tls is for https:// proxies`);
+  }
+  if (kind === 'socks5' && credentials !== undefined) checkSocksText(credentials, what);
+  const portNumber = url.port === '' ? (isPort80 ? 80 : port) : Number(url.port);
+  return Object.freeze({
+    kind,
+    isSecure,
+    hostname: url.hostname,
+    port: portNumber,
+    host: `${url.hostname}:${portNumber}`,
+    looksUpHere,
+    credentials,
+    auth: options.auth,
+    tunnel: options.tunnel ?? false,
+    tls: resolveTls(options.tls, `${what}.tls`),
+  });
+}
+
+function parseProxyUrl(
+  input: string | URL,
+  what: string,
+): { scheme: keyof typeof SCHEMES; url: URL; isPort80: boolean } {
+  const text = String(input).trim();
+  const [, given = 'http', rest = ''] = /^(?:([a-z][a-z0-9+.-]*):\/\/)?(.*)$/is.exec(text) ?? [];
+  const scheme = given.toLowerCase();
+  if (!isKnown(scheme)) {
+    throw new BitsArgumentError(`${what} must be a URL that starts with one of ${SCHEME_NAMES}`);
+  }
+  try {
+    // Whatever the scheme: only of http does URL read hosts and ports as they should be read.
+    const url = new URL(`http://${rest}`);
+    return { scheme, url, isPort80: /^[^/?#]*:0*80(?:[/?#]|$)/.test(rest) };
+  } catch {
+    // Without a cause: the error of URL repeats its input.
+    throw new BitsArgumentError(`${what} is malformed: check its host name and port`);
+  }
+}
+
+function isKnown(scheme: string): scheme is keyof typeof SCHEMES {
+  return Object.hasOwn(SCHEMES, scheme);
+}
+
+function credentialsOf(
+  { username, password }: ProxyOptions,
+  url: URL,
+  what: string,
+): ProxyCredentials | undefined {
+  for (const [name, value] of Object.entries({ username, password })) {
+    if (value !== undefined && typeof value !== 'string') {
+      throw new BitsArgumentError(`${what}.${name} must be a string`);
+    }
+  }
+  const inUrl = url.username !== '' || url.password !== '';
+  if (username === undefined && password === undefined && !inUrl) return undefined;
+  const credentials = {
+    username: username ?? decoded(url.username, what),
+    password: password ?? decoded(url.password, what),
+  };
+  if (/[\x00-\x1f\x7f]/.test(credentials.username + credentials.password)) {
+    throw new BitsArgumentError(`the user name or password of ${what} has control characters`);
+  }
+  return credentials;
+}
+
+function decoded(text: string, what: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new BitsArgumentError(
+      `the user name or password in the URL of ${what} is malformed: write a % in it as %25`,
+    );
+  }
+}
+
+function checkSocksText({ username, password }: ProxyCredentials, what: string): void {
+  for (const text of [username, password]) {
+    const bytes = Buffer.byteLength(text);
+    if (bytes < 1 || bytes > MAX_SOCKS_TEXT_BYTES) {
+      throw new BitsArgumentError(
+        `the user name and password of ${what} need 1 to ${MAX_SOCKS_TEXT_BYTES} bytes each for SOCKS5`,
+      );
+    }
+  }
+}
+
+/** The value of `Proxy-Authorization` that tells the credentials (RFC 7617, in UTF-8). */
+export function basicAuthorization({ username, password }: ProxyCredentials): string {
+  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+}

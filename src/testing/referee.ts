@@ -101,7 +101,9 @@ export class Referee {
     const ok = answer !== undefined && answer.status >= 200 && answer.status < 300;
     // Without "Ack" it is a page of somebody else, which tells a client nothing (§2.2.1.2).
     const told = !ok || headers['bits-packet-type'] === ACK_PACKET_TYPE;
-    const offset = told ? headers['bits-received-content-range'] : undefined;
+    // Only these two answers tell the next offset (§3.1.5.1.4).
+    const tellsOffset = ok ? told : answer?.status === 416;
+    const offset = tellsOffset ? headers['bits-received-content-range'] : undefined;
     const seen: AnswerSeen = {
       connection: exchange.connection,
       delivery: told ? delivery : 'unsent',

@@ -3,9 +3,12 @@ import { MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
 /** IIS 7 and later refuse a request over 30,000,000 bytes by default ([MC-BUP] <10>). */
 const MAX_ADAPTIVE_BYTES = 28 * 1024 * 1024;
 const INITIAL_BYTES = 1024 * 1024;
-/** What one lost fragment may cost in time. */
+/** What one lost fragment may cost in time; half of it to twice of it is left as it is. */
 const TARGET_MS = 4000;
-const GROWTH = 2;
+/** The most by which one answer changes the size, either way. */
+const MAX_FACTOR = 8;
+/** Fragments that must pass after a loss before a larger one is tried. */
+const PATIENCE = 4;
 
 /** How long the next fragment should be, learnt from the answers so far. */
 export interface FragmentSizer {
@@ -16,6 +19,18 @@ export interface FragmentSizer {
   readonly capBytes: number;
   /** The largest fragment that this server has taken. */
   readonly largestPassedBytes: number;
+  /** The server refused a fragment, which is where `capBytes` comes from. */
+  readonly capRefused: boolean;
+  /** A limit of the server's that a fragment has proved since: other uploads may start with it. */
+  readonly serverCapBytes: number | undefined;
+  /** Fragments still to pass before the next growth. */
+  readonly patience: number;
+  /** A fragment was lost, so that growth has to be slow. */
+  readonly lossy: boolean;
+  /** What an answer takes whatever the size, as far as shrinking in vain has shown it. */
+  readonly delayMs: number;
+  /** The fragment whose slowness made the present size, until that size has been tried. */
+  readonly shrunkFrom: { readonly bytes: number; readonly elapsedMs: number } | undefined;
 }
 
 export function createFragmentSizer(options: {
@@ -26,38 +41,89 @@ export function createFragmentSizer(options: {
   const fixed = options.fixedBytes !== undefined;
   const bytes = options.fixedBytes ?? INITIAL_BYTES;
   const capBytes = Math.max(MIN_FRAGMENT_BYTES, fixed ? cap : Math.min(cap, MAX_ADAPTIVE_BYTES));
-  return { fixed, bytes: Math.min(bytes, capBytes), capBytes, largestPassedBytes: 0 };
+  return {
+    fixed,
+    bytes: Math.min(bytes, capBytes),
+    capBytes,
+    largestPassedBytes: 0,
+    capRefused: false,
+    serverCapBytes: undefined,
+    patience: 0,
+    lossy: false,
+    delayMs: 0,
+    shrunkFrom: undefined,
+  };
 }
 
 export function fragmentPassed(
   sizer: FragmentSizer,
   passed: { bytes: number; elapsedMs: number },
 ): FragmentSizer {
-  const largestPassedBytes = Math.max(sizer.largestPassedBytes, passed.bytes);
-  if (sizer.fixed || passed.bytes < sizer.bytes) return { ...sizer, largestPassedBytes };
-  if (passed.elapsedMs * GROWTH <= TARGET_MS) {
-    return {
-      ...sizer,
-      largestPassedBytes,
-      bytes: Math.min(sizer.capBytes, sizer.bytes * GROWTH),
-    };
+  const next: FragmentSizer = {
+    ...sizer,
+    largestPassedBytes: Math.max(sizer.largestPassedBytes, passed.bytes),
+    serverCapBytes: sizer.capRefused ? sizer.capBytes : undefined,
+  };
+  // A shorter one, such as the last of a file, tells nothing about the size.
+  if (sizer.fixed || passed.bytes < sizer.bytes) return next;
+  return judged(next, passed.elapsedMs);
+}
+
+function judged(sizer: FragmentSizer, elapsedMs: number): FragmentSizer {
+  const { bytes, shrunkFrom } = sizer;
+  if (shrunkFrom !== undefined && shrankInVain(shrunkFrom, { bytes, elapsedMs })) {
+    return { ...sizer, bytes: shrunkFrom.bytes, delayMs: elapsedMs, shrunkFrom: undefined };
   }
-  if (passed.elapsedMs > TARGET_MS * GROWTH) return { ...halved(sizer), largestPassedBytes };
-  return { ...sizer, largestPassedBytes };
+  const tried: FragmentSizer = { ...sizer, shrunkFrom: undefined };
+  const workMs = Math.max(0, elapsedMs - sizer.delayMs);
+  if (workMs > TARGET_MS * 2) {
+    return { ...divided(tried, factor(workMs / TARGET_MS)), shrunkFrom: { bytes, elapsedMs } };
+  }
+  if (workMs > TARGET_MS / 2) return tried;
+  if (sizer.patience > 1) return { ...tried, patience: sizer.patience - 1 };
+  const growth = sizer.lossy ? 2 : factor(TARGET_MS / workMs);
+  return {
+    ...tried,
+    bytes: Math.min(sizer.capBytes, bytes * growth),
+    patience: sizer.lossy ? PATIENCE : 0,
+  };
+}
+
+/** A smaller fragment takes less time, unless it is something else that takes the time. */
+function shrankInVain(
+  before: { readonly bytes: number; readonly elapsedMs: number },
+  now: { readonly bytes: number; readonly elapsedMs: number },
+): boolean {
+  const inProportion = before.elapsedMs * (now.bytes / before.bytes);
+  return now.elapsedMs > (before.elapsedMs + inProportion) / 2;
+}
+
+function factor(wished: number): number {
+  return Math.min(MAX_FACTOR, Math.max(2, Math.round(wished)));
 }
 
 /** A fragment whose answer never came: the next loss shall cost less. */
 export function fragmentLost(sizer: FragmentSizer): FragmentSizer {
-  return sizer.fixed ? sizer : halved(sizer);
+  if (sizer.fixed) return sizer;
+  return { ...divided(sizer, 2), lossy: true, patience: PATIENCE, shrunkFrom: undefined };
 }
 
 /** The server refused this many bytes; undefined when there is no smaller fragment to try. */
 export function fragmentRefused(sizer: FragmentSizer, bytes: number): FragmentSizer | undefined {
   if (bytes <= MIN_FRAGMENT_BYTES) return undefined;
-  const capBytes = Math.max(MIN_FRAGMENT_BYTES, Math.floor(bytes / 2));
-  return { ...sizer, capBytes, bytes: Math.min(sizer.bytes, capBytes) };
+  const { largestPassedBytes } = sizer;
+  const proved = largestPassedBytes < bytes ? largestPassedBytes : 0;
+  const capBytes = Math.max(MIN_FRAGMENT_BYTES, Math.floor(bytes / 2), proved);
+  return {
+    ...sizer,
+    capBytes,
+    bytes: Math.min(sizer.bytes, capBytes),
+    capRefused: true,
+    serverCapBytes: undefined,
+    shrunkFrom: undefined,
+  };
 }
 
-function halved(sizer: FragmentSizer): FragmentSizer {
-  return { ...sizer, bytes: Math.max(MIN_FRAGMENT_BYTES, Math.floor(sizer.bytes / 2)) };
+function divided(sizer: FragmentSizer, by: number): FragmentSizer {
+  return { ...sizer, bytes: Math.max(MIN_FRAGMENT_BYTES, Math.floor(sizer.bytes / by)) };
 }

@@ -33,6 +33,12 @@ describe('fragment sizer', () => {
     expect(pass(createFragmentSizer({}), 2000).bytes).to.equal(2 * MIB);
   });
 
+  it('grows by as much as the time leaves room for, by eight at most', () => {
+    expect(pass(createFragmentSizer({}), 1000).bytes).to.equal(4 * MIB);
+    expect(pass(createFragmentSizer({}), 500).bytes).to.equal(8 * MIB);
+    expect(pass(createFragmentSizer({}), 0).bytes).to.equal(8 * MIB);
+  });
+
   it('stays when a fragment took about four seconds', () => {
     for (const elapsedMs of [2001, 4000, 8000]) {
       expect(pass(createFragmentSizer({}), elapsedMs).bytes).to.equal(MIB);
@@ -43,9 +49,27 @@ describe('fragment sizer', () => {
     expect(pass(createFragmentSizer({}), 8001).bytes).to.equal(MIB / 2);
   });
 
+  it('shrinks by as much as the time demands, by eight at most', () => {
+    expect(pass(createFragmentSizer({}), 16_000).bytes).to.equal(MIB / 4);
+    expect(pass(createFragmentSizer({}), 600_000).bytes).to.equal(MIB / 8);
+  });
+
+  it('takes a shrinking back that made nothing faster, and grows from there', () => {
+    const shrunk = pass(createFragmentSizer({}), 10_000);
+    expect(shrunk.bytes).to.be.below(MIB);
+    const back = pass(shrunk, 9500);
+    expect(back.bytes).to.equal(MIB);
+    expect(pass(back, 10_000).bytes).to.be.above(MIB);
+  });
+
+  it('lets a shrinking stand that made fragments faster, if not by all of it', () => {
+    const shrunk = pass(createFragmentSizer({}), 10_000);
+    expect(pass(shrunk, 6000).bytes).to.equal(shrunk.bytes);
+  });
+
   it('never halves under 5 KiB', () => {
     let sizer = createFragmentSizer({});
-    for (let i = 0; i < 20; i += 1) sizer = pass(sizer, 60_000);
+    for (let i = 0; i < 20; i += 1) sizer = pass(sizer, sizer.bytes * 100);
     expect(sizer.bytes).to.equal(MIN);
     expect(fragmentLost(sizer).bytes).to.equal(MIN);
   });
@@ -73,14 +97,37 @@ describe('fragment sizer', () => {
     const first = pass(createFragmentSizer({}), 1);
     expect(first.largestPassedBytes).to.equal(MIB);
     const slow = pass(first, 60_000);
-    expect(slow.largestPassedBytes).to.equal(2 * MIB);
-    expect(fragmentPassed(slow, { bytes: 7, elapsedMs: 1 }).largestPassedBytes).to.equal(2 * MIB);
+    expect(slow.largestPassedBytes).to.equal(8 * MIB);
+    expect(fragmentPassed(slow, { bytes: 7, elapsedMs: 1 }).largestPassedBytes).to.equal(8 * MIB);
     expect(pass(createFragmentSizer({}), 4000).largestPassedBytes).to.equal(MIB);
     expect(pass(createFragmentSizer({ fixedBytes: 9 }), 1).largestPassedBytes).to.equal(9);
   });
 
   it('halves after a loss, so that the next one costs less', () => {
     expect(fragmentLost(createFragmentSizer({})).bytes).to.equal(MIB / 2);
+  });
+
+  it('doubles after a loss, and after four fragments passed each time', () => {
+    let sizer = fragmentLost(createFragmentSizer({}));
+    const sizes = Array.from({ length: 9 }, () => {
+      sizer = pass(sizer, 1);
+      return sizer.bytes / MIB;
+    });
+    expect(sizes).to.deep.equal([0.5, 0.5, 0.5, 1, 1, 1, 1, 2, 2]);
+  });
+
+  it('caps at what has passed when that is more than half of what was refused', () => {
+    const sizer = fragmentPassed(createFragmentSizer({}), { bytes: 5 * MIB, elapsedMs: 4000 });
+    expect(fragmentRefused(sizer, 8 * MIB)?.capBytes).to.equal(5 * MIB);
+    expect(fragmentRefused(sizer, 5 * MIB)?.capBytes).to.equal(2.5 * MIB);
+  });
+
+  it("tells the server's limit to others only when a fragment has proved it", () => {
+    const passed = pass(createFragmentSizer({}), 4000);
+    expect(passed.serverCapBytes).to.equal(undefined);
+    const refused = fragmentRefused(createFragmentSizer({}), MIB);
+    expect(refused?.serverCapBytes).to.equal(undefined);
+    if (refused) expect(pass(refused, 1).serverCapBytes).to.equal(MIB / 2);
   });
 
   it('caps at half of what was refused, for good', () => {

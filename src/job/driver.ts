@@ -1,6 +1,7 @@
 import { BitsAbortError, isBitsError } from '../errors.js';
 import { step } from '../session/machine.js';
 import type { Command, Session, SessionEvent } from '../session/session.js';
+import type { Clock } from './clock.js';
 import { type RetryDecision, type RetryPolicy, retryUntilHeadway, TryAgain } from './retry.js';
 
 type Doing = Extract<Command, { type: 'send' | 'download' }>;
@@ -15,7 +16,7 @@ export interface DriverParts {
     signal: AbortSignal,
   ) => Promise<SessionEvent>;
   readonly policy: RetryPolicy;
-  readonly now: () => number;
+  readonly clock: Clock;
   readonly random: () => number;
   readonly onStep: (session: Session, command: Command, before: Session) => void;
   readonly onRetry: (decision: RetryDecision) => void;
@@ -34,7 +35,7 @@ export class Driver {
   constructor(session: Session, parts: DriverParts) {
     this.#session = session;
     this.#parts = parts;
-    this.#progressAtMs = parts.now();
+    this.#progressAtMs = parts.clock.now();
   }
 
   get session(): Session {
@@ -52,7 +53,7 @@ export class Driver {
 
   /** Runs until the session finishes or pauses. */
   async drive(event: SessionEvent): Promise<Rest> {
-    this.#progressAtMs = this.#parts.now();
+    this.#progressAtMs = this.#parts.clock.now();
     this.#wish = undefined;
     this.#interruption = new AbortController();
     this.#step(event);
@@ -63,7 +64,8 @@ export class Driver {
         await retryUntilHeadway(() => this.#untilHeadway(), this.#parts.policy, {
           signal: this.#interruption.signal,
           random: this.#parts.random,
-          sinceProgressMs: () => this.#parts.now() - this.#progressAtMs,
+          sleep: this.#parts.clock.sleep,
+          sinceProgressMs: () => this.#parts.clock.now() - this.#progressAtMs,
           longestWaitMs: () => this.#fallbackLeftMs() ?? Number.POSITIVE_INFINITY,
           onRetry: this.#parts.onRetry,
         });
@@ -99,7 +101,7 @@ export class Driver {
   #step(event: SessionEvent): void {
     const before = this.#session;
     [this.#session, this.#command] = step(before, event);
-    if (this.#session.bestOffset > before.bestOffset) this.#progressAtMs = this.#parts.now();
+    if (this.#session.bestOffset > before.bestOffset) this.#progressAtMs = this.#parts.clock.now();
     this.#timeHostId(before);
     this.#parts.onStep(this.#session, this.#command, before);
   }
@@ -121,7 +123,7 @@ export class Driver {
     if (session.headway > before.headway || session.hostId !== before.hostId) {
       this.#hostFailingSinceMs = undefined;
     } else if (this.#command.type === 'wait' && session.hostId !== undefined) {
-      this.#hostFailingSinceMs ??= this.#parts.now();
+      this.#hostFailingSinceMs ??= this.#parts.clock.now();
     }
   }
 
@@ -130,6 +132,6 @@ export class Driver {
     if (hostIdFallbackTimeoutMs === undefined || this.#hostFailingSinceMs === undefined) {
       return undefined;
     }
-    return this.#hostFailingSinceMs + hostIdFallbackTimeoutMs - this.#parts.now();
+    return this.#hostFailingSinceMs + hostIdFallbackTimeoutMs - this.#parts.clock.now();
   }
 }

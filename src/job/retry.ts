@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import pRetry from 'p-retry';
 import { BitsArgumentError, BitsError } from '../errors.js';
 import type { Refusal } from '../protocol/refusal.js';
+import type { Clock } from './clock.js';
 
 /** What `shouldRetry` and the `retry` event get to know. */
 export interface RetryDecision {
@@ -33,6 +33,7 @@ export class TryAgain extends Error {
 export interface RetryHooks {
   readonly signal: AbortSignal;
   readonly random: () => number;
+  readonly sleep: Clock['sleep'];
   /** How long no new byte was acknowledged. */
   readonly sinceProgressMs: () => number;
   /** Ends a wait earlier, as the fallback from a host-id does. */
@@ -70,7 +71,7 @@ export async function retryUntilHeadway<T>(
         vetoed = !(await ask(policy, decision));
         if (vetoed) return;
         hooks.onRetry(decision);
-        await sleep(decision.delayMs, undefined, { signal: hooks.signal });
+        await hooks.sleep(decision.delayMs, hooks.signal);
       },
     });
   } catch (error) {

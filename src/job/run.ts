@@ -25,6 +25,7 @@ import {
 } from '../session/session.js';
 import type { ByteSource, OpenSource, SourceIdentity } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
+import { systemClock } from './clock.js';
 import { Driver, type Rest } from './driver.js';
 import { type ExchangeParts, exchange, refusalOf } from './exchange.js';
 import type { RunHooks } from './hooks.js';
@@ -125,12 +126,12 @@ export class Run {
     this.remoteUrl = opened.remoteUrl;
     this.#storedReply = opened.leftover?.storedReply;
     this.#replyPoint = opened.leftover?.replyPoint;
-    const now = (): number => performance.now();
+    const { now } = systemClock;
     this.#report = new ProgressReport(opened.source.byteLength, now, hooks.onProgress);
     this.#driver = new Driver(opened.session, {
       perform: (command, session, signal) => this.#perform(command, session, signal),
       policy: options,
-      now,
+      clock: systemClock,
       random: Math.random,
       onStep: (session, command, before) => this.#stepped(session, command, before),
       onRetry: hooks.onRetry,

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { BitsError, BitsTransportError } from '../../src/errors.js';
+import { systemClock } from '../../src/job/clock.js';
 import {
   backOffMs,
   type RetryDecision,
@@ -23,6 +24,7 @@ function hooks(changes: Partial<RetryHooks> = {}): RetryHooks {
   return {
     signal: new AbortController().signal,
     random: () => 0,
+    sleep: systemClock.sleep,
     sinceProgressMs: () => 0,
     longestWaitMs: () => Number.POSITIVE_INFINITY,
     onRetry: () => {},

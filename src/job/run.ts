@@ -35,6 +35,7 @@ import type { Leftover } from './leftover.js';
 import { isCredentialHeader, type ResolvedOptions } from './options.js';
 import { planOf } from './plan.js';
 import { ProgressReport } from './progress.js';
+import { serverLimits } from './server-limits.js';
 import { openWire, type Wire } from './wire.js';
 
 /** What a job brings to each of its runs. */
@@ -94,7 +95,13 @@ export class Run {
       }
       wire = openWire(options, remoteUrl);
       const plan = planOf(options, opened.byteLength, name ?? lastSegment(remoteUrl));
-      const sizer = { fixedBytes: options.fragmentBytes, capBytes: wire.transport.maxBodyBytes };
+      const sizer = {
+        fixedBytes: options.fragmentBytes,
+        capBytes: Math.min(
+          wire.transport.maxBodyBytes ?? Number.POSITIVE_INFINITY,
+          serverLimits.of(remoteUrl.origin) ?? Number.POSITIVE_INFINITY,
+        ),
+      };
       const goingOn = newest(leftover, journal?.found, plan, sizer);
       const session = goingOn?.session ?? createSession(plan, sizer);
       const run = new Run(request, {
@@ -376,6 +383,10 @@ export class Run {
     hooks.onState(session.state);
     this.#journal?.note({ ...this.leftover, session });
     if (session.offset !== before.offset) this.#report.acknowledged(session.offset);
+    const { serverCapBytes } = session.sizer;
+    if (serverCapBytes !== undefined && serverCapBytes !== before.sizer.serverCapBytes) {
+      serverLimits.learn(this.remoteUrl.origin, serverCapBytes);
+    }
     if (session.restarts > before.restarts) {
       hooks.onWarning({
         code: 'session-restarted',

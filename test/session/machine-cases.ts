@@ -103,12 +103,12 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       it: 'lets fragments grow while answers are fast',
-      plan: { totalBytes: 1024 * MIN },
+      plan: { totalBytes: 4096 * MIN },
       sizer: {},
       script: [
         [start, 'create-session'],
         [created(), `fragment 0-${1024 * KIB}`],
-        [has(1024 * KIB), `fragment ${1024 * KIB}-${3 * 1024 * KIB}`],
+        [has(1024 * KIB), `fragment ${1024 * KIB}-${9 * 1024 * KIB}`],
       ],
     },
   ],

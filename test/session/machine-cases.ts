@@ -108,7 +108,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       script: [
         [start, 'create-session'],
         [created(), `fragment 0-${1024 * KIB}`],
-        [has(1024 * KIB), `fragment ${1024 * KIB}-${9 * 1024 * KIB}`],
+        [has(1024 * KIB), `fragment ${1024 * KIB}-${5 * 1024 * KIB}`],
       ],
     },
   ],

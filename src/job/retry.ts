@@ -51,8 +51,22 @@ export async function retryUntilHeadway<T>(
   hooks: RetryHooks,
 ): Promise<T> {
   let vetoed = false;
+  let firstFailure: TryAgain | undefined;
   try {
-    return await pRetry(attempt, {
+    return await attempt();
+  } catch (error) {
+    if (!(error instanceof TryAgain)) throw error;
+    firstFailure = error;
+  }
+  // Nearly all first attempts succeed, without what p-retry sets up for each.
+  const nextAttempt = () => {
+    const failure = firstFailure;
+    firstFailure = undefined;
+    if (failure !== undefined) throw failure;
+    return attempt();
+  };
+  try {
+    return await pRetry(nextAttempt, {
       retries: policy.retries,
       // The wait is ours, below: p-retry has neither full jitter nor Retry-After.
       minTimeout: 0,

@@ -18,6 +18,22 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'upload files to a BITS server',
     load: async () => (await import('./commands/put.js')).definePut,
   },
+  jobs: {
+    summary: 'list unfinished uploads',
+    load: async () => (await import('./commands/jobs.js')).defineJobs,
+  },
+  resume: {
+    summary: 'go on with unfinished uploads',
+    load: async () => (await import('./commands/resume.js')).defineResume,
+  },
+  cancel: {
+    summary: "give up unfinished uploads and free the server's sessions",
+    load: async () => (await import('./commands/cancel.js')).defineCancel,
+  },
+  prune: {
+    summary: 'give up uploads that cannot be gone on with',
+    load: async () => (await import('./commands/prune.js')).definePrune,
+  },
   serve: {
     summary: 'run a BITS server for tests',
     load: async () => (await import('./commands/serve.js')).defineServe,
@@ -27,10 +43,12 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
 const EXAMPLES = `
 Examples:
   bits-upload put dump.zip http://bits.example/uploads/
+  bits-upload resume --all
   bits-upload serve --root ./incoming
 
 Results are on standard output, progress and messages on standard error.
-Exit codes: 0 done, 1 failed, 2 wrong command line, 130 stopped by SIGINT, 143 by SIGTERM.`;
+Exit codes: 0 done, 1 failed, 2 wrong command line, 4 credentials refused or missing, 5 not done but
+resumable, 6 the file changed, 130 stopped by SIGINT, 143 by SIGTERM.`;
 
 /**
  * Runs one command line.
@@ -74,7 +92,9 @@ async function dispatch(
   };
   try {
     const program = await createProgram(args, context);
-    if (args.length === 0) throw new UsageError('a command is missing: put or serve');
+    if (args.length === 0) {
+      throw new UsageError(`a command is missing: ${Object.keys(COMMANDS).join(', ')}`);
+    }
     await program.parseAsync(args, { from: 'user' });
     return exitCode;
   } catch (error) {

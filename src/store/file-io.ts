@@ -11,18 +11,23 @@ export async function ensureDirectory(directory: string): Promise<void> {
   if (made !== undefined) await syncDirectory(dirname(made));
 }
 
+/**
+ * One by one: with `recursive` Node does not tell why a read-only file system refuses, and in one such
+ * as /proc it tries for ever.
+ */
 async function makeDirectories(directory: string): Promise<string | undefined> {
-  const options = { recursive: true, mode: 0o700 } as const;
-  try {
-    return await mkdir(directory, options);
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
-    // What Node says of a read-only file system; making one directory alone gives the true reason.
-    let missing = directory;
-    while (!(await isThere(dirname(missing)))) missing = dirname(missing);
-    await mkdir(missing, { mode: options.mode });
-    return await mkdir(directory, options);
+  const missing: string[] = [];
+  for (let path = directory; dirname(path) !== path; path = dirname(path)) {
+    if (await isThere(path)) break;
+    missing.unshift(path);
   }
+  for (const path of missing) {
+    await mkdir(path, { mode: 0o700 }).catch((error: unknown) => {
+      // Another process was faster.
+      if (codeOf(error) !== 'EEXIST') throw error;
+    });
+  }
+  return missing[0];
 }
 
 /**

@@ -1,5 +1,6 @@
 import { Readable, Writable } from 'node:stream';
 import type { Io } from '../../src/cli/io.js';
+import { stateEnvironment } from './scratch-state.js';
 
 /** An output that remembers what was written; a terminal when it has columns. */
 export class Capture extends Writable {
@@ -33,11 +34,18 @@ export interface CapturedIo extends Io {
   readonly stderr: Capture;
 }
 
-export function capturedIo(options: { stdin?: string; columns?: number } = {}): CapturedIo {
+export interface CaptureOptions {
+  readonly stdin?: string;
+  readonly columns?: number;
+  /** Where unfinished uploads are kept. */
+  readonly state?: string | undefined;
+}
+
+export function capturedIo(options: CaptureOptions = {}): CapturedIo {
   return {
     stdin: Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)]),
     stdout: new Capture(),
     stderr: new Capture(options.columns),
-    env: {},
+    env: stateEnvironment(options.state),
   };
 }

@@ -1,15 +1,26 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
+import { quoteArgument } from '../../src/cli/quote.js';
 import { createUndiciTransport, UploadJob, VERSION } from '../../src/index.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { capturedIo } from './capture.js';
-import { Spawned } from './spawned.js';
+import { MAIN, Spawned, TSX } from './spawned.js';
 
 const ofThisMachine = process.platform !== 'win32';
 
@@ -34,7 +45,7 @@ describe('bits-upload', () => {
   it('prints help with the commands, and for each command its options and defaults', async () => {
     const help = await runWith('--help');
     expect(help).to.include({ code: 0, stderr: '' });
-    expect(help.stdout).to.match(/put.*upload files[\s\S]*serve.*server/);
+    expect(help.stdout).to.match(/put.*upload files[\s\S]*resume.*go on[\s\S]*serve.*server/);
     const putHelp = await runWith('put', '--help');
     expect(putHelp.stdout).to.match(
       /FILE… URL[\s\S]*--fragment-size[\s\S]*--timeout[\s\S]*default: 5m/,
@@ -103,7 +114,9 @@ describe('bits-upload as a process', () => {
 
   it('stops the wire at SIGINT with 130, and leaves the session to be gone on with', async () => {
     server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
-    const program = new Spawned(['put', '--json', '--fragment-size=64KiB', file, server.url]);
+    const state = join(directory, "it's state");
+    const args = ['put', '--json', '--fragment-size=64KiB', '--state-dir', state];
+    const program = new Spawned([...args, file, server.url]);
     await Promise.all([program.said(/"progress"/), server.waitForRequest('fragment', 2)]);
     program.kill('SIGINT');
     expect(await program.ended()).to.deep.equal({ code: 130, signal: null });
@@ -112,13 +125,27 @@ describe('bits-upload as a process', () => {
       .split('\n')
       .map((line) => JSON.parse(line));
     expect(objects.at(-1)).to.include({ type: 'error', file, code: 'BITS_ERR_ABORTED' });
-    expect(program.stderr).to.match(/stopped by SIGINT.*run the same command/);
+    const { id, resumable, resumeCommand } = objects.at(-1) ?? {};
+    expect({ resumable, resumeCommand }).to.deep.equal({
+      resumable: true,
+      resumeCommand: `bits-upload resume ${id} --state-dir ${quoteArgument(state)}`,
+    });
+    expect(program.stderr).to.match(/stopped by SIGINT after .* is not in place\n/);
+    expect(program.stderr).to.contain(`to go on: ${resumeCommand}\n`);
     expect(server.log.map(({ packet }) => packet)).not.to.include('cancel-session');
     server.assertNoBreaches();
     expect(await offsetOf(server)).to.equal('65536');
 
-    const second = new Spawned(['put', '--quiet', file, server.url]);
-    expect(await second.ended()).to.include({ code: 0 });
+    if (!ofThisMachine) return;
+    // What it says is what a shell takes.
+    const installed = join(directory, 'bits-upload');
+    await writeFile(installed, `#!/bin/sh\nexec "$NODE" --import "$TSX" "$MAIN" "$@"\n`);
+    await chmod(installed, 0o700);
+    const PATH = `${directory}:${process.env.PATH}`;
+    const { stdout } = await promisify(execFile)('sh', ['-c', resumeCommand], {
+      env: { ...process.env, PATH, NODE: process.execPath, TSX, MAIN },
+    });
+    expect(stdout).to.equal(`${server.url}dump.bin\n`);
     expect(await readFile(join(server.root, 'dump.bin'))).to.deep.equal(content);
   });
 

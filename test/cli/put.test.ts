@@ -81,8 +81,9 @@ describe('bits-upload put', () => {
     expect(stderr).to.equal('');
     const objects = objectsOf(io);
     expect(objects.map(({ type }) => type)).to.include.members(['state', 'progress']);
-    const { durationMs, ...result } = objects.at(-1) ?? {};
+    const { durationMs, id, ...result } = objects.at(-1) ?? {};
     expect(durationMs).to.be.a('number');
+    expect(id).to.match(/^[0-9a-f-]{36}$/);
     expect(result).to.deep.equal({
       type: 'result',
       file,
@@ -206,7 +207,11 @@ describe('bits-upload put', () => {
 
     it('may be missing with --reply-optional only', async () => {
       await serve({ reply: () => undefined });
-      expect((await put(['--retries=0', '--reply', file, `${server.url}1`])).code).to.equal(1);
+      const missing = await put(['--retries=0', '--reply', file, `${server.url}1`]);
+      expect(missing.code).to.equal(5);
+      expect(missing.stderr).to.match(
+        /announced no reply.*\n.*to go on: bits-upload resume .* --reply\n/,
+      );
       const optional = await put(['--reply', '--reply-optional', file, `${server.url}2`]);
       expect(optional).to.include({ code: 0, stdout: '' });
     });

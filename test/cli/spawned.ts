@@ -1,10 +1,19 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { stateEnvironment } from './scratch-state.js';
 
 /** The program itself. */
-const MAIN = [fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))];
-const TSX = import.meta.resolve('tsx');
+export const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+export const TSX = import.meta.resolve('tsx');
+
+export interface SpawnOptions {
+  readonly stdin?: string | Buffer;
+  readonly stdout?: number;
+  readonly script?: readonly string[];
+  /** Where unfinished uploads are kept. */
+  readonly state?: string | undefined;
+}
 
 /** The program, or another script of Node, as a process of its own. */
 export class Spawned {
@@ -13,13 +22,11 @@ export class Spawned {
   stderr = '';
   #watchers: { readonly pattern: RegExp; readonly resolve: () => void }[] = [];
 
-  constructor(
-    args: readonly string[],
-    options: { stdin?: string | Buffer; stdout?: number; script?: readonly string[] } = {},
-  ) {
-    const { stdin, stdout = 'pipe', script = MAIN } = options;
+  constructor(args: readonly string[], options: SpawnOptions = {}) {
+    const { stdin, stdout = 'pipe', script = [MAIN], state } = options;
     this.process = spawn(process.execPath, ['--import', TSX, ...script, ...args], {
       stdio: ['pipe', stdout, 'pipe'],
+      env: { ...process.env, ...stateEnvironment(state) },
       // A test that fails leaves no process behind.
       timeout: 15_000,
       killSignal: 'SIGKILL',

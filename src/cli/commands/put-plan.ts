@@ -1,38 +1,29 @@
 import type { Readable, Writable } from 'node:stream';
 import {
   appendFileName,
-  DEFAULTS,
   fileSource,
-  MAX_FRAGMENT_BYTES,
-  MIN_FRAGMENT_BYTES,
   parseRemoteUrl,
   redactUrl,
   type UploadOptions,
 } from '../../index.js';
-import { parseDuration } from '../parse/duration.js';
-import { parseHeaders } from '../parse/headers.js';
-import { parseSize } from '../parse/size.js';
-import { parseWholeNumber } from '../parse/whole-number.js';
 import type { Target } from '../render/reporter.js';
+import type { StateFlags } from '../state-directory.js';
 import { UsageError } from '../usage-error.js';
+import { type OutputFlags, type TransferFlags, transferOptions } from './common-options.js';
 
 /** The options of `put` as the command line has them. */
-export interface PutFlags {
-  readonly fragmentSize?: string;
-  readonly timeout?: string;
-  readonly retries?: string;
-  readonly header?: readonly string[];
+export interface PutFlags extends TransferFlags, OutputFlags, StateFlags {
   readonly reply?: boolean;
   readonly replyFile?: string;
   readonly replyOptional?: boolean;
-  readonly json?: boolean;
-  readonly quiet?: boolean;
+  /** False after `--no-resume`. */
+  readonly resume: boolean;
 }
 
 /** One upload that was asked for. */
 export interface PlannedUpload {
   readonly target: Target & { readonly file: string };
-  readonly options: UploadOptions;
+  readonly options: UploadOptions & { readonly url: URL };
 }
 
 const STDIN = '-';
@@ -53,6 +44,7 @@ export function planUploads(
   const shared = {
     ...transferOptions(flags),
     ...replyOptions(flags, streams.stdout),
+    resume: flags.resume,
   };
   return files.map((file) => {
     const source = file === STDIN ? streams.stdin : fileSource(file);
@@ -122,32 +114,6 @@ function checkReplyFlags({ reply, replyFile, replyOptional, json }: PutFlags, fi
   if (replyOptional && !replies) {
     throw new UsageError('--reply-optional goes with --reply or --reply-file');
   }
-}
-
-function transferOptions(flags: PutFlags): Partial<UploadOptions> {
-  const { fragmentSize, timeout, retries, header } = flags;
-  const sizes = { least: MIN_FRAGMENT_BYTES, most: MAX_FRAGMENT_BYTES };
-  return {
-    ...(fragmentSize !== undefined && {
-      fragmentBytes: parseSize('--fragment-size', fragmentSize, sizes),
-    }),
-    ...(timeout !== undefined && timeouts(parseDuration('--timeout', timeout))),
-    ...(retries !== undefined && { retries: parseWholeNumber('--retries', retries) }),
-    ...(header !== undefined && { headers: parseHeaders(header) }),
-  };
-}
-
-/**
- * One answer may take so long. A shorter time also bounds how long no byte of a request moves; it
- * does not cut short the work of the server's application on the last fragment, a longer one gives
- * it more time.
- */
-function timeouts(answerTimeoutMs: number): Partial<UploadOptions> {
-  return {
-    answerTimeoutMs,
-    stallTimeoutMs: Math.min(DEFAULTS.stallTimeoutMs, answerTimeoutMs),
-    replyTimeoutMs: Math.max(DEFAULTS.replyTimeoutMs, answerTimeoutMs),
-  };
 }
 
 function replyOptions(flags: PutFlags, stdout: Writable): Partial<UploadOptions> {

@@ -8,8 +8,8 @@ import type {
 } from '../../index.js';
 import { clean, type OutputStream } from '../io.js';
 import { columnsOf, fitColumns } from './columns.js';
-import { doneLine, say, sayFailure, sayWarning } from './messages.js';
-import type { Failure, Reporter, Target } from './reporter.js';
+import { doneLine, resumedLine, say, sayFailure, sayWarning } from './messages.js';
+import type { EarlierUpload, Failure, Reporter, Target } from './reporter.js';
 import { View } from './view.js';
 
 const TO_LINE_START = '\r\u001b[K';
@@ -51,6 +51,11 @@ export class BarReporter implements Reporter {
     this.#view = new View(this.#options.now);
     this.#name = fitColumns(clean(basename(file ?? '')), NAME_COLUMNS);
     this.#draw();
+  }
+
+  resumed(target: Target, earlier: EarlierUpload): void {
+    this.#erase();
+    say(this.#stderr, resumedLine(target, earlier));
   }
 
   state(state: UploadState): void {

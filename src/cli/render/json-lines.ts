@@ -6,8 +6,8 @@ import type {
   UploadWarning,
 } from '../../index.js';
 import type { OutputStream } from '../io.js';
-import { sayFailure } from './messages.js';
-import type { Failure, Reporter, Target } from './reporter.js';
+import { resumedLine, say, sayFailure } from './messages.js';
+import type { EarlierUpload, Failure, Reporter, Target } from './reporter.js';
 
 export interface JsonLinesOptions {
   /** Leaves out states, progress and retries. */
@@ -21,6 +21,8 @@ export class JsonLinesReporter implements Reporter {
   readonly #stderr: OutputStream;
   readonly #options: JsonLinesOptions;
   #file: string | null = null;
+  /** What the states of a file that is gone on with tell besides. */
+  #earlier: { readonly id: string; readonly resumed: true } | undefined;
 
   constructor(stdout: OutputStream, stderr: OutputStream, options: JsonLinesOptions) {
     this.#stdout = stdout;
@@ -30,10 +32,17 @@ export class JsonLinesReporter implements Reporter {
 
   begin({ file }: Target): void {
     this.#file = file;
+    this.#earlier = undefined;
+  }
+
+  resumed(target: Target, earlier: EarlierUpload): void {
+    this.#earlier = { id: earlier.id, resumed: true };
+    if (!this.#options.quiet) say(this.#stderr, resumedLine(target, earlier));
   }
 
   state(state: UploadState): void {
-    if (!this.#options.quiet) this.#write({ type: 'state', file: this.#file, state });
+    if (this.#options.quiet) return;
+    this.#write({ type: 'state', file: this.#file, state, ...this.#earlier });
   }
 
   progress(progress: UploadProgress): void {
@@ -50,14 +59,15 @@ export class JsonLinesReporter implements Reporter {
   }
 
   done({ file }: Target, result: UploadResult): void {
-    const { url, bytes, bytesSent, durationMs, resumed } = result;
+    const { id, url, bytes, bytesSent, durationMs, resumed } = result;
     const reply = result.reply && { replyFile: result.reply.file, replyBytes: result.reply.bytes };
-    this.#write({ type: 'result', file, url, bytes, bytesSent, durationMs, resumed, ...reply });
+    this.#write({ type: 'result', file, url, id, bytes, bytesSent, durationMs, resumed, ...reply });
   }
 
   failed(target: Target, failure: Failure): void {
     const { file, url } = target;
-    this.#write({ type: 'error', file, url, ...shown(failure) });
+    const { id, resumable, resumeCommand } = failure;
+    this.#write({ type: 'error', file, url, ...shown(failure), id, resumable, resumeCommand });
     sayFailure(this.#stderr, target, failure);
   }
 

@@ -6,8 +6,8 @@ import type {
   UploadWarning,
 } from '../../index.js';
 import type { OutputStream } from '../io.js';
-import { doneLine, say, sayFailure, sayWarning } from './messages.js';
-import type { Failure, Reporter, Target } from './reporter.js';
+import { doneLine, resumedLine, say, sayFailure, sayWarning } from './messages.js';
+import type { EarlierUpload, Failure, Reporter, Target } from './reporter.js';
 import { View } from './view.js';
 
 /** For a pipe or a log file: a line now and then, and one for what matters. */
@@ -28,6 +28,10 @@ export class LineReporter implements Reporter {
     this.#view = new View(this.#now);
     this.#name = file ?? '';
     this.#say(`uploading to ${url}`);
+  }
+
+  resumed(target: Target, earlier: EarlierUpload): void {
+    say(this.#stderr, resumedLine(target, earlier));
   }
 
   state(state: UploadState): void {

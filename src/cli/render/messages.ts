@@ -1,6 +1,6 @@
 import type { UploadResult, UploadWarning } from '../../index.js';
 import { clean, type OutputStream } from '../io.js';
-import type { Failure, Target } from './reporter.js';
+import type { EarlierUpload, Failure, Target } from './reporter.js';
 import { formatBytes, formatElapsed } from './units.js';
 
 const PROGRAM = 'bits-upload';
@@ -10,8 +10,20 @@ export function say(stream: OutputStream, text: string): void {
   stream.write(`${clean(text)}\n`);
 }
 
-export function sayFailure(stream: OutputStream, { file }: Target, { message }: Failure): void {
+export function sayFailure(stream: OutputStream, { file }: Target, failure: Failure): void {
+  const { message, resumeCommand } = failure;
   say(stream, file === null ? `${PROGRAM}: ${message}` : `${PROGRAM}: ${file}: ${message}`);
+  if (resumeCommand !== undefined) say(stream, `${PROGRAM}: to go on: ${resumeCommand}`);
+}
+
+/** `dump.zip: resuming upload 0190…: 12.0 MiB of 64.0 MiB are on the server` */
+export function resumedLine({ file }: Target, { id, progress }: EarlierUpload): string {
+  const { bytesAcknowledged = 0, bytesTotal } = progress ?? {};
+  const there =
+    bytesTotal === undefined
+      ? ''
+      : `: ${formatBytes(bytesAcknowledged)} of ${formatBytes(bytesTotal)} are on the server`;
+  return `${file}: resuming upload ${id}${there}`;
 }
 
 export function sayWarning(stream: OutputStream, { message }: UploadWarning): void {

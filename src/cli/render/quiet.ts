@@ -21,6 +21,7 @@ export class QuietReporter implements Reporter {
   }
 
   begin(): void {}
+  resumed(): void {}
   state(): void {}
   progress(): void {}
   retry(): void {}

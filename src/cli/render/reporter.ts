@@ -23,6 +23,19 @@ export interface Failure {
   readonly hresult?: number | undefined;
   readonly hresultName?: string | undefined;
   readonly context?: number | undefined;
+  /** Of the job, when there was one. */
+  readonly id?: string | undefined;
+  /** Whether `resume` can go on with it. */
+  readonly resumable?: boolean | undefined;
+  /** For a shell; present when it is resumable. */
+  readonly resumeCommand?: string | undefined;
+}
+
+/** An upload that was begun by an earlier run. */
+export interface EarlierUpload {
+  readonly id: string;
+  /** Undefined while nothing of it was acknowledged. */
+  readonly progress: UploadProgress | undefined;
 }
 
 /** Shows what happens to files that are uploaded one after the other. */
@@ -30,6 +43,8 @@ export interface Reporter {
   /** How often `tick` wants to be called while a file is on its way; undefined: never. */
   readonly tickEveryMs: number | undefined;
   begin(target: Target): void;
+  /** The file goes on where an earlier run left it. */
+  resumed(target: Target, earlier: EarlierUpload): void;
   state(state: UploadState): void;
   progress(progress: UploadProgress): void;
   retry(decision: RetryDecision): void;

@@ -27,6 +27,15 @@ export function formatElapsed(durationMs: number): string {
   return durationMs < 60_000 ? `${(durationMs / 1000).toFixed(1)} s` : formatClock(durationMs);
 }
 
+/** `just now`, `5 min`, `3 h`, `12 days` */
+export function formatAge(durationMs: number): string {
+  const minutes = Math.floor(durationMs / 60_000);
+  const hours = Math.floor(minutes / 60);
+  if (minutes < 1) return 'just now';
+  if (hours < 1) return `${minutes} min`;
+  return hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} days`;
+}
+
 /** `45 %`; 100 % for all of it only. */
 export function formatPercent(bytes: number, bytesTotal: number): string {
   const percent = bytesTotal === 0 ? 100 : Math.floor((bytes / bytesTotal) * 100);

@@ -11,6 +11,7 @@ describe('a duration of the command line', () => {
     ['1h', 3_600_000],
     ['2H', 7_200_000],
     ['596h', 596 * 3_600_000],
+    ['2d', 172_800_000],
   ];
   for (const [text, durationMs] of durations) {
     it(`reads ${text} as ${durationMs} ms`, () => {
@@ -18,7 +19,7 @@ describe('a duration of the command line', () => {
     });
   }
 
-  for (const text of ['', '3', '-3s', '3 days', '1d', 's', 'Infinity', '1e3s', '3s5']) {
+  for (const text of ['', '3', '-3s', '3 days', '1w', 's', 'Infinity', '1e3s', '3s5']) {
     it(`refuses ${JSON.stringify(text)} and shows how to write one`, () => {
       expect(() => parseDuration('--timeout', text)).to.throw(
         UsageError,
@@ -33,4 +34,8 @@ describe('a duration of the command line', () => {
       expect(() => parseDuration('--timeout', text)).to.throw(UsageError, /between 1ms and 596h/);
     });
   }
+
+  it('may be longer where no timer waits for it', () => {
+    expect(parseDuration('--older-than', '30d', 31 * 86_400_000)).to.equal(30 * 86_400_000);
+  });
 });

@@ -69,11 +69,51 @@ describe('JSON lines', () => {
         type: 'result',
         file,
         url,
+        id: result.id,
         bytes: 67_108_864,
         bytesSent: 67_108_864,
         durationMs: 3200,
         resumed: false,
       },
+    ]);
+  });
+
+  it('tell of an upload that is gone on with, and how to go on with one that failed', () => {
+    const { reporter, stderr, objects } = setUp();
+    const { file, url } = target;
+    const { id } = result;
+    reporter.begin(target);
+    reporter.resumed(target, { id, progress: progressAt(32) });
+    reporter.state('ping');
+    const resumeCommand = `bits-upload resume ${id}`;
+    reporter.failed(target, {
+      ...retryIn4s.error,
+      message: 'm',
+      id,
+      resumable: true,
+      resumeCommand,
+    });
+    reporter.begin(target);
+    reporter.state('create-session');
+    expect(objects()).to.deep.equal([
+      { type: 'state', file, state: 'ping', id, resumed: true },
+      {
+        type: 'error',
+        file,
+        url,
+        code: 'BITS_ERR_TRANSPORT',
+        message: 'm',
+        retryable: true,
+        id,
+        resumable: true,
+        resumeCommand,
+      },
+      { type: 'state', file, state: 'create-session' },
+    ]);
+    expect(stderr.lines).to.deep.equal([
+      `dir/dump.zip: resuming upload ${id}: 32.0 MiB of 64.0 MiB are on the server`,
+      'bits-upload: dir/dump.zip: m',
+      `bits-upload: to go on: bits-upload resume ${id}`,
     ]);
   });
 

@@ -10,6 +10,7 @@ describe('progress in a pipe', () => {
     const clock = handClock();
     const lines = new LineReporter(stderr, clock.now);
     lines.begin(target);
+    lines.resumed(target, { id: '0190', progress: undefined });
     lines.state('fragment');
     lines.progress(progressAt(16));
     lines.progress(progressAt(32));
@@ -20,6 +21,7 @@ describe('progress in a pipe', () => {
     lines.done(target, result);
     expect(stderr.lines).to.deep.equal([
       'dir/dump.zip: uploading to http://bits.example/in/dump.zip',
+      'dir/dump.zip: resuming upload 0190',
       'dir/dump.zip: 50 %, 32.0 MiB of 64.0 MiB, 8.0 MiB/s, 0:04 left',
       'dir/dump.zip: retry 2 in 4.0 s: the connection was reset',
       "dir/dump.zip: uploaded; waiting for the server's application",
@@ -32,6 +34,7 @@ describe('progress in a pipe', () => {
     const stderr = new Capture();
     const quiet = new QuietReporter(stderr);
     quiet.begin();
+    quiet.resumed();
     quiet.state();
     quiet.progress();
     quiet.retry();

@@ -1,0 +1,131 @@
+import type { Command } from 'commander';
+import type { JobRecord, LockOwner } from '../../index.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
+import type { Io } from '../io.js';
+import { say, sayFailure } from '../render/messages.js';
+import { formatAge, formatBytes, formatPercent } from '../render/units.js';
+import { addStateOption, nameOf, openJobState, type StateFlags } from '../state-directory.js';
+import type { CommandContext } from './command-context.js';
+import { driverOf, type SourceStatus, sourceStatusOf, targetOf } from './find-jobs.js';
+import { failureOf } from './run-uploads.js';
+
+interface JobsFlags extends StateFlags {
+  readonly json?: boolean;
+}
+
+interface ListedJob {
+  readonly record: JobRecord;
+  readonly source: SourceStatus;
+  readonly driver: LockOwner | undefined;
+}
+
+const HELP = `
+Each line has the id of an unfinished upload, how much of it the server has acknowledged, what
+became of it, its age, the file and the URL. Records that cannot be read are listed on standard
+error.
+
+With --json: objects of type "job" (id, file, url, bytes, bytesTotal, state, source, process,
+createdAt, updatedAt, ageMs, replyFile) and "problem" (where, message). The state is that of the
+protocol when the record was last written; source is unchanged, changed, gone or unreadable; process
+has pid and hostName of the process that uploads it now, or is null.
+
+Exit codes: 0 listed, 1 the directory cannot be read, 2 the command line is wrong.`;
+
+/** Adds the options and the action of `jobs`. */
+export function defineJobs(command: Command, { io, exitWith }: CommandContext): void {
+  addStateOption(command)
+    .description('List unfinished uploads.')
+    .option('--json', 'one JSON object a line on standard output')
+    .addHelpText('after', HELP)
+    .action(async (flags: JobsFlags) => exitWith(await listJobs(flags, io)));
+}
+
+async function listJobs(flags: JobsFlags, io: Io): Promise<ExitCode> {
+  const state = openJobState(flags, io);
+  const { stdout, stderr } = io;
+  try {
+    const { records, problems } = await state.store.list();
+    const jobs = await Promise.all(
+      records.map(async (record): Promise<ListedJob> => {
+        const [source, driver] = await Promise.all([
+          sourceStatusOf(record),
+          driverOf(state.store, record),
+        ]);
+        return { record, source, driver };
+      }),
+    );
+    const nowMs = Date.now();
+    if (flags.json) {
+      const objects = [
+        ...jobs.map((job) => jsonOf(job, nowMs)),
+        ...problems.map(({ where, error }) => ({ type: 'problem', where, message: error.message })),
+      ];
+      for (const object of objects) stdout.write(`${JSON.stringify(object)}\n`);
+      return EXIT.done;
+    }
+    for (const line of tableOf(jobs.map((job) => columnsOf(job, nowMs)))) say(stdout, line);
+    if (jobs.length === 0) say(stderr, `no unfinished uploads in ${await nameOf(state)}`);
+    for (const { error } of problems) say(stderr, `bits-upload: warning: ${error.message}`);
+    return EXIT.done;
+  } catch (error) {
+    sayFailure(stderr, { file: null, url: null }, failureOf(error));
+    return EXIT.failed;
+  }
+}
+
+function jsonOf({ record, source, driver }: ListedJob, nowMs: number): Record<string, unknown> {
+  const { id, session, totalBytes, state, createdAtMs, updatedAtMs, reply } = record;
+  return {
+    type: 'job',
+    id,
+    ...targetOf(record),
+    bytes: session.offset,
+    bytesTotal: totalBytes,
+    state,
+    source,
+    process: driver ?? null,
+    createdAt: new Date(createdAtMs).toISOString(),
+    updatedAt: new Date(updatedAtMs).toISOString(),
+    ageMs: ageOf(record, nowMs),
+    replyFile: reply?.file,
+  };
+}
+
+function columnsOf(job: ListedJob, nowMs: number): string[] {
+  const { record } = job;
+  const { id, session, totalBytes } = record;
+  const { file, url } = targetOf(record);
+  return [
+    id,
+    formatPercent(session.offset, totalBytes),
+    `of ${formatBytes(totalBytes)}`,
+    describe(job),
+    formatAge(ageOf(record, nowMs)),
+    `${file} -> ${url}`,
+  ];
+}
+
+/** The clock may have been set back since. */
+function ageOf({ updatedAtMs }: JobRecord, nowMs: number): number {
+  return Math.max(0, nowMs - updatedAtMs);
+}
+
+function describe({ record, source, driver }: ListedJob): string {
+  if (driver !== undefined) return `running, process ${driver.pid} on ${driver.hostName}`;
+  if (source !== 'unchanged') return `file ${source}`;
+  if (record.state === 'suspended') return 'stopped';
+  return record.state === 'error' ? 'failed' : 'interrupted';
+}
+
+/** Columns at the same place in every line; the last one as long as it is. */
+function tableOf(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+}

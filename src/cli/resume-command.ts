@@ -1,0 +1,16 @@
+import { quoteArgument } from './quote.js';
+import type { JobState } from './state-directory.js';
+
+/**
+ * The command that goes on with a job, as it can be pasted into a shell.
+ * @param more arguments that have to be given again
+ */
+export function resumeCommand(
+  id: string,
+  { directory }: JobState,
+  more: readonly string[],
+): string {
+  const state = directory === undefined ? [] : ['--state-dir', directory];
+  const args = ['resume', id, ...state, ...more];
+  return ['bits-upload', ...args.map((arg) => quoteArgument(arg))].join(' ');
+}

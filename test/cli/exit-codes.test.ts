@@ -1,0 +1,35 @@
+import { expect } from 'chai';
+import { exitCodeOf } from '../../src/cli/exit-codes.js';
+
+const failure = (code: string, resumable = false) => ({
+  code,
+  message: '',
+  retryable: false,
+  resumable,
+});
+const argument = failure('BITS_ERR_ARGUMENT');
+const refused = failure('BITS_ERR_SERVER');
+const credentials = failure('BITS_ERR_AUTH', true);
+const unfinished = failure('BITS_ERR_TIMEOUT', true);
+const changed = failure('BITS_ERR_SOURCE_CHANGED');
+const busy = failure('BITS_ERR_STATE', true);
+
+describe('the exit code', () => {
+  for (const [failures, files, code, why] of [
+    [[], 2, 0, 'all is done'],
+    [[refused], 1, 1, 'it failed for good'],
+    [[argument, argument], 2, 2, 'nothing was sent'],
+    [[argument], 2, 1, 'something was sent'],
+    [[credentials], 1, 4, 'credentials are missing, although it can be resumed then'],
+    [[unfinished], 2, 5, 'resuming is all that is left to do'],
+    [[changed], 1, 6, 'the file changed'],
+    [[busy], 1, 1, 'another process has the job'],
+    [[unfinished, refused], 2, 1, 'resuming does not bring all files there'],
+    [[unfinished, changed], 2, 6, 'a file has to be put anew'],
+    [[refused, credentials, unfinished], 3, 4, 'without credentials nothing works'],
+  ] as const) {
+    it(`is ${code} when ${why}`, () => {
+      expect(exitCodeOf(failures, files)).to.equal(code);
+    });
+  }
+});

@@ -1,0 +1,535 @@
+import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { run } from '../../src/cli/program.js';
+import { createFileStore, type JobStore } from '../../src/index.js';
+import {
+  type BitsServer,
+  type BitsServerOptions,
+  createBitsServer,
+  type Fault,
+} from '../../src/testing/index.js';
+import { capturedIo } from './capture.js';
+import { Spawned } from './spawned.js';
+
+const KIB = 1024;
+const NO_SUCH_ID = 'ffffffff-ffff-7fff-bfff-ffffffffffff';
+
+describe('an unfinished upload of the command line', () => {
+  let directory: string;
+  let state: string;
+  let server: BitsServer;
+  let file: string;
+  let store: JobStore;
+  const content = randomBytes(100 * KIB);
+
+  const serve = async (options: BitsServerOptions = {}): Promise<void> => {
+    server = await createBitsServer(options);
+  };
+
+  const bits = async (...args: string[]) => {
+    const io = capturedIo({ state });
+    const code = await run(args, io);
+    const { stdout, stderr } = io;
+    const objects = (): Record<string, unknown>[] => stdout.lines.map((line) => JSON.parse(line));
+    return { code, stdout: stdout.text, stderr: stderr.text, objects };
+  };
+
+  const broken: Fault = { on: 'fragment', nth: 4, do: { status: 503 } };
+
+  /** An upload of which 30 KiB are acknowledged when its server fails. */
+  const fail = (...args: string[]) =>
+    bits('put', '--retries=0', '--fragment-size=10KiB', ...args, file, `${server.url}x.bin`);
+
+  async function leftBehind(name = 'x.bin', ...args: string[]): Promise<string> {
+    server.addFault(broken);
+    const before = new Set((await store.list()).records.map(({ id }) => id));
+    await bits('put', '--retries=0', '--fragment-size=10KiB', ...args, file, server.url + name);
+    const { records } = await store.list();
+    const [added] = records.filter(({ id }) => !before.has(id));
+    if (added === undefined) throw new Error('no record was left');
+    return added.id;
+  }
+
+  const recorded = async () => (await store.list()).records.map(({ id }) => id);
+  const kinds = () => server.log.map(({ packet }) => packet);
+  const fragmentBytes = () =>
+    server.log.reduce(
+      (sum, { packet, bodyBytes }) => (packet === 'fragment' ? sum + bodyBytes : sum),
+      0,
+    );
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'bits-cli-'));
+    state = join(directory, 'state');
+    file = join(directory, 'dump.bin');
+    store = createFileStore({ directory: state });
+    await writeFile(file, content);
+  });
+
+  afterEach(async () => {
+    await server.close();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  describe('of put', () => {
+    it('is kept: 5, the command that goes on with it, and no secret', async () => {
+      await serve({ faults: [broken] });
+      const { code, stderr, objects } = await fail('--json', '--header', 'X-Key: s3cret');
+      expect(code).to.equal(5);
+      const [id] = await recorded();
+      expect(objects().at(-1)).to.include({
+        code: 'BITS_ERR_SERVER',
+        id,
+        resumable: true,
+        resumeCommand: `bits-upload resume ${id} --state-dir ${state} --retries 0 --header 'X-Key: …'`,
+      });
+      expect(stderr).to.contain(`to go on: bits-upload resume ${id} --state-dir`);
+      const files = await readdir(state);
+      const record = await readFile(join(state, files.find((n) => n.endsWith('.json')) ?? ''));
+      expect(String(record) + stderr).not.to.contain('s3cret');
+    });
+
+    it('is gone on with by the same command, which says so', async () => {
+      await serve({ faults: [broken] });
+      await fail();
+      const [id] = await recorded();
+      const { code, stderr, objects } = await bits('put', '--json', file, `${server.url}x.bin`);
+      expect(code).to.equal(0);
+      expect(stderr).to.equal(
+        `${file}: resuming upload ${id}: 30.0 KiB of 100.0 KiB are on the server\n`,
+      );
+      expect(objects().find(({ type }) => type === 'state')).to.include({ id, resumed: true });
+      expect(objects().at(-1)).to.include({ type: 'result', id, resumed: true });
+      expect(fragmentBytes()).to.be.lessThan(110 * KIB + 5 * KIB);
+      expect(await readFile(join(server.root, 'x.bin'))).to.deep.equal(content);
+      expect(await recorded()).to.be.empty;
+      server.assertNoBreaches();
+    });
+
+    it('says so in text as well, and nothing when quiet', async () => {
+      await serve({ faults: [broken, { ...broken, nth: 6 }] });
+      await fail();
+      const loud = await fail();
+      expect(loud.stderr).to.match(/resuming upload .*: 30\.0 KiB of 100\.0 KiB/);
+      const quiet = await bits('put', '--quiet', file, `${server.url}x.bin`);
+      expect(quiet).to.include({ code: 0, stderr: '' });
+    });
+
+    it('is given up by --no-resume, and its session with it', async () => {
+      await serve({ faults: [broken] });
+      await fail();
+      const { code, stderr, objects } = await bits(
+        ...['put', '--json', '--no-resume', file, `${server.url}x.bin`],
+      );
+      expect(code).to.equal(0);
+      expect(objects().at(-1)).to.include({ resumed: false, bytesSent: 100 * KIB });
+      expect(stderr).not.to.contain('resuming');
+      expect(kinds().indexOf('cancel-session')).to.be.greaterThan(0);
+      expect(kinds().indexOf('cancel-session')).to.be.lessThan(
+        kinds().lastIndexOf('create-session'),
+      );
+      expect(await recorded()).to.be.empty;
+    });
+
+    it('is not kept of standard input: 1', async () => {
+      await serve({ faults: [{ ...broken, nth: 1 }] });
+      const io = capturedIo({ stdin: 'from a pipe', state });
+      expect(await run(['put', '--json', '--retries=0', '-', `${server.url}in`], io)).to.equal(1);
+      expect(JSON.parse(io.stdout.lines.at(-1) ?? '')).to.include({ resumable: false });
+      expect(io.stderr.text).not.to.contain('to go on');
+    });
+
+    for (const [what, bad] of [
+      ['is a file', () => file],
+      ['is below a file', () => join(file, 'state')],
+      ['cannot be written', () => '/sys/bits-upload'],
+      ['can never be', () => '/proc/bits-upload'],
+    ] as const) {
+      it(`is not kept where the directory ${what}: one warning, and the upload goes on`, async function () {
+        if (/cannot|never/.test(what) && process.platform !== 'linux') this.skip();
+        await serve();
+        const { code, stderr } = await bits(
+          ...['put', '--quiet', '--state-dir', bad(), file, `${server.url}x.bin`],
+        );
+        expect(code).to.equal(0);
+        expect(stderr.match(/\n/g)).to.have.lengthOf(1);
+        expect(stderr).to.match(/^bits-upload: warning: .*cannot be resumed: .*/);
+      });
+    }
+
+    it('is not kept where the disk is full: one warning at most, and the upload goes on', async function () {
+      const tmpfs = ['-t', 'tmpfs', '-o', 'size=48k', 'tmpfs', state];
+      await mkdir(state);
+      if (process.platform !== 'linux' || spawnSync('mount', tmpfs).status !== 0) this.skip();
+      try {
+        await serve();
+        const seen = new Set<string>();
+        // From no room at all to enough for a lock and a record.
+        for (let pages = 12; pages >= 9; pages--) {
+          await writeFile(join(state, 'fill'), Buffer.alloc(pages * 4096)).catch(() => {});
+          const { code, stderr } = await bits('put', '--quiet', file, `${server.url}${pages}`);
+          expect(code).to.equal(0);
+          const lines = stderr.split('\n').filter((line) => line !== '');
+          expect(lines).to.have.length.at.most(1);
+          seen.add(lines[0]?.replace(/:[^:]*disk is full.*/, '') ?? '');
+        }
+        expect(seen).to.have.property('size').at.least(3);
+        expect([...seen].join('\n')).to.match(/warning: .*cannot be resumed/);
+      } finally {
+        spawnSync('umount', [state]);
+      }
+    });
+
+    it('is found in the directory that the environment names, and in that of --state-dir first', async () => {
+      await serve();
+      const other = join(directory, 'other');
+      await leftBehind();
+      server.addFault(broken);
+      await fail('--state-dir', other);
+      expect((await createFileStore({ directory: other }).list()).records).to.have.lengthOf(1);
+      expect(await recorded()).to.have.lengthOf(1);
+      expect((await bits('put', '--state-dir', '', file, server.url)).code).to.equal(2);
+    });
+
+    it('without credentials ends with 4, and goes on when they are given', async () => {
+      await serve({ faults: [{ on: 'fragment', nth: 2, do: { status: 401 } }] });
+      const { code, objects } = await fail('--json');
+      expect(code).to.equal(4);
+      expect(objects().at(-1)).to.include({ code: 'BITS_ERR_AUTH', resumable: true });
+      expect((await bits('resume', '--header', 'Authorization: x')).code).to.equal(0);
+    });
+
+    it('of a file that changes meanwhile ends with 6, and leaves nothing', async () => {
+      await serve({ faults: [{ on: 'fragment', nth: 2, do: { delayMs: 300 } }] });
+      const put = fail();
+      await server.waitForRequest('fragment');
+      await writeFile(file, randomBytes(100 * KIB));
+      const { code, stderr } = await put;
+      expect(code).to.equal(6);
+      expect(stderr).to.contain('changed during the upload').and.not.to.contain('to go on');
+      expect(await recorded()).to.be.empty;
+      expect(kinds().at(-1)).to.equal('cancel-session');
+    });
+
+    it('is left to the process that drives it: 1, and who that is', async () => {
+      await serve({ faults: [{ on: 'fragment', nth: 2, do: 'hang' }] });
+      const args = ['put', '--fragment-size=10KiB', '--timeout=3s', file, `${server.url}x.bin`];
+      const first = new Spawned(args, { state });
+      await server.waitForRequest('fragment', 2);
+      const { pid } = first.process;
+
+      const second = await bits(...args);
+      expect(second.code).to.equal(1);
+      expect(second.stderr).to.contain(`process ${pid} on ${hostname()} is uploading this file`);
+      const [id = ''] = await recorded();
+      expect((await bits('jobs')).stdout).to.contain(`running, process ${pid} on ${hostname()}`);
+      expect((await bits('cancel', id)).code).to.equal(1);
+      expect((await bits('resume', id)).code).to.equal(1);
+      const all = await bits('resume', '--all');
+      expect(all.code).to.equal(0);
+      expect(all.stderr).to.contain(`left to process ${pid}`);
+      expect((await bits('prune', '--older-than=1ms')).stdout).to.equal('');
+
+      expect(await first.ended()).to.include({ code: 0 });
+      expect(await readFile(join(server.root, 'x.bin'))).to.deep.equal(content);
+      expect(kinds()).not.to.include('cancel-session');
+    });
+  });
+
+  describe('is listed by jobs', () => {
+    it('with what is known of it', async () => {
+      await serve();
+      const id = await leftBehind('x.bin?sig=s3cret');
+      const { code, stdout, stderr } = await bits('jobs');
+      expect({ code, stderr }).to.deep.equal({ code: 0, stderr: '' });
+      expect(stdout).to.equal(
+        `${id}  30 %  of 100.0 KiB  failed  just now  ${file} -> ${server.url}x.bin?…\n`,
+      );
+    });
+
+    it('as an object with --json', async () => {
+      await serve();
+      const id = await leftBehind();
+      const [job = {}] = (await bits('jobs', '--json')).objects();
+      const { createdAt, updatedAt, ageMs, ...rest } = job;
+      expect(rest).to.deep.equal({
+        type: 'job',
+        id,
+        file,
+        url: `${server.url}x.bin`,
+        bytes: 30 * KIB,
+        bytesTotal: 100 * KIB,
+        state: 'error',
+        source: 'unchanged',
+        process: null,
+      });
+      expect(new Date(String(updatedAt)).getTime()).to.be.closeTo(Date.now(), 60_000);
+      expect(String(createdAt)).to.match(/^\d{4}-\d\d-\d\dT/);
+      expect(ageMs).to.be.within(0, 60_000);
+    });
+
+    it('and says when there is none, or when they cannot be read', async () => {
+      await serve();
+      expect(await bits('jobs')).to.include({
+        code: 0,
+        stdout: '',
+        stderr: `no unfinished uploads in ${state}\n`,
+      });
+      const { code, stderr } = await bits('jobs', '--state-dir', file);
+      expect(code).to.equal(1);
+      expect(stderr).to.contain(file);
+    });
+
+    it('with a file that changed or is gone', async () => {
+      await serve();
+      await leftBehind();
+      await utimes(file, 1, 1);
+      expect((await bits('jobs')).stdout).to.contain('  file changed  ');
+      await rm(file);
+      expect((await bits('jobs')).stdout).to.contain('  file gone  ');
+    });
+
+    it('beside records that cannot be read', async () => {
+      await serve();
+      const id = await leftBehind();
+      await writeFile(join(state, `${id}.json`), '{"version":1,');
+      const { code, stdout, stderr } = await bits('jobs');
+      expect({ code, stdout }).to.deep.equal({ code: 0, stdout: '' });
+      expect(stderr).to.contain(`${id}.json.unreadable-1`);
+      expect((await bits('jobs', '--json')).objects()).to.have.lengthOf(1);
+      expect((await bits('resume', id)).code).to.equal(1);
+    });
+  });
+
+  describe('is gone on with by resume', () => {
+    it('by its id, by the beginning of it, and without any when it is the only one', async () => {
+      await serve();
+      for (const args of [(id: string) => id, (id: string) => id.slice(0, 9), () => undefined]) {
+        const id = await leftBehind();
+        const arg = args(id);
+        const { code, stdout, stderr } = await bits('resume', ...(arg === undefined ? [] : [arg]));
+        expect({ code, stdout }).to.deep.equal({ code: 0, stdout: `${server.url}x.bin\n` });
+        expect(stderr).to.contain(`resuming upload ${id}: 30.0 KiB of`);
+        expect(await readFile(join(server.root, 'x.bin'))).to.deep.equal(content);
+        await rm(join(server.root, 'x.bin'));
+      }
+      expect(await recorded()).to.be.empty;
+    });
+
+    it('with all others', async () => {
+      await serve();
+      await leftBehind('1');
+      await leftBehind('2');
+      const which = await bits('resume');
+      expect(which.code).to.equal(2);
+      expect(which.stderr).to.contain('2 unfinished uploads');
+      const { code, stdout } = await bits('resume', '--all');
+      expect({ code, stdout }).to.deep.equal({
+        code: 0,
+        stdout: `${server.url}1\n${server.url}2\n`,
+      });
+      expect(await bits('resume', '--all')).to.include({ code: 0, stdout: '' });
+      expect(await bits('resume')).to.include({ code: 0, stdout: '' });
+    });
+
+    it('only when an id names one', async () => {
+      await serve();
+      const first = await leftBehind('1');
+      await leftBehind('2');
+      for (const args of [[NO_SUCH_ID], [''], ['x'], [first.slice(0, 1)], ['--all', first]]) {
+        const { code, stderr } = await bits('resume', ...args);
+        expect(code, args.join(' ')).to.equal(2);
+        expect(stderr).to.match(/no unfinished upload|is the beginning of 2 ids|exclude/);
+      }
+      expect((await bits('resume', first, first.slice(0, -1))).code).to.equal(0);
+    });
+
+    it('with the query of its URL, which is not kept', async () => {
+      await serve();
+      const id = await leftBehind('x.bin?sig=s3cret');
+      const without = await bits('resume', id);
+      expect(without.code).to.equal(2);
+      expect(without.stderr).to.contain('--url').and.not.to.contain('s3cret');
+      const other = await bits('resume', id, '--url', `${server.url}y.bin?sig=s3cret`);
+      expect(other.code).to.equal(2);
+      const { code } = await bits('resume', id, '--url', `${server.url}x.bin?sig=s3cret`);
+      expect(code).to.equal(0);
+      expect(server.log.at(-1)?.target).to.equal('/x.bin?sig=s3cret');
+    });
+
+    it('not when its file is gone or has changed: 6', async () => {
+      await serve();
+      const gone = await leftBehind('1');
+      await rm(file);
+      const { code, stderr } = await bits('resume', gone);
+      expect(code).to.equal(6);
+      expect(stderr).to.contain(`bits-upload cancel ${gone}`);
+      expect(await recorded()).to.deep.equal([gone]);
+
+      await writeFile(file, 'something else');
+      expect((await bits('resume', gone)).code).to.equal(6);
+      expect(await recorded()).to.be.empty;
+      expect(kinds().at(-1)).to.equal('cancel-session');
+    });
+
+    it('as far as it goes, and the others too', async () => {
+      await serve();
+      await leftBehind('1?query');
+      await leftBehind('2');
+      server.addFault({ on: 'ping', do: { status: 503 } });
+      const { code, stderr } = await bits('resume', '--all', '--retries=0');
+      expect(code).to.equal(1);
+      expect(stderr).to.contain('--url').and.to.contain('to go on: bits-upload resume');
+      const [left] = (await store.list()).records.filter(({ url }) => url.endsWith('2'));
+      expect((await bits('resume', left?.id ?? '')).code).to.equal(0);
+    });
+
+    it('with its reply, which is downloaded without another upload', async () => {
+      await serve({ reply: () => 'the answer', faults: [{ on: 'reply', do: { status: 404 } }] });
+      const replyFile = join(directory, 'answer');
+      const args = ['--retries=0', '--reply-file', replyFile, file, `${server.url}x.bin`];
+      expect((await bits('put', ...args)).code).to.equal(5);
+      const sent = fragmentBytes();
+      const [json] = (await bits('jobs', '--json')).objects();
+      expect(json).to.include({ replyFile, bytes: 100 * KIB });
+      const { code, objects } = await bits('resume', '--json');
+      expect(code).to.equal(0);
+      expect(objects().at(-1)).to.include({ replyFile, replyBytes: 10, bytesSent: 0 });
+      expect(await readFile(replyFile, 'utf8')).to.equal('the answer');
+      expect(fragmentBytes()).to.equal(sent);
+      server.assertNoBreaches();
+    });
+
+    it('with a reply to standard output only when that is asked for again', async () => {
+      await serve({ reply: () => 'the answer', faults: [{ on: 'reply', do: { status: 404 } }] });
+      await bits('put', '--retries=0', '--reply', file, `${server.url}x.bin`);
+      const { code, stderr } = await bits('resume');
+      expect(code).to.equal(2);
+      expect(stderr).to.contain('--reply');
+      expect(await bits('resume', '--reply')).to.include({ code: 0, stdout: 'the answer' });
+    });
+
+    it('without a reply as it was begun', async () => {
+      await serve();
+      await leftBehind();
+      expect((await bits('resume', '--reply')).code).to.equal(2);
+      expect((await bits('resume', '--json', '--reply')).code).to.equal(2);
+      expect((await bits('resume', '--reply', '--reply-file=x')).code).to.equal(2);
+      expect((await bits('resume', '--all', '--reply')).code).to.equal(2);
+    });
+  });
+
+  describe('is given up by cancel', () => {
+    it('although its file is gone, and the session is freed', async () => {
+      await serve();
+      const id = await leftBehind();
+      await rm(file);
+      const { code, stdout, stderr } = await bits('cancel', id.slice(0, 20), '--header', 'X-A: b');
+      expect({ code, stdout }).to.deep.equal({ code: 0, stdout: `${id}\n` });
+      expect(stderr).to.contain('given up');
+      expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
+      expect(server.log.at(-1)?.headers).to.include({ 'x-a': 'b' });
+      expect(await recorded()).to.be.empty;
+    });
+
+    it('and says when the server does not confirm that', async () => {
+      await serve();
+      const id = await leftBehind();
+      server.addFault({ on: 'cancel-session', times: 9, do: { status: 503 } });
+      const { code, stderr, objects } = await bits('cancel', '--json', '--retries=0', id);
+      expect(code).to.equal(0);
+      expect(objects()).to.deep.equal([
+        { type: 'result', file, url: `${server.url}x.bin`, id, freed: false },
+      ]);
+      expect(stderr).to.contain('did not confirm');
+    });
+
+    it('wherever its reply was to go', async () => {
+      await serve({
+        reply: () => 'the answer',
+        faults: [{ on: 'reply', times: 2, do: { status: 404 } }],
+      });
+      const taken = join(directory, 'answer');
+      await bits('put', '--retries=0', '--reply', file, `${server.url}1`);
+      await bits('put', '--retries=0', '--reply-file', taken, file, `${server.url}2`);
+      await writeFile(taken, 'of somebody else');
+      expect((await bits('cancel', ...(await recorded()))).code).to.equal(0);
+      expect(await recorded()).to.be.empty;
+      expect(await readFile(taken, 'utf8')).to.equal('of somebody else');
+      expect(kinds().filter((kind) => kind === 'cancel-session')).to.have.lengthOf(2);
+    });
+
+    it('only by an id', async () => {
+      await serve();
+      await leftBehind();
+      expect((await bits('cancel')).code).to.equal(2);
+      expect((await bits('cancel', NO_SUCH_ID)).code).to.equal(2);
+      expect(await recorded()).to.have.lengthOf(1);
+    });
+  });
+
+  describe('is given up by prune', () => {
+    it('when its file is gone or has changed, and left alone otherwise', async () => {
+      await serve();
+      const id = await leftBehind('1?query');
+      expect(await bits('prune')).to.include({ code: 0, stdout: '', stderr: '' });
+      await rm(file);
+      const { code, stdout, stderr } = await bits('prune');
+      expect({ code, stdout }).to.deep.equal({ code: 0, stdout: `${id}\n` });
+      expect(stderr).to.contain('because the file is gone');
+      expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
+
+      await writeFile(file, content);
+      await leftBehind('2');
+      await writeFile(file, 'something else');
+      expect((await bits('prune', '--json')).objects()).to.have.lengthOf(1);
+      expect(await recorded()).to.be.empty;
+    });
+
+    it('when it is too old, without waiting for a server that is gone', async () => {
+      await serve();
+      const id = await leftBehind();
+      await server.close();
+      expect((await bits('prune', '--older-than', '7d')).stdout).to.equal('');
+      const { code, objects } = await bits('prune', '--json', '--older-than=1ms');
+      expect(code).to.equal(0);
+      expect(objects()[0]).to.include({ type: 'result', id, freed: false });
+      expect(await recorded()).to.be.empty;
+      expect((await bits('prune', '--older-than', '7')).code).to.equal(2);
+    });
+
+    it('while unreadable records are reported, and deleted only when asked for', async () => {
+      await serve();
+      const id = await leftBehind();
+      await writeFile(join(state, `${id}.json`), 'damaged');
+      const foreign = join(state, 'mine.json');
+      await writeFile(foreign, '{}');
+      const aside = `${id}.json.unreadable-1`;
+      const listed = await bits('prune');
+      expect(listed).to.include({ code: 0, stdout: '' });
+      expect(listed.stderr).to.contain(aside).and.to.contain(foreign);
+      expect(await readdir(state)).to.include(aside);
+
+      const { objects } = await bits('prune', '--json', '--unreadable');
+      const told = objects().map(({ where, removed }) => ({ where, removed }));
+      expect(told).to.have.deep.members([
+        { where: join(state, aside), removed: true },
+        { where: foreign, removed: false },
+      ]);
+      expect(await readdir(state)).not.to.include(aside);
+      expect(await readFile(foreign, 'utf8')).to.equal('{}');
+    });
+
+    it('not when the directory cannot be read: 1', async () => {
+      await serve();
+      await mkdir(state);
+      expect((await bits('prune', '--state-dir', file)).code).to.equal(1);
+      expect((await bits('cancel', NO_SUCH_ID, '--state-dir', file)).code).to.equal(1);
+      expect((await bits('resume', '--state-dir', file)).code).to.equal(1);
+    });
+  });
+});

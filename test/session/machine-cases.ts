@@ -333,6 +333,19 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
+      it: 'may go nowhere again in the next session',
+      script: [
+        ...begun,
+        [has(0), 'fragment 0-100'],
+        [has(0), 'fragment 0-100'],
+        [gone, 'create-session'],
+        [created(), 'fragment 0-100'],
+        [has(0), 'fragment 0-100'],
+        [has(0), 'fragment 0-100'],
+        [has(0), 'failed BITS_ERR_PROTOCOL resumable'],
+      ],
+    },
+    {
       it: 'that a 416 keeps to itself begins the upload again, freeing the old session',
       script: [
         ...begun,

@@ -51,7 +51,7 @@ function environmentProxies(env: Environment): ByScheme {
 function httpVariable(env: Environment): Variable | undefined {
   // A web server gives a CGI program the header `Proxy` of whoever calls it under this name.
   const isCgi = env.REQUEST_METHOD !== undefined;
-  const given = env.http_proxy ?? (isCgi ? undefined : env.HTTP_PROXY);
+  const given = env.http_proxy || (isCgi ? undefined : env.HTTP_PROXY);
   return given ? { name: 'HTTP_PROXY', value: given } : undefined;
 }
 
@@ -62,7 +62,7 @@ interface Variable {
 
 function variable(env: Environment, name: string): Variable | undefined {
   const upper = name.toUpperCase();
-  const value = env[name] ?? env[upper];
+  const value = env[name] || env[upper];
   return value ? { name: upper, value } : undefined;
 }
 

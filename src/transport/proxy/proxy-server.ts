@@ -72,6 +72,9 @@ export function proxyServer(option: string | URL | ProxyOptions, what = 'proxy')
   if (typeof options !== 'object' || options === null) {
     throw new BitsArgumentError(`${what} must be a URL, an object with a url, or false`);
   }
+  if (typeof options.url !== 'string' && !(options.url instanceof URL)) {
+    throw new BitsArgumentError(`${what} needs a url`);
+  }
   const { scheme, url, isPort80 } = parseProxyUrl(options.url, what);
   const { kind, isSecure, port, looksUpHere } = SCHEMES[scheme];
   const credentials = credentialsOf(options, url, what);

@@ -214,7 +214,11 @@ export class Run {
     session: Session,
     signal: AbortSignal,
   ): Promise<SessionEvent> {
-    if (command.type === 'download') return this.#getReply(command.replyUrl, session, signal);
+    if (command.type === 'download') {
+      // A process that does not know the URL would have to send the last fragment again to learn it.
+      await this.#journal?.flush();
+      return this.#getReply(command.replyUrl, session, signal);
+    }
     const { packet } = command;
     await this.#keepRecord(packet, session);
     if (packet.type === 'create-session') await this.#forgetReply();

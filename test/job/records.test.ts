@@ -302,6 +302,24 @@ describe('the record of a job', () => {
     expect((await readdir(folder())).filter((name) => name.endsWith('.part'))).to.be.empty;
   });
 
+  it('knows the URL of the reply before the reply is asked for', async () => {
+    await serve({ reply: () => 'done', faults: [{ on: 'reply', do: 'hang' }] });
+    const slow: JobStore = {
+      ...store,
+      save: async (record) => {
+        for (let turn = 0; turn < 50; turn++) await new Promise(setImmediate);
+        await store.save(record);
+      },
+    };
+    const upload = job({ reply: true, store: slow });
+    void upload.start();
+    await server.waitForRequest('reply');
+    const [record] = await records();
+    expect(record?.session).to.include({ offset: 100 * KIB });
+    expect(record?.session.replyUrl).to.be.a('string');
+    await upload.cancel();
+  });
+
   it('takes what there is of a reply with it when the job is cancelled', async () => {
     const reply = join(folder(), 'partial.bin');
     await serve({

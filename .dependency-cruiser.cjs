@@ -9,6 +9,7 @@ const floors = {
   reply: ['protocol', 'errors'],
   store: ['protocol', 'errors'],
   job: ['session', 'transport', 'source', 'reply', 'store', 'protocol', 'errors'],
+  doctor: ['job', 'transport', 'protocol', 'errors', 'version'],
   testing: ['protocol', 'errors'],
 };
 

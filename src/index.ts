@@ -1,3 +1,6 @@
+export { diagnose } from './doctor/diagnose.js';
+export type { DiagnoseOptions } from './doctor/options.js';
+export type { DiagnosisStep, DiagnosisStepName } from './doctor/step.js';
 export {
   BitsAbortError,
   BitsArgumentError,

@@ -1,0 +1,62 @@
+import { randomUUID } from 'node:crypto';
+import { BitsArgumentError } from '../errors.js';
+import { type ResolvedOptions, resolveOptions, type UploadOptions } from '../job/options.js';
+import { appendFileName } from '../protocol/remote-url.js';
+import { resolveTls } from '../transport/tls-options.js';
+import type { UndiciTransportOptions } from '../transport/undici.js';
+import { type Route, routeTo } from './route.js';
+
+/** An upload's way to its server, as `UploadOptions` say it, and how far to go. */
+export interface DiagnoseOptions
+  extends Pick<
+      UploadOptions,
+      'url' | 'headers' | 'auth' | 'allowInsecureAuth' | 'tls' | 'trustedHosts' | 'signal'
+    >,
+    Pick<UndiciTransportOptions, 'proxy' | 'noProxy' | 'userAgent'> {
+  /** Whether a session is begun and cancelled, as a test of the right to write. @default false */
+  probe?: boolean | undefined;
+  /** Longest time of a step. @default 30000 */
+  stepTimeoutMs?: number | undefined;
+}
+
+export interface DiagnosisPlan {
+  readonly upload: ResolvedOptions;
+  readonly network: Pick<UndiciTransportOptions, 'proxy' | 'noProxy' | 'userAgent' | 'tls'>;
+  readonly route: Route;
+  readonly probe: boolean;
+  readonly stepTimeoutMs: number;
+}
+
+const DEFAULT_STEP_TIMEOUT_MS = 30_000;
+const MAX_STEP_TIMEOUT_MS = 60 * 60 * 1000;
+
+/** @throws BITS_ERR_ARGUMENT */
+export function planDiagnosis(options: DiagnoseOptions): DiagnosisPlan {
+  if (typeof options !== 'object' || options === null) {
+    throw new BitsArgumentError('diagnose takes an object of options, with a url');
+  }
+  const { probe = false, stepTimeoutMs = DEFAULT_STEP_TIMEOUT_MS, ...network } = options;
+  const { proxy, noProxy, userAgent, tls } = network;
+  if (!(stepTimeoutMs >= 1 && stepTimeoutMs <= MAX_STEP_TIMEOUT_MS)) {
+    throw new BitsArgumentError(
+      `stepTimeoutMs must be a number of milliseconds from 1 to ${MAX_STEP_TIMEOUT_MS}`,
+    );
+  }
+  const upload = resolveOptions({
+    ...network,
+    source: new Uint8Array(0),
+    // Above the limit of the whole step, which is the one to be told of.
+    stallTimeoutMs: stepTimeoutMs * 2,
+    answerTimeoutMs: stepTimeoutMs * 2,
+  });
+  resolveTls(tls);
+  // Uploads go to files: a directory may answer otherwise.
+  const remoteUrl = appendFileName(upload.remoteUrl, `bits-upload-probe-${randomUUID()}`);
+  return {
+    upload: { ...upload, remoteUrl },
+    network: { proxy, noProxy, userAgent, tls },
+    route: routeTo(remoteUrl, proxy, noProxy),
+    probe,
+    stepTimeoutMs,
+  };
+}

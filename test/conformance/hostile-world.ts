@@ -73,6 +73,8 @@ export class HostileWorld {
       expect(this.requests, 'requests').to.be.at.most(this.#mostRequests);
       if (this.#store) expect((await this.#store.list()).records, 'records').to.deep.equal([]);
     } finally {
+      // What the end of the server cuts off is no incident any more.
+      this.#incidents.length = 0;
       await this.#restarting;
       await this.#server.close();
       await this.#stranger?.close();

@@ -1,5 +1,12 @@
-/** Kinds of handle that a job opens. */
-const KINDS = new Set(['TCPSocketWrap', 'TLSWrap', 'Timeout', 'FSReqPromise', 'FileHandle']);
+/** Kinds of handle that a job or a server opens. */
+const KINDS = new Set([
+  'TCPServerWrap',
+  'TCPSocketWrap',
+  'TLSWrap',
+  'Timeout',
+  'FSReqPromise',
+  'FileHandle',
+]);
 
 /** How many sockets, timers and file operations keep this process alive. */
 export function openHandles(): number {

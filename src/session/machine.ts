@@ -127,6 +127,7 @@ function sendCreate(session: Session): Step {
     unproven: false,
     sessionBestOffset: 0,
     resyncs: 0,
+    cut: false,
     suspicions: 0,
   };
   return [fresh, { type: 'send', packet: { type: 'create-session' }, target: 'origin' }];
@@ -217,7 +218,7 @@ function presumeForgotten(session: Session): Step {
   );
   // It is a guess, so at the end a session that may live is kept for the caller to resume.
   return session.restarts < session.plan.maxRestarts
-    ? restart(session, error)
+    ? restartCancelling(session, error)
     : stop(session, error);
 }
 
@@ -327,7 +328,7 @@ function fragmentFailed(session: Session, { refusal }: EventOf<'failed'>): Step 
  * still works, the session is what is wrong. A 500 may as well pass, so it is doubted when repeated.
  */
 function suspicion(session: Session, refusal: Refusal): Step | undefined {
-  if (!session.uncertain || refusal.meaning === 'session-not-found') return undefined;
+  if (!session.cut || refusal.meaning === 'session-not-found') return undefined;
   // An HRESULT says what is wrong, so there is nothing to guess.
   if (!(refusal.error instanceof BitsServerError) || refusal.error.hresult !== undefined) {
     return undefined;
@@ -399,8 +400,10 @@ function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
 
 function waitFor(session: Session, refusal: Refusal): Step {
   const halted = refusal.unsent ? { ...session, pending: undefined } : interrupted(session);
+  const { error } = refusal;
+  const answered = error instanceof BitsServerError || error instanceof BitsProtocolError;
   return [
-    { ...halted, awaiting: 'retry' },
+    { ...halted, awaiting: 'retry', cut: session.cut || !answered },
     { type: 'wait', refusal },
   ];
 }
@@ -510,7 +513,14 @@ function suspend(session: Session): Step {
 
 /** [MC-BUP] <9>: a resumed session begins with a Ping. */
 function resume(session: Session): Step {
-  return sendPing({ ...session, restarts: 0, resyncs: 0, suspicions: 0, unproven: true });
+  return sendPing({
+    ...session,
+    restarts: 0,
+    resyncs: 0,
+    suspicions: 0,
+    cut: true,
+    unproven: true,
+  });
 }
 
 function fallBack(session: Session): Step {

@@ -85,6 +85,8 @@ export interface Session {
   readonly resyncs: number;
   readonly cancelAttempts: number;
   readonly afterCancel: AfterCancel;
+  /** No answer came, or the session rested, since the server last took a fragment. */
+  readonly cut: boolean;
   /** Refusals of the first fragment after an interruption, which may mean a forgotten session. */
   readonly suspicions: number;
   readonly sizer: FragmentSizer;
@@ -177,6 +179,7 @@ export function createSession(plan: SessionPlan, sizer: SizerOptions = {}): Sess
     resyncs: 0,
     cancelAttempts: 0,
     afterCancel: { kind: 'cancelled' },
+    cut: false,
     suspicions: 0,
     sizer: createFragmentSizer(sizer),
   };

@@ -659,7 +659,8 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [lost, 'wait'],
         [retryDue, 'fragment 0-100'],
         [status(400, 'fatal'), 'ping'],
-        [pinged, 'create-session'],
+        [pinged, 'cancel-session'],
+        [cancelled, 'create-session'],
         [created(), 'fragment 0-100'],
       ],
     },
@@ -672,7 +673,8 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [maybeTooLarge, 'ping'],
         [lost, 'wait'],
         [retryDue, 'ping'],
-        [pinged, 'create-session'],
+        [pinged, 'cancel-session'],
+        [cancelled, 'create-session'],
       ],
     },
     {
@@ -684,7 +686,8 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [status(500, 'transient'), 'wait'],
         [retryDue, 'fragment 0-100'],
         [status(500, 'transient'), 'ping'],
-        [pinged, 'create-session'],
+        [pinged, 'cancel-session'],
+        [cancelled, 'create-session'],
       ],
     },
     {
@@ -704,6 +707,17 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
     {
       it: 'is not suspected without an interruption',
       script: [...begun, [status(400, 'fatal'), 'failed BITS_ERR_SERVER resumable']],
+    },
+    {
+      it: 'is not suspected when every request is answered, however often by 500',
+      script: [
+        ...begun,
+        [status(500, 'transient'), 'wait'],
+        [retryDue, 'fragment 0-100'],
+        [status(500, 'transient'), 'wait'],
+        [retryDue, 'fragment 0-100'],
+        [status(500, 'transient'), 'wait'],
+      ],
     },
     {
       it: 'is not suspected at a first 500',

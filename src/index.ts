@@ -17,6 +17,13 @@ export {
 export type { UploadState, UploadWarning } from './job/hooks.js';
 export { holderOf } from './job/journal.js';
 export { DEFAULTS, type UploadOptions } from './job/options.js';
+export type {
+  PacketKind,
+  PacketRequest,
+  PacketResponse,
+  RequestHook,
+  ResponseHook,
+} from './job/packet-hooks.js';
 export type { UploadProgress } from './job/progress.js';
 export type { RetryDecision } from './job/retry.js';
 export { UploadJob, type UploadJobEvents, type UploadResult } from './job/upload-job.js';
@@ -45,6 +52,7 @@ export type {
 export type { Credentials, CredentialsInput } from './transport/auth/credentials.js';
 export type { AuthOptions, AuthSchemeName } from './transport/auth/options.js';
 export { createFetchTransport, type FetchTransportOptions } from './transport/fetch.js';
+export type { ProxyOption, ProxyOptions } from './transport/proxy/proxy-server.js';
 export type {
   SendOptions,
   Transport,

@@ -7,11 +7,14 @@ import type { Refusal } from '../protocol/refusal.js';
 import type { Session, SessionEvent, Target } from '../session/session.js';
 import type { OpenSource } from '../source/source.js';
 import { neverConnected } from '../transport/failure.js';
-import type { Transport, WireBody } from '../transport/transport.js';
+import type { WireBody } from '../transport/transport.js';
 import type { ResolvedOptions } from './options.js';
+import type { PacketSender } from './packet-sender.js';
+import type { Redirects } from './redirects.js';
 
 export interface ExchangeParts {
-  readonly transport: Transport;
+  readonly sender: PacketSender;
+  readonly redirects: Redirects;
   readonly source: OpenSource;
   readonly remoteUrl: URL;
   readonly options: ResolvedOptions;
@@ -20,6 +23,8 @@ export interface ExchangeParts {
   /** Wall clock, for `Retry-After` dates. */
   readonly wallNow: () => number;
   readonly onBytesSent: (bytes: number) => void;
+  /** The same packet is sent once more, from its first byte. */
+  readonly onSendAgain: () => void;
 }
 
 /**
@@ -35,30 +40,39 @@ export async function exchange(
   const { packet, target } = command;
   const body = packet.type === 'fragment' ? fragmentBody(parts.source, packet.range) : undefined;
   try {
-    const url = targetUrl(session, target, parts);
+    let url = parts.redirects.current(targetUrl(session, target, parts));
     // Close is what makes the file visible, so it must still be the one that was read.
     if (packet.type === 'close-session') await parts.source.verify();
     const { method, headers } = encodeRequest(packet);
-    const sentMs = parts.now();
-    const answer = await parts.transport.send(
-      {
-        method,
-        url,
-        headers: { ...headers, ...parts.options.headers },
-        ...(body !== undefined && { body }),
-      },
-      {
-        signal,
-        stallTimeoutMs: parts.options.stallTimeoutMs,
-        answerTimeoutMs: answerTimeoutMs(session, packet, parts.options),
-        answerBody: 'discard',
-        onBytesSent: parts.onBytesSent,
-      },
-    );
-    const decoded = decodeAnswer(packet, answer, { nowMs: parts.wallNow() });
-    return 'ack' in decoded
-      ? { type: 'acked', ack: decoded.ack, elapsedMs: parts.now() - sentMs }
-      : { type: 'failed', refusal: decoded.refusal };
+    for (let hops = 0; ; hops++) {
+      const sentMs = parts.now();
+      const answer = await parts.sender.send(
+        packet.type,
+        {
+          method,
+          url,
+          headers: { ...headers, ...parts.options.headers },
+          ...(body !== undefined && { body }),
+        },
+        {
+          signal,
+          stallTimeoutMs: parts.options.stallTimeoutMs,
+          answerTimeoutMs: answerTimeoutMs(session, packet, parts.options),
+          answerBody: 'discard',
+          onBytesSent: parts.onBytesSent,
+        },
+      );
+      const decoded = decodeAnswer(packet, answer, { nowMs: parts.wallNow() });
+      if ('ack' in decoded) {
+        return { type: 'acked', ack: decoded.ack, elapsedMs: parts.now() - sentMs };
+      }
+      const { refusal } = decoded;
+      if (refusal.meaning !== 'redirect' || refusal.location === undefined) {
+        return { type: 'failed', refusal };
+      }
+      url = parts.redirects.next(url, answer.status, refusal.location, hops);
+      parts.onSendAgain();
+    }
   } catch (error) {
     signal.throwIfAborted();
     const known = isBitsError(error) ? error : unforeseen(error, body?.failed() ?? false);

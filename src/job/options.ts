@@ -6,8 +6,11 @@ import type { ByteSource } from '../source/source.js';
 import { type SourceInput, toByteSource } from '../source/to-source.js';
 import type { JobStore } from '../store/store.js';
 import { type AuthOptions, authMeans } from '../transport/auth/options.js';
+import { proxyChoice } from '../transport/proxy/proxy-choice.js';
+import type { ProxyOption } from '../transport/proxy/proxy-server.js';
+import { resolveTls, type TlsOptions } from '../transport/tls-options.js';
 import type { Transport } from '../transport/transport.js';
-import type { TlsOptions } from '../transport/tls-options.js';
+import type { RequestHook, ResponseHook } from './packet-hooks.js';
 import type { RetryDecision } from './retry.js';
 
 /** Every default of a job; the documentation's table is made from it. */
@@ -73,8 +76,26 @@ export interface UploadOptions {
   auth?: AuthOptions | undefined;
   /** Lets Basic and bearer tokens go over http to other machines than this one. @default false */
   allowInsecureAuth?: boolean | undefined;
-  /** Certificates for https. */
+  /** Certificates for https; `servername` counts for the URL's own host. */
   tls?: TlsOptions | undefined;
+  /**
+   * Where requests go through; `false`: nowhere.
+   * @default `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY` of the environment
+   */
+  proxy?: ProxyOption | undefined;
+  /** Hosts that are reached without a proxy, written as in `NO_PROXY`. @default `NO_PROXY` */
+  noProxy?: string | undefined;
+  /** Sent as `User-Agent`. @default `bits-upload/<version>` */
+  userAgent?: string | undefined;
+  /**
+   * Sends `POST` with `X-HTTP-Method-Override: BITS_POST`, for front ends that block the verb; the
+   * server must know the header. @default false
+   */
+  methodOverride?: boolean | undefined;
+  /** Called before each request; may add headers, such as a correlation id. */
+  onRequest?: RequestHook | undefined;
+  /** Called with each answer. */
+  onResponse?: ResponseHook | undefined;
   /** Aborting stops the wire at once; the server's session stays resumable. */
   signal?: AbortSignal | undefined;
   /** Another way to send requests; it is not closed by the job. @default undici */
@@ -118,6 +139,11 @@ export interface ResolvedOptions {
   readonly auth: AuthOptions | undefined;
   readonly allowInsecureAuth: boolean;
   readonly tls: TlsOptions | undefined;
+  readonly proxy: ProxyOption | undefined;
+  readonly noProxy: string | undefined;
+  readonly methodOverride: boolean;
+  readonly onRequest: RequestHook | undefined;
+  readonly onResponse: ResponseHook | undefined;
   readonly signal: AbortSignal | undefined;
   readonly transport: Transport | undefined;
   readonly store: JobStore | undefined;
@@ -157,7 +183,8 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
   if (typeof options !== 'object' || options === null) {
     throw new BitsArgumentError('UploadJob takes an object of options, with url and source');
   }
-  const headers = checkHeaders(options.headers ?? {});
+  const headers = withUserAgent(checkHeaders(options.headers ?? {}), options.userAgent);
+  checkNetwork(options);
   return Object.freeze({
     remoteUrl: parseRemoteUrl(options.url),
     source: toByteSource(options.source, {
@@ -198,6 +225,11 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
     auth: checkAuth(options.auth),
     allowInsecureAuth: options.allowInsecureAuth ?? false,
     tls: options.tls,
+    proxy: options.proxy,
+    noProxy: options.noProxy,
+    methodOverride: options.methodOverride ?? false,
+    onRequest: checkHook('onRequest', options.onRequest),
+    onResponse: checkHook('onResponse', options.onResponse),
     signal: options.signal,
     transport: options.transport,
     store: options.store,
@@ -266,7 +298,40 @@ function checkAuth(auth: AuthOptions | undefined): AuthOptions | undefined {
   return auth;
 }
 
-function checkHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+/** Made for its complaints: what is wrong shall be told before anything is sent. */
+function checkNetwork({ tls, proxy, noProxy, transport }: UploadOptions): void {
+  resolveTls(tls);
+  if (noProxy !== undefined && typeof noProxy !== 'string') {
+    throw new BitsArgumentError('noProxy must be a text as NO_PROXY holds it');
+  }
+  if (transport === undefined) proxyChoice(proxy, noProxy);
+  else if (proxy !== undefined && proxy !== false) {
+    throw new BitsArgumentError('proxy is for the default transport: give it to your own instead');
+  }
+}
+
+function checkHook<T>(name: string, hook: T | undefined): T | undefined {
+  if (hook !== undefined && typeof hook !== 'function') {
+    throw new BitsArgumentError(`${name} must be a function`);
+  }
+  return hook;
+}
+
+function withUserAgent(
+  headers: Readonly<Record<string, string>>,
+  userAgent: string | undefined,
+): Readonly<Record<string, string>> {
+  if (userAgent === undefined) return headers;
+  if (Object.keys(headers).some((name) => name.toLowerCase() === 'user-agent')) {
+    throw new BitsArgumentError('give userAgent or a User-Agent header, not both');
+  }
+  return checkHeaders({ ...headers, 'User-Agent': userAgent });
+}
+
+/** @throws BITS_ERR_ARGUMENT for a header that cannot, or must not, be sent */
+export function checkHeaders(
+  headers: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
   for (const [name, value] of Object.entries(headers)) {
     if (!HEADER_NAME.test(name)) {
       throw new BitsArgumentError(`${JSON.stringify(name)} is not a legal header name`);

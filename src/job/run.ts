@@ -33,8 +33,10 @@ import { leftoverOf } from './job-records.js';
 import { type Abandoned, isSameFile, Journal } from './journal.js';
 import type { Leftover } from './leftover.js';
 import { isCredentialHeader, type ResolvedOptions } from './options.js';
+import { PacketSender } from './packet-sender.js';
 import { planOf } from './plan.js';
 import { ProgressReport } from './progress.js';
+import { Redirects } from './redirects.js';
 import { serverLimits } from './server-limits.js';
 import { openWire, type Wire } from './wire.js';
 
@@ -64,6 +66,8 @@ export class Run {
   readonly #request: RunRequest;
   readonly #source: OpenSource;
   readonly #wire: Wire;
+  readonly #sender: PacketSender;
+  readonly #redirects: Redirects;
   readonly #journal: Journal | undefined;
   readonly #goingOn: Leftover | undefined;
   readonly #driver: Driver;
@@ -131,6 +135,8 @@ export class Run {
     this.#journal = opened.journal;
     this.#goingOn = opened.leftover;
     this.remoteUrl = opened.remoteUrl;
+    this.#sender = new PacketSender(opened.wire.transport, options, () => this.id);
+    this.#redirects = new Redirects(opened.remoteUrl, options);
     this.#storedReply = opened.leftover?.storedReply;
     this.#replyPoint = opened.leftover?.replyPoint;
     const { now } = systemClock;
@@ -223,33 +229,43 @@ export class Run {
     await this.#keepRecord(packet, session);
     if (packet.type === 'create-session') await this.#forgetReply();
     let lastBytesLeft = Number.POSITIVE_INFINITY;
-    if (packet.type === 'fragment') {
+    const begin = (): void => {
+      if (packet.type !== 'fragment') return;
       const { start, end, total } = packet.range;
       this.#report.fragmentBegins(start);
       if (session.plan.reply !== 'none' && end === total) lastBytesLeft = end - start;
-    }
+    };
+    begin();
     return exchange(
       session,
       command,
-      this.#exchangeParts((bytes) => {
-        this.bytesSent += bytes;
-        this.#report.sent(bytes);
-        lastBytesLeft -= bytes;
-        if (lastBytesLeft === 0) this.#request.hooks.onState('await-reply');
-      }),
+      this.#exchangeParts(
+        (bytes) => {
+          this.bytesSent += bytes;
+          this.#report.sent(bytes);
+          lastBytesLeft -= bytes;
+          if (lastBytesLeft === 0) this.#request.hooks.onState('await-reply');
+        },
+        () => begin(),
+      ),
       signal,
     );
   }
 
-  #exchangeParts(onBytesSent: (bytes: number) => void): ExchangeParts {
+  #exchangeParts(
+    onBytesSent: (bytes: number) => void,
+    onSendAgain = (): void => {},
+  ): ExchangeParts {
     return {
-      transport: this.#wire.transport,
+      sender: this.#sender,
+      redirects: this.#redirects,
       source: this.#source,
       remoteUrl: this.remoteUrl,
       options: this.#request.options,
       now: () => performance.now(),
       wallNow: Date.now,
       onBytesSent,
+      onSendAgain,
     };
   }
 
@@ -367,7 +383,8 @@ export class Run {
     const own = Object.entries(options.headers).filter(
       ([name]) => request.withCredentials || !isCredentialHeader(name),
     );
-    return this.#wire.transport.send(
+    return this.#sender.send(
+      'get-reply',
       {
         method: 'GET',
         url: request.url,

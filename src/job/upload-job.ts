@@ -5,6 +5,7 @@ import { redactUrl } from '../protocol/remote-url.js';
 import type { StoredReply } from '../reply/download.js';
 import { assertMayClose, isFinal, type Outcome } from '../session/session.js';
 import type { JobStore } from '../store/store.js';
+import { CHANNELS } from './diagnostics.js';
 import type { RunHooks, UploadState, UploadWarning } from './hooks.js';
 import { leftoverOf, replyOptionOf } from './job-records.js';
 import { Latest } from './latest.js';
@@ -340,8 +341,14 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         this.#progress.push(progress);
         this.emit('progress', progress);
       },
-      onRetry: (decision) => this.emit('retry', decision),
-      onWarning: (warning) => this.emit('warning', warning),
+      onRetry: (decision) => {
+        CHANNELS.retry.publish({ jobId: this.#id, ...decision });
+        this.emit('retry', decision);
+      },
+      onWarning: (warning) => {
+        CHANNELS.warning.publish({ jobId: this.#id, ...warning });
+        this.emit('warning', warning);
+      },
       onLockLost: () => {
         this.#abortCause = new BitsStateError('another process may have taken this job over');
         void this.#ask('abort');
@@ -412,6 +419,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   #enter(state: UploadState): void {
     if (state === this.#state) return;
     this.#state = state;
+    CHANNELS.state.publish({ jobId: this.#id, state });
     this.emit('state', state);
   }
 }

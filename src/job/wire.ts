@@ -1,7 +1,7 @@
 import { isTrustedHost } from '../protocol/host-id.js';
 import { withAuthentication } from '../transport/auth/authenticating-transport.js';
 import type { Transport } from '../transport/transport.js';
-import { createUndiciTransport } from '../transport/undici.js';
+import { createUndiciTransport, type UndiciTransportOptions } from '../transport/undici.js';
 import type { ResolvedOptions } from './options.js';
 
 /** The transport of a run, with what the options put around it. */
@@ -12,7 +12,7 @@ export interface Wire {
 }
 
 export function openWire(options: ResolvedOptions, remoteUrl: URL): Wire {
-  const bare = options.transport ?? createUndiciTransport(options.tls && { tls: options.tls });
+  const bare = options.transport ?? createUndiciTransport(network(options, remoteUrl));
   const { auth, allowInsecureAuth, trustedHosts } = options;
   const transport =
     auth === undefined
@@ -26,6 +26,26 @@ export function openWire(options: ResolvedOptions, remoteUrl: URL): Wire {
     transport,
     close: async () => {
       if (bare !== options.transport) await bare.close();
+    },
+  };
+}
+
+function network(options: ResolvedOptions, remoteUrl: URL): UndiciTransportOptions {
+  const { tls, proxy, noProxy, headers } = options;
+  const userAgent = Object.entries(headers).find(([name]) => name.toLowerCase() === 'user-agent');
+  const servername = tls?.servername;
+  return {
+    proxy,
+    noProxy,
+    // Of packets it is a header already; this is for the proxy.
+    userAgent: userAgent?.[1],
+    tls: tls && {
+      ...tls,
+      // The host of a BITS-Host-Id has a certificate of its own.
+      ...(typeof servername === 'string' && {
+        servername: (hostname: string) =>
+          hostname === remoteUrl.hostname.replace(/^\[(.*)\]$/, '$1') ? servername : undefined,
+      }),
     },
   };
 }

@@ -1,9 +1,10 @@
-import type { Dispatcher } from 'undici';
+import type { buildConnector, Dispatcher } from 'undici';
 import { BitsAbortError, BitsArgumentError, BitsStateError } from '../errors.js';
 import { VERSION } from '../version.js';
 import { Connector } from './connector.js';
 import { Exchange, type ExchangePlace } from './exchange.js';
 import { withLegacyNames } from './legacy-handler.js';
+import { Pools } from './pools.js';
 import { Forwarding } from './proxy/forwarding.js';
 import { NO_PROXY, type ProxyChoice, proxyChoice } from './proxy/proxy-choice.js';
 import type { ProxyOption, ProxyServer } from './proxy/proxy-server.js';
@@ -55,10 +56,10 @@ const FOREIGN_DISPATCHER: TransportLimitation = {
 };
 
 interface OwnDispatcher {
-  readonly agent: Dispatcher;
+  readonly pools: Pools;
   /** Of proxies that are sent whole requests, by their host. */
-  readonly forwarders: Map<string, Dispatcher>;
-  readonly makeForwarder: (proxy: ProxyServer) => Dispatcher;
+  readonly forwarders: Map<string, Pools>;
+  readonly makeForwarder: (proxy: ProxyServer) => Pools;
   readonly connector: Connector;
 }
 
@@ -102,7 +103,7 @@ class UndiciTransport implements Transport {
     for (const exchange of this.#exchanges) exchange.cut(reason);
     const own = await this.#own;
     own?.connector.cut();
-    await own?.agent.destroy();
+    await own?.pools.destroy();
     for (const forwarder of own?.forwarders.values() ?? []) await forwarder.destroy();
   }
 
@@ -144,7 +145,7 @@ class UndiciTransport implements Transport {
     return {
       dispatch:
         forwarder === undefined
-          ? (request, exchange) => own.agent.dispatch(request, exchange)
+          ? (request, exchange) => own.pools.dispatch(request, exchange)
           : (request, exchange) => forward(own, forwarder, request, exchange),
       watches: true,
       onUnconnected: (exchange) => {
@@ -171,7 +172,7 @@ class UndiciTransport implements Transport {
 
   async #makeDispatcher(): Promise<OwnDispatcher> {
     // Loaded at the first request: whoever only imports this package does not wait for it.
-    const { Agent, buildConnector } = await import('undici');
+    const { Pool, buildConnector } = await import('undici');
     const { connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS, connections = 1 } = this.#options;
     const connector = new Connector(buildConnector, {
       tls: this.#tls,
@@ -187,10 +188,12 @@ class UndiciTransport implements Transport {
       headersTimeout: 0,
       bodyTimeout: 0,
     };
+    const poolsWith = (connect: buildConnector.connector) =>
+      new Pools((origin) => new Pool(origin, { ...settings, connect }));
     return {
-      agent: new Agent({ ...settings, connect: connector.connect }),
+      pools: poolsWith(connector.connect),
       forwarders: new Map(),
-      makeForwarder: (proxy) => new Agent({ ...settings, connect: connector.connectTo(proxy) }),
+      makeForwarder: (proxy) => poolsWith(connector.connectTo(proxy)),
       connector,
     };
   }
@@ -203,10 +206,10 @@ function forward(
   request: Dispatcher.DispatchOptions,
   exchange: Exchange,
 ): void {
-  let agent = own.forwarders.get(proxy.host);
-  if (agent === undefined) {
-    agent = own.makeForwarder(proxy);
-    own.forwarders.set(proxy.host, agent);
+  let pools = own.forwarders.get(proxy.host);
+  if (pools === undefined) {
+    pools = own.makeForwarder(proxy);
+    own.forwarders.set(proxy.host, pools);
   }
   const target = new URL(String(request.origin));
   const options = {
@@ -217,7 +220,7 @@ function forward(
     // undici would take the name in Host for that of the proxy, and a new one for a new proxy.
     servername: proxy.hostname,
   };
-  agent.dispatch(options, exchange);
+  pools.dispatch(options, exchange);
 }
 
 function checkAtLeast(name: string, value: number | undefined): void {

@@ -137,6 +137,20 @@ describe('undici transport', () => {
         expect(server.requests[10]?.body).to.deep.equal(pattern(100_000, 6));
       });
 
+      it('keeps the connection that follows one which the server closed', async () => {
+        const server = await serve({
+          tls,
+          onRequest: ({ connection, index }) => {
+            const closes = index === 1;
+            connection.socket.write(answer(200, closes ? { Connection: 'close' } : {}));
+            if (closes) connection.socket.end();
+          },
+        });
+        const transport = own();
+        for (let i = 0; i < 6; i++) await transport.send(ping(server.url()), LONG);
+        expect(server.connections.map(({ requests }) => requests.length)).to.deep.equal([2, 4]);
+      });
+
       it('leaves a piece alone until it asks for the next one', async () => {
         await expectPiecesReusable(own(), tls);
       });
@@ -446,7 +460,11 @@ describe('undici transport', () => {
         ...ok,
         tls: { requestCert: true, rejectUnauthorized: true, ca: tlsCertificate() },
       });
-      const tls = { dangerouslyAllowInvalidCertificates: true, cert: tlsCertificate(), key: tlsKey() };
+      const tls = {
+        dangerouslyAllowInvalidCertificates: true,
+        cert: tlsCertificate(),
+        key: tlsKey(),
+      };
       expect((await make({ tls }).send(ping(server.url()), LONG)).status).to.equal(200);
     });
   });

@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import tls, { type ConnectionOptions, type SecureVersion } from 'node:tls';
 import { BitsArgumentError } from '../errors.js';
 import type { TransportLimitation } from './transport.js';
@@ -173,6 +173,22 @@ function checkClientCertificate(options: TlsOptions, what: string): void {
   } catch (error) {
     throw new BitsArgumentError(contextAdvice(error, options, what), { cause: error });
   }
+  if (cert !== undefined && key !== undefined && !belongTogether(cert, key, passphrase)) {
+    throw new BitsArgumentError(mismatch(what));
+  }
+}
+
+/** OpenSSL itself looks only when both are of one kind, such as RSA. */
+function belongTogether(cert: Pem, key: Pem, passphrase: string | undefined): boolean {
+  const privateKey = createPrivateKey({
+    key: buffer(key),
+    ...(passphrase !== undefined && { passphrase }),
+  });
+  return new X509Certificate(buffer(cert)).checkPrivateKey(privateKey);
+}
+
+function mismatch(what: string): string {
+  return `${what}.key is not the key of ${what}.cert: check that the two belong together, the client's own certificate first`;
 }
 
 function contextAdvice(error: unknown, { pfx, passphrase }: TlsOptions, what: string): string {
@@ -184,9 +200,7 @@ function contextAdvice(error: unknown, { pfx, passphrase }: TlsOptions, what: st
       ? `${what}.${part} is locked: give its passphrase in ${what}.passphrase`
       : `${what}.passphrase does not open ${what}.${part}: check the passphrase`;
   }
-  if (/mismatch/.test(text)) {
-    return `${what}.key is not the key of ${what}.cert: check that the two belong together, the client's own certificate first`;
-  }
+  if (/mismatch/.test(text)) return mismatch(what);
   if (/unsupported/.test(text)) {
     return `${what}.${part} is locked with a cipher that OpenSSL 3 no longer knows: write it anew with openssl ${part === 'pfx' ? 'pkcs12 -legacy' : 'pkcs8 -topk8'}`;
   }

@@ -191,7 +191,7 @@ function mismatch(what: string): string {
   return `${what}.key is not the key of ${what}.cert: check that the two belong together, the client's own certificate first`;
 }
 
-function contextAdvice(error: unknown, { pfx, passphrase }: TlsOptions, what: string): string {
+function contextAdvice(error: unknown, { key, pfx, passphrase }: TlsOptions, what: string): string {
   const { code = '', message } = error as Error & { code?: string };
   const text = `${code} ${message}`.toLowerCase();
   const part = pfx === undefined ? 'key' : 'pfx';
@@ -201,7 +201,8 @@ function contextAdvice(error: unknown, { pfx, passphrase }: TlsOptions, what: st
       : `${what}.passphrase does not open ${what}.${part}: check the passphrase`;
   }
   if (/mismatch/.test(text)) return mismatch(what);
-  if (/unsupported/.test(text)) {
+  const isLocked = key === undefined || pemText(key, `${what}.key`).includes('ENCRYPTED');
+  if (isLocked && /unsupported/.test(text)) {
     return `${what}.${part} is locked with a cipher that OpenSSL 3 no longer knows: write it anew with openssl ${part === 'pfx' ? 'pkcs12 -legacy' : 'pkcs8 -topk8'}`;
   }
   return pfx === undefined

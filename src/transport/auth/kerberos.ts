@@ -32,10 +32,14 @@ export interface KerberosPackage {
 /** A string of its own, so that no bundler looks for a package that need not be there. */
 const PACKAGE: string = 'kerberos';
 
-async function loadPackage(): Promise<KerberosPackage> {
+/**
+ * @param name for tests. @default kerberos
+ * @throws BITS_ERR_AUTH when it cannot be loaded
+ */
+export async function loadKerberos(name = PACKAGE): Promise<KerberosPackage> {
   let loaded: { default?: unknown };
   try {
-    loaded = await import(PACKAGE);
+    loaded = await import(name);
   } catch (error) {
     throw authSetupError(
       'Kerberos needs the package kerberos, which is not installed or not built for this system: npm install kerberos',
@@ -50,7 +54,7 @@ async function loadPackage(): Promise<KerberosPackage> {
  *
  * @param load for tests. @default imports the package
  */
-export function kerberosScheme(options: KerberosOptions, load = loadPackage): AuthScheme {
+export function kerberosScheme(options: KerberosOptions, load = () => loadKerberos()): AuthScheme {
   const shared = { asksEachTime: false };
   return {
     name: 'negotiate',

@@ -1,6 +1,10 @@
 import { expect } from 'chai';
 import { parseChallenges } from '../../../src/transport/auth/challenges.js';
-import { type KerberosPackage, kerberosScheme } from '../../../src/transport/auth/kerberos.js';
+import {
+  type KerberosPackage,
+  kerberosScheme,
+  loadKerberos,
+} from '../../../src/transport/auth/kerberos.js';
 import { bitsError } from '../support.js';
 import { request, sent } from './schemes.js';
 
@@ -23,7 +27,8 @@ function fakePackage(step: (challenge: string, count: number) => string) {
 
 describe('kerberosScheme', () => {
   it('names the package when it is not installed', async () => {
-    const error = await bitsError(kerberosScheme({}).begin().authorize(request(), BARE));
+    const load = () => loadKerberos('a-package-that-nobody-has');
+    const error = await bitsError(kerberosScheme({}, load).begin().authorize(request(), BARE));
     expect(error.code).to.equal('BITS_ERR_AUTH');
     expect(error.message).to.include('npm install kerberos');
   });

@@ -1,0 +1,49 @@
+import { existsSync } from 'node:fs';
+import { expect } from 'chai';
+import { BUILT_MAIN, type KillReport, killInReply, killInUpload } from './killing.js';
+
+/** `npm run prove:kill` asks for more. */
+const inUpload = Number(process.env.BITS_PROVE_KILLS ?? 8);
+const inReply = Number(process.env.BITS_PROVE_REPLY_KILLS ?? 4);
+const seed = Number(process.env.BITS_PROVE_SEED ?? Math.floor(Math.random() * 2 ** 32));
+
+describe('the program, killed with SIGKILL at random moments', () => {
+  before(function () {
+    if (process.platform === 'win32') this.skip();
+    if (!existsSync(BUILT_MAIN)) throw new Error(`${BUILT_MAIN} is missing: npm run build`);
+  });
+
+  function tell(what: string, { moments, bytes, bytesReceived, bytesAllowed }: KillReport): void {
+    if (process.env.BITS_PROVE_KILLS === undefined) return;
+    console.log(
+      `      seed ${seed}: ${moments.length} kills in ${what} of ${bytes} bytes; ` +
+        `${bytesReceived} bytes arrived, ${bytesAllowed} were allowed`,
+    );
+  }
+
+  it(`finishes an upload after ${inUpload} kills, and sends no more than a fragment again for each`, async function () {
+    this.timeout(30_000 + inUpload * 3000);
+    const report = await killInUpload({ kills: inUpload, seed });
+    const { bytesReceived, bytesAllowed, server, lastResult } = report;
+    tell('an upload', report);
+    const told = `seed ${seed}: ${report.moments.join(', ')}`;
+    expect(report, told).to.include({ intact: true, recordsLeft: 0 });
+    expect(lastResult, told).to.include({ type: 'result', resumed: true });
+    expect(bytesReceived, told).to.be.at.most(bytesAllowed);
+    expect(server.uploads, told).to.have.lengthOf(1);
+    server.assertNoBreaches();
+  });
+
+  it(`loses nothing of a reply after ${inReply} kills in its download, and uploads no byte again`, async function () {
+    this.timeout(30_000 + inReply * 5000);
+    const report = await killInReply({ kills: inReply, seed });
+    const { bytesReceived, bytesAllowed, server, lastResult } = report;
+    tell('the reply to an upload', report);
+    const told = `seed ${seed}: ${report.moments.join(', ')}`;
+    expect(report, told).to.include({ intact: true, recordsLeft: 0 });
+    expect(lastResult, told).to.include({ type: 'result', resumed: true, bytesSent: 0 });
+    expect(bytesReceived, told).to.equal(bytesAllowed);
+    server.assertNoBreaches();
+    server.assertFaultsConsumed();
+  });
+});

@@ -34,6 +34,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'give up uploads that cannot be gone on with',
     load: async () => (await import('./commands/prune.js')).definePrune,
   },
+  ping: {
+    summary: 'find out why uploads to a server fail',
+    load: async () => (await import('./commands/ping.js')).definePing,
+  },
   serve: {
     summary: 'run a BITS server for tests',
     load: async () => (await import('./commands/serve.js')).defineServe,

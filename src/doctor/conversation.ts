@@ -1,13 +1,16 @@
+import { randomUUID } from 'node:crypto';
 import { type BitsError, BitsTransportError, isBitsError } from '../errors.js';
 import type { ResolvedOptions } from '../job/options.js';
-import { openWire, type Wire } from '../job/wire.js';
+import { PacketSender } from '../job/packet-sender.js';
+import { Redirects } from '../job/redirects.js';
+import { openTransport, openWire, type Wire } from '../job/wire.js';
 import { BITS_METHOD } from '../protocol/constants.js';
 import { decodeAnswer } from '../protocol/decode.js';
 import { encodeRequest } from '../protocol/encode.js';
 import { withHost } from '../protocol/host-id.js';
 import type { Ack, HostId, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
-import type { Transport, WireResponse } from '../transport/transport.js';
+import type { SendOptions, WireResponse } from '../transport/transport.js';
 import { aborted, withinLimit } from './time-limit.js';
 import { type Attempt, Witness } from './witness.js';
 
@@ -16,65 +19,84 @@ export interface Exchanged {
   /** All requests that it took. */
   readonly attempts: readonly Attempt[];
   readonly durationMs: number;
+  /** Who answered, redirects followed. */
+  readonly host: string;
   /** Exactly one of these. */
   readonly ack?: Ack;
   readonly refusal?: Refusal;
   readonly error?: BitsError;
 }
 
-/** A request as the packet layer makes it. */
-interface PacketRequest {
-  readonly method: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly url: URL;
-}
-
 /** Sends packets exactly as a job does. */
 export class Conversation {
   readonly #witness: Witness;
   readonly #wire: Wire;
+  readonly #sender: PacketSender;
+  readonly #redirects: Redirects;
   readonly #options: ResolvedOptions;
   readonly #limitMs: number;
 
   /** @param limitMs for all requests that one packet takes. */
-  constructor(transport: Transport, options: ResolvedOptions, limitMs: number) {
-    this.#witness = new Witness(transport);
+  constructor(options: ResolvedOptions, limitMs: number) {
+    this.#witness = new Witness(openTransport(options, options.remoteUrl));
     this.#wire = openWire({ ...options, transport: this.#witness }, options.remoteUrl);
+    const id = randomUUID();
+    this.#sender = new PacketSender(this.#wire.transport, options, () => id);
+    this.#redirects = new Redirects(options.remoteUrl, options);
     this.#options = options;
     this.#limitMs = limitMs;
   }
 
   /** @throws BITS_ERR_ABORTED when the caller's signal aborts; nothing else. */
-  send(packet: RequestPacket, hostId?: HostId): Promise<Exchanged> {
+  async send(packet: RequestPacket, hostId?: HostId): Promise<Exchanged> {
+    const { remoteUrl, headers: own } = this.#options;
     const { method, headers } = encodeRequest(packet);
-    const { remoteUrl } = this.#options;
-    const url = hostId === undefined ? remoteUrl : withHost(remoteUrl, hostId);
-    return this.#exchange(packet, { method, headers, url });
+    this.#witness.take();
+    const startedMs = performance.now();
+    let url = hostId === undefined ? remoteUrl : withHost(remoteUrl, hostId);
+    const seen = () => ({
+      attempts: this.#witness.take(),
+      durationMs: performance.now() - startedMs,
+      host: url.host,
+    });
+    try {
+      const answer = await this.#limited(async (signal) => {
+        url = this.#redirects.current(url);
+        for (let hops = 0; ; hops++) {
+          const request = { method, url, headers: { ...headers, ...own } };
+          const response = await this.#sender.send(packet.type, request, this.#how(signal));
+          const decoded = decodeAnswer(packet, response, { nowMs: Date.now() });
+          const location = 'refusal' in decoded ? locationOf(decoded.refusal) : undefined;
+          if (location === undefined) return decoded;
+          url = this.#redirects.next(url, response.status, location, hops);
+        }
+      });
+      return { ...seen(), ...answer };
+    } catch (error) {
+      if (this.#options.signal?.aborted) throw aborted();
+      return { ...seen(), error: known(error) };
+    }
   }
 
-  /** Whether a Ping is taken that calls itself POST. */
+  /** Whether a Ping is taken that calls itself POST, where `BITS_POST` is not. */
   async isOverrideTaken(): Promise<boolean> {
+    const { methodOverride, remoteUrl } = this.#options;
+    if (methodOverride) return false;
     const { headers } = encodeRequest({ type: 'ping' });
-    const { ack } = await this.#exchange(
-      { type: 'ping' },
-      {
-        method: 'POST',
-        headers: { ...headers, 'X-HTTP-Method-Override': BITS_METHOD },
-        url: this.#options.remoteUrl,
-      },
+    const answer = await this.#ask(
+      'POST',
+      { ...headers, 'X-HTTP-Method-Override': BITS_METHOD },
+      remoteUrl,
     );
-    return ack !== undefined;
+    return (
+      answer !== undefined && 'ack' in decodeAnswer({ type: 'ping' }, answer, { nowMs: Date.now() })
+    );
   }
 
   /** How the directory of the URL answers a plain HEAD; undefined: not at all. */
   async directoryStatus(): Promise<number | undefined> {
-    const url = new URL('.', this.#options.remoteUrl);
-    try {
-      return (await this.#request({ method: 'HEAD', headers: {}, url })).status;
-    } catch {
-      if (this.#options.signal?.aborted) throw aborted();
-      return undefined;
-    }
+    const answer = await this.#ask('HEAD', {}, new URL('.', this.#options.remoteUrl));
+    return answer?.status;
   }
 
   async close(): Promise<void> {
@@ -82,31 +104,34 @@ export class Conversation {
     await this.#witness.close();
   }
 
-  async #exchange(packet: RequestPacket, request: PacketRequest): Promise<Exchanged> {
-    this.#witness.take();
-    const startedMs = performance.now();
-    const seen = () => ({
-      attempts: this.#witness.take(),
-      durationMs: performance.now() - startedMs,
-    });
+  /** A request that is no packet of an upload. */
+  async #ask(
+    method: string,
+    headers: Readonly<Record<string, string>>,
+    url: URL,
+  ): Promise<WireResponse | undefined> {
+    const request = { method, url, headers: { ...headers, ...this.#options.headers } };
     try {
-      const answer = await this.#request(request);
-      return { ...seen(), ...decodeAnswer(packet, answer, { nowMs: Date.now() }) };
-    } catch (error) {
+      return await this.#limited((signal) => this.#wire.transport.send(request, this.#how(signal)));
+    } catch {
       if (this.#options.signal?.aborted) throw aborted();
-      return { ...seen(), error: known(error) };
+      return undefined;
     }
   }
 
-  #request({ method, headers, url }: PacketRequest): Promise<WireResponse> {
-    const { signal, stallTimeoutMs, answerTimeoutMs } = this.#options;
-    return withinLimit(this.#limitMs, signal, `${url.host} gave no answer`, (limited) =>
-      this.#wire.transport.send(
-        { method, url, headers: { ...headers, ...this.#options.headers } },
-        { signal: limited, stallTimeoutMs, answerTimeoutMs, answerBody: 'discard' },
-      ),
-    );
+  #how(signal: AbortSignal): SendOptions {
+    const { stallTimeoutMs, answerTimeoutMs } = this.#options;
+    return { signal, stallTimeoutMs, answerTimeoutMs, answerBody: 'discard' };
   }
+
+  #limited<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { signal, remoteUrl } = this.#options;
+    return withinLimit(this.#limitMs, signal, `${remoteUrl.host} gave no answer`, work);
+  }
+}
+
+function locationOf({ meaning, location }: Refusal): string | undefined {
+  return meaning === 'redirect' ? location : undefined;
 }
 
 function known(error: unknown): BitsError {

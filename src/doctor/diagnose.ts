@@ -27,8 +27,8 @@ async function* walk(plan: DiagnosisPlan): AsyncGenerator<DiagnosisStep, void, u
       const finding: Finding =
         failed === undefined ? await timed(examine) : skipped(`not tried: ${failed} failed`);
       if (finding.ok === false) failed ??= step;
-      const { durationMs = 0, ...found } = finding;
-      yield { step, ...found, durationMs: Math.round(durationMs) };
+      const { ok, durationMs = 0, ...said } = finding;
+      yield { step, ok, durationMs: Math.round(durationMs), ...said };
     }
   } finally {
     reach.close();

@@ -2,17 +2,26 @@ import { randomUUID } from 'node:crypto';
 import { BitsArgumentError } from '../errors.js';
 import { type ResolvedOptions, resolveOptions, type UploadOptions } from '../job/options.js';
 import { appendFileName } from '../protocol/remote-url.js';
-import { resolveTls } from '../transport/tls-options.js';
-import type { UndiciTransportOptions } from '../transport/undici.js';
 import { type Route, routeTo } from './route.js';
 
 /** An upload's way to its server, as `UploadOptions` say it, and how far to go. */
 export interface DiagnoseOptions
   extends Pick<
-      UploadOptions,
-      'url' | 'headers' | 'auth' | 'allowInsecureAuth' | 'tls' | 'trustedHosts' | 'signal'
-    >,
-    Pick<UndiciTransportOptions, 'proxy' | 'noProxy' | 'userAgent'> {
+    UploadOptions,
+    | 'url'
+    | 'headers'
+    | 'auth'
+    | 'allowInsecureAuth'
+    | 'trustedHosts'
+    | 'tls'
+    | 'proxy'
+    | 'noProxy'
+    | 'userAgent'
+    | 'methodOverride'
+    | 'onRequest'
+    | 'onResponse'
+    | 'signal'
+  > {
   /** Whether a session is begun and cancelled, as a test of the right to write. @default false */
   probe?: boolean | undefined;
   /** Longest time of a step. @default 30000 */
@@ -21,7 +30,6 @@ export interface DiagnoseOptions
 
 export interface DiagnosisPlan {
   readonly upload: ResolvedOptions;
-  readonly network: Pick<UndiciTransportOptions, 'proxy' | 'noProxy' | 'userAgent' | 'tls'>;
   readonly route: Route;
   readonly probe: boolean;
   readonly stepTimeoutMs: number;
@@ -36,7 +44,6 @@ export function planDiagnosis(options: DiagnoseOptions): DiagnosisPlan {
     throw new BitsArgumentError('diagnose takes an object of options, with a url');
   }
   const { probe = false, stepTimeoutMs = DEFAULT_STEP_TIMEOUT_MS, ...network } = options;
-  const { proxy, noProxy, userAgent, tls } = network;
   if (!(stepTimeoutMs >= 1 && stepTimeoutMs <= MAX_STEP_TIMEOUT_MS)) {
     throw new BitsArgumentError(
       `stepTimeoutMs must be a number of milliseconds from 1 to ${MAX_STEP_TIMEOUT_MS}`,
@@ -49,13 +56,11 @@ export function planDiagnosis(options: DiagnoseOptions): DiagnosisPlan {
     stallTimeoutMs: stepTimeoutMs * 2,
     answerTimeoutMs: stepTimeoutMs * 2,
   });
-  resolveTls(tls);
   // Uploads go to files: a directory may answer otherwise.
   const remoteUrl = appendFileName(upload.remoteUrl, `bits-upload-probe-${randomUUID()}`);
   return {
     upload: { ...upload, remoteUrl },
-    network: { proxy, noProxy, userAgent, tls },
-    route: routeTo(remoteUrl, proxy, noProxy),
+    route: routeTo(remoteUrl, upload.proxy, upload.noProxy),
     probe,
     stepTimeoutMs,
   };

@@ -32,16 +32,16 @@ export class Reach {
 
   /** @param proxyVerdict sends a request, and gives what the proxy has against it. */
   constructor(plan: DiagnosisPlan, proxyVerdict: () => Promise<BitsError | undefined>) {
-    const { upload, network, route, stepTimeoutMs } = plan;
+    const { upload, route, stepTimeoutMs } = plan;
     this.#plan = plan;
     this.#url = upload.remoteUrl;
     this.#server = placeOf(upload.remoteUrl);
     this.#proxy = route.proxy;
     this.#proxyVerdict = proxyVerdict;
     this.#connections = new Connections({
-      tls: network.tls,
+      tls: upload.tls,
       proxy: route.proxy,
-      userAgent: network.userAgent ?? `bits-upload/${VERSION}`,
+      userAgent: userAgentOf(upload.headers),
       // The limit of the whole step is the one to be told of.
       timeoutMs: stepTimeoutMs * 2,
     });
@@ -185,12 +185,17 @@ function failureOf(socket: Socket): Promise<NodeJS.ErrnoException | undefined> {
   });
 }
 
-function describeTls(socket: TLSSocket, { network }: DiagnosisPlan): Finding {
+function userAgentOf(headers: Readonly<Record<string, string>>): string {
+  const given = Object.entries(headers).find(([name]) => name.toLowerCase() === 'user-agent');
+  return given?.[1] ?? `bits-upload/${VERSION}`;
+}
+
+function describeTls(socket: TLSSocket, { upload }: DiagnosisPlan): Finding {
   const protocol = socket.getProtocol() ?? 'TLS';
   const certificate = shownCertificate(socket);
   if (certificate === undefined) return good(protocol);
   const detail = `${protocol}; ${describeCertificate(certificate)}`;
-  if (network.tls?.dangerouslyAllowInvalidCertificates) {
+  if (upload.tls?.dangerouslyAllowInvalidCertificates) {
     const problem = socket.authorizationError ? ` (${socket.authorizationError})` : '';
     return good(
       `${detail}; it is NOT checked${problem}`,

@@ -1,7 +1,6 @@
 import type { BitsError } from '../errors.js';
 import { isTrustedHost } from '../protocol/host-id.js';
 import type { Ack } from '../protocol/packets.js';
-import { createUndiciTransport } from '../transport/undici.js';
 import {
   authAdvice,
   CLIENT_CERTIFICATE_ADVICE,
@@ -23,11 +22,10 @@ export class Talk {
   #session: Extract<Ack, { type: 'create-session' }> | undefined;
 
   constructor(plan: DiagnosisPlan) {
-    const { upload, network, stepTimeoutMs } = plan;
+    const { upload, stepTimeoutMs } = plan;
     this.#plan = plan;
     this.#url = upload.remoteUrl;
-    const transport = createUndiciTransport({ ...network, connectTimeoutMs: stepTimeoutMs * 2 });
-    this.#conversation = new Conversation(transport, upload, stepTimeoutMs);
+    this.#conversation = new Conversation(upload, stepTimeoutMs);
   }
 
   /** What a proxy that is sent whole requests has against a Ping. */
@@ -89,13 +87,14 @@ export class Talk {
   }
 
   async ping(): Promise<Finding> {
-    const { attempts, ack, refusal, error, durationMs: wholeMs } = await this.#pingedOnce();
-    const durationMs = wholeMs - sum(attempts.slice(0, -1));
+    const { attempts, ack, refusal, error, ...told } = await this.#pingedOnce();
+    const durationMs = told.durationMs - sum(attempts.slice(0, -1));
     const failure = error ?? refusal?.error;
     const server = attempts.at(-1)?.server;
     const by = server === undefined ? '' : ` (${server})`;
     if (ack !== undefined || failure === undefined) {
-      return { ...good(`a BITS server answers${by}`), durationMs };
+      const moved = told.host === this.#url.host ? '' : `, after a redirect to ${told.host}`;
+      return { ...good(`a BITS server answers${by}${moved}`), durationMs };
     }
     const advice = pingAdvice(failure, this.#url, await this.#tryOtherWays(failure));
     const detail =

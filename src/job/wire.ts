@@ -12,7 +12,7 @@ export interface Wire {
 }
 
 export function openWire(options: ResolvedOptions, remoteUrl: URL): Wire {
-  const bare = options.transport ?? createUndiciTransport(network(options, remoteUrl));
+  const bare = options.transport ?? openTransport(options, remoteUrl);
   const { auth, allowInsecureAuth, trustedHosts } = options;
   const transport =
     auth === undefined
@@ -28,6 +28,11 @@ export function openWire(options: ResolvedOptions, remoteUrl: URL): Wire {
       if (bare !== options.transport) await bare.close();
     },
   };
+}
+
+/** The default transport, as the options want it. */
+export function openTransport(options: ResolvedOptions, remoteUrl: URL): Transport {
+  return createUndiciTransport(network(options, remoteUrl));
 }
 
 function network(options: ResolvedOptions, remoteUrl: URL): UndiciTransportOptions {

@@ -365,6 +365,23 @@ describe('diagnose', () => {
       });
     }
 
+    it('goes with methodOverride as uploads do', async () => {
+      const front = await raw(({ method }) => (method === 'POST' ? ACK : answer(405)));
+      const { outcome } = await diagnosed({ url: front.url('/'), methodOverride: true });
+      expect(outcome).to.equal('.dns +tcp .proxy .tls +auth +ping');
+      expect(front.requests[0]?.headers['x-http-method-override']).to.equal('BITS_POST');
+    });
+
+    it('follows redirects as uploads do, and says so', async () => {
+      const bits = await server();
+      const url = (await raw(() => answer(307, { Location: `${bits.url}x` }))).url('/');
+      const { of, outcome } = await diagnosed({ url });
+      expect(outcome).to.equal('.dns +tcp .proxy .tls +auth +ping');
+      expect(of('ping').detail).to.contain(`after a redirect to ${new URL(bits.url).host}`);
+      const stopped = await diagnosed({ url, auth: { credentials: USER }, trustedHosts: [] });
+      expect(stopped.outcome).to.match(/\+auth \+ping$/);
+    });
+
     it('tells that the directory is not there either', async () => {
       const url = (await raw(() => answer(404))).url('/');
       const { of } = await diagnosed({ url });

@@ -3,6 +3,7 @@ import type { JobRecord } from '../../index.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import type { Interruption } from '../interruption.js';
 import type { Io } from '../io.js';
+import { sayWarning } from '../render/messages.js';
 import { addStateOption, openJobState, type StateFlags } from '../state-directory.js';
 import { UsageError } from '../usage-error.js';
 import type { CommandContext } from './command-context.js';
@@ -15,6 +16,7 @@ import {
 } from './common-options.js';
 import { findJobs, urlOption } from './find-jobs.js';
 import { giveUpJobs, tellFailure } from './give-up-jobs.js';
+import { secretWarnings } from './network-options.js';
 import { failureOf } from './run-uploads.js';
 
 interface CancelFlags extends ConnectionFlags, OutputFlags, StateFlags {
@@ -60,7 +62,8 @@ async function cancelJobs(
   if (flags.url !== undefined && ids.length > 1) {
     throw new UsageError('--url goes with one ID only');
   }
-  const options = connectionOptions(flags);
+  const options = connectionOptions(flags, io.env);
+  for (const warning of secretWarnings(flags)) sayWarning(io.stderr, warning);
   const state = openJobState(flags, io);
   let chosen: readonly JobRecord[];
   try {

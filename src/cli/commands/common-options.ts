@@ -10,9 +10,16 @@ import { parseHeaders } from '../parse/headers.js';
 import { parseSize } from '../parse/size.js';
 import { parseWholeNumber } from '../parse/whole-number.js';
 import { formatBytes, formatClock } from '../render/units.js';
+import {
+  addNetworkOptions,
+  type Environment,
+  type NetworkFlags,
+  networkArguments,
+  networkOptions,
+} from './network-options.js';
 
 /** How to reach a server: for every command that sends something. No record holds any of it. */
-export interface ConnectionFlags {
+export interface ConnectionFlags extends NetworkFlags {
   readonly timeout?: string;
   readonly retries?: string;
   readonly header?: readonly string[];
@@ -29,7 +36,7 @@ export interface OutputFlags {
 }
 
 export function addConnectionOptions(command: Command): Command {
-  return command
+  command
     .option(
       '--timeout <duration>',
       'time for one answer: 500ms, 3s, 5m or 1h ' +
@@ -40,12 +47,16 @@ export function addConnectionOptions(command: Command): Command {
       '--retries <n>',
       'retries in a row without headway (default: as many as fit into ' +
         `${minutes(DEFAULTS.noProgressTimeoutMs)})`,
-    )
-    .option(
-      '--header <header>',
-      "'Name: value', sent with every request; may be given again",
-      (header: string, others: string[] | undefined) => [...(others ?? []), header],
     );
+  return addNetworkOptions(addHeaderOption(command));
+}
+
+export function addHeaderOption(command: Command): Command {
+  return command.option(
+    '-H, --header <header>',
+    "'Name: value', sent with every request; may be given again",
+    (header: string, others: string[] | undefined) => [...(others ?? []), header],
+  );
 }
 
 export function addTransferOptions(command: Command): Command {
@@ -65,24 +76,28 @@ export function addOutputOptions(command: Command): Command {
 }
 
 /** @throws UsageError */
-export function connectionOptions(flags: ConnectionFlags): Partial<UploadOptions> {
+export function connectionOptions(
+  flags: ConnectionFlags,
+  env: Environment,
+): Partial<UploadOptions> {
   const { timeout, retries, header } = flags;
   return {
     ...(timeout !== undefined && timeouts(parseDuration('--timeout', timeout))),
     ...(retries !== undefined && { retries: parseWholeNumber('--retries', retries) }),
     ...(header !== undefined && { headers: parseHeaders(header) }),
+    ...networkOptions(flags, env),
   };
 }
 
 /** @throws UsageError */
-export function transferOptions(flags: TransferFlags): Partial<UploadOptions> {
+export function transferOptions(flags: TransferFlags, env: Environment): Partial<UploadOptions> {
   const { fragmentSize } = flags;
   const sizes = { least: MIN_FRAGMENT_BYTES, most: MAX_FRAGMENT_BYTES };
   return {
     ...(fragmentSize !== undefined && {
       fragmentBytes: parseSize('--fragment-size', fragmentSize, sizes),
     }),
-    ...connectionOptions(flags),
+    ...connectionOptions(flags, env),
   };
 }
 
@@ -90,11 +105,13 @@ export function transferOptions(flags: TransferFlags): Partial<UploadOptions> {
  * The arguments that have to be given again; values that may be secrets are left for the user to
  * fill in.
  */
-export function connectionArguments({ timeout, retries, header }: ConnectionFlags): string[] {
+export function connectionArguments(flags: ConnectionFlags): string[] {
+  const { timeout, retries, header } = flags;
   return [
     ...(timeout === undefined ? [] : ['--timeout', timeout]),
     ...(retries === undefined ? [] : ['--retries', retries]),
     ...(header ?? []).flatMap((line) => ['--header', `${line.slice(0, line.indexOf(':'))}: …`]),
+    ...networkArguments(flags),
   ];
 }
 

@@ -6,7 +6,7 @@ import { EXIT, type ExitCode } from '../exit-codes.js';
 import type { Interruption } from '../interruption.js';
 import type { Io } from '../io.js';
 import { parseDuration } from '../parse/duration.js';
-import { say } from '../render/messages.js';
+import { say, sayWarning } from '../render/messages.js';
 import { formatAge } from '../render/units.js';
 import {
   addStateOption,
@@ -24,6 +24,7 @@ import {
 } from './common-options.js';
 import { driverOf, sourceStatusOf } from './find-jobs.js';
 import { type Farewell, giveUpJobs, tellFailure } from './give-up-jobs.js';
+import { secretWarnings } from './network-options.js';
 import { failureOf } from './run-uploads.js';
 
 interface PruneFlags extends ConnectionFlags, OutputFlags, StateFlags {
@@ -69,7 +70,8 @@ async function prune(flags: PruneFlags, io: Io, interruption: Interruption): Pro
   const { olderThan } = flags;
   const maxAgeMs =
     olderThan === undefined ? DEFAULT_AGE_MS : parseDuration('--older-than', olderThan, MAX_AGE_MS);
-  const given = connectionOptions(flags);
+  const given = connectionOptions(flags, io.env);
+  for (const warning of secretWarnings(flags)) sayWarning(io.stderr, warning);
   const state = openJobState(flags, io);
   let jobs: StoredJobs;
   try {

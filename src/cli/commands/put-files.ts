@@ -7,6 +7,7 @@ import type { Failure, Reporter } from '../render/reporter.js';
 import { resumeCommand } from '../resume-command.js';
 import { openJobState } from '../state-directory.js';
 import { connectionArguments } from './common-options.js';
+import { secretWarnings } from './network-options.js';
 import { type PlannedUpload, type PutFlags, planUploads } from './put-plan.js';
 import { failureOf, runUploads } from './run-uploads.js';
 
@@ -33,6 +34,7 @@ export async function uploadFiles(
     };
   });
   const reporter = createReporter(flags, io);
+  for (const warning of secretWarnings(flags)) reporter.warning(warning);
   const unreadable = await checkFiles(errands, reporter);
   if (unreadable.length > 0) return exitCodeOf(unreadable, unreadable.length);
   return runUploads(errands, {

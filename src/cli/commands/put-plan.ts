@@ -1,4 +1,4 @@
-import type { Readable, Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 import {
   appendFileName,
   fileSource,
@@ -6,6 +6,7 @@ import {
   redactUrl,
   type UploadOptions,
 } from '../../index.js';
+import type { Io } from '../io.js';
 import type { Target } from '../render/reporter.js';
 import type { StateFlags } from '../state-directory.js';
 import { UsageError } from '../usage-error.js';
@@ -35,19 +36,19 @@ const STDIN = '-';
 export function planUploads(
   paths: readonly string[],
   flags: PutFlags,
-  streams: { readonly stdin: Readable; readonly stdout: Writable },
+  io: Pick<Io, 'stdin' | 'stdout' | 'env'>,
 ): PlannedUpload[] {
   const files = paths.slice(0, -1);
   const remoteUrl = parseRemoteUrl(lastOf(paths));
   checkFiles(files, remoteUrl);
   checkReplyFlags(flags, files.length);
   const shared = {
-    ...transferOptions(flags),
-    ...replyOptions(flags, streams.stdout),
+    ...transferOptions(flags, io.env),
+    ...replyOptions(flags, io.stdout),
     resume: flags.resume,
   };
   return files.map((file) => {
-    const source = file === STDIN ? streams.stdin : fileSource(file);
+    const source = file === STDIN ? io.stdin : fileSource(file);
     const url =
       'name' in source && source.name ? appendFileName(remoteUrl, source.name) : remoteUrl;
     return {

@@ -25,6 +25,7 @@ import {
   transferOptions,
 } from './common-options.js';
 import { driverOf, findJobs, sourceStatusOf, targetOf, urlOption } from './find-jobs.js';
+import { secretWarnings } from './network-options.js';
 import { type Errand, failureOf, runUploads } from './run-uploads.js';
 
 interface ResumeFlags extends TransferFlags, OutputFlags, StateFlags {
@@ -76,9 +77,10 @@ async function resumeJobs(
   interruption: Interruption,
 ): Promise<ExitCode> {
   checkFlags(ids, flags);
-  const transfer = transferOptions(flags);
+  const transfer = transferOptions(flags, io.env);
   const state = openJobState(flags, io);
   const reporter = createReporter(flags, io);
+  for (const warning of secretWarnings(flags)) reporter.warning(warning);
   let chosen: readonly JobRecord[];
   try {
     chosen = await chooseJobs(ids, flags, state, io);

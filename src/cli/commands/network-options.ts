@@ -1,0 +1,263 @@
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import type {
+  AuthOptions,
+  AuthSchemeName,
+  DiagnoseOptions,
+  TlsOptions,
+  UploadWarning,
+} from '../../index.js';
+import { passwordOf } from '../password-command.js';
+import { UsageError } from '../usage-error.js';
+import { NETWORK_FLAGS, type NetworkFlag, type NetworkFlags } from './network-flags.js';
+
+export type { NetworkFlags };
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What {@link NetworkFlags} mean to the SDK. */
+export type NetworkOptions = Pick<
+  DiagnoseOptions,
+  | 'auth'
+  | 'allowInsecureAuth'
+  | 'trustedHosts'
+  | 'tls'
+  | 'proxy'
+  | 'noProxy'
+  | 'userAgent'
+  | 'methodOverride'
+>;
+
+export function addNetworkOptions(command: Command): Command {
+  for (const { flags, help, kind } of NETWORK_FLAGS) {
+    if (kind === 'list') command.option(flags, help, another);
+    else command.option(flags, help);
+  }
+  return command.addHelpText('after', ENVIRONMENT);
+}
+
+const ENVIRONMENT = `
+The options from --user on can be given in the environment, too: --proxy-user as
+BITS_UPLOAD_PROXY_USER, --insecure as BITS_UPLOAD_INSECURE=1. The command line goes first. Passwords
+belong into BITS_UPLOAD_PASSWORD and BITS_UPLOAD_PROXY_PASSWORD: all users of a machine can see its
+command lines.`;
+
+function another(value: string, others: string[] | undefined): string[] {
+  return [...(others ?? []), value];
+}
+
+/**
+ * Reads files, and no secret but those that are given: a password command runs when it is needed.
+ * @throws UsageError for what contradicts itself or cannot be read; no message repeats a secret
+ */
+export function networkOptions(flags: NetworkFlags, env: Environment): NetworkOptions {
+  const settings = withEnvironment(flags, env);
+  const { allowInsecureAuth, trustedHost, noproxy, methodOverride, userAgent } = settings;
+  return {
+    ...defined('auth', authOf(flags, settings, env)),
+    ...defined('allowInsecureAuth', allowInsecureAuth),
+    ...defined('trustedHosts', trustedHost),
+    ...defined('tls', tlsOf(flags, settings)),
+    ...defined('proxy', proxyOf(settings, env)),
+    ...defined('noProxy', noproxy),
+    ...defined('userAgent', userAgent),
+    ...defined('methodOverride', methodOverride),
+  };
+}
+
+function defined<K extends string, V>(name: K, value: V | undefined): { [P in K]?: V } {
+  return value === undefined ? {} : ({ [name]: value } as { [P in K]: V });
+}
+
+/** What other users of the machine can see in its list of processes. */
+export function secretWarnings(flags: NetworkFlags): UploadWarning[] {
+  const { user, oauth2Bearer, pass, proxy, proxyUser } = flags;
+  const seen = [
+    hasPassword(user) && ['the password of --user', 'BITS_UPLOAD_PASSWORD'],
+    oauth2Bearer !== undefined && ['the token of --oauth2-bearer', 'BITS_UPLOAD_OAUTH2_BEARER'],
+    pass !== undefined && ['the passphrase of --pass', 'BITS_UPLOAD_PASS'],
+    hasPassword(proxyUser) && ['the password of --proxy-user', 'BITS_UPLOAD_PROXY_PASSWORD'],
+    /:[^/@]*@/.test(proxy?.replace(/^[a-z0-9]+:\/\//i, '') ?? '') && [
+      'the password in --proxy',
+      'BITS_UPLOAD_PROXY_PASSWORD',
+    ],
+  ];
+  return seen
+    .filter((one) => one !== false)
+    .map(([what, variable]) => ({
+      code: 'secret-in-arguments',
+      message: `${what} stands on the command line, where other users of this machine can read it, and in the history of the shell: give it in ${variable}`,
+    }));
+}
+
+function hasPassword(user: string | undefined): boolean {
+  return user !== undefined && /:./s.test(user);
+}
+
+/** The arguments that have to be given again, secrets left for the user to fill in. */
+export function networkArguments(flags: NetworkFlags): string[] {
+  return NETWORK_FLAGS.flatMap(({ name, flags: spelling, kind }) => {
+    const value = flags[name];
+    const [, flag = ''] = /(--[\w-]+)/.exec(spelling) ?? [];
+    if (value === undefined || value === false) return [];
+    if (kind === 'switch') return [flag];
+    const values = typeof value === 'string' ? [value] : (value as readonly string[]);
+    return values.flatMap((one) => [flag, withoutSecret(name, one)]);
+  });
+}
+
+function withoutSecret(name: keyof NetworkFlags, value: string): string {
+  switch (name) {
+    case 'oauth2Bearer':
+    case 'pass':
+    case 'passwordCommand':
+      return '…';
+    case 'user':
+    case 'proxyUser':
+      return hasPassword(value) ? `${value.slice(0, value.indexOf(':'))}:…` : value;
+    case 'proxy':
+      return value.replace(/^([a-z0-9]+:\/\/)?.*@/i, '$1…@');
+    default:
+      return value;
+  }
+}
+
+function withEnvironment(flags: NetworkFlags, env: Environment): NetworkFlags {
+  const given = NETWORK_FLAGS.map((flag) => [flag.name, flags[flag.name] ?? read(flag, env)]);
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
+}
+
+function read({ kind, variable, name }: NetworkFlag, env: Environment) {
+  const value = env[variable];
+  // An empty proxy means none; everything else that is empty is not set.
+  if (value === undefined || (value === '' && name !== 'proxy')) return undefined;
+  if (kind === 'switch') return isOn(variable, value);
+  if (kind === 'text') return value;
+  return value.split(',').map((one) => one.trim());
+}
+
+function isOn(variable: string, value: string): boolean {
+  if (/^(?:1|true|yes|on)$/i.test(value)) return true;
+  if (/^(?:0|false|no|off)$/i.test(value)) return false;
+  throw new UsageError(`${variable} of the environment takes 1 or 0`);
+}
+
+const SCHEMES: readonly AuthSchemeName[] = ['negotiate', 'ntlm', 'digest', 'basic'];
+
+function authOf(
+  flags: NetworkFlags,
+  settings: NetworkFlags,
+  env: Environment,
+): AuthOptions | undefined {
+  // What the command line says of who one is goes before the whole environment.
+  const isTold = flags.user !== undefined || flags.oauth2Bearer !== undefined;
+  const { user, oauth2Bearer } = isTold ? flags : settings;
+  const schemes = schemesOf(flags, settings);
+  if (user !== undefined && oauth2Bearer !== undefined) {
+    throw new UsageError('--user and --oauth2-bearer exclude each other');
+  }
+  if (oauth2Bearer !== undefined) {
+    if (SCHEMES.some((scheme) => flags[scheme])) {
+      throw new UsageError('--oauth2-bearer goes without a choice of schemes');
+    }
+    if (oauth2Bearer === '') throw new UsageError('--oauth2-bearer needs a token, not ""');
+    return { token: oauth2Bearer };
+  }
+  if (user !== undefined && !/^:?$/.test(user)) {
+    const credentials = credentialsOf(user, flags, settings, env);
+    return { credentials, ...(schemes && { schemes }) };
+  }
+  if (flags.passwordCommand !== undefined) throw new UsageError('--password-command needs --user');
+  if (schemes?.includes('negotiate')) return { kerberos: true, schemes: ['negotiate'] };
+  if (user !== undefined) throw new UsageError('--user needs a name');
+  if (SCHEMES.some((scheme) => flags[scheme])) {
+    throw new UsageError(`--${SCHEMES.find((scheme) => flags[scheme])} needs --user`);
+  }
+  return undefined;
+}
+
+/** Undefined: any. */
+function schemesOf(flags: NetworkFlags, settings: NetworkFlags): AuthSchemeName[] | undefined {
+  const isTold = flags.anyauth || SCHEMES.some((scheme) => flags[scheme]);
+  const from = isTold ? flags : settings;
+  const chosen = SCHEMES.filter((scheme) => from[scheme]);
+  return from.anyauth || chosen.length === 0 ? undefined : chosen;
+}
+
+function credentialsOf(
+  user: string,
+  flags: NetworkFlags,
+  settings: NetworkFlags,
+  env: Environment,
+): NonNullable<AuthOptions['credentials']> {
+  const [username, inUser] = splitUser(user);
+  if (username === '') throw new UsageError('--user needs a name before the colon');
+  if (inUser !== undefined && flags.user !== undefined) {
+    if (flags.passwordCommand === undefined) return { username, password: inUser };
+    throw new UsageError('--user has a password already: leave out --password-command');
+  }
+  const command = settings.passwordCommand;
+  const byCommand = (line: string) => async () => ({ username, password: await passwordOf(line) });
+  if (flags.passwordCommand !== undefined) return byCommand(flags.passwordCommand);
+  const password = inUser ?? env.BITS_UPLOAD_PASSWORD;
+  if (password !== undefined) return { username, password };
+  if (command !== undefined) return byCommand(command);
+  throw new UsageError(
+    '--user needs a password: set BITS_UPLOAD_PASSWORD, or give --password-command',
+  );
+}
+
+function splitUser(user: string): [name: string, password: string | undefined] {
+  const colon = user.indexOf(':');
+  return colon < 0 ? [user, undefined] : [user.slice(0, colon), user.slice(colon + 1)];
+}
+
+function tlsOf(flags: NetworkFlags, settings: NetworkFlags): TlsOptions | undefined {
+  const { cacert, cert, key, pass, insecure } = settings;
+  for (const name of ['key', 'pass'] as const) {
+    if (flags[name] !== undefined && cert === undefined) {
+      throw new UsageError(`--${name} needs --cert`);
+    }
+  }
+  const options: TlsOptions = {
+    ...(cacert !== undefined && { ca: contentOf('--cacert', cacert) }),
+    ...(cert !== undefined && clientCertificate(cert, key)),
+    ...(cert !== undefined && pass !== undefined && { passphrase: pass }),
+    ...(insecure && { dangerouslyAllowInvalidCertificates: true }),
+  };
+  return Object.keys(options).length === 0 ? undefined : options;
+}
+
+function clientCertificate(certFile: string, keyFile: string | undefined): TlsOptions {
+  const cert = contentOf('--cert', certFile);
+  if (!cert.includes('-----BEGIN ')) {
+    if (keyFile === undefined) return { pfx: cert };
+    throw new UsageError('--key goes with a --cert in PEM, and this one is not: convert it');
+  }
+  return { cert, key: keyFile === undefined ? cert : contentOf('--key', keyFile) };
+}
+
+function contentOf(flag: string, file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new UsageError(
+      `${flag} ${file} cannot be read (${(error as NodeJS.ErrnoException).code})`,
+    );
+  }
+}
+
+function proxyOf(
+  { proxy, proxyUser }: NetworkFlags,
+  env: Environment,
+): NetworkOptions['proxy'] | undefined {
+  if (proxy === '') return false;
+  if (proxyUser === undefined) return proxy;
+  if (proxy === undefined) throw new UsageError('--proxy-user needs --proxy');
+  const [username, inUser] = splitUser(proxyUser);
+  const password = inUser ?? env.BITS_UPLOAD_PROXY_PASSWORD;
+  if (password === undefined) {
+    throw new UsageError('--proxy-user needs a password: set BITS_UPLOAD_PROXY_PASSWORD');
+  }
+  return { url: proxy, username, password };
+}

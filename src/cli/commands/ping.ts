@@ -1,0 +1,109 @@
+import type { Command } from 'commander';
+import { BitsAbortError, type DiagnosisStep, diagnose, parseRemoteUrl } from '../../index.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
+import type { Interruption } from '../interruption.js';
+import type { Io, OutputStream } from '../io.js';
+import { parseDuration } from '../parse/duration.js';
+import { parseHeaders } from '../parse/headers.js';
+import { say, sayWarning } from '../render/messages.js';
+import { UsageError } from '../usage-error.js';
+import type { CommandContext } from './command-context.js';
+import { addHeaderOption } from './common-options.js';
+import {
+  addNetworkOptions,
+  type NetworkFlags,
+  networkOptions,
+  secretWarnings,
+} from './network-options.js';
+
+interface PingFlags extends NetworkFlags {
+  readonly probe?: boolean;
+  readonly json?: boolean;
+  readonly timeout?: string;
+  readonly header?: readonly string[];
+}
+
+const DEFAULT_TIMEOUT_MS = 30_000;
+const MAX_TIMEOUT_MS = 60 * 60 * 1000;
+
+const HELP = `
+Walks the way of an upload, one step after the other: dns, tcp, proxy, tls, auth, ping; with --probe
+also create and cancel, which begin a session and give it up. Nothing is uploaded. Standard output
+gets a line for each step, and what to look at where one fails; the steps after it are skipped.
+
+With --json: an object of type "step" for each, with step, ok (true, false or "skipped"), durationMs,
+detail, and where there is something to say advice and code.
+
+Examples:
+  bits-upload ping https://bits.example/uploads/
+  bits-upload ping --probe --user 'CORP\\me' --password-command 'pass corp' https://bits.example/in/
+
+Exit codes: 0 all is well, 1 a step failed, 2 the command line is wrong, 4 the server or a proxy does
+not take the credentials, or asks for some, 130 stopped by SIGINT, 143 by SIGTERM.`;
+
+/** Adds the options and the action of `ping`. */
+export function definePing(command: Command, { io, interruption, exitWith }: CommandContext): void {
+  command
+    .usage('[options] URL')
+    .description('Find out why uploads to a server fail.')
+    .argument('[urls...]')
+    .option('--probe', 'begin a session too, and cancel it: a test of the right to write')
+    .option('--json', 'one JSON object a line on standard output')
+    .option('--timeout <duration>', 'time for one step: 500ms, 3s or 5m (default: 30s)');
+  addNetworkOptions(addHeaderOption(command))
+    .addHelpText('after', HELP)
+    .action(async (urls: string[], flags: PingFlags) => {
+      exitWith(await ping(urls, flags, io, interruption));
+    });
+}
+
+async function ping(
+  urls: readonly string[],
+  flags: PingFlags,
+  io: Io,
+  interruption: Interruption,
+): Promise<ExitCode> {
+  const [url, ...others] = urls;
+  if (url === undefined) throw new UsageError('ping needs a URL');
+  if (others.length > 0) throw new UsageError('ping takes one URL');
+  const { timeout, header, probe = false, json = false } = flags;
+  const steps = diagnose({
+    ...networkOptions(flags, io.env),
+    ...(header !== undefined && { headers: parseHeaders(header) }),
+    url: parseRemoteUrl(url),
+    probe,
+    stepTimeoutMs:
+      timeout === undefined
+        ? DEFAULT_TIMEOUT_MS
+        : parseDuration('--timeout', timeout, MAX_TIMEOUT_MS),
+    signal: interruption.signal,
+  });
+  for (const warning of secretWarnings(flags)) sayWarning(io.stderr, warning);
+  const failed: DiagnosisStep[] = [];
+  try {
+    for await (const step of steps) {
+      if (json) io.stdout.write(`${JSON.stringify({ type: 'step', ...step })}\n`);
+      else showStep(step, io.stdout);
+      if (step.ok === false) failed.push(step);
+    }
+  } catch (error) {
+    const { reason } = interruption;
+    if (reason === undefined || !(error instanceof BitsAbortError)) throw error;
+    if (reason.by !== 'stdout') say(io.stderr, `bits-upload: stopped by ${reason.by}`);
+    return reason.exitCode;
+  }
+  if (failed.length === 0) return EXIT.done;
+  return failed.some(({ code }) => code === 'BITS_ERR_AUTH') ? EXIT.auth : EXIT.failed;
+}
+
+const SIGNS = { true: '✓', false: '✗', skipped: '–' } as const;
+const WORDS = { true: 'ok', false: 'FAIL', skipped: 'skip' } as const;
+
+/** `ok    dns     3 ms  localhost is 127.0.0.1` */
+function showStep({ step, ok, durationMs, detail, advice }: DiagnosisStep, to: OutputStream): void {
+  const sign = to.isTTY ? SIGNS[`${ok}`] : WORDS[`${ok}`].padEnd(4);
+  const time = ok === 'skipped' ? '' : `${durationMs} ms`;
+  const head = `${sign}  ${step.padEnd(6)}  ${time.padStart(8)}  `;
+  say(to, `${head}${detail}`);
+  if (advice !== undefined) say(to, `${' '.repeat(head.length)}-> ${advice}`);
+}

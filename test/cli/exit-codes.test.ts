@@ -1,5 +1,6 @@
+import { readFile } from 'node:fs/promises';
 import { expect } from 'chai';
-import { exitCodeOf } from '../../src/cli/exit-codes.js';
+import { EXIT, exitCodeOf } from '../../src/cli/exit-codes.js';
 
 const failure = (code: string, resumable = false) => ({
   code,
@@ -15,6 +16,13 @@ const changed = failure('BITS_ERR_SOURCE_CHANGED');
 const busy = failure('BITS_ERR_STATE', true);
 
 describe('the exit code', () => {
+  it('is in the README, whichever it is', async () => {
+    const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+    const [, table = ''] = /\| Exit code \| Means \|\n.*\n((?:\|.*\n)+)/.exec(readme) ?? [];
+    const listed = table.match(/(?<=^\| ).*?(?= \|)/gm)?.flatMap((cell) => cell.split(', '));
+    expect(listed?.map(Number)).to.deep.equal(Object.values(EXIT));
+  });
+
   for (const [failures, files, code, why] of [
     [[], 2, 0, 'all is done'],
     [[refused], 1, 1, 'it failed for good'],

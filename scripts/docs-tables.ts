@@ -1,4 +1,16 @@
 import { readFile, writeFile } from 'node:fs/promises';
+import { Command } from 'commander';
+import { defineCancel } from '../src/cli/commands/cancel.js';
+import type { CommandContext } from '../src/cli/commands/command-context.js';
+import { defineJobs } from '../src/cli/commands/jobs.js';
+import { NETWORK_FLAGS, SECRET_VARIABLES } from '../src/cli/commands/network-flags.js';
+import { definePing } from '../src/cli/commands/ping.js';
+import { definePrune } from '../src/cli/commands/prune.js';
+import { definePut } from '../src/cli/commands/put.js';
+import { defineResume } from '../src/cli/commands/resume.js';
+import { defineServe } from '../src/cli/commands/serve.js';
+import { Interruption } from '../src/cli/interruption.js';
+import { STATE_DIRECTORY_VARIABLE } from '../src/cli/state-directory.js';
 import { DEFAULTS } from '../src/job/options.js';
 import { ANSWERS, type AnswerRow, type StatusMatch } from '../src/protocol/answers.js';
 import { formatHresult, hresultName } from '../src/protocol/hresult.js';
@@ -7,7 +19,82 @@ import { formatHresult, hresultName } from '../src/protocol/hresult.js';
 export const TABLES: readonly { file: string; marker: string; render: () => string }[] = [
   { file: 'docs/protocol.md', marker: 'answers', render: answersTable },
   { file: 'docs/options.md', marker: 'defaults', render: defaultsTable },
+  { file: 'docs/cli.md', marker: 'network', render: networkTable },
+  { file: 'docs/cli.md', marker: 'variables', render: variablesTable },
+  ...commandTables({
+    put: definePut,
+    resume: defineResume,
+    jobs: defineJobs,
+    cancel: defineCancel,
+    prune: definePrune,
+    ping: definePing,
+    serve: defineServe,
+  }),
 ];
+
+type Define = (command: Command, context: CommandContext) => void;
+
+function commandTables(commands: Readonly<Record<string, Define>>) {
+  const { stdin, stdout, stderr } = process;
+  const io = { stdin, stdout, stderr, env: {} };
+  const context = { io, interruption: new Interruption(), exitWith: () => {} };
+  return Object.entries(commands).map(([name, define]) => ({
+    file: 'docs/cli.md',
+    marker: name,
+    render: () => {
+      const command = new Command(name);
+      define(command, context);
+      return optionsTable(command);
+    },
+  }));
+}
+
+/** The network's options have a table of their own, for several commands have them. */
+function optionsTable(command: Command): string {
+  const shared = new Set(NETWORK_FLAGS.map(({ flags }) => flags));
+  const rows = command.options.filter(({ flags }) => !shared.has(flags));
+  const hasNetwork = rows.length < command.options.length;
+  return table(
+    ['Option', 'What'],
+    [
+      ...rows.map((option) => {
+        const { flags, description, defaultValue } = option;
+        const byDefault = typeof defaultValue === 'string' ? ` (default: ${defaultValue})` : '';
+        return [code(flags), cell(description + byDefault)];
+      }),
+      ...(hasNetwork ? [['and', 'the [options of the network](#the-network)']] : []),
+    ],
+  );
+}
+
+function networkTable(): string {
+  return table(
+    ['Option', 'Environment', 'What'],
+    NETWORK_FLAGS.map(({ flags, variable, kind, help }) => [
+      code(flags),
+      code(kind === 'switch' ? `${variable}=1` : variable),
+      cell(help),
+    ]),
+  );
+}
+
+function variablesTable(): string {
+  return table(
+    ['Variable', 'What'],
+    [
+      ...SECRET_VARIABLES.map(({ variable, help }) => [code(variable), cell(help)]),
+      [code(STATE_DIRECTORY_VARIABLE), 'directory that keeps unfinished uploads; `--state-dir`'],
+    ],
+  );
+}
+
+function code(text: string): string {
+  return `\`${text}\``;
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|').replaceAll('<', '&lt;');
+}
 
 /** The text of a file with the table between its markers made anew. */
 export function withTable(text: string, marker: string, table: string): string {

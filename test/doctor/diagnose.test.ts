@@ -372,6 +372,13 @@ describe('diagnose', () => {
       expect(front.requests[0]?.headers['x-http-method-override']).to.equal('BITS_POST');
     });
 
+    it('does not try methodOverride where it failed', async () => {
+      const front = await raw(() => answer(405));
+      const { of } = await diagnosed({ url: front.url('/'), methodOverride: true });
+      expect(of('ping')).to.include({ ok: false });
+      expect(front.requests).to.have.length(1);
+    });
+
     it('follows redirects as uploads do, and says so', async () => {
       const bits = await server();
       const url = (await raw(() => answer(307, { Location: `${bits.url}x` }))).url('/');

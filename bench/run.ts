@@ -4,6 +4,7 @@ import { BenchFiles } from './data.js';
 import { type Sample, Sink } from './harness.js';
 import { chartOf, type MeasuredRow, mediansOf, tableOf, thisMachine } from './report.js';
 import { type Client, createRows, FULL, QUICK, type Row } from './rows.js';
+import { sizerCurves } from './sizer-curves.js';
 
 const { values } = parseArgs({
   options: {
@@ -90,4 +91,5 @@ async function write(measured: readonly MeasuredRow[]): Promise<void> {
   for (const one of measured) {
     await writeFile(new URL(`${one.row.id}.svg`, OUT), chartOf(one));
   }
+  for (const [name, svg] of sizerCurves()) await writeFile(new URL(name, OUT), svg);
 }

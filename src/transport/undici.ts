@@ -4,6 +4,7 @@ import { VERSION } from '../version.js';
 import { Connector } from './connector.js';
 import { Exchange, type ExchangePlace } from './exchange.js';
 import { withLegacyNames } from './legacy-handler.js';
+import { loadUndici } from './load-undici.js';
 import { Pools } from './pools.js';
 import { Forwarding } from './proxy/forwarding.js';
 import { NO_PROXY, type ProxyChoice, proxyChoice } from './proxy/proxy-choice.js';
@@ -172,7 +173,7 @@ class UndiciTransport implements Transport {
 
   async #makeDispatcher(): Promise<OwnDispatcher> {
     // Loaded at the first request: whoever only imports this package does not wait for it.
-    const { Pool, buildConnector } = await import('undici');
+    const { Pool, buildConnector } = await loadUndici();
     const { connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS, connections = 1 } = this.#options;
     const connector = new Connector(buildConnector, {
       tls: this.#tls,

@@ -59,7 +59,7 @@ const REQUEST_BYTES = 4 * MIB;
 const LATE_MS = 50;
 const SMALL_BYTES = 10 * KIB;
 const CONCURRENCY = 8;
-const FIXED_SIZES = [1, 2, 4, 8, 16, 28].map((mib) => mib * MIB);
+const FIXED_SIZES = [4, 8, 16, 28].map((mib) => mib * MIB);
 const SMALL_FRAGMENT_BYTES = 64 * KIB;
 const FEW_FRAGMENTS = 100;
 

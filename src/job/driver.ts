@@ -55,7 +55,7 @@ export class Driver {
   async drive(event: SessionEvent): Promise<Rest> {
     this.#progressAtMs = this.#parts.clock.now();
     this.#wish = undefined;
-    this.#interruption = new AbortController();
+    if (this.#interruption.signal.aborted) this.#interruption = new AbortController();
     this.#step(event);
     for (;;) {
       const rest = this.#rest();

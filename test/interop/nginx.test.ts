@@ -1,0 +1,147 @@
+import { expect } from 'chai';
+import { type Certificates, makeCertificates, PFX_PASSPHRASE } from './support/certificates.js';
+import { describeWith } from './support/installed.js';
+import { run } from './support/run.js';
+import { siteForSuite } from './support/site.js';
+import { failureOf, IDEAL, uploadBoth, uploadFile } from './support/uploads.js';
+
+const NGINX = { package: 'nginx-light', files: ['nginx'] };
+const OPENSSL = { package: 'openssl', files: ['openssl'] };
+
+describeWith('nginx in front of a BITS server', [NGINX, OPENSSL], () => {
+  const ports = { plain: 0, streaming: 0, limited: 0, tls: 0, clientCertificate: 0, basic: 0 };
+  let certificates: Certificates;
+
+  const site = siteForSuite(async (site) => {
+    const { scratch, backend } = site;
+    for (const name of Object.keys(ports) as (keyof typeof ports)[])
+      ports[name] = await site.port();
+    certificates = await makeCertificates(scratch);
+    const { certFile, keyFile } = certificates.server;
+    const hash = await run(scratch, 'openssl', ['passwd', '-apr1', 'open:sesame']);
+    const users = await scratch.write('users', `uploader:${hash}`);
+    const tls = `ssl_certificate ${certFile}; ssl_certificate_key ${keyFile};`;
+    const server = (listen: string, more: string) => `
+      server {
+        listen 127.0.0.1:${listen};
+        ${more}
+        location / { proxy_pass http://bits; }
+      }`;
+    const config = await scratch.write(
+      'nginx.conf',
+      `
+      daemon off;
+      pid ${scratch.at('nginx.pid')};
+      worker_processes 1;
+      error_log stderr warn;
+      events { worker_connections 64; }
+      http {
+        access_log ${scratch.at('access.log')};
+        client_body_temp_path ${scratch.at('body')};
+        proxy_temp_path ${scratch.at('proxy')};
+        fastcgi_temp_path ${scratch.at('fastcgi')};
+        uwsgi_temp_path ${scratch.at('uwsgi')};
+        scgi_temp_path ${scratch.at('scgi')};
+        upstream bits { server 127.0.0.1:${backend.port}; keepalive 4; }
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        client_max_body_size 0;
+        ${server(`${ports.plain}`, '')}
+        ${server(`${ports.streaming}`, 'proxy_request_buffering off;')}
+        ${server(`${ports.limited}`, 'client_max_body_size 1m;')}
+        ${server(`${ports.tls} ssl http2`, tls)}
+        ${server(
+          `${ports.clientCertificate} ssl`,
+          `${tls} ssl_client_certificate ${certificates.caFile}; ssl_verify_client on;`,
+        )}
+        ${server(`${ports.basic}`, `auth_basic "uploads"; auth_basic_user_file ${users};`)}
+      }`,
+    );
+    await site.start({
+      command: 'nginx',
+      args: ['-e', 'stderr', '-p', scratch.path, '-c', config],
+      port: ports.plain,
+      cwd: scratch.path,
+      logs: [scratch.at('access.log')],
+    });
+  });
+
+  it('takes uploads and replies over one connection each, with request buffering', async () => {
+    const { backend, door } = await enter(ports.plain);
+    const counts = await uploadBoth(backend, door, `http://127.0.0.1:${door.port}/`);
+    expect(counts).to.deep.equal(IDEAL);
+  });
+
+  it('takes them without request buffering', async () => {
+    const { backend, door } = await enter(ports.streaming);
+    const counts = await uploadBoth(backend, door, `http://127.0.0.1:${door.port}/`);
+    expect(counts).to.deep.equal(IDEAL);
+  });
+
+  it('takes fragments that are halved until they fit into client_max_body_size', async () => {
+    const { backend, door } = await enter(ports.limited);
+    const from = backend.log.length;
+    await uploadFile(backend, `http://127.0.0.1:${door.port}/`, { fragmentBytes: undefined });
+    const sizes = backend.log.slice(from).map(({ bodyBytes }) => bodyBytes);
+    expect(Math.max(...sizes)).to.be.within(512 * 1024, 1024 * 1024);
+  });
+
+  it('takes them over TLS, in HTTP/1.1 though HTTP/2 is offered', async () => {
+    const { backend, door } = await enter(ports.tls);
+    const tls = { ca: certificates.ca };
+    const counts = await uploadBoth(backend, door, `https://127.0.0.1:${door.port}/`, { tls });
+    expect(counts).to.deep.equal(IDEAL);
+  });
+
+  for (const kind of ['PEM', 'PKCS #12'] as const) {
+    it(`takes them with a client certificate in ${kind}`, async () => {
+      const { backend, door } = await enter(ports.clientCertificate);
+      const { ca, client } = certificates;
+      const own =
+        kind === 'PEM'
+          ? { cert: client.cert, key: client.key }
+          : { pfx: client.pfx, passphrase: PFX_PASSPHRASE };
+      const tls = { ca, ...own };
+      const counts = await uploadBoth(backend, door, `https://localhost:${door.port}/`, { tls });
+      expect(counts).to.deep.equal(IDEAL);
+    });
+  }
+
+  it('refuses those without a client certificate, once', async () => {
+    const { backend, door } = await enter(ports.clientCertificate);
+    const tls = { ca: certificates.ca };
+    const url = `https://localhost:${door.port}/`;
+    const error = await failureOf(uploadFile(backend, url, { tls }));
+    expect(error).to.include({ code: 'BITS_ERR_SERVER', retryable: false });
+    expect(door.connections).to.equal(1);
+  });
+
+  it('takes them with Basic, with no fragment sent for nothing', async () => {
+    const { backend, door } = await enter(ports.basic);
+    const auth = { credentials: { username: 'uploader', password: 'open:sesame' } };
+    const counts = await uploadBoth(backend, door, `http://127.0.0.1:${door.port}/`, { auth });
+    expect(counts).to.deep.equal(IDEAL);
+  });
+
+  it('takes them with an Authorization header of the caller', async () => {
+    const { backend, door } = await enter(ports.basic);
+    const token = Buffer.from('uploader:open:sesame').toString('base64');
+    const headers = { Authorization: `Basic ${token}` };
+    const counts = await uploadBoth(backend, door, `http://127.0.0.1:${door.port}/`, { headers });
+    expect(counts).to.deep.equal(IDEAL);
+  });
+
+  it('refuses a wrong password in one clear error', async () => {
+    const { backend, door } = await enter(ports.basic);
+    const auth = { credentials: { username: 'uploader', password: 'wrong' } };
+    const url = `http://127.0.0.1:${door.port}/`;
+    const error = await failureOf(uploadFile(backend, url, { auth }));
+    expect(error).to.include({ code: 'BITS_ERR_AUTH', retryable: false });
+    expect(error.message).to.not.include('wrong');
+  });
+
+  async function enter(port: number) {
+    const { backend } = site();
+    return { backend, door: await site().door(port) };
+  }
+});

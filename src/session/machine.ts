@@ -329,6 +329,8 @@ function fragmentFailed(session: Session, { refusal }: EventOf<'failed'>): Step 
  */
 function suspicion(session: Session, refusal: Refusal): Step | undefined {
   if (!session.cut || refusal.meaning === 'session-not-found') return undefined;
+  // Such a session begins again after each interruption, and is counted for it.
+  if (session.plan.onUncertainFragment === 'restart') return undefined;
   // An HRESULT says what is wrong, so there is nothing to guess.
   if (!(refusal.error instanceof BitsServerError) || refusal.error.hresult !== undefined) {
     return undefined;

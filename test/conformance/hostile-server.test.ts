@@ -278,9 +278,9 @@ const CASES: readonly Case[] = [
     requests: 9,
   },
   {
-    it: 'a redirect',
+    it: 'a redirect to what is not http',
     server: () =>
-      answers({ 'Create-Session': () => answer(307, { Location: 'http://elsewhere.invalid/' }) }),
+      answers({ 'Create-Session': () => answer(307, { Location: 'ftp://elsewhere.invalid/' }) }),
     ends: 'BITS_ERR_SERVER',
     requests: 1,
   },

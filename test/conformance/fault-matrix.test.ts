@@ -127,6 +127,12 @@ function mostRequests(cost: Cost, place: Place, mode: Mode): number {
   }
 }
 
+/**
+ * An answer that comes before its request is through, or a slow machine's time-out, may cost the
+ * connection: the request that finds out, the small one after it, and the rest of a fragment.
+ */
+const BROKEN_CONNECTION = 3;
+
 describe('one fault, in any place', () => {
   const folder = temporaryFolder();
   let files = 0;
@@ -150,7 +156,7 @@ describe('one fault, in any place', () => {
         fragmentBytes: FRAGMENT_BYTES,
         minRetryDelayMs: 0,
         maxRetryAfterMs: 10,
-        ...(row.waits && { answerTimeoutMs: 150, replyTimeoutMs: 150 }),
+        ...(row.waits && { answerTimeoutMs: 250, replyTimeoutMs: 250 }),
         ...(mode === 'reply' && { reply: true }),
         ...(mode === 'reply to a file' && { reply: { file: replyFile } }),
       };
@@ -171,7 +177,9 @@ describe('one fault, in any place', () => {
       expect(performance.now() - startedMs, 'time').to.be.below(LIMIT_MS);
       server.assertFaultsConsumed();
       server.assertNoBreaches();
-      expect(server.log.length, 'requests').to.be.at.most(mostRequests(cost, place, mode));
+      expect(server.log.length, 'requests').to.be.at.most(
+        mostRequests(cost, place, mode) + BROKEN_CONNECTION,
+      );
 
       if (place.struck === 'cancel-session') {
         expect(result).to.equal('BITS_ERR_ABORTED');

@@ -106,7 +106,11 @@ export const FAULT_TABLE: readonly FaultRow[] = [
     do: { status: 302, headers: { Location: '/login' } },
     costs: { ...FATAL_4XX, reply: REPLY },
   },
-  { name: '307 to nowhere', do: { redirect: 'ftp://elsewhere/' }, costs: { ...FATAL_4XX, reply: REPLY } },
+  {
+    name: '307 to nowhere',
+    do: { redirect: 'ftp://elsewhere/' },
+    costs: { ...FATAL_4XX, reply: REPLY },
+  },
   { name: '400', do: { status: 400 }, costs: FATAL_4XX },
   { name: '400 E_INVALIDARG', do: { status: 400, hresult: 0x80070057 }, costs: FATAL_4XX },
   { name: '401', do: { status: 401 }, costs: costs(AUTH, AUTH, AUTH, AUTH, 'unfreed', AUTH) },

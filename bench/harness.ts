@@ -43,13 +43,14 @@ export class Sink {
   }
 
   stop(): void {
-    this.#child.disconnect();
+    if (this.#child.connected) this.#child.disconnect();
   }
 }
 
 function message<T>(child: ChildProcess): Promise<T> {
   return new Promise((resolve, reject) => {
-    const onExit = (code: number | null) => reject(new Error(`the sink ended with code ${code}`));
+    const onExit = (code: number | null, signal: string | null) =>
+      reject(new Error(`the sink ended: ${code ?? signal}`));
     child.once('exit', onExit);
     child.once('message', (value) => {
       child.off('exit', onExit);

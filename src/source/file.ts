@@ -1,11 +1,11 @@
 import { type BigIntStats, constants } from 'node:fs';
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
 import { throwIfAborted } from './abort.js';
 import { BlockSource } from './block-source.js';
-import { HandleBlocks } from './handle-blocks.js';
-import { HandleStats } from './handle-stats.js';
+import { FileBlocks } from './file-blocks.js';
+import { OpenFile } from './open-file.js';
 import type { ByteSource, OpenSource, SourceIdentity } from './source.js';
 
 /**
@@ -29,15 +29,14 @@ export function fileSource(path: string): ByteSource {
 
 async function openFile(path: string, signal: AbortSignal | undefined): Promise<OpenSource> {
   throwIfAborted(signal);
-  const handle = await openRegular(path, OPEN_FLAGS);
+  const file = await openRegular(path, OPEN_FLAGS);
   try {
-    const stats = new HandleStats(handle);
-    const opened = await stats.read();
+    const opened = await file.stat();
     assertRegular(path, opened);
     throwIfAborted(signal);
-    return opensAs(path, handle, stats, opened);
+    return opensAs(path, file, opened);
   } catch (error) {
-    await handle.close();
+    await file.close();
     throw error;
   }
 }
@@ -45,9 +44,9 @@ async function openFile(path: string, signal: AbortSignal | undefined): Promise<
 /** Opening a FIFO would wait for its writer; Windows knows neither the flag nor such files. */
 const OPEN_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
-async function openRegular(path: string, flags: string | number): Promise<FileHandle> {
+async function openRegular(path: string, flags: string | number): Promise<OpenFile> {
   try {
-    return await open(path, flags);
+    return await OpenFile.open(path, flags);
   } catch (error) {
     await assertNotIrregular(path);
     // Another program gives up its lease on the file only to somebody who waits for that.
@@ -102,12 +101,7 @@ function cannotOpen(path: string, cause: unknown): BitsError {
   }
 }
 
-function opensAs(
-  path: string,
-  handle: FileHandle,
-  stats: HandleStats,
-  opened: BigIntStats,
-): OpenSource {
+function opensAs(path: string, file: OpenFile, opened: BigIntStats): OpenSource {
   const byteLength = Number(opened.size);
   const identity: SourceIdentity = {
     path,
@@ -115,9 +109,9 @@ function opensAs(
     mtimeNs: String(opened.mtimeNs),
     inode: String(opened.ino),
   };
-  const blocks = new HandleBlocks(handle, byteLength);
+  const blocks = new FileBlocks((...range) => file.read(...range), byteLength);
   const verify = async () => {
-    const changes = changesBetween(opened, await stats.read());
+    const changes = changesBetween(opened, await file.stat());
     if (changes.length > 0) throw changed(path, changes.join(', '));
   };
   return new BlockSource({
@@ -134,7 +128,7 @@ function opensAs(
       }),
     async release() {
       blocks.free();
-      await handle.close();
+      await file.close();
     },
   });
 }

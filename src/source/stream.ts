@@ -4,7 +4,7 @@ import { BitsArgumentError, BitsError, BitsStateError } from '../errors.js';
 import { throwIfAborted, unlessAborted } from './abort.js';
 import { BlockSource } from './block-source.js';
 import { type ChunkFeed, chunkFeed, isReadable, type StreamInput } from './chunk-feed.js';
-import { HandleBlocks } from './handle-blocks.js';
+import { FileBlocks } from './file-blocks.js';
 import type { ByteSource, OpenSource } from './source.js';
 import { createSpoolFile, type SpoolFile } from './spool-file.js';
 
@@ -68,7 +68,10 @@ async function openSpooled(
 ): Promise<OpenSource> {
   try {
     const byteLength = await store(feed, spool, maxBytes, signal);
-    const blocks = new HandleBlocks(spool.handle, byteLength);
+    const blocks = new FileBlocks(
+      async (...range) => (await spool.handle.read(...range)).bytesRead,
+      byteLength,
+    );
     return new BlockSource({
       byteLength,
       load: async (start, end, slot) => {

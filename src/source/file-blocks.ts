@@ -1,5 +1,4 @@
 import { Buffer } from 'node:buffer';
-import type { FileHandle } from 'node:fs/promises';
 import { BLOCK_BYTES, type Slot } from './block-source.js';
 
 /**
@@ -8,14 +7,22 @@ import { BLOCK_BYTES, type Slot } from './block-source.js';
  */
 const OFF_PAGE_BYTES = 128;
 
+/** Reads into a buffer at `offset` from the file's `position`; gives 0 bytes where the file ends. */
+export type ReadBytes = (
+  buffer: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+) => number | Promise<number>;
+
 /** Reads blocks of an open file into one reused buffer a slot: allocating anew is slower. */
-export class HandleBlocks {
-  readonly #handle: FileHandle;
+export class FileBlocks {
+  readonly #read: ReadBytes;
   readonly #bufferBytes: number;
   #buffers: [Buffer?, Buffer?] = [];
 
-  constructor(handle: FileHandle, byteLength: number) {
-    this.#handle = handle;
+  constructor(read: ReadBytes, byteLength: number) {
+    this.#read = read;
     this.#bufferBytes = Math.min(BLOCK_BYTES, byteLength);
   }
 
@@ -25,12 +32,7 @@ export class HandleBlocks {
     const wanted = end - start;
     let filled = 0;
     while (filled < wanted) {
-      const { bytesRead } = await this.#handle.read(
-        buffer,
-        filled,
-        wanted - filled,
-        start + filled,
-      );
+      const bytesRead = await this.#read(buffer, filled, wanted - filled, start + filled);
       if (bytesRead === 0) break;
       filled += bytesRead;
     }
@@ -45,7 +47,7 @@ export class HandleBlocks {
     return buffer;
   }
 
-  /** Frees the buffers; the handle stays open. */
+  /** Frees the buffers; the file stays open. */
   free(): void {
     this.#buffers = [];
   }

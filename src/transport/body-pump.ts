@@ -11,6 +11,9 @@ const MAX_SLICE_BYTES = 2 * 1024 * 1024;
 /** A slice taken faster than this may be followed by one twice as long. */
 const FAST_MS = 20;
 
+/** Up to here a body's only piece goes out together with the head, where an iteration costs more. */
+const MAX_WHOLE_BYTES = MIN_SLICE_BYTES;
+
 export interface BodyPumpEvents {
   /** The source is asked for more: what happens now is no network's fault. */
   readonly onWaitForSource: () => void;
@@ -47,6 +50,8 @@ export class BodyPump implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8A
   #sliceBytes = MIN_SLICE_BYTES;
   #slicedMs = 0;
   #reading = false;
+  /** The dispatcher has the whole body and does not come back for more. */
+  #handedWhole = false;
   #stopped = false;
   #released = false;
   #sourceDone = false;
@@ -65,6 +70,28 @@ export class BodyPump implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8A
 
   get allSent(): boolean {
     return this.#taken === this.#byteLength;
+  }
+
+  /** Whether {@link whole} is worth trying. */
+  get mayBeWhole(): boolean {
+    return this.#watches && this.#byteLength <= MAX_WHOLE_BYTES;
+  }
+
+  /**
+   * The whole body, when the source gives it in one piece, to be dispatched in place of this pump.
+   *
+   * Undefined when it does not, or when there is nothing to dispatch any more.
+   */
+  async whole(): Promise<Uint8Array | undefined> {
+    try {
+      this.#piece = await this.#pull();
+    } catch (error) {
+      if (!this.#stopped) this.#events.onSourceError(error);
+      return undefined;
+    }
+    if (this.#stopped || this.#piece.byteLength < this.#byteLength) return undefined;
+    this.#handedWhole = true;
+    return this.#cut();
   }
 
   [Symbol.asyncIterator](): this {
@@ -202,7 +229,10 @@ export class BodyPump implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8A
     const fast = performance.now() - this.#slicedMs < FAST_MS;
     this.#sliceBytes = fast ? Math.min(this.#sliceBytes * 2, MAX_SLICE_BYTES) : MIN_SLICE_BYTES;
     this.#events.onBytesSent(bytes);
-    if (this.allSent) this.#events.onAllSent();
+    if (this.allSent) {
+      this.#events.onAllSent();
+      if (this.#handedWhole) void this.#finish();
+    }
     if (this.#taken === this.#handed) this.#wake?.();
   }
 

@@ -5,6 +5,7 @@ import {
   answerHeaders,
   DRAIN_BYTES,
   DRAIN_MS,
+  isEmpty,
   isWorthDraining,
   type ReceivedHeaders,
 } from './answer-head.js';
@@ -107,6 +108,16 @@ export class Exchange implements Dispatcher.DispatchHandler {
     }
     signal?.addEventListener('abort', this.#onAbort, { once: true });
     this.#deadline.run('send');
+    if (this.#pump?.mayBeWhole) void this.#dispatchWhole(this.#pump);
+    else this.#dispatch(this.#pump ?? null);
+  }
+
+  async #dispatchWhole(pump: BodyPump): Promise<void> {
+    const whole = await pump.whole();
+    if (!this.#ended) this.#dispatch(whole ?? pump);
+  }
+
+  #dispatch(body: BodyPump | Uint8Array | null): void {
     const { url, method, headers } = this.#head;
     try {
       this.#place.dispatch(
@@ -115,7 +126,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
           path: `${url.pathname}${url.search}`,
           method: method as Dispatcher.HttpMethod,
           headers,
-          body: (this.#pump ?? null) as Dispatcher.DispatchOptions['body'],
+          body: body as Dispatcher.DispatchOptions['body'],
           // undici would close the connection after each body of a method that it does not know.
           reset: false,
           headersTimeout: 0,
@@ -140,11 +151,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
   /** Another request waits for this one's connection. */
   hurry(): void {
     if (this.#drainTimer !== undefined) this.#limitDrain(DRAIN_GRACE_MS);
-  }
-
-  /** True when the answer is handed out and its body is only read to free the connection. */
-  get isDraining(): boolean {
-    return this.#drainTimer !== undefined;
   }
 
   onRequestStart(controller: Controller): void {
@@ -176,7 +182,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#response = { ...response, body: EMPTY_BODY };
     this.#hand();
     if (early || !isWorthDraining(status, response.headers)) this.#leave();
-    else this.#limitDrain(DRAIN_MS);
+    // An empty body has ended within this turn.
+    else if (!isEmpty(status, response.headers)) this.#limitDrain(DRAIN_MS);
   }
 
   onResponseData(_controller: Controller, chunk: Uint8Array): void {

@@ -73,6 +73,8 @@ class UndiciTransport implements Transport {
   readonly #proxyFor: ProxyChoice['proxyFor'];
   readonly #exchanges = new Set<Exchange>();
   #own: Promise<OwnDispatcher> | undefined;
+  /** Of requests that no proxy is sent whole. */
+  #directPlace: ExchangePlace | undefined;
   #closed = false;
 
   constructor(options: UndiciTransportOptions) {
@@ -87,9 +89,18 @@ class UndiciTransport implements Transport {
       : [...this.#tls.limitations, ...proxies.limitations];
   }
 
-  async send(request: WireRequest, options: SendOptions): Promise<WireResponse> {
+  send(request: WireRequest, options: SendOptions): Promise<WireResponse> {
     const proxy = this.#forwardingProxy(request.url);
     if (proxy === undefined) return this.#send(request, options, undefined);
+    return this.#sendWhole(request, options, proxy);
+  }
+
+  /** With its URL in absolute form, to a proxy that may want to know who asks. */
+  async #sendWhole(
+    request: WireRequest,
+    options: SendOptions,
+    proxy: ProxyServer,
+  ): Promise<WireResponse> {
     requestHead(request, this.#userAgent);
     const { connector } = await this.#ownDispatcher();
     const forwarding = new Forwarding(proxy, connector.authFor(proxy), (attempt, itsOptions) =>
@@ -122,7 +133,9 @@ class UndiciTransport implements Transport {
   ): Promise<WireResponse> {
     const head = requestHead(request, this.#userAgent);
     if (options.signal?.aborted) throw new BitsAbortError('The request was aborted');
-    const place = await this.#place(forwarder);
+    let place = forwarder === undefined ? this.#directPlace : undefined;
+    place ??= await this.#place(forwarder);
+    if (forwarder === undefined) this.#directPlace = place;
     if (this.#closed) throw new BitsStateError('The transport is closed');
     for (const other of this.#exchanges) other.hurry();
     const exchange = new Exchange(head, request.body, options, place);

@@ -29,7 +29,10 @@ export function proxyChoice(
   const isException = noProxyMatcher(noProxy ?? variable(env, 'no_proxy')?.value ?? '');
   const byScheme = option === undefined ? environmentProxies(env) : everywhere(proxyServer(option));
   return {
-    proxyFor: (url) => (isException(url) ? undefined : byScheme[url.protocol]),
+    proxyFor: (url) => {
+      const proxy = byScheme[url.protocol];
+      return proxy === undefined || isException(url) ? undefined : proxy;
+    },
     limitations: [...new Set(Object.values(byScheme).flatMap((one) => one?.tls.limitations ?? []))],
   };
 }

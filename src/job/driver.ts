@@ -61,7 +61,7 @@ export class Driver {
       const rest = this.#rest();
       if (rest !== undefined) return rest;
       try {
-        await retryUntilHeadway(() => this.#untilHeadway(), this.#parts.policy, {
+        await retryUntilHeadway((isRetry) => this.#goOn(isRetry), this.#parts.policy, {
           signal: this.#interruption.signal,
           random: this.#parts.random,
           sleep: this.#parts.clock.sleep,
@@ -81,8 +81,11 @@ export class Driver {
     return type === 'finish' || type === 'pause' ? (this.#command as Rest) : undefined;
   }
 
-  /** One attempt: goes on where the session stands, as far as it goes without a failure. */
-  async #untilHeadway(): Promise<void> {
+  /**
+   * Goes on where the session stands, as far as it goes without a failure.
+   * @param isRetry ends it at the first headway, from which on failures are counted anew
+   */
+  async #goOn(isRetry: boolean): Promise<void> {
     if (this.#session.awaiting === 'retry') {
       const fallbackLeftMs = this.#fallbackLeftMs();
       const fallBack = fallbackLeftMs !== undefined && fallbackLeftMs <= 0;
@@ -93,7 +96,7 @@ export class Driver {
       const { signal } = this.#interruption;
       signal.throwIfAborted();
       this.#step(await this.#parts.perform(this.#command, this.#session, signal));
-      if (this.#session.headway > headway) return;
+      if (isRetry && this.#session.headway > headway) return;
     }
     if (this.#command.type === 'wait') throw new TryAgain(this.#command.refusal);
   }

@@ -132,15 +132,20 @@ function fragmentBody(
   range: { readonly start: number; readonly end: number },
 ): WireBody & { failed(): boolean } {
   let failed = false;
+  const noted = (error: unknown): never => {
+    failed = true;
+    throw error;
+  };
   return {
     byteLength: range.end - range.start,
-    async *pieces() {
-      try {
-        yield* source.read(range.start, range.end);
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
+    pieces() {
+      const pieces = source.read(range.start, range.end)[Symbol.asyncIterator]();
+      return {
+        [Symbol.asyncIterator]: () => ({
+          next: () => pieces.next().catch(noted),
+          return: async () => (await pieces.return?.()) ?? { done: true, value: undefined },
+        }),
+      };
     },
     failed: () => failed,
   };

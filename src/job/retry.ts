@@ -42,18 +42,18 @@ export interface RetryHooks {
 }
 
 /**
- * Runs attempts until one makes headway; the back-off doubles from one to the next, with full jitter.
+ * Runs attempts until one makes headway, or the first one all the way; the back-off doubles from one to the next, with full jitter.
  * @throws what `attempt` threw; for `TryAgain`, the error that ends the job
  */
 export async function retryUntilHeadway<T>(
-  attempt: () => Promise<T>,
+  attempt: (isRetry: boolean) => Promise<T>,
   policy: RetryPolicy,
   hooks: RetryHooks,
 ): Promise<T> {
   let vetoed = false;
   let firstFailure: TryAgain | undefined;
   try {
-    return await attempt();
+    return await attempt(false);
   } catch (error) {
     if (!(error instanceof TryAgain)) throw error;
     firstFailure = error;
@@ -63,7 +63,7 @@ export async function retryUntilHeadway<T>(
     const failure = firstFailure;
     firstFailure = undefined;
     if (failure !== undefined) throw failure;
-    return attempt();
+    return attempt(true);
   };
   try {
     return await pRetry(nextAttempt, {

@@ -1,5 +1,4 @@
 import { EventEmitter } from 'node:events';
-import { v7 as uuidV7 } from 'uuid';
 import { BitsAbortError, BitsArgumentError, BitsStateError } from '../errors.js';
 import { redactUrl } from '../protocol/remote-url.js';
 import type { StoredReply } from '../reply/download.js';
@@ -10,6 +9,7 @@ import type { RunHooks, UploadState, UploadWarning } from './hooks.js';
 import { leftoverOf, replyOptionOf } from './job-records.js';
 import { Latest } from './latest.js';
 import type { Leftover } from './leftover.js';
+import { newJobId } from './new-job-id.js';
 import { type ResolvedOptions, resolveOptions, type UploadOptions } from './options.js';
 import { planOf } from './plan.js';
 import type { UploadProgress } from './progress.js';
@@ -52,7 +52,7 @@ type Wish = 'suspend' | 'resume' | 'cancel' | 'abort';
  * abort that left the server's session open, `resume()` goes on where the server stands.
  */
 export class UploadJob extends EventEmitter<UploadJobEvents> {
-  #id: string = uuidV7();
+  #id = newJobId();
   readonly #options: ResolvedOptions;
   readonly #progress: Latest<UploadProgress>;
   #signal: AbortSignal | undefined;
@@ -236,12 +236,12 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     if (this.#started) {
       this.#outcome = new Settleable();
       this.#progress.reopen();
+      this.#opening = new AbortController();
+      this.#rested = new Settleable();
+      this.#wished = new Settleable();
     }
     this.#started = true;
     this.#alive = true;
-    this.#opening = new AbortController();
-    this.#rested = new Settleable();
-    this.#wished = new Settleable();
     this.#wish = undefined;
     this.#listen();
     // A tick later, so that listeners added right after the call miss nothing.

@@ -1,7 +1,7 @@
 import { MAX_CONTENT_NAME_LENGTH } from './constants.js';
 
 // [MC-BUP] <3> forbids \ / : * ? " < > |; the percent sign is escaped so that escapes decode back.
-const LITERAL = /^[!#$&'()+,\-.0-9;=@A-Z[\]^_`a-z{}~]$/;
+const LITERALS = /^[!#$&'()+,\-.0-9;=@A-Z[\]^_`a-z{}~]+$/;
 
 // Stands in where nothing of the name is left; servers ignore the value.
 const NAMELESS = 'upload';
@@ -20,9 +20,12 @@ export function encodeContentName(name: string): string {
     .at(-1);
   if (lastSegment === undefined || lastSegment === '.' || lastSegment === '..') return NAMELESS;
 
+  if (lastSegment.length <= MAX_CONTENT_NAME_LENGTH && LITERALS.test(lastSegment)) {
+    return lastSegment;
+  }
   let encoded = '';
   for (const character of lastSegment) {
-    const piece = LITERAL.test(character) ? character : percentEncode(character);
+    const piece = LITERALS.test(character) ? character : percentEncode(character);
     if (encoded.length + piece.length > MAX_CONTENT_NAME_LENGTH) break;
     encoded += piece;
   }

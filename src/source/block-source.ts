@@ -31,12 +31,12 @@ interface Block {
   readonly start: number;
   readonly end: number;
   readonly slot: Slot;
-  readonly loaded: Promise<void>;
+  readonly loaded: Promise<Uint8Array>;
+  /** Empty until it is loaded. */
   bytes: Uint8Array;
 }
 
 const NO_BYTES = new Uint8Array(0);
-const ignore = () => {};
 
 /**
  * Reads ranges through two blocks: one is handed out while the next is read.
@@ -54,6 +54,7 @@ export class BlockSource implements OpenSource {
   #ahead: Block | undefined;
   /** The last of the calls to `load` and `verify`, which wait for each other; never rejects. */
   #queue: Promise<void> = Promise.resolve();
+  #queued = 0;
   #latestRead = 0;
   #closed: Promise<void> | undefined;
 
@@ -103,7 +104,7 @@ export class BlockSource implements OpenSource {
     this.#current ??= this.#load(position, 0);
     const block = this.#current;
     try {
-      await block.loaded;
+      block.bytes = await block.loaded;
     } catch (error) {
       if (this.#current === block) this.#current = undefined;
       throw error;
@@ -115,17 +116,18 @@ export class BlockSource implements OpenSource {
 
   #load(start: number, slot: Slot): Block {
     const end = Math.min(start + BLOCK_BYTES, this.byteLength);
-    const loaded = this.#enqueue(async () => {
-      block.bytes = await this.#parts.load(start, end, slot);
-    });
-    const block: Block = { start, end, slot, loaded, bytes: NO_BYTES };
-    return block;
+    const loaded = this.#enqueue(() => this.#parts.load(start, end, slot));
+    return { start, end, slot, loaded, bytes: NO_BYTES };
   }
 
-  #enqueue(task: () => Promise<void>): Promise<void> {
-    const done = this.#queue.then(task);
+  #enqueue<T>(task: () => Promise<T>): Promise<T> {
+    const done = this.#queued === 0 ? task() : this.#queue.then(task);
+    this.#queued++;
     // A failure belongs to whoever awaits `done`, and perhaps nobody wants that block any more.
-    this.#queue = done.catch(ignore);
+    const settled = () => {
+      this.#queued--;
+    };
+    this.#queue = done.then(settled, settled);
     return done;
   }
 

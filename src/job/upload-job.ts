@@ -134,7 +134,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     if (record.reply !== undefined && reply === undefined) {
       throw new BitsArgumentError(`the reply of job ${id} went to a stream: give reply again`);
     }
-    const job = new UploadJob({
+    const job = createJob({
       ...options,
       store,
       url: options.url ?? record.url,
@@ -422,4 +422,9 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     CHANNELS.state.publish({ jobId: this.#id, state });
     this.emit('state', state);
   }
+}
+
+/** Outside of the class: one that names itself is renamed by the build, and logs would show `_UploadJob`. */
+function createJob(options: UploadOptions): UploadJob {
+  return new UploadJob(options);
 }

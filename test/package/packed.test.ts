@@ -69,6 +69,30 @@ describe('the packed package', function () {
     expect((await node('use.cjs')).stdout.trim()).to.equal('function function function function');
   });
 
+  it('has one class of each error and job, by its own name, whatever is imported', async () => {
+    await writeFile(
+      join(folder, 'classes.mjs'),
+      `import { BitsArgumentError, UploadJob } from 'bits-upload';
+       import { createBitsServer } from 'bits-upload/testing';
+       const faults = [{ on: 'fragment', nth: 0, do: 'drop' }];
+       const error = await createBitsServer({ faults }).catch((thrown) => thrown);
+       console.log(error instanceof BitsArgumentError, BitsArgumentError.name, UploadJob.name);`,
+    );
+    const { stdout } = await node('classes.mjs');
+    expect(stdout.trim()).to.equal('true BitsArgumentError UploadJob');
+  });
+
+  it('runs the contract for stores', async () => {
+    await writeFile(
+      join(folder, 'contract.mjs'),
+      `import { createMemoryStore } from 'bits-upload';
+       import { jobStoreContract } from 'bits-upload/store-contract';
+       for (const { run } of jobStoreContract({ create: createMemoryStore })) await run();
+       console.log('kept');`,
+    );
+    expect((await node('contract.mjs')).stdout.trim()).to.equal('kept');
+  });
+
   it('has types for those who import it', async () => {
     await writeFile(
       join(folder, 'types.mts'),

@@ -1,7 +1,6 @@
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
 import { MAX_RECORD_BYTES } from './record.js';
 import { BitsStoreError, codeOf } from './store-error.js';
 
@@ -35,6 +34,8 @@ async function makeDirectories(directory: string): Promise<string | undefined> {
  * the old content is there or the new one, never a mixture.
  */
 export async function replaceFile(path: string, text: string): Promise<void> {
+  // Not at the top of the module: it takes a while to load, and only jobs with records need it.
+  const { default: writeFileAtomic } = await import('write-file-atomic');
   await writeFileAtomic(path, text, {
     mode: 0o600,
     // The library writes once and takes a short write, as on a disk that fills up, for a whole

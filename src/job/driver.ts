@@ -20,6 +20,8 @@ export interface DriverParts {
   readonly random: () => number;
   readonly onStep: (session: Session, command: Command, before: Session) => void;
   readonly onRetry: (decision: RetryDecision) => void;
+  /** To be cut by `interrupt` alone once the driver has it. */
+  readonly interruption: AbortController;
 }
 
 /** Feeds the session with what happens, and happens what the session commands. */
@@ -27,7 +29,7 @@ export class Driver {
   readonly #parts: DriverParts;
   #session: Session;
   #command: Command = { type: 'pause' };
-  #interruption = new AbortController();
+  #interruption: AbortController;
   #wish: 'suspendRequested' | 'cancelRequested' | 'gaveUp' | undefined;
   #progressAtMs: number;
   #hostFailingSinceMs: number | undefined;
@@ -35,6 +37,7 @@ export class Driver {
   constructor(session: Session, parts: DriverParts) {
     this.#session = session;
     this.#parts = parts;
+    this.#interruption = parts.interruption;
     this.#progressAtMs = parts.clock.now();
   }
 

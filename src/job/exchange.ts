@@ -2,7 +2,7 @@ import { BitsError, isBitsError } from '../errors.js';
 import { decodeAnswer } from '../protocol/decode.js';
 import { encodeRequest } from '../protocol/encode.js';
 import { isTrustedHost, withHost } from '../protocol/host-id.js';
-import type { HostId, RequestPacket } from '../protocol/packets.js';
+import type { FragmentPacket, HostId, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { Session, SessionEvent, Target } from '../session/session.js';
 import type { OpenSource } from '../source/source.js';
@@ -22,9 +22,9 @@ export interface ExchangeParts {
   readonly now: () => number;
   /** Wall clock, for `Retry-After` dates. */
   readonly wallNow: () => number;
-  readonly onBytesSent: (bytes: number) => void;
-  /** The same packet is sent once more, from its first byte. */
-  readonly onSendAgain: () => void;
+  /** A fragment is sent from its first byte, for the first time or once more. */
+  readonly onBodyBegins: (session: Session, packet: FragmentPacket) => void;
+  readonly onBodySent: (bytes: number) => void;
 }
 
 /**
@@ -45,6 +45,7 @@ export async function exchange(
     if (packet.type === 'close-session') await parts.source.verify();
     const { method, headers } = encodeRequest(packet);
     for (let hops = 0; ; hops++) {
+      if (packet.type === 'fragment') parts.onBodyBegins(session, packet);
       const sentMs = parts.now();
       const answer = await parts.sender.send(
         packet.type,
@@ -59,7 +60,7 @@ export async function exchange(
           stallTimeoutMs: parts.options.stallTimeoutMs,
           answerTimeoutMs: answerTimeoutMs(session, packet, parts.options),
           answerBody: 'discard',
-          onBytesSent: parts.onBytesSent,
+          onBytesSent: parts.onBodySent,
         },
       );
       const decoded = decodeAnswer(packet, answer, { nowMs: parts.wallNow() });
@@ -71,7 +72,6 @@ export async function exchange(
         return { type: 'failed', refusal };
       }
       url = parts.redirects.next(url, answer.status, refusal.location, hops);
-      parts.onSendAgain();
     }
   } catch (error) {
     signal.throwIfAborted();

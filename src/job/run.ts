@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { BitsArgumentError, BitsError } from '../errors.js';
-import type { RequestPacket } from '../protocol/packets.js';
+import type { FragmentPacket, RequestPacket } from '../protocol/packets.js';
 import { appendFileName } from '../protocol/remote-url.js';
 import { replyCandidates } from '../reply/candidates.js';
 import {
@@ -57,6 +57,7 @@ interface Opened {
   readonly session: Session;
   readonly journal: Journal | undefined;
   readonly leftover: Leftover | undefined;
+  readonly interruption: AbortController;
 }
 
 /** Everything that a job holds open between its start and its end: source, sockets, reply. */
@@ -72,6 +73,9 @@ export class Run {
   readonly #goingOn: Leftover | undefined;
   readonly #driver: Driver;
   readonly #report: ProgressReport;
+  readonly #exchangeParts: ExchangeParts;
+  /** What is left to send of the fragment that the server's application waits for. */
+  #lastBytesLeft = Number.POSITIVE_INFINITY;
   readonly #startedMs = performance.now();
   #download: { readonly replyUrl: string; readonly reply: ReplyDownload } | undefined;
   #storedReply: StoredReply | undefined;
@@ -80,11 +84,16 @@ export class Run {
 
   /**
    * Opens the source and makes ready to send; nothing has gone out when this fails.
+   * @param interruption ends the opening; what is sent later is cut by {@link interrupt}
    * @throws BITS_ERR_ARGUMENT when the source, the URL and the options do not fit together
    */
-  static async open(request: RunRequest, source: ByteSource, signal?: AbortSignal): Promise<Run> {
+  static async open(
+    request: RunRequest,
+    source: ByteSource,
+    interruption = new AbortController(),
+  ): Promise<Run> {
     const { options, leftover } = request;
-    const opened = await source.open(signal);
+    const opened = await source.open(interruption.signal);
     let journal: Journal | undefined;
     let wire: Wire | undefined;
     try {
@@ -115,6 +124,7 @@ export class Run {
         session,
         journal,
         leftover: goingOn,
+        interruption,
       });
       await run.#clearAway(journal?.abandoned ?? []);
       await run.#assertSameSource(goingOn?.identity, opened.identity);
@@ -148,7 +158,19 @@ export class Run {
       random: Math.random,
       onStep: (session, command, before) => this.#stepped(session, command, before),
       onRetry: hooks.onRetry,
+      interruption: opened.interruption,
     });
+    this.#exchangeParts = {
+      sender: this.#sender,
+      redirects: this.#redirects,
+      source: this.#source,
+      remoteUrl: this.remoteUrl,
+      options,
+      now,
+      wallNow: Date.now,
+      onBodyBegins: (session, packet) => this.#bodyBegins(session, packet),
+      onBodySent: (bytes) => this.#bodySent(bytes),
+    };
     this.#journal?.lost.addEventListener('abort', hooks.onLockLost, { once: true });
     for (const limitation of opened.wire.transport.limitations) hooks.onWarning(limitation);
   }
@@ -226,53 +248,28 @@ export class Run {
       return this.#getReply(command.replyUrl, session, signal);
     }
     const { packet } = command;
-    await this.#keepRecord(packet, session);
+    if (this.#journal !== undefined) await this.#keepRecord(packet, session, this.#journal);
     if (packet.type === 'create-session') await this.#forgetReply();
-    let lastBytesLeft = Number.POSITIVE_INFINITY;
-    const begin = (): void => {
-      if (packet.type !== 'fragment') return;
-      const { start, end, total } = packet.range;
-      this.#report.fragmentBegins(start);
-      if (session.plan.reply !== 'none' && end === total) lastBytesLeft = end - start;
-    };
-    begin();
-    return exchange(
-      session,
-      command,
-      this.#exchangeParts(
-        (bytes) => {
-          this.bytesSent += bytes;
-          this.#report.sent(bytes);
-          lastBytesLeft -= bytes;
-          if (lastBytesLeft === 0) this.#request.hooks.onState('await-reply');
-        },
-        () => begin(),
-      ),
-      signal,
-    );
+    return exchange(session, command, this.#exchangeParts, signal);
   }
 
-  #exchangeParts(
-    onBytesSent: (bytes: number) => void,
-    onSendAgain = (): void => {},
-  ): ExchangeParts {
-    return {
-      sender: this.#sender,
-      redirects: this.#redirects,
-      source: this.#source,
-      remoteUrl: this.remoteUrl,
-      options: this.#request.options,
-      now: () => performance.now(),
-      wallNow: Date.now,
-      onBytesSent,
-      onSendAgain,
-    };
+  /** The packet's body is sent from its first byte, for the first time or once more. */
+  #bodyBegins(session: Session, { range }: FragmentPacket): void {
+    const { start, end, total } = range;
+    this.#report.fragmentBegins(start);
+    const isLast = session.plan.reply !== 'none' && end === total;
+    this.#lastBytesLeft = isLast ? end - start : Number.POSITIVE_INFINITY;
+  }
+
+  #bodySent(bytes: number): void {
+    this.bytesSent += bytes;
+    this.#report.sent(bytes);
+    this.#lastBytesLeft -= bytes;
+    if (this.#lastBytesLeft === 0) this.#request.hooks.onState('await-reply');
   }
 
   /** Makes sure of the record where a process that dies now would lose bytes, or send them twice. */
-  async #keepRecord(packet: RequestPacket, session: Session): Promise<void> {
-    const journal = this.#journal;
-    if (journal === undefined) return;
+  async #keepRecord(packet: RequestPacket, session: Session, journal: Journal): Promise<void> {
     if (packet.type === 'fragment' && !journal.saved) await journal.flush();
     // What is recorded of a lost session, a Close under way above all, is true no more.
     if (packet.type === 'create-session' && journal.saved) await journal.flush();
@@ -298,12 +295,7 @@ export class Run {
     const [leaving, command] = step(session, { type: 'cancelRequested' });
     if (command.type !== 'send') return;
     const limit = AbortSignal.timeout(FREE_SESSION_TIMEOUT_MS);
-    await exchange(
-      leaving,
-      command,
-      this.#exchangeParts(() => {}),
-      limit,
-    ).catch(() => {});
+    await exchange(leaving, command, this.#exchangeParts, limit).catch(() => {});
   }
 
   async #assertSameSource(

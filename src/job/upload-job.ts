@@ -266,9 +266,10 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     const stops = this.#wish === 'abort' || this.#wish === 'cancel';
     if (wish === 'suspend' && stops) return this.#rested.promise;
     this.#wish = wish;
-    if (wish === 'cancel' || wish === 'abort') this.#opening.abort();
     if (wish === 'resume') this.#rested = new Settleable();
-    else this.#run?.interrupt(wish === 'cancel' ? 'cancelRequested' : 'suspendRequested');
+    else if (this.#run) {
+      this.#run.interrupt(wish === 'cancel' ? 'cancelRequested' : 'suspendRequested');
+    } else if (wish !== 'suspend') this.#opening.abort();
     this.#wished.resolve();
     return this.#rested.promise;
   }
@@ -357,7 +358,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     const parts = { id: this.#id, options: this.#options, hooks, leftover: this.#leftover };
     if (!signal.aborted && this.#wish !== 'abort') {
       try {
-        return await Run.open(parts, this.#options.source, signal);
+        return await Run.open(parts, this.#options.source, this.#opening);
       } catch (error) {
         if (!signal.aborted) throw error;
       }

@@ -19,6 +19,8 @@ export type RequestPacket =
   | { readonly type: 'close-session'; readonly sessionId: string }
   | { readonly type: 'cancel-session'; readonly sessionId: string };
 
+export type FragmentPacket = Extract<RequestPacket, { type: 'fragment' }>;
+
 export type PacketType = RequestPacket['type'];
 
 /** `BITS-Host-Id` as a host for URLs: `web3.corp.example:8080` or `[::1]:80` ([MC-BUP] §2.2.3.2). */

@@ -1,4 +1,6 @@
 import * as nodeFs from 'node:fs';
+import { dirname } from 'node:path';
+import { FastDirectories } from './fast-directories.js';
 
 /** A call that takes longer than this reached beyond this machine's memory. */
 const SLOW_MS = 10;
@@ -38,19 +40,16 @@ export class OpenFile {
     this.#calls = calls ?? nodeFs;
   }
 
-  static open(path: string, flags: string | number): Promise<OpenFile> {
+  static async open(path: string, flags: string | number): Promise<OpenFile> {
+    const directory = dirname(path);
+    const trip = !fastDirectories.has(directory);
     const startMs = performance.now();
-    return new Promise((resolve, reject) => {
-      nodeFs.open(path, flags, (error, fd) => {
-        if (error) {
-          reject(error);
-          return;
-        }
-        const file = new OpenFile(fd);
-        file.#slow = performance.now() - startMs > SLOW_MS;
-        resolve(file);
-      });
-    });
+    const fd = trip ? await openElsewhere(path, flags) : nodeFs.openSync(path, flags);
+    const ms = performance.now() - startMs;
+    fastDirectories.note(directory, { ms, trip });
+    const file = new OpenFile(fd);
+    file.#slow = ms > SLOW_MS;
+    return file;
   }
 
   stat(): nodeFs.BigIntStats | Promise<nodeFs.BigIntStats> {
@@ -93,4 +92,13 @@ export class OpenFile {
     this.#slow = this.#now() - startMs > SLOW_MS;
     return result;
   }
+}
+
+/** Those of this process. */
+const fastDirectories = new FastDirectories();
+
+function openElsewhere(path: string, flags: string | number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    nodeFs.open(path, flags, (error, fd) => (error ? reject(error) : resolve(fd)));
+  });
 }

@@ -9,13 +9,20 @@ export type Phase = 'send' | 'answer' | 'answer-body' | 'send-and-answer';
 /** The longest delay that a timer can hold. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** One timer that is moved on by every sign of life of an exchange. */
+/**
+ * One limit in time that every sign of life of an exchange moves on.
+ *
+ * Its timer is left to run out and then set for what is left: signs of life come by the thousand,
+ * and moving a timer costs more than to look at the clock.
+ */
 export class Deadline {
   readonly #limits: { readonly stallTimeoutMs: number; readonly answerTimeoutMs: number };
   readonly #host: string;
   readonly #onExpired: (error: BitsTimeoutError) => void;
   #phase: Phase | undefined;
+  #dueMs = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #timerDueMs = 0;
 
   constructor(
     limits: { readonly stallTimeoutMs: number; readonly answerTimeoutMs: number },
@@ -29,30 +36,48 @@ export class Deadline {
 
   /** Gives the phase its whole time, again if it runs already. */
   run(phase: Phase): void {
-    if (this.#timer !== undefined && this.#phase === phase) {
-      this.#timer.refresh();
-      return;
-    }
-    this.stop();
     this.#phase = phase;
-    const { stallTimeoutMs, answerTimeoutMs } = this.#limits;
-    const limitMs = {
-      send: stallTimeoutMs,
-      answer: answerTimeoutMs,
-      'answer-body': answerTimeoutMs,
-      'send-and-answer': stallTimeoutMs + answerTimeoutMs,
-    }[phase];
-    if (limitMs > MAX_TIMER_MS) return;
-    this.#timer = setTimeout(() => this.#onExpired(this.#error(phase, limitMs)), limitMs);
+    this.#dueMs = performance.now() + this.#limitMs(phase);
+    if (this.#timer === undefined || this.#timerDueMs > this.#dueMs) this.#setTimer();
   }
 
-  stop(): void {
+  /** Nothing is waited for until the next `run`, which is to come soon. */
+  pause(): void {
+    this.#phase = undefined;
+  }
+
+  /** Nothing is waited for, and no process kept alive. */
+  end(): void {
+    this.#phase = undefined;
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 
-  #error(phase: Phase, limitMs: number): BitsTimeoutError {
+  #limitMs(phase: Phase): number {
+    const { stallTimeoutMs, answerTimeoutMs } = this.#limits;
+    if (phase === 'send') return stallTimeoutMs;
+    return phase === 'send-and-answer' ? stallTimeoutMs + answerTimeoutMs : answerTimeoutMs;
+  }
+
+  #setTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timerDueMs = this.#dueMs;
+    // Rounded up, and the timer may still be early by a part of a millisecond.
+    const waitMs = Math.min(Math.ceil(this.#dueMs - performance.now()), MAX_TIMER_MS);
+    this.#timer = setTimeout(() => this.#look(), waitMs);
+  }
+
+  #look(): void {
+    this.#timer = undefined;
+    const phase = this.#phase;
+    if (phase === undefined) return;
+    if (performance.now() < this.#dueMs) this.#setTimer();
+    else this.#onExpired(this.#error(phase));
+  }
+
+  #error(phase: Phase): BitsTimeoutError {
     const host = this.#host;
+    const limitMs = this.#limitMs(phase);
     return new BitsTimeoutError(
       {
         send: `No byte of the request moved towards ${host} for ${limitMs} ms (stallTimeoutMs): check that it can be reached and that nothing in between holds the data up`,

@@ -81,7 +81,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (body === undefined || head.bodyBytes === 0) return;
     this.#pump = new BodyPump(body, place.watches, {
       onWaitForSource: () => {
-        if (!this.#pump?.allSent) this.#deadline.stop();
+        if (!this.#pump?.allSent) this.#deadline.pause();
       },
       onSlice: () => this.#deadline.run('send'),
       onBytesSent: (bytes) => {
@@ -168,7 +168,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const connection = this.#place.watches ? currentConnection() : undefined;
     const response = { status, headers: answerHeaders(received), connection };
     const early = this.#pump !== undefined && !this.#pump.allSent;
-    this.#deadline.stop();
+    this.#deadline.end();
     if (early) {
       this.#sourceEnded = true;
       this.#pump?.stop();
@@ -217,7 +217,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const brake = this.#throttle ?? controller;
     return new AnswerBody({
       onWait: () => this.#deadline.run('answer-body'),
-      onBusy: () => this.#deadline.stop(),
+      onBusy: () => this.#deadline.end(),
       onLeave: () => this.#leave(),
       pause: () => brake.pause(),
       resume: () => brake.resume(),
@@ -247,7 +247,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   #release(): void {
     this.#ended = true;
-    this.#deadline.stop();
+    this.#deadline.end();
     clearTimeout(this.#drainTimer);
     this.#drainTimer = undefined;
     this.#options.signal?.removeEventListener('abort', this.#onAbort);

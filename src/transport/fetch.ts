@@ -120,7 +120,7 @@ class FetchExchange {
       const body = await this.#collect();
       this.#deadline.run('send-and-answer');
       const response = await this.#unlessCut(fetch(this.#head.url.href, this.#init(body)));
-      this.#deadline.stop();
+      this.#deadline.end();
       if (response.type === 'opaqueredirect' || response.status === 0) {
         throw new BitsTransportError(
           `${this.#head.url.host} redirects, and this fetch hides where to: give the URL that it redirects to`,
@@ -139,7 +139,7 @@ class FetchExchange {
   cut(error: unknown): void {
     if (this.#reason) return;
     this.#reason = { error };
-    this.#deadline.stop();
+    this.#deadline.end();
     this.#controller.abort();
     this.#wake?.();
   }
@@ -178,7 +178,7 @@ class FetchExchange {
       for (;;) {
         this.#deadline.run('answer-body');
         const { done, value } = await this.#unlessCut(reader.read());
-        this.#deadline.stop();
+        this.#deadline.end();
         if (done) return;
         yield value;
       }
@@ -214,7 +214,7 @@ class FetchExchange {
   }
 
   #end(): void {
-    this.#deadline.stop();
+    this.#deadline.end();
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
     this.#onEnd(this);
   }

@@ -50,6 +50,7 @@ class World {
         random: () => 1,
         onStep: () => {},
         onRetry: (decision) => this.retries.push(decision),
+        interruption: new AbortController(),
         ...parts,
       },
     );

@@ -1,19 +1,32 @@
 /** A directory is trusted for so long after a file in it opened fast. */
 const TRUSTED_MS = 1000;
 
-/** And for so long not, after one was slow to open. */
+/** And for so long not, after its files made the process wait. */
 const DISTRUSTED_MS = 10_000;
 
-/** An open that took so long reached beyond this machine's memory. */
-const SLOW_MS = 1;
+/** Files that take longer than this on average come from beyond this machine's memory. */
+const SLOW_MEAN_MS = 0.5;
 
-/** A trip to another thread is over after this, however busy this one is. */
-const SLOW_TRIP_MS = 10;
+/** What one open counts in that average: the process may as well have been out of its turn. */
+const WEIGHT = 1 / 16;
+
+/** One that took so long is enough. */
+const SLOW_MS = 20;
+
+/** A trip to another thread takes less than this on a local disk, unless much else is to be done. */
+const FAST_TRIP_MS = 10;
 
 const MAX_DIRECTORIES = 100;
 
+interface Habit {
+  readonly trusted: boolean;
+  readonly untilMs: number;
+  /** How long opening a file took without a trip, on average. */
+  readonly meanMs: number;
+}
+
 /**
- * Directories whose files open within microseconds, as far as their last file tells.
+ * Directories whose files open within microseconds, as far as their last files tell.
  *
  * Opening a file of a local disk takes 5 µs, and the trip to another thread for it ten times as
  * much, which is a good part of the cost of a small file. On a network drive the trip is needed, or
@@ -21,7 +34,7 @@ const MAX_DIRECTORIES = 100;
  */
 export class FastDirectories {
   readonly #now: () => number;
-  readonly #known = new Map<string, { readonly fast: boolean; readonly untilMs: number }>();
+  readonly #habits = new Map<string, Habit>();
 
   /** @param now milliseconds from any fixed point; for tests */
   constructor(now: () => number = () => performance.now()) {
@@ -30,26 +43,33 @@ export class FastDirectories {
 
   /** Whether the next file of the directory may be opened without a trip to another thread. */
   has(directory: string): boolean {
-    const known = this.#known.get(directory);
-    return known?.fast === true && this.#now() < known.untilMs;
+    const habit = this.#habits.get(directory);
+    return habit?.trusted === true && this.#now() < habit.untilMs;
   }
 
-  /**
-   * Learns how long it took to open a file.
-   * @param trip whether that was on another thread
-   */
-  note(directory: string, took: { readonly ms: number; readonly trip: boolean }): void {
-    const fast = took.ms < (took.trip ? SLOW_TRIP_MS : SLOW_MS);
-    const nowMs = this.#now();
-    const known = this.#known.get(directory);
-    // A trip says little: what was slow without one is left alone for a while.
-    if (fast && known?.fast === false && nowMs < known.untilMs) return;
-    this.#known.delete(directory);
-    this.#known.set(directory, {
-      fast,
-      untilMs: nowMs + (fast ? TRUSTED_MS : DISTRUSTED_MS),
-    });
-    const [oldest] = this.#known.keys();
-    if (this.#known.size > MAX_DIRECTORIES && oldest !== undefined) this.#known.delete(oldest);
+  /** Learns how long it took to open a file on another thread, the way there and back included. */
+  noteTrip(directory: string, ms: number): void {
+    const habit = this.#habits.get(directory);
+    const isDistrusted = habit?.trusted === false && this.#now() < habit.untilMs;
+    if (ms < FAST_TRIP_MS && !isDistrusted) this.#trust(directory, 0);
+  }
+
+  /** Learns how long the process had to wait for a file to open. */
+  noteWait(directory: string, ms: number): void {
+    const before = this.#habits.get(directory)?.meanMs ?? 0;
+    const meanMs = before + (ms - before) * WEIGHT;
+    if (meanMs < SLOW_MEAN_MS && ms < SLOW_MS) this.#trust(directory, meanMs);
+    else this.#set(directory, { trusted: false, untilMs: this.#now() + DISTRUSTED_MS, meanMs: 0 });
+  }
+
+  #trust(directory: string, meanMs: number): void {
+    this.#set(directory, { trusted: true, untilMs: this.#now() + TRUSTED_MS, meanMs });
+  }
+
+  #set(directory: string, habit: Habit): void {
+    this.#habits.delete(directory);
+    this.#habits.set(directory, habit);
+    const [oldest] = this.#habits.keys();
+    if (this.#habits.size > MAX_DIRECTORIES && oldest !== undefined) this.#habits.delete(oldest);
   }
 }

@@ -42,14 +42,16 @@ export class OpenFile {
 
   static async open(path: string, flags: string | number): Promise<OpenFile> {
     const directory = dirname(path);
-    const trip = !fastDirectories.has(directory);
     const startMs = performance.now();
-    const fd = trip ? await openElsewhere(path, flags) : nodeFs.openSync(path, flags);
-    const ms = performance.now() - startMs;
-    fastDirectories.note(directory, { ms, trip });
-    const file = new OpenFile(fd);
-    file.#slow = ms > SLOW_MS;
-    return file;
+    let fd: number;
+    if (fastDirectories.has(directory)) {
+      fd = nodeFs.openSync(path, flags);
+      fastDirectories.noteWait(directory, performance.now() - startMs);
+    } else {
+      fd = await openElsewhere(path, flags);
+      fastDirectories.noteTrip(directory, performance.now() - startMs);
+    }
+    return new OpenFile(fd);
   }
 
   stat(): nodeFs.BigIntStats | Promise<nodeFs.BigIntStats> {

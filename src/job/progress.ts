@@ -1,3 +1,5 @@
+import { later, type Schedule } from './schedule.js';
+
 export interface UploadProgress {
   readonly phase: 'upload' | 'reply';
   /** Position in the file: acknowledged bytes plus those of the fragment on the wire. */
@@ -63,14 +65,6 @@ export function etaMs(bytesLeft: number, bytesPerSecond: number): number | undef
 
 /** How often progress is told at most. */
 const MIN_INTERVAL_MS = 100;
-
-/** Calls back once after so long, unless the function that it returns is called before. */
-export type Schedule = (work: () => void, delayMs: number) => () => void;
-
-const later: Schedule = (work, delayMs) => {
-  const timer = setTimeout(work, delayMs).unref();
-  return () => clearTimeout(timer);
-};
 
 /**
  * Turns what happens on the wire into progress, not more often than anybody can look.

@@ -65,7 +65,7 @@ interface OwnDispatcher {
 }
 
 /** The default transport: HTTP/1.1 over undici, with what BITS needs on the wire put right. */
-class UndiciTransport implements Transport {
+export class UndiciTransport implements Transport {
   readonly limitations: readonly TransportLimitation[];
   readonly #options: UndiciTransportOptions;
   readonly #userAgent: string;
@@ -87,6 +87,12 @@ class UndiciTransport implements Transport {
     this.limitations = isForeign
       ? [FOREIGN_DISPATCHER]
       : [...this.#tls.limitations, ...proxies.limitations];
+  }
+
+  /** Whether there is an open connection, and nothing on the wire: no request, no rest of an answer. */
+  async hasIdleConnection(): Promise<boolean> {
+    const own = await this.#own;
+    return this.#exchanges.size === 0 && own !== undefined && own.pools.areConnected;
   }
 
   send(request: WireRequest, options: SendOptions): Promise<WireResponse> {

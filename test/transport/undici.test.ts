@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { Agent, type Dispatcher, MockAgent, request as undiciRequest } from 'undici';
 import type { Transport } from '../../src/transport/transport.js';
-import { createUndiciTransport } from '../../src/transport/undici.js';
+import { createUndiciTransport, UndiciTransport } from '../../src/transport/undici.js';
 import { VERSION } from '../../src/version.js';
 import {
   answer,
@@ -364,6 +364,38 @@ describe('undici transport', () => {
       expect(getEventListeners(signal, 'abort')).to.have.lengthOf(0);
     });
   }
+
+  it('tells whether it has a connection that is free', async () => {
+    const arrived = gate();
+    const server = await serve({
+      onRequest: ({ connection: { socket }, index }) => {
+        if (index === 3) arrived.open();
+        const close = index === 1 ? { Connection: 'close' } : {};
+        if (index < 2) socket.write(answer(200, close));
+        else if (index === 2) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe');
+      },
+    });
+    const transport = new UndiciTransport({});
+    transports.push(transport);
+    const isFree = () => transport.hasIdleConnection();
+    expect(await isFree(), 'before the first request').to.equal(false);
+    await transport.send(ping(server.url()), LONG);
+    expect(await isFree(), 'after an answer').to.equal(true);
+    await transport.send(ping(server.url()), LONG);
+    expect(await isFree(), 'after an answer that says Connection: close').to.equal(false);
+    const { body } = await transport.send(get(server.url()), { ...LONG, answerBody: 'stream' });
+    expect(await isFree(), 'while an answer is being read').to.equal(false);
+    server.connections[1]?.socket.write('llo');
+    await collect(body);
+    expect(await isFree(), 'when it is read').to.equal(true);
+    const aborting = new AbortController();
+    const cut = transport.send(ping(server.url()), { ...LONG, signal: aborting.signal });
+    await arrived.promise;
+    expect(await isFree(), 'while a request is on its way').to.equal(false);
+    aborting.abort();
+    await bitsError(cut);
+    expect(await isFree(), 'after a request was cut').to.equal(false);
+  });
 
   it('hands an early answer over with its body, and asks the source for nothing more', async () => {
     const server = await serve({

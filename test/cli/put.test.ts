@@ -159,13 +159,14 @@ describe('bits-upload put', () => {
   });
 
   describe('with several files', () => {
-    it('uploads one after the other and prints a URL for each', async () => {
+    it('uploads one after the other over one connection, and prints a URL for each', async () => {
       await serve();
       const other = join(directory, 'b.bin');
       await writeFile(other, '');
       const { code, stdout } = await put([file, other, `${server.url}in/`]);
       expect(code).to.equal(0);
       expect(stdout).to.equal(`${server.url}in/a%20b%231.bin\n${server.url}in/b.bin\n`);
+      expect(server.connections).to.equal(1);
     });
 
     it('sends the others when one is refused, and exits with 1', async () => {

@@ -37,6 +37,16 @@ export function proxyChoice(
   };
 }
 
+/**
+ * All that the environment says of proxies, as one text, which may hold passwords.
+ * @returns undefined when it names none.
+ */
+export function proxyEnvironment(env: Environment = process.env): string | undefined {
+  const proxies = [httpVariable(env), variable(env, 'https_proxy'), variable(env, 'all_proxy')];
+  if (proxies.every((one) => one === undefined)) return undefined;
+  return JSON.stringify([...proxies, variable(env, 'no_proxy')]);
+}
+
 type ByScheme = Readonly<Record<string, ProxyServer | undefined>>;
 
 function everywhere(server: ProxyServer): ByScheme {

@@ -1,0 +1,104 @@
+import type { UndiciTransport } from '../transport/undici.js';
+import { later, type Schedule } from './schedule.js';
+
+/** How long the connections of a job that has ended wait for another job. */
+export const LINGER_MS = 1000;
+
+/** What may go from one job to the next. */
+export type ReusableTransport = Pick<
+  UndiciTransport,
+  'send' | 'limitations' | 'close' | 'hasIdleConnection'
+>;
+
+export interface Loan {
+  readonly transport: ReusableTransport;
+  /** Whether it comes from another job, and may have connections. */
+  readonly wasUsed: boolean;
+  /** Lets another job have it, or closes it. */
+  giveBack(): Promise<void>;
+}
+
+interface Waiting {
+  readonly transport: ReusableTransport;
+  readonly sinceMs: number;
+  readonly dismiss: () => void;
+}
+
+/**
+ * The transports between two jobs: a job goes on with the connection that another one left.
+ *
+ * A transport belongs to one job at a time. So jobs under way at once have a connection each, none
+ * waits for a fragment of another, and what is cut for one is nothing to the others.
+ */
+export class IdleTransports {
+  readonly #schedule: Schedule;
+  readonly #now: () => number;
+  readonly #waiting = new Map<string, Waiting[]>();
+
+  /**
+   * @param schedule is a parameter for tests.
+   * @param now in milliseconds of a clock that goes on while the machine sleeps.
+   */
+  constructor(schedule: Schedule = later, now: () => number = Date.now) {
+    this.#schedule = schedule;
+    this.#now = now;
+  }
+
+  /** @param key the same for jobs that may have each other's connections. */
+  borrow(key: string, open: () => ReusableTransport): Loan {
+    const waiting = this.#take(key);
+    const transport = waiting ?? open();
+    let isOut = true;
+    return {
+      transport,
+      wasUsed: waiting !== undefined,
+      giveBack: async () => {
+        if (!isOut) return;
+        isOut = false;
+        if (await transport.hasIdleConnection()) this.#keep(key, transport);
+        else await transport.close();
+      },
+    };
+  }
+
+  /** The one that has waited least: its connection is the likeliest to be open still. */
+  #take(key: string): ReusableTransport | undefined {
+    const waiting = this.#waiting.get(key)?.at(-1);
+    if (waiting === undefined) return undefined;
+    waiting.dismiss();
+    this.#remove(key, waiting);
+    // Timers stand still while the machine sleeps or a computation lasts; servers' do not.
+    const waitedMs = this.#now() - waiting.sinceMs;
+    if (waitedMs >= 0 && waitedMs < LINGER_MS) return waiting.transport;
+    discard(waiting.transport);
+    return undefined;
+  }
+
+  #keep(key: string, transport: ReusableTransport): void {
+    const waiting: Waiting = {
+      transport,
+      sinceMs: this.#now(),
+      dismiss: this.#schedule(() => {
+        this.#remove(key, waiting);
+        discard(transport);
+      }, LINGER_MS),
+    };
+    const others = this.#waiting.get(key);
+    if (others === undefined) this.#waiting.set(key, [waiting]);
+    else others.push(waiting);
+  }
+
+  #remove(key: string, waiting: Waiting): void {
+    const all = this.#waiting.get(key) ?? [];
+    all.splice(all.indexOf(waiting), 1);
+    if (all.length === 0) this.#waiting.delete(key);
+  }
+}
+
+function discard(transport: ReusableTransport): void {
+  // The jobs that used it have ended, so nobody is left whom a failure could concern.
+  transport.close().catch(() => {});
+}
+
+/** Those of all jobs of the process. */
+export const idleTransports = new IdleTransports();

@@ -1,0 +1,166 @@
+import { expect } from 'chai';
+import {
+  IdleTransports,
+  LINGER_MS,
+  type ReusableTransport,
+} from '../../src/job/idle-transports.js';
+
+interface FakeTransport extends ReusableTransport {
+  isIdle: boolean;
+  closed: number;
+}
+
+function fakeTransport(): FakeTransport {
+  return {
+    limitations: [],
+    isIdle: true,
+    closed: 0,
+    send: () => Promise.reject(new Error('nothing is sent here')),
+    async hasIdleConnection() {
+      return this.isIdle;
+    },
+    async close() {
+      this.closed += 1;
+    },
+  };
+}
+
+/** Transports between jobs, in a time of their own. */
+function world() {
+  const clock = { nowMs: 1e12 };
+  const timers = new Set<{ readonly work: () => void; readonly dueMs: number }>();
+  const opened: FakeTransport[] = [];
+  const idle = new IdleTransports(
+    (work, delayMs) => {
+      const timer = { work, dueMs: clock.nowMs + delayMs };
+      timers.add(timer);
+      return () => timers.delete(timer);
+    },
+    () => clock.nowMs,
+  );
+  const borrow = (key = 'a') =>
+    idle.borrow(key, () => {
+      const transport = fakeTransport();
+      opened.push(transport);
+      return transport;
+    });
+  /** Lets time pass in which the machine is awake. */
+  const wait = (durationMs: number) => {
+    clock.nowMs += durationMs;
+    for (const timer of timers) {
+      if (timer.dueMs <= clock.nowMs && timers.delete(timer)) timer.work();
+    }
+  };
+  return { borrow, opened, clock, timers, wait };
+}
+
+describe('transports between jobs', () => {
+  it('go to the next job, and no other has them meanwhile', async () => {
+    const { borrow, opened } = world();
+    const first = borrow();
+    const second = borrow();
+    expect(second.transport).not.to.equal(first.transport);
+    await first.giveBack();
+    const third = borrow();
+    expect(third.transport).to.equal(first.transport);
+    expect(borrow().transport).not.to.equal(first.transport);
+    expect([first, second, third].map(({ wasUsed }) => wasUsed)).to.deep.equal([
+      false,
+      false,
+      true,
+    ]);
+    expect(opened.map(({ closed }) => closed)).to.deep.equal([0, 0, 0]);
+  });
+
+  it('go to no job that must not have their connections', async () => {
+    const { borrow } = world();
+    const first = borrow('a');
+    await first.giveBack();
+    expect(borrow('b').transport).not.to.equal(first.transport);
+  });
+
+  it('are closed when no job wants them in time', async () => {
+    const { borrow, opened, wait } = world();
+    await borrow().giveBack();
+    wait(LINGER_MS - 1);
+    expect(opened[0]?.closed).to.equal(0);
+    wait(1);
+    expect(opened[0]?.closed).to.equal(1);
+    expect(borrow().transport).to.equal(opened[1]);
+  });
+
+  it('are not closed under the job that has them', async () => {
+    const { borrow, opened, timers, wait } = world();
+    await borrow().giveBack();
+    const { giveBack } = borrow();
+    expect(timers.size).to.equal(0);
+    wait(2 * LINGER_MS);
+    expect(opened[0]?.closed).to.equal(0);
+    await giveBack();
+    wait(LINGER_MS);
+    expect(opened[0]?.closed).to.equal(1);
+  });
+
+  it('are taken newest first, so that no more of them stay than are needed', async () => {
+    const { borrow, opened, wait } = world();
+    const loans = [borrow(), borrow(), borrow()];
+    for (const { giveBack } of loans) {
+      await giveBack();
+      wait(1);
+    }
+    for (let i = 0; i < LINGER_MS; i += 100) {
+      const { transport, giveBack } = borrow();
+      expect(transport).to.equal(opened[2]);
+      await giveBack();
+      wait(100);
+    }
+    expect(opened.map(({ closed }) => closed)).to.deep.equal([1, 1, 0]);
+  });
+
+  it('are closed at once when they have no connection that is free', async () => {
+    const { borrow, opened } = world();
+    const { giveBack } = borrow();
+    opened[0]!.isIdle = false;
+    await giveBack();
+    expect(opened[0]?.closed).to.equal(1);
+    expect(borrow().transport).to.equal(opened[1]);
+  });
+
+  it('are given back once, however often a job says so', async () => {
+    const { borrow } = world();
+    const { giveBack } = borrow();
+    await giveBack();
+    await giveBack();
+    expect(borrow().transport).not.to.equal(borrow().transport);
+  });
+
+  for (const [what, durationMs] of [
+    ['slept', 3_600_000],
+    ['had its clock set back', -3_600_000],
+  ] as const) {
+    it(`are not used when the machine ${what}, for timers do not show it`, async () => {
+      const { borrow, opened, clock, timers } = world();
+      await borrow().giveBack();
+      clock.nowMs += durationMs;
+      expect(borrow().transport).to.equal(opened[1]);
+      expect(opened[0]?.closed).to.equal(1);
+      expect(timers.size).to.equal(0);
+    });
+  }
+
+  it('may fail to close, which ends no process', async () => {
+    const unheard: unknown[] = [];
+    const listen = (reason: unknown) => void unheard.push(reason);
+    process.on('unhandledRejection', listen);
+    try {
+      const { borrow, opened, wait } = world();
+      await borrow().giveBack();
+      opened[0]!.close = () => Promise.reject(new Error('nobody hears this'));
+      wait(LINGER_MS);
+      await new Promise((resolve) => setImmediate(resolve));
+    } finally {
+      process.off('unhandledRejection', listen);
+    }
+    expect(unheard).to.deep.equal([]);
+  });
+});

@@ -6,6 +6,7 @@ import { connectionKey } from './connection-key.js';
 import { headerOf } from './header-of.js';
 import { idleTransports } from './idle-transports.js';
 import type { ResolvedOptions } from './options.js';
+import { overUsedConnections } from './used-connections.js';
 
 /** The transport of a run, with what the options put around it. */
 export interface Wire {
@@ -37,7 +38,10 @@ function openBare(options: ResolvedOptions, remoteUrl: URL): Wire {
     return { transport, close: () => transport.close() };
   }
   const loan = idleTransports.borrow(key, () => openTransport(options, remoteUrl));
-  return { transport: loan.transport, close: () => loan.giveBack() };
+  return {
+    transport: loan.wasUsed ? overUsedConnections(loan.transport) : loan.transport,
+    close: () => loan.giveBack(),
+  };
 }
 
 /** The default transport, as the options want it. */

@@ -209,6 +209,19 @@ describe('jobs to the same server', () => {
       expect(server.requests).to.have.lengthOf(6);
     });
 
+    it('that the server reset meanwhile', async () => {
+      const server = await serveRaw({
+        onRequest: (request) => void request.connection.socket.write(acked(request)),
+      });
+      await uploadTwice(server, async () => {
+        const [connection] = server.connections;
+        connection?.socket.resetAndDestroy();
+        await connection?.closed;
+      });
+      expect(server.connections).to.have.lengthOf(2);
+      expect(server.requests).to.have.lengthOf(6);
+    });
+
     it('that the server closes after each upload, without a word', async () => {
       const server = await serveRaw({
         onRequest: (request) => {
@@ -219,6 +232,18 @@ describe('jobs to the same server', () => {
       });
       await uploadTwice(server);
       expect(server.connections).to.have.lengthOf(2);
+    });
+
+    it('that the server resets just as the first packet comes', async () => {
+      const server = await serveRaw({
+        onRequest: (request) => {
+          const { socket } = request.connection;
+          if (request.index === 3) socket.resetAndDestroy();
+          else socket.write(acked(request));
+        },
+      });
+      await uploadTwice(server);
+      expect(server.connections.map(({ requests }) => requests.length)).to.deep.equal([4, 3]);
     });
   });
 

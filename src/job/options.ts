@@ -98,7 +98,10 @@ export interface UploadOptions {
   onResponse?: ResponseHook | undefined;
   /** Aborting stops the wire at once; the server's session stays resumable. */
   signal?: AbortSignal | undefined;
-  /** Another way to send requests; it is not closed by the job. @default undici */
+  /**
+   * Another way to send requests; it is not closed by the job.
+   * @default undici, with the connection that the last job to the same server left
+   */
   transport?: Transport | undefined;
   /**
    * Keeps a record of the job, so that another process can go on with it. Sources without an

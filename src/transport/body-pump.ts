@@ -112,6 +112,11 @@ export class BodyPump implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8A
     return { done: true, value: undefined };
   }
 
+  /** The server says that it has the body; of the last slice the socket may not have said so yet. */
+  received(): void {
+    if (this.#handed === this.#byteLength) this.#take(this.#byteLength - this.#taken);
+  }
+
   /** Asks the source for nothing more, while the answer that came early is still being read. */
   stop(): void {
     this.#stopped = true;
@@ -224,7 +229,7 @@ export class BodyPump implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8A
   }
 
   #take(bytes: number): void {
-    if (this.#released) return;
+    if (this.#released || this.allSent) return;
     this.#taken += bytes;
     const fast = performance.now() - this.#slicedMs < FAST_MS;
     this.#sliceBytes = fast ? Math.min(this.#sliceBytes * 2, MAX_SLICE_BYTES) : MIN_SLICE_BYTES;

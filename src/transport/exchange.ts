@@ -167,6 +167,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const received = (controller.rawHeaders ?? headers) as ReceivedHeaders;
     const connection = this.#place.watches ? currentConnection() : undefined;
     const response = { status, headers: answerHeaders(received), connection };
+    // Over TLS, Node tells a turn later that bytes have left: the answer to them may be there before.
+    if (status < 300) this.#pump?.received();
     const early = this.#pump !== undefined && !this.#pump.allSent;
     this.#deadline.end();
     if (early) {

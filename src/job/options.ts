@@ -6,7 +6,7 @@ import type { ByteSource } from '../source/source.js';
 import { type SourceInput, toByteSource } from '../source/to-source.js';
 import type { JobStore } from '../store/store.js';
 import { type AuthOptions, authMeans } from '../transport/auth/options.js';
-import { proxyChoice } from '../transport/proxy/proxy-choice.js';
+import { proxyChoice, proxyEnvironment } from '../transport/proxy/proxy-choice.js';
 import type { ProxyOption } from '../transport/proxy/proxy-server.js';
 import { resolveTls, type TlsOptions } from '../transport/tls-options.js';
 import type { Transport } from '../transport/transport.js';
@@ -144,6 +144,8 @@ export interface ResolvedOptions {
   readonly tls: TlsOptions | undefined;
   readonly proxy: ProxyOption | undefined;
   readonly noProxy: string | undefined;
+  /** What the environment says of proxies, where that counts and there is anything. */
+  readonly proxyEnvironment: string | undefined;
   readonly methodOverride: boolean;
   readonly onRequest: RequestHook | undefined;
   readonly onResponse: ResponseHook | undefined;
@@ -187,7 +189,9 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
     throw new BitsArgumentError('UploadJob takes an object of options, with url and source');
   }
   const headers = withUserAgent(checkHeaders(options.headers ?? {}), options.userAgent);
-  checkNetwork(options);
+  // Read once for all that asks: the environment is slow to.
+  const environment = options.proxy === undefined ? proxyEnvironment() : undefined;
+  checkNetwork(options, environment);
   return Object.freeze({
     remoteUrl: parseRemoteUrl(options.url),
     source: toByteSource(options.source, {
@@ -230,6 +234,7 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
     tls: options.tls,
     proxy: options.proxy,
     noProxy: options.noProxy,
+    proxyEnvironment: environment,
     methodOverride: options.methodOverride ?? false,
     onRequest: checkHook('onRequest', options.onRequest),
     onResponse: checkHook('onResponse', options.onResponse),
@@ -302,13 +307,17 @@ function checkAuth(auth: AuthOptions | undefined): AuthOptions | undefined {
 }
 
 /** Made for its complaints: what is wrong shall be told before anything is sent. */
-function checkNetwork({ tls, proxy, noProxy, transport }: UploadOptions): void {
-  resolveTls(tls);
+function checkNetwork(
+  { tls, proxy, noProxy, transport }: UploadOptions,
+  environment: string | undefined,
+): void {
+  if (tls !== undefined) resolveTls(tls);
   if (noProxy !== undefined && typeof noProxy !== 'string') {
     throw new BitsArgumentError('noProxy must be a text as NO_PROXY holds it');
   }
-  if (transport === undefined) proxyChoice(proxy, noProxy);
-  else if (proxy !== undefined && proxy !== false) {
+  if (transport === undefined) {
+    if (proxy !== undefined || environment !== undefined) proxyChoice(proxy, noProxy);
+  } else if (proxy !== undefined && proxy !== false) {
     throw new BitsArgumentError('proxy is for the default transport: give it to your own instead');
   }
 }

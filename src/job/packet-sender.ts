@@ -25,14 +25,10 @@ export class PacketSender {
   }
 
   /**
-   * @throws BITS_ERR_ARGUMENT when a hook throws or returns headers that cannot be sent, and what
+   * Rejects with BITS_ERR_ARGUMENT when a hook throws or returns headers that cannot be sent, and what
    *   the transport rejects with
    */
-  async send(
-    packet: PacketKind,
-    request: WireRequest,
-    options: SendOptions,
-  ): Promise<WireResponse> {
+  send(packet: PacketKind, request: WireRequest, options: SendOptions): Promise<WireResponse> {
     const onWire = this.#options.methodOverride ? overridden(request) : request;
     return this.#isWatched()
       ? this.#tell(packet, onWire, options)

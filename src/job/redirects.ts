@@ -20,6 +20,7 @@ export class Redirects {
 
   /** Where a URL has moved for good; else the URL itself. */
   current(url: URL): URL {
+    if (this.#moved.size === 0) return url;
     let at = url;
     for (let hops = 0; hops < MAX_REDIRECTS; hops++) {
       const next = this.#moved.get(at.href);

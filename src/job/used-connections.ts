@@ -23,16 +23,16 @@ export function overUsedConnections(
   return {
     limitations: transport.limitations,
     close: () => transport.close(),
-    send: async (request, options) => {
+    send: (request, options) => {
       const { origin } = request.url;
-      const mayRepeat = !reached.has(origin) && isRepeatable(request);
+      const sent = transport.send(request, options);
+      if (reached.has(origin)) return sent;
       reached.add(origin);
-      try {
-        return await transport.send(request, options);
-      } catch (error) {
-        if (!mayRepeat || !brokeOff(error)) throw error;
+      if (!isRepeatable(request)) return sent;
+      return sent.catch((error) => {
+        if (!brokeOff(error)) throw error;
         return transport.send(request, options);
-      }
+      });
     },
   };
 }

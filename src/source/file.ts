@@ -110,22 +110,31 @@ function opensAs(path: string, file: OpenFile, opened: BigIntStats): OpenSource 
     inode: String(opened.ino),
   };
   const blocks = new FileBlocks((...range) => file.read(...range), byteLength);
-  const verify = async () => {
-    const changes = changesBetween(opened, await file.stat());
+  const assertSame = (now: BigIntStats) => {
+    const changes = changesBetween(opened, now);
     if (changes.length > 0) throw changed(path, changes.join(', '));
   };
   return new BlockSource({
     byteLength,
     identity,
-    verify: () => withPath(path, verify),
-    load: (start, end, slot) =>
-      withPath(path, async () => {
+    async verify() {
+      try {
+        assertSame(await file.stat());
+      } catch (error) {
+        throw readingFailed(path, error);
+      }
+    },
+    async load(start, end, slot) {
+      try {
         const bytes = await blocks.load(start, end, slot);
         // After reading: what is unchanged now was so when it was read.
-        await verify();
+        assertSame(await file.stat());
         if (bytes.length < end - start) throw changed(path, `it ends at ${start + bytes.length}`);
         return bytes;
-      }),
+      } catch (error) {
+        throw readingFailed(path, error);
+      }
+    },
     async release() {
       blocks.free();
       await file.close();
@@ -150,12 +159,8 @@ function changed(path: string, what: string): BitsError {
   );
 }
 
-async function withPath<T>(path: string, task: () => Promise<T>): Promise<T> {
-  try {
-    return await task();
-  } catch (error) {
-    if (isBitsError(error)) throw error;
-    const { code } = error as NodeJS.ErrnoException;
-    throw new BitsError('BITS_ERR_SOURCE', `Cannot read ${path} (${code}).`, { cause: error });
-  }
+function readingFailed(path: string, cause: unknown): BitsError {
+  if (isBitsError(cause)) return cause;
+  const { code } = cause as NodeJS.ErrnoException;
+  return new BitsError('BITS_ERR_SOURCE', `Cannot read ${path} (${code}).`, { cause });
 }

@@ -32,6 +32,25 @@ const OWNED_BY_TRANSPORT: ReadonlySet<string> = new Set([
 /** Methods whose request carries `Content-Length: 0` when it has no body ([MC-BUP] §2.2.1.1). */
 const ALWAYS_HAS_LENGTH: ReadonlySet<string> = new Set([BITS_METHOD, 'POST', 'PUT', 'PATCH']);
 
+/** Names that have passed, in lower case: few occur, and each in every request. */
+const passedNames = new Map<string, string>();
+const MAX_PASSED_NAMES = 100;
+
+/** @throws BITS_ERR_ARGUMENT for a name that cannot be sent, or is not the caller's to send. */
+function lowerCaseName(name: string): string {
+  const passed = passedNames.get(name);
+  if (passed !== undefined) return passed;
+  if (!TOKEN.test(name)) {
+    throw new BitsArgumentError(`${JSON.stringify(name)} is no header name`);
+  }
+  const lowerCase = name.toLowerCase();
+  if (OWNED_BY_TRANSPORT.has(lowerCase)) {
+    throw new BitsArgumentError(`The header ${name} is set by the transport: leave it out`);
+  }
+  if (passedNames.size < MAX_PASSED_NAMES) passedNames.set(name, lowerCase);
+  return lowerCase;
+}
+
 /** A value that may stand in a header line as it is, one byte a character. */
 export function isHeaderValue(value: string): boolean {
   return HEADER_VALUE.test(value);
@@ -54,13 +73,7 @@ export function requestHead(request: WireRequest, userAgent: string): RequestHea
   const headers: Record<string, string> = {};
   let hasUserAgent = false;
   for (const [name, value] of Object.entries(request.headers)) {
-    if (!TOKEN.test(name)) {
-      throw new BitsArgumentError(`${JSON.stringify(name)} is no header name`);
-    }
-    const lowerCase = name.toLowerCase();
-    if (OWNED_BY_TRANSPORT.has(lowerCase)) {
-      throw new BitsArgumentError(`The header ${name} is set by the transport: leave it out`);
-    }
+    const lowerCase = lowerCaseName(name);
     if (!isHeaderValue(value)) {
       throw new BitsArgumentError(
         `The value of the header ${name} holds a control character or one above U+00FF: encode it`,

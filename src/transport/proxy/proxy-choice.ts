@@ -62,9 +62,9 @@ function environmentProxies(env: Environment): ByScheme {
 }
 
 function httpVariable(env: Environment): Variable | undefined {
+  const upper = env.HTTP_PROXY;
   // A web server gives a CGI program the header `Proxy` of whoever calls it under this name.
-  const isCgi = env.REQUEST_METHOD !== undefined;
-  const given = env.http_proxy || (isCgi ? undefined : env.HTTP_PROXY);
+  const given = env.http_proxy || (upper && env.REQUEST_METHOD !== undefined ? undefined : upper);
   return given ? { name: 'HTTP_PROXY', value: given } : undefined;
 }
 

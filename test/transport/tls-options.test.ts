@@ -16,12 +16,14 @@ import { bitsError, LONG, ping } from './support.js';
 
 const PASSPHRASE = 'Passphrase';
 const pfx = readFileSync(new URL('../fixtures/tls/client.p12', import.meta.url));
-const lockedKey = createPrivateKey(tlsKey()).export({
-  type: 'pkcs8',
-  format: 'pem',
-  cipher: 'aes-256-cbc',
-  passphrase: PASSPHRASE,
-}) as string;
+const lock = (key: string) =>
+  createPrivateKey(key).export({
+    type: 'pkcs8',
+    format: 'pem',
+    cipher: 'aes-256-cbc',
+    passphrase: PASSPHRASE,
+  }) as string;
+const lockedKey = lock(tlsKey());
 const pem = { type: 'pkcs8', format: 'pem' } as const;
 const otherKinds = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export(pem);
 const others = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export(pem);
@@ -29,6 +31,22 @@ const others = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.exp
 describe('TLS options', () => {
   const cert = tlsCertificate();
   const key = tlsKey();
+
+  it('doubt the passphrase too where a wrong one decrypts to something', () => {
+    const isSomething = (key: string) => {
+      try {
+        tls.createSecureContext({ key, passphrase: 'hunter2' });
+      } catch (error) {
+        return (error as NodeJS.ErrnoException).code === 'ERR_OSSL_UNSUPPORTED';
+      }
+      return false;
+    };
+    // Each is locked with a salt of its own, and one in 256 will do.
+    let locked = lockedKey;
+    for (let i = 0; i < 10_000 && !isSomething(locked); i++) locked = lock(tlsKey());
+    const attempt = () => resolveTls({ cert, key: locked, passphrase: 'hunter2' });
+    expect(attempt).to.throw(/tls\.passphrase does not open tls\.key, or .*check the passphrase/);
+  });
 
   for (const [what, options, told] of [
     ['a path for an authority', { ca: '/etc/ssl/ca.pem' }, /tls\.ca .*content of the file/],

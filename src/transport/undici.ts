@@ -191,7 +191,6 @@ export class UndiciTransport implements Transport {
   }
 
   async #makeDispatcher(): Promise<OwnDispatcher> {
-    // Loaded at the first request: whoever only imports this package does not wait for it.
     const { Pool, buildConnector } = await loadUndici();
     const { connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS, connections = 1 } = this.#options;
     const connector = new Connector(buildConnector, {

@@ -1,4 +1,4 @@
-import { proxyChoice } from '../transport/proxy/proxy-choice.js';
+import { proxyChoice, proxyEnvironment } from '../transport/proxy/proxy-choice.js';
 import { headerOf } from './header-of.js';
 import type { ResolvedOptions } from './options.js';
 
@@ -13,19 +13,22 @@ const BINDS_CONNECTION = /^(?:ntlm|negotiate|kerberos)\b/i;
  * credentials stand in the headers of each request, and count for that request alone.
  */
 export function connectionKey(
-  options: Pick<
-    ResolvedOptions,
-    'auth' | 'tls' | 'proxy' | 'noProxy' | 'proxyEnvironment' | 'headers'
-  >,
+  options: Pick<ResolvedOptions, 'auth' | 'tls' | 'proxy' | 'noProxy' | 'headers'>,
   remoteUrl: URL,
 ): string | undefined {
-  const { auth, tls, proxy, noProxy, proxyEnvironment, headers } = options;
+  const { auth, tls, proxy, noProxy, headers } = options;
   if (auth !== undefined || tls !== undefined) return undefined;
   if (proxy !== undefined && proxy !== false) return undefined;
-  if (BINDS_CONNECTION.test(headerOf(headers, 'authorization')?.trim() ?? '')) return undefined;
+  if (Object.entries(headers).some(bindsConnection)) return undefined;
   const shared = [remoteUrl.origin, headerOf(headers, 'user-agent')];
-  if (proxyEnvironment === undefined) return JSON.stringify(shared);
+  // As it is now, and not as it was when the job was made: the transport is opened now.
+  const environment = proxy === false ? undefined : proxyEnvironment();
+  if (environment === undefined) return JSON.stringify(shared);
   if (proxyChoice(proxy, noProxy).proxyFor(remoteUrl) !== undefined) return undefined;
   // A host-id or a redirect may yet lead to a host that there is a proxy for.
-  return JSON.stringify([...shared, proxyEnvironment, noProxy]);
+  return JSON.stringify([...shared, environment, noProxy]);
+}
+
+function bindsConnection([name, value]: [name: string, value: string]): boolean {
+  return name.toLowerCase() === 'authorization' && BINDS_CONNECTION.test(value.trim());
 }

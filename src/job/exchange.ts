@@ -132,20 +132,26 @@ function fragmentBody(
   range: { readonly start: number; readonly end: number },
 ): WireBody & { failed(): boolean } {
   let failed = false;
-  const noted = (error: unknown): never => {
-    failed = true;
-    throw error;
-  };
   return {
     byteLength: range.end - range.start,
-    pieces() {
-      const pieces = source.read(range.start, range.end)[Symbol.asyncIterator]();
-      return {
-        [Symbol.asyncIterator]: () => ({
-          next: () => pieces.next().catch(noted),
-          return: async () => (await pieces.return?.()) ?? { done: true, value: undefined },
-        }),
+    pieces: () => {
+      let pieces: AsyncIterator<Uint8Array> | undefined;
+      // Not a generator that yields the source's pieces: that takes three turns for each.
+      const iterator: AsyncIterator<Uint8Array> = {
+        async next() {
+          try {
+            pieces ??= source.read(range.start, range.end)[Symbol.asyncIterator]();
+            return await pieces.next();
+          } catch (error) {
+            failed = true;
+            throw error;
+          }
+        },
+        async return() {
+          return (await pieces?.return?.()) ?? { done: true, value: undefined };
+        },
       };
+      return { [Symbol.asyncIterator]: () => iterator };
     },
     failed: () => failed,
   };

@@ -4,6 +4,9 @@ import { later, type Schedule } from './schedule.js';
 /** How long the connections of a job that has ended wait for another job. */
 export const LINGER_MS = 1000;
 
+/** No more wait at once: hosts may be many, and file descriptors are not. */
+export const MAX_WAITING = 64;
+
 /** What may go from one job to the next. */
 export type ReusableTransport = Pick<
   UndiciTransport,
@@ -19,6 +22,7 @@ export interface Loan {
 }
 
 interface Waiting {
+  readonly key: string;
   readonly transport: ReusableTransport;
   readonly sinceMs: number;
   readonly dismiss: () => void;
@@ -34,6 +38,8 @@ export class IdleTransports {
   readonly #schedule: Schedule;
   readonly #now: () => number;
   readonly #waiting = new Map<string, Waiting[]>();
+  /** In the order in which they came. */
+  readonly #all = new Set<Waiting>();
 
   /**
    * @param schedule is a parameter for tests.
@@ -65,8 +71,7 @@ export class IdleTransports {
   #take(key: string): ReusableTransport | undefined {
     const waiting = this.#waiting.get(key)?.at(-1);
     if (waiting === undefined) return undefined;
-    waiting.dismiss();
-    this.#remove(key, waiting);
+    this.#remove(waiting);
     // Timers stand still while the machine sleeps or a computation lasts; servers' do not.
     const waitedMs = this.#now() - waiting.sinceMs;
     if (waitedMs >= 0 && waitedMs < LINGER_MS) return waiting.transport;
@@ -76,22 +81,30 @@ export class IdleTransports {
 
   #keep(key: string, transport: ReusableTransport): void {
     const waiting: Waiting = {
+      key,
       transport,
       sinceMs: this.#now(),
-      dismiss: this.#schedule(() => {
-        this.#remove(key, waiting);
-        discard(transport);
-      }, LINGER_MS),
+      dismiss: this.#schedule(() => this.#drop(waiting), LINGER_MS),
     };
     const others = this.#waiting.get(key);
     if (others === undefined) this.#waiting.set(key, [waiting]);
     else others.push(waiting);
+    this.#all.add(waiting);
+    const [oldest] = this.#all;
+    if (this.#all.size > MAX_WAITING && oldest !== undefined) this.#drop(oldest);
   }
 
-  #remove(key: string, waiting: Waiting): void {
-    const all = this.#waiting.get(key) ?? [];
-    all.splice(all.indexOf(waiting), 1);
-    if (all.length === 0) this.#waiting.delete(key);
+  #drop(waiting: Waiting): void {
+    this.#remove(waiting);
+    discard(waiting.transport);
+  }
+
+  #remove(waiting: Waiting): void {
+    waiting.dismiss();
+    this.#all.delete(waiting);
+    const same = this.#waiting.get(waiting.key) ?? [];
+    same.splice(same.indexOf(waiting), 1);
+    if (same.length === 0) this.#waiting.delete(waiting.key);
   }
 }
 

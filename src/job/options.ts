@@ -144,8 +144,6 @@ export interface ResolvedOptions {
   readonly tls: TlsOptions | undefined;
   readonly proxy: ProxyOption | undefined;
   readonly noProxy: string | undefined;
-  /** What the environment says of proxies, where that counts and there is anything. */
-  readonly proxyEnvironment: string | undefined;
   readonly methodOverride: boolean;
   readonly onRequest: RequestHook | undefined;
   readonly onResponse: ResponseHook | undefined;
@@ -189,9 +187,7 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
     throw new BitsArgumentError('UploadJob takes an object of options, with url and source');
   }
   const headers = withUserAgent(checkHeaders(options.headers ?? {}), options.userAgent);
-  // Read once for all that asks: the environment is slow to.
-  const environment = options.proxy === undefined ? proxyEnvironment() : undefined;
-  checkNetwork(options, environment);
+  checkNetwork(options);
   return Object.freeze({
     remoteUrl: parseRemoteUrl(options.url),
     source: toByteSource(options.source, {
@@ -234,7 +230,6 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
     tls: options.tls,
     proxy: options.proxy,
     noProxy: options.noProxy,
-    proxyEnvironment: environment,
     methodOverride: options.methodOverride ?? false,
     onRequest: checkHook('onRequest', options.onRequest),
     onResponse: checkHook('onResponse', options.onResponse),
@@ -307,16 +302,13 @@ function checkAuth(auth: AuthOptions | undefined): AuthOptions | undefined {
 }
 
 /** Made for its complaints: what is wrong shall be told before anything is sent. */
-function checkNetwork(
-  { tls, proxy, noProxy, transport }: UploadOptions,
-  environment: string | undefined,
-): void {
+function checkNetwork({ tls, proxy, noProxy, transport }: UploadOptions): void {
   if (tls !== undefined) resolveTls(tls);
   if (noProxy !== undefined && typeof noProxy !== 'string') {
     throw new BitsArgumentError('noProxy must be a text as NO_PROXY holds it');
   }
   if (transport === undefined) {
-    if (proxy !== undefined || environment !== undefined) proxyChoice(proxy, noProxy);
+    if (proxy !== undefined || proxyEnvironment() !== undefined) proxyChoice(proxy, noProxy);
   } else if (proxy !== undefined && proxy !== false) {
     throw new BitsArgumentError('proxy is for the default transport: give it to your own instead');
   }

@@ -35,9 +35,9 @@ export function parseRemoteUrl(input: string | URL): URL {
         'pass credentials with the option for authentication instead',
     );
   }
-  // Not where nothing is to be replaced: assigning an empty query would drop the question mark.
   if (url.href.includes('%')) {
     url.pathname = url.pathname.replace(BARE_PERCENT, '%25');
+    // Not for an empty query: assigning that would drop the question mark.
     if (url.search !== '') url.search = url.search.replace(BARE_PERCENT, '%25');
   }
   return url;

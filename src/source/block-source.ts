@@ -5,7 +5,8 @@ import type { OpenSource, SourceIdentity } from './source.js';
 /**
  * How much is read at once; two blocks are all the memory that an open source takes.
  *
- * Each read costs a trip to another thread and back, 0.1 ms, so that smaller blocks are slower.
+ * A read of more than a little costs a trip to another thread and back, 0.1 ms, so that smaller
+ * blocks are slower.
  */
 export const BLOCK_BYTES = 4 * 1024 * 1024;
 

@@ -9,11 +9,11 @@ import { OpenFile } from './open-file.js';
 import type { ByteSource, OpenSource, SourceIdentity } from './source.js';
 
 /**
- * A regular file of this machine, read through one handle.
+ * A regular file of this machine, read through one descriptor.
  *
  * What counts is the file that was opened: one that is appended to, cut or written to in mid-upload
  * ends the upload, while one that is replaced (as editors save, by renaming another over it) does
- * not: the handle goes on reading the old content, which is whole. The
+ * not: the descriptor goes on reading the old content, which is whole. The
  * {@link OpenSource.identity} tells the two apart when the path is opened again after a restart.
  * @throws BITS_ERR_ARGUMENT for an empty path.
  */
@@ -45,12 +45,13 @@ async function openFile(path: string, signal: AbortSignal | undefined): Promise<
 const OPEN_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 async function openRegular(path: string, flags: string | number): Promise<OpenFile> {
+  const isRetry = flags === 'r';
   try {
-    return await OpenFile.open(path, flags);
+    return await OpenFile.open(path, flags, { mayTakeLong: isRetry });
   } catch (error) {
     await assertNotIrregular(path);
     // Another program gives up its lease on the file only to somebody who waits for that.
-    const leased = (error as NodeJS.ErrnoException).code === 'EAGAIN' && flags !== 'r';
+    const leased = (error as NodeJS.ErrnoException).code === 'EAGAIN' && !isRetry;
     if (leased) return await openRegular(path, 'r');
     throw cannotOpen(path, error);
   }

@@ -1,9 +1,6 @@
 import * as nodeFs from 'node:fs';
 import { dirname } from 'node:path';
-import { FastDirectories } from './fast-directories.js';
-
-/** A call that takes longer than this reached beyond this machine's memory. */
-const SLOW_MS = 10;
+import { type DirectoryHabit, DirectoryHabits } from './directory-habits.js';
 
 /** Reads of so many bytes are worth no trip: the system copies them in 10 µs. */
 const SMALL_READ_BYTES = 64 * 1024;
@@ -13,50 +10,54 @@ type FileCalls = Pick<
   'fstat' | 'fstatSync' | 'read' | 'readSync' | 'close' | 'closeSync'
 >;
 
-export interface OpenFileOptions {
-  /** Milliseconds from any fixed point; for tests. @default performance.now */
-  readonly now?: () => number;
-  /** For tests. @default node:fs */
-  readonly calls?: FileCalls;
-}
+/** Those of this process. */
+const directoryHabits = new DirectoryHabits();
 
 /**
  * An open file by its descriptor; calls never overlap.
  *
- * A local file system has sizes, times and what was read lately in memory and answers within
- * microseconds, while a trip to another thread and back takes 100 and a `FileHandle` as much again.
- * So small things are asked for without a trip, until one of them was slow to come: then, as on a
- * network drive, all the others make it, so that nothing else in the process has to wait.
+ * Small things are asked for without a trip to another thread while the files of the directory are
+ * known to answer at once, and large ones, and all of other directories, with one: nothing else in
+ * the process then has to wait.
  */
 export class OpenFile {
   readonly #fd: number;
-  readonly #now: () => number;
+  readonly #habit: DirectoryHabit;
   readonly #calls: FileCalls;
-  #slow = false;
 
-  constructor(fd: number, { now, calls }: OpenFileOptions = {}) {
+  /** @param calls for tests. */
+  constructor(fd: number, habit: DirectoryHabit, calls: FileCalls = nodeFs) {
     this.#fd = fd;
-    this.#now = now ?? (() => performance.now());
-    this.#calls = calls ?? nodeFs;
+    this.#habit = habit;
+    this.#calls = calls;
   }
 
-  static async open(path: string, flags: string | number): Promise<OpenFile> {
-    const directory = dirname(path);
-    const startMs = performance.now();
-    let fd: number;
-    if (fastDirectories.has(directory)) {
-      fd = nodeFs.openSync(path, flags);
-      fastDirectories.noteWait(directory, performance.now() - startMs);
-    } else {
-      fd = await openElsewhere(path, flags);
-      fastDirectories.noteTrip(directory, performance.now() - startMs);
+  /** @param options `mayTakeLong`: another program has to do something before the file opens. */
+  static async open(
+    path: string,
+    flags: string | number,
+    options: { readonly mayTakeLong?: boolean } = {},
+  ): Promise<OpenFile> {
+    const habit = directoryHabits.of(dirname(path));
+    if (habit.isFast && !options.mayTakeLong) {
+      return new OpenFile(
+        timed(habit, () => nodeFs.openSync(path, flags)),
+        habit,
+      );
     }
-    return new OpenFile(fd);
+    const startMs = performance.now();
+    const fd = await new Promise<number>((resolve, reject) => {
+      nodeFs.open(path, flags, (error, opened) => (error ? reject(error) : resolve(opened)));
+    });
+    habit.noteTrip(performance.now() - startMs);
+    return new OpenFile(fd, habit);
   }
 
   stat(): nodeFs.BigIntStats | Promise<nodeFs.BigIntStats> {
     const options = { bigint: true } as const;
-    if (!this.#slow) return this.#timed(() => this.#calls.fstatSync(this.#fd, options));
+    if (this.#habit.isFast) {
+      return timed(this.#habit, () => this.#calls.fstatSync(this.#fd, options));
+    }
     return new Promise((resolve, reject) => {
       this.#calls.fstat(this.#fd, options, (error, stats) =>
         error ? reject(error) : resolve(stats),
@@ -71,8 +72,10 @@ export class OpenFile {
     length: number,
     position: number,
   ): number | Promise<number> {
-    if (!this.#slow && length <= SMALL_READ_BYTES) {
-      return this.#timed(() => this.#calls.readSync(this.#fd, buffer, offset, length, position));
+    if (this.#habit.isFast && length <= SMALL_READ_BYTES) {
+      return timed(this.#habit, () =>
+        this.#calls.readSync(this.#fd, buffer, offset, length, position),
+      );
     }
     return new Promise((resolve, reject) => {
       this.#calls.read(this.#fd, buffer, offset, length, position, (error, bytesRead) =>
@@ -82,25 +85,18 @@ export class OpenFile {
   }
 
   close(): void | Promise<void> {
-    if (!this.#slow) return this.#calls.closeSync(this.#fd);
+    if (this.#habit.isFast) return this.#calls.closeSync(this.#fd);
     return new Promise((resolve, reject) => {
       this.#calls.close(this.#fd, (error) => (error ? reject(error) : resolve()));
     });
   }
-
-  #timed<T>(call: () => T): T {
-    const startMs = this.#now();
-    const result = call();
-    this.#slow = this.#now() - startMs > SLOW_MS;
-    return result;
-  }
 }
 
-/** Those of this process. */
-const fastDirectories = new FastDirectories();
-
-function openElsewhere(path: string, flags: string | number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    nodeFs.open(path, flags, (error, fd) => (error ? reject(error) : resolve(fd)));
-  });
+function timed<T>(habit: DirectoryHabit, call: () => T): T {
+  const startMs = performance.now();
+  try {
+    return call();
+  } finally {
+    habit.noteWait(performance.now() - startMs);
+  }
 }

@@ -629,8 +629,13 @@ function pause(ms: number, { signal }: Connection): Promise<void> {
 async function finished(res: ServerResponse, { signal }: Connection): Promise<void> {
   if (res.writableFinished || signal.aborted) return;
   await new Promise<void>((resolve) => {
-    res.once('finish', resolve);
-    signal.addEventListener('abort', () => resolve(), { once: true });
+    const done = (): void => {
+      res.off('finish', done);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    res.once('finish', done);
+    signal.addEventListener('abort', done, { once: true });
   });
 }
 

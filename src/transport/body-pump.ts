@@ -90,6 +90,8 @@ export class BodyPump implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8A
       return undefined;
     }
     if (this.#stopped || this.#piece.byteLength < this.#byteLength) return undefined;
+    // The dispatcher would copy the bytes of another realm, and the copy would not be watched.
+    if (!(this.#piece instanceof Uint8Array)) return undefined;
     this.#handedWhole = true;
     return this.#cut();
   }

@@ -114,7 +114,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   async #dispatchWhole(pump: BodyPump): Promise<void> {
     const whole = await pump.whole();
-    if (!this.#ended) this.#dispatch(whole ?? pump);
+    if (this.#ended) return;
+    // It was no network's fault until here; from here on it is, a wait for a connection included.
+    this.#deadline.run('send');
+    this.#dispatch(whole ?? pump);
   }
 
   #dispatch(body: BodyPump | Uint8Array | null): void {

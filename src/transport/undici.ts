@@ -186,11 +186,16 @@ export class UndiciTransport implements Transport {
 
   async #ownDispatcher(): Promise<OwnDispatcher> {
     if (this.#closed) throw new BitsStateError('The transport is closed');
-    this.#own ??= this.#makeDispatcher();
+    this.#own ??= this.#makeDispatcher().catch((error) => {
+      // Not for ever: a lack of descriptors passes.
+      this.#own = undefined;
+      throw error;
+    });
     return this.#own;
   }
 
   async #makeDispatcher(): Promise<OwnDispatcher> {
+    // Loaded at the first request: whoever only imports this package does not wait for it.
     const { Pool, buildConnector } = await loadUndici();
     const { connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS, connections = 1 } = this.#options;
     const connector = new Connector(buildConnector, {

@@ -67,6 +67,10 @@ describe('the key to connections of other jobs', () => {
       { proxy: 'http://proxy.example', noProxy: 'bits.example' },
     ],
     ['bring a proof that counts for a connection', { headers: { AUTHORIZATION: 'NTLM TlRMTQ==' } }],
+    [
+      'bring a proof beside something else',
+      { headers: { Authorization: 'Basic eA==', authorization: 'NTLM TlRMTQ==' } },
+    ],
     ['bring a ticket', { headers: { authorization: ' negotiate YII=' } }],
   ] as const) {
     it(`is not given to jobs that ${what}`, () => {
@@ -81,6 +85,13 @@ describe('the key to connections of other jobs', () => {
     expect(keyOf({ url: 'https://bits.example/a.bin' })).to.be.a('string');
     process.env.no_proxy = 'bits.example';
     expect(keyOf()).to.be.a('string');
+  });
+
+  it('follows the environment as it is when the connection is needed', () => {
+    const url = 'http://bits.example/a.bin';
+    const resolved = resolveOptions({ source: new Uint8Array(1), url });
+    process.env.all_proxy = 'socks5://proxy.example';
+    expect(connectionKey(resolved, new URL(url))).to.equal(undefined);
   });
 
   it('follows the environment from job to job', () => {

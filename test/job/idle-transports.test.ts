@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import {
   IdleTransports,
   LINGER_MS,
+  MAX_WAITING,
   type ReusableTransport,
 } from '../../src/job/idle-transports.js';
 
@@ -162,5 +163,15 @@ describe('transports between jobs', () => {
       process.off('unhandledRejection', listen);
     }
     expect(unheard).to.deep.equal([]);
+  });
+
+  it('are no more than so many: the oldest of any key is closed for another', async () => {
+    const { borrow, opened, timers } = world();
+    const loans = Array.from({ length: MAX_WAITING + 1 }, (_, i) => borrow(`host ${i}`));
+    for (const loan of loans) await loan.giveBack();
+    expect(opened.map(({ closed }) => closed)).to.deep.equal([1, ...Array(MAX_WAITING).fill(0)]);
+    expect(timers.size).to.equal(MAX_WAITING);
+    expect(borrow('host 0').wasUsed).to.equal(false);
+    expect(borrow('host 1').wasUsed).to.equal(true);
   });
 });

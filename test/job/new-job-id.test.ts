@@ -9,10 +9,10 @@ describe('newJobId', () => {
     expect(new Set(ids.map((id) => id.slice(15))).size).to.equal(ids.length);
   });
 
-  it('makes ids that sort by time', () => {
-    const earlier = newJobId();
-    const startMs = Date.now();
-    while (Date.now() === startMs);
-    expect(newJobId() > earlier).to.equal(true);
+  it('makes ids that sort in their order, within a millisecond too', () => {
+    const ids = Array.from({ length: 2000 }, newJobId);
+    expect(ids.toSorted()).to.deep.equal(ids);
+    const firstMs = Number.parseInt(ids[0]?.replace('-', '').slice(0, 12) ?? '', 16);
+    expect(firstMs).to.be.closeTo(Date.now(), 1000);
   });
 });

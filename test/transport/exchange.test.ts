@@ -1,9 +1,12 @@
 import net from 'node:net';
+import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import type { Dispatcher } from 'undici';
 import { Exchange } from '../../src/transport/exchange.js';
 import { requestHead } from '../../src/transport/request-head.js';
+import { createUndiciTransport } from '../../src/transport/undici.js';
 import { shimConnector } from '../../src/transport/wire-shim.js';
+import { answer, startRawServer } from '../support/raw-server.js';
 import { fragment, gate, LONG, pattern } from './support.js';
 
 const URL_HERE = new URL('http://bits.example/a.bin');
@@ -58,6 +61,28 @@ async function answered(status: number) {
   await ended.promise;
   return { response, sent, aborted };
 }
+
+describe('a short body', () => {
+  it('of another realm is counted as sent, like any other', async () => {
+    const server = await startRawServer({
+      onRequest: ({ connection }) => connection.socket.write(answer()),
+    });
+    const transport = createUndiciTransport();
+    try {
+      const foreign = runInNewContext('new Uint8Array(1000).fill(7)') as Uint8Array;
+      const sent: number[] = [];
+      await transport.send(fragment(server.url(), foreign), {
+        ...LONG,
+        onBytesSent: (bytes) => sent.push(bytes),
+      });
+      expect(sent).to.deep.equal([1000]);
+      expect(server.requests[0]?.body.equals(Buffer.alloc(1000, 7))).to.equal(true);
+    } finally {
+      await transport.close();
+      await server.close();
+    }
+  });
+});
 
 describe('an answer that is there before the socket has told that the body has left', () => {
   it('of success keeps the connection, and counts the bytes', async () => {

@@ -257,6 +257,23 @@ describe('undici transport', () => {
       expect(error.message).to.include(`127.0.0.1:${server.port}`).and.not.to.include('secret');
     });
 
+    for (const pieces of [1, 2]) {
+      it(`ends when a short body of ${pieces} waits in vain for the connection`, async () => {
+        const asked = gate();
+        const server = await serve({ onHead: () => asked.open() });
+        const transport = make();
+        const first = transport.send(ping(server.url()), LONG).catch(() => {});
+        await asked.promise;
+        const body = Array.from({ length: pieces }, () => Buffer.alloc(500));
+        const error = await bitsError(
+          transport.send(fragment(server.url(), ...body), { ...LONG, stallTimeoutMs: 100 }),
+        );
+        expect(error).to.include({ code: 'BITS_ERR_TIMEOUT' });
+        await transport.close();
+        await first;
+      });
+    }
+
     it('counts each sign of life anew while a large piece is sent', async () => {
       const server = await serve({ ...ok, paused: true });
       const sent = make().send(fragment(server.url(), Buffer.alloc(32 << 20)), {

@@ -1,0 +1,85 @@
+/** A directory is trusted for so long after a file in it answered fast. */
+const TRUSTED_MS = 1000;
+
+/** And for so long not, after its files made the process wait. */
+const DISTRUSTED_MS = 10_000;
+
+/** Files that answer slower than this on average are beyond this machine's memory. */
+const SLOW_MEAN_MS = 0.5;
+
+/** What one answer counts in that average: the process may as well have been out of its turn. */
+const WEIGHT = 1 / 16;
+
+/** One that took so long is enough. */
+const SLOW_MS = 20;
+
+/** A trip to another thread takes less than this on a local disk, unless much else is to be done. */
+const FAST_TRIP_MS = 10;
+
+const MAX_DIRECTORIES = 100;
+
+/**
+ * How fast the files of a directory answered of late, and so whether the process may wait for them.
+ *
+ * What a local disk has at hand takes some µs, and the trip to another thread for it ten times as
+ * much, which is a good part of the cost of a small file. On a network drive the trip is needed, or
+ * the process would stand still when the drive does.
+ */
+export class DirectoryHabit {
+  readonly #now: () => number;
+  #isTrusted = false;
+  #untilMs = 0;
+  #meanMs = 0;
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** Whether the next small thing may be asked for without a trip to another thread. */
+  get isFast(): boolean {
+    return this.#isTrusted && this.#now() < this.#untilMs;
+  }
+
+  /** Learns how long it took to open a file on another thread, the way there and back included. */
+  noteTrip(ms: number): void {
+    const isDistrusted = !this.#isTrusted && this.#now() < this.#untilMs;
+    if (ms < FAST_TRIP_MS && !isDistrusted) this.#trust();
+  }
+
+  /** Learns how long the process had to wait for an answer. */
+  noteWait(ms: number): void {
+    this.#meanMs += (ms - this.#meanMs) * WEIGHT;
+    if (this.#meanMs < SLOW_MEAN_MS && ms < SLOW_MS) {
+      this.#trust();
+      return;
+    }
+    this.#isTrusted = false;
+    this.#untilMs = this.#now() + DISTRUSTED_MS;
+    this.#meanMs = 0;
+  }
+
+  #trust(): void {
+    this.#isTrusted = true;
+    this.#untilMs = this.#now() + TRUSTED_MS;
+  }
+}
+
+/** The habits of the directories that were used last. */
+export class DirectoryHabits {
+  readonly #now: () => number;
+  readonly #habits = new Map<string, DirectoryHabit>();
+
+  /** @param now milliseconds from any fixed point; for tests */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
+
+  of(directory: string): DirectoryHabit {
+    const habit = this.#habits.get(directory) ?? new DirectoryHabit(this.#now);
+    this.#habits.delete(directory);
+    this.#habits.set(directory, habit);
+    const [oldest] = this.#habits.keys();
+    if (this.#habits.size > MAX_DIRECTORIES && oldest !== undefined) this.#habits.delete(oldest);
+    return habit;
+  }
+}

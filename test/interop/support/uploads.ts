@@ -131,6 +131,9 @@ export async function uploadBoth(
 /** One connection for each job, and no byte sent twice. */
 export const IDEAL: Counts = { file: 1, reply: 1, wasted: 0, retries: [] };
 
+/** The second job goes on with the first one's connection, as jobs without secrets do. */
+export const SHARED: Counts = { ...IDEAL, reply: 0 };
+
 /** What the upload fails with. */
 export async function failureOf(result: Promise<unknown>) {
   try {

@@ -4,14 +4,17 @@ const TRUSTED_MS = 1000;
 /** And for so long not, after its files made the process wait. */
 const DISTRUSTED_MS = 10_000;
 
-/** Files that answer slower than this on average are beyond this machine's memory. */
-const SLOW_MEAN_MS = 0.5;
+/** An answer that takes so long may come from beyond this machine's memory. */
+const SLOW_MS = 0.5;
 
-/** What one answer counts in that average: the process may as well have been out of its turn. */
-const WEIGHT = 1 / 16;
+/** So many of those are too many: of one, the process may as well have been out of its turn. */
+const TOO_MANY = 3;
+
+/** A fast answer makes up for this much of a slow one. */
+const MAKES_UP = 1 / 8;
 
 /** One that took so long is enough. */
-const SLOW_MS = 20;
+const TOO_LONG_MS = 100;
 
 /** A trip to another thread takes less than this on a local disk, unless much else is to be done. */
 const FAST_TRIP_MS = 10;
@@ -29,7 +32,7 @@ export class DirectoryHabit {
   readonly #now: () => number;
   #isTrusted = false;
   #untilMs = 0;
-  #meanMs = 0;
+  #slowAnswers = 0;
 
   constructor(now: () => number) {
     this.#now = now;
@@ -48,14 +51,15 @@ export class DirectoryHabit {
 
   /** Learns how long the process had to wait for an answer. */
   noteWait(ms: number): void {
-    this.#meanMs += (ms - this.#meanMs) * WEIGHT;
-    if (this.#meanMs < SLOW_MEAN_MS && ms < SLOW_MS) {
+    if (ms >= SLOW_MS) this.#slowAnswers++;
+    else this.#slowAnswers = Math.max(0, this.#slowAnswers - MAKES_UP);
+    if (this.#slowAnswers < TOO_MANY && ms < TOO_LONG_MS) {
       this.#trust();
       return;
     }
     this.#isTrusted = false;
     this.#untilMs = this.#now() + DISTRUSTED_MS;
-    this.#meanMs = 0;
+    this.#slowAnswers = 0;
   }
 
   #trust(): void {

@@ -35,7 +35,7 @@ describe('the habits of directories', () => {
 
   it('do not trust one for ten seconds after a long wait, whatever trips take', () => {
     habit.noteTrip(2);
-    habit.noteWait(20);
+    habit.noteWait(100);
     for (nowMs of [0, 5000, 9999]) {
       habit.noteTrip(0.1);
       expect(habit.isFast, `after ${nowMs} ms`).to.equal(false);
@@ -45,14 +45,19 @@ describe('the habits of directories', () => {
     expect(habit.isFast).to.equal(true);
   });
 
-  it('forgive a pause of the process, and not waits of a millisecond for every file', () => {
+  it('forgive a pause of the process now and then', () => {
     habit.noteTrip(2);
-    habit.noteWait(5);
-    expect(habit.isFast, 'after a pause').to.equal(true);
-    for (let i = 0; i < 50; i++) habit.noteWait(0.01);
+    for (let i = 0; i < 100; i++) {
+      habit.noteWait(i % 10 === 0 ? 50 : 0.01);
+      expect(habit.isFast, `after ${i + 1} waits`).to.equal(true);
+    }
+  });
+
+  it('do not forgive waits of half a millisecond for every second file', () => {
+    habit.noteTrip(2);
     let waits = 0;
-    for (; habit.isFast && waits < 100; waits++) habit.noteWait(1);
-    expect(waits).to.be.within(8, 16);
+    for (; habit.isFast && waits < 100; waits++) habit.noteWait(waits % 2 === 0 ? 0.5 : 0.01);
+    expect(waits).to.be.within(5, 8);
   });
 
   it('are remembered of the last hundred', () => {

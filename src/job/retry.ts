@@ -42,7 +42,8 @@ export interface RetryHooks {
 }
 
 /**
- * Runs attempts until one makes headway, or the first one all the way; the back-off doubles from one to the next, with full jitter.
+ * Runs attempts until one makes headway, or the first one all the way; the back-off doubles from
+ * one to the next, with full jitter.
  * @throws what `attempt` threw; for `TryAgain`, the error that ends the job
  */
 export async function retryUntilHeadway<T>(

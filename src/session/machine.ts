@@ -479,8 +479,10 @@ function cancelAcked(session: Session, event: EventOf<'acked'>): Step {
 
 function cancelFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
   if (refusal.meaning === 'session-not-found') {
-    // The Cancel came too late: a Close whose answer was not awaited had put the file in place.
-    return session.closeUncertain && session.afterCancel.kind === 'cancelled'
+    // The first Cancel came too late: a Close whose answer was not awaited had put the file in place.
+    // A later one may only tell what the first one did, and then there is no file.
+    const isFirst = session.cancelAttempts === 1;
+    return session.closeUncertain && isFirst && session.afterCancel.kind === 'cancelled'
       ? finish(session, 'completed', { kind: 'completed', closed: 'presumed' })
       : afterCancel(session, true);
   }

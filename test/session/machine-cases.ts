@@ -628,6 +628,16 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       script: [...atClose, [cancel, 'cancel-session'], [gone, 'completed presumed']],
     },
     {
+      it: 'on a second Cancel is what the first one may have done, not the Close',
+      script: [
+        ...atClose,
+        [cancel, 'cancel-session'],
+        [lost, 'wait'],
+        [retryDue, 'cancel-session'],
+        [gone, 'cancelled freed'],
+      ],
+    },
+    {
       it: 'on the Cancel of a changed file never counts as completed',
       script: [
         ...atClose,

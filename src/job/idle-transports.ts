@@ -61,7 +61,7 @@ export class IdleTransports {
       giveBack: async () => {
         if (!isOut) return;
         isOut = false;
-        if (await transport.hasIdleConnection()) this.#keep(key, transport);
+        if (transport.hasIdleConnection) this.#keep(key, transport);
         else await transport.close();
       },
     };

@@ -6,7 +6,7 @@ import type { ByteSource } from '../source/source.js';
 import { type SourceInput, toByteSource } from '../source/to-source.js';
 import type { JobStore } from '../store/store.js';
 import { type AuthOptions, authMeans } from '../transport/auth/options.js';
-import { proxyChoice, proxyEnvironment } from '../transport/proxy/proxy-choice.js';
+import { proxyChoice } from '../transport/proxy/proxy-choice.js';
 import type { ProxyOption } from '../transport/proxy/proxy-server.js';
 import { resolveTls, type TlsOptions } from '../transport/tls-options.js';
 import type { Transport } from '../transport/transport.js';
@@ -308,7 +308,8 @@ function checkNetwork({ tls, proxy, noProxy, transport }: UploadOptions): void {
     throw new BitsArgumentError('noProxy must be a text as NO_PROXY holds it');
   }
   if (transport === undefined) {
-    if (proxy !== undefined || proxyEnvironment() !== undefined) proxyChoice(proxy, noProxy);
+    // That of the environment is looked at when the transport is made.
+    if (proxy !== undefined) proxyChoice(proxy, noProxy);
   } else if (proxy !== undefined && proxy !== false) {
     throw new BitsArgumentError('proxy is for the default transport: give it to your own instead');
   }

@@ -15,7 +15,7 @@ import { Deadline } from './deadline.js';
 import { toTransportFailure } from './failure.js';
 import type { RequestHead } from './request-head.js';
 import { currentThrottle, type Throttle } from './throttle.js';
-import type { SendOptions, WireBody, WireResponse } from './transport.js';
+import type { SendOptions, WireBody, WireConnection, WireResponse } from './transport.js';
 
 /** A request that waits for a connection gives the drain of the last answer this much more. */
 const DRAIN_GRACE_MS = 100;
@@ -98,6 +98,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
         if (this.#answerEnded) this.#release();
       },
     });
+  }
+
+  /** Which its answer came over. */
+  get connection(): WireConnection | undefined {
+    return this.#response?.connection;
   }
 
   start(): void {

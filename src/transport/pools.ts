@@ -25,11 +25,6 @@ export class Pools {
     pool.dispatch(options, handler);
   }
 
-  /** Whether at least one connection is open, as far as is known. */
-  get areConnected(): boolean {
-    return [...this.#pools.values()].some((pool) => pool.stats.connected > 0);
-  }
-
   /** Fails what is under way, and closes every socket. */
   async destroy(): Promise<void> {
     const pools = [...this.#pools.values()];

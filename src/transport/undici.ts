@@ -15,6 +15,7 @@ import type {
   SendOptions,
   Transport,
   TransportLimitation,
+  WireConnection,
   WireRequest,
   WireResponse,
 } from './transport.js';
@@ -75,6 +76,7 @@ export class UndiciTransport implements Transport {
   #own: Promise<OwnDispatcher> | undefined;
   /** Of requests that no proxy is sent whole. */
   #directPlace: ExchangePlace | undefined;
+  #latestConnection: WireConnection | undefined;
   #closed = false;
 
   constructor(options: UndiciTransportOptions) {
@@ -89,10 +91,9 @@ export class UndiciTransport implements Transport {
       : [...this.#tls.limitations, ...proxies.limitations];
   }
 
-  /** Whether there is an open connection, and nothing on the wire: no request, no rest of an answer. */
-  async hasIdleConnection(): Promise<boolean> {
-    const own = await this.#own;
-    return this.#exchanges.size === 0 && own !== undefined && own.pools.areConnected;
+  /** Whether the latest connection is open, and nothing on the wire: no request, no rest of an answer. */
+  get hasIdleConnection(): boolean {
+    return this.#exchanges.size === 0 && this.#latestConnection?.isOpen === true;
   }
 
   send(request: WireRequest, options: SendOptions): Promise<WireResponse> {
@@ -151,7 +152,10 @@ export class UndiciTransport implements Transport {
   }
 
   async #place(forwarder: ProxyServer | undefined): Promise<ExchangePlace> {
-    const onEnd = (exchange: Exchange) => void this.#exchanges.delete(exchange);
+    const onEnd = (exchange: Exchange) => {
+      this.#exchanges.delete(exchange);
+      this.#latestConnection = exchange.connection ?? this.#latestConnection;
+    };
     const { dispatcher } = this.#options;
     if (dispatcher !== undefined) {
       return {

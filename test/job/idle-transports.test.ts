@@ -17,7 +17,7 @@ function fakeTransport(): FakeTransport {
     isIdle: true,
     closed: 0,
     send: () => Promise.reject(new Error('nothing is sent here')),
-    async hasIdleConnection() {
+    get hasIdleConnection() {
       return this.isIdle;
     },
     async close() {

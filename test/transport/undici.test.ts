@@ -394,24 +394,24 @@ describe('undici transport', () => {
     });
     const transport = new UndiciTransport({});
     transports.push(transport);
-    const isFree = () => transport.hasIdleConnection();
-    expect(await isFree(), 'before the first request').to.equal(false);
+    const isFree = () => transport.hasIdleConnection;
+    expect(isFree(), 'before the first request').to.equal(false);
     await transport.send(ping(server.url()), LONG);
-    expect(await isFree(), 'after an answer').to.equal(true);
+    expect(isFree(), 'after an answer').to.equal(true);
     await transport.send(ping(server.url()), LONG);
-    expect(await isFree(), 'after an answer that says Connection: close').to.equal(false);
+    expect(isFree(), 'after an answer that says Connection: close').to.equal(false);
     const { body } = await transport.send(get(server.url()), { ...LONG, answerBody: 'stream' });
-    expect(await isFree(), 'while an answer is being read').to.equal(false);
+    expect(isFree(), 'while an answer is being read').to.equal(false);
     server.connections[1]?.socket.write('llo');
     await collect(body);
-    expect(await isFree(), 'when it is read').to.equal(true);
+    expect(isFree(), 'when it is read').to.equal(true);
     const aborting = new AbortController();
     const cut = transport.send(ping(server.url()), { ...LONG, signal: aborting.signal });
     await arrived.promise;
-    expect(await isFree(), 'while a request is on its way').to.equal(false);
+    expect(isFree(), 'while a request is on its way').to.equal(false);
     aborting.abort();
     await bitsError(cut);
-    expect(await isFree(), 'after a request was cut').to.equal(false);
+    expect(isFree(), 'after a request was cut').to.equal(false);
   });
 
   it('hands an early answer over with its body, and asks the source for nothing more', async () => {

@@ -50,6 +50,7 @@ export class Driver {
     const { state, afterCancel } = this.#session;
     const leaving = state === 'cancel-session' && afterCancel.kind !== 'create-session';
     if (leaving && wish === 'cancelRequested') return;
+    if (this.#wish === 'cancelRequested') return;
     this.#wish = leaving ? 'gaveUp' : wish;
     this.#interruption.abort(new BitsAbortError('interrupted'));
   }

@@ -265,7 +265,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     // To stop for good is more than to pause.
     const stops = this.#wish === 'abort' || this.#wish === 'cancel';
     if (wish === 'suspend' && stops) return this.#rested.promise;
-    this.#wish = wish;
+    if (wish !== 'abort' || this.#wish !== 'cancel') this.#wish = wish;
     if (wish === 'resume') this.#rested = new Settleable();
     else if (this.#run) {
       this.#run.interrupt(wish === 'cancel' ? 'cancelRequested' : 'suspendRequested');
@@ -298,7 +298,8 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   }
 
   async #upload(): Promise<Ending> {
-    if (this.#signal?.aborted) this.#wish = 'abort';
+    // To cancel is more than to abort, and may be what is left to do after it.
+    if (this.#signal?.aborted && this.#wish !== 'cancel') this.#wish = 'abort';
     const run = await this.#open();
     if (run === undefined) {
       return this.#wish === 'cancel' ? { kind: 'cancelled', freed: true } : { kind: 'aborted' };

@@ -115,6 +115,46 @@ describe('UploadJob', () => {
       });
     }
 
+    it('frees the session when it is cancelled after an abort', async () => {
+      const server = await serve({ faults: [{ on: 'fragment', nth: 2, do: 'hang' }] });
+      const controller = new AbortController();
+      const job = jobTo(server, { signal: controller.signal });
+      const { result } = job;
+      await server.waitForRequest('fragment', 2);
+      controller.abort();
+      await failure(result);
+      await job.cancel();
+      expect(packets(server).at(-1)).to.equal('cancel-session');
+      expect(job.state).to.equal('cancelled');
+    });
+
+    it('frees the session when it is cancelled and aborted in one breath', async () => {
+      const server = await serve({ faults: [{ on: 'fragment', nth: 2, do: 'hang' }] });
+      const controller = new AbortController();
+      const job = jobTo(server, { signal: controller.signal });
+      const ended = failure(job.result);
+      await server.waitForRequest('fragment', 2);
+      const cancelled = job.cancel();
+      controller.abort();
+      await cancelled;
+      expect(packets(server).at(-1)).to.equal('cancel-session');
+      expect(await ended).to.include({ code: 'BITS_ERR_ABORTED' });
+      expect(job.state).to.equal('cancelled');
+    });
+
+    it('waits no longer for the answer to its Cancel when it is aborted then', async () => {
+      const server = await serve({ faults: [{ on: 'cancel-session', do: 'hang' }] });
+      const controller = new AbortController();
+      const job = jobTo(server, { signal: controller.signal, answerTimeoutMs: 60_000 });
+      const ended = failure(job.result);
+      await once(job, 'progress');
+      const cancelled = job.cancel();
+      await server.waitForRequest('cancel-session', 1);
+      controller.abort();
+      await cancelled;
+      expect((await ended).message).to.include('did not confirm');
+    });
+
     it('cannot be resumed while it is being cancelled', async () => {
       const server = await serve({ faults: [{ on: 'fragment', nth: 2, do: 'hang' }] });
       const job = jobTo(server);

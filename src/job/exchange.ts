@@ -1,3 +1,4 @@
+import { isUint8Array } from 'node:util/types';
 import { BitsError, isBitsError } from '../errors.js';
 import { decodeAnswer } from '../protocol/decode.js';
 import { encodeRequest } from '../protocol/encode.js';
@@ -8,6 +9,7 @@ import type { Session, SessionEvent, Target } from '../session/session.js';
 import type { OpenSource } from '../source/source.js';
 import { neverConnected } from '../transport/failure.js';
 import type { WireBody } from '../transport/transport.js';
+import { sourceError, verifySource } from './guarded-source.js';
 import type { ResolvedOptions } from './options.js';
 import type { PacketSender } from './packet-sender.js';
 import type { Redirects } from './redirects.js';
@@ -42,7 +44,7 @@ export async function exchange(
   try {
     let url = parts.redirects.current(targetUrl(session, target, parts));
     // Close is what makes the file visible, so it must still be the one that was read.
-    if (packet.type === 'close-session') await parts.source.verify();
+    if (packet.type === 'close-session') await verifySource(parts.source, signal);
     const { method, headers } = encodeRequest(packet);
     for (let hops = 0; ; hops++) {
       if (packet.type === 'fragment') parts.onBodyBegins(session, packet);
@@ -75,7 +77,7 @@ export async function exchange(
     }
   } catch (error) {
     signal.throwIfAborted();
-    const known = isBitsError(error) ? error : unforeseen(error, body?.failed() ?? false);
+    const known = body?.failed() ? sourceError('reading', error) : unforeseen(error);
     if (known.code === 'BITS_ERR_SOURCE_CHANGED') return { type: 'sourceChanged', error: known };
     return { type: 'failed', refusal: refusalOf(known) };
   }
@@ -141,7 +143,9 @@ function fragmentBody(
         async next() {
           try {
             pieces ??= source.read(range.start, range.end)[Symbol.asyncIterator]();
-            return await pieces.next();
+            const piece = await pieces.next();
+            if (!piece.done) assertBytes(piece.value);
+            return piece;
           } catch (error) {
             failed = true;
             throw error;
@@ -157,9 +161,14 @@ function fragmentBody(
   };
 }
 
-function unforeseen(cause: unknown, whileReading: boolean): BitsError {
+/** Of the pieces of a caller's own source. */
+function assertBytes(piece: unknown): void {
+  if (isUint8Array(piece)) return;
+  throw new BitsError('BITS_ERR_SOURCE', 'the source gave a piece that is no Uint8Array');
+}
+
+function unforeseen(cause: unknown): BitsError {
+  if (isBitsError(cause)) return cause;
   const detail = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
-  return whileReading
-    ? new BitsError('BITS_ERR_SOURCE', `reading the source failed: ${detail}`, { cause })
-    : new BitsError('BITS_ERR_TRANSPORT', `the transport failed: ${detail}`, { cause });
+  return new BitsError('BITS_ERR_TRANSPORT', `the transport failed: ${detail}`, { cause });
 }

@@ -1,3 +1,4 @@
+import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { BitsArgumentError, BitsError } from '../errors.js';
 import type { FragmentPacket, RequestPacket } from '../protocol/packets.js';
@@ -28,6 +29,7 @@ import type { JobRecord } from '../store/record.js';
 import { systemClock } from './clock.js';
 import { Driver, type Rest } from './driver.js';
 import { type ExchangeParts, exchange, refusalOf } from './exchange.js';
+import { closeSource, openSource, sourceError } from './guarded-source.js';
 import type { RunHooks } from './hooks.js';
 import { leftoverOf } from './job-records.js';
 import { type Abandoned, isSameFile, Journal } from './journal.js';
@@ -93,14 +95,14 @@ export class Run {
     interruption = new AbortController(),
   ): Promise<Run> {
     const { options, leftover } = request;
-    const opened = await source.open(interruption.signal);
+    const opened = await openSource(source, interruption.signal);
     let journal: Journal | undefined;
     let wire: Wire | undefined;
     try {
       const name = options.name ?? options.source.name;
       const remoteUrl = fileUrl(options.remoteUrl, name);
       const identity = opened.identity ?? leftover?.identity;
-      assertReplyElsewhere(options, identity);
+      await assertReplyElsewhere(options, identity);
       journal = await openJournal(request, remoteUrl, identity);
       if (options.reply !== undefined && !request.leaving && !leftover?.storedReply) {
         // By the id of the job that is gone on with, whose reply may be in place already.
@@ -130,7 +132,7 @@ export class Run {
       await run.#assertSameSource(goingOn?.identity, opened.identity);
       return run;
     } catch (error) {
-      await opened.close();
+      await closeSource(opened);
       await journal?.close({ remove: false });
       await wire?.close();
       throw error;
@@ -233,7 +235,12 @@ export class Run {
     this.#journal?.lost.removeEventListener('abort', this.#request.hooks.onLockLost);
     await this.#journal?.close({ remove: isFinal(this.session.state) });
     await this.#closeReply({ keepPartial: !isFinal(this.session.state) });
-    await this.#source.close();
+    await closeSource(this.#source, (error) =>
+      this.#request.hooks.onWarning({
+        code: 'source-not-closed',
+        message: sourceError('closing', error).message,
+      }),
+    );
     await this.#wire.close();
   }
 
@@ -487,12 +494,19 @@ async function openJournal(
 }
 
 /** @throws BITS_ERR_ARGUMENT when the reply would replace the file that is being uploaded */
-function assertReplyElsewhere(
+async function assertReplyElsewhere(
   { reply }: ResolvedOptions,
   identity: SourceIdentity | undefined,
-): void {
-  if (typeof reply !== 'object' || !('file' in reply)) return;
-  if (identity !== undefined && resolve(reply.file) === identity.path) {
+): Promise<void> {
+  if (typeof reply !== 'object' || !('file' in reply) || identity === undefined) return;
+  // A linked directory gives the same file two paths.
+  const [replyPath, sourcePath] = await Promise.all([reply.file, identity.path].map(truePath));
+  if (replyPath === sourcePath) {
     throw new BitsArgumentError('the reply cannot go to the file that is uploaded');
   }
+}
+
+async function truePath(path: string): Promise<string> {
+  // What is not there yet is no other file either.
+  return realpath(path).catch(() => resolve(path));
 }

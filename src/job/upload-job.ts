@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { BitsAbortError, BitsArgumentError, BitsStateError } from '../errors.js';
+import { BitsAbortError, BitsArgumentError, BitsStateError, isBitsError } from '../errors.js';
 import { redactUrl } from '../protocol/remote-url.js';
 import type { StoredReply } from '../reply/download.js';
 import { assertMayClose, isFinal, type Outcome } from '../session/session.js';
@@ -284,6 +284,9 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       settle = () => this.#conclude(ending, run);
     } catch (error) {
       await this.#release();
+      // The session was of another content, and has been freed.
+      if (isBitsError(error) && error.code === 'BITS_ERR_SOURCE_CHANGED')
+        this.#leftover = undefined;
       settle = () => {
         this.#enter(this.#leftover === undefined ? 'failed' : 'error');
         this.#outcome.reject(error);

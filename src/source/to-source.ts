@@ -34,7 +34,10 @@ export function toByteSource(input: SourceInput, options: ToByteSourceOptions = 
     if (isBlob(value)) return blobSource(value, name);
     // Before sources: an fs.ReadStream has an open() too.
     if (isStream(value)) return streamSource(value, { ...spool, name });
-    if (isByteSource(value)) return value;
+    if (isByteSource(value)) {
+      if (value.name === undefined || typeof value.name === 'string') return value;
+      throw new BitsArgumentError('The name of a source must be a text, or undefined.');
+    }
   }
   throw new BitsArgumentError(
     `A source of type ${typeName(value)} cannot be uploaded: pass a path, a file: URL, ` +

@@ -1,8 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
+import type { UploadOptions } from '../../src/job/options.js';
 import { UploadJob } from '../../src/job/upload-job.js';
-import type { ByteSource } from '../../src/source/source.js';
+import type { ByteSource, OpenSource } from '../../src/source/source.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/bits-server.js';
 import { errorOf } from '../source/reading.js';
+import { gate } from '../transport/support.js';
 
 describe('a source of the caller', () => {
   let server: BitsServer;
@@ -11,17 +14,24 @@ describe('a source of the caller', () => {
   });
   after(() => server.close());
 
-  function reading(read: () => AsyncIterable<Uint8Array>): ByteSource {
+  /** 1000 bytes, and what differs. */
+  function own(parts: Partial<OpenSource> = {}): ByteSource {
     return {
       name: 'own.bin',
       open: async () => ({
         byteLength: 1000,
-        read,
+        async *read(start, end) {
+          yield new Uint8Array(end - start);
+        },
         verify: async () => {},
         close: async () => {},
+        ...parts,
       }),
     };
   }
+
+  const uploadOf = (source: ByteSource, options: Partial<UploadOptions> = {}) =>
+    new UploadJob({ url: new URL(`${randomUUID()}.bin`, server.url), source, ...options });
 
   const failing = (): never => {
     throw new Error('disk on fire');
@@ -37,10 +47,100 @@ describe('a source of the caller', () => {
     ],
   ] as const) {
     it(`is told to have failed, and not the network, when ${what} fails`, async () => {
-      const job = new UploadJob({ url: server.url, source: reading(read) });
-      const error = await errorOf(job.start());
+      const error = await errorOf(uploadOf(own({ read })).start());
       expect(error).to.include({ code: 'BITS_ERR_SOURCE', retryable: false });
       expect(error?.message).to.include('reading the source failed').and.include('disk on fire');
     });
   }
+
+  for (const [what, source] of [
+    ['open throws', { name: 'x', open: failing }],
+    ['open rejects', { name: 'x', open: async () => failing() }],
+    ['verify throws', own({ verify: failing })],
+    ['verify rejects', own({ verify: async () => failing() })],
+  ] as const) {
+    it(`is told to have failed, and not the network, when ${what}`, async () => {
+      const error = await errorOf(uploadOf(source).start());
+      expect(error).to.include({ code: 'BITS_ERR_SOURCE' });
+      expect(error?.message).to.include('the source failed').and.include('disk on fire');
+    });
+  }
+
+  it('is told to have failed when it gives something else than bytes', async () => {
+    const read = async function* () {
+      yield new ArrayBuffer(1000) as unknown as Uint8Array;
+    };
+    const error = await errorOf(uploadOf(own({ read })).start());
+    expect(error).to.include({ code: 'BITS_ERR_SOURCE' });
+    expect(error?.message).to.include('no Uint8Array');
+  });
+
+  for (const byteLength of [Number.NaN, -1, 1.5, Number.POSITIVE_INFINITY, null, '10', 10n]) {
+    it(`is refused with a length of ${String(byteLength)} (${typeof byteLength})`, async () => {
+      const before = server.log.length;
+      const error = await errorOf(uploadOf(own({ byteLength: byteLength as number })).start());
+      expect(error).to.include({ code: 'BITS_ERR_ARGUMENT' });
+      expect(server.log.length).to.equal(before);
+    });
+  }
+
+  it('is refused when it opens nothing', async () => {
+    const source = { name: 'x', open: async () => null as unknown as OpenSource };
+    expect(await errorOf(uploadOf(source).start())).to.include({ code: 'BITS_ERR_ARGUMENT' });
+  });
+
+  it('is refused with a name that is no text', () => {
+    expect(() => uploadOf({ ...own(), name: 5 as unknown as string })).to.throw('must be a text');
+  });
+
+  it('that cannot be closed leaves the upload a success, with a warning', async () => {
+    const job = uploadOf(own({ close: failing }));
+    const warnings: string[] = [];
+    job.on('warning', ({ code }) => warnings.push(code));
+    expect(await job.start()).to.include({ bytes: 1000, closed: 'acknowledged' });
+    expect(warnings).to.deep.equal(['source-not-closed']);
+    expect(job.state).to.equal('completed');
+  });
+
+  it('that never closes holds nothing back', async () => {
+    const job = uploadOf(own({ close: () => new Promise(() => {}) }));
+    expect(await job.start()).to.include({ bytes: 1000 });
+  });
+
+  for (const [what, source] of [
+    ['opens', { name: 'x', open: () => new Promise<OpenSource>(() => {}) }],
+    ['verifies', own({ verify: () => new Promise(() => {}) })],
+    [
+      'reads',
+      own({
+        read: () => ({ [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}) }) }),
+      }),
+    ],
+  ] as const) {
+    it(`that never ${what} does not keep the job from being aborted`, async () => {
+      const controller = new AbortController();
+      const job = uploadOf(source, { signal: controller.signal });
+      const result = errorOf(job.start());
+      // It hangs after as many packets as can go out without it.
+      setTimeout(() => controller.abort(), 50);
+      expect(await result).to.include({ code: 'BITS_ERR_ABORTED' });
+    });
+  }
+
+  it('that opens only after the abort is closed', async () => {
+    const controller = new AbortController();
+    const asked = gate();
+    const opening = gate<OpenSource>();
+    const closed = gate();
+    const open = () => {
+      asked.open();
+      return opening.promise;
+    };
+    const result = errorOf(uploadOf({ name: 'x', open }, { signal: controller.signal }).start());
+    await asked.promise;
+    controller.abort();
+    expect(await result).to.include({ code: 'BITS_ERR_ABORTED' });
+    opening.open(await own({ close: async () => closed.open() }).open());
+    await closed.promise;
+  });
 });

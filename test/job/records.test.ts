@@ -182,6 +182,18 @@ describe('the record of a job', () => {
     expect(await records()).to.have.lengthOf(0);
   });
 
+  it('is of no use to a job restored from it once the file has changed', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const { id } = await interrupted();
+    await writePatterned(path, 90 * KIB, 77);
+    const restored = await UploadJob.restore(store, id);
+    expect(await failure(restored.resume())).to.include({ code: 'BITS_ERR_SOURCE_CHANGED' });
+    expect(restored).to.include({ state: 'failed', recorded: false });
+    expect(await failure(restored.resume())).to.include({ code: 'BITS_ERR_STATE' });
+    await restored.cancel();
+    expect(kinds().filter((kind) => kind === 'cancel-session')).to.have.lengthOf(1);
+  });
+
   it('is dropped, and its session cancelled, when the file has changed since', async () => {
     await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
     await interrupted();

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { expect } from 'chai';
@@ -325,6 +325,18 @@ describe('UploadJob', () => {
       await job.cancel();
       expect(warnings.map(({ code }) => code)).to.deep.equal(['session-not-freed']);
     });
+  });
+
+  it('refuses a reply that would replace the file, by whatever path', async () => {
+    const server = await serve({ allowOverwrite: true });
+    const path = join(folder(), 'order.xml');
+    await writePatterned(path, 100);
+    await symlink(folder(), join(folder(), 'alias'), 'junction');
+    for (const file of [path, join(folder(), 'alias', 'order.xml')]) {
+      const job = jobTo(server, { source: path, reply: { file, overwrite: true } });
+      expect(await failure(job.start())).to.include({ code: 'BITS_ERR_ARGUMENT' });
+    }
+    expect(server.log).to.have.lengthOf(0);
   });
 
   describe('complete', () => {

@@ -1,0 +1,73 @@
+import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
+import { unlessAborted } from '../source/abort.js';
+import type { ByteSource, OpenSource } from '../source/source.js';
+
+/**
+ * How long a job that has ended waits for its source to close: a file should not be open any more
+ * when a caller goes to delete it, but a drive that hangs must not hold the outcome back.
+ */
+const CLOSE_PATIENCE_MS = 250;
+
+/**
+ * Opens a source, which may be a caller's own, and does not wait for it once the job is stopped.
+ * @throws BITS_ERR_ARGUMENT when what it opens is no source
+ * @throws BITS_ERR_SOURCE for any failure that is no `BitsError`
+ */
+export async function openSource(source: ByteSource, signal: AbortSignal): Promise<OpenSource> {
+  const opening = (async () => source.open(signal))();
+  try {
+    const opened = await unlessAborted(opening, signal);
+    assertOpenSource(opened);
+    return opened;
+  } catch (error) {
+    if (signal.aborted) closeWhenOpen(opening);
+    throw sourceError('opening', error);
+  }
+}
+
+/** @throws BITS_ERR_SOURCE for any failure that is no `BitsError` */
+export async function verifySource(source: OpenSource, signal: AbortSignal): Promise<void> {
+  try {
+    await unlessAborted(source.verify(), signal);
+  } catch (error) {
+    throw sourceError('checking', error);
+  }
+}
+
+/**
+ * Frees what a source holds; never rejects, because it changes nothing for the upload.
+ * @param onFailure is told what went wrong, while somebody still waits.
+ */
+export async function closeSource(
+  source: OpenSource,
+  onFailure: (error: unknown) => void = () => {},
+): Promise<void> {
+  const closed = (async () => source.close())().catch((error) => onFailure(error));
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const patience = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, CLOSE_PATIENCE_MS);
+  });
+  await Promise.race([closed, patience]);
+  clearTimeout(timer);
+}
+
+/** A failure of a source as a `BitsError`; such errors stay as they are. */
+export function sourceError(doing: string, cause: unknown): BitsError {
+  if (isBitsError(cause)) return cause;
+  const detail = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
+  return new BitsError('BITS_ERR_SOURCE', `${doing} the source failed: ${detail}`, { cause });
+}
+
+function closeWhenOpen(opening: Promise<OpenSource>): void {
+  opening.then((late) => closeSource(late)).catch(() => {});
+}
+
+/** Callers without TypeScript may give anything, and a length that is NaN would pass as an empty file. */
+function assertOpenSource(opened: Partial<OpenSource> | null | undefined): void {
+  const { byteLength } = opened ?? {};
+  if (typeof byteLength !== 'number' || !Number.isSafeInteger(byteLength) || byteLength < 0) {
+    throw new BitsArgumentError(
+      `The source's open() must give an object whose byteLength is a whole number, not ${String(byteLength)}`,
+    );
+  }
+}

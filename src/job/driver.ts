@@ -31,14 +31,14 @@ export class Driver {
   #command: Command = { type: 'pause' };
   #interruption: AbortController;
   #wish: 'suspendRequested' | 'cancelRequested' | 'gaveUp' | undefined;
-  #progressAtMs: number;
+  /** Since when nothing succeeds; undefined: all is well. */
+  #failingSinceMs: number | undefined;
   #hostFailingSinceMs: number | undefined;
 
   constructor(session: Session, parts: DriverParts) {
     this.#session = session;
     this.#parts = parts;
     this.#interruption = parts.interruption;
-    this.#progressAtMs = parts.clock.now();
   }
 
   get session(): Session {
@@ -55,9 +55,14 @@ export class Driver {
     this.#interruption.abort(new BitsAbortError('interrupted'));
   }
 
+  /** Something came of the command that is being carried out, though it may yet fail. */
+  progressed(): void {
+    this.#failingSinceMs = undefined;
+  }
+
   /** Runs until the session finishes or pauses. */
   async drive(event: SessionEvent): Promise<Rest> {
-    this.#progressAtMs = this.#parts.clock.now();
+    this.#failingSinceMs = undefined;
     this.#wish = undefined;
     if (this.#interruption.signal.aborted) this.#interruption = new AbortController();
     this.#step(event);
@@ -69,7 +74,7 @@ export class Driver {
           signal: this.#interruption.signal,
           random: this.#parts.random,
           sleep: this.#parts.clock.sleep,
-          sinceProgressMs: () => this.#parts.clock.now() - this.#progressAtMs,
+          failingForMs: () => this.#failingForMs(),
           longestWaitMs: () => this.#fallbackLeftMs() ?? Number.POSITIVE_INFINITY,
           onRetry: this.#parts.onRetry,
         });
@@ -78,6 +83,10 @@ export class Driver {
         if (this.#rest() === undefined) this.#step(this.#eventOf(error));
       }
     }
+  }
+
+  #failingForMs(): number {
+    return this.#parts.clock.now() - (this.#failingSinceMs ?? this.#parts.clock.now());
   }
 
   #rest(): Rest | undefined {
@@ -108,7 +117,8 @@ export class Driver {
   #step(event: SessionEvent): void {
     const before = this.#session;
     [this.#session, this.#command] = step(before, event);
-    if (this.#session.bestOffset > before.bestOffset) this.#progressAtMs = this.#parts.clock.now();
+    if (this.#session.bestOffset > before.bestOffset) this.#failingSinceMs = undefined;
+    else if (event.type === 'failed') this.#failingSinceMs ??= this.#parts.clock.now();
     this.#timeHostId(before);
     this.#parts.onStep(this.#session, this.#command, before);
   }

@@ -62,7 +62,10 @@ export interface UploadOptions {
   maxRetryDelayMs?: number | undefined;
   /** The longest `Retry-After` that is honoured. @default 300000 */
   maxRetryAfterMs?: number | undefined;
-  /** Gives up when no new byte was acknowledged for so long. @default 600000 */
+  /**
+   * Gives up so long after a failure when no byte was acknowledged, nor one of the reply received,
+   * since. @default 600000
+   */
   noProgressTimeoutMs?: number | undefined;
   /** Asked before each retry; `false` ends the job with the error. @default always true */
   shouldRetry?: ((decision: RetryDecision) => boolean | Promise<boolean>) | undefined;

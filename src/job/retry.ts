@@ -34,8 +34,8 @@ export interface RetryHooks {
   readonly signal: AbortSignal;
   readonly random: () => number;
   readonly sleep: Clock['sleep'];
-  /** How long no new byte was acknowledged. */
-  readonly sinceProgressMs: () => number;
+  /** How long it is since the first failure that no progress followed. */
+  readonly failingForMs: () => number;
   /** Ends a wait earlier, as the fallback from a host-id does. */
   readonly longestWaitMs: () => number;
   readonly onRetry: (decision: RetryDecision) => void;
@@ -75,7 +75,7 @@ export async function retryUntilHeadway<T>(
       shouldRetry: ({ error }) => error instanceof TryAgain && !vetoed,
       onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
         if (!(error instanceof TryAgain) || retriesLeft === 0) return;
-        const leftMs = policy.noProgressTimeoutMs - hooks.sinceProgressMs();
+        const leftMs = policy.noProgressTimeoutMs - hooks.failingForMs();
         if (leftMs <= 0) throw noProgress(policy, error.refusal.error);
         const waitMs = backOffMs(attemptNumber, policy, error.refusal, hooks.random);
         const decision: RetryDecision = {
@@ -118,7 +118,7 @@ function noProgress(policy: RetryPolicy, cause: BitsError): BitsError {
   const seconds = Math.round(policy.noProgressTimeoutMs / 1000);
   return new BitsError(
     'BITS_ERR_NO_PROGRESS',
-    `no byte was acknowledged for ${seconds} s (noProgressTimeoutMs); the last failure was: ` +
+    `nothing got any further for ${seconds} s after a failure (noProgressTimeoutMs); the last failure was: ` +
       cause.message,
     { cause, retryable: true },
   );

@@ -373,7 +373,11 @@ export class Run {
         hasCredentials: options.hasCredentials,
       }),
       fetch: this.#fetchReply,
-      onProgress: (received, total) => this.#report.replyReceived(received, total),
+      onProgress: (received, total) => {
+        this.#driver.progressed();
+        this.#journal?.note(this.leftover);
+        this.#report.replyReceived(received, total);
+      },
     });
   }
 

@@ -17,6 +17,8 @@ import { sha256, temporaryFolder, writePatterned } from '../support/files.js';
 
 const KIB = 1024;
 
+import { gate } from '../transport/support.js';
+
 describe('the record of a job', () => {
   const folder = temporaryFolder();
   let count = 0;
@@ -330,6 +332,27 @@ describe('the record of a job', () => {
     expect(record?.session).to.include({ offset: 100 * KIB });
     expect(record?.session.replyUrl).to.be.a('string');
     await upload.cancel();
+  });
+
+  it('tells how much of the reply is stored while it is downloaded, for a process that is killed', async () => {
+    await serve({
+      reply: () => Buffer.alloc(200_000, 7),
+      faults: [{ on: 'reply', do: { bytesPerSecond: 40_000 } }],
+    });
+    const stored = gate<number>();
+    const noticing: JobStore = {
+      ...store,
+      save: async (record) => {
+        const bytes = record.reply?.resume?.receivedBytes ?? 0;
+        if (bytes > 0 && record.state === 'get-reply') stored.open(bytes);
+        await store.save(record);
+      },
+    };
+    const upload = job({ reply: { file: join(folder(), 'told.bin') }, store: noticing });
+    const ended = failure(upload.start());
+    expect(await stored.promise).to.be.below(200_000);
+    await upload.cancel();
+    await ended;
   });
 
   it('takes what there is of a reply with it when the job is cancelled', async () => {

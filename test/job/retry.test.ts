@@ -25,7 +25,7 @@ function hooks(changes: Partial<RetryHooks> = {}): RetryHooks {
     signal: new AbortController().signal,
     random: () => 0,
     sleep: systemClock.sleep,
-    sinceProgressMs: () => 0,
+    failingForMs: () => 0,
     longestWaitMs: () => Number.POSITIVE_INFINITY,
     onRetry: () => {},
     ...changes,
@@ -82,7 +82,7 @@ describe('retryUntilHeadway', () => {
 
   it('gives up when no byte was acknowledged for too long, and says why', async () => {
     const error = await failure(
-      retryUntilHeadway(async () => again(), policy, hooks({ sinceProgressMs: () => 600_000 })),
+      retryUntilHeadway(async () => again(), policy, hooks({ failingForMs: () => 600_000 })),
     );
     expect(error).to.be.instanceOf(BitsError).and.include({ code: 'BITS_ERR_NO_PROGRESS' });
     expect((error as Error).message).to.match(/600 s .*connection refused/);

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { version as uuidVersion } from 'uuid';
 import type { BitsError } from '../../src/errors.js';
@@ -395,6 +396,19 @@ describe('UploadJob', () => {
       const job = jobTo(server, { noProgressTimeoutMs: 50, minRetryDelayMs: 5 });
       expect(await failure(job.start())).to.include({ code: 'BITS_ERR_NO_PROGRESS' });
       unfinished.add(server);
+    });
+
+    it('of a reply do not end the job as long as more of it comes each time', async () => {
+      const server = await serve({
+        reply: () => Buffer.alloc(40_000, 7),
+        faults: [{ on: 'reply', times: 3, do: 'reset-mid' }],
+      });
+      const shouldRetry = async () => {
+        await delay(400);
+        return true;
+      };
+      const job = jobTo(server, { reply: true, noProgressTimeoutMs: 300, shouldRetry });
+      expect((await job.start()).reply?.bytes).to.equal(40_000);
     });
 
     it('that are fatal are not retried', async () => {

@@ -4,6 +4,7 @@ import { redactUrl } from '../protocol/remote-url.js';
 import type { StoredReply } from '../reply/download.js';
 import { assertMayClose, isFinal, type Outcome } from '../session/session.js';
 import type { JobStore } from '../store/store.js';
+import { onAbort } from './abort-listeners.js';
 import { CHANNELS } from './diagnostics.js';
 import type { RunHooks, UploadState, UploadWarning } from './hooks.js';
 import { leftoverOf, replyOptionOf } from './job-records.js';
@@ -69,6 +70,8 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   #opening = new AbortController();
   #run: Run | undefined;
   #resumed = false;
+  /** Stops listening to the signal. */
+  #forget: () => void = () => {};
   #leftover: Leftover | undefined;
 
   /**
@@ -249,16 +252,8 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   }
 
   #listen(): void {
-    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+    if (this.#signal !== undefined) this.#forget = onAbort(this.#signal, () => this.#ask('abort'));
   }
-
-  #forget(): void {
-    this.#signal?.removeEventListener('abort', this.#onAbort);
-  }
-
-  readonly #onAbort = (): void => {
-    void this.#ask('abort');
-  };
 
   /** Tells the run what the caller wants; resolves when it rests, or has ended. */
   #ask(wish: Wish): Promise<void> {

@@ -74,14 +74,21 @@ function unsatisfiedTotal(headers: WireHeaders): number | undefined {
 }
 
 function isEncoded(headers: WireHeaders): boolean {
-  const encoding = headers['content-encoding']?.trim().toLowerCase() ?? '';
-  return encoding !== '' && encoding !== 'identity';
+  return (
+    !isPlain(headers['content-encoding'], 'identity') ||
+    !isPlain(headers['transfer-encoding'], 'chunked')
+  );
+}
+
+function isPlain(coding: string | undefined, plain: string): boolean {
+  const name = coding?.trim().toLowerCase() ?? '';
+  return name === '' || name === plain;
 }
 
 function encodedError(): BitsError {
   return new BitsError(
     'BITS_ERR_REPLY',
-    'The reply came compressed (Content-Encoding) although it was asked for as it is: switch ' +
+    'The reply came compressed (Content-Encoding or Transfer-Encoding) although it was asked for as it is: switch ' +
       'compression off for the reply directory, on the server and on proxies in between. The ' +
       'session is left open.',
   );

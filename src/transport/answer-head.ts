@@ -68,6 +68,12 @@ export function isWorthDraining(status: number, headers: WireHeaders): boolean {
   return length !== undefined && Number(length) <= DRAIN_BYTES;
 }
 
+/** Whether nothing but the end of the connection tells the end of the body (RFC 9112 §6.3). */
+export function endsWithConnection(headers: WireHeaders): boolean {
+  const isChunked = /\bchunked[ \t]*$/i.test(headers['transfer-encoding'] ?? '');
+  return !isChunked && headers['content-length'] === undefined;
+}
+
 /** Whether an answer is over with its head. */
 export function isEmpty(status: number, headers: WireHeaders): boolean {
   if (status === 204 || status === 304) return true;

@@ -236,6 +236,8 @@ export class BodyPump implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8A
     const fast = performance.now() - this.#slicedMs < FAST_MS;
     this.#sliceBytes = fast ? Math.min(this.#sliceBytes * 2, MAX_SLICE_BYTES) : MIN_SLICE_BYTES;
     this.#events.onBytesSent(bytes);
+    // Whoever was told may have given the request up.
+    if (this.#released) return;
     if (this.allSent) {
       this.#events.onAllSent();
       if (this.#handedWhole) void this.#finish();

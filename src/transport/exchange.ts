@@ -5,12 +5,13 @@ import {
   answerHeaders,
   DRAIN_BYTES,
   DRAIN_MS,
+  endsWithConnection,
   isEmpty,
   isWorthDraining,
   type ReceivedHeaders,
 } from './answer-head.js';
 import { BodyPump } from './body-pump.js';
-import { currentConnection } from './current-connection.js';
+import { type CurrentConnection, currentConnection } from './current-connection.js';
 import { Deadline } from './deadline.js';
 import { toTransportFailure } from './failure.js';
 import type { RequestHead } from './request-head.js';
@@ -57,6 +58,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #sourceEnded: boolean;
   #answerEnded = false;
   #response: WireResponse | undefined;
+  #connection: CurrentConnection | undefined;
   #body: AnswerBody | undefined;
   #throttle: Throttle | undefined;
   #drainedBytes = 0;
@@ -102,7 +104,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   /** Which its answer came over. */
   get connection(): WireConnection | undefined {
-    return this.#response?.connection;
+    return this.#connection;
   }
 
   start(): void {
@@ -173,7 +175,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Controller, status: number, headers: object): void {
     if (this.#ended || status < 200) return;
     const received = (controller.rawHeaders ?? headers) as ReceivedHeaders;
-    const connection = this.#place.watches ? currentConnection() : undefined;
+    this.#connection = this.#place.watches ? currentConnection() : undefined;
+    const connection: WireConnection | undefined = this.#connection;
     const response = { status, headers: answerHeaders(received), connection };
     // Over TLS, Node tells a turn later that bytes have left: the answer to them may be there before.
     if (status < 300) this.#pump?.received();
@@ -208,6 +211,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     if (this.#ended) return;
+    const { failure } = this.#connection ?? {};
+    // undici takes a reset for the end of such a body, on some systems rightly; nobody can tell.
+    if (failure !== undefined && endsWithConnection(this.#response?.headers ?? {})) {
+      this.onResponseError(undefined, failure);
+      return;
+    }
     this.#body?.end();
     this.#answerEnded = true;
     if (this.#sourceEnded) this.#release();

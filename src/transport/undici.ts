@@ -73,6 +73,7 @@ export class UndiciTransport implements Transport {
   readonly #tls: ResolvedTls;
   readonly #proxyFor: ProxyChoice['proxyFor'];
   readonly #exchanges = new Set<Exchange>();
+  readonly #origins = new Set<string>();
   #own: Promise<OwnDispatcher> | undefined;
   /** Of requests that no proxy is sent whole. */
   #directPlace: ExchangePlace | undefined;
@@ -91,9 +92,14 @@ export class UndiciTransport implements Transport {
       : [...this.#tls.limitations, ...proxies.limitations];
   }
 
-  /** Whether the latest connection is open, and nothing on the wire: no request, no rest of an answer. */
+  /**
+   * Whether there is one open connection, and nothing on the wire: no request, no rest of an answer.
+   *
+   * False after requests to several hosts, for then there may be many.
+   */
   get hasIdleConnection(): boolean {
-    return this.#exchanges.size === 0 && this.#latestConnection?.isOpen === true;
+    const isIdle = this.#exchanges.size === 0 && this.#latestConnection?.isOpen === true;
+    return isIdle && this.#origins.size === 1;
   }
 
   send(request: WireRequest, options: SendOptions): Promise<WireResponse> {
@@ -147,6 +153,7 @@ export class UndiciTransport implements Transport {
     for (const other of this.#exchanges) other.hurry();
     const exchange = new Exchange(head, request.body, options, place);
     this.#exchanges.add(exchange);
+    this.#origins.add(exchange.origin);
     exchange.start();
     return exchange.answer;
   }

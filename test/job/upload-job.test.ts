@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -248,6 +248,22 @@ describe('UploadJob', () => {
       expect(resumed.resumed).to.equal(true);
       expect(resumed.bytesSent).to.be.lessThan(100 * KIB);
       expect(sha256(await uploaded(server))).to.equal(sha256(patterned(100 * KIB)));
+    });
+
+    it('of many jobs with one signal is no leak, and leaves no listener', async () => {
+      const server = await serve({ allowOverwrite: true });
+      const warnings: Error[] = [];
+      const onWarning = (warning: Error) => warnings.push(warning);
+      process.on('warning', onWarning);
+      const { signal } = new AbortController();
+      const jobs = Array.from({ length: 12 }, (_, index) =>
+        jobTo(server, { signal, url: new URL(`${index}.bin`, server.url) }),
+      );
+      await Promise.all(jobs.map((job) => job.start()));
+      await new Promise((resolve) => setImmediate(resolve));
+      process.off('warning', onWarning);
+      expect(warnings).to.deep.equal([]);
+      expect(getEventListeners(signal, 'abort')).to.have.lengthOf(0);
     });
 
     it('before the start sends nothing', async () => {

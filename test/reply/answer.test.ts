@@ -41,7 +41,9 @@ describe('readReplyAnswer', () => {
     for (const status of [200, 206]) {
       const error = refusal(status, { 'content-encoding': 'gzip' });
       expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY', false]);
+      expect(refusal(status, { 'transfer-encoding': 'gzip, chunked' }).code).to.equal(error.code);
     }
+    expect(read(200, { 'transfer-encoding': 'Chunked' }).kind).to.equal('whole');
     expect(read(200, { 'content-encoding': 'Identity' }).kind).to.equal('whole');
   });
 

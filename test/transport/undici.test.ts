@@ -8,6 +8,7 @@ import { Agent, type Dispatcher, MockAgent, request as undiciRequest } from 'und
 import type { Transport } from '../../src/transport/transport.js';
 import { createUndiciTransport, UndiciTransport } from '../../src/transport/undici.js';
 import { VERSION } from '../../src/version.js';
+import { openHandles, untilClosed } from '../support/handles.js';
 import {
   answer,
   type RawServer,
@@ -412,6 +413,45 @@ describe('undici transport', () => {
     aborting.abort();
     await bitsError(cut);
     expect(isFree(), 'after a request was cut').to.equal(false);
+  });
+
+  it('fails a body without a length when a reset, and not its end, ends it', async () => {
+    const server = await serve({
+      onRequest: ({ connection: { socket } }) =>
+        void socket.write('HTTP/1.1 200 OK\r\n\r\nuntil it'),
+    });
+    const response = await make().send(get(server.url()), { ...LONG, answerBody: 'stream' });
+    const pieces = response.body[Symbol.asyncIterator]();
+    expect(String((await pieces.next()).value)).to.equal('until it');
+    server.connections[0]!.socket.resetAndDestroy();
+    const error = await bitsError(pieces.next());
+    expect(error).to.include({ code: 'BITS_ERR_TRANSPORT', retryable: true });
+  });
+
+  it('does not call a connection idle when it has others, to other hosts', async () => {
+    const servers = [await serve(ok), await serve(ok)];
+    const transport = new UndiciTransport({});
+    transports.push(transport);
+    for (const server of servers) await transport.send(ping(server.url()), LONG);
+    expect(transport.hasIdleConnection).to.equal(false);
+  });
+
+  it('leaves no timer when a request is given up as its last byte is told', async () => {
+    const server = await serve({});
+    const transport = make();
+    const controller = new AbortController();
+    const before = openHandles();
+    const error = await bitsError(
+      transport.send(fragment(server.url(), Buffer.alloc(500)), {
+        ...LONG,
+        signal: controller.signal,
+        onBytesSent: () => controller.abort(),
+      }),
+    );
+    expect(error.code).to.equal('BITS_ERR_ABORTED');
+    await transport.close();
+    await server.close();
+    await untilClosed(before - 1);
   });
 
   it('hands an early answer over with its body, and asks the source for nothing more', async () => {

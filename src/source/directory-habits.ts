@@ -45,8 +45,18 @@ export class DirectoryHabit {
 
   /** Learns how long it took to open a file on another thread, the way there and back included. */
   noteTrip(ms: number): void {
-    const isDistrusted = !this.#isTrusted && this.#now() < this.#untilMs;
-    if (ms < FAST_TRIP_MS && !isDistrusted) this.#trust();
+    if (ms < FAST_TRIP_MS && !this.isDistrusted) this.#trust();
+  }
+
+  /** Whether there is reason not to wait for the directory's files, for some time. */
+  get isDistrusted(): boolean {
+    return !this.#isTrusted && this.#now() < this.#untilMs;
+  }
+
+  distrust(): void {
+    this.#isTrusted = false;
+    this.#untilMs = this.#now() + DISTRUSTED_MS;
+    this.#slowAnswers = 0;
   }
 
   /** Learns how long the process had to wait for an answer. */
@@ -57,9 +67,7 @@ export class DirectoryHabit {
       this.#trust();
       return;
     }
-    this.#isTrusted = false;
-    this.#untilMs = this.#now() + DISTRUSTED_MS;
-    this.#slowAnswers = 0;
+    this.distrust();
   }
 
   #trust(): void {

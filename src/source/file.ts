@@ -34,6 +34,7 @@ async function openFile(path: string, signal: AbortSignal | undefined): Promise<
     const opened = await file.stat();
     assertRegular(path, opened);
     throwIfAborted(signal);
+    if (opened.size === 0n) await assertEmpty(path, file);
     return opensAs(path, file, opened);
   } catch (error) {
     await file.close();
@@ -67,6 +68,20 @@ function assertRegular(path: string, stats: BigIntStats): void {
   if (stats.isFile()) return;
   const what = stats.isDirectory() ? 'a directory' : kindOf(stats);
   throw new BitsArgumentError(`The source ${path} is ${what}, not a regular file.`);
+}
+
+/** Files that the system makes up while they are read, as those of /proc, have a size of 0. */
+async function assertEmpty(path: string, file: OpenFile): Promise<void> {
+  let bytesRead: number;
+  try {
+    bytesRead = await file.read(new Uint8Array(1), 0, 1, 0);
+  } catch (error) {
+    throw readingFailed(path, error);
+  }
+  if (bytesRead === 0) return;
+  throw new BitsArgumentError(
+    `The size of ${path} is not known before it is read: open it and pass the stream.`,
+  );
 }
 
 function kindOf(stats: BigIntStats): string {

@@ -1,6 +1,7 @@
 import * as nodeFs from 'node:fs';
 import { dirname } from 'node:path';
 import { type DirectoryHabit, DirectoryHabits } from './directory-habits.js';
+import { isOnLocalFileSystem } from './local-file-system.js';
 
 /** Reads of so many bytes are worth no trip: the system copies them in 10 µs. */
 const SMALL_READ_BYTES = 64 * 1024;
@@ -22,11 +23,12 @@ const directoryHabits = new DirectoryHabits();
  */
 export class OpenFile {
   readonly #fd: number;
-  readonly #habit: DirectoryHabit;
+  /** Undefined: the file may be elsewhere. */
+  readonly #habit: DirectoryHabit | undefined;
   readonly #calls: FileCalls;
 
   /** @param calls for tests. */
-  constructor(fd: number, habit: DirectoryHabit, calls: FileCalls = nodeFs) {
+  constructor(fd: number, habit: DirectoryHabit | undefined, calls: FileCalls = nodeFs) {
     this.#fd = fd;
     this.#habit = habit;
     this.#calls = calls;
@@ -40,23 +42,29 @@ export class OpenFile {
   ): Promise<OpenFile> {
     const habit = directoryHabits.of(dirname(path));
     if (habit.isFast && !options.mayTakeLong) {
-      return new OpenFile(
-        timed(habit, () => nodeFs.openSync(path, flags)),
-        habit,
-      );
+      const fd = openUnlinked(path, flags, habit);
+      if (fd !== undefined) return new OpenFile(fd, habit);
     }
     const startMs = performance.now();
     const fd = await new Promise<number>((resolve, reject) => {
       nodeFs.open(path, flags, (error, opened) => (error ? reject(error) : resolve(opened)));
     });
-    habit.noteTrip(performance.now() - startMs);
+    const tripMs = performance.now() - startMs;
+    if (habit.isDistrusted || options.mayTakeLong) return new OpenFile(fd, undefined);
+    // Of a network drive, one that answers fast may hang for ever a moment later.
+    if (!(await isOnLocalFileSystem(path))) {
+      habit.distrust();
+      return new OpenFile(fd, undefined);
+    }
+    habit.noteTrip(tripMs);
     return new OpenFile(fd, habit);
   }
 
   stat(): nodeFs.BigIntStats | Promise<nodeFs.BigIntStats> {
     const options = { bigint: true } as const;
-    if (this.#habit.isFast) {
-      return timed(this.#habit, () => this.#calls.fstatSync(this.#fd, options));
+    const habit = this.#habit;
+    if (habit?.isFast) {
+      return timed(habit, () => this.#calls.fstatSync(this.#fd, options));
     }
     return new Promise((resolve, reject) => {
       this.#calls.fstat(this.#fd, options, (error, stats) =>
@@ -72,10 +80,9 @@ export class OpenFile {
     length: number,
     position: number,
   ): number | Promise<number> {
-    if (this.#habit.isFast && length <= SMALL_READ_BYTES) {
-      return timed(this.#habit, () =>
-        this.#calls.readSync(this.#fd, buffer, offset, length, position),
-      );
+    const habit = this.#habit;
+    if (habit?.isFast && length <= SMALL_READ_BYTES) {
+      return timed(habit, () => this.#calls.readSync(this.#fd, buffer, offset, length, position));
     }
     return new Promise((resolve, reject) => {
       this.#calls.read(this.#fd, buffer, offset, length, position, (error, bytesRead) =>
@@ -85,10 +92,25 @@ export class OpenFile {
   }
 
   close(): void | Promise<void> {
-    if (this.#habit.isFast) return this.#calls.closeSync(this.#fd);
+    if (this.#habit?.isFast) return this.#calls.closeSync(this.#fd);
     return new Promise((resolve, reject) => {
       this.#calls.close(this.#fd, (error) => (error ? reject(error) : resolve()));
     });
+  }
+}
+
+/** Undefined for a symbolic link: where it leads to is no file of the directory. */
+function openUnlinked(
+  path: string,
+  flags: string | number,
+  habit: DirectoryHabit,
+): number | undefined {
+  const unlinked = typeof flags === 'number' ? flags | (nodeFs.constants.O_NOFOLLOW ?? 0) : flags;
+  try {
+    return timed(habit, () => nodeFs.openSync(path, unlinked));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ELOOP') return undefined;
+    throw error;
   }
 }
 

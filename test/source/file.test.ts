@@ -59,6 +59,13 @@ describe('fileSource', () => {
         .and.include('a directory');
     });
 
+    it('refuses a file whose size shows only when it is read', async function () {
+      if (process.platform !== 'linux') return this.skip();
+      expect(await refusal('/proc/version'))
+        .to.include('/proc/version')
+        .and.include('stream');
+    });
+
     it('refuses a FIFO, without waiting for its writer', async function () {
       if (process.platform === 'win32') return this.skip();
       execFileSync('mkfifo', [at('fifo')]);

@@ -1,9 +1,11 @@
+import { createHook } from 'node:async_hooks';
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { DirectoryHabit } from '../../src/source/directory-habits.js';
+import { isOnLocalFileSystem } from '../../src/source/local-file-system.js';
 import { OpenFile } from '../../src/source/open-file.js';
 
 const KIB = 1024;
@@ -105,6 +107,49 @@ describe('OpenFile', () => {
     } finally {
       fs.rmSync(directory, { recursive: true });
     }
+  });
+
+  describe('opened by its path', () => {
+    let directory: string;
+    beforeEach(() => {
+      directory = fs.mkdtempSync(join(tmpdir(), 'bits-upload-test-'));
+      fs.writeFileSync(join(directory, 'file'), 'content');
+    });
+    afterEach(() => fs.rmSync(directory, { recursive: true }));
+
+    /** How many trips to other threads it takes to open, read and close. */
+    async function tripsFor(path: string): Promise<number> {
+      let trips = 0;
+      const hook = createHook({
+        init: (_id, type) => {
+          if (type.startsWith('FSREQ')) trips++;
+        },
+      }).enable();
+      const file = await OpenFile.open(path, fs.constants.O_RDONLY);
+      await file.stat();
+      await file.read(Buffer.alloc(1), 0, 1, 0);
+      await file.close();
+      hook.disable();
+      return trips;
+    }
+
+    it('makes no trip once the directory is known, on a local file system', async function () {
+      if (!(await isOnLocalFileSystem(directory))) return this.skip();
+      expect(await tripsFor(join(directory, 'file'))).to.be.above(0);
+      expect(await tripsFor(join(directory, 'file'))).to.equal(0);
+    });
+
+    it('makes them for a link, which may lead anywhere', async function () {
+      if (process.platform !== 'linux') return this.skip();
+      fs.symlinkSync('/proc/version', join(directory, 'link'));
+      await tripsFor(join(directory, 'file'));
+      for (let i = 0; i < 2; i++) expect(await tripsFor(join(directory, 'link'))).to.be.above(3);
+    });
+
+    it('makes them always on another file system than a local one', async function () {
+      if (process.platform !== 'linux') return this.skip();
+      for (let i = 0; i < 3; i++) expect(await tripsFor('/proc/version')).to.be.above(3);
+    });
   });
 
   it('fails as the system does, with a trip and without', async () => {

@@ -7,12 +7,14 @@ const INITIAL_BYTES = 1024 * 1024;
 const TARGET_MS = 4000;
 /** The most by which one answer changes the size, either way. */
 const MAX_FACTOR = 8;
+/** A size of the caller's that was lost so often in a row does not get through. */
+const MOST_FIXED_LOSSES = 3;
 /** Fragments that must pass after a loss before a larger one is tried. */
 const PATIENCE = 4;
 
 /** How long the next fragment should be, learnt from the answers so far. */
 export interface FragmentSizer {
-  /** The caller's own size; the sizer then only ever shrinks below it when the server refuses it. */
+  /** The caller's own size; the sizer then only shrinks, when it is refused or lost time and again. */
   readonly fixed: boolean;
   readonly bytes: number;
   /** No fragment above this: the caller's, the transport's or the server's limit. */
@@ -27,6 +29,8 @@ export interface FragmentSizer {
   readonly patience: number;
   /** A fragment was lost, so that growth has to be slow. */
   readonly lossy: boolean;
+  /** How many fragments of the caller's size were lost since one passed. */
+  readonly fixedLosses: number;
   /** What an answer takes whatever the size, as far as shrinking in vain has shown it. */
   readonly delayMs: number;
   /** The fragment whose slowness made the present size, until that size has been tried. */
@@ -50,6 +54,7 @@ export function createFragmentSizer(options: {
     serverCapBytes: undefined,
     patience: 0,
     lossy: false,
+    fixedLosses: 0,
     delayMs: 0,
     shrunkFrom: undefined,
   };
@@ -63,6 +68,7 @@ export function fragmentPassed(
     ...sizer,
     largestPassedBytes: Math.max(sizer.largestPassedBytes, passed.bytes),
     serverCapBytes: sizer.capRefused ? sizer.capBytes : undefined,
+    fixedLosses: passed.bytes < sizer.bytes ? sizer.fixedLosses : 0,
   };
   // A shorter one, such as the last of a file, tells nothing about the size.
   if (sizer.fixed || passed.bytes < sizer.bytes) return next;
@@ -104,8 +110,15 @@ function factor(wished: number): number {
 
 /** A fragment whose answer never came: the next loss shall cost less. */
 export function fragmentLost(sizer: FragmentSizer): FragmentSizer {
-  if (sizer.fixed) return sizer;
+  if (sizer.fixed) return fixedLost(sizer);
   return { ...divided(sizer, 2), lossy: true, patience: PATIENCE, shrunkFrom: undefined };
+}
+
+/** Something on the way may cut long requests off: each small one between two of them is headway. */
+function fixedLost(sizer: FragmentSizer): FragmentSizer {
+  const fixedLosses = sizer.fixedLosses + 1;
+  if (fixedLosses < MOST_FIXED_LOSSES) return { ...sizer, fixedLosses };
+  return { ...divided(sizer, 2), fixedLosses: 0 };
 }
 
 /** The server refused this many bytes; undefined when there is no smaller fragment to try. */

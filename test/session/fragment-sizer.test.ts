@@ -155,7 +155,14 @@ describe('fragment sizer', () => {
       expect(fixed.bytes).to.equal(64 * MIB);
       expect(pass(fixed, 1).bytes).to.equal(64 * MIB);
       expect(pass(fixed, 60_000).bytes).to.equal(64 * MIB);
-      expect(fragmentLost(fixed).bytes).to.equal(64 * MIB);
+      expect(fragmentLost(fragmentLost(fixed)).bytes).to.equal(64 * MIB);
+    });
+
+    it('shrinks when three in a row are lost, shorter ones in between not counted', () => {
+      const twice = fragmentLost(fragmentLost(fixed));
+      const short = fragmentPassed(twice, { bytes: MIN, elapsedMs: 1 });
+      expect(fragmentLost(short).bytes).to.equal(32 * MIB);
+      expect(fragmentLost(pass(twice, 1)).bytes).to.equal(64 * MIB);
     });
 
     it('lowers it to the cap of the transport', () => {

@@ -42,7 +42,16 @@ export async function closeSource(
   source: OpenSource,
   onFailure: (error: unknown) => void = () => {},
 ): Promise<void> {
-  const closed = (async () => source.close())().catch((error) => onFailure(error));
+  await withPatience((async () => source.close())().catch((error) => onFailure(error)));
+}
+
+/** Frees what a source keeps between two openings; never rejects, as {@link closeSource}. */
+export async function disposeSource(source: ByteSource): Promise<void> {
+  if (source.dispose === undefined) return;
+  await withPatience((async () => source.dispose?.())().catch(() => {}));
+}
+
+async function withPatience(closed: Promise<void>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const patience = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, CLOSE_PATIENCE_MS);

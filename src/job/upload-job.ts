@@ -6,6 +6,7 @@ import { assertMayClose, isFinal, type Outcome } from '../session/session.js';
 import type { JobStore } from '../store/store.js';
 import { onAbort } from './abort-listeners.js';
 import { CHANNELS } from './diagnostics.js';
+import { disposeSource } from './guarded-source.js';
 import type { RunHooks, UploadState, UploadWarning } from './hooks.js';
 import { leftoverOf, replyOptionOf } from './job-records.js';
 import { Latest } from './latest.js';
@@ -276,12 +277,14 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       const ending = await this.#upload();
       const run = this.#run;
       await this.#release();
+      if (ending.kind !== 'aborted' && !this.#isResumable(ending)) await this.#dispose();
       settle = () => this.#conclude(ending, run);
     } catch (error) {
       await this.#release();
       // The session was of another content, and has been freed.
       if (isBitsError(error) && error.code === 'BITS_ERR_SOURCE_CHANGED')
         this.#leftover = undefined;
+      if (this.#leftover === undefined) await this.#dispose();
       settle = () => {
         this.#enter(this.#leftover === undefined ? 'failed' : 'error');
         this.#outcome.reject(error);
@@ -366,6 +369,14 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     // The source may be gone; the server's session can be freed all the same.
     const leaving = { ...parts, leaving: true } as const;
     return Run.open(leaving, unreadableSource(this.#leftover.session.plan.totalBytes));
+  }
+
+  #isResumable(ending: Ending): boolean {
+    return ending.kind === 'failed' && this.#leftover !== undefined;
+  }
+
+  #dispose(): Promise<void> {
+    return disposeSource(this.#options.source);
   }
 
   async #release(): Promise<void> {

@@ -3,10 +3,12 @@ export interface ByteSource {
   /** File name without path, for Content-Name and for URLs that end in `/`. */
   readonly name: string | undefined;
   /**
-   * Makes the bytes readable.
+   * Makes the bytes readable; called again when a job goes on after a failure or an abort.
    * @throws BITS_ERR_ARGUMENT when there is nothing readable there.
    */
   open(signal?: AbortSignal): Promise<OpenSource>;
+  /** Frees what is kept from one `open` to the next; called when the job has ended for good. */
+  dispose?(): Promise<void>;
 }
 
 export interface OpenSource {

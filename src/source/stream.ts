@@ -31,8 +31,9 @@ export interface StreamSourceOptions extends SpoolOptions {
 /**
  * A stream of bytes, stored in a temp file first: the protocol wants the length before the content.
  *
- * The stream belongs to the source from here on: it is destroyed when the upload cannot use it. It
- * can be opened once. Streams of strings or objects are refused when such a chunk comes.
+ * The stream belongs to the source from here on: it is destroyed when the upload cannot use it. The
+ * temp file stays until `dispose`, or until nobody has the source any more, so that an upload that
+ * failed can go on. Streams of strings or objects are refused when such a chunk comes.
  * @throws BITS_ERR_ARGUMENT for a `maxBytes` that is no positive integer.
  */
 export function streamSource(stream: StreamInput, options: StreamSourceOptions = {}): ByteSource {
@@ -41,55 +42,82 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
     throw new BitsArgumentError('maxBytes of a source stream must be a positive integer.');
   // A stream may fail while its upload waits for its turn; open() finds out without a crash.
   if (isReadable(stream)) stream.on('error', () => {});
-  let opened = false;
-  return {
+  let isRead = false;
+  let spooled: Spooled | undefined;
+  const source: ByteSource = {
     name: options.name,
     async open(signal) {
-      if (opened) throw new BitsStateError('A source stream can be opened only once.');
-      opened = true;
+      if (spooled !== undefined) return openSpooled(spooled);
+      if (isRead) {
+        throw new BitsStateError(
+          'The source stream was read in part before the upload was stopped: start a new one.',
+        );
+      }
+      isRead = true;
       const feed = chunkFeed(stream);
       try {
         throwIfAborted(signal);
-        const spool = await createSpoolFile(options.directory);
-        return await openSpooled(feed, spool, maxBytes, signal);
+        spooled = await spoolOf(feed, await createSpoolFile(options.directory), maxBytes, signal);
+        abandoned.register(source, spooled.spool, source);
+        return openSpooled(spooled);
       } catch (error) {
         feed.stop();
         throw error;
       }
     },
+    async dispose() {
+      abandoned.unregister(source);
+      if (!isRead) chunkFeed(stream).stop();
+      isRead = true;
+      await spooled?.spool.remove();
+      spooled = undefined;
+    },
   };
+  return source;
 }
 
-async function openSpooled(
+/** The temp files of sources that nobody has any more. */
+const abandoned = new FinalizationRegistry<SpoolFile>((spool) => {
+  spool.remove().catch(() => {});
+});
+
+interface Spooled {
+  readonly spool: SpoolFile;
+  readonly byteLength: number;
+}
+
+async function spoolOf(
   feed: ChunkFeed,
   spool: SpoolFile,
   maxBytes: number,
   signal: AbortSignal | undefined,
-): Promise<OpenSource> {
+): Promise<Spooled> {
   try {
-    const byteLength = await store(feed, spool, maxBytes, signal);
-    const blocks = new FileBlocks(
-      async (...range) => (await spool.handle.read(...range)).bytesRead,
-      byteLength,
-    );
-    return new BlockSource({
-      byteLength,
-      load: async (start, end, slot) => {
-        const bytes = await blocks.load(start, end, slot);
-        if (bytes.length === end - start) return bytes;
-        throw new BitsError('BITS_ERR_SOURCE', 'The temp file of the source stream was cut.');
-      },
-      // Nobody else can reach the temp file.
-      async verify() {},
-      async release() {
-        blocks.free();
-        await spool.remove();
-      },
-    });
+    return { spool, byteLength: await store(feed, spool, maxBytes, signal) };
   } catch (error) {
     await spool.remove();
     throw error;
   }
+}
+
+function openSpooled({ spool, byteLength }: Spooled): OpenSource {
+  const blocks = new FileBlocks(
+    async (...range) => (await spool.handle.read(...range)).bytesRead,
+    byteLength,
+  );
+  return new BlockSource({
+    byteLength,
+    load: async (start, end, slot) => {
+      const bytes = await blocks.load(start, end, slot);
+      if (bytes.length === end - start) return bytes;
+      throw new BitsError('BITS_ERR_SOURCE', 'The temp file of the source stream was cut.');
+    },
+    // Nobody else can reach the temp file.
+    async verify() {},
+    async release() {
+      blocks.free();
+    },
+  });
 }
 
 async function store(

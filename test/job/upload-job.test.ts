@@ -1,5 +1,6 @@
 import { getEventListeners, once } from 'node:events';
 import { readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,6 +13,7 @@ import type { UploadProgress } from '../../src/job/progress.js';
 import { UploadJob, type UploadResult } from '../../src/job/upload-job.js';
 import type { BitsServer, BitsServerOptions } from '../../src/testing/index.js';
 import { createBitsServer } from '../../src/testing/index.js';
+import { openFilesUnder } from '../source/reading.js';
 import { patterned, sha256, temporaryFolder, writePatterned } from '../support/files.js';
 
 const KIB = 1024;
@@ -332,6 +334,13 @@ describe('UploadJob', () => {
       expect(server.log).to.have.lengthOf(0);
     });
 
+    it('before the start destroys a stream, which nobody will read', async () => {
+      const server = await serve();
+      const stream = Readable.from([patterned(10)]);
+      await jobTo(server, { source: stream }).cancel();
+      expect(stream.destroyed).to.equal(true);
+    });
+
     it('warns when the server does not confirm', async () => {
       const server = await serve({ faults: [{ on: 'cancel-session', do: { status: 400 } }] });
       const job = jobTo(server);
@@ -397,6 +406,19 @@ describe('UploadJob', () => {
       expect(error).to.include({ code: 'BITS_ERR_SERVER', retryable: true, status: 503 });
       expect(job.state).to.equal('error');
       expect((await job.resume()).resumed).to.equal(true);
+    });
+
+    it('leave what was read of a stream for resume, until the job has ended for good', async () => {
+      const server = await serve({ faults: [{ on: 'fragment', nth: 3, do: { status: 503 } }] });
+      const spooled = async () =>
+        (await openFilesUnder(tmpdir()))?.filter((path) => path.includes('.spool')).length ?? 0;
+      const before = await spooled();
+      const content = patterned(100 * KIB);
+      const job = jobTo(server, { source: Readable.from([content]), retries: 0 });
+      expect(await failure(job.start())).to.include({ status: 503 });
+      expect((await job.resume()).resumed).to.equal(true);
+      expect(sha256(await uploaded(server))).to.equal(sha256(content));
+      expect(await spooled()).to.equal(before);
     });
 
     it('end the job at once when shouldRetry says so', async () => {

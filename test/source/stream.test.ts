@@ -5,6 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { BitsArgumentError } from '../../src/errors.js';
 import type { StreamInput } from '../../src/source/chunk-feed.js';
+import type { ByteSource } from '../../src/source/source.js';
 import { type StreamSourceOptions, streamSource } from '../../src/source/stream.js';
 import { describeContract, pattern } from './contract.js';
 import { codeOf, collect, errorOf, openFileSizesUnder, openFilesUnder } from './reading.js';
@@ -15,12 +16,17 @@ const MiB = 1024 * 1024;
 describe('streamSource', () => {
   // Before the directory goes: these hooks run in the order they are written in.
   afterEach('leaves no temp file behind', async () => {
+    for (const one of sources.splice(0)) await one.dispose?.();
     expect(await readdir(dir.path)).to.deep.equal([]);
     expect((await openFilesUnder(dir.path)) ?? []).to.deep.equal([]);
   });
   const dir = useTempDir();
-  const source = (stream: StreamInput, options: StreamSourceOptions = {}) =>
-    streamSource(stream, { directory: dir.path, ...options });
+  const sources: ByteSource[] = [];
+  const source = (stream: StreamInput, options: StreamSourceOptions = {}) => {
+    const made = streamSource(stream, { directory: dir.path, ...options });
+    sources.push(made);
+    return made;
+  };
 
   describeContract('streamSource of a Readable', {
     make: async (bytes, name) => ({ source: source(Readable.from(chunks(bytes)), { name }) }),
@@ -44,11 +50,28 @@ describe('streamSource', () => {
     await opened.close();
   });
 
-  it('can be opened once', async () => {
-    const once = source(Readable.from([pattern(1)]));
-    const opened = await once.open();
-    expect(await codeOf(once.open())).to.equal('BITS_ERR_STATE');
+  it('can be opened again, as for an upload that goes on', async () => {
+    const again = source(Readable.from([pattern(5000)]));
+    await (await again.open()).close();
+    const opened = await again.open();
+    expect(Buffer.from(await collect(opened.read(0, 5000))).equals(pattern(5000))).to.equal(true);
     await opened.close();
+  });
+
+  it('cannot be opened again when it was not read to its end, nor when it was disposed of', async () => {
+    const failing = source(Readable.from(['text']));
+    expect(await codeOf(failing.open())).to.equal('BITS_ERR_ARGUMENT');
+    expect(await codeOf(failing.open())).to.equal('BITS_ERR_STATE');
+    const disposed = source(Readable.from([pattern(1)]));
+    await (await disposed.open()).close();
+    await disposed.dispose?.();
+    expect(await codeOf(disposed.open())).to.equal('BITS_ERR_STATE');
+  });
+
+  it('destroys a stream that was never read when it is disposed of', async () => {
+    const stream = Readable.from([pattern(1)]);
+    await source(stream).dispose?.();
+    expect(stream.destroyed).to.equal(true);
   });
 
   it('asks for a chunk only when the one before is stored', async function () {

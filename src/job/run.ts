@@ -285,24 +285,35 @@ export class Run {
     await journal.flush();
   }
 
-  /** Frees the server's sessions of uploads that cannot go on, and drops their records. */
+  /** Frees the server's sessions of uploads that cannot go on, and then drops their records. */
   async #clearAway(abandoned: readonly Abandoned[]): Promise<void> {
     for (const { record, reason } of abandoned) {
-      await this.#freeSession(restoreSession(this.session.plan, record.session));
-      await this.#journal?.drop(record);
+      const freed = await this.#freeSession(restoreSession(this.session.plan, record.session));
+      if (freed) await this.#journal?.drop(record);
+      const left = freed
+        ? ''
+        : '; its session could not be freed on the server yet, so its record stays';
       this.#request.hooks.onWarning({
         code: 'earlier-upload-dropped',
-        message: `an earlier upload of ${record.source.path} to this URL was given up, because ${reason}`,
+        message: `an earlier upload of ${record.source.path} to this URL was given up, because ${reason}${left}`,
       });
     }
   }
 
-  /** One try, because nothing depends on it: the server times the session out in the end. */
-  async #freeSession(session: Session): Promise<void> {
+  /**
+   * One try, because the upload does not depend on it: the server times the session out in the end.
+   * @returns false when another try may be worth while
+   */
+  async #freeSession(session: Session): Promise<boolean> {
     const [leaving, command] = step(session, { type: 'cancelRequested' });
-    if (command.type !== 'send') return;
+    if (command.type !== 'send') return true;
     const limit = AbortSignal.timeout(FREE_SESSION_TIMEOUT_MS);
-    await exchange(leaving, command, this.#exchangeParts, limit).catch(() => {});
+    try {
+      const event = await exchange(leaving, command, this.#exchangeParts, limit);
+      return event.type !== 'failed' || event.refusal.meaning !== 'transient';
+    } catch {
+      return false;
+    }
   }
 
   async #assertSameSource(
@@ -311,8 +322,8 @@ export class Run {
   ): Promise<void> {
     if (before === undefined || now === undefined) return;
     if (isSameFile(before, now)) return;
-    await this.#freeSession(this.session);
-    await this.#journal?.close({ remove: true });
+    const freed = await this.#freeSession(this.session);
+    await this.#journal?.close({ remove: freed });
     throw new BitsError(
       'BITS_ERR_SOURCE_CHANGED',
       `${before.path} is not the file that this upload began with (0x8020001D): start a new job`,

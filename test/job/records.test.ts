@@ -211,6 +211,19 @@ describe('the record of a job', () => {
     expect(await records()).to.have.lengthOf(0);
   });
 
+  it('stays when the file has changed but the server cannot be asked to free the session', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const { id } = await interrupted();
+    content = await writePatterned(path, 90 * KIB, 77);
+    server.addFault({ on: 'cancel-session', do: 'reset-before' });
+    await job().start();
+    expect((await records()).map((record) => record.id)).to.deep.equal([id]);
+    const left = await UploadJob.restore(store, id);
+    await left.cancel();
+    expect(kinds().at(-1)).to.equal('cancel-session');
+    expect(await records()).to.have.lengthOf(0);
+  });
+
   it('is dropped also when another file of the same size and time is in its place', async () => {
     await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
     const sameTime = new Date(1_700_000_000_000);

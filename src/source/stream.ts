@@ -131,6 +131,8 @@ async function store(
     const { done, value } = await unlessAborted(nextChunk(feed), signal);
     if (done) return await gathered.end();
     assertBytes(value);
+    // A stream that gives nothing time and again must not keep timers and signals from their turn.
+    if (value.byteLength === 0) await new Promise((resolve) => setImmediate(resolve));
     if (gathered.byteLength + value.byteLength > maxBytes)
       throw new BitsArgumentError(
         `The source stream is longer than maxBytes (${maxBytes}): raise it, or upload a file.`,

@@ -206,7 +206,10 @@ export class BodyPump implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8A
     try {
       const { done, value } = await this.#source.next();
       this.#sourceDone = done === true;
-      return done === true ? undefined : value;
+      if (done === true) return undefined;
+      // A source that gives nothing time and again must not keep timers and signals from their turn.
+      if (value.byteLength === 0) await new Promise((resolve) => setImmediate(resolve));
+      return value;
     } catch (error) {
       this.#sourceDone = true;
       throw error;

@@ -111,6 +111,14 @@ describe('a source of the caller', () => {
     ['opens', { name: 'x', open: () => new Promise<OpenSource>(() => {}) }],
     ['verifies', own({ verify: () => new Promise(() => {}) })],
     [
+      'gives a byte',
+      own({
+        async *read() {
+          for (;;) yield new Uint8Array(0);
+        },
+      }),
+    ],
+    [
       'reads',
       own({
         read: () => ({ [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}) }) }),

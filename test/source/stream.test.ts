@@ -107,6 +107,15 @@ describe('streamSource', () => {
       expect(stream.destroyed).to.equal(true);
     });
 
+    it('lets go of a stream that gives nothing for ever', async () => {
+      async function* nothing() {
+        for (;;) yield new Uint8Array(0);
+      }
+      const controller = new AbortController();
+      setImmediate(() => controller.abort());
+      expect(await codeOf(source(nothing()).open(controller.signal))).to.equal('BITS_ERR_ABORTED');
+    });
+
     it('ends an endless stream', async () => {
       let ended = false;
       async function* endless() {

@@ -65,7 +65,7 @@ export class FileSink implements ReplySink {
 
   open(keepBytes: number): Promise<StoredReply | undefined> {
     return this.#guarded(async () => {
-      if (!this.#overwrite && (await isSameFile(this.#fs, this.#part, this.#target))) {
+      if (await isSameFile(this.#fs, this.#part, this.#target)) {
         return this.#foundInPlace();
       }
       const { handle, partBytes } = await this.#openPart();
@@ -115,7 +115,7 @@ export class FileSink implements ReplySink {
       await this.#sync(handle);
       this.#handle = undefined;
       await handle.close();
-      if (this.#overwrite) await this.#fs.rename(this.#part, this.#target);
+      if (this.#overwrite) await this.#replaceTarget();
       else await this.#putInPlace();
       await syncDirectory(this.#fs, dirname(this.#target));
       const sha256 = this.#hash?.copy().digest('hex');
@@ -155,6 +155,20 @@ export class FileSink implements ReplySink {
     const replaced = await unlessMissing(this.#fs.lstat(this.#target));
     const mode = replaced?.isFile() ? replaced.mode & 0o777 : 0o666;
     return this.#fs.open(this.#part, CREATE, mode);
+  }
+
+  /** By a second name, so that the part file goes on proving to a later process whose reply it is. */
+  async #replaceTarget(): Promise<void> {
+    const second = `${this.#part}.new`;
+    try {
+      await this.#fs.unlink(second).catch(() => {});
+      await this.#fs.link(this.#part, second);
+    } catch {
+      // There are file systems without hard links.
+      await this.#fs.rename(this.#part, this.#target);
+      return;
+    }
+    await this.#fs.rename(second, this.#target);
   }
 
   async #putInPlace(): Promise<void> {

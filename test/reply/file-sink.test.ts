@@ -172,6 +172,26 @@ describe('FileSink', () => {
     expect(await readdir(directory)).to.deep.equal(['answer.bin']);
   });
 
+  it('knows a reply that replaced a file before its process died', async () => {
+    await writeFile(file, 'old');
+    await store(create({ overwrite: true }));
+    const next = create({ overwrite: true });
+    expect(await next.open(0)).to.include({ bytes: 5000, file });
+    await next.close({ keepPartial: false });
+    expect(await readFile(file)).to.deep.equal(bytes);
+    expect(await readdir(directory)).to.deep.equal(['answer.bin']);
+  });
+
+  it('replaces a file also where there are no hard links', async () => {
+    await writeFile(file, 'old');
+    const fs = { ...nodeFs, link: () => Promise.reject(systemError('EPERM')) };
+    const sink = create({ overwrite: true, fs });
+    await store(sink);
+    await sink.close({ keepPartial: false });
+    expect(await readFile(file)).to.deep.equal(bytes);
+    expect(await readdir(directory)).to.deep.equal(['answer.bin']);
+  });
+
   it('replaces a symbolic link, not the file behind it', async () => {
     const behind = join(directory, 'behind');
     await writeFile(behind, 'behind');

@@ -83,6 +83,9 @@ export class Run {
   #storedReply: StoredReply | undefined;
   /** Where an earlier run's download of the same session's reply stood. */
   #replyPoint: ReplyResumePoint | undefined;
+  /** Whether the caller cut short what is driven. */
+  #cut = false;
+  #over = false;
 
   /**
    * Opens the source and makes ready to send; nothing has gone out when this fails.
@@ -190,6 +193,11 @@ export class Run {
     return this.#driver.session;
   }
 
+  /** Whether there is nothing left to go on with, nor to give up once more. */
+  get over(): boolean {
+    return this.#over;
+  }
+
   get bytes(): number {
     return this.#source.byteLength;
   }
@@ -219,6 +227,7 @@ export class Run {
 
   async drive(event: SessionEvent): Promise<Rest> {
     this.#report.continuesAt(this.session.offset);
+    this.#cut = false;
     try {
       return await this.#driver.drive(event);
     } finally {
@@ -227,14 +236,15 @@ export class Run {
   }
 
   interrupt(wish: 'suspendRequested' | 'cancelRequested'): void {
+    this.#cut = wish === 'suspendRequested';
     this.#driver.interrupt(wish);
   }
 
   /** Frees all that is held; what the server has stays. */
   async close(): Promise<void> {
     this.#journal?.lost.removeEventListener('abort', this.#request.hooks.onLockLost);
-    await this.#journal?.close({ remove: isFinal(this.session.state) });
-    await this.#closeReply({ keepPartial: !isFinal(this.session.state) });
+    await this.#journal?.close({ remove: this.#over });
+    await this.#closeReply({ keepPartial: !this.#over });
     await closeSource(this.#source, (error) =>
       this.#request.hooks.onWarning({
         code: 'source-not-closed',
@@ -416,7 +426,9 @@ export class Run {
   #stepped(session: Session, command: Command, before: Session): void {
     const { hooks } = this.#request;
     hooks.onState(session.state);
-    this.#journal?.note({ ...this.leftover, session });
+    this.#over = isFinal(session.state) && !(this.#cut && isUnfreed(command));
+    // A Cancel-Session that was cut short is still in the record, so that it can be repeated.
+    if (this.#over || !isFinal(session.state)) this.#journal?.note({ ...this.leftover, session });
     if (session.offset !== before.offset) this.#report.acknowledged(session.offset);
     const { serverCapBytes } = session.sizer;
     if (serverCapBytes !== undefined && serverCapBytes !== before.sizer.serverCapBytes) {
@@ -444,7 +456,7 @@ export class Run {
           'the file is presumed to be in place',
       });
     }
-    if (outcome.kind === 'cancelled' && !outcome.freed) {
+    if (isUnfreed(command)) {
       hooks.onWarning({
         code: 'session-not-freed',
         message:
@@ -453,6 +465,13 @@ export class Run {
       });
     }
   }
+}
+
+/** The server did not confirm that it dropped the session that the caller gave up. */
+function isUnfreed(command: Command): boolean {
+  return (
+    command.type === 'finish' && command.outcome.kind === 'cancelled' && !command.outcome.freed
+  );
 }
 
 const FREE_SESSION_TIMEOUT_MS = 10_000;

@@ -211,6 +211,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    * Gives the upload up and frees the server's session; `result` rejects with BITS_ERR_ABORTED.
    *
    * When Close-Session was already on its way the file may be in place: `result` then resolves.
+   * An abort meanwhile ends the wait for the server and keeps the record, to cancel once more.
    */
   async cancel(): Promise<void> {
     if (isFinal(this.#state)) return;
@@ -383,7 +384,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     const run = this.#run;
     if (run === undefined) return;
     this.#run = undefined;
-    const leftover = isFinal(run.session.state) ? undefined : run.leftover;
+    const leftover = run.over ? undefined : run.leftover;
     await run.close();
     // What it leaves in the store is known only now.
     this.#leftover = leftover && { ...leftover, record: run.record };

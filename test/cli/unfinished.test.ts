@@ -448,6 +448,21 @@ describe('an unfinished upload of the command line', () => {
       expect(stderr).to.contain('did not confirm');
     });
 
+    it('and is kept, as are the others, when a signal ends the wait for the server: 130', async () => {
+      await serve();
+      const ids = [await leftBehind('1'), await leftBehind('2')];
+      server.addFault({ on: 'cancel-session', do: 'hang' });
+      const program = new Spawned(['cancel', ...ids], { state });
+      await server.waitForRequest('cancel-session');
+      program.kill('SIGINT');
+      expect(await program.ended()).to.deep.equal({ code: 130, signal: null });
+      expect(program.stdout).to.equal('');
+      expect(program.stderr).to.equal('bits-upload: stopped by SIGINT\n');
+      expect(await recorded()).to.deep.equal(ids);
+      expect(await bits('cancel', '--quiet', ...ids)).to.deep.include({ code: 0, stderr: '' });
+      expect(await recorded()).to.be.empty;
+    });
+
     it('wherever its reply was to go', async () => {
       await serve({
         reply: () => 'the answer',

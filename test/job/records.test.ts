@@ -184,6 +184,30 @@ describe('the record of a job', () => {
     expect(await records()).to.have.lengthOf(0);
   });
 
+  it('is kept when the caller waits no longer for the answer to Cancel-Session, to cancel once more', async () => {
+    await serve({
+      faults: [
+        { on: 'fragment', nth: 4, do: 'hang' },
+        { on: 'cancel-session', do: 'hang' },
+      ],
+    });
+    const { id } = await interrupted();
+    const controller = new AbortController();
+    const restored = await UploadJob.restore(store, id, { signal: controller.signal });
+    const cancelled = restored.cancel();
+    await server.waitForRequest('cancel-session');
+    controller.abort();
+    await cancelled;
+    expect(restored).to.include({ state: 'cancelled', recorded: true });
+    const [record] = await records();
+    expect(record?.session.sessionId).to.be.a('string');
+    const again = await UploadJob.restore(store, id);
+    await again.cancel();
+    expect(again).to.include({ state: 'cancelled', recorded: false });
+    expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
+    expect(await records()).to.be.empty;
+  });
+
   it('is of no use to a job restored from it once the file has changed', async () => {
     await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
     const { id } = await interrupted();

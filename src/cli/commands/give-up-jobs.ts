@@ -35,6 +35,7 @@ export async function giveUpJobs(
   for (const { record, options, reason } of farewells) {
     const target = targetOf(record);
     try {
+      interruption.signal.throwIfAborted();
       const freed = await free(record, state, { ...options(), signal: interruption.signal });
       tellFreed(record, { freed, reason }, context);
     } catch (error) {
@@ -83,7 +84,8 @@ function tellFreed(
 /**
  * Works whether or not the file is still there.
  * @returns whether the server confirmed that it dropped the session
- * @throws BITS_ERR_STATE when another process drives the job, or the file is in place by now
+ * @throws BITS_ERR_STATE when another process drives the job, or the file is in place by now;
+ *   BITS_ERR_ABORTED when the signal aborted before the server answered
  */
 async function free(
   record: JobRecord,
@@ -103,6 +105,7 @@ async function free(
   if (job.state === 'completed') {
     throw new BitsStateError('the file was put in place before the upload could be given up');
   }
-  if (job.state !== 'cancelled') await job.result;
+  // The record stays when a signal cut the wait for the server short.
+  if (job.state !== 'cancelled' || job.recorded) await job.result;
   return freed;
 }

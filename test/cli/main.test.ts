@@ -149,6 +149,48 @@ describe('bits-upload as a process', () => {
     expect(await readFile(join(server.root, 'dump.bin'))).to.deep.equal(content);
   });
 
+  for (const [what, source, where] of [
+    ['standard input', () => '-', () => join(directory, 'state')],
+    ['a file without a record', () => file, () => join(file, 'state')],
+  ] as const) {
+    it(`frees the session of ${what} at SIGINT, for nobody can go on with it`, async () => {
+      server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
+      const args = ['put', '--quiet', '--fragment-size=64KiB', '--state-dir', where()];
+      const program = new Spawned([...args, source(), `${server.url}in`], { stdin: content });
+      await server.waitForRequest('fragment', 2);
+      program.kill('SIGINT');
+      expect(await program.ended()).to.deep.equal({ code: 130, signal: null });
+      expect(program.stderr).to.match(/stopped by SIGINT .*run the same command to upload it anew/);
+      expect(program.stderr.match(/without a record/g) ?? []).to.have.lengthOf.at.most(1);
+      expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
+      server.assertNoBreaches();
+    });
+  }
+
+  it('waits for a session to be freed until the next signal', async () => {
+    server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
+    server.addFault({ on: 'cancel-session', do: 'hang' });
+    const args = ['put', '--quiet', '--fragment-size=64KiB', '-', `${server.url}in`];
+    const program = new Spawned(args, { stdin: content });
+    await server.waitForRequest('fragment', 2);
+    program.kill('SIGINT');
+    await server.waitForRequest('cancel-session');
+    program.kill('SIGTERM');
+    expect(await program.ended()).to.deep.equal({ code: 143, signal: null });
+    expect(program.stderr).to.match(/^bits-upload: -: stopped by SIGINT .*\n$/);
+  });
+
+  it('waits for a session to be freed for some seconds, and says that it may block the URL', async () => {
+    server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
+    server.addFault({ on: 'cancel-session', do: 'hang' });
+    const args = ['put', '--quiet', '--fragment-size=64KiB', '-', `${server.url}in`];
+    const program = new Spawned(args, { stdin: content });
+    await server.waitForRequest('fragment', 2);
+    program.kill('SIGINT');
+    expect(await program.ended()).to.deep.equal({ code: 130, signal: null });
+    expect(program.stderr).to.match(/stopped by SIGINT .*\n.*warning: .*may refuse the URL/);
+  });
+
   it('ends with 143 at SIGTERM', async () => {
     server.addFault({ on: 'create-session', do: 'hang' });
     const program = new Spawned(['put', file, server.url]);

@@ -76,6 +76,7 @@ async function upload(
       const { code, retryable } = error;
       // Nobody is left to tell when the output is closed.
       if (reason.by !== 'stdout') reporter.failed(target, { code, retryable, message, ...fate });
+      if (job !== undefined && !job.recorded) await freeSession(job, reporter);
       return { kind: 'stopped', exitCode: reason.exitCode };
     }
     const failure = failureOf(error, fate);
@@ -106,6 +107,22 @@ function watch(
   });
   job.on('retry', (decision) => reporter.retry(decision));
   job.on('warning', (warning) => reporter.warning(warning));
+}
+
+/** A server that has not answered by then is not waited for: its session ends by itself. */
+const FREE_SESSION_TIMEOUT_MS = 5000;
+
+/** Nobody can go on with the upload, and the session would keep the URL from the next try. */
+async function freeSession(job: UploadJob, reporter: Reporter): Promise<void> {
+  // What had to be told of the upload has been told.
+  job.removeAllListeners();
+  job.on('warning', (warning) => {
+    if (warning.code === 'session-not-freed') reporter.warning(warning);
+  });
+  // cancel() takes no signal, and that of the job has aborted.
+  const signal = AbortSignal.timeout(FREE_SESSION_TIMEOUT_MS);
+  job.resume({ signal }).catch(() => {});
+  await job.cancel();
 }
 
 function stoppedMessage(

@@ -55,7 +55,7 @@ type Wish = 'suspend' | 'resume' | 'cancel' | 'abort';
  */
 export class UploadJob extends EventEmitter<UploadJobEvents> {
   #id = newJobId();
-  readonly #options: ResolvedOptions;
+  #options: ResolvedOptions;
   readonly #progress: Latest<UploadProgress>;
   #signal: AbortSignal | undefined;
   #state: UploadState = 'init';
@@ -143,11 +143,12 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       store,
       url: options.url ?? record.url,
       source: options.source ?? record.source.path,
-      name: options.name ?? record.contentName,
       reply,
       replyOptional: options.replyOptional ?? record.reply?.optional,
       fragmentBytes: options.fragmentBytes ?? record.fragmentBytes,
     });
+    // Not checked as a caller's is: a file may have any name.
+    job.#options = { ...job.#options, name: options.name ?? record.contentName };
     const plan = planOf(job.#options, record.totalBytes, record.contentName);
     job.#leftover = leftoverOf(record, plan, { fixedBytes: job.#options.fragmentBytes });
     job.#id = record.id;

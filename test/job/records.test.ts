@@ -174,6 +174,18 @@ describe('the record of a job', () => {
     expect(sha256(await uploaded())).to.equal(sha256(content));
   });
 
+  it('restores a job whose name no caller could give', async function () {
+    if (process.platform === 'win32') this.skip();
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const odd = `${path}\twith a tab`;
+    await rename(path, odd);
+    const { id } = await interrupted({ source: odd });
+    await (await UploadJob.restore(store, id)).resume();
+    expect(await uploaded()).to.deep.equal(content);
+    const names = server.log.map(({ headers }) => headers['content-name']).filter(Boolean);
+    expect(new Set(names)).to.have.property('size', 1);
+  });
+
   it('restores a job that is only to be cancelled, though its file is gone', async () => {
     await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
     const { id } = await interrupted();

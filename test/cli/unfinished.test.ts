@@ -365,9 +365,11 @@ describe('an unfinished upload of the command line', () => {
       await serve();
       const gone = await leftBehind('1');
       await rm(file);
-      const { code, stderr } = await bits('resume', gone);
+      const { code, stderr } = await bits('resume', '-H', 'X-Key: s3cret', gone);
       expect(code).to.equal(6);
-      expect(stderr).to.contain(`bits-upload cancel ${gone}`);
+      expect(stderr).to.contain(
+        `with bits-upload cancel ${gone} --state-dir ${state} --header 'X-Key: …'\n`,
+      );
       expect(await recorded()).to.deep.equal([gone]);
 
       await writeFile(file, 'something else');

@@ -6,7 +6,7 @@ import type { Interruption } from '../interruption.js';
 import type { Io } from '../io.js';
 import { createReporter } from '../render/create-reporter.js';
 import { say } from '../render/messages.js';
-import { resumeCommand } from '../resume-command.js';
+import { cancelCommand, resumeCommand } from '../resume-command.js';
 import {
   addStateOption,
   type JobState,
@@ -157,11 +157,12 @@ async function chooseJobs(
 
 async function openJob(
   record: JobRecord,
-  { url, reply, replyFile }: ResumeFlags,
+  flags: ResumeFlags,
   options: Partial<UploadOptions>,
   { state, io }: { readonly state: JobState; readonly io: Io },
 ): Promise<UploadJob> {
   const { id } = record;
+  const { url, reply, replyFile } = flags;
   const place = urlOption(record, url);
   if (record.reply?.to === 'stream' && !reply && replyFile === undefined) {
     throw new UsageError(
@@ -171,7 +172,7 @@ async function openJob(
   if ((reply || replyFile !== undefined) && record.reply === undefined) {
     throw new UsageError(`upload ${id} was begun without a reply`);
   }
-  await assertFileThere(record);
+  await assertFileThere(record, cancelCommand(id, state, connectionToGiveAgain(flags, record)));
   return UploadJob.restore(state.store, id, {
     ...options,
     ...place,
@@ -180,20 +181,26 @@ async function openJob(
   });
 }
 
-async function assertFileThere(record: JobRecord): Promise<void> {
+async function assertFileThere(record: JobRecord, toGiveUp: string): Promise<void> {
   if ((await sourceStatusOf(record)) !== 'gone') return;
   throw new BitsError(
     'BITS_ERR_SOURCE_CHANGED',
-    `the file is gone: bring it back, or free the server's session with bits-upload cancel ${record.id}`,
+    `the file is gone: bring it back, or free the server's session with ${toGiveUp}`,
   );
 }
 
 /** Of the command that is running now: it may be stopped as well. */
 function argumentsToGiveAgain(flags: ResumeFlags, record: JobRecord): string[] {
   return [
-    ...connectionArguments(flags),
-    ...(record.queryHash === undefined ? [] : ['--url', `${record.url}?…`]),
+    ...connectionToGiveAgain(flags, record),
     ...(flags.reply ? ['--reply'] : []),
     ...(flags.replyFile === undefined ? [] : ['--reply-file', resolve(flags.replyFile)]),
+  ];
+}
+
+function connectionToGiveAgain(flags: ResumeFlags, record: JobRecord): string[] {
+  return [
+    ...connectionArguments(flags),
+    ...(record.queryHash === undefined ? [] : ['--url', `${record.url}?…`]),
   ];
 }

@@ -361,6 +361,18 @@ describe('an unfinished upload of the command line', () => {
       expect(server.log.at(-1)?.target).to.equal('/x.bin?sig=s3cret');
     });
 
+    it('not with the mark that stands for the query in the command that it was told: 2', async () => {
+      await serve();
+      const id = await leftBehind('x.bin?sig=s3cret');
+      const requests = server.log.length;
+      for (const command of ['resume', 'cancel']) {
+        const { code, stderr } = await bits(command, id, '--url', `${server.url}x.bin?…`);
+        expect(code).to.equal(2);
+        expect(stderr).to.contain('write the query').and.not.to.contain('to go on');
+      }
+      expect(server.log).to.have.lengthOf(requests);
+    });
+
     it('not when its file is gone or has changed: 6', async () => {
       await serve();
       const gone = await leftBehind('1');

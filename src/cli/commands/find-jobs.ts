@@ -37,22 +37,30 @@ export function findJobs({ records, problems }: StoredJobs, ids: readonly string
   return [...new Set(found)];
 }
 
+/** Stands for the query of a URL, which is never shown: the user has to write it there. */
+export const HIDDEN_QUERY = '?…';
+
 /** The file and the URL of a job, as they are shown. */
 export function targetOf(record: JobRecord): Target & { readonly file: string } {
   return {
     file: record.source.path,
-    url: record.queryHash === undefined ? record.url : `${record.url}?…`,
+    url: record.queryHash === undefined ? record.url : `${record.url}${HIDDEN_QUERY}`,
   };
 }
 
 /**
  * The URL to restore a job with, when the record's own will not do.
- * @throws UsageError when the query is missing, or another URL was given
+ * @throws UsageError when the query is missing or not filled in, or another URL was given
  */
 export function urlOption(record: JobRecord, given: string | undefined): { readonly url?: URL } {
   const { id, url, queryHash } = record;
   if (given !== undefined) {
     const parsed = parseRemoteUrl(given);
+    if (given.endsWith(HIDDEN_QUERY)) {
+      throw new UsageError(
+        `--url ends in ${HIDDEN_QUERY}: write the query of the URL of upload ${id} in its place`,
+      );
+    }
     if (`${parsed.origin}${parsed.pathname}` === url) return { url: parsed };
     throw new UsageError(`--url is not the URL that upload ${id} goes to: ${url}`);
   }

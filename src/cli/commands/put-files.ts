@@ -7,6 +7,7 @@ import type { Failure, Reporter } from '../render/reporter.js';
 import { resumeCommand } from '../resume-command.js';
 import { openJobState } from '../state-directory.js';
 import { connectionArguments } from './common-options.js';
+import { HIDDEN_QUERY } from './find-jobs.js';
 import { secretWarnings } from './network-options.js';
 import { type PlannedUpload, type PutFlags, planUploads } from './put-plan.js';
 import { failureOf, runUploads } from './run-uploads.js';
@@ -50,7 +51,7 @@ export async function uploadFiles(
 function argumentsToGiveAgain(flags: PutFlags, url: URL): string[] {
   return [
     ...connectionArguments(flags),
-    ...(url.search === '' ? [] : ['--url', `${url.origin}${url.pathname}?…`]),
+    ...(url.search === '' ? [] : ['--url', `${url.origin}${url.pathname}${HIDDEN_QUERY}`]),
     ...(flags.reply ? ['--reply'] : []),
   ];
 }

@@ -24,7 +24,14 @@ import {
   type TransferFlags,
   transferOptions,
 } from './common-options.js';
-import { driverOf, findJobs, sourceStatusOf, targetOf, urlOption } from './find-jobs.js';
+import {
+  driverOf,
+  findJobs,
+  HIDDEN_QUERY,
+  sourceStatusOf,
+  targetOf,
+  urlOption,
+} from './find-jobs.js';
 import { secretWarnings } from './network-options.js';
 import { type Errand, failureOf, runUploads } from './run-uploads.js';
 
@@ -201,6 +208,6 @@ function argumentsToGiveAgain(flags: ResumeFlags, record: JobRecord): string[] {
 function connectionToGiveAgain(flags: ResumeFlags, record: JobRecord): string[] {
   return [
     ...connectionArguments(flags),
-    ...(record.queryHash === undefined ? [] : ['--url', `${record.url}?…`]),
+    ...(record.queryHash === undefined ? [] : ['--url', `${record.url}${HIDDEN_QUERY}`]),
   ];
 }

@@ -4,9 +4,12 @@ import type { WriteStream } from 'node:tty';
 /** A standard stream; `isTTY` and `columns` are there when it is a terminal. */
 export type OutputStream = Writable & Partial<Pick<WriteStream, 'isTTY' | 'columns'>>;
 
+/** `fd` is there when it is that of the process. */
+export type StandardInput = Readable & { readonly fd?: number };
+
 /** What a command knows of the process it runs in. */
 export interface Io {
-  readonly stdin: Readable;
+  readonly stdin: StandardInput;
   /** Results only. */
   readonly stdout: OutputStream;
   /** Progress and messages. */

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import {
   chmod,
   mkdir,
@@ -13,6 +14,7 @@ import {
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
@@ -20,6 +22,7 @@ import { quoteArgument } from '../../src/cli/quote.js';
 import { createUndiciTransport, UploadJob, VERSION } from '../../src/index.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { capturedIo } from './capture.js';
+import { stateEnvironment } from './scratch-state.js';
 import { MAIN, Spawned, TSX } from './spawned.js';
 
 const ofThisMachine = process.platform !== 'win32';
@@ -89,6 +92,20 @@ describe('bits-upload as a process', () => {
     await rm(directory, { recursive: true, force: true });
   });
 
+  /** Uploads what a shell redirects to standard input. */
+  const putFrom = async (redirection: string) => {
+    const program = [process.execPath, '--import', TSX, MAIN];
+    const args = [...program, 'put', '--quiet', '-', `${server.url}in`];
+    const env = { ...process.env, ...stateEnvironment() };
+    const child = execFile('sh', ['-c', `exec "$@" ${redirection}`, 'sh', ...args], { env });
+    const [stdout = '', stderr = '', [code]] = await Promise.all([
+      child.stdout && text(child.stdout),
+      child.stderr && text(child.stderr),
+      once(child, 'close'),
+    ]);
+    return { code, stdout, stderr };
+  };
+
   it('keeps results on standard output and the rest on standard error', async () => {
     const program = new Spawned(['put', file, server.url]);
     expect(await program.ended()).to.include({ code: 0 });
@@ -101,6 +118,25 @@ describe('bits-upload as a process', () => {
     const program = new Spawned(['put', '--quiet', '-', `${server.url}in`], { stdin: content });
     expect(await program.ended()).to.include({ code: 0 });
     expect(await readFile(join(server.root, 'in'))).to.deep.equal(content);
+  });
+
+  for (const [what, redirection, message] of [
+    ['is closed', '<&-', /standard input is closed/],
+    ['is a directory', '</', /standard input is a directory/],
+  ] as const) {
+    it(`does not take a standard input that ${what} for an empty file: 2`, async function () {
+      if (!ofThisMachine) this.skip();
+      const { code, stdout, stderr } = await putFrom(redirection);
+      expect({ code, stdout }).to.deep.equal({ code: 2, stdout: '' });
+      expect(stderr).to.match(message);
+      expect(server.log).to.be.empty;
+    });
+  }
+
+  it('uploads an empty file from a standard input that is empty', async function () {
+    if (!ofThisMachine) this.skip();
+    expect(await putFrom('</dev/null')).to.include({ code: 0, stdout: `${server.url}in\n` });
+    expect(await readFile(join(server.root, 'in'), 'utf8')).to.equal('');
   });
 
   it('loses no byte of a long reply in a pipe', async () => {

@@ -5,6 +5,7 @@ import type { Io } from '../io.js';
 import { createReporter } from '../render/create-reporter.js';
 import type { Failure, Reporter } from '../render/reporter.js';
 import { resumeCommand } from '../resume-command.js';
+import { assertStandardInput } from '../standard-input.js';
 import { openJobState } from '../state-directory.js';
 import { connectionArguments } from './common-options.js';
 import { HIDDEN_QUERY } from './find-jobs.js';
@@ -36,7 +37,7 @@ export async function uploadFiles(
   });
   const reporter = createReporter(flags, io);
   for (const warning of secretWarnings(flags)) reporter.warning(warning);
-  const unreadable = await checkFiles(errands, reporter);
+  const unreadable = await checkFiles(errands, reporter, io);
   if (unreadable.length > 0) return exitCodeOf(unreadable, unreadable.length);
   return runUploads(errands, {
     reporter,
@@ -60,11 +61,14 @@ function argumentsToGiveAgain(flags: PutFlags, url: URL): string[] {
 async function checkFiles(
   uploads: readonly { target: PlannedUpload['target']; source: UploadOptions['source'] }[],
   reporter: Reporter,
+  { stdin }: Io,
 ): Promise<Failure[]> {
   const failures: Failure[] = [];
   for (const { target, source } of uploads) {
     try {
-      await tryToOpen(source);
+      // Standard input can be opened only once.
+      if (source === stdin) assertStandardInput(stdin);
+      else await tryToOpen(source);
     } catch (error) {
       const failure = failureOf(error);
       reporter.failed(target, failure);
@@ -75,7 +79,6 @@ async function checkFiles(
 }
 
 async function tryToOpen(source: UploadOptions['source']): Promise<void> {
-  // Standard input has no name, and can be opened only once.
   if (typeof source !== 'object' || !('name' in source && 'open' in source)) return;
   const opened = await source.open();
   await opened.close();

@@ -197,6 +197,7 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
       name: checkName(options.name),
       spool: {
         maxBytes: wholeNumber('spoolMaxBytes', options.spoolMaxBytes, DEFAULTS.spoolMaxBytes),
+        limitName: 'spoolMaxBytes',
       },
     }),
     name: options.name,

@@ -48,10 +48,16 @@ async function openNew(path: string, directory: string): Promise<FileHandle> {
     const { code } = cause as NodeJS.ErrnoException;
     throw new BitsArgumentError(
       `Cannot create a temp file in ${directory} (${code}): ` +
-        'a source stream is stored there first; name a directory that can be written to.',
+        `a source stream is stored there first; ${elsewhere(directory)} that can be written to.`,
       { cause },
     );
   }
+}
+
+/** How to have streams stored in another directory. */
+export function elsewhere(directory: string): string {
+  if (directory !== tmpdir()) return 'name a directory';
+  return `set ${process.platform === 'win32' ? 'TEMP' : 'TMPDIR'} to a directory`;
 }
 
 const namedFiles = new Set<string>();

@@ -6,7 +6,7 @@ import { BlockSource } from './block-source.js';
 import { type ChunkFeed, chunkFeed, isReadable, type StreamInput } from './chunk-feed.js';
 import { FileBlocks } from './file-blocks.js';
 import type { ByteSource, OpenSource } from './source.js';
-import { createSpoolFile, type SpoolFile } from './spool-file.js';
+import { createSpoolFile, elsewhere, type SpoolFile } from './spool-file.js';
 
 /** Four gibibytes; see {@link SpoolOptions.maxBytes}. */
 export const DEFAULT_SPOOL_MAX_BYTES = 4 * 1024 ** 3;
@@ -19,6 +19,8 @@ export interface SpoolOptions {
    * @default 4294967296
    */
   readonly maxBytes?: number | undefined;
+  /** What whoever has to raise `maxBytes` knows it by, for the error. @default 'maxBytes' */
+  readonly limitName?: string | undefined;
   /** Where the temp file is made. @default os.tmpdir() */
   readonly directory?: string | undefined;
 }
@@ -37,7 +39,7 @@ export interface StreamSourceOptions extends SpoolOptions {
  * @throws BITS_ERR_ARGUMENT for a `maxBytes` that is no positive integer.
  */
 export function streamSource(stream: StreamInput, options: StreamSourceOptions = {}): ByteSource {
-  const maxBytes = options.maxBytes ?? DEFAULT_SPOOL_MAX_BYTES;
+  const { maxBytes = DEFAULT_SPOOL_MAX_BYTES, limitName = 'maxBytes' } = options;
   if (!Number.isSafeInteger(maxBytes) || maxBytes < 1)
     throw new BitsArgumentError('maxBytes of a source stream must be a positive integer.');
   // A stream may fail while its upload waits for its turn; open() finds out without a crash.
@@ -57,8 +59,9 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
       const feed = chunkFeed(stream);
       try {
         throwIfAborted(signal);
-        spooled = await spoolOf(feed, await createSpoolFile(options.directory), maxBytes, signal);
-        abandoned.register(source, spooled.spool, source);
+        const spool = await createSpoolFile(options.directory);
+        spooled = await spoolOf(feed, spool, { maxBytes, limitName }, signal);
+        abandoned.register(source, spool, source);
         return openSpooled(spooled);
       } catch (error) {
         feed.stop();
@@ -86,14 +89,19 @@ interface Spooled {
   readonly byteLength: number;
 }
 
+interface Limit {
+  readonly maxBytes: number;
+  readonly limitName: string;
+}
+
 async function spoolOf(
   feed: ChunkFeed,
   spool: SpoolFile,
-  maxBytes: number,
+  limit: Limit,
   signal: AbortSignal | undefined,
 ): Promise<Spooled> {
   try {
-    return { spool, byteLength: await store(feed, spool, maxBytes, signal) };
+    return { spool, byteLength: await store(feed, spool, limit, signal) };
   } catch (error) {
     await spool.remove();
     throw error;
@@ -123,9 +131,10 @@ function openSpooled({ spool, byteLength }: Spooled): OpenSource {
 async function store(
   feed: ChunkFeed,
   spool: SpoolFile,
-  maxBytes: number,
+  limit: Limit,
   signal: AbortSignal | undefined,
 ): Promise<number> {
+  const { maxBytes, limitName } = limit;
   const gathered = new GatheredWrites(spool);
   for (;;) {
     const { done, value } = await unlessAborted(nextChunk(feed), signal);
@@ -135,7 +144,7 @@ async function store(
     if (value.byteLength === 0) await new Promise((resolve) => setImmediate(resolve));
     if (gathered.byteLength + value.byteLength > maxBytes)
       throw new BitsArgumentError(
-        `The source stream is longer than maxBytes (${maxBytes}): raise it, or upload a file.`,
+        `The source stream is longer than ${limitName} (${maxBytes}): raise it, or upload a file.`,
       );
     await gathered.write(value);
   }
@@ -198,9 +207,10 @@ class GatheredWrites {
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
       const why = code === 'ENOSPC' ? 'it is full' : String(code);
+      const advice = `${elsewhere(directory)} with enough space`;
       throw new BitsError(
         'BITS_ERR_SOURCE',
-        `Cannot store the source stream in ${directory} (${why}): name another directory.`,
+        `Cannot store the source stream in ${directory} (${why}): ${advice}.`,
         { cause },
       );
     }

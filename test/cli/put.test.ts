@@ -126,6 +126,16 @@ describe('bits-upload put', () => {
     expect(await readFile(join(server.root, 'in.txt'), 'utf8')).to.equal('from a pipe');
   });
 
+  it('takes no more of standard input than --spool-size, and names that option', async () => {
+    await serve();
+    const args = ['--spool-size', '1KiB', '-', `${server.url}in.txt`];
+    const { code, stderr } = await put(args, { stdin: 'x'.repeat(1025) });
+    expect(code).to.equal(2);
+    expect(stderr).to.contain('longer than --spool-size (1024): raise it');
+    expect(server.connections).to.equal(0);
+    expect(await put(args, { stdin: 'x'.repeat(1024) })).to.include({ code: 0 });
+  });
+
   it('says what a server refused, and exits with 1', async () => {
     await serve();
     await writeFile(join(server.root, 'x.bin'), 'already there');
@@ -258,6 +268,8 @@ describe('bits-upload put', () => {
       ['a small fragment', () => ['--fragment-size', '5119', file, url()], /between 5120/],
       ['a huge fragment', () => ['--fragment-size', '3GiB', file, url()], /2147483648/],
       ['a negative fragment', () => ['--fragment-size', '-1', file, url()], /--fragment-size/],
+      ['a spool of nothing', () => ['--spool-size', '0', '-', `${url()}x`], /between 1 and/],
+      ['a spool for files', () => ['--spool-size', '1GiB', file, url()], /standard input/],
       ['a negative timeout', () => ['--timeout=-3s', file, url()], /--timeout/],
       ['a timeout without unit', () => ['--timeout', '3', file, url()], /500ms, 3s/],
       ['negative retries', () => ['--retries', '-1', file, url()], /--retries/],

@@ -82,6 +82,13 @@ describe('UploadJob', () => {
       }
     });
 
+    it('is not sent of a stream that is longer than spoolMaxBytes, which the error names', async () => {
+      const server = await serve();
+      const job = jobTo(server, { source: Readable.from([patterned(10)]), spoolMaxBytes: 9 });
+      expect((await failure(job.result)).message).to.include('longer than spoolMaxBytes (9)');
+      expect(server.connections).to.equal(0);
+    });
+
     it('has the name of the file where the URL ends in a slash', async () => {
       const server = await serve();
       const path = join(folder(), 'Größe #1 100%.bin');

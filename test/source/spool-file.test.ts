@@ -41,6 +41,19 @@ describe('createSpoolFile', () => {
     expect(error?.message).to.include(`${dir.path}/none`);
   });
 
+  it('refuses a temp directory of the system that is none, and names the variable for it', async () => {
+    const variable = process.platform === 'win32' ? 'TEMP' : 'TMPDIR';
+    const before = process.env[variable];
+    process.env[variable] = `${dir.path}/none`;
+    try {
+      const error = await errorOf(createSpoolFile());
+      expect(error?.message).to.include(`set ${variable} to a directory that can be written to`);
+    } finally {
+      if (before === undefined) delete process.env[variable];
+      else process.env[variable] = before;
+    }
+  });
+
   describe('where an open file keeps its name', () => {
     it('loses it when it is removed, and the exit hook with the last one', async () => {
       const hooks = process.listenerCount('exit');

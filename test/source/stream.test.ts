@@ -116,6 +116,12 @@ describe('streamSource', () => {
       expect(await codeOf(source(nothing()).open(controller.signal))).to.equal('BITS_ERR_ABORTED');
     });
 
+    it('is called what the caller knows it by', async () => {
+      const options = { maxBytes: 9, limitName: '--most' };
+      const error = await errorOf(source(Readable.from(chunks(pattern(10))), options).open());
+      expect(error?.message).to.include('longer than --most (9)');
+    });
+
     it('ends an endless stream', async () => {
       let ended = false;
       async function* endless() {

@@ -10,7 +10,7 @@ import { openJobState } from '../state-directory.js';
 import { connectionArguments } from './common-options.js';
 import { HIDDEN_QUERY } from './find-jobs.js';
 import { secretWarnings } from './network-options.js';
-import { type PlannedUpload, type PutFlags, planUploads } from './put-plan.js';
+import { type PlannedUpload, type PutFlags, planUploads, STDIN } from './put-plan.js';
 import { failureOf, runUploads } from './run-uploads.js';
 
 /**
@@ -67,7 +67,7 @@ async function checkFiles(
   for (const { target, source } of uploads) {
     try {
       // Standard input can be opened only once.
-      if (source === stdin) assertStandardInput(stdin);
+      if (target.file === STDIN) assertStandardInput(stdin);
       else await tryToOpen(source);
     } catch (error) {
       const failure = failureOf(error);

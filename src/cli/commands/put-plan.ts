@@ -4,9 +4,12 @@ import {
   fileSource,
   parseRemoteUrl,
   redactUrl,
+  type StreamSourceOptions,
+  streamSource,
   type UploadOptions,
 } from '../../index.js';
 import type { Io } from '../io.js';
+import { parseSize } from '../parse/size.js';
 import type { Target } from '../render/reporter.js';
 import type { StateFlags } from '../state-directory.js';
 import { UsageError } from '../usage-error.js';
@@ -17,6 +20,7 @@ export interface PutFlags extends TransferFlags, OutputFlags, StateFlags {
   readonly reply?: boolean;
   readonly replyFile?: string;
   readonly replyOptional?: boolean;
+  readonly spoolSize?: string;
   /** False after `--no-resume`. */
   readonly resume: boolean;
 }
@@ -27,7 +31,10 @@ export interface PlannedUpload {
   readonly options: UploadOptions & { readonly url: URL };
 }
 
-const STDIN = '-';
+/** Names standard input. */
+export const STDIN = '-';
+
+const SPOOL_SIZE = '--spool-size';
 
 /**
  * What to upload where, from the arguments alone: no file is touched, nothing is sent.
@@ -42,13 +49,14 @@ export function planUploads(
   const remoteUrl = parseRemoteUrl(lastOf(paths));
   checkFiles(files, remoteUrl);
   checkReplyFlags(flags, files.length);
+  const spool = spoolOptions(flags, files);
   const shared = {
     ...transferOptions(flags, io.env),
     ...replyOptions(flags, io.stdout),
     resume: flags.resume,
   };
   return files.map((file) => {
-    const source = file === STDIN ? io.stdin : fileSource(file);
+    const source = file === STDIN ? streamSource(io.stdin, spool) : fileSource(file);
     const url =
       'name' in source && source.name ? appendFileName(remoteUrl, source.name) : remoteUrl;
     return {
@@ -124,4 +132,13 @@ function replyOptions(flags: PutFlags, stdout: Writable): Partial<UploadOptions>
     reply: replyFile === undefined ? stdout : { file: replyFile },
     replyOptional: replyOptional ?? false,
   };
+}
+
+function spoolOptions({ spoolSize }: PutFlags, files: readonly string[]): StreamSourceOptions {
+  if (spoolSize === undefined) return { limitName: SPOOL_SIZE };
+  if (!files.includes(STDIN)) {
+    throw new UsageError(`${SPOOL_SIZE} goes with ${STDIN}, standard input`);
+  }
+  const sizes = { least: 1, most: Number.MAX_SAFE_INTEGER };
+  return { limitName: SPOOL_SIZE, maxBytes: parseSize(SPOOL_SIZE, spoolSize, sizes) };
 }

@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import { DEFAULTS } from '../../index.js';
+import { formatBytes } from '../render/units.js';
 import { addStateOption } from '../state-directory.js';
 import type { CommandContext } from './command-context.js';
 import { addOutputOptions, addTransferOptions } from './common-options.js';
@@ -44,6 +46,11 @@ export function definePut(command: Command, { io, interruption, exitWith }: Comm
     .option('--reply', "write the server's reply to standard output, instead of the URL")
     .option('--reply-file <path>', "write the server's reply to a file that is not there yet")
     .option('--reply-optional', 'succeed also when the server has no reply')
+    .option(
+      '--spool-size <size>',
+      'most bytes of standard input, which is stored in the temp directory (TMPDIR) first: 512MiB, ' +
+        `20GiB or bytes (default: ${formatBytes(DEFAULTS.spoolMaxBytes)})`,
+    )
     .option('--no-resume', 'begin anew, and give up an unfinished upload of the same file');
   addOutputOptions(addStateOption(command))
     .addHelpText('after', HELP)

@@ -10,6 +10,7 @@ import {
   type ReplyFetch,
   type StoredReply,
 } from '../reply/download.js';
+import { discardReplyPart } from '../reply/file-sink.js';
 import { ReplyGoneError } from '../reply/reply-gone-error.js';
 import type { ReplyResumePoint } from '../reply/resume-point.js';
 import { checkReplyTarget, discardReply } from '../reply/sink.js';
@@ -121,6 +122,7 @@ export class Run {
         ),
       };
       const goingOn = newest(leftover, journal?.found, plan, sizer);
+      await discardReplyElsewhere(options, goingOn?.record);
       const session = goingOn?.session ?? createSession(plan, sizer);
       const run = new Run(request, {
         source: opened,
@@ -538,6 +540,18 @@ async function assertReplyElsewhere(
   if (replyPath === sourcePath) {
     throw new BitsArgumentError('the reply cannot go to the file that is uploaded');
   }
+}
+
+/** What an earlier run stored of the reply where it shall not go any more. */
+async function discardReplyElsewhere(
+  { reply }: ResolvedOptions,
+  record: JobRecord | undefined,
+): Promise<void> {
+  const file = record?.reply?.file;
+  if (record === undefined || file === undefined) return;
+  const stays =
+    typeof reply === 'object' && 'file' in reply && resolve(reply.file) === resolve(file);
+  if (!stays) await discardReplyPart({ id: record.id, file });
 }
 
 async function truePath(path: string): Promise<string> {

@@ -297,6 +297,15 @@ export async function discardReplyFile(
   await fs.unlink(part).catch(() => {});
 }
 
+/** Removes the part file of a job whose reply goes elsewhere by now; a reply in its place stays. */
+export async function discardReplyPart({
+  id,
+  file,
+}: Pick<ReplyFileOptions, 'id' | 'file'>): Promise<void> {
+  // One that cannot be removed does no harm but the space it takes.
+  await nodeFs.unlink(partFile(id, resolve(file))).catch(() => {});
+}
+
 function unusable(why: string, cause?: unknown): BitsArgumentError {
   return new BitsArgumentError(`The reply cannot be stored: ${why}`, { cause });
 }

@@ -423,6 +423,25 @@ describe('the record of a job', () => {
     expect(kinds().at(-1)).to.equal('cancel-session');
   });
 
+  it('leaves nothing of a reply where it was to go when it goes elsewhere', async () => {
+    const answer = Buffer.alloc(50_000, 7);
+    await serve({
+      reply: () => answer,
+      faults: [{ on: 'reply', do: { bytesPerSecond: 20_000 } }],
+    });
+    const controller = new AbortController();
+    const reply = { file: join(folder(), 'here.bin') };
+    const first = job({ signal: controller.signal, reply });
+    first.on('progress', ({ replyBytes }) => replyBytes > 0 && controller.abort());
+    await failure(first.start());
+    const parts = async () => (await readdir(folder())).filter((name) => name.endsWith('.part'));
+    expect(await parts()).to.have.lengthOf(1);
+    const elsewhere = { file: join(folder(), 'there.bin') };
+    await (await UploadJob.restore(store, first.id, { reply: elsewhere })).resume();
+    expect(await readFile(elsewhere.file)).to.deep.equal(answer);
+    expect(await parts()).to.be.empty;
+  });
+
   it('goes on in get-reply without uploading again', async () => {
     const reply = join(folder(), 'reply.bin');
     await serve({

@@ -1,5 +1,5 @@
 import { readdir, unlink } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import { isOlderThan } from './claim.js';
 import {
   ensureDirectory,
@@ -42,12 +42,18 @@ export function createFileStore(options: FileStoreOptions = {}): JobStore {
   return new FileStore(given);
 }
 
-/** The directory that `createFileStore` uses when it is given none. */
+/**
+ * The directory that `createFileStore` uses when it is given none.
+ * @throws BITS_ERR_STORE when the user has no home directory
+ */
 export async function defaultJobDirectory(): Promise<string> {
   try {
     // Not at the top of the module: it looks for the home directory as soon as it is loaded.
     const { default: envPaths } = await import('env-paths');
-    return resolve(envPaths('bits-upload', { suffix: '' }).data, 'jobs');
+    const { data } = envPaths('bits-upload', { suffix: '' });
+    // Where HOME is empty it is relative, and each working directory would have records of its own.
+    if (!isAbsolute(data)) throw new Error(`${data} is no absolute path`);
+    return join(data, 'jobs');
   } catch (error) {
     throw new BitsStoreError(
       'unavailable',

@@ -91,6 +91,22 @@ describe('the file store', () => {
     expect(await defaultJobDirectory()).to.match(/[\\/]bits-upload[\\/](?:Data[\\/])?jobs$/);
   });
 
+  it('has none of its own without a home directory, instead of one in the working directory', async function () {
+    if (!posix) this.skip();
+    const module = JSON.stringify(new URL('../../src/store/file.ts', import.meta.url));
+    const script = `import { createFileStore } from ${module};
+      process.chdir(${JSON.stringify(directory)});
+      createFileStore().list().then(() => process.exit(0), ({ reason }) => console.log(reason));`;
+    const { HOME, XDG_DATA_HOME, ...env } = process.env;
+    const printed = execFileSync(
+      process.execPath,
+      ['--import', 'tsx', '--input-type=module', '-e', script],
+      { env: { ...env, HOME: '' }, encoding: 'utf8' },
+    );
+    expect(printed).to.equal('unavailable\n');
+    expect(await readdir(directory)).to.be.empty;
+  });
+
   it('replaces a file and never writes into it', async () => {
     const record = jobRecord();
     await store.save(record);

@@ -302,6 +302,7 @@ export class Run {
     for (const { record, reason } of abandoned) {
       const freed = await this.#freeSession(restoreSession(this.session.plan, record.session));
       if (freed) await this.#journal?.drop(record);
+      await discardPartOf(record);
       const left = freed
         ? ''
         : '; its session could not be freed on the server yet, so its record stays';
@@ -336,6 +337,7 @@ export class Run {
     if (isSameFile(before, now)) return;
     const freed = await this.#freeSession(this.session);
     await this.#journal?.close({ remove: freed });
+    await discardPartOf(this.#goingOn?.record);
     throw new BitsError(
       'BITS_ERR_SOURCE_CHANGED',
       `${before.path} is not the file that this upload began with (0x8020001D): start a new job`,
@@ -548,10 +550,15 @@ async function discardReplyElsewhere(
   record: JobRecord | undefined,
 ): Promise<void> {
   const file = record?.reply?.file;
-  if (record === undefined || file === undefined) return;
+  if (file === undefined) return;
   const stays =
     typeof reply === 'object' && 'file' in reply && resolve(reply.file) === resolve(file);
-  if (!stays) await discardReplyPart({ id: record.id, file });
+  if (!stays) await discardPartOf(record);
+}
+
+async function discardPartOf(record: JobRecord | undefined): Promise<void> {
+  const file = record?.reply?.file;
+  if (record !== undefined && file !== undefined) await discardReplyPart({ id: record.id, file });
 }
 
 async function truePath(path: string): Promise<string> {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { copyFile, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises';
+import { copyFile, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { BitsError } from '../../src/errors.js';
@@ -381,6 +381,27 @@ describe('the record of a job', () => {
     expect(record?.session).to.include({ offset: 100 * KIB });
     expect(record?.session.replyUrl).to.be.a('string');
     await upload.cancel();
+  });
+
+  it('takes what there is of a reply with it when the file has changed since', async () => {
+    const reply = join(folder(), 'stale.bin');
+    await serve({ reply: () => Buffer.alloc(50_000, 7), allowOverwrite: true });
+    const parts = async () => (await readdir(folder())).filter((name) => name.endsWith('.part'));
+    for (const begin of [
+      async () => job({ reply: { file: reply } }).start(),
+      async (id: string) => (await UploadJob.restore(store, id)).resume().catch(() => {}),
+    ]) {
+      server.addFault({ on: 'reply', do: { bytesPerSecond: 20_000 } });
+      const controller = new AbortController();
+      const first = job({ signal: controller.signal, reply: { file: reply } });
+      first.on('progress', ({ replyBytes }) => replyBytes > 0 && controller.abort());
+      await failure(first.start());
+      expect(await parts()).to.have.lengthOf(1);
+      content = await writePatterned(path, 90 * KIB, ++count);
+      await begin(first.id);
+      expect(await parts()).to.have.lengthOf(0);
+      await rm(reply, { force: true });
+    }
   });
 
   it('tells how much of the reply is stored while it is downloaded, for a process that is killed', async () => {

@@ -320,6 +320,8 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         const rest = await run.drive({ type: event });
         if (rest.type === 'finish') return rest.outcome;
       } else {
+        // Of a run that goes on from a record nobody has been told yet.
+        this.#enter(run.session.state);
         this.#rested.resolve();
         await this.#wished.promise;
         this.#wished = new Settleable();

@@ -451,6 +451,7 @@ function cancelFirst(session: Session, next: AfterCancel): Step {
     ...interrupted(session),
     pending: undefined,
     cancelAttempts: 0,
+    cancelUncertain: false,
     afterCancel: next,
   };
   if (session.sessionId !== undefined) return sendCancel(leaving);
@@ -479,16 +480,24 @@ function cancelAcked(session: Session, event: EventOf<'acked'>): Step {
 
 function cancelFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
   if (refusal.meaning === 'session-not-found') {
-    // The first Cancel came too late: a Close whose answer was not awaited had put the file in place.
-    // A later one may only tell what the first one did, and then there is no file.
-    const isFirst = session.cancelAttempts === 1;
-    return session.closeUncertain && isFirst && session.afterCancel.kind === 'cancelled'
+    // The Cancel came too late: a Close whose answer was not awaited had put the file in place.
+    // Unless it was an earlier Cancel that ended the session, and then there is no file.
+    const byClose = session.closeUncertain && !session.cancelUncertain;
+    return byClose && session.afterCancel.kind === 'cancelled'
       ? finish(session, 'completed', { kind: 'completed', closed: 'presumed' })
       : afterCancel(session, true);
   }
   const again =
     refusal.meaning === 'transient' && session.cancelAttempts < session.plan.maxCancelAttempts;
-  return again ? waitFor(session, refusal) : afterCancel(session, false);
+  if (!again) return afterCancel(session, false);
+  const cancelUncertain = session.cancelUncertain || mayHaveTakenEffect(refusal);
+  return waitFor({ ...session, cancelUncertain }, refusal);
+}
+
+/** No answer came, or one from a gateway that knows no more than that. */
+function mayHaveTakenEffect({ error, unsent }: Refusal): boolean {
+  if (!(error instanceof BitsServerError)) return unsent !== true;
+  return error.status === 502 || error.status === 504;
 }
 
 function cancelGivenUp(session: Session, { error }: EventOf<'gaveUp'>): Step {

@@ -84,6 +84,8 @@ export interface Session {
   readonly restarts: number;
   readonly resyncs: number;
   readonly cancelAttempts: number;
+  /** An earlier Cancel may have freed the session, though no answer said so. */
+  readonly cancelUncertain: boolean;
   readonly afterCancel: AfterCancel;
   /** No answer came, or the session rested, since the server last took a fragment. */
   readonly cut: boolean;
@@ -178,6 +180,7 @@ export function createSession(plan: SessionPlan, sizer: SizerOptions = {}): Sess
     restarts: 0,
     resyncs: 0,
     cancelAttempts: 0,
+    cancelUncertain: false,
     afterCancel: { kind: 'cancelled' },
     cut: false,
     suspicions: 0,

@@ -186,6 +186,18 @@ describe('the record of a job', () => {
     expect(new Set(names)).to.have.property('size', 1);
   });
 
+  it('is suspended, and can be resumed, when the caller says so before anything is sent', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    await interrupted();
+    const packets = kinds().length;
+    const second = job();
+    void second.start();
+    await second.suspend();
+    expect(second.state).to.equal('suspended');
+    expect(kinds().length).to.equal(packets);
+    expect(await second.resume()).to.include({ resumed: true, closed: 'acknowledged' });
+  });
+
   it('restores a job that is only to be cancelled, though its file is gone', async () => {
     await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
     const { id } = await interrupted();

@@ -638,6 +638,26 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
+      it: 'on a second Cancel after one that was refused still means that the Close worked',
+      script: [
+        ...atClose,
+        [cancel, 'cancel-session'],
+        [status(503, 'transient'), 'wait'],
+        [retryDue, 'cancel-session'],
+        [gone, 'completed presumed'],
+      ],
+    },
+    {
+      it: 'on a second Cancel after one that a gateway gave up is not the Close',
+      script: [
+        ...atClose,
+        [cancel, 'cancel-session'],
+        [status(504, 'transient'), 'wait'],
+        [retryDue, 'cancel-session'],
+        [gone, 'cancelled freed'],
+      ],
+    },
+    {
       it: 'on the Cancel of a changed file never counts as completed',
       script: [
         ...atClose,

@@ -1,13 +1,22 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
+import { build } from 'esbuild';
 
 const run = promisify(execFile);
 const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
 const root = process.cwd();
+
+const USE = `import { UploadJob } from 'bits-upload';
+  import { createBitsServer } from 'bits-upload/testing';
+  const server = await createBitsServer();
+  const { bytes } = await new UploadJob({ url: server.url + 'x', source: new Uint8Array(70000) }).result;
+  server.assertNoBreaches();
+  await server.close();
+  console.log(bytes);`;
 
 describe('the packed package', function () {
   this.timeout(120_000);
@@ -45,17 +54,32 @@ describe('the packed package', function () {
   });
 
   it('uploads when it is imported', async () => {
-    await writeFile(
-      join(folder, 'use.mjs'),
-      `import { UploadJob } from 'bits-upload';
-       import { createBitsServer } from 'bits-upload/testing';
-       const server = await createBitsServer();
-       const { bytes } = await new UploadJob({ url: server.url + 'x', source: new Uint8Array(70000) }).result;
-       server.assertNoBreaches();
-       await server.close();
-       console.log(bytes);`,
-    );
+    await writeFile(join(folder, 'use.mjs'), USE);
     expect((await node('use.mjs')).stdout.trim()).to.equal('70000');
+  });
+
+  it('uploads from a bundle with the undici in it, whichever the app has beside it', async () => {
+    const bundle = join(folder, 'bundle', 'app.mjs');
+    await build({
+      stdin: { contents: USE, resolveDir: folder },
+      outfile: bundle,
+      bundle: true,
+      format: 'esm',
+      platform: 'node',
+      banner: {
+        js: `import { createRequire as r } from 'node:module'; const require = r(import.meta.url);`,
+      },
+    });
+    const other = join(folder, 'bundle', 'node_modules', 'undici');
+    for (const place of ['lib/dispatcher/pool.js', 'lib/core/connect.js']) {
+      await mkdir(join(other, place, '..'), { recursive: true });
+      await writeFile(
+        join(other, place),
+        'module.exports = function other() { process.exit(6); };',
+      );
+    }
+    await writeFile(join(other, 'package.json'), '{ "name": "undici", "version": "6.28.1" }');
+    expect((await node(bundle)).stdout.trim()).to.equal('70000');
   });
 
   it('can be required', async () => {

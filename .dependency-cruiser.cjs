@@ -1,19 +1,20 @@
 // The floors of docs/architecture.md: a floor may import the floors listed for it, and itself.
 const floors = {
+  'error-like': [],
   errors: [],
   version: [],
   protocol: ['errors'],
   session: ['protocol', 'errors'],
-  transport: ['protocol', 'errors', 'version'],
+  transport: ['protocol', 'errors', 'error-like', 'version'],
   source: ['protocol', 'errors'],
   reply: ['protocol', 'errors'],
-  store: ['protocol', 'errors'],
-  job: ['session', 'transport', 'source', 'reply', 'store', 'protocol', 'errors'],
-  doctor: ['job', 'transport', 'protocol', 'errors', 'version'],
+  store: ['protocol', 'errors', 'error-like'],
+  job: ['session', 'transport', 'source', 'reply', 'store', 'protocol', 'errors', 'error-like'],
+  doctor: ['job', 'transport', 'protocol', 'errors', 'error-like', 'version'],
   testing: ['protocol', 'errors'],
 };
 
-const files = ['errors', 'version'];
+const files = ['error-like', 'errors', 'version'];
 const place = (floor) => (files.includes(floor) ? `^src/${floor}\\.ts$` : `^src/${floor}/`);
 
 const floorRules = Object.entries(floors).map(([floor, below]) => ({
@@ -45,7 +46,7 @@ module.exports = {
     {
       name: 'pure-floors-do-no-io',
       severity: 'error',
-      from: { path: '^src/(protocol|session|errors)' },
+      from: { path: '^src/(protocol|session|errors|error-like)' },
       to: { dependencyTypes: ['core', 'npm', 'npm-dev', 'npm-optional', 'npm-peer'] },
     },
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },

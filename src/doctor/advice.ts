@@ -1,3 +1,4 @@
+import { errorChain } from '../error-like.js';
 import type { BitsError, BitsServerError } from '../errors.js';
 import {
   BG_E_SERVER_EXECUTE_ENABLE,
@@ -9,10 +10,9 @@ import { dayOf, type ShownCertificate } from './certificate.js';
 
 /** What OpenSSL or the system said, below what this package says. */
 export function causeCode(error: BitsError): string {
-  for (let at: unknown = error.cause, depth = 0; at instanceof Error && depth < 5; depth++) {
+  for (const at of errorChain(error.cause)) {
     const { code } = at as { code?: unknown };
     if (typeof code === 'string') return code;
-    at = at.cause ?? (at instanceof AggregateError ? at.errors[0] : undefined);
   }
   return '';
 }

@@ -1,4 +1,5 @@
 import { isUint8Array } from 'node:util/types';
+import { describeError } from '../error-like.js';
 import { BitsError, isBitsError } from '../errors.js';
 import { decodeAnswer } from '../protocol/decode.js';
 import { encodeRequest } from '../protocol/encode.js';
@@ -169,6 +170,7 @@ function assertBytes(piece: unknown): void {
 
 function unforeseen(cause: unknown): BitsError {
   if (isBitsError(cause)) return cause;
-  const detail = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
-  return new BitsError('BITS_ERR_TRANSPORT', `the transport failed: ${detail}`, { cause });
+  return new BitsError('BITS_ERR_TRANSPORT', `the transport failed: ${describeError(cause)}`, {
+    cause,
+  });
 }

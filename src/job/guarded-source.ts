@@ -1,3 +1,4 @@
+import { describeError } from '../error-like.js';
 import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
 import { unlessAborted } from '../source/abort.js';
 import type { ByteSource, OpenSource } from '../source/source.js';
@@ -63,8 +64,9 @@ async function withPatience(closed: Promise<void>): Promise<void> {
 /** A failure of a source as a `BitsError`; such errors stay as they are. */
 export function sourceError(doing: string, cause: unknown): BitsError {
   if (isBitsError(cause)) return cause;
-  const detail = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
-  return new BitsError('BITS_ERR_SOURCE', `${doing} the source failed: ${detail}`, { cause });
+  return new BitsError('BITS_ERR_SOURCE', `${doing} the source failed: ${describeError(cause)}`, {
+    cause,
+  });
 }
 
 function closeWhenOpen(opening: Promise<OpenSource>): void {

@@ -1,4 +1,5 @@
 import { v5 as uuidV5 } from 'uuid';
+import { isErrorLike } from '../error-like.js';
 import { BitsError, BitsStateError } from '../errors.js';
 import type { SourceIdentity } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
@@ -198,7 +199,7 @@ export class Journal {
     } catch (error) {
       if (this.#warned) return;
       this.#warned = true;
-      const message = error instanceof Error ? error.message : String(error);
+      const message = isErrorLike(error) ? error.message : String(error);
       this.#request.warn({
         code: 'record-not-kept',
         message: `the upload goes on, but may not be resumable: ${message}`,

@@ -1,3 +1,4 @@
+import { isErrorLike } from '../error-like.js';
 import { BitsError } from '../errors.js';
 
 /**
@@ -49,6 +50,6 @@ export function fileSystemError(doing: string, where: string, cause: unknown): B
 }
 
 export function codeOf(error: unknown): string | undefined {
-  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  const code = isErrorLike(error) ? (error as NodeJS.ErrnoException).code : undefined;
   return typeof code === 'string' ? code : undefined;
 }

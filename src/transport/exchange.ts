@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici';
+import { isErrorLike } from '../error-like.js';
 import { BitsAbortError } from '../errors.js';
 import { AnswerBody, EMPTY_BODY } from './answer-body.js';
 import {
@@ -154,7 +155,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#ended) return;
     const controller = this.#controller;
     this.#fail(error);
-    if (controller) controller.abort(error instanceof Error ? error : new Error(String(error)));
+    if (controller) controller.abort(isErrorLike(error) ? error : new Error(String(error)));
     else this.#place.onUnconnected(this);
   }
 

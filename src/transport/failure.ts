@@ -1,3 +1,4 @@
+import { errorChain, isErrorLike } from '../error-like.js';
 import {
   BitsArgumentError,
   type BitsError,
@@ -92,9 +93,9 @@ const FAMILIES: readonly (readonly [RegExp, Advice])[] = [
   [/^ERR_(SSL|TLS|OSSL)_/, NOT_TLS],
 ];
 
-/** The first code in an error and what caused it: `fetch` and happy eyeballs wrap the real one. */
+/** The first code in an error and what caused it. */
 function failureCode(error: unknown): string | undefined {
-  for (let at: unknown = error, depth = 0; at instanceof Error && depth < 5; depth++) {
+  for (const at of errorChain(error)) {
     const { code } = at as { code?: unknown };
     if (typeof code === 'string') return code;
     // undici 7 and 8 leave the code of their parser's errors undefined.
@@ -103,7 +104,6 @@ function failureCode(error: unknown): string | undefined {
     }
     const chromium = /\bnet::(ERR_[A-Z0-9_]+)/.exec(at.message)?.[1];
     if (chromium !== undefined) return chromium;
-    at = at.cause ?? (at instanceof AggregateError ? at.errors[0] : undefined);
   }
   return undefined;
 }
@@ -119,10 +119,9 @@ const UNCONNECTED = new Set([
 /** True for a failure before there was a connection: the server cannot have seen the request. */
 export function neverConnected(error: unknown): boolean {
   if (isBitsError(error) && error.code === 'BITS_ERR_PROXY') return true;
-  for (let at: unknown = error, depth = 0; at instanceof Error && depth < 5; depth++) {
+  for (const at of errorChain(error)) {
     const { syscall } = at as { syscall?: unknown };
     if (typeof syscall === 'string') return CONNECTING.has(syscall);
-    at = at.cause ?? (at instanceof AggregateError ? at.errors[0] : undefined);
   }
   const cause = isBitsError(error) ? error.cause : error;
   return UNCONNECTED.has(failureCode(cause) ?? '');
@@ -130,7 +129,7 @@ export function neverConnected(error: unknown): boolean {
 
 /** A parser's error carries the bytes that it failed on: they are the server's, not for logs. */
 function withoutAnswerBytes(error: unknown): unknown {
-  if (!(error instanceof Error) || !('data' in error)) return error;
+  if (!isErrorLike(error) || !('data' in error)) return error;
   const bare = new Error(error.message);
   bare.name = error.name;
   return bare;

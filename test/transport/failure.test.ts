@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import { BitsAbortError } from '../../src/errors.js';
 import { neverConnected, toTransportFailure } from '../../src/transport/failure.js';
@@ -57,6 +58,26 @@ describe('transport failures', () => {
   it('looks into the attempts of a host with several addresses', () => {
     const failure = toTransportFailure(new AggregateError([coded('ECONNREFUSED')]), 'h');
     expect(failure.message).to.include('refused');
+  });
+
+  it('reads the errors of another realm, as Node gives them under Jest', () => {
+    const refused = runInNewContext(`
+      const attempt = Object.assign(new Error('x'), { code: 'ECONNREFUSED', syscall: 'connect' });
+      new TypeError('fetch failed', { cause: new AggregateError([attempt]) })`);
+    const failure = toTransportFailure(refused, 'h');
+    expect(failure).to.include({ code: 'BITS_ERR_TRANSPORT', retryable: true });
+    expect(failure.message).to.include('refused').and.to.include('ECONNREFUSED');
+    expect(neverConnected(failure)).to.equal(true);
+
+    const expired = runInNewContext(`Object.assign(new Error('x'), { code: 'CERT_HAS_EXPIRED' })`);
+    expect(toTransportFailure(expired, 'h')).to.include({ code: 'BITS_ERR_TLS', retryable: false });
+
+    const parsing = runInNewContext(
+      `Object.assign(new Error('Expected HTTP/'), { data: 'hush', name: 'HTTPParserError' })`,
+    );
+    const notHttp = toTransportFailure(parsing, 'h');
+    expect(notHttp.retryable).to.equal(false);
+    expect(inspect(notHttp)).to.include('Expected HTTP/').and.not.to.include('hush');
   });
 
   it('takes time-outs of others for time-outs', () => {

@@ -1,8 +1,14 @@
-import type { Blob } from 'node:buffer';
 import { BitsError } from '../errors.js';
 import { throwIfAborted } from './abort.js';
 import { BlockSource } from './block-source.js';
 import type { ByteSource } from './source.js';
+
+/** What is used of a `Blob`: TypeScript takes Node's and that of lib.dom for two things. */
+export interface BlobInput {
+  readonly size: number;
+  slice(start: number, end: number): BlobInput;
+  arrayBuffer(): Promise<ArrayBuffer>;
+}
 
 /**
  * A `Blob`, or a `File` with its name; read in slices, however large it is.
@@ -10,7 +16,7 @@ import type { ByteSource } from './source.js';
  * For a file of this machine `fileSource` is some times faster than `fs.openAsBlob`.
  * @param name for a blob that has none of its own.
  */
-export function blobSource(blob: Blob, name?: string): ByteSource {
+export function blobSource(blob: BlobInput, name?: string): ByteSource {
   return {
     name: nameOf(blob) ?? name,
     async open(signal) {
@@ -30,13 +36,13 @@ export function blobSource(blob: Blob, name?: string): ByteSource {
   };
 }
 
-function nameOf(blob: Blob): string | undefined {
+function nameOf(blob: BlobInput): string | undefined {
   const { name } = blob as { name?: unknown };
   if (typeof name !== 'string') return undefined;
   return name.split(/[\\/]/).at(-1) || undefined;
 }
 
-async function readSlice(blob: Blob, start: number, end: number): Promise<Uint8Array> {
+async function readSlice(blob: BlobInput, start: number, end: number): Promise<Uint8Array> {
   let bytes: Uint8Array;
   try {
     bytes = new Uint8Array(await blob.slice(start, end).arrayBuffer());

@@ -1,9 +1,17 @@
 import type { Readable } from 'node:stream';
-import type { ReadableStream } from 'node:stream/web';
 import { BitsArgumentError } from '../errors.js';
 
+/** What is used of a `ReadableStream`: TypeScript takes Node's and that of lib.dom for two things. */
+export interface WebStreamInput {
+  readonly locked: boolean;
+  getReader(): {
+    read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>;
+    cancel(): Promise<void>;
+  };
+}
+
 /** What can be read once, from front to back. */
-export type StreamInput = Readable | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
+export type StreamInput = Readable | WebStreamInput | AsyncIterable<Uint8Array>;
 
 /** The three kinds of stream behind one face. Chunks are unknown until somebody has looked. */
 export interface ChunkFeed {
@@ -31,11 +39,11 @@ export function isReadable(value: object): value is Readable {
   return typeof on === 'function' && typeof destroy === 'function';
 }
 
-function isWebStream(value: object): value is ReadableStream<Uint8Array> {
+function isWebStream(value: object): value is WebStreamInput {
   return typeof (value as { getReader?: unknown }).getReader === 'function';
 }
 
-function webFeed(stream: ReadableStream<Uint8Array>): ChunkFeed {
+function webFeed(stream: WebStreamInput): ChunkFeed {
   if (stream.locked)
     throw new BitsArgumentError('The source stream is locked: something else is reading it.');
   // Not its iterator, whose return() waits for a pending read before it cancels.

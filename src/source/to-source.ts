@@ -1,8 +1,7 @@
-import type { Blob } from 'node:buffer';
 import { fileURLToPath } from 'node:url';
 import { isArrayBuffer, isUint8Array } from 'node:util/types';
 import { BitsArgumentError } from '../errors.js';
-import { blobSource } from './blob.js';
+import { type BlobInput, blobSource } from './blob.js';
 import { bytesSource } from './bytes.js';
 import { isStream, type StreamInput } from './chunk-feed.js';
 import { fileSource } from './file.js';
@@ -10,7 +9,14 @@ import type { ByteSource } from './source.js';
 import { type SpoolOptions, streamSource } from './stream.js';
 
 /** A path, a `file:` URL, bytes, a `Blob` or `File`, a stream, or a source of the caller's own. */
-export type SourceInput = string | URL | Uint8Array | ArrayBuffer | Blob | StreamInput | ByteSource;
+export type SourceInput =
+  | string
+  | URL
+  | Uint8Array
+  | ArrayBuffer
+  | BlobInput
+  | StreamInput
+  | ByteSource;
 
 export interface ToByteSourceOptions {
   /** File name for bytes, blobs and streams that have none of their own. */
@@ -58,8 +64,8 @@ function pathOf(url: URL): string {
 }
 
 /** By shape: the `Blob` of another realm or of a polyfill is none of ours. */
-function isBlob(value: object): value is Blob {
-  const { size, slice, arrayBuffer } = value as Record<keyof Blob, unknown>;
+function isBlob(value: object): value is BlobInput {
+  const { size, slice, arrayBuffer } = value as Record<keyof BlobInput, unknown>;
   return (
     typeof size === 'number' && typeof slice === 'function' && typeof arrayBuffer === 'function'
   );

@@ -25,6 +25,25 @@ describe('the packed package', function () {
 
   const node = (file: string) => run(process.execPath, [file], { cwd: folder });
 
+  const typeCheck = (file: string, ...more: string[]) => {
+    const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+    const types = join(root, 'node_modules', '@types');
+    const options = [
+      '--noEmit',
+      '--strict',
+      '--exactOptionalPropertyTypes',
+      '--module',
+      'NodeNext',
+      '--target',
+      'ES2022',
+      '--typeRoots',
+      types,
+      '--types',
+      'node',
+    ];
+    return run(process.execPath, [tsc, ...options, ...more, file], { cwd: folder });
+  };
+
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'bits-upload-package-'));
     const { stdout } = await run(
@@ -134,22 +153,35 @@ describe('the packed package', function () {
        export const server = createBitsServer({ faults: [fault] });
        export const code = (error: unknown) => (isBitsError(error) ? error.code : undefined);`,
     );
-    const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-    const types = join(root, 'node_modules', '@types');
-    const options = [
-      '--noEmit',
-      '--strict',
-      '--exactOptionalPropertyTypes',
-      '--module',
-      'NodeNext',
-      '--target',
-      'ES2022',
-    ];
-    await run(
-      process.execPath,
-      [tsc, ...options, '--typeRoots', types, '--types', 'node', 'types.mts'],
-      { cwd: folder },
+    await typeCheck('types.mts');
+  });
+
+  it('takes the blobs and streams of lib.dom and of Node', async () => {
+    const uses = `
+       const take = (source: SourceInput) => new UploadJob({ url: 'http://x/', source });
+       take(new Blob(['x']));
+       take(new File(['x'], 'name'));
+       take(await openAsBlob('x'));
+       take(new Blob(['x']).stream());
+       take((await fetch('http://x/')).body!);
+       // @ts-expect-error: these are no bytes
+       take(new ReadableStream<string>());
+       // @ts-expect-error: nothing to read
+       take({});`;
+    const imports = `import { UploadJob, type SourceInput } from 'bits-upload';
+       import { openAsBlob } from 'node:fs';`;
+    await writeFile(join(folder, 'dom.mts'), imports + uses);
+    await writeFile(
+      join(folder, 'node.mts'),
+      `${imports}
+       import { Blob, File } from 'node:buffer';
+       import { ReadableStream } from 'node:stream/web';
+       ${uses}`,
     );
+    await Promise.all([
+      typeCheck('dom.mts', '--lib', 'ES2022,DOM', '--skipLibCheck'),
+      typeCheck('node.mts', '--lib', 'ES2022'),
+    ]);
   });
 
   it('has a command line', async () => {

@@ -212,7 +212,7 @@ export class FileSink implements ReplySink {
 
   async #sync(handle: nodeFs.FileHandle): Promise<void> {
     try {
-      await handle.sync();
+      await handle.sync().catch(unlessForbidden);
     } catch (error) {
       // After a failed sync the system may call lost pages clean: only older bytes are sure.
       this.keptBytes = this.durableBytes;
@@ -339,8 +339,23 @@ function isOwn(uid: number): boolean {
   return process.geteuid === undefined || uid === process.geteuid();
 }
 
+/**
+ * Node's permission model forbids fsync whatever was allowed, and a reply that may be lost in a power
+ * cut is better than none.
+ */
+function unlessForbidden(error: unknown): void {
+  if (errorCode(error) !== 'ERR_ACCESS_DENIED') throw error;
+}
+
 // What a directory answers that cannot be opened or synced, on file systems that need no sync of it.
-const NOT_SYNCABLE = new Set(['EACCES', 'EINVAL', 'EISDIR', 'ENOTSUP', 'EPERM']);
+const NOT_SYNCABLE = new Set([
+  'EACCES',
+  'EINVAL',
+  'EISDIR',
+  'ENOTSUP',
+  'EPERM',
+  'ERR_ACCESS_DENIED',
+]);
 
 async function syncDirectory(fs: ReplyFileSystem, directory: string): Promise<void> {
   try {
@@ -369,6 +384,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full: free space there',
   EPERM: 'check the permissions',
   EROFS: 'the file system is read-only',
+  ERR_ACCESS_DENIED:
+    'Node runs with --permission: give --allow-fs-read and --allow-fs-write for it',
 };
 
 function fileError(target: string, cause: unknown): BitsError {

@@ -78,6 +78,7 @@ const ADVICE: Readonly<Record<string, Advice>> = {
     'has a certificate for other names: use a name that the certificate holds',
   ),
   EPROTO: NOT_TLS,
+  ERR_ACCESS_DENIED: never('may not be reached under --permission: give --allow-net'),
   UND_ERR_HEADERS_OVERFLOW: never(
     'sent a larger answer head than HTTP clients accept (16 KiB): check what answers there',
   ),

@@ -115,6 +115,15 @@ describe('FileSink', () => {
     expect(await readdir(directory)).to.deep.equal([]);
   });
 
+  it("stores a reply where Node's permission model forbids fsync", async () => {
+    const fs = failingHandles({ sync: () => Promise.reject(systemError('ERR_ACCESS_DENIED')) });
+    const sink = create({ fs });
+    expect(await store(sink)).to.deep.equal({ bytes: 5000, file, sha256: sha256(bytes) });
+    expect(sink.durableBytes).to.equal(5000);
+    await sink.close({ keepPartial: false });
+    expect(await readFile(file)).to.deep.equal(bytes);
+  });
+
   it('never clobbers a file that appeared meanwhile, and keeps what it has', async () => {
     const sink = create();
     await sink.open(0);

@@ -40,6 +40,7 @@ describe('transport failures', () => {
     ['HPE_INVALID_CONSTANT', false, /not HTTP\/1\.1/],
     ['HPE_INVALID_EOF_STATE', true, /closed the connection/],
     ['UND_ERR_HEADERS_OVERFLOW', false, /head/],
+    ['ERR_ACCESS_DENIED', false, /--allow-net/],
     ['ESOMETHING', true, /cause/],
   ] as const) {
     it(`gives advice on ${code}`, () => {

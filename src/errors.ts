@@ -142,5 +142,5 @@ export class BitsServerError extends BitsError {
 
 /** True for errors of this package, also when two copies of it are loaded. */
 export function isBitsError(value: unknown): value is BitsError {
-  return value instanceof Error && (value as { [brand]?: unknown })[brand] === true;
+  return (value as { [brand]?: unknown } | null | undefined)?.[brand] === true;
 }

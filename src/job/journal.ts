@@ -1,6 +1,6 @@
 import { v5 as uuidV5 } from 'uuid';
 import { isErrorLike } from '../error-like.js';
-import { BitsError, BitsStateError } from '../errors.js';
+import { BitsStateError, isBitsError } from '../errors.js';
 import type { SourceIdentity } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
 import { bareUrl, hashQuery, isUrlOf } from '../store/record-url.js';
@@ -98,7 +98,7 @@ export class Journal {
       return new Journal(request, claim.lock, found, abandoned, queryHash);
     } catch (error) {
       await lock?.release();
-      if (!(error instanceof BitsError) || error.code !== 'BITS_ERR_STORE') throw error;
+      if (!isBitsError(error) || error.code !== 'BITS_ERR_STORE') throw error;
       warn({
         code: 'store-unusable',
         message: `the upload goes on without a record, so it cannot be resumed: ${error.message}`,

@@ -1,6 +1,6 @@
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { BitsArgumentError, BitsError } from '../errors.js';
+import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
 import type { FragmentPacket, RequestPacket } from '../protocol/packets.js';
 import { appendFileName } from '../protocol/remote-url.js';
 import { replyCandidates } from '../reply/candidates.js';
@@ -355,7 +355,7 @@ export class Run {
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof ReplyGoneError) return { type: 'replyGone', error };
-      if (error instanceof BitsError) return { type: 'failed', refusal: refusalOf(error) };
+      if (isBitsError(error)) return { type: 'failed', refusal: refusalOf(error) };
       throw error;
     }
   }

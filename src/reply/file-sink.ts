@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { constants } from 'node:fs';
 import * as nodeFs from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { BitsArgumentError, BitsError } from '../errors.js';
+import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
 import { assertFits, type ReplySink, type StoredReply } from './reply-sink.js';
 
 /** The file system calls that a reply needs; replaced by tests to make them fail. */
@@ -251,7 +251,7 @@ export class FileSink implements ReplySink {
     try {
       return await action();
     } catch (error) {
-      throw error instanceof BitsError ? error : fileError(this.#target, error);
+      throw isBitsError(error) ? error : fileError(this.#target, error);
     }
   }
 }

@@ -1,5 +1,5 @@
 import { isAbsolute } from 'node:path';
-import { BitsError } from '../errors.js';
+import { isBitsError } from '../errors.js';
 import {
   MAX_FRAGMENT_BYTES,
   MAX_SESSION_ID_LENGTH,
@@ -193,7 +193,7 @@ export function parseRecord(input: unknown): JobRecord {
   try {
     return readRecord(typeof input === 'string' ? parseJson(input) : input);
   } catch (error) {
-    if (error instanceof BitsError) throw error;
+    if (isBitsError(error)) throw error;
     // Getters and proxies of a caller's object.
     throw new BitsStoreError('damaged', 'the job record cannot be read', error);
   }

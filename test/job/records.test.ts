@@ -17,6 +17,7 @@ import { sha256, temporaryFolder, writePatterned } from '../support/files.js';
 
 const KIB = 1024;
 
+import { otherCopy } from '../support/other-copy.js';
 import { gate } from '../transport/support.js';
 
 describe('the record of a job', () => {
@@ -351,6 +352,18 @@ describe('the record of a job', () => {
   it('is no obstacle when the whole store is unusable', async () => {
     await serve();
     const broken = { ...store, lock: () => Promise.reject(new BitsError('BITS_ERR_STORE', 'no')) };
+    const upload = job({ store: broken });
+    const warnings: string[] = [];
+    upload.on('warning', ({ code }) => warnings.push(code));
+    await upload.start();
+    expect(warnings).to.deep.equal(['store-unusable']);
+  });
+
+  it('is no obstacle when the unusable store is of another copy of this package', async () => {
+    await serve();
+    const { BitsError: OtherError } = await otherCopy();
+    expect(OtherError).to.not.equal(BitsError);
+    const broken = { ...store, lock: () => Promise.reject(new OtherError('BITS_ERR_STORE', 'no')) };
     const upload = job({ store: broken });
     const warnings: string[] = [];
     upload.on('warning', ({ code }) => warnings.push(code));

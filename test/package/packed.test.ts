@@ -101,6 +101,18 @@ describe('the packed package', function () {
     expect((await node(bundle)).stdout.trim()).to.equal('70000');
   });
 
+  it('has webpack and vite leave the optional kerberos to Node', async () => {
+    const built = files.filter((path) => /^dist\/.*\.js$/.test(path));
+    const texts = await Promise.all(built.map((path) => readFile(join(root, path), 'utf8')));
+    const loading = texts.filter(
+      (text) => text.includes("'kerberos'") || text.includes('"kerberos"'),
+    );
+    expect(loading).to.have.length(1);
+    expect(loading[0]).to.match(
+      /import\(\s*\/\* webpackIgnore: true \*\/\s*\/\* @vite-ignore \*\/\s*name\s*\)/,
+    );
+  });
+
   it('can be required', async () => {
     await writeFile(
       join(folder, 'use.cjs'),

@@ -29,7 +29,7 @@ export interface KerberosPackage {
   readonly GSS_MECH_OID_SPNEGO: number;
 }
 
-/** A string of its own, so that no bundler looks for a package that need not be there. */
+/** A string of its own, so that TypeScript does not look for a package that need not be there. */
 const PACKAGE: string = 'kerberos';
 
 /**
@@ -39,7 +39,8 @@ const PACKAGE: string = 'kerberos';
 export async function loadKerberos(name = PACKAGE): Promise<KerberosPackage> {
   let loaded: { default?: unknown };
   try {
-    loaded = await import(name);
+    // For bundlers: it is looked for when it is needed, beside the bundle. They read the comments.
+    loaded = await import(/* webpackIgnore: true */ /* @vite-ignore */ name);
   } catch (error) {
     throw authSetupError(
       'Kerberos needs the package kerberos, which is not installed or not built for this system: npm install kerberos',

@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 
-/** The JavaScript of a document, block by block. */
-export async function codeBlocks(file: string): Promise<string[]> {
+/** The JavaScript of a document, or its TypeScript, block by block. */
+export async function codeBlocks(file: string, language: 'js' | 'ts' = 'js'): Promise<string[]> {
   const text = await readFile(file, 'utf8');
-  return [...text.matchAll(/```js\n(.*?)```/gs)].map(([, code]) => code ?? '');
+  const blocks = text.matchAll(new RegExp(`\`\`\`${language}\\n(.*?)\`\`\``, 'gs'));
+  return [...blocks].map(([, code]) => code ?? '');
 }
 
 const AsyncFunction = (async () => {}).constructor as new (

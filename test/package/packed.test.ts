@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { build } from 'esbuild';
+import { codeBlocks } from '../docs/code-blocks.js';
 
 const run = promisify(execFile);
 const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
@@ -148,7 +149,7 @@ describe('the packed package', function () {
     expect((await node('contract.mjs')).stdout.trim()).to.equal('kept');
   });
 
-  it('has types for those who import it', async () => {
+  it('has types for those who import it, and for the example of the diagnostics', async () => {
     await writeFile(
       join(folder, 'types.mts'),
       `import { UploadJob, type UploadResult, type UploadProgress, isBitsError } from 'bits-upload';
@@ -165,7 +166,9 @@ describe('the packed package', function () {
        export const server = createBitsServer({ faults: [fault] });
        export const code = (error: unknown) => (isBitsError(error) ? error.code : undefined);`,
     );
-    await typeCheck('types.mts');
+    const [subscribing = ''] = await codeBlocks('docs/diagnostics.md', 'ts');
+    await writeFile(join(folder, 'diagnostics.mts'), subscribing);
+    await typeCheck('types.mts', 'diagnostics.mts');
   });
 
   it('takes the blobs and streams of lib.dom and of Node', async () => {

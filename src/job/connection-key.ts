@@ -20,13 +20,14 @@ export function connectionKey(
   if (auth !== undefined || tls !== undefined) return undefined;
   if (proxy !== undefined && proxy !== false) return undefined;
   if (Object.entries(headers).some(bindsConnection)) return undefined;
-  const shared = [remoteUrl.origin, headerOf(headers, 'user-agent')];
+  // Neither holds a line break.
+  const shared = `${remoteUrl.origin}\n${headerOf(headers, 'user-agent') ?? ''}`;
   // As it is now, and not as it was when the job was made: the transport is opened now.
   const environment = proxy === false ? undefined : proxyEnvironment();
-  if (environment === undefined) return JSON.stringify(shared);
+  if (environment === undefined) return shared;
   if (proxyChoice(proxy, noProxy).proxyFor(remoteUrl) !== undefined) return undefined;
   // A host-id or a redirect may yet lead to a host that there is a proxy for.
-  return JSON.stringify([...shared, environment, noProxy]);
+  return `${shared}\n${environment}\n${noProxy ?? ''}`;
 }
 
 function bindsConnection([name, value]: [name: string, value: string]): boolean {

@@ -46,18 +46,14 @@ export async function exchange(
     let url = parts.redirects.current(targetUrl(session, target, parts));
     // Close is what makes the file visible, so it must still be the one that was read.
     if (packet.type === 'close-session') await verifySource(parts.source, signal);
-    const { method, headers } = encodeRequest(packet);
+    const { method, headers: own } = encodeRequest(packet);
+    const headers = { ...own, ...parts.options.headers };
     for (let hops = 0; ; hops++) {
       if (packet.type === 'fragment') parts.onBodyBegins(session, packet);
       const sentMs = parts.now();
       const answer = await parts.sender.send(
         packet.type,
-        {
-          method,
-          url,
-          headers: { ...headers, ...parts.options.headers },
-          ...(body !== undefined && { body }),
-        },
+        body === undefined ? { method, url, headers } : { method, url, headers, body },
         {
           signal,
           stallTimeoutMs: parts.options.stallTimeoutMs,

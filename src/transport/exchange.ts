@@ -178,7 +178,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const received = (controller.rawHeaders ?? headers) as ReceivedHeaders;
     this.#connection = this.#place.watches ? currentConnection() : undefined;
     const connection: WireConnection | undefined = this.#connection;
-    const response = { status, headers: answerHeaders(received), connection };
+    const answer = answerHeaders(received);
     // Over TLS, Node tells a turn later that bytes have left: the answer to them may be there before.
     if (status < 300) this.#pump?.received();
     const early = this.#pump !== undefined && !this.#pump.allSent;
@@ -189,15 +189,15 @@ export class Exchange implements Dispatcher.DispatchHandler {
     }
     if (this.#options.answerBody === 'stream') {
       this.#body = this.#streamed(controller);
-      this.#response = { ...response, body: this.#body };
+      this.#response = { status, headers: answer, connection, body: this.#body };
       this.#hand();
       return;
     }
-    this.#response = { ...response, body: EMPTY_BODY };
+    this.#response = { status, headers: answer, connection, body: EMPTY_BODY };
     this.#hand();
-    if (early || !isWorthDraining(status, response.headers)) this.#leave();
+    if (early || !isWorthDraining(status, answer)) this.#leave();
     // An empty body has ended within this turn.
-    else if (!isEmpty(status, response.headers)) this.#limitDrain(DRAIN_MS);
+    else if (!isEmpty(status, answer)) this.#limitDrain(DRAIN_MS);
   }
 
   onResponseData(_controller: Controller, chunk: Uint8Array): void {

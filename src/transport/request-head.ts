@@ -72,8 +72,9 @@ export function requestHead(request: WireRequest, userAgent: string): RequestHea
   }
   const headers: Record<string, string> = {};
   let hasUserAgent = false;
-  for (const [name, value] of Object.entries(request.headers)) {
+  for (const name of Object.keys(request.headers)) {
     const lowerCase = lowerCaseName(name);
+    const value = request.headers[name] as string;
     if (!isHeaderValue(value)) {
       throw new BitsArgumentError(
         `The value of the header ${name} holds a control character or one above U+00FF: encode it`,

@@ -42,9 +42,12 @@ export function proxyChoice(
  * @returns undefined when it names none.
  */
 export function proxyEnvironment(env: Environment = process.env): string | undefined {
-  const proxies = [httpVariable(env), variable(env, 'https_proxy'), variable(env, 'all_proxy')];
-  if (proxies.every((one) => one === undefined)) return undefined;
-  return JSON.stringify([...proxies, variable(env, 'no_proxy')]);
+  const http = httpVariable(env);
+  const https = variable(env, 'https_proxy');
+  const all = variable(env, 'all_proxy');
+  // Asked once a job: where nothing is set there is nothing to write down.
+  if (http === undefined && https === undefined && all === undefined) return undefined;
+  return JSON.stringify([http, https, all, variable(env, 'no_proxy')]);
 }
 
 type ByScheme = Readonly<Record<string, ProxyServer | undefined>>;
@@ -73,8 +76,10 @@ interface Variable {
   readonly value: string;
 }
 
-function variable(env: Environment, name: string): Variable | undefined {
-  const upper = name.toUpperCase();
+const UPPER = { https_proxy: 'HTTPS_PROXY', all_proxy: 'ALL_PROXY', no_proxy: 'NO_PROXY' } as const;
+
+function variable(env: Environment, name: keyof typeof UPPER): Variable | undefined {
+  const upper = UPPER[name];
   const value = env[name] || env[upper];
   return value ? { name: upper, value } : undefined;
 }

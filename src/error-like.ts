@@ -4,8 +4,10 @@
  */
 export function isErrorLike(value: unknown): value is Error {
   if (typeof value !== 'object' || value === null) return false;
-  const { name, message } = value as Partial<Error>;
-  return typeof name === 'string' && typeof message === 'string';
+  return (
+    typeof propertyOf(value, 'name') === 'string' &&
+    typeof propertyOf(value, 'message') === 'string'
+  );
 }
 
 const MAX_DEPTH = 5;
@@ -14,17 +16,31 @@ const MAX_DEPTH = 5;
 export function* errorChain(error: unknown): Generator<Error> {
   for (let at: unknown = error, depth = 0; isErrorLike(at) && depth < MAX_DEPTH; depth++) {
     yield at;
-    at = at.cause ?? firstOf(at);
+    at = propertyOf(at, 'cause') ?? firstOf(at);
   }
 }
 
 /** Of several errors, in an `AggregateError`. */
 function firstOf(error: Error): unknown {
-  const { errors } = error as Partial<AggregateError>;
+  const errors = propertyOf(error, 'errors');
   return Array.isArray(errors) ? errors[0] : undefined;
 }
 
 /** What a failure that nobody foresaw says of itself. */
 export function describeError(error: unknown): string {
-  return isErrorLike(error) ? `${error.name}: ${error.message}` : String(error);
+  if (isErrorLike(error)) return `${error.name}: ${error.message}`;
+  try {
+    return String(error);
+  } catch {
+    return 'an object that cannot be shown';
+  }
+}
+
+/** What is thrown may be anything, a proxy or an object whose getters throw included. */
+export function propertyOf(value: object, name: string): unknown {
+  try {
+    return (value as Record<string, unknown>)[name];
+  } catch {
+    return undefined;
+  }
 }

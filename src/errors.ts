@@ -142,5 +142,10 @@ export class BitsServerError extends BitsError {
 
 /** True for errors of this package, also when two copies of it are loaded. */
 export function isBitsError(value: unknown): value is BitsError {
-  return (value as { [brand]?: unknown } | null | undefined)?.[brand] === true;
+  try {
+    return (value as { [brand]?: unknown } | null | undefined)?.[brand] === true;
+  } catch {
+    // What is thrown may be a proxy that throws in turn.
+    return false;
+  }
 }

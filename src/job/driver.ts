@@ -24,6 +24,8 @@ export interface DriverParts {
   readonly interruption: AbortController;
 }
 
+const LEAVE_MS = 2000;
+
 /** Feeds the session with what happens, and happens what the session commands. */
 export class Driver {
   readonly #parts: DriverParts;
@@ -34,6 +36,8 @@ export class Driver {
   /** Since when nothing succeeds; undefined: all is well. */
   #failingSinceMs: number | undefined;
   #hostFailingSinceMs: number | undefined;
+  /** Aborted in the same breath in which it was cancelled. */
+  #hurries = false;
 
   constructor(session: Session, parts: DriverParts) {
     this.#session = session;
@@ -50,7 +54,10 @@ export class Driver {
     const { state, afterCancel } = this.#session;
     const leaving = state === 'cancel-session' && afterCancel.kind !== 'create-session';
     if (leaving && wish === 'cancelRequested') return;
-    if (this.#wish === 'cancelRequested') return;
+    if (this.#wish === 'cancelRequested') {
+      this.#hurries ||= wish === 'suspendRequested';
+      return;
+    }
     this.#wish = leaving ? 'gaveUp' : wish;
     this.#interruption.abort(new BitsAbortError('interrupted'));
   }
@@ -63,6 +70,7 @@ export class Driver {
   /** Runs until the session finishes or pauses. */
   async drive(event: SessionEvent): Promise<Rest> {
     this.#failingSinceMs = undefined;
+    this.#hurries = event.type === 'cancelRequested' && this.#wish === 'suspendRequested';
     this.#wish = undefined;
     if (this.#interruption.signal.aborted) this.#interruption = new AbortController();
     this.#step(event);
@@ -83,6 +91,18 @@ export class Driver {
         if (this.#rest() === undefined) this.#step(this.#eventOf(error));
       }
     }
+  }
+
+  /** What was given up and aborted at once may take a Cancel-Session, but no time-outs and retries. */
+  #limitLeaving(interrupted: AbortSignal): AbortController {
+    this.#hurries = false;
+    const over = new AbortController();
+    const signal = AbortSignal.any([over.signal, interrupted]);
+    this.#parts.clock.sleep(LEAVE_MS, signal).then(
+      () => this.interrupt('suspendRequested'),
+      () => {},
+    );
+    return over;
   }
 
   #failingForMs(): number {
@@ -108,7 +128,9 @@ export class Driver {
     while (this.#command.type === 'send' || this.#command.type === 'download') {
       const { signal } = this.#interruption;
       signal.throwIfAborted();
+      const leaving = this.#hurries ? this.#limitLeaving(signal) : undefined;
       this.#step(await this.#parts.perform(this.#command, this.#session, signal));
+      leaving?.abort();
       if (isRetry && this.#session.headway > headway) return;
     }
     if (this.#command.type === 'wait') throw new TryAgain(this.#command.refusal);

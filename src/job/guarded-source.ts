@@ -21,7 +21,7 @@ export async function openSource(source: ByteSource, signal: AbortSignal): Promi
     assertOpenSource(opened);
     return opened;
   } catch (error) {
-    if (signal.aborted) closeWhenOpen(opening);
+    closeWhenOpen(opening);
     throw sourceError('opening', error);
   }
 }
@@ -29,7 +29,7 @@ export async function openSource(source: ByteSource, signal: AbortSignal): Promi
 /** @throws BITS_ERR_SOURCE for any failure that is no `BitsError` */
 export async function verifySource(source: OpenSource, signal: AbortSignal): Promise<void> {
   try {
-    await unlessAborted(source.verify(), signal);
+    await unlessAborted((async () => source.verify())(), signal);
   } catch (error) {
     throw sourceError('checking', error);
   }
@@ -43,7 +43,8 @@ export async function closeSource(
   source: OpenSource,
   onFailure: (error: unknown) => void = () => {},
 ): Promise<void> {
-  await withPatience((async () => source.close())().catch((error) => onFailure(error)));
+  const closed = (async () => source.close())().catch((error) => onFailure(error));
+  await withPatience(closed.catch(() => {}));
 }
 
 /** Frees what a source keeps between two openings; never rejects, as {@link closeSource}. */

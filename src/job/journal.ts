@@ -161,6 +161,15 @@ export class Journal {
     await this.#writing;
   }
 
+  /**
+   * Notes of an abandoned job that a Cancel-Session may have ended its session: a server that does not
+   * know it any more then no longer proves that an unanswered Close put the file in place.
+   */
+  async doubtClose(record: JobRecord): Promise<void> {
+    const session = { ...record.session, closeUncertain: false };
+    await this.#attempt(() => this.#request.store.save({ ...record, session }));
+  }
+
   /** Drops the record of an abandoned job. */
   async drop(record: JobRecord): Promise<void> {
     await this.#attempt(() => this.#request.store.remove(record.id));

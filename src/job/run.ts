@@ -1,7 +1,8 @@
 import { realpath } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
 import type { FragmentPacket, RequestPacket } from '../protocol/packets.js';
+import type { Refusal } from '../protocol/refusal.js';
 import { appendFileName } from '../protocol/remote-url.js';
 import { replyCandidates } from '../reply/candidates.js';
 import {
@@ -80,8 +81,11 @@ export class Run {
   /** What is left to send of the fragment that the server's application waits for. */
   #lastBytesLeft = Number.POSITIVE_INFINITY;
   readonly #startedMs = performance.now();
+  readonly #interruption: AbortController;
   #download: { readonly replyUrl: string; readonly reply: ReplyDownload } | undefined;
   #storedReply: StoredReply | undefined;
+  /** Bytes that come a second time are no progress. */
+  #mostReplyBytes = 0;
   /** Where an earlier run's download of the same session's reply stood. */
   #replyPoint: ReplyResumePoint | undefined;
   /** Whether the caller cut short what is driven. */
@@ -151,6 +155,7 @@ export class Run {
     this.#wire = opened.wire;
     this.#journal = opened.journal;
     this.#goingOn = opened.leftover;
+    this.#interruption = opened.interruption;
     this.remoteUrl = opened.remoteUrl;
     this.#sender = new PacketSender(opened.wire.transport, options, () => this.id);
     this.#redirects = new Redirects(opened.remoteUrl, options);
@@ -229,10 +234,10 @@ export class Run {
 
   async drive(event: SessionEvent): Promise<Rest> {
     this.#report.continuesAt(this.session.offset);
-    this.#cut = false;
     try {
       return await this.#driver.drive(event);
     } finally {
+      this.#cut = false;
       this.#report.rests();
     }
   }
@@ -302,6 +307,7 @@ export class Run {
     for (const { record, reason } of abandoned) {
       const freed = await this.#freeSession(restoreSession(this.session.plan, record.session));
       if (freed) await this.#journal?.drop(record);
+      else await this.#journal?.doubtClose(record);
       await discardPartOf(record);
       const left = freed
         ? ''
@@ -321,9 +327,10 @@ export class Run {
     const [leaving, command] = step(session, { type: 'cancelRequested' });
     if (command.type !== 'send') return true;
     const limit = AbortSignal.timeout(FREE_SESSION_TIMEOUT_MS);
+    const signal = AbortSignal.any([limit, this.#interruption.signal]);
     try {
-      const event = await exchange(leaving, command, this.#exchangeParts, limit);
-      return event.type !== 'failed' || event.refusal.meaning !== 'transient';
+      const event = await exchange(leaving, command, this.#exchangeParts, signal);
+      return event.type !== 'failed' || SESSION_IS_GONE.has(event.refusal.meaning);
     } catch {
       return false;
     }
@@ -336,6 +343,7 @@ export class Run {
     if (before === undefined || now === undefined) return;
     if (isSameFile(before, now)) return;
     const freed = await this.#freeSession(this.session);
+    if (!freed && this.record !== undefined) await this.#journal?.doubtClose(this.record);
     await this.#journal?.close({ remove: freed });
     await discardPartOf(this.#goingOn?.record);
     throw new BitsError(
@@ -366,7 +374,11 @@ export class Run {
     const { reply } = this.#request.options;
     let download = this.#download?.reply;
     if (replyUrl !== undefined && typeof reply === 'object' && 'file' in reply) {
-      download ??= this.#createDownload(replyUrl, this.session);
+      try {
+        download ??= this.#createDownload(replyUrl, this.session);
+      } catch {
+        // Of a URL that is refused nothing was downloaded.
+      }
     }
     await download?.close(fate);
   }
@@ -378,6 +390,7 @@ export class Run {
     const stored = this.#storedReply !== undefined;
     this.#download = undefined;
     this.#storedReply = undefined;
+    this.#mostReplyBytes = 0;
     this.#replyPoint = undefined;
     if (reply !== undefined && (download !== undefined || this.#goingOn !== undefined)) {
       await discardReply(reply, { id: this.id, stored });
@@ -399,7 +412,8 @@ export class Run {
       }),
       fetch: this.#fetchReply,
       onProgress: (received, total) => {
-        this.#driver.progressed();
+        if (received > this.#mostReplyBytes) this.#driver.progressed();
+        this.#mostReplyBytes = Math.max(this.#mostReplyBytes, received);
         this.#journal?.note(this.leftover);
         this.#report.replyReceived(received, total);
       },
@@ -480,6 +494,9 @@ function isUnfreed(command: Command): boolean {
 
 const FREE_SESSION_TIMEOUT_MS = 10_000;
 
+/** After any other answer to a Cancel-Session another one may be worth while. */
+const SESSION_IS_GONE: ReadonlySet<Refusal['meaning']> = new Set(['session-not-found', 'fatal']);
+
 function fileUrl(remoteUrl: URL, name: string | undefined): URL {
   if (!remoteUrl.pathname.endsWith('/')) return remoteUrl;
   if (name === undefined) {
@@ -551,14 +568,21 @@ async function discardReplyElsewhere(
 ): Promise<void> {
   const file = record?.reply?.file;
   if (file === undefined) return;
-  const stays =
-    typeof reply === 'object' && 'file' in reply && resolve(reply.file) === resolve(file);
-  if (!stays) await discardPartOf(record);
+  if (typeof reply === 'object' && 'file' in reply) {
+    const [now, before] = await Promise.all([reply.file, file].map(placeOf));
+    if (now === before) return;
+  }
+  await discardPartOf(record);
 }
 
 async function discardPartOf(record: JobRecord | undefined): Promise<void> {
   const file = record?.reply?.file;
   if (record !== undefined && file !== undefined) await discardReplyPart({ id: record.id, file });
+}
+
+/** Whatever is there, and by whatever way the directory is named. */
+async function placeOf(path: string): Promise<string> {
+  return join(await truePath(dirname(resolve(path))), basename(path));
 }
 
 async function truePath(path: string): Promise<string> {

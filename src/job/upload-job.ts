@@ -66,6 +66,8 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   /** What the caller asked for last and the job has not yet come to. */
   #wish: Wish | undefined;
   #abortCause: BitsStateError | undefined;
+  /** Aborted while a cancel was still to come. */
+  #hurries = false;
   #wished = new Settleable<void>();
   #rested = new Settleable<void>();
   #opening = new AbortController();
@@ -190,7 +192,14 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    * @throws BITS_ERR_STATE when there is nothing to go on with
    */
   async resume(options: { signal?: AbortSignal } = {}): Promise<UploadResult> {
-    if (this.#wish !== undefined && this.#wish !== 'resume') await this.#rested.promise;
+    if (this.#wish !== undefined && this.#wish !== 'resume') {
+      const wish = this.#wish;
+      await this.#rested.promise;
+      // Another call may have been faster.
+      const goesOn = this.#alive && this.#state !== 'suspended' && this.#state !== 'error';
+      if (wish === 'suspend' && goesOn && this.#state !== 'cancel-session')
+        return this.#outcome.promise;
+    }
     if (this.#state !== 'suspended' && this.#state !== 'error') {
       throw new BitsStateError(
         `the job cannot be resumed: it is ${this.#state}, neither suspended nor in error`,
@@ -201,7 +210,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     this.#signal = options.signal ?? (this.#signal?.aborted ? undefined : this.#signal);
     if (this.#alive) {
       this.#listen();
-      void this.#ask('resume');
+      void this.#ask(this.#signal?.aborted ? 'abort' : 'resume');
     } else {
       this.#launch();
     }
@@ -216,7 +225,16 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    */
   async cancel(): Promise<void> {
     if (isFinal(this.#state)) return;
-    if (!this.#alive) this.#launch();
+    if (this.#alive) {
+      await this.#ask('cancel');
+      await this.#outcome.promise.catch(() => {});
+    }
+    // It came when the run was ending in another way.
+    if (!isFinal(this.#state) && !this.#alive) await this.#cancelRest();
+  }
+
+  async #cancelRest(): Promise<void> {
+    this.#launch();
     await this.#ask('cancel');
     await this.#outcome.promise.catch(() => {});
   }
@@ -249,6 +267,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     this.#started = true;
     this.#alive = true;
     this.#wish = undefined;
+    this.#hurries = false;
     this.#listen();
     // A tick later, so that listeners added right after the call miss nothing.
     void Promise.resolve().then(() => this.#live());
@@ -263,9 +282,12 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     // To stop for good is more than to pause.
     const stops = this.#wish === 'abort' || this.#wish === 'cancel';
     if (wish === 'suspend' && stops) return this.#rested.promise;
-    if (wish !== 'abort' || this.#wish !== 'cancel') this.#wish = wish;
-    if (wish === 'resume') this.#rested = new Settleable();
-    else if (this.#run) {
+    if (wish === 'abort' && this.#wish === 'cancel') this.#hurries = true;
+    else this.#wish = wish;
+    if (wish === 'resume') {
+      this.#rested.resolve();
+      this.#rested = new Settleable();
+    } else if (this.#run) {
       this.#run.interrupt(wish === 'cancel' ? 'cancelRequested' : 'suspendRequested');
     } else if (wish !== 'suspend') this.#opening.abort();
     this.#wished.resolve();
@@ -310,12 +332,14 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     this.#run = run;
     this.#id = run.id;
     this.#resumed = run.resumed;
+    if (this.#hurries) run.interrupt('suspendRequested');
     // A run that goes on from a record is at rest as well.
     this.#wish ??= 'resume';
     for (;;) {
       if (this.#wish === 'abort') return { kind: 'aborted' };
       const event = this.#nextEvent(run);
-      this.#wish = undefined;
+      // Nothing less than the end is wished for after a cancel.
+      if (this.#wish !== 'cancel') this.#wish = undefined;
       if (event !== undefined) {
         const rest = await run.drive({ type: event });
         if (rest.type === 'finish') return rest.outcome;

@@ -66,7 +66,9 @@ export class FileSink implements ReplySink {
   open(keepBytes: number): Promise<StoredReply | undefined> {
     return this.#guarded(async () => {
       if (await isSameFile(this.#fs, this.#part, this.#target)) {
-        return this.#foundInPlace();
+        // A file that may be overwritten may have been written to as well.
+        const { size } = await this.#fs.stat(this.#part);
+        if (!this.#overwrite || size === keepBytes) return this.#foundInPlace();
       }
       const { handle, partBytes } = await this.#openPart();
       this.#handle = handle;
@@ -135,7 +137,7 @@ export class FileSink implements ReplySink {
   async close({ keepPartial }: { readonly keepPartial: boolean }): Promise<void> {
     await this.release();
     // A part file that cannot be removed does no harm but the space it takes.
-    if (!keepPartial) await this.#fs.unlink(this.#part).catch(() => {});
+    if (!keepPartial) await removePart(this.#fs, this.#part);
   }
 
   async #openPart(): Promise<{ handle: nodeFs.FileHandle; partBytes: number }> {
@@ -159,7 +161,7 @@ export class FileSink implements ReplySink {
 
   /** By a second name, so that the part file goes on proving to a later process whose reply it is. */
   async #replaceTarget(): Promise<void> {
-    const second = `${this.#part}.new`;
+    const second = secondName(this.#part);
     try {
       await this.#fs.unlink(second).catch(() => {});
       await this.#fs.link(this.#part, second);
@@ -168,7 +170,12 @@ export class FileSink implements ReplySink {
       await this.#fs.rename(this.#part, this.#target);
       return;
     }
-    await this.#fs.rename(second, this.#target);
+    try {
+      await this.#fs.rename(second, this.#target);
+    } catch (error) {
+      await this.#fs.unlink(second).catch(() => {});
+      throw error;
+    }
   }
 
   async #putInPlace(): Promise<void> {
@@ -294,7 +301,7 @@ export async function discardReplyFile(
   // What cannot be removed is found to be in the way when the new reply comes.
   const ours = await isSameFile(fs, part, target).catch(() => false);
   if (!options.overwrite && (ours || options.stored)) await fs.unlink(target).catch(() => {});
-  await fs.unlink(part).catch(() => {});
+  await removePart(fs, part);
 }
 
 /** Removes the part file of a job whose reply goes elsewhere by now; a reply in its place stays. */
@@ -302,8 +309,7 @@ export async function discardReplyPart({
   id,
   file,
 }: Pick<ReplyFileOptions, 'id' | 'file'>): Promise<void> {
-  // One that cannot be removed does no harm but the space it takes.
-  await nodeFs.unlink(partFile(id, resolve(file))).catch(() => {});
+  await removePart(nodeFs, partFile(id, resolve(file)));
 }
 
 function unusable(why: string, cause?: unknown): BitsArgumentError {
@@ -316,6 +322,16 @@ function partFile(id: string, target: string): string {
     .update(`${id}\0${basename(target)}`)
     .digest('hex');
   return join(dirname(target), `.bits-reply-${name.slice(0, 32)}.part`);
+}
+
+/** What a part file is called for a moment before it replaces another file. */
+function secondName(part: string): string {
+  return `${part}.new`;
+}
+
+/** One that cannot be removed does no harm but the space it takes. */
+async function removePart(fs: ReplyFileSystem, part: string): Promise<void> {
+  for (const name of [part, secondName(part)]) await fs.unlink(name).catch(() => {});
 }
 
 async function isSameFile(fs: ReplyFileSystem, a: string, b: string): Promise<boolean> {

@@ -108,9 +108,12 @@ function factor(wished: number): number {
   return Math.min(MAX_FACTOR, Math.max(2, Math.round(wished)));
 }
 
-/** A fragment whose answer never came: the next loss shall cost less. */
-export function fragmentLost(sizer: FragmentSizer): FragmentSizer {
-  if (sizer.fixed) return fixedLost(sizer);
+/**
+ * A fragment that has to be sent again: the next loss shall cost less.
+ * @param onTheWay it did not get through, and nobody but the network is to blame
+ */
+export function fragmentLost(sizer: FragmentSizer, onTheWay = true): FragmentSizer {
+  if (sizer.fixed) return onTheWay ? fixedLost(sizer) : sizer;
   return { ...divided(sizer, 2), lossy: true, patience: PATIENCE, shrunkFrom: undefined };
 }
 

@@ -201,6 +201,7 @@ function created(session: Session, event: EventOf<'acked'>): Step {
     sessionId: ack.sessionId,
     hostId: ack.hostId,
     hostIdFallbackTimeoutMs: ack.hostIdFallbackTimeoutMs,
+    cancelUncertain: false,
   };
   return ack.hostId === undefined ? proceed(next) : sendPing(next);
 }
@@ -228,7 +229,9 @@ function fragmentAcked(session: Session, event: EventOf<'acked'>): Step {
   const passed = { bytes: end - start, elapsedMs: event.elapsedMs };
   const sizer = ack.nextOffset >= end ? fragmentPassed(session.sizer, passed) : session.sizer;
   const answeredLast = end === session.plan.totalBytes;
-  return adoptOffset({ ...session, sizer }, ack.nextOffset, ack.replyUrl, answeredLast);
+  // A session that takes a fragment was ended by no Cancel.
+  const alive: Session = { ...session, sizer, cancelUncertain: false };
+  return adoptOffset(alive, ack.nextOffset, ack.replyUrl, answeredLast);
 }
 
 /** [MC-BUP] §3.1.5.1.4: the server's offset wins, whatever was sent. */
@@ -388,7 +391,7 @@ function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
   switch (refusal.meaning) {
     case 'session-not-found':
       // A first Close may have worked though its answer was lost. Without one the file is not there.
-      return session.closeUncertain
+      return session.closeUncertain && !session.cancelUncertain
         ? finish(session, 'completed', { kind: 'completed', closed: 'presumed' })
         : restart(session, refusal.error);
     case 'transient':
@@ -401,7 +404,9 @@ function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
 }
 
 function waitFor(session: Session, refusal: Refusal): Step {
-  const halted = refusal.unsent ? { ...session, pending: undefined } : interrupted(session);
+  const halted = refusal.unsent
+    ? { ...session, pending: undefined }
+    : interrupted(session, mayHaveTakenEffect(refusal));
   const { error } = refusal;
   const answered = error instanceof BitsServerError || error instanceof BitsProtocolError;
   return [
@@ -411,7 +416,7 @@ function waitFor(session: Session, refusal: Refusal): Step {
 }
 
 /** After this, what the server did with the fragment or the Close on the wire is unknown. */
-function interrupted(session: Session): Session {
+function interrupted(session: Session, isLoss = false): Session {
   if (session.state === 'close-session' && session.awaiting === 'answer') {
     return { ...session, closeUncertain: true };
   }
@@ -420,8 +425,15 @@ function interrupted(session: Session): Session {
     ...session,
     pending: undefined,
     uncertain: true,
-    sizer: session.uncertain ? session.sizer : fragmentLost(session.sizer),
+    sizer: session.uncertain ? session.sizer : fragmentLost(session.sizer, isLoss),
   };
+}
+
+/** As {@link interrupted}, of a packet that nobody waits for any more. */
+function cutShort(session: Session): Session {
+  const halted = interrupted(session);
+  const cancelling = session.state === 'cancel-session' && session.awaiting === 'answer';
+  return cancelling ? { ...halted, cancelUncertain: true } : halted;
 }
 
 /** The server has lost the session: begin again from byte 0, a bounded number of times. */
@@ -448,10 +460,9 @@ function cancelForFailure(session: Session, { error }: EventOf<'sourceChanged'>)
 
 function cancelFirst(session: Session, next: AfterCancel): Step {
   const leaving: Session = {
-    ...interrupted(session),
+    ...cutShort(session),
     pending: undefined,
     cancelAttempts: 0,
-    cancelUncertain: false,
     afterCancel: next,
   };
   if (session.sessionId !== undefined) return sendCancel(leaving);
@@ -521,7 +532,7 @@ function afterCancel(session: Session, freed: boolean): Step {
 }
 
 function suspend(session: Session): Step {
-  return [{ ...interrupted(session), state: 'suspended', awaiting: 'caller' }, { type: 'pause' }];
+  return [{ ...cutShort(session), state: 'suspended', awaiting: 'caller' }, { type: 'pause' }];
 }
 
 /** [MC-BUP] <9>: a resumed session begins with a Ping. */
@@ -548,7 +559,7 @@ function atOrigin(session: Session): Session {
 
 function stop(session: Session, error: BitsError): Step {
   const resumable = session.sessionId !== undefined;
-  const halted = interrupted(session);
+  const halted = cutShort(session);
   return [
     { ...halted, state: 'error', awaiting: 'caller' },
     { type: 'finish', outcome: { kind: 'failed', error, resumable } },

@@ -223,6 +223,8 @@ export function snapshotOf(session: Session): SessionSnapshot {
   const settled = session.pending === undefined && !session.uncertain;
   const offset = complete && !settled ? (lastFragmentStart ?? session.offset) : session.offset;
   const closing = session.state === 'close-session' && session.awaiting === 'answer';
+  // Once a Cancel is out, a server that does not know the session proves nothing of a Close before.
+  const cancelling = session.state === 'cancel-session' || session.cancelUncertain;
   return {
     sessionId,
     hostId,
@@ -231,7 +233,7 @@ export function snapshotOf(session: Session): SessionSnapshot {
     lastFragmentStart,
     replyUrl,
     replyStored,
-    closeUncertain: session.closeUncertain || closing,
+    closeUncertain: !cancelling && (session.closeUncertain || closing),
   };
 }
 

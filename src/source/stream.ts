@@ -45,14 +45,20 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
   // A stream may fail while its upload waits for its turn; open() finds out without a crash.
   if (isReadable(stream)) stream.on('error', () => {});
   let isRead = false;
+  let isDisposed = false;
   let spooled: Spooled | undefined;
   const source: ByteSource = {
     name: options.name,
     async open(signal) {
-      if (spooled !== undefined) return openSpooled(spooled);
+      if (spooled !== undefined) {
+        if (spooled.isInUse) throw new BitsStateError('Another upload reads the source stream.');
+        return openSpooled(spooled);
+      }
       if (isRead) {
         throw new BitsStateError(
-          'The source stream was read in part before the upload was stopped: start a new one.',
+          isDisposed
+            ? 'The source stream belongs to an upload that has ended: start one with a new stream.'
+            : 'The source stream was read in part before the upload was stopped: start one with a new stream.',
         );
       }
       isRead = true;
@@ -60,8 +66,13 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
       try {
         throwIfAborted(signal);
         const spool = await createSpoolFile(options.directory);
-        spooled = await spoolOf(feed, spool, { maxBytes, limitName }, signal);
-        abandoned.register(source, spool, source);
+        const stored = await spoolOf(feed, spool, { maxBytes, limitName }, signal);
+        if (isDisposed) {
+          await spool.remove();
+          throw new BitsStateError('The source stream is not wanted any more.');
+        }
+        spooled = stored;
+        abandoned.register(stored, spool, stored);
         return openSpooled(spooled);
       } catch (error) {
         feed.stop();
@@ -69,17 +80,19 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
       }
     },
     async dispose() {
-      abandoned.unregister(source);
+      isDisposed = true;
       if (!isRead) chunkFeed(stream).stop();
       isRead = true;
-      await spooled?.spool.remove();
+      if (spooled === undefined) return;
+      abandoned.unregister(spooled);
+      await spooled.spool.remove();
       spooled = undefined;
     },
   };
   return source;
 }
 
-/** The temp files of sources that nobody has any more. */
+/** The temp files that nobody can read any more. */
 const abandoned = new FinalizationRegistry<SpoolFile>((spool) => {
   spool.remove().catch(() => {});
 });
@@ -87,6 +100,7 @@ const abandoned = new FinalizationRegistry<SpoolFile>((spool) => {
 interface Spooled {
   readonly spool: SpoolFile;
   readonly byteLength: number;
+  isInUse: boolean;
 }
 
 interface Limit {
@@ -101,16 +115,19 @@ async function spoolOf(
   signal: AbortSignal | undefined,
 ): Promise<Spooled> {
   try {
-    return { spool, byteLength: await store(feed, spool, limit, signal) };
+    return { spool, byteLength: await store(feed, spool, limit, signal), isInUse: false };
   } catch (error) {
     await spool.remove();
     throw error;
   }
 }
 
-function openSpooled({ spool, byteLength }: Spooled): OpenSource {
+function openSpooled(spooled: Spooled): OpenSource {
+  const { byteLength } = spooled;
+  spooled.isInUse = true;
   const blocks = new FileBlocks(
-    async (...range) => (await spool.handle.read(...range)).bytesRead,
+    // By the whole of it, which keeps the temp file from being taken for abandoned.
+    async (...range) => (await spooled.spool.handle.read(...range)).bytesRead,
     byteLength,
   );
   return new BlockSource({
@@ -123,6 +140,7 @@ function openSpooled({ spool, byteLength }: Spooled): OpenSource {
     // Nobody else can reach the temp file.
     async verify() {},
     async release() {
+      spooled.isInUse = false;
       blocks.free();
     },
   });

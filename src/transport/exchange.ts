@@ -1,5 +1,4 @@
 import type { Dispatcher } from 'undici';
-import { isErrorLike } from '../error-like.js';
 import { BitsAbortError } from '../errors.js';
 import { AnswerBody, EMPTY_BODY } from './answer-body.js';
 import {
@@ -155,7 +154,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#ended) return;
     const controller = this.#controller;
     this.#fail(error);
-    if (controller) controller.abort(isErrorLike(error) ? error : new Error(String(error)));
+    // Not the error itself, which may be anything that a source threw: undici looks into it.
+    if (controller) controller.abort(new BitsAbortError('The request was given up'));
     else this.#place.onUnconnected(this);
   }
 

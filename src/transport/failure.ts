@@ -1,4 +1,4 @@
-import { errorChain, isErrorLike } from '../error-like.js';
+import { errorChain, isErrorLike, propertyOf } from '../error-like.js';
 import {
   BitsArgumentError,
   type BitsError,
@@ -97,7 +97,7 @@ const FAMILIES: readonly (readonly [RegExp, Advice])[] = [
 /** The first code in an error and what caused it. */
 function failureCode(error: unknown): string | undefined {
   for (const at of errorChain(error)) {
-    const { code } = at as { code?: unknown };
+    const code = propertyOf(at, 'code');
     if (typeof code === 'string') return code;
     // undici 7 and 8 leave the code of their parser's errors undefined.
     if (at.name === 'HTTPParserError') {
@@ -121,7 +121,7 @@ const UNCONNECTED = new Set([
 export function neverConnected(error: unknown): boolean {
   if (isBitsError(error) && error.code === 'BITS_ERR_PROXY') return true;
   for (const at of errorChain(error)) {
-    const { syscall } = at as { syscall?: unknown };
+    const syscall = propertyOf(at, 'syscall');
     if (typeof syscall === 'string') return CONNECTING.has(syscall);
   }
   const cause = isBitsError(error) ? error.cause : error;

@@ -102,6 +102,25 @@ describe('a source of the caller', () => {
     expect(job.state).to.equal('completed');
   });
 
+  it('may check itself at once instead of in time', async () => {
+    const verify = (() => {}) as unknown as () => Promise<void>;
+    expect(await uploadOf(own({ verify })).start()).to.include({ bytes: 1000 });
+  });
+
+  it('may throw whatever it likes: the next job over the connection does not notice', async () => {
+    const odd = Object.defineProperty(new Error('odd'), 'code', { get: failing });
+    for (const thrown of [odd, null, Symbol('odd'), Object.create(null)]) {
+      const read = async function* () {
+        yield new Uint8Array(500);
+        throw thrown;
+      };
+      expect(await errorOf(uploadOf(own({ read })).start())).to.include({
+        code: 'BITS_ERR_SOURCE',
+      });
+      expect(await uploadOf(own()).start()).to.include({ bytes: 1000 });
+    }
+  });
+
   it('that never closes holds nothing back', async () => {
     const job = uploadOf(own({ close: () => new Promise(() => {}) }));
     expect(await job.start()).to.include({ bytes: 1000 });

@@ -152,6 +152,53 @@ describe('UploadJob', () => {
       expect(job.state).to.equal('cancelled');
     });
 
+    it('waits but a moment for the answer to its Cancel when it is aborted with it', async () => {
+      const server = await serve({
+        faults: [
+          { on: 'fragment', nth: 2, do: 'hang' },
+          { on: 'cancel-session', do: 'hang' },
+        ],
+      });
+      const controller = new AbortController();
+      const job = jobTo(server, { signal: controller.signal, answerTimeoutMs: 60_000 });
+      const ended = failure(job.result);
+      await server.waitForRequest('fragment', 2);
+      void job.cancel();
+      controller.abort();
+      expect((await ended).message).to.include('did not confirm');
+    });
+
+    it('cancels what was left when it is cancelled just as it ends in another way', async () => {
+      const server = await serve({ faults: [{ on: 'fragment', do: { status: 403 } }] });
+      const job = jobTo(server);
+      const cancelled = new Promise<void>((resolve) => {
+        job.on('state', (state) => state === 'error' && resolve(job.cancel()));
+      });
+      await failure(job.result);
+      await cancelled;
+      expect(job.state).to.equal('cancelled');
+      expect(packets(server).at(-1)).to.equal('cancel-session');
+    });
+
+    it('settles every suspend and resume, however close they come', async () => {
+      const server = await serve();
+      const job = jobTo(server);
+      const calls = [job.suspend(), job.resume()];
+      job.on('state', (state) => state === 'suspended' && calls.push(job.resume()));
+      await Promise.all([job.result, ...calls]);
+      expect(job.state).to.equal('completed');
+    });
+
+    it('is not resumed by a signal that was aborted before', async () => {
+      const server = await serve({ faults: [{ on: 'fragment', nth: 2, do: 'hang' }] });
+      const job = jobTo(server);
+      const { result } = job;
+      await server.waitForRequest('fragment', 2);
+      await job.suspend();
+      void job.resume({ signal: AbortSignal.abort() }).catch(() => {});
+      expect(await failure(result)).to.include({ code: 'BITS_ERR_ABORTED' });
+    });
+
     it('waits no longer for the answer to its Cancel when it is aborted then', async () => {
       const server = await serve({ faults: [{ on: 'cancel-session', do: 'hang' }] });
       const controller = new AbortController();
@@ -454,6 +501,16 @@ describe('UploadJob', () => {
       };
       const job = jobTo(server, { reply: true, noProgressTimeoutMs: 300, shouldRetry });
       expect((await job.start()).reply?.bytes).to.equal(40_000);
+    });
+
+    it('of a reply of which no new byte comes end the job', async () => {
+      const server = await serve({
+        reply: () => Buffer.alloc(40_000, 7),
+        faults: [{ on: 'reply', times: 10_000, do: 'reset-after-commit' }],
+      });
+      const job = jobTo(server, { reply: true, noProgressTimeoutMs: 100, minRetryDelayMs: 5 });
+      expect(await failure(job.start())).to.include({ code: 'BITS_ERR_NO_PROGRESS' });
+      unfinished.add(server);
     });
 
     it('that are fatal are not retried', async () => {

@@ -185,10 +185,27 @@ describe('FileSink', () => {
     await writeFile(file, 'old');
     await store(create({ overwrite: true }));
     const next = create({ overwrite: true });
-    expect(await next.open(0)).to.include({ bytes: 5000, file });
+    expect(await next.open(5000)).to.include({ bytes: 5000, file });
     await next.close({ keepPartial: false });
     expect(await readFile(file)).to.deep.equal(bytes);
     expect(await readdir(directory)).to.deep.equal(['answer.bin']);
+  });
+
+  it('fetches a reply anew that was written to after it had replaced a file', async () => {
+    await store(create({ overwrite: true }));
+    await writeFile(file, 'x');
+    const next = create({ overwrite: true });
+    expect(await next.open(5000)).to.equal(undefined);
+    await next.close({ keepPartial: false });
+    expect(await readFile(file, 'utf8')).to.equal('x');
+  });
+
+  it('leaves nothing where a file cannot be replaced', async () => {
+    const fs = { ...nodeFs, rename: () => Promise.reject(systemError('EISDIR')) };
+    const sink = create({ overwrite: true, fs });
+    expect((await rejection(store(sink))).message).to.include('EISDIR');
+    await sink.close({ keepPartial: false });
+    expect(await readdir(directory)).to.deep.equal([]);
   });
 
   it('replaces a file also where there are no hard links', async () => {

@@ -163,6 +163,7 @@ describe('fragment sizer', () => {
       const short = fragmentPassed(twice, { bytes: MIN, elapsedMs: 1 });
       expect(fragmentLost(short).bytes).to.equal(32 * MIB);
       expect(fragmentLost(pass(twice, 1)).bytes).to.equal(64 * MIB);
+      expect(fragmentLost(twice, false).bytes).to.equal(64 * MIB);
     });
 
     it('lowers it to the cap of the transport', () => {

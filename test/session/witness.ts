@@ -1,3 +1,4 @@
+import { BitsServerError } from '../../src/errors.js';
 import type { RequestPacket } from '../../src/protocol/packets.js';
 import type {
   Command,
@@ -30,6 +31,10 @@ export class Witness {
   #replyUrl: string | undefined;
   #replyStored = false;
   #closeUnanswered = false;
+  /** A Cancel of the session was sent. */
+  #cancelSent = false;
+  /** One of them may have ended the session, though no answer said so. */
+  #cancelUnanswered = false;
   #finishes = 0;
   #creates = 0;
   #idleSends = 0;
@@ -47,7 +52,9 @@ export class Witness {
     this.#law(record.offset <= this.#acked, 'records bytes that nobody acknowledged');
     const live = this.#id !== undefined && !this.#dead.has(this.#id);
     this.#law(record.sessionId === (live ? this.#id : undefined), 'records another session');
-    this.#law(record.closeUncertain || !this.#closeUnanswered, 'forgets a Close');
+    const knowsClose = record.closeUncertain || this.#cancelSent;
+    this.#law(knowsClose || !this.#closeUnanswered, 'forgets a Close');
+    this.#law(!record.closeUncertain || !this.#cancelUnanswered, 'records a Close past a Cancel');
     this.#restart(record);
   }
 
@@ -65,6 +72,8 @@ export class Witness {
     this.#replyUrl = record.replyUrl;
     this.#replyStored = record.replyStored;
     this.#closeUnanswered = record.closeUncertain;
+    this.#cancelSent = false;
+    this.#cancelUnanswered = false;
     this.#restored = true;
     this.#callerActed();
   }
@@ -81,7 +90,11 @@ export class Witness {
       case 'acked':
         this.#onWire = undefined;
         if (event.ack.type === 'create-session') this.#id = event.ack.sessionId;
-        if (event.ack.type === 'fragment') this.#told(event.ack.nextOffset, event.ack.replyUrl);
+        if (event.ack.type === 'fragment') {
+          this.#told(event.ack.nextOffset, event.ack.replyUrl);
+          this.#cancelSent = false;
+          this.#cancelUnanswered = false;
+        }
         if (packet?.type === 'close-session' || packet?.type === 'cancel-session') this.#bury();
         break;
       case 'failed': {
@@ -89,7 +102,10 @@ export class Witness {
         if (packet?.type === 'fragment' && nextOffset !== undefined)
           this.#told(nextOffset, replyUrl);
         if (meaning === 'session-not-found') this.#bury();
-        else if (packet?.type === 'close-session') {
+        else if (packet?.type === 'cancel-session') {
+          const { error, unsent } = event.refusal;
+          this.#cancelUnanswered ||= !(error instanceof BitsServerError) && unsent !== true;
+        } else if (packet?.type === 'close-session') {
           const passing = meaning === 'transient' || meaning === 'not-bits';
           this.#closeUnanswered ||= passing && event.refusal.unsent !== true;
         }
@@ -126,6 +142,7 @@ export class Witness {
 
   #interrupt(): void {
     if (this.#onWire?.type === 'close-session') this.#closeUnanswered = true;
+    if (this.#onWire?.type === 'cancel-session') this.#cancelUnanswered = true;
     this.#onWire = undefined;
   }
 
@@ -179,6 +196,11 @@ export class Witness {
         this.#replyUrl = undefined;
         this.#replyStored = false;
         this.#closeUnanswered = false;
+        this.#cancelSent = false;
+        this.#cancelUnanswered = false;
+        break;
+      case 'cancel-session':
+        this.#cancelSent = true;
         break;
       case 'fragment': {
         const { start, end, total } = packet.range;
@@ -218,7 +240,8 @@ export class Witness {
       this.#law(this.#acked === this.#plan.totalBytes, 'completes with bytes unacknowledged');
       const acknowledged = event.type === 'acked' && event.ack.type === 'close-session';
       this.#law(acknowledged === (outcome.closed === 'acknowledged'), 'misreports the Close');
-      this.#law(acknowledged || this.#closeUnanswered, 'presumes a Close for no reason');
+      const presumable = this.#closeUnanswered && !this.#cancelUnanswered;
+      this.#law(acknowledged || presumable, 'presumes a Close for no reason');
     }
   }
 

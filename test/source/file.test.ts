@@ -201,19 +201,23 @@ describe('fileSource', () => {
       return { bytes: Buffer.concat(got), error };
     }
 
-    const changes: Record<string, { change: () => Promise<void>; says: string }> = {
+    // The system notes the time of a change a moment before the new size.
+    const changes: Record<string, { change: () => Promise<void>; says: RegExp }> = {
       'is appended to': {
         change: () => appendFile(path, 'more'),
-        says: 'size 13631488 to 13631492',
+        says: /size 13631488 to 13631492|modification time/,
       },
-      'is cut': { change: () => truncate(path, 3 * MiB), says: 'size 13631488 to 3145728' },
+      'is cut': {
+        change: () => truncate(path, 3 * MiB),
+        says: /size 13631488 to 3145728|modification time/,
+      },
       'is written over': {
         change: () => overwrite(path, new Uint8Array(13 * MiB).fill(66)),
-        says: 'modification time 2001-02-03T04:05:06.000Z to ',
+        says: /modification time 2001-02-03T04:05:06\.000Z to /,
       },
       'is touched': {
         change: () => utimes(path, LONG_AGO, new Date(LONG_AGO.getTime() + 1)),
-        says: 'to 2001-02-03T04:05:06.001Z',
+        says: /to 2001-02-03T04:05:06\.001Z/,
       },
     };
 
@@ -222,7 +226,7 @@ describe('fileSource', () => {
         const { bytes: got, error } = await changedInMidRead(change);
         expect(error?.code).to.equal('BITS_ERR_SOURCE_CHANGED');
         expect(error?.retryable).to.equal(false);
-        expect(error?.message).to.include(path).and.include(says).and.include('0x8020001D');
+        expect(error?.message).to.include(path).and.match(says).and.include('0x8020001D');
         expect(got.length).to.be.lessThan(opened.byteLength);
         expect(got.every((byte) => byte === 65)).to.equal(true);
       });

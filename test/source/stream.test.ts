@@ -68,6 +68,29 @@ describe('streamSource', () => {
     expect(await codeOf(disposed.open())).to.equal('BITS_ERR_STATE');
   });
 
+  it('leaves nothing when it is disposed of while it is being stored', async () => {
+    const stream = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        controller.enqueue(pattern(10));
+        if (++pulls === 3) {
+          await disposable.dispose?.();
+          controller.close();
+        }
+      },
+    });
+    let pulls = 0;
+    const disposable = source(stream);
+    expect(await codeOf(disposable.open())).to.equal('BITS_ERR_STATE');
+  });
+
+  it('is read by one at a time', async () => {
+    const shared = source(Readable.from([pattern(10)]));
+    const opened = await shared.open();
+    expect(await codeOf(shared.open())).to.equal('BITS_ERR_STATE');
+    await opened.close();
+    await (await shared.open()).close();
+  });
+
   it('destroys a stream that was never read when it is disposed of', async () => {
     const stream = Readable.from([pattern(1)]);
     await source(stream).dispose?.();

@@ -137,7 +137,8 @@ export function killInReply({ kills, seed }: KillPlan): Promise<KillReport> {
       { on: 'close-session', do: 'hang' },
       { on: 'close-session', nth: 2, do: 'hang-after-commit' },
     ],
-    reply: patterned(inReply * 1024 * KIB + 4321, seed),
+    // Each process goes on where the one before was killed, two seconds further at the most.
+    reply: patterned(inReply * 3 * 1024 * KIB + 4321, seed),
     allowedBytes: (bytes) => bytes,
   });
 }

@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { createSpoolFile } from '../../src/source/spool-file.js';
 import { errorOf, openFileSizesUnder, openFilesUnder } from './reading.js';
@@ -43,15 +44,19 @@ describe('createSpoolFile', () => {
 
   it('refuses a temp directory of the system that is none, and names the variable for it', async () => {
     const variable = process.platform === 'win32' ? 'TEMP' : 'TMPDIR';
-    const before = process.env[variable];
-    process.env[variable] = `${dir.path}/none`;
-    try {
-      const error = await errorOf(createSpoolFile());
-      expect(error?.message).to.include(`set ${variable} to a directory that can be written to`);
-    } finally {
-      if (before === undefined) delete process.env[variable];
-      else process.env[variable] = before;
-    }
+    const script = `
+      const { createSpoolFile } = await import('./src/source/spool-file.ts');
+      await createSpoolFile().catch((error) => console.log(error.message));`;
+    // In a process of its own: the system is asked for the directory, and not process.env.
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ['--import', 'tsx', '--input-type=module', '-e', script],
+      {
+        cwd: new URL('../..', import.meta.url),
+        env: { ...process.env, [variable]: `${dir.path}/none` },
+      },
+    );
+    expect(stdout).to.include(`set ${variable} to a directory that can be written to`);
   });
 
   describe('where an open file keeps its name', () => {

@@ -24,6 +24,7 @@ export interface DriverParts {
   readonly interruption: AbortController;
 }
 
+/** How long a job that was cancelled and aborted in one breath waits for its session to be freed. */
 const LEAVE_MS = 2000;
 
 /** Feeds the session with what happens, and happens what the session commands. */

@@ -221,7 +221,8 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    * Gives the upload up and frees the server's session; `result` rejects with BITS_ERR_ABORTED.
    *
    * When Close-Session was already on its way the file may be in place: `result` then resolves.
-   * An abort meanwhile ends the wait for the server and keeps the record, to cancel once more.
+   * An abort meanwhile ends the wait for the server and keeps the record, to cancel once more; one in
+   * the same breath leaves the server two seconds.
    */
   async cancel(): Promise<void> {
     if (isFinal(this.#state)) return;

@@ -306,7 +306,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       settle = () => this.#conclude(ending, run);
     } catch (error) {
       await this.#release();
-      // The session was of another content, and has been freed.
+      // The session was of another content, and all was done to free it.
       if (isBitsError(error) && error.code === 'BITS_ERR_SOURCE_CHANGED')
         this.#leftover = undefined;
       if (this.#leftover === undefined) await this.#dispose();

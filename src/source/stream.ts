@@ -83,7 +83,8 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
       isDisposed = true;
       if (!isRead) chunkFeed(stream).stop();
       isRead = true;
-      if (spooled === undefined) return;
+      // An upload that was refused the stream must not take it from the one that reads it.
+      if (spooled === undefined || spooled.isInUse) return;
       abandoned.unregister(spooled);
       await spooled.spool.remove();
       spooled = undefined;

@@ -109,12 +109,16 @@ describe('a source of the caller', () => {
 
   it('may throw whatever it likes: the next job over the connection does not notice', async () => {
     const odd = Object.defineProperty(new Error('odd'), 'code', { get: failing });
+    await uploadOf(own()).start();
     for (const thrown of [odd, null, Symbol('odd'), Object.create(null)]) {
       const read = async function* () {
-        yield new Uint8Array(500);
+        yield new Uint8Array(10);
+        // When the request is on its way.
+        await new Promise((resolve) => setImmediate(resolve));
         throw thrown;
       };
-      expect(await errorOf(uploadOf(own({ read })).start())).to.include({
+      const odder = own({ byteLength: 300_000, read });
+      expect(await errorOf(uploadOf(odder).start())).to.include({
         code: 'BITS_ERR_SOURCE',
       });
       expect(await uploadOf(own()).start()).to.include({ bytes: 1000 });

@@ -200,6 +200,16 @@ describe('FileSink', () => {
     expect(await readFile(file, 'utf8')).to.equal('x');
   });
 
+  it('takes the second name with it that a process died with before it replaced the file', async () => {
+    const dying = create({ overwrite: true });
+    await dying.open(0);
+    const [part = ''] = await readdir(directory);
+    await dying.release();
+    await link(join(directory, part), join(directory, `${part}.new`));
+    await create({ overwrite: true }).close({ keepPartial: false });
+    expect(await readdir(directory)).to.deep.equal([]);
+  });
+
   it('leaves nothing where a file cannot be replaced', async () => {
     const fs = { ...nodeFs, rename: () => Promise.reject(systemError('EISDIR')) };
     const sink = create({ overwrite: true, fs });

@@ -87,6 +87,8 @@ describe('streamSource', () => {
     const shared = source(Readable.from([pattern(10)]));
     const opened = await shared.open();
     expect(await codeOf(shared.open())).to.equal('BITS_ERR_STATE');
+    await shared.dispose?.();
+    expect(Buffer.from(await collect(opened.read(0, 10))).equals(pattern(10))).to.equal(true);
     await opened.close();
     await (await shared.open()).close();
   });

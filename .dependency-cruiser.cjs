@@ -1,20 +1,31 @@
 // The floors of docs/architecture.md: a floor may import the floors listed for it, and itself.
 const floors = {
+  'abort-switch': [],
   'error-like': [],
   errors: [],
   version: [],
   protocol: ['errors'],
   session: ['protocol', 'errors'],
-  transport: ['protocol', 'errors', 'error-like', 'version'],
+  transport: ['protocol', 'errors', 'abort-switch', 'error-like', 'version'],
   source: ['protocol', 'errors'],
   reply: ['protocol', 'errors'],
   store: ['protocol', 'errors', 'error-like'],
-  job: ['session', 'transport', 'source', 'reply', 'store', 'protocol', 'errors', 'error-like'],
+  job: [
+    'session',
+    'transport',
+    'source',
+    'reply',
+    'store',
+    'protocol',
+    'errors',
+    'abort-switch',
+    'error-like',
+  ],
   doctor: ['job', 'transport', 'protocol', 'errors', 'error-like', 'version'],
   testing: ['protocol', 'errors'],
 };
 
-const files = ['error-like', 'errors', 'version'];
+const files = ['abort-switch', 'error-like', 'errors', 'version'];
 const place = (floor) => (files.includes(floor) ? `^src/${floor}\\.ts$` : `^src/${floor}/`);
 
 const floorRules = Object.entries(floors).map(([floor, below]) => ({
@@ -46,7 +57,7 @@ module.exports = {
     {
       name: 'pure-floors-do-no-io',
       severity: 'error',
-      from: { path: '^src/(protocol|session|errors|error-like)' },
+      from: { path: '^src/(protocol|session|errors|abort-switch|error-like)' },
       to: { dependencyTypes: ['core', 'npm', 'npm-dev', 'npm-optional', 'npm-peer'] },
     },
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },

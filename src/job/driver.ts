@@ -1,3 +1,4 @@
+import { AbortSwitch } from '../abort-switch.js';
 import { BitsAbortError, isBitsError } from '../errors.js';
 import { step } from '../session/machine.js';
 import type { Command, Session, SessionEvent } from '../session/session.js';
@@ -9,11 +10,11 @@ type Doing = Extract<Command, { type: 'send' | 'download' }>;
 export type Rest = Extract<Command, { type: 'finish' | 'pause' }>;
 
 export interface DriverParts {
-  /** Carries a command out; rejects only when the signal aborts. */
+  /** Carries a command out; rejects only when the switch is used. */
   readonly perform: (
     command: Doing,
     session: Session,
-    signal: AbortSignal,
+    abortSwitch: AbortSwitch,
   ) => Promise<SessionEvent>;
   readonly policy: RetryPolicy;
   readonly clock: Clock;
@@ -21,7 +22,7 @@ export interface DriverParts {
   readonly onStep: (session: Session, command: Command, before: Session) => void;
   readonly onRetry: (decision: RetryDecision) => void;
   /** To be cut by `interrupt` alone once the driver has it. */
-  readonly interruption: AbortController;
+  readonly interruption: AbortSwitch;
 }
 
 /** How long a job that was cancelled and aborted in one breath waits for its session to be freed. */
@@ -32,7 +33,7 @@ export class Driver {
   readonly #parts: DriverParts;
   #session: Session;
   #command: Command = { type: 'pause' };
-  #interruption: AbortController;
+  #interruption: AbortSwitch;
   #wish: 'suspendRequested' | 'cancelRequested' | 'gaveUp' | undefined;
   /** Since when nothing succeeds; undefined: all is well. */
   #failingSinceMs: number | undefined;
@@ -73,14 +74,14 @@ export class Driver {
     this.#failingSinceMs = undefined;
     this.#hurries = event.type === 'cancelRequested' && this.#wish === 'suspendRequested';
     this.#wish = undefined;
-    if (this.#interruption.signal.aborted) this.#interruption = new AbortController();
+    if (this.#interruption.aborted) this.#interruption = new AbortSwitch();
     this.#step(event);
     for (;;) {
       const rest = this.#rest();
       if (rest !== undefined) return rest;
       try {
         await retryUntilHeadway((isRetry) => this.#goOn(isRetry), this.#parts.policy, {
-          signal: this.#interruption.signal,
+          interruption: this.#interruption,
           random: this.#parts.random,
           sleep: this.#parts.clock.sleep,
           failingForMs: () => this.#failingForMs(),
@@ -95,10 +96,10 @@ export class Driver {
   }
 
   /** What was given up and aborted at once may take a Cancel-Session, but no time-outs and retries. */
-  #limitLeaving(interrupted: AbortSignal): AbortController {
+  #limitLeaving(interrupted: AbortSwitch): AbortController {
     this.#hurries = false;
     const over = new AbortController();
-    const signal = AbortSignal.any([over.signal, interrupted]);
+    const signal = AbortSignal.any([over.signal, interrupted.signal]);
     this.#parts.clock.sleep(LEAVE_MS, signal).then(
       () => this.interrupt('suspendRequested'),
       () => {},
@@ -127,10 +128,10 @@ export class Driver {
     }
     const { headway } = this.#session;
     while (this.#command.type === 'send' || this.#command.type === 'download') {
-      const { signal } = this.#interruption;
-      signal.throwIfAborted();
-      const leaving = this.#hurries ? this.#limitLeaving(signal) : undefined;
-      this.#step(await this.#parts.perform(this.#command, this.#session, signal));
+      const interruption = this.#interruption;
+      interruption.throwIfAborted();
+      const leaving = this.#hurries ? this.#limitLeaving(interruption) : undefined;
+      this.#step(await this.#parts.perform(this.#command, this.#session, interruption));
       leaving?.abort();
       if (isRetry && this.#session.headway > headway) return;
     }
@@ -148,9 +149,9 @@ export class Driver {
 
   #eventOf(error: unknown): SessionEvent {
     const wish = this.#wish;
-    if (wish !== undefined && this.#interruption.signal.aborted) {
+    if (wish !== undefined && this.#interruption.aborted) {
       this.#wish = undefined;
-      this.#interruption = new AbortController();
+      this.#interruption = new AbortSwitch();
       if (wish !== 'gaveUp') return { type: wish };
     }
     if (!isBitsError(error)) throw error;

@@ -1,4 +1,5 @@
 import { isUint8Array } from 'node:util/types';
+import type { AbortSwitch } from '../abort-switch.js';
 import { describeError } from '../error-like.js';
 import { BitsError, isBitsError } from '../errors.js';
 import { decodeAnswer } from '../protocol/decode.js';
@@ -32,20 +33,20 @@ export interface ExchangeParts {
 
 /**
  * Sends one packet and tells the session what came of it.
- * @throws BITS_ERR_ABORTED when `signal` aborts; nothing else
+ * @throws BITS_ERR_ABORTED when `abortSwitch` is used; nothing else
  */
 export async function exchange(
   session: Session,
   command: { readonly packet: RequestPacket; readonly target: Target },
   parts: ExchangeParts,
-  signal: AbortSignal,
+  abortSwitch: AbortSwitch,
 ): Promise<SessionEvent> {
   const { packet, target } = command;
   const body = packet.type === 'fragment' ? fragmentBody(parts.source, packet.range) : undefined;
   try {
     let url = parts.redirects.current(targetUrl(session, target, parts));
     // Close is what makes the file visible, so it must still be the one that was read.
-    if (packet.type === 'close-session') await verifySource(parts.source, signal);
+    if (packet.type === 'close-session') await verifySource(parts.source, abortSwitch);
     const { method, headers: own } = encodeRequest(packet);
     const headers = { ...own, ...parts.options.headers };
     for (let hops = 0; ; hops++) {
@@ -55,7 +56,7 @@ export async function exchange(
         packet.type,
         body === undefined ? { method, url, headers } : { method, url, headers, body },
         {
-          signal,
+          abortSwitch,
           stallTimeoutMs: parts.options.stallTimeoutMs,
           answerTimeoutMs: answerTimeoutMs(session, packet, parts.options),
           answerBody: 'discard',
@@ -73,7 +74,7 @@ export async function exchange(
       url = parts.redirects.next(url, answer.status, refusal.location, hops);
     }
   } catch (error) {
-    signal.throwIfAborted();
+    abortSwitch.throwIfAborted();
     const known = body?.failed() ? sourceError('reading', error) : unforeseen(error);
     if (known.code === 'BITS_ERR_SOURCE_CHANGED') return { type: 'sourceChanged', error: known };
     return { type: 'failed', refusal: refusalOf(known) };

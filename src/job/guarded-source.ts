@@ -1,3 +1,4 @@
+import type { AbortSwitch } from '../abort-switch.js';
 import { describeError } from '../error-like.js';
 import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
 import { unlessAborted } from '../source/abort.js';
@@ -14,7 +15,11 @@ const CLOSE_PATIENCE_MS = 250;
  * @throws BITS_ERR_ARGUMENT when what it opens is no source
  * @throws BITS_ERR_SOURCE for any failure that is no `BitsError`
  */
-export async function openSource(source: ByteSource, signal: AbortSignal): Promise<OpenSource> {
+export async function openSource(
+  source: ByteSource,
+  abortSwitch: AbortSwitch,
+): Promise<OpenSource> {
+  const { signal } = abortSwitch;
   const opening = (async () => source.open(signal))();
   try {
     const opened = await unlessAborted(opening, signal);
@@ -27,9 +32,12 @@ export async function openSource(source: ByteSource, signal: AbortSignal): Promi
 }
 
 /** @throws BITS_ERR_SOURCE for any failure that is no `BitsError` */
-export async function verifySource(source: OpenSource, signal: AbortSignal): Promise<void> {
+export async function verifySource(
+  source: OpenSource,
+  abortSwitch: AbortSwitch,
+): Promise<void> {
   try {
-    await unlessAborted((async () => source.verify())(), signal);
+    await unlessAborted((async () => source.verify())(), abortSwitch.signal);
   } catch (error) {
     throw sourceError('checking', error);
   }

@@ -1,21 +1,23 @@
 import { BitsArgumentError } from '../errors.js';
 import { BITS_METHOD } from '../protocol/constants.js';
 import { redactUrl } from '../protocol/remote-url.js';
-import type { SendOptions, Transport, WireRequest, WireResponse } from '../transport/transport.js';
+import type { PacketOptions } from '../transport/packet-options.js';
+import type { WireRequest, WireResponse } from '../transport/transport.js';
 import { CHANNELS } from './diagnostics.js';
 import { checkHeaders, isCredentialHeader, type ResolvedOptions } from './options.js';
+import type { JobTransport } from './job-transport.js';
 import type { PacketKind, PacketRequest, PacketResponse } from './packet-hooks.js';
 
 const REDACTED = '[redacted]';
 
 /** Sends the packets of a job, and lets those know who asked to. */
 export class PacketSender {
-  readonly #transport: Pick<Transport, 'send'>;
+  readonly #transport: Pick<JobTransport, 'send'>;
   readonly #options: Pick<ResolvedOptions, 'methodOverride' | 'onRequest' | 'onResponse'>;
   readonly #jobId: () => string;
 
   constructor(
-    transport: Pick<Transport, 'send'>,
+    transport: Pick<JobTransport, 'send'>,
     options: Pick<ResolvedOptions, 'methodOverride' | 'onRequest' | 'onResponse'>,
     jobId: () => string,
   ) {
@@ -28,7 +30,7 @@ export class PacketSender {
    * Rejects with BITS_ERR_ARGUMENT when a hook throws or returns headers that cannot be sent, and what
    *   the transport rejects with
    */
-  send(packet: PacketKind, request: WireRequest, options: SendOptions): Promise<WireResponse> {
+  send(packet: PacketKind, request: WireRequest, options: PacketOptions): Promise<WireResponse> {
     const onWire = this.#options.methodOverride ? overridden(request) : request;
     return this.#isWatched()
       ? this.#tell(packet, onWire, options)
@@ -50,10 +52,10 @@ export class PacketSender {
   async #tell(
     packet: PacketKind,
     request: WireRequest,
-    options: SendOptions,
+    options: PacketOptions,
   ): Promise<WireResponse> {
     const { onRequest, onResponse } = this.#options;
-    const { signal } = options;
+    const signal = options.signal ?? options.abortSwitch?.signal;
     const told = this.#described(packet, request);
     const more = onRequest && (await callHook('onRequest', async () => onRequest(told), signal));
     const headers = { ...request.headers, ...(more && checkHookHeaders(more)) };

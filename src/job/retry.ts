@@ -1,4 +1,5 @@
 import pRetry from 'p-retry';
+import type { AbortSwitch } from '../abort-switch.js';
 import { BitsArgumentError, BitsError } from '../errors.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { Clock } from './clock.js';
@@ -31,7 +32,7 @@ export class TryAgain extends Error {
 }
 
 export interface RetryHooks {
-  readonly signal: AbortSignal;
+  readonly interruption: AbortSwitch;
   readonly random: () => number;
   readonly sleep: Clock['sleep'];
   /** How long it is since the first failure that no progress followed. */
@@ -60,6 +61,7 @@ export async function retryUntilHeadway<T>(
     firstFailure = error;
   }
   // Nearly all first attempts succeed, without what p-retry sets up for each.
+  const { signal } = hooks.interruption;
   const nextAttempt = () => {
     const failure = firstFailure;
     firstFailure = undefined;
@@ -71,7 +73,7 @@ export async function retryUntilHeadway<T>(
       retries: policy.retries,
       // The wait is ours, below: p-retry has neither full jitter nor Retry-After.
       minTimeout: 0,
-      signal: hooks.signal,
+      signal,
       shouldRetry: ({ error }) => error instanceof TryAgain && !vetoed,
       onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
         if (!(error instanceof TryAgain) || retriesLeft === 0) return;
@@ -86,7 +88,7 @@ export async function retryUntilHeadway<T>(
         vetoed = !(await ask(policy, decision));
         if (vetoed) return;
         hooks.onRetry(decision);
-        await hooks.sleep(decision.delayMs, hooks.signal);
+        await hooks.sleep(decision.delayMs, signal);
       },
     });
   } catch (error) {

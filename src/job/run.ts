@@ -1,6 +1,7 @@
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
+import { AbortSwitch } from '../abort-switch.js';
+import { BitsAbortError, BitsArgumentError, BitsError, isBitsError } from '../errors.js';
 import type { FragmentPacket, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import { appendFileName } from '../protocol/remote-url.js';
@@ -41,6 +42,7 @@ import { PacketSender } from './packet-sender.js';
 import { planOf } from './plan.js';
 import { ProgressReport } from './progress.js';
 import { Redirects } from './redirects.js';
+import { later } from './schedule.js';
 import { serverLimits } from './server-limits.js';
 import { openWire, type Wire } from './wire.js';
 
@@ -61,7 +63,7 @@ interface Opened {
   readonly session: Session;
   readonly journal: Journal | undefined;
   readonly leftover: Leftover | undefined;
-  readonly interruption: AbortController;
+  readonly interruption: AbortSwitch;
 }
 
 /** Everything that a job holds open between its start and its end: source, sockets, reply. */
@@ -81,7 +83,7 @@ export class Run {
   /** What is left to send of the fragment that the server's application waits for. */
   #lastBytesLeft = Number.POSITIVE_INFINITY;
   readonly #startedMs = performance.now();
-  readonly #interruption: AbortController;
+  readonly #interruption: AbortSwitch;
   #download: { readonly replyUrl: string; readonly reply: ReplyDownload } | undefined;
   #storedReply: StoredReply | undefined;
   /** Bytes that come a second time are no progress. */
@@ -100,10 +102,10 @@ export class Run {
   static async open(
     request: RunRequest,
     source: ByteSource,
-    interruption = new AbortController(),
+    interruption = new AbortSwitch(),
   ): Promise<Run> {
     const { options, leftover } = request;
-    const opened = await openSource(source, interruption.signal);
+    const opened = await openSource(source, interruption);
     let journal: Journal | undefined;
     let wire: Wire | undefined;
     try {
@@ -164,7 +166,7 @@ export class Run {
     const { now } = systemClock;
     this.#report = new ProgressReport(opened.source.byteLength, now, hooks.onProgress);
     this.#driver = new Driver(opened.session, {
-      perform: (command, session, signal) => this.#perform(command, session, signal),
+      perform: (command, session, abortSwitch) => this.#perform(command, session, abortSwitch),
       policy: options,
       clock: systemClock,
       random: Math.random,
@@ -264,17 +266,17 @@ export class Run {
   async #perform(
     command: Extract<Command, { type: 'send' | 'download' }>,
     session: Session,
-    signal: AbortSignal,
+    abortSwitch: AbortSwitch,
   ): Promise<SessionEvent> {
     if (command.type === 'download') {
       // A process that does not know the URL would have to send the last fragment again to learn it.
       await this.#journal?.flush();
-      return this.#getReply(command.replyUrl, session, signal);
+      return this.#getReply(command.replyUrl, session, abortSwitch.signal);
     }
     const { packet } = command;
     if (this.#journal !== undefined) await this.#keepRecord(packet, session, this.#journal);
     if (packet.type === 'create-session') await this.#forgetReply();
-    return exchange(session, command, this.#exchangeParts, signal);
+    return exchange(session, command, this.#exchangeParts, abortSwitch);
   }
 
   /** The packet's body is sent from its first byte, for the first time or once more. */
@@ -326,13 +328,19 @@ export class Run {
   async #freeSession(session: Session): Promise<boolean> {
     const [leaving, command] = step(session, { type: 'cancelRequested' });
     if (command.type !== 'send') return true;
-    const limit = AbortSignal.timeout(FREE_SESSION_TIMEOUT_MS);
-    const signal = AbortSignal.any([limit, this.#interruption.signal]);
+    const limit = new AbortSwitch();
+    const giveUp = () => limit.abort(new BitsAbortError('freeing the session was given up'));
+    const dismiss = later(giveUp, FREE_SESSION_TIMEOUT_MS);
+    if (this.#interruption.aborted) giveUp();
+    else this.#interruption.listen(giveUp);
     try {
-      const event = await exchange(leaving, command, this.#exchangeParts, signal);
+      const event = await exchange(leaving, command, this.#exchangeParts, limit);
       return event.type !== 'failed' || SESSION_IS_GONE.has(event.refusal.meaning);
     } catch {
       return false;
+    } finally {
+      this.#interruption.unlisten(giveUp);
+      dismiss();
     }
   }
 

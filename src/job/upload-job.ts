@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { AbortSwitch } from '../abort-switch.js';
 import { BitsAbortError, BitsArgumentError, BitsStateError, isBitsError } from '../errors.js';
 import { redactUrl } from '../protocol/remote-url.js';
 import type { StoredReply } from '../reply/download.js';
@@ -70,7 +71,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   #hurries = false;
   #wished = new Settleable<void>();
   #rested = new Settleable<void>();
-  #opening = new AbortController();
+  #opening = new AbortSwitch();
   #run: Run | undefined;
   #resumed = false;
   /** Stops listening to the signal. */
@@ -261,7 +262,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     if (this.#started) {
       this.#outcome = new Settleable();
       this.#progress.reopen();
-      this.#opening = new AbortController();
+      this.#opening = new AbortSwitch();
       this.#rested = new Settleable();
       this.#wished = new Settleable();
     }
@@ -290,7 +291,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       this.#rested = new Settleable();
     } else if (this.#run) {
       this.#run.interrupt(wish === 'cancel' ? 'cancelRequested' : 'suspendRequested');
-    } else if (wish !== 'suspend') this.#opening.abort();
+    } else if (wish !== 'suspend') this.#opening.abort(new BitsAbortError('interrupted'));
     this.#wished.resolve();
     return this.#rested.promise;
   }
@@ -366,7 +367,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
 
   /** Undefined when the caller stopped the job before anything was sent that is to be undone. */
   async #open(): Promise<Run | undefined> {
-    const { signal } = this.#opening;
+    const opening = this.#opening;
     const hooks: RunHooks = {
       onState: (state) => this.#enter(state),
       onProgress: (progress) => {
@@ -387,11 +388,11 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       },
     };
     const parts = { id: this.#id, options: this.#options, hooks, leftover: this.#leftover };
-    if (!signal.aborted && this.#wish !== 'abort') {
+    if (!opening.aborted && this.#wish !== 'abort') {
       try {
-        return await Run.open(parts, this.#options.source, this.#opening);
+        return await Run.open(parts, this.#options.source, opening);
       } catch (error) {
-        if (!signal.aborted) throw error;
+        if (!opening.aborted) throw error;
       }
     }
     if (this.#wish !== 'cancel' || this.#leftover === undefined) return undefined;

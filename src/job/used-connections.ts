@@ -1,7 +1,8 @@
 import { isBitsError } from '../errors.js';
 import { PACKET_TYPE_NAMES } from '../protocol/constants.js';
 import { neverConnected } from '../transport/failure.js';
-import type { Transport, WireRequest } from '../transport/transport.js';
+import type { WireRequest } from '../transport/transport.js';
+import type { JobTransport } from './job-transport.js';
 
 const REPEATABLE: ReadonlySet<string | undefined> = new Set([
   PACKET_TYPE_NAMES['create-session'],
@@ -16,13 +17,10 @@ const REPEATABLE: ReadonlySet<string | undefined> = new Set([
  * costs none of the retries. It concerns the first request to each host, and none that could do harm
  * if the server had seen it after all.
  */
-export function overUsedConnections(
-  transport: Pick<Transport, 'send' | 'limitations' | 'close'>,
-): Transport {
+export function overUsedConnections(transport: JobTransport): JobTransport {
   const reached = new Set<string>();
   return {
     limitations: transport.limitations,
-    close: () => transport.close(),
     send: (request, options) => {
       const { origin } = request.url;
       const sent = transport.send(request, options);

@@ -1,23 +1,25 @@
 import { isTrustedHost } from '../protocol/host-id.js';
 import { withAuthentication } from '../transport/auth/authenticating-transport.js';
-import type { Transport } from '../transport/transport.js';
 import { UndiciTransport, type UndiciTransportOptions } from '../transport/undici.js';
 import { connectionKey } from './connection-key.js';
 import { headerOf } from './header-of.js';
 import { idleTransports } from './idle-transports.js';
+import { type JobTransport, jobTransport } from './job-transport.js';
 import type { ResolvedOptions } from './options.js';
 import { overUsedConnections } from './used-connections.js';
 
 /** The transport of a run, with what the options put around it. */
 export interface Wire {
-  readonly transport: Transport;
+  readonly transport: JobTransport;
   /** Closes what the run opened, or leaves it to another job; a caller's own transport stays open. */
   close(): Promise<void>;
 }
 
 export function openWire(options: ResolvedOptions, remoteUrl: URL): Wire {
-  const { transport: bare, close } = openBare(options, remoteUrl);
-  const { auth, allowInsecureAuth, trustedHosts } = options;
+  const { transport: own, auth, allowInsecureAuth, trustedHosts } = options;
+  const key = own === undefined ? connectionKey(options, remoteUrl) : undefined;
+  if (key !== undefined) return borrowed(key, options, remoteUrl);
+  const bare = own ?? openTransport(options, remoteUrl);
   const transport =
     auth === undefined
       ? bare
@@ -26,17 +28,16 @@ export function openWire(options: ResolvedOptions, remoteUrl: URL): Wire {
           allowInsecureAuth,
           mayAuthenticate: ({ host }) => isTrustedHost(host, remoteUrl, trustedHosts),
         });
-  return { transport, close };
+  return {
+    transport: jobTransport(transport),
+    close: async () => {
+      if (own === undefined) await bare.close();
+    },
+  };
 }
 
-function openBare(options: ResolvedOptions, remoteUrl: URL): Wire {
-  const own = options.transport;
-  if (own !== undefined) return { transport: own, close: async () => {} };
-  const key = connectionKey(options, remoteUrl);
-  if (key === undefined) {
-    const transport = openTransport(options, remoteUrl);
-    return { transport, close: () => transport.close() };
-  }
+/** With the connection that another job left, if there is one. */
+function borrowed(key: string, options: ResolvedOptions, remoteUrl: URL): Wire {
   const loan = idleTransports.borrow(key, () => openTransport(options, remoteUrl));
   return {
     transport: loan.wasUsed ? overUsedConnections(loan.transport) : loan.transport,

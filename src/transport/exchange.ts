@@ -14,9 +14,10 @@ import { BodyPump } from './body-pump.js';
 import { type CurrentConnection, currentConnection } from './current-connection.js';
 import { Deadline } from './deadline.js';
 import { toTransportFailure } from './failure.js';
+import type { PacketOptions } from './packet-options.js';
 import type { RequestHead } from './request-head.js';
 import { currentThrottle, type Throttle } from './throttle.js';
-import type { SendOptions, WireBody, WireConnection, WireResponse } from './transport.js';
+import type { WireBody, WireConnection, WireResponse } from './transport.js';
 
 /** A request that waits for a connection gives the drain of the last answer this much more. */
 const DRAIN_GRACE_MS = 100;
@@ -45,7 +46,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   readonly origin: string;
   readonly answer: Promise<WireResponse>;
   readonly #head: RequestHead;
-  readonly #options: SendOptions;
+  readonly #options: PacketOptions;
   readonly #place: ExchangePlace;
   readonly #deadline: Deadline;
   readonly #pump: BodyPump | undefined;
@@ -67,7 +68,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   constructor(
     head: RequestHead,
     body: WireBody | undefined,
-    options: SendOptions,
+    options: PacketOptions,
     place: ExchangePlace,
   ) {
     this.origin = head.url.origin;
@@ -108,12 +109,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   start(): void {
-    const { signal } = this.#options;
-    if (signal?.aborted) {
+    const { signal, abortSwitch } = this.#options;
+    if (signal?.aborted || abortSwitch?.aborted) {
       this.#onAbort();
       return;
     }
     signal?.addEventListener('abort', this.#onAbort, { once: true });
+    abortSwitch?.listen(this.#onAbort);
     this.#deadline.run('send');
     if (this.#pump?.mayBeWhole) void this.#dispatchWhole(this.#pump);
     else this.#dispatch(this.#pump ?? null);
@@ -271,6 +273,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     clearTimeout(this.#drainTimer);
     this.#drainTimer = undefined;
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
+    this.#options.abortSwitch?.unlisten(this.#onAbort);
     this.#pump?.release();
     this.#throttle?.release();
     this.#place.onEnd(this);

@@ -5,6 +5,7 @@ import { Connector } from './connector.js';
 import { Exchange, type ExchangePlace } from './exchange.js';
 import { withLegacyNames } from './legacy-handler.js';
 import { loadUndici } from './load-undici.js';
+import { type PacketOptions, withSignal } from './packet-options.js';
 import { Pools } from './pools.js';
 import { Forwarding } from './proxy/forwarding.js';
 import { NO_PROXY, type ProxyChoice, proxyChoice } from './proxy/proxy-choice.js';
@@ -12,7 +13,6 @@ import type { ProxyOption, ProxyServer } from './proxy/proxy-server.js';
 import { isHeaderValue, requestHead } from './request-head.js';
 import { type ResolvedTls, resolveTls, type TlsOptions } from './tls-options.js';
 import type {
-  SendOptions,
   Transport,
   TransportLimitation,
   WireConnection,
@@ -102,16 +102,16 @@ export class UndiciTransport implements Transport {
     return isIdle && this.#origins.size === 1;
   }
 
-  send(request: WireRequest, options: SendOptions): Promise<WireResponse> {
+  send(request: WireRequest, options: PacketOptions): Promise<WireResponse> {
     const proxy = this.#forwardingProxy(request.url);
     if (proxy === undefined) return this.#send(request, options, undefined);
-    return this.#sendWhole(request, options, proxy);
+    return this.#sendWhole(request, withSignal(options), proxy);
   }
 
   /** With its URL in absolute form, to a proxy that may want to know who asks. */
   async #sendWhole(
     request: WireRequest,
-    options: SendOptions,
+    options: PacketOptions,
     proxy: ProxyServer,
   ): Promise<WireResponse> {
     requestHead(request, this.#userAgent);
@@ -141,11 +141,13 @@ export class UndiciTransport implements Transport {
 
   async #send(
     request: WireRequest,
-    options: SendOptions,
+    options: PacketOptions,
     forwarder: ProxyServer | undefined,
   ): Promise<WireResponse> {
     const head = requestHead(request, this.#userAgent);
-    if (options.signal?.aborted) throw new BitsAbortError('The request was aborted');
+    if (options.signal?.aborted || options.abortSwitch?.aborted) {
+      throw new BitsAbortError('The request was aborted');
+    }
     let place = forwarder === undefined ? this.#directPlace : undefined;
     place ??= await this.#place(forwarder);
     if (forwarder === undefined) this.#directPlace = place;

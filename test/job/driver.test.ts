@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { AbortSwitch } from '../../src/abort-switch.js';
 import type { Clock } from '../../src/job/clock.js';
 import { Driver, type DriverParts, type Rest } from '../../src/job/driver.js';
 import { DEFAULTS } from '../../src/job/options.js';
@@ -50,7 +51,7 @@ class World {
         random: () => 1,
         onStep: () => {},
         onRetry: (decision) => this.retries.push(decision),
-        interruption: new AbortController(),
+        interruption: new AbortSwitch(),
         ...parts,
       },
     );

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { BitsError, BitsTransportError } from '../../src/errors.js';
+import { AbortSwitch } from '../../src/abort-switch.js';
+import { BitsAbortError, BitsError, BitsTransportError } from '../../src/errors.js';
 import { systemClock } from '../../src/job/clock.js';
 import {
   backOffMs,
@@ -22,7 +23,7 @@ const policy: RetryPolicy = {
 
 function hooks(changes: Partial<RetryHooks> = {}): RetryHooks {
   return {
-    signal: new AbortController().signal,
+    interruption: new AbortSwitch(),
     random: () => 0,
     sleep: systemClock.sleep,
     failingForMs: () => 0,
@@ -100,13 +101,14 @@ describe('retryUntilHeadway', () => {
     expect(told.map(({ delayMs }) => delayMs)).to.deep.equal([1, 1, 1]);
   });
 
-  it('ends a wait when the signal aborts', async () => {
-    const controller = new AbortController();
+  it('ends a wait that is interrupted', async () => {
+    const interruption = new AbortSwitch();
+    const interrupt = () => interruption.abort(new BitsAbortError('interrupted'));
     const slow = { ...policy, minRetryDelayMs: 60_000 };
     const waiting = retryUntilHeadway(
       async () => again(),
       slow,
-      hooks({ signal: controller.signal, random: () => 1, onRetry: () => controller.abort() }),
+      hooks({ interruption, random: () => 1, onRetry: interrupt }),
     );
     expect(await failure(waiting)).to.include({ name: 'AbortError' });
   });

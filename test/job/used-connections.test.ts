@@ -18,7 +18,6 @@ function failing(...failures: readonly (Error | undefined)[]) {
   const sent: WireRequest[] = [];
   const transport = overUsedConnections({
     limitations: [],
-    close: async () => {},
     send: async (request) => {
       sent.push(request);
       const failure = failures[sent.length - 1];

@@ -132,8 +132,21 @@ function fragmentBody(
   range: { readonly start: number; readonly end: number },
 ): WireBody & { failed(): boolean } {
   let failed = false;
+  const fail = (error: unknown): never => {
+    failed = true;
+    throw error;
+  };
   return {
     byteLength: range.end - range.start,
+    whole: () => {
+      try {
+        const whole = source.readWhole?.(range.start, range.end);
+        if (whole === undefined) return undefined;
+        return isUint8Array(whole) ? whole : Promise.resolve(whole).then(bytesOf).catch(fail);
+      } catch (error) {
+        return fail(error);
+      }
+    },
     pieces: () => {
       let pieces: AsyncIterator<Uint8Array> | undefined;
       // Not a generator that yields the source's pieces: that takes three turns for each.
@@ -142,11 +155,10 @@ function fragmentBody(
           try {
             pieces ??= source.read(range.start, range.end)[Symbol.asyncIterator]();
             const piece = await pieces.next();
-            if (!piece.done) assertBytes(piece.value);
+            if (!piece.done) bytesOf(piece.value);
             return piece;
           } catch (error) {
-            failed = true;
-            throw error;
+            return fail(error);
           }
         },
         async return() {
@@ -160,8 +172,8 @@ function fragmentBody(
 }
 
 /** Of the pieces of a caller's own source. */
-function assertBytes(piece: unknown): void {
-  if (isUint8Array(piece)) return;
+function bytesOf(piece: unknown): Uint8Array {
+  if (isUint8Array(piece)) return piece;
   throw new BitsError('BITS_ERR_SOURCE', 'the source gave a piece that is no Uint8Array');
 }
 

@@ -19,6 +19,8 @@ export async function openSource(
   source: ByteSource,
   abortSwitch: AbortSwitch,
 ): Promise<OpenSource> {
+  const atOnce = openedAtOnce(source);
+  if (atOnce !== undefined) return atOnce;
   const { signal } = abortSwitch;
   const opening = (async () => source.open(signal))();
   try {
@@ -31,15 +33,29 @@ export async function openSource(
   }
 }
 
-/** @throws BITS_ERR_SOURCE for any failure that is no `BitsError` */
-export async function verifySource(
-  source: OpenSource,
-  abortSwitch: AbortSwitch,
-): Promise<void> {
+function openedAtOnce(source: ByteSource): OpenSource | undefined {
+  let opened: OpenSource | undefined;
   try {
-    await unlessAborted((async () => source.verify())(), abortSwitch.signal);
+    opened = source.openAtOnce?.();
+    if (opened !== undefined) assertOpenSource(opened);
+    return opened;
   } catch (error) {
+    if (opened) void closeSource(opened);
+    throw sourceError('opening', error);
+  }
+}
+
+/** @throws BITS_ERR_SOURCE for any failure that is no `BitsError` */
+export function verifySource(source: OpenSource, abortSwitch: AbortSwitch): void | Promise<void> {
+  const fail = (error: unknown): never => {
     throw sourceError('checking', error);
+  };
+  try {
+    const checked = source.verify();
+    if (checked === undefined) return;
+    return unlessAborted(Promise.resolve(checked), abortSwitch.signal).catch(fail);
+  } catch (error) {
+    fail(error);
   }
 }
 
@@ -51,8 +67,20 @@ export async function closeSource(
   source: OpenSource,
   onFailure: (error: unknown) => void = () => {},
 ): Promise<void> {
-  const closed = (async () => source.close())().catch((error) => onFailure(error));
-  await withPatience(closed.catch(() => {}));
+  try {
+    const closed = source.close();
+    if (closed !== undefined) await withPatience(Promise.resolve(closed));
+  } catch (error) {
+    tell(onFailure, error);
+  }
+}
+
+function tell(onFailure: (error: unknown) => void, error: unknown): void {
+  try {
+    onFailure(error);
+  } catch {
+    // A listener's failure is none of the upload.
+  }
 }
 
 /** Frees what a source keeps between two openings; never rejects, as {@link closeSource}. */
@@ -61,13 +89,17 @@ export async function disposeSource(source: ByteSource): Promise<void> {
   await withPatience((async () => source.dispose?.())().catch(() => {}));
 }
 
+/** @throws what `closed` rejects with, when that is while somebody waits */
 async function withPatience(closed: Promise<void>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const patience = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, CLOSE_PATIENCE_MS);
   });
-  await Promise.race([closed, patience]);
-  clearTimeout(timer);
+  try {
+    await Promise.race([closed, patience]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** A failure of a source as a `BitsError`; such errors stay as they are. */

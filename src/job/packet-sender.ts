@@ -4,8 +4,8 @@ import { redactUrl } from '../protocol/remote-url.js';
 import type { PacketOptions } from '../transport/packet-options.js';
 import type { WireRequest, WireResponse } from '../transport/transport.js';
 import { CHANNELS } from './diagnostics.js';
-import { checkHeaders, isCredentialHeader, type ResolvedOptions } from './options.js';
 import type { JobTransport } from './job-transport.js';
+import { checkHeaders, isCredentialHeader, type ResolvedOptions } from './options.js';
 import type { PacketKind, PacketRequest, PacketResponse } from './packet-hooks.js';
 
 const REDACTED = '[redacted]';

@@ -15,7 +15,7 @@ import {
 import { discardReplyPart } from '../reply/file-sink.js';
 import { ReplyGoneError } from '../reply/reply-gone-error.js';
 import type { ReplyResumePoint } from '../reply/resume-point.js';
-import { checkReplyTarget, discardReply } from '../reply/sink.js';
+import { checkReplyTarget, discardReply, type ReplyOption } from '../reply/sink.js';
 import { step } from '../session/machine.js';
 import {
   type Command,
@@ -29,13 +29,14 @@ import {
 } from '../session/session.js';
 import type { ByteSource, OpenSource, SourceIdentity } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
+import type { JobStore } from '../store/store.js';
 import { systemClock } from './clock.js';
 import { Driver, type Rest } from './driver.js';
 import { type ExchangeParts, exchange, refusalOf } from './exchange.js';
 import { closeSource, openSource, sourceError } from './guarded-source.js';
 import type { RunHooks } from './hooks.js';
 import { leftoverOf } from './job-records.js';
-import { type Abandoned, isSameFile, Journal } from './journal.js';
+import { isSameFile, Journal } from './journal.js';
 import type { Leftover } from './leftover.js';
 import { isCredentialHeader, type ResolvedOptions } from './options.js';
 import { PacketSender } from './packet-sender.js';
@@ -112,8 +113,10 @@ export class Run {
       const name = options.name ?? options.source.name;
       const remoteUrl = fileUrl(options.remoteUrl, name);
       const identity = opened.identity ?? leftover?.identity;
-      await assertReplyElsewhere(options, identity);
-      journal = await openJournal(request, remoteUrl, identity);
+      if (options.reply !== undefined) await assertReplyElsewhere(options.reply, identity);
+      if (options.store !== undefined && identity !== undefined) {
+        journal = await openJournal(request, options.store, remoteUrl, identity);
+      }
       if (options.reply !== undefined && !request.leaving && !leftover?.storedReply) {
         // By the id of the job that is gone on with, whose reply may be in place already.
         await checkReplyTarget(options.reply, journal?.id ?? request.id);
@@ -128,7 +131,7 @@ export class Run {
         ),
       };
       const goingOn = newest(leftover, journal?.found, plan, sizer);
-      await discardReplyElsewhere(options, goingOn?.record);
+      if (goingOn?.record !== undefined) await discardReplyElsewhere(options, goingOn.record);
       const session = goingOn?.session ?? createSession(plan, sizer);
       const run = new Run(request, {
         source: opened,
@@ -139,8 +142,8 @@ export class Run {
         leftover: goingOn,
         interruption,
       });
-      await run.#clearAway(journal?.abandoned ?? []);
-      await run.#assertSameSource(goingOn?.identity, opened.identity);
+      if (journal !== undefined) await run.#clearAway(journal);
+      if (goingOn !== undefined) await run.#assertSameSource(goingOn.identity, opened.identity);
       return run;
     } catch (error) {
       await closeSource(opened);
@@ -252,8 +255,9 @@ export class Run {
   /** Frees all that is held; what the server has stays. */
   async close(): Promise<void> {
     this.#journal?.lost.removeEventListener('abort', this.#request.hooks.onLockLost);
-    await this.#journal?.close({ remove: this.#over });
-    await this.#closeReply({ keepPartial: !this.#over });
+    if (this.#journal !== undefined) await this.#journal.close({ remove: this.#over });
+    const { reply } = this.#request.options;
+    if (reply !== undefined) await this.#closeReply(reply, { keepPartial: !this.#over });
     await closeSource(this.#source, (error) =>
       this.#request.hooks.onWarning({
         code: 'source-not-closed',
@@ -275,7 +279,8 @@ export class Run {
     }
     const { packet } = command;
     if (this.#journal !== undefined) await this.#keepRecord(packet, session, this.#journal);
-    if (packet.type === 'create-session') await this.#forgetReply();
+    const { reply } = this.#request.options;
+    if (packet.type === 'create-session' && reply !== undefined) await this.#forgetReply(reply);
     return exchange(session, command, this.#exchangeParts, abortSwitch);
   }
 
@@ -305,11 +310,11 @@ export class Run {
   }
 
   /** Frees the server's sessions of uploads that cannot go on, and then drops their records. */
-  async #clearAway(abandoned: readonly Abandoned[]): Promise<void> {
-    for (const { record, reason } of abandoned) {
+  async #clearAway(journal: Journal): Promise<void> {
+    for (const { record, reason } of journal.abandoned) {
       const freed = await this.#freeSession(restoreSession(this.session.plan, record.session));
-      if (freed) await this.#journal?.drop(record);
-      else await this.#journal?.doubtClose(record);
+      if (freed) await journal.drop(record);
+      else await journal.doubtClose(record);
       await discardPartOf(record);
       const left = freed
         ? ''
@@ -377,11 +382,10 @@ export class Run {
   }
 
   /** Also of a reply that an earlier run began, or finished, to download. */
-  async #closeReply(fate: { readonly keepPartial: boolean }): Promise<void> {
+  async #closeReply(option: ReplyOption, fate: { readonly keepPartial: boolean }): Promise<void> {
     const { replyUrl } = this.session;
-    const { reply } = this.#request.options;
     let download = this.#download?.reply;
-    if (replyUrl !== undefined && typeof reply === 'object' && 'file' in reply) {
+    if (replyUrl !== undefined && typeof option === 'object' && 'file' in option) {
       try {
         download ??= this.#createDownload(replyUrl, this.session);
       } catch {
@@ -392,15 +396,14 @@ export class Run {
   }
 
   /** The reply to an upload that begins again is another one. */
-  async #forgetReply(): Promise<void> {
-    const { reply } = this.#request.options;
+  async #forgetReply(reply: ReplyOption): Promise<void> {
     const download = this.#download;
     const stored = this.#storedReply !== undefined;
     this.#download = undefined;
     this.#storedReply = undefined;
     this.#mostReplyBytes = 0;
     this.#replyPoint = undefined;
-    if (reply !== undefined && (download !== undefined || this.#goingOn !== undefined)) {
+    if (download !== undefined || this.#goingOn !== undefined) {
       await discardReply(reply, { id: this.id, stored });
     }
     await download?.reply.close({ keepPartial: false });
@@ -537,13 +540,12 @@ function newest(
   return current ? leftover : leftoverOf(found, plan, sizer);
 }
 
-async function openJournal(
+function openJournal(
   { id, options, hooks, leftover }: RunRequest,
+  store: JobStore,
   remoteUrl: URL,
-  identity: SourceIdentity | undefined,
+  identity: SourceIdentity,
 ): Promise<Journal | undefined> {
-  const { store } = options;
-  if (store === undefined || identity === undefined) return undefined;
   return Journal.open({
     store,
     id,
@@ -558,7 +560,7 @@ async function openJournal(
 
 /** @throws BITS_ERR_ARGUMENT when the reply would replace the file that is being uploaded */
 async function assertReplyElsewhere(
-  { reply }: ResolvedOptions,
+  reply: ReplyOption,
   identity: SourceIdentity | undefined,
 ): Promise<void> {
   if (typeof reply !== 'object' || !('file' in reply) || identity === undefined) return;
@@ -570,11 +572,8 @@ async function assertReplyElsewhere(
 }
 
 /** What an earlier run stored of the reply where it shall not go any more. */
-async function discardReplyElsewhere(
-  { reply }: ResolvedOptions,
-  record: JobRecord | undefined,
-): Promise<void> {
-  const file = record?.reply?.file;
+async function discardReplyElsewhere({ reply }: ResolvedOptions, record: JobRecord): Promise<void> {
+  const file = record.reply?.file;
   if (file === undefined) return;
   if (typeof reply === 'object' && 'file' in reply) {
     const [now, before] = await Promise.all([reply.file, file].map(placeOf));

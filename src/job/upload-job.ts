@@ -460,7 +460,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   #enter(state: UploadState): void {
     if (state === this.#state) return;
     this.#state = state;
-    CHANNELS.state.publish({ jobId: this.#id, state });
+    if (CHANNELS.state.hasSubscribers) CHANNELS.state.publish({ jobId: this.#id, state });
     this.emit('state', state);
   }
 }

@@ -1,4 +1,5 @@
 import { BitsArgumentError, BitsStateError } from '../errors.js';
+import { type MaybePromise, whenThere } from './maybe-promise.js';
 import { PieceSizer } from './piece-sizer.js';
 import type { OpenSource, SourceIdentity } from './source.js';
 
@@ -15,15 +16,16 @@ export interface BlockSourceParts {
   readonly byteLength: number;
   readonly identity?: SourceIdentity;
   /**
-   * Resolves with exactly the bytes from `start` to `end` (exclusive), at most {@link BLOCK_BYTES}.
+   * Gives exactly the bytes from `start` to `end` (exclusive), at most {@link BLOCK_BYTES}, and fails
+   * when the content is no longer what was opened.
    *
    * The result may live in a buffer of its slot: it is no longer used when the slot comes again.
    */
-  load(start: number, end: number, slot: Slot): Promise<Uint8Array>;
-  /** Called before each read too. */
-  verify(): Promise<void>;
+  load(start: number, end: number, slot: Slot): MaybePromise<Uint8Array>;
+  /** Called before each read too, but for one that has to load all. */
+  verify(): MaybePromise<void>;
   /** Called once, when nothing else is under way. */
-  release(): Promise<void>;
+  release(): MaybePromise<void>;
 }
 
 export type Slot = 0 | 1;
@@ -32,7 +34,7 @@ interface Block {
   readonly start: number;
   readonly end: number;
   readonly slot: Slot;
-  readonly loaded: Promise<Uint8Array>;
+  readonly loaded: MaybePromise<Uint8Array>;
   /** Empty until it is loaded. */
   bytes: Uint8Array;
 }
@@ -57,7 +59,8 @@ export class BlockSource implements OpenSource {
   #queue: Promise<void> = Promise.resolve();
   #queued = 0;
   #latestRead = 0;
-  #closed: Promise<void> | undefined;
+  #closed: MaybePromise<void> | undefined;
+  #isClosed = false;
 
   constructor(parts: BlockSourceParts, sizer: PieceSizer = new PieceSizer()) {
     this.#parts = parts;
@@ -83,13 +86,34 @@ export class BlockSource implements OpenSource {
     }
   }
 
-  async verify(): Promise<void> {
-    this.#assertOpen();
-    await this.#enqueue(() => this.#parts.verify());
+  readWhole(start: number, end: number): MaybePromise<Uint8Array> | undefined {
+    this.#assertRange(start, end);
+    const thisRead = ++this.#latestRead;
+    const isThere = this.#select(start);
+    const block = (this.#current ??= this.#load(start, 0));
+    if (block.end < end) return undefined;
+    const checked = isThere ? this.verify() : undefined;
+    return whenThere(checked, () =>
+      whenThere(this.#bytesOf(block), (bytes) => {
+        this.#assertLatest(thisRead);
+        return bytes.subarray(start - block.start, end - block.start);
+      }),
+    );
   }
 
-  close(): Promise<void> {
-    this.#closed ??= this.#queue.then(() => {
+  verify(): MaybePromise<void> {
+    try {
+      this.#assertOpen();
+      return this.#enqueue(() => this.#parts.verify());
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  close(): MaybePromise<void> {
+    if (this.#isClosed) return this.#closed;
+    this.#isClosed = true;
+    this.#closed = this.#enqueue(() => {
       this.#current = undefined;
       this.#ahead = undefined;
       return this.#parts.release();
@@ -98,21 +122,39 @@ export class BlockSource implements OpenSource {
   }
 
   async #blockAt(position: number): Promise<Block> {
+    this.#select(position);
+    const block = (this.#current ??= this.#load(position, 0));
+    await this.#bytesOf(block);
+    return block;
+  }
+
+  /** Makes the block that holds a position the current one; false when there is none. */
+  #select(position: number): boolean {
     if (!covers(this.#current, position)) {
       this.#current = covers(this.#ahead, position) ? this.#ahead : undefined;
       this.#ahead = undefined;
     }
-    this.#current ??= this.#load(position, 0);
-    const block = this.#current;
-    try {
-      block.bytes = await block.loaded;
-    } catch (error) {
-      if (this.#current === block) this.#current = undefined;
-      throw error;
-    }
-    if (this.#current === block && block.end < this.byteLength && this.#closed === undefined)
+    return this.#current !== undefined;
+  }
+
+  /** What was loaded, while the block that follows is being read. */
+  #bytesOf(block: Block): MaybePromise<Uint8Array> {
+    const { loaded } = block;
+    if (!(loaded instanceof Promise)) return this.#use(block, loaded);
+    return loaded.then(
+      (bytes) => this.#use(block, bytes),
+      (error) => {
+        if (this.#current === block) this.#current = undefined;
+        throw error;
+      },
+    );
+  }
+
+  #use(block: Block, bytes: Uint8Array): Uint8Array {
+    block.bytes = bytes;
+    if (this.#current === block && block.end < this.byteLength && !this.#isClosed)
       this.#ahead ??= this.#load(block.end, block.slot === 0 ? 1 : 0);
-    return block;
+    return bytes;
   }
 
   #load(start: number, slot: Slot): Block {
@@ -121,8 +163,9 @@ export class BlockSource implements OpenSource {
     return { start, end, slot, loaded, bytes: NO_BYTES };
   }
 
-  #enqueue<T>(task: () => Promise<T>): Promise<T> {
+  #enqueue<T>(task: () => MaybePromise<T>): MaybePromise<T> {
     const done = this.#queued === 0 ? task() : this.#queue.then(task);
+    if (!(done instanceof Promise)) return done;
     this.#queued++;
     // A failure belongs to whoever awaits `done`, and perhaps nobody wants that block any more.
     const settled = () => {
@@ -147,7 +190,7 @@ export class BlockSource implements OpenSource {
   }
 
   #assertOpen(): void {
-    if (this.#closed !== undefined) throw new BitsStateError('The source is closed.');
+    if (this.#isClosed) throw new BitsStateError('The source is closed.');
   }
 
   #assertLatest(read: number): void {

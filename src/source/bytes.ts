@@ -12,23 +12,32 @@ export function bytesSource(bytes: Uint8Array | ArrayBuffer, name?: string): Byt
   const view = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
   return {
     name,
+    openAtOnce: () => openView(view),
     async open(signal) {
       throwIfAborted(signal);
-      const { byteLength } = view;
-      return new BlockSource({
-        byteLength,
-        load: async (start, end) => view.subarray(start, end),
-        async verify() {
-          // A buffer that was transferred to a worker, or resized.
-          if (view.byteLength === byteLength) return;
-          throw new BitsError(
-            'BITS_ERR_SOURCE_CHANGED',
-            `The source bytes were ${byteLength} and are ${view.byteLength} now: ` +
-              'do not transfer or resize their buffer during the upload.',
-          );
-        },
-        async release() {},
-      });
+      return openView(view);
     },
   };
+}
+
+function openView(view: Uint8Array): BlockSource {
+  const { byteLength } = view;
+  const verify = () => {
+    // A buffer that was transferred to a worker, or resized.
+    if (view.byteLength === byteLength) return;
+    throw new BitsError(
+      'BITS_ERR_SOURCE_CHANGED',
+      `The source bytes were ${byteLength} and are ${view.byteLength} now: ` +
+        'do not transfer or resize their buffer during the upload.',
+    );
+  };
+  return new BlockSource({
+    byteLength,
+    verify,
+    load(start, end) {
+      verify();
+      return view.subarray(start, end);
+    },
+    release() {},
+  });
 }

@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { BLOCK_BYTES, type Slot } from './block-source.js';
+import type { MaybePromise } from './maybe-promise.js';
 
 /**
  * Where in its memory a buffer begins. Fresh memory starts at or just after a page, as file content
@@ -13,7 +14,7 @@ export type ReadBytes = (
   offset: number,
   length: number,
   position: number,
-) => number | Promise<number>;
+) => MaybePromise<number>;
 
 /** Reads blocks of an open file into one reused buffer a slot: allocating anew is slower. */
 export class FileBlocks {
@@ -26,14 +27,25 @@ export class FileBlocks {
     this.#bufferBytes = Math.min(BLOCK_BYTES, byteLength);
   }
 
-  /** Resolves with fewer bytes than asked for only where the file ends. */
-  async load(start: number, end: number, slot: Slot): Promise<Uint8Array> {
+  /** Gives fewer bytes than asked for only where the file ends. */
+  load(start: number, end: number, slot: Slot): MaybePromise<Uint8Array> {
     const buffer = this.#bufferOf(slot);
+    const first = this.#read(buffer, 0, end - start, start);
+    if (first === end - start) return buffer.subarray(0, first);
+    return this.#fill(buffer, start, end, first);
+  }
+
+  async #fill(
+    buffer: Buffer,
+    start: number,
+    end: number,
+    first: MaybePromise<number>,
+  ): Promise<Uint8Array> {
     const wanted = end - start;
-    let filled = 0;
-    while (filled < wanted) {
-      const bytesRead = await this.#read(buffer, filled, wanted - filled, start + filled);
-      if (bytesRead === 0) break;
+    let bytesRead = await first;
+    let filled = bytesRead;
+    while (bytesRead > 0 && filled < wanted) {
+      bytesRead = await this.#read(buffer, filled, wanted - filled, start + filled);
       filled += bytesRead;
     }
     return buffer.subarray(0, filled);

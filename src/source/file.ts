@@ -5,6 +5,7 @@ import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
 import { throwIfAborted } from './abort.js';
 import { BlockSource } from './block-source.js';
 import { FileBlocks } from './file-blocks.js';
+import { type MaybePromise, whenThere } from './maybe-promise.js';
 import { OpenFile } from './open-file.js';
 import type { ByteSource, OpenSource, SourceIdentity } from './source.js';
 
@@ -23,8 +24,19 @@ export function fileSource(path: string): ByteSource {
   const absolutePath = resolve(path);
   return {
     name: basename(absolutePath),
+    openAtOnce: () => openFileAtOnce(absolutePath),
     open: (signal) => openFile(absolutePath, signal),
   };
+}
+
+/** What goes wrong here, `openFile` meets too, and explains. */
+function openFileAtOnce(path: string): OpenSource | undefined {
+  const opened = OpenFile.openAtOnce(path, OPEN_FLAGS, hasContent);
+  return opened && opensAs(path, opened.file, opened.stats);
+}
+
+function hasContent(stats: BigIntStats): boolean {
+  return stats.isFile() && stats.size > 0n;
 }
 
 async function openFile(path: string, signal: AbortSignal | undefined): Promise<OpenSource> {
@@ -133,27 +145,21 @@ function opensAs(path: string, file: OpenFile, opened: BigIntStats): OpenSource 
   return new BlockSource({
     byteLength,
     identity,
-    async verify() {
-      try {
-        assertSame(await file.stat());
-      } catch (error) {
-        throw readingFailed(path, error);
-      }
-    },
-    async load(start, end, slot) {
-      try {
-        const bytes = await blocks.load(start, end, slot);
-        // After reading: what is unchanged now was so when it was read.
-        assertSame(await file.stat());
-        if (bytes.length < end - start) throw changed(path, `it ends at ${start + bytes.length}`);
-        return bytes;
-      } catch (error) {
-        throw readingFailed(path, error);
-      }
-    },
-    async release() {
+    verify: () => reading(path, () => whenThere(file.stat(), assertSame)),
+    load: (start, end, slot) =>
+      reading(path, () =>
+        whenThere(blocks.load(start, end, slot), (bytes) =>
+          // After reading: what is unchanged now was so when it was read.
+          whenThere(file.stat(), (now) => {
+            assertSame(now);
+            if (bytes.length === end - start) return bytes;
+            throw changed(path, `it ends at ${start + bytes.length}`);
+          }),
+        ),
+      ),
+    release() {
       blocks.free();
-      await file.close();
+      return file.close();
     },
   });
 }
@@ -173,6 +179,18 @@ function changed(path: string, what: string): BitsError {
     `The file ${path} changed during the upload (${what}): ` +
       'upload it anew when nothing writes to it (0x8020001D BG_E_LOCAL_FILE_CHANGED).',
   );
+}
+
+function reading<T>(path: string, work: () => MaybePromise<T>): MaybePromise<T> {
+  const fail = (error: unknown): never => {
+    throw readingFailed(path, error);
+  };
+  try {
+    const done = work();
+    return done instanceof Promise ? done.catch(fail) : done;
+  } catch (error) {
+    return fail(error);
+  }
 }
 
 function readingFailed(path: string, cause: unknown): BitsError {

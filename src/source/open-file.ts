@@ -2,6 +2,7 @@ import * as nodeFs from 'node:fs';
 import { dirname } from 'node:path';
 import { type DirectoryHabit, DirectoryHabits } from './directory-habits.js';
 import { isOnLocalFileSystem } from './local-file-system.js';
+import type { MaybePromise } from './maybe-promise.js';
 
 /** Reads of so many bytes are worth no trip: the system copies them in 10 µs. */
 const SMALL_READ_BYTES = 64 * 1024;
@@ -34,6 +35,32 @@ export class OpenFile {
     this.#calls = calls;
   }
 
+  /**
+   * Opens a file and looks at it, while the files of its directory answer at once.
+   *
+   * Not through a symbolic link: where it leads to is no file of the directory.
+   * @returns undefined where they do not, where something is wrong and for what is not wanted
+   */
+  static openAtOnce(
+    path: string,
+    flags: number,
+    isWanted: (stats: nodeFs.BigIntStats) => boolean,
+  ): { readonly file: OpenFile; readonly stats: nodeFs.BigIntStats } | undefined {
+    const habit = directoryHabits.of(dirname(path));
+    if (!habit.isFast) return undefined;
+    let fd: number | undefined;
+    try {
+      const unlinked = flags | (nodeFs.constants.O_NOFOLLOW ?? 0);
+      fd = timed(habit, () => nodeFs.openSync(path, unlinked));
+      const stats = nodeFs.fstatSync(fd, { bigint: true });
+      if (isWanted(stats)) return { file: new OpenFile(fd, habit), stats };
+    } catch {
+      // Whoever opens it the other way is told what is wrong.
+    }
+    if (fd !== undefined) nodeFs.close(fd, () => {});
+    return undefined;
+  }
+
   /** @param options `mayTakeLong`: another program has to do something before the file opens. */
   static async open(
     path: string,
@@ -41,10 +68,6 @@ export class OpenFile {
     options: { readonly mayTakeLong?: boolean } = {},
   ): Promise<OpenFile> {
     const habit = directoryHabits.of(dirname(path));
-    if (habit.isFast && !options.mayTakeLong) {
-      const fd = openUnlinked(path, flags, habit);
-      if (fd !== undefined) return new OpenFile(fd, habit);
-    }
     const startMs = performance.now();
     const fd = await new Promise<number>((resolve, reject) => {
       nodeFs.open(path, flags, (error, opened) => (error ? reject(error) : resolve(opened)));
@@ -60,7 +83,7 @@ export class OpenFile {
     return new OpenFile(fd, habit);
   }
 
-  stat(): nodeFs.BigIntStats | Promise<nodeFs.BigIntStats> {
+  stat(): MaybePromise<nodeFs.BigIntStats> {
     const options = { bigint: true } as const;
     const habit = this.#habit;
     if (habit?.isFast) {
@@ -74,12 +97,7 @@ export class OpenFile {
   }
 
   /** Gives fewer bytes than asked for where the file ends, and now and then elsewhere. */
-  read(
-    buffer: Uint8Array,
-    offset: number,
-    length: number,
-    position: number,
-  ): number | Promise<number> {
+  read(buffer: Uint8Array, offset: number, length: number, position: number): MaybePromise<number> {
     const habit = this.#habit;
     if (habit?.isFast && length <= SMALL_READ_BYTES) {
       return timed(habit, () => this.#calls.readSync(this.#fd, buffer, offset, length, position));
@@ -91,26 +109,11 @@ export class OpenFile {
     });
   }
 
-  close(): void | Promise<void> {
+  close(): MaybePromise<void> {
     if (this.#habit?.isFast) return this.#calls.closeSync(this.#fd);
     return new Promise((resolve, reject) => {
       this.#calls.close(this.#fd, (error) => (error ? reject(error) : resolve()));
     });
-  }
-}
-
-/** Undefined for a symbolic link: where it leads to is no file of the directory. */
-function openUnlinked(
-  path: string,
-  flags: string | number,
-  habit: DirectoryHabit,
-): number | undefined {
-  const unlinked = typeof flags === 'number' ? flags | (nodeFs.constants.O_NOFOLLOW ?? 0) : flags;
-  try {
-    return timed(habit, () => nodeFs.openSync(path, unlinked));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ELOOP') return undefined;
-    throw error;
   }
 }
 

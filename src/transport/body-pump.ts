@@ -1,4 +1,5 @@
 import { BitsError } from '../errors.js';
+import type { RequestBody } from './request-body.js';
 import type { WireBody } from './transport.js';
 import { wasWritten, watchChunk } from './wire-shim.js';
 
@@ -10,9 +11,6 @@ const MAX_SLICE_BYTES = 2 * 1024 * 1024;
 
 /** A slice taken faster than this may be followed by one twice as long. */
 const FAST_MS = 20;
-
-/** Up to here a body's only piece goes out together with the head, where an iteration costs more. */
-const MAX_WHOLE_BYTES = MIN_SLICE_BYTES;
 
 export interface BodyPumpEvents {
   /** The source is asked for more: what happens now is no network's fault. */
@@ -37,7 +35,9 @@ export interface BodyPumpEvents {
  * at once. So the source is asked only after the socket has reported the piece written; towards a
  * dispatcher without the wire shim, which reports nothing, slices are copied instead.
  */
-export class BodyPump implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8Array, undefined> {
+export class BodyPump
+  implements RequestBody, AsyncIterable<Uint8Array>, AsyncIterator<Uint8Array, undefined>
+{
   readonly #byteLength: number;
   readonly #source: AsyncIterator<Uint8Array>;
   readonly #watches: boolean;
@@ -50,8 +50,6 @@ export class BodyPump implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8A
   #sliceBytes = MIN_SLICE_BYTES;
   #slicedMs = 0;
   #reading = false;
-  /** The dispatcher has the whole body and does not come back for more. */
-  #handedWhole = false;
   #stopped = false;
   #released = false;
   #sourceDone = false;
@@ -72,30 +70,6 @@ export class BodyPump implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8A
     return this.#taken === this.#byteLength;
   }
 
-  /** Whether {@link whole} is worth trying. */
-  get mayBeWhole(): boolean {
-    return this.#watches && this.#byteLength <= MAX_WHOLE_BYTES;
-  }
-
-  /**
-   * The whole body, when the source gives it in one piece, to be dispatched in place of this pump.
-   *
-   * Undefined when it does not, or when there is nothing to dispatch any more.
-   */
-  async whole(): Promise<Uint8Array | undefined> {
-    try {
-      this.#piece = await this.#pull();
-    } catch (error) {
-      if (!this.#stopped) this.#events.onSourceError(error);
-      return undefined;
-    }
-    if (this.#stopped || this.#piece.byteLength < this.#byteLength) return undefined;
-    // The dispatcher would copy the bytes of another realm, and the copy would not be watched.
-    if (!(this.#piece instanceof Uint8Array)) return undefined;
-    this.#handedWhole = true;
-    return this.#cut();
-  }
-
   [Symbol.asyncIterator](): this {
     return this;
   }
@@ -114,17 +88,14 @@ export class BodyPump implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8A
     return { done: true, value: undefined };
   }
 
-  /** The server says that it has the body; of the last slice the socket may not have said so yet. */
   received(): void {
     if (this.#handed === this.#byteLength) this.#take(this.#byteLength - this.#taken);
   }
 
-  /** Asks the source for nothing more, while the answer that came early is still being read. */
   stop(): void {
     this.#stopped = true;
   }
 
-  /** The request has ended, one way or another: lets the dispatcher and the source go. */
   release(): void {
     if (this.#released) return;
     this.#released = true;
@@ -241,10 +212,7 @@ export class BodyPump implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8A
     this.#events.onBytesSent(bytes);
     // Whoever was told may have given the request up.
     if (this.#released) return;
-    if (this.allSent) {
-      this.#events.onAllSent();
-      if (this.#handedWhole) void this.#finish();
-    }
+    if (this.allSent) this.#events.onAllSent();
     if (this.#taken === this.#handed) this.#wake?.();
   }
 

@@ -15,9 +15,11 @@ import { type CurrentConnection, currentConnection } from './current-connection.
 import { Deadline } from './deadline.js';
 import { toTransportFailure } from './failure.js';
 import type { PacketOptions } from './packet-options.js';
+import type { RequestBody } from './request-body.js';
 import type { RequestHead } from './request-head.js';
 import { currentThrottle, type Throttle } from './throttle.js';
 import type { WireBody, WireConnection, WireResponse } from './transport.js';
+import { MAX_WHOLE_BYTES, WholeBody } from './whole-body.js';
 
 /** A request that waits for a connection gives the drain of the last answer this much more. */
 const DRAIN_GRACE_MS = 100;
@@ -49,7 +51,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
   readonly #options: PacketOptions;
   readonly #place: ExchangePlace;
   readonly #deadline: Deadline;
-  readonly #pump: BodyPump | undefined;
+  readonly #body: WireBody | undefined;
+  /** Undefined as long as nothing of it is on its way. */
+  #sending: RequestBody | undefined;
   readonly #onAbort = () => this.cut(new BitsAbortError('The request was aborted'));
   #resolve!: (response: WireResponse) => void;
   #reject!: (error: unknown) => void;
@@ -60,7 +64,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #answerEnded = false;
   #response: WireResponse | undefined;
   #connection: CurrentConnection | undefined;
-  #body: AnswerBody | undefined;
+  #answerBody: AnswerBody | undefined;
   #throttle: Throttle | undefined;
   #drainedBytes = 0;
   #drainTimer: ReturnType<typeof setTimeout> | undefined;
@@ -81,26 +85,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     });
     this.#deadline = new Deadline(options, head.url.host, (error) => this.cut(error));
     this.#sourceEnded = head.bodyBytes === 0;
-    if (body === undefined || head.bodyBytes === 0) return;
-    this.#pump = new BodyPump(body, place.watches, {
-      onWaitForSource: () => {
-        if (!this.#pump?.allSent) this.#deadline.pause();
-      },
-      onSlice: () => this.#deadline.run('send'),
-      onBytesSent: (bytes) => {
-        if (this.#response === undefined) this.#deadline.run('send');
-        options.onBytesSent?.(bytes);
-      },
-      onAllSent: () => {
-        if (this.#response === undefined) this.#deadline.run('answer');
-      },
-      onSourceError: (error) => this.cut(error),
-      onSourceEnd: () => {
-        this.#sourceEnded = true;
-        this.#hand();
-        if (this.#answerEnded) this.#release();
-      },
-    });
+    this.#body = head.bodyBytes === 0 ? undefined : body;
   }
 
   /** Which its answer came over. */
@@ -117,16 +102,68 @@ export class Exchange implements Dispatcher.DispatchHandler {
     signal?.addEventListener('abort', this.#onAbort, { once: true });
     abortSwitch?.listen(this.#onAbort);
     this.#deadline.run('send');
-    if (this.#pump?.mayBeWhole) void this.#dispatchWhole(this.#pump);
-    else this.#dispatch(this.#pump ?? null);
+    if (this.#body === undefined) this.#dispatch(null);
+    else this.#dispatchBody(this.#body);
   }
 
-  async #dispatchWhole(pump: BodyPump): Promise<void> {
-    const whole = await pump.whole();
-    if (this.#ended) return;
-    // It was no network's fault until here; from here on it is, a wait for a connection included.
-    this.#deadline.run('send');
-    this.#dispatch(whole ?? pump);
+  #dispatchBody(body: WireBody): void {
+    try {
+      const isShort = this.#place.watches && this.#head.bodyBytes <= MAX_WHOLE_BYTES;
+      const whole = isShort ? body.whole?.() : undefined;
+      if (whole === undefined) this.#dispatchPieces(body);
+      else if (whole instanceof Promise) void this.#dispatchWhenThere(whole);
+      else this.#dispatchWhole(whole);
+    } catch (error) {
+      this.cut(error);
+    }
+  }
+
+  async #dispatchWhenThere(coming: Promise<Uint8Array>): Promise<void> {
+    // What happens until it is there is no network's fault.
+    this.#deadline.pause();
+    try {
+      const whole = await coming;
+      if (this.#ended) return;
+      this.#deadline.run('send');
+      this.#dispatchWhole(whole);
+    } catch (error) {
+      this.cut(error);
+    }
+  }
+
+  #dispatchWhole(bytes: Uint8Array): void {
+    const whole = new WholeBody(bytes, this.#head.bodyBytes, (sent) => {
+      this.#options.onBytesSent?.(sent);
+      // Whoever was told may have given the request up.
+      if (!this.#ended && this.#response === undefined) this.#deadline.run('answer');
+    });
+    this.#sending = whole;
+    this.#sourceEnded = true;
+    this.#dispatch(whole.bytes);
+  }
+
+  #dispatchPieces(body: WireBody): void {
+    const pump = new BodyPump(body, this.#place.watches, {
+      onWaitForSource: () => {
+        if (!pump.allSent) this.#deadline.pause();
+      },
+      onSlice: () => this.#deadline.run('send'),
+      onBytesSent: (bytes) => {
+        if (this.#response === undefined) this.#deadline.run('send');
+        this.#options.onBytesSent?.(bytes);
+      },
+      onAllSent: () => {
+        if (this.#response === undefined) this.#deadline.run('answer');
+      },
+      onSourceError: (error) => this.cut(error),
+      onSourceEnd: () => {
+        this.#sourceEnded = true;
+        this.#hand();
+        if (this.#answerEnded) this.#release();
+      },
+    });
+    this.#sending = pump;
+    this.#dispatch(pump);
   }
 
   #dispatch(body: BodyPump | Uint8Array | null): void {
@@ -172,7 +209,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       return;
     }
     this.#controller = controller;
-    this.#deadline.run(this.#pump ? 'send' : 'answer');
+    this.#deadline.run(this.#body ? 'send' : 'answer');
   }
 
   onResponseStart(controller: Controller, status: number, headers: object): void {
@@ -182,16 +219,16 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const connection: WireConnection | undefined = this.#connection;
     const answer = answerHeaders(received);
     // Over TLS, Node tells a turn later that bytes have left: the answer to them may be there before.
-    if (status < 300) this.#pump?.received();
-    const early = this.#pump !== undefined && !this.#pump.allSent;
+    if (status < 300) this.#sending?.received();
+    const early = this.#sending !== undefined && !this.#sending.allSent;
     this.#deadline.end();
     if (early) {
       this.#sourceEnded = true;
-      this.#pump?.stop();
+      this.#sending?.stop();
     }
     if (this.#options.answerBody === 'stream') {
-      this.#body = this.#streamed(controller);
-      this.#response = { status, headers: answer, connection, body: this.#body };
+      this.#answerBody = this.#streamed(controller);
+      this.#response = { status, headers: answer, connection, body: this.#answerBody };
       this.#hand();
       return;
     }
@@ -204,8 +241,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseData(_controller: Controller, chunk: Uint8Array): void {
     if (this.#ended) return;
-    if (this.#body) {
-      this.#body.push(chunk);
+    if (this.#answerBody) {
+      this.#answerBody.push(chunk);
       return;
     }
     this.#drainedBytes += chunk.byteLength;
@@ -220,7 +257,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       this.onResponseError(undefined, failure);
       return;
     }
-    this.#body?.end();
+    this.#answerBody?.end();
     this.#answerEnded = true;
     if (this.#sourceEnded) this.#release();
   }
@@ -264,7 +301,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#ended) return;
     this.#release();
     this.#reject(error);
-    this.#body?.fail(error);
+    this.#answerBody?.fail(error);
   }
 
   #release(): void {
@@ -274,7 +311,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#drainTimer = undefined;
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
     this.#options.abortSwitch?.unlisten(this.#onAbort);
-    this.#pump?.release();
+    this.#sending?.release();
     this.#throttle?.release();
     this.#place.onEnd(this);
   }

@@ -2,10 +2,18 @@ import type { Socket } from 'node:net';
 
 const STATUS_LINE = /^HTTP\/1\.[01] 100[ \r]/;
 const STATUS_LINE_BYTES = 'HTTP/1.1 100 '.length;
+const FIRST_DIGIT = 'HTTP/1.1 '.length;
+const ONE = 0x31;
 const HEAD_END = Buffer.from('\r\n\r\n');
 
 /** A head that is longer than this is no `100 Continue` worth waiting for. */
 const MAX_HEAD_BYTES = 4096;
+
+/** Whether these bytes begin a head of which the first digit says that it is no 1xx. */
+function isFinal(bytes: Buffer): boolean {
+  const digit = bytes[FIRST_DIGIT];
+  return digit !== undefined && digit !== ONE;
+}
 
 /**
  * Takes `100 Continue` out of what a socket reads.
@@ -28,6 +36,10 @@ export function skipContinue(socket: Socket): void {
   socket.read = (size?: number) => {
     let bytes = read(size) as Buffer | null;
     if (!atHead || bytes === null) return bytes;
+    if (held === undefined && isFinal(bytes)) {
+      atHead = false;
+      return bytes;
+    }
     if (held) bytes = Buffer.concat([held, bytes]);
     held = undefined;
     for (;;) {

@@ -10,7 +10,7 @@ import { Pools } from './pools.js';
 import { Forwarding } from './proxy/forwarding.js';
 import { NO_PROXY, type ProxyChoice, proxyChoice } from './proxy/proxy-choice.js';
 import type { ProxyOption, ProxyServer } from './proxy/proxy-server.js';
-import { isHeaderValue, requestHead } from './request-head.js';
+import { isHeaderValue, type RequestHead, requestHead } from './request-head.js';
 import { type ResolvedTls, resolveTls, type TlsOptions } from './tls-options.js';
 import type {
   Transport,
@@ -104,7 +104,17 @@ export class UndiciTransport implements Transport {
 
   send(request: WireRequest, options: PacketOptions): Promise<WireResponse> {
     const proxy = this.#forwardingProxy(request.url);
-    if (proxy === undefined) return this.#send(request, options, undefined);
+    if (proxy === undefined) {
+      // Nearly all requests, and the turns of an asynchronous function show where they are short.
+      const place = this.#directPlace;
+      if (place === undefined) return this.#send(request, options, undefined);
+      try {
+        const head = checkedHead(request, options, this.#userAgent);
+        return this.#exchange(head, request, options, place);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    }
     return this.#sendWhole(request, withSignal(options), proxy);
   }
 
@@ -144,13 +154,18 @@ export class UndiciTransport implements Transport {
     options: PacketOptions,
     forwarder: ProxyServer | undefined,
   ): Promise<WireResponse> {
-    const head = requestHead(request, this.#userAgent);
-    if (options.signal?.aborted || options.abortSwitch?.aborted) {
-      throw new BitsAbortError('The request was aborted');
-    }
-    let place = forwarder === undefined ? this.#directPlace : undefined;
-    place ??= await this.#place(forwarder);
+    const head = checkedHead(request, options, this.#userAgent);
+    const place = await this.#place(forwarder);
     if (forwarder === undefined) this.#directPlace = place;
+    return this.#exchange(head, request, options, place);
+  }
+
+  #exchange(
+    head: RequestHead,
+    request: WireRequest,
+    options: PacketOptions,
+    place: ExchangePlace,
+  ): Promise<WireResponse> {
     if (this.#closed) throw new BitsStateError('The transport is closed');
     for (const other of this.#exchanges) other.hurry();
     const exchange = new Exchange(head, request.body, options, place);
@@ -234,6 +249,15 @@ export class UndiciTransport implements Transport {
       connector,
     };
   }
+}
+
+/** @throws BITS_ERR_ABORTED, besides what {@link requestHead} throws */
+function checkedHead(request: WireRequest, options: PacketOptions, userAgent: string): RequestHead {
+  const head = requestHead(request, userAgent);
+  if (options.signal?.aborted || options.abortSwitch?.aborted) {
+    throw new BitsAbortError('The request was aborted');
+  }
+  return head;
 }
 
 /** Sends a proxy the request with its URL in absolute form (RFC 9112 §3.2.2). */

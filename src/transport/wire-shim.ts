@@ -24,15 +24,15 @@ export function wasWritten(chunk: Uint8Array): boolean {
   return !watched.has(chunk);
 }
 
-const LENGTH_LINE = /\r\ncontent-length:/i;
-
 /**
  * Puts back the `content-length: 0` that undici leaves out for methods that it does not know to
  * have a body; IIS answers 400 without it ([MC-BUP] §2.2.1.1, <23>).
  */
 function withLength(head: string): string {
   if (!head.startsWith(`${BITS_METHOD} `) || !head.endsWith('\r\n\r\n')) return head;
-  return LENGTH_LINE.test(head) ? head : `${head.slice(0, -2)}content-length: 0\r\n\r\n`;
+  // As undici writes it; what it is given under this name it does not write.
+  if (head.includes('\r\ncontent-length: ')) return head;
+  return `${head.slice(0, -2)}content-length: 0\r\n\r\n`;
 }
 
 type Write = (

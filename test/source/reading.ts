@@ -17,7 +17,7 @@ export async function collect(
 }
 
 /** The error of a promise, which must be one of the package; undefined when it resolves. */
-export async function errorOf(promise: Promise<unknown>) {
+export async function errorOf(promise: unknown) {
   try {
     await promise;
     return undefined;
@@ -27,7 +27,7 @@ export async function errorOf(promise: Promise<unknown>) {
   }
 }
 
-export async function codeOf(promise: Promise<unknown>) {
+export async function codeOf(promise: unknown) {
   return (await errorOf(promise))?.code;
 }
 

@@ -32,10 +32,11 @@ async function answered(status: number) {
   const sent: number[] = [];
   const aborted: unknown[] = [];
   const ended = gate();
-  const request = fragment(URL_HERE, pattern(10_000));
+  const bytes = pattern(10_000);
+  const request = fragment(URL_HERE, bytes);
   const exchange = new Exchange(
     requestHead(request, 'test'),
-    request.body,
+    request.body && { ...request.body, whole: () => bytes },
     { ...LONG, onBytesSent: (bytes) => sent.push(bytes) },
     {
       dispatch: (dispatched) => asked.open(dispatched),

@@ -5,7 +5,8 @@ import type { Command, Session, SessionEvent } from '../session/session.js';
 import type { Clock } from './clock.js';
 import { type RetryDecision, type RetryPolicy, retryUntilHeadway, TryAgain } from './retry.js';
 
-type Doing = Extract<Command, { type: 'send' | 'download' }>;
+/** A command that something comes of. */
+export type Doing = Extract<Command, { type: 'send' | 'download' }>;
 /** A command after which the driver has nothing to do until the caller says more. */
 export type Rest = Extract<Command, { type: 'finish' | 'pause' }>;
 

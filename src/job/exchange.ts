@@ -47,8 +47,8 @@ export async function exchange(
     let url = parts.redirects.current(targetUrl(session, target, parts));
     // Close is what makes the file visible, so it must still be the one that was read.
     if (packet.type === 'close-session') await verifySource(parts.source, abortSwitch);
-    const { method, headers: own } = encodeRequest(packet);
-    const headers = { ...own, ...parts.options.headers };
+    const { method, headers } = encodeRequest(packet);
+    Object.assign(headers, parts.options.headers);
     for (let hops = 0; ; hops++) {
       if (packet.type === 'fragment') parts.onBodyBegins(session, packet);
       const sentMs = parts.now();

@@ -181,6 +181,8 @@ export function isCredentialHeader(name: string): boolean {
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
+const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
+
 /**
  * The one place where options get their defaults and are checked.
  * @throws BITS_ERR_ARGUMENT for an option that cannot work, before anything is sent
@@ -189,7 +191,8 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
   if (typeof options !== 'object' || options === null) {
     throw new BitsArgumentError('UploadJob takes an object of options, with url and source');
   }
-  const headers = withUserAgent(checkHeaders(options.headers ?? {}), options.userAgent);
+  const given = options.headers === undefined ? NO_HEADERS : checkHeaders(options.headers);
+  const headers = withUserAgent(given, options.userAgent);
   checkNetwork(options);
   return Object.freeze({
     remoteUrl: parseRemoteUrl(options.url),

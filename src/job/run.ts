@@ -31,7 +31,7 @@ import type { ByteSource, OpenSource, SourceIdentity } from '../source/source.js
 import type { JobRecord } from '../store/record.js';
 import type { JobStore } from '../store/store.js';
 import { systemClock } from './clock.js';
-import { Driver, type Rest } from './driver.js';
+import { type Doing, Driver, type Rest } from './driver.js';
 import { type ExchangeParts, exchange, refusalOf } from './exchange.js';
 import { closeSource, openSource, sourceError } from './guarded-source.js';
 import type { RunHooks } from './hooks.js';
@@ -267,21 +267,26 @@ export class Run {
     await this.#wire.close();
   }
 
-  async #perform(
-    command: Extract<Command, { type: 'send' | 'download' }>,
-    session: Session,
-    abortSwitch: AbortSwitch,
-  ): Promise<SessionEvent> {
-    if (command.type === 'download') {
-      // A process that does not know the URL would have to send the last fragment again to learn it.
-      await this.#journal?.flush();
-      return this.#getReply(command.replyUrl, session, abortSwitch.signal);
-    }
+  #perform(command: Doing, session: Session, abortSwitch: AbortSwitch): Promise<SessionEvent> {
+    const send = (it: Extract<Doing, { type: 'send' }>) =>
+      exchange(session, it, this.#exchangeParts, abortSwitch);
+    const isPlain = this.#journal === undefined && this.#request.options.reply === undefined;
+    if (isPlain && command.type === 'send') return send(command);
+    return this.#prepare(command, session).then(() =>
+      command.type === 'send'
+        ? send(command)
+        : this.#getReply(command.replyUrl, session, abortSwitch.signal),
+    );
+  }
+
+  /** What has to be done before a command, so that nothing is lost by it. */
+  async #prepare(command: Doing, session: Session): Promise<void> {
+    // A process that does not know the URL would have to send the last fragment again to learn it.
+    if (command.type === 'download') return this.#journal?.flush();
     const { packet } = command;
     if (this.#journal !== undefined) await this.#keepRecord(packet, session, this.#journal);
     const { reply } = this.#request.options;
     if (packet.type === 'create-session' && reply !== undefined) await this.#forgetReply(reply);
-    return exchange(session, command, this.#exchangeParts, abortSwitch);
   }
 
   /** The packet's body is sent from its first byte, for the first time or once more. */

@@ -14,15 +14,14 @@ const NAMELESS = 'upload';
  * may fold them inside. A longer name is cut between characters. Never empty.
  */
 export function encodeContentName(name: string): string {
+  if (isLiteral(name)) return name;
   const lastSegment = name
     .split(/[\\/]/)
     .filter((segment) => segment !== '')
     .at(-1);
   if (lastSegment === undefined || lastSegment === '.' || lastSegment === '..') return NAMELESS;
 
-  if (lastSegment.length <= MAX_CONTENT_NAME_LENGTH && LITERALS.test(lastSegment)) {
-    return lastSegment;
-  }
+  if (isLiteral(lastSegment)) return lastSegment;
   let encoded = '';
   for (const character of lastSegment) {
     const piece = LITERALS.test(character) ? character : percentEncode(character);
@@ -30,6 +29,12 @@ export function encodeContentName(name: string): string {
     encoded += piece;
   }
   return encoded;
+}
+
+function isLiteral(name: string): boolean {
+  return (
+    name.length <= MAX_CONTENT_NAME_LENGTH && LITERALS.test(name) && name !== '.' && name !== '..'
+  );
 }
 
 // TextEncoder turns a lone surrogate into U+FFFD, where encodeURIComponent would throw.

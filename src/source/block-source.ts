@@ -90,7 +90,8 @@ export class BlockSource implements OpenSource {
     this.#assertRange(start, end);
     const thisRead = ++this.#latestRead;
     const isThere = this.#select(start);
-    const block = (this.#current ??= this.#load(start, 0));
+    this.#current ??= this.#load(start, 0);
+    const block = this.#current;
     if (block.end < end) return undefined;
     const checked = isThere ? this.verify() : undefined;
     return whenThere(checked, () =>
@@ -123,7 +124,8 @@ export class BlockSource implements OpenSource {
 
   async #blockAt(position: number): Promise<Block> {
     this.#select(position);
-    const block = (this.#current ??= this.#load(position, 0));
+    this.#current ??= this.#load(position, 0);
+    const block = this.#current;
     await this.#bytesOf(block);
     return block;
   }

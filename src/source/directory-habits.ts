@@ -80,6 +80,7 @@ export class DirectoryHabit {
 export class DirectoryHabits {
   readonly #now: () => number;
   readonly #habits = new Map<string, DirectoryHabit>();
+  #latest: { readonly directory: string; readonly habit: DirectoryHabit } | undefined;
 
   /** @param now milliseconds from any fixed point; for tests */
   constructor(now: () => number = () => performance.now()) {
@@ -87,9 +88,11 @@ export class DirectoryHabits {
   }
 
   of(directory: string): DirectoryHabit {
+    if (this.#latest?.directory === directory) return this.#latest.habit;
     const habit = this.#habits.get(directory) ?? new DirectoryHabit(this.#now);
     this.#habits.delete(directory);
     this.#habits.set(directory, habit);
+    this.#latest = { directory, habit };
     const [oldest] = this.#habits.keys();
     if (this.#habits.size > MAX_DIRECTORIES && oldest !== undefined) this.#habits.delete(oldest);
     return habit;

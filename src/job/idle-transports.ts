@@ -25,7 +25,6 @@ interface Waiting {
   readonly key: string;
   readonly transport: ReusableTransport;
   readonly sinceMs: number;
-  readonly dismiss: () => void;
 }
 
 /**
@@ -40,6 +39,8 @@ export class IdleTransports {
   readonly #waiting = new Map<string, Waiting[]>();
   /** In the order in which they came. */
   readonly #all = new Set<Waiting>();
+  /** One timer for all: most of them are taken long before their time. */
+  #hasTimer = false;
 
   /**
    * @param schedule is a parameter for tests.
@@ -73,25 +74,43 @@ export class IdleTransports {
     if (waiting === undefined) return undefined;
     this.#remove(waiting);
     // Timers stand still while the machine sleeps or a computation lasts; servers' do not.
-    const waitedMs = this.#now() - waiting.sinceMs;
-    if (waitedMs >= 0 && waitedMs < LINGER_MS) return waiting.transport;
+    if (this.#leftMs(waiting) > 0) return waiting.transport;
     discard(waiting.transport);
     return undefined;
   }
 
+  /** None when the clock was set back, for then nobody knows. */
+  #leftMs({ sinceMs }: Waiting): number {
+    const waitedMs = this.#now() - sinceMs;
+    return waitedMs < 0 ? 0 : LINGER_MS - waitedMs;
+  }
+
   #keep(key: string, transport: ReusableTransport): void {
-    const waiting: Waiting = {
-      key,
-      transport,
-      sinceMs: this.#now(),
-      dismiss: this.#schedule(() => this.#drop(waiting), LINGER_MS),
-    };
+    const waiting: Waiting = { key, transport, sinceMs: this.#now() };
     const others = this.#waiting.get(key);
     if (others === undefined) this.#waiting.set(key, [waiting]);
     else others.push(waiting);
     this.#all.add(waiting);
     const [oldest] = this.#all;
     if (this.#all.size > MAX_WAITING && oldest !== undefined) this.#drop(oldest);
+    if (!this.#hasTimer) this.#sweepIn(LINGER_MS);
+  }
+
+  #sweepIn(delayMs: number): void {
+    this.#hasTimer = true;
+    this.#schedule(() => this.#sweep(), delayMs);
+  }
+
+  #sweep(): void {
+    this.#hasTimer = false;
+    for (const waiting of this.#all) {
+      const leftMs = this.#leftMs(waiting);
+      if (leftMs > 0) {
+        this.#sweepIn(leftMs);
+        return;
+      }
+      this.#drop(waiting);
+    }
   }
 
   #drop(waiting: Waiting): void {
@@ -100,7 +119,6 @@ export class IdleTransports {
   }
 
   #remove(waiting: Waiting): void {
-    waiting.dismiss();
     this.#all.delete(waiting);
     const same = this.#waiting.get(waiting.key) ?? [];
     same.splice(same.indexOf(waiting), 1);

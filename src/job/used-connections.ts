@@ -19,13 +19,15 @@ const REPEATABLE: ReadonlySet<string | undefined> = new Set([
  */
 export function overUsedConnections(transport: JobTransport): JobTransport {
   const reached = new Set<string>();
+  let latest: URL | undefined;
   return {
     limitations: transport.limitations,
     send: (request, options) => {
-      const { origin } = request.url;
+      const { url } = request;
       const sent = transport.send(request, options);
-      if (reached.has(origin)) return sent;
-      reached.add(origin);
+      if (url === latest || reached.has(url.origin)) return sent;
+      latest = url;
+      reached.add(url.origin);
       if (!isRepeatable(request)) return sent;
       return sent.catch((error) => {
         if (!brokeOff(error)) throw error;

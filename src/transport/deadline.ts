@@ -17,7 +17,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  */
 export class Deadline {
   readonly #limits: { readonly stallTimeoutMs: number; readonly answerTimeoutMs: number };
-  readonly #host: string;
+  readonly #url: URL;
   readonly #onExpired: (error: BitsTimeoutError) => void;
   #phase: Phase | undefined;
   #dueMs = 0;
@@ -26,11 +26,11 @@ export class Deadline {
 
   constructor(
     limits: { readonly stallTimeoutMs: number; readonly answerTimeoutMs: number },
-    host: string,
+    url: URL,
     onExpired: (error: BitsTimeoutError) => void,
   ) {
     this.#limits = limits;
-    this.#host = host;
+    this.#url = url;
     this.#onExpired = onExpired;
   }
 
@@ -76,7 +76,7 @@ export class Deadline {
   }
 
   #error(phase: Phase): BitsTimeoutError {
-    const host = this.#host;
+    const { host } = this.#url;
     const limitMs = this.#limitMs(phase);
     return new BitsTimeoutError(
       {

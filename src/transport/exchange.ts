@@ -83,7 +83,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    this.#deadline = new Deadline(options, head.url.host, (error) => this.cut(error));
+    this.#deadline = new Deadline(options, head.url, (error) => this.cut(error));
     this.#sourceEnded = head.bodyBytes === 0;
     this.#body = head.bodyBytes === 0 ? undefined : body;
   }

@@ -111,7 +111,7 @@ class FetchExchange {
     this.#body = body;
     this.#options = options;
     this.#onEnd = onEnd;
-    this.#deadline = new Deadline(options, head.url.host, (error) => this.cut(error));
+    this.#deadline = new Deadline(options, head.url, (error) => this.cut(error));
   }
 
   async run(fetch: FetchFunction): Promise<WireResponse> {

@@ -62,8 +62,9 @@ export function isHeaderValue(value: string): boolean {
  */
 export function requestHead(request: WireRequest, userAgent: string): RequestHead {
   const { method, url, body } = request;
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
-    throw new BitsArgumentError(`Only http: and https: URLs can be used, not ${url.protocol}`);
+  const { protocol } = url;
+  if (protocol !== 'http:' && protocol !== 'https:') {
+    throw new BitsArgumentError(`Only http: and https: URLs can be used, not ${protocol}`);
   }
   if (!TOKEN.test(method)) throw new BitsArgumentError('The request method is no HTTP token');
   const bodyBytes = body?.byteLength ?? 0;

@@ -71,7 +71,7 @@ export class UndiciTransport implements Transport {
   readonly #options: UndiciTransportOptions;
   readonly #userAgent: string;
   readonly #tls: ResolvedTls;
-  readonly #proxyFor: ProxyChoice['proxyFor'];
+  readonly #proxies: ProxyChoice;
   readonly #exchanges = new Set<Exchange>();
   readonly #origins = new Set<string>();
   #own: Promise<OwnDispatcher> | undefined;
@@ -86,7 +86,7 @@ export class UndiciTransport implements Transport {
     this.#tls = resolveTls(options.tls);
     const isForeign = options.dispatcher !== undefined;
     const proxies = isForeign ? NO_PROXY : proxyChoice(options.proxy, options.noProxy);
-    this.#proxyFor = proxies.proxyFor;
+    this.#proxies = proxies;
     this.limitations = isForeign
       ? [FOREIGN_DISPATCHER]
       : [...this.#tls.limitations, ...proxies.limitations];
@@ -144,8 +144,8 @@ export class UndiciTransport implements Transport {
 
   /** The proxy that is sent the whole request, and not asked for a tunnel. */
   #forwardingProxy(url: URL): ProxyServer | undefined {
-    if (url.protocol !== 'http:') return undefined;
-    const proxy = this.#proxyFor(url);
+    if (this.#proxies === NO_PROXY || url.protocol !== 'http:') return undefined;
+    const proxy = this.#proxies.proxyFor(url);
     return proxy?.kind === 'http' && !proxy.tunnel ? proxy : undefined;
   }
 
@@ -230,7 +230,7 @@ export class UndiciTransport implements Transport {
       tls: this.#tls,
       timeoutMs: connectTimeoutMs,
       userAgent: this.#userAgent,
-      proxyFor: this.#proxyFor,
+      proxyFor: this.#proxies.proxyFor,
     });
     const settings = {
       connections,

@@ -91,15 +91,32 @@ describe('transports between jobs', () => {
   });
 
   it('are not closed under the job that has them', async () => {
-    const { borrow, opened, timers, wait } = world();
+    const { borrow, opened, wait } = world();
     await borrow().giveBack();
     const { giveBack } = borrow();
-    expect(timers.size).to.equal(0);
     wait(2 * LINGER_MS);
     expect(opened[0]?.closed).to.equal(0);
     await giveBack();
     wait(LINGER_MS);
     expect(opened[0]?.closed).to.equal(1);
+  });
+
+  it('are closed each in its own time, by one timer', async () => {
+    const { borrow, opened, timers, wait } = world();
+    const loans = [borrow(), borrow(), borrow()];
+    for (const { giveBack } of loans) {
+      await giveBack();
+      expect(timers.size).to.equal(1);
+      wait(LINGER_MS / 4);
+    }
+    const closed = () => opened.map((transport) => transport.closed);
+    wait(LINGER_MS / 4);
+    expect(closed()).to.deep.equal([1, 0, 0]);
+    wait(LINGER_MS / 4);
+    expect(closed()).to.deep.equal([1, 1, 0]);
+    wait(LINGER_MS / 4);
+    expect(closed()).to.deep.equal([1, 1, 1]);
+    expect(timers.size).to.equal(0);
   });
 
   it('are taken newest first, so that no more of them stay than are needed', async () => {
@@ -140,12 +157,11 @@ describe('transports between jobs', () => {
     ['had its clock set back', -3_600_000],
   ] as const) {
     it(`are not used when the machine ${what}, for timers do not show it`, async () => {
-      const { borrow, opened, clock, timers } = world();
+      const { borrow, opened, clock } = world();
       await borrow().giveBack();
       clock.nowMs += durationMs;
       expect(borrow().transport).to.equal(opened[1]);
       expect(opened[0]?.closed).to.equal(1);
-      expect(timers.size).to.equal(0);
     });
   }
 
@@ -166,11 +182,10 @@ describe('transports between jobs', () => {
   });
 
   it('are no more than so many: the oldest of any key is closed for another', async () => {
-    const { borrow, opened, timers } = world();
+    const { borrow, opened } = world();
     const loans = Array.from({ length: MAX_WAITING + 1 }, (_, i) => borrow(`host ${i}`));
     for (const loan of loans) await loan.giveBack();
     expect(opened.map(({ closed }) => closed)).to.deep.equal([1, ...Array(MAX_WAITING).fill(0)]);
-    expect(timers.size).to.equal(MAX_WAITING);
     expect(borrow('host 0').wasUsed).to.equal(false);
     expect(borrow('host 1').wasUsed).to.equal(true);
   });

@@ -8,7 +8,7 @@ describe('Deadline', () => {
   function started(limits = LIMITS): { deadline: Deadline; message: Promise<string> } {
     let deadline!: Deadline;
     const message = new Promise<string>((resolve) => {
-      deadline = new Deadline(limits, 'server', (error) => resolve(error.message));
+      deadline = new Deadline(limits, new URL('http://server/'), (error) => resolve(error.message));
     });
     return { deadline, message };
   }

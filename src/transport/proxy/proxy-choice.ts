@@ -28,6 +28,7 @@ export function proxyChoice(
   if (option === false) return NO_PROXY;
   const isException = noProxyMatcher(noProxy ?? variable(env, 'no_proxy')?.value ?? '');
   const byScheme = option === undefined ? environmentProxies(env) : everywhere(proxyServer(option));
+  if (Object.values(byScheme).every((proxy) => proxy === undefined)) return NO_PROXY;
   return {
     proxyFor: (url) => {
       const proxy = byScheme[url.protocol];

@@ -171,6 +171,37 @@ export const byteSourceContract: readonly ContractCheck[] = [
       }),
   },
   {
+    title: 'gives a short range in one piece, if it has that, again and again',
+    run: (subject) =>
+      withOpen(subject, pattern(BLOCK_BYTES + 100), async (open, bytes) => {
+        for (const [start, end] of [
+          [0, 1],
+          [10, 10_000],
+          [10, 10_000],
+          [BLOCK_BYTES, BLOCK_BYTES + 100],
+          [BLOCK_BYTES - 50, BLOCK_BYTES + 50],
+          [5, 6],
+        ] as const) {
+          const whole =
+            (await open.readWhole?.(start, end)) ?? (await collect(open.read(start, end)));
+          expectSame(whole, bytes.subarray(start, end));
+        }
+      }),
+  },
+  {
+    title: 'opens at once, if it can, as it opens in time',
+    run: (subject) =>
+      withOpen(subject, pattern(1000), async (open, bytes, source) => {
+        const other = source.openAtOnce?.();
+        if (other === undefined) return;
+        expect(other.byteLength).to.equal(open.byteLength);
+        expect(other.identity).to.deep.equal(open.identity);
+        expectSame(await collect(other.read(0, 1000)), bytes);
+        await other.close();
+        expectSame(await collect(open.read(0, 1000)), bytes);
+      }),
+  },
+  {
     title: 'does not open for a signal that has fired',
     run: (subject) =>
       using(subject, pattern(10), async (source) => {
@@ -216,12 +247,12 @@ async function using(
 async function withOpen(
   subject: ContractSubject,
   bytes: Uint8Array,
-  body: (open: OpenSource, bytes: Uint8Array) => Promise<void>,
+  body: (open: OpenSource, bytes: Uint8Array, source: ByteSource) => Promise<void>,
 ): Promise<void> {
   await using(subject, bytes, async (source) => {
     const open = await source.open();
     try {
-      await body(open, bytes);
+      await body(open, bytes, source);
     } finally {
       await open.close();
     }

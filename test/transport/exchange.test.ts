@@ -4,10 +4,11 @@ import { expect } from 'chai';
 import type { Dispatcher } from 'undici';
 import { Exchange } from '../../src/transport/exchange.js';
 import { requestHead } from '../../src/transport/request-head.js';
+import type { SendOptions, Transport, WireBody } from '../../src/transport/transport.js';
 import { createUndiciTransport } from '../../src/transport/undici.js';
 import { shimConnector } from '../../src/transport/wire-shim.js';
-import { answer, startRawServer } from '../support/raw-server.js';
-import { fragment, gate, LONG, pattern } from './support.js';
+import { answer, type RawServer, startRawServer } from '../support/raw-server.js';
+import { bitsError, fragment, gate, LONG, pattern, ping, rejection, withBody } from './support.js';
 
 const URL_HERE = new URL('http://bits.example/a.bin');
 
@@ -64,25 +65,129 @@ async function answered(status: number) {
 }
 
 describe('a short body', () => {
-  it('of another realm is counted as sent, like any other', async () => {
-    const server = await startRawServer({
-      // One of success would count the bytes by itself.
+  let server: RawServer;
+  let transport: Transport;
+  beforeEach(async () => {
+    // An answer of success would count the bytes by itself.
+    server = await startRawServer({
       onRequest: ({ connection }) => connection.socket.write(answer(409)),
     });
-    const transport = createUndiciTransport();
-    try {
-      const foreign = runInNewContext('new Uint8Array(1000).fill(7)') as Uint8Array;
-      const sent: number[] = [];
-      await transport.send(fragment(server.url(), foreign), {
-        ...LONG,
-        onBytesSent: (bytes) => sent.push(bytes),
+    transport = createUndiciTransport();
+  });
+  afterEach(async () => {
+    await transport.close();
+    await server.close();
+  });
+
+  /** Sends ten bytes that `whole` gives, and notes what is told to have been sent. */
+  function send(whole: WireBody['whole'], options: Partial<SendOptions> = {}) {
+    const sent: number[] = [];
+    const pieces = async function* () {
+      yield Buffer.from('in pieces!');
+    };
+    const body: WireBody = { byteLength: 10, pieces, ...(whole && { whole }) };
+    const answered = transport.send(withBody(server.url(), body), {
+      ...LONG,
+      onBytesSent: (bytes) => sent.push(bytes),
+      ...options,
+    });
+    return { answered, sent };
+  }
+
+  const WHOLE = Buffer.from('all of it!');
+  const later = <T>(value: () => T) =>
+    new Promise<void>((resolve) => setImmediate(resolve)).then(value);
+
+  for (const [what, whole, arrives] of [
+    ['at hand', () => WHOLE, WHOLE],
+    ['that comes later', () => later(() => WHOLE), WHOLE],
+    ['that has to be asked for piece by piece', () => undefined, Buffer.from('in pieces!')],
+  ] as const) {
+    it(`${what} goes out`, async () => {
+      const { answered, sent } = send(whole);
+      expect((await answered).status).to.equal(409);
+      expect(sent).to.deep.equal([10]);
+      expect(server.requests.map(({ body }) => body)).to.deep.equal([arrives]);
+    });
+  }
+
+  const broken = new Error('disk on fire');
+  for (const [what, whole] of [
+    [
+      'throws',
+      () => {
+        throw broken;
+      },
+    ],
+    [
+      'rejects',
+      () =>
+        later(() => {
+          throw broken;
+        }),
+    ],
+  ] as const) {
+    it(`that ${what} fails the request with that very error`, async () => {
+      const { answered, sent } = send(whole);
+      expect(await rejection(answered)).to.equal(broken);
+      expect(sent).to.deep.equal([]);
+      expect(server.requests).to.deep.equal([]);
+    });
+  }
+
+  for (const [what, bytes] of [
+    ['shorter', Buffer.alloc(9)],
+    ['longer', Buffer.alloc(11)],
+  ] as const) {
+    for (const whole of [() => bytes, () => later(() => bytes)]) {
+      it(`that is ${what} than it was said to be is not sent (${whole})`, async () => {
+        expect(await bitsError(send(whole).answered)).to.include({ code: 'BITS_ERR_SOURCE' });
+        expect(server.requests).to.deep.equal([]);
       });
-      expect(sent).to.deep.equal([1000]);
-      expect(server.requests[0]?.body.equals(Buffer.alloc(1000, 7))).to.equal(true);
-    } finally {
-      await transport.close();
-      await server.close();
     }
+  }
+
+  it('that comes after an abort is not sent', async () => {
+    const coming = gate<Uint8Array>();
+    const controller = new AbortController();
+    const { answered, sent } = send(() => coming.promise, { signal: controller.signal });
+    controller.abort();
+    expect(await bitsError(answered)).to.include({ code: 'BITS_ERR_ABORTED' });
+    coming.open(WHOLE);
+    expect((await transport.send(ping(server.url()), LONG)).status).to.equal(409);
+    expect(sent).to.deep.equal([]);
+    expect(server.requests).to.have.lengthOf(1);
+  });
+
+  it('may take its time: that is no stall of the network', async () => {
+    const slow = () => new Promise<Uint8Array>((resolve) => setTimeout(resolve, 150, WHOLE));
+    const { answered } = send(slow, { stallTimeoutMs: 50 });
+    expect((await answered).status).to.equal(409);
+  });
+
+  it('whose sending makes somebody abort leaves no timer behind', async () => {
+    const timers = () => process.getActiveResourcesInfo().filter((what) => what === 'Timeout');
+    // undici starts one of its own with the first request.
+    await send(() => WHOLE).answered;
+    const before = timers();
+    const controller = new AbortController();
+    const { answered } = send(() => WHOLE, {
+      signal: controller.signal,
+      answerTimeoutMs: 100_000,
+      onBytesSent: () => controller.abort(),
+    });
+    expect(await bitsError(answered)).to.include({ code: 'BITS_ERR_ABORTED' });
+    expect(timers()).to.deep.equal(before);
+  });
+
+  it('of another realm is counted as sent, like any other', async () => {
+    const foreign = runInNewContext('new Uint8Array(10).fill(7)') as Uint8Array;
+    for (const whole of [() => foreign, undefined]) {
+      const { answered, sent } = send(whole);
+      await answered;
+      expect(sent).to.deep.equal([10]);
+    }
+    expect(server.requests[0]?.body).to.deep.equal(Buffer.alloc(10, 7));
   });
 });
 

@@ -37,6 +37,57 @@ describe('a source of the caller', () => {
     throw new Error('disk on fire');
   };
 
+  /** As {@link own}, of which a short range can be had in one piece. */
+  const inOne = (readWhole: () => unknown): ByteSource =>
+    own({ read: failing, readWhole: readWhole as NonNullable<OpenSource['readWhole']> });
+
+  for (const [what, readWhole] of [
+    ['at once', () => new Uint8Array(1000)],
+    ['later', async () => new Uint8Array(1000)],
+    [
+      'with a promise of some library',
+      // biome-ignore lint/suspicious/noThenProperty: it is what is tried
+      () => ({ then: (f: (v: unknown) => void) => f(new Uint8Array(1000)) }),
+    ],
+  ] as const) {
+    it(`may give all in one piece, ${what}`, async () => {
+      expect(await uploadOf(inOne(readWhole)).start()).to.include({ bytes: 1000, bytesSent: 1000 });
+    });
+  }
+
+  for (const [what, readWhole, says] of [
+    ['throws', failing, 'disk on fire'],
+    ['rejects', async () => failing(), 'disk on fire'],
+    ['gives an ArrayBuffer', () => new ArrayBuffer(1000), 'no Uint8Array'],
+    ['gives a text later', async () => 'text', 'no Uint8Array'],
+    ['gives null', () => null, 'no Uint8Array'],
+    ['gives too little', () => new Uint8Array(999), '999 of the 1000'],
+    ['gives too much', async () => new Uint8Array(1001), '1001'],
+  ] as const) {
+    it(`is told to have failed when its readWhole ${what}`, async () => {
+      const error = await errorOf(uploadOf(inOne(readWhole)).start());
+      expect(error).to.include({ code: 'BITS_ERR_SOURCE', retryable: false });
+      expect(error?.message).to.include(says);
+    });
+  }
+
+  it('may open at once, and is then not asked to open in time', async () => {
+    const opened = await own().open();
+    const source = { name: 'x', open: failing, openAtOnce: () => opened };
+    expect(await uploadOf(source).start()).to.include({ bytes: 1000 });
+  });
+
+  for (const [what, openAtOnce, code] of [
+    ['throws', failing, 'BITS_ERR_SOURCE'],
+    ['gives null', () => null as unknown as OpenSource, 'BITS_ERR_ARGUMENT'],
+    ['gives no source', () => ({}) as OpenSource, 'BITS_ERR_ARGUMENT'],
+  ] as const) {
+    it(`is refused when its openAtOnce ${what}`, async () => {
+      const source = { ...own(), openAtOnce };
+      expect(await errorOf(uploadOf(source).start())).to.include({ code });
+    });
+  }
+
   for (const [what, read] of [
     ['read', failing],
     ['the iterator', () => ({ [Symbol.asyncIterator]: failing })],

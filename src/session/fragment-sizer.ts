@@ -117,6 +117,13 @@ export function fragmentLost(sizer: FragmentSizer, onTheWay = true): FragmentSiz
   return { ...divided(sizer, 2), lossy: true, patience: PATIENCE, shrunkFrom: undefined };
 }
 
+/** The server took the beginning of a fragment and asks for the rest: all of that was sent in vain. */
+export function fragmentCurtailed(sizer: FragmentSizer, takenBytes: number): FragmentSizer {
+  if (sizer.fixed) return sizer;
+  const bytes = Math.min(sizer.bytes, Math.max(MIN_FRAGMENT_BYTES, takenBytes));
+  return { ...sizer, bytes, lossy: true, patience: PATIENCE, shrunkFrom: undefined };
+}
+
 /** Something on the way may cut long requests off: each small one between two of them is headway. */
 function fixedLost(sizer: FragmentSizer): FragmentSizer {
   const fixedLosses = sizer.fixedLosses + 1;

@@ -2,7 +2,13 @@ import { BitsError, BitsProtocolError, BitsServerError } from '../errors.js';
 import { MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
 import type { Ack } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
-import { fragmentLost, fragmentPassed, fragmentRefused } from './fragment-sizer.js';
+import {
+  type FragmentSizer,
+  fragmentCurtailed,
+  fragmentLost,
+  fragmentPassed,
+  fragmentRefused,
+} from './fragment-sizer.js';
 import {
   type AfterCancel,
   assertMayClose,
@@ -226,12 +232,22 @@ function presumeForgotten(session: Session): Step {
 function fragmentAcked(session: Session, event: EventOf<'acked'>): Step {
   const ack = ackOf(event.ack, 'fragment');
   const { start, end } = pendingOf(session);
-  const passed = { bytes: end - start, elapsedMs: event.elapsedMs };
-  const sizer = ack.nextOffset >= end ? fragmentPassed(session.sizer, passed) : session.sizer;
+  const sizer = sizedBy(session.sizer, end - start, ack.nextOffset - start, event.elapsedMs);
   const answeredLast = end === session.plan.totalBytes;
   // A session that takes a fragment was ended by no Cancel.
   const alive: Session = { ...session, sizer, cancelUncertain: false };
   return adoptOffset(alive, ack.nextOffset, ack.replyUrl, answeredLast);
+}
+
+function sizedBy(
+  sizer: FragmentSizer,
+  sentBytes: number,
+  takenBytes: number,
+  elapsedMs: number,
+): FragmentSizer {
+  if (takenBytes >= sentBytes) return fragmentPassed(sizer, { bytes: sentBytes, elapsedMs });
+  // A server that went back says nothing about sizes.
+  return takenBytes > 0 ? fragmentCurtailed(sizer, takenBytes) : sizer;
 }
 
 /** [MC-BUP] §3.1.5.1.4: the server's offset wins, whatever was sent. */

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import {
   createFragmentSizer,
   type FragmentSizer,
+  fragmentCurtailed,
   fragmentLost,
   fragmentPassed,
   fragmentRefused,
@@ -116,6 +117,20 @@ describe('fragment sizer', () => {
     expect(sizes).to.deep.equal([0.5, 0.5, 0.5, 1, 1, 1, 1, 2, 2]);
   });
 
+  it('shrinks to what a server takes of a fragment, and seldom asks for more', () => {
+    let sizer = createFragmentSizer({});
+    let sentBytes = 0;
+    let takenBytes = 0;
+    while (takenBytes < 64 * MIB) {
+      const taken = Math.min(sizer.bytes, 64 * KIB);
+      sentBytes += sizer.bytes;
+      takenBytes += taken;
+      sizer = taken < sizer.bytes ? fragmentCurtailed(sizer, taken) : pass(sizer, 1);
+    }
+    expect(sentBytes / takenBytes).to.be.below(1.25);
+    expect(fragmentCurtailed(sizer, 1).bytes).to.equal(MIN);
+  });
+
   it('caps at what has passed when that is more than half of what was refused', () => {
     const sizer = fragmentPassed(createFragmentSizer({}), { bytes: 5 * MIB, elapsedMs: 4000 });
     expect(fragmentRefused(sizer, 8 * MIB)?.capBytes).to.equal(5 * MIB);
@@ -170,6 +185,10 @@ describe('fragment sizer', () => {
       expect(createFragmentSizer({ fixedBytes: 64 * MIB, capBytes: MIB }).bytes).to.equal(MIB);
     });
 
+    it('keeps it when a server takes less, for it may want it so', () => {
+      expect(fragmentCurtailed(fixed, MIB)).to.deep.equal(fixed);
+    });
+
     it('lowers it when the server refuses it', () => {
       expect(fragmentRefused(fixed, 64 * MIB)).to.include({ fixed: true, bytes: 32 * MIB });
     });
@@ -178,7 +197,7 @@ describe('fragment sizer', () => {
   it('stays between 5 KiB and the cap, and the cap never rises', () => {
     const events = fc.array(
       fc.record({
-        what: fc.constantFrom('passed', 'lost', 'refused'),
+        what: fc.constantFrom('passed', 'lost', 'curtailed', 'refused'),
         bytes: fc.integer({ min: 1, max: 64 * MIB }),
         elapsedMs: fc.nat(20_000),
       }),
@@ -192,6 +211,7 @@ describe('fragment sizer', () => {
           const size = Math.min(bytes, sizer.bytes);
           if (what === 'passed') sizer = fragmentPassed(sizer, { bytes: size, elapsedMs });
           else if (what === 'lost') sizer = fragmentLost(sizer);
+          else if (what === 'curtailed') sizer = fragmentCurtailed(sizer, size);
           else sizer = fragmentRefused(sizer, size) ?? sizer;
           expect(sizer.capBytes).to.be.at.most(before);
           expect(sizer.bytes).to.be.within(MIN, sizer.capBytes);

@@ -243,6 +243,17 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       script: [...begun, [has(30), 'fragment 30-130'], [has(130), 'fragment 130-230']],
     },
     {
+      it: 'in the middle of a fragment makes the next ones no longer than what was taken',
+      plan: { totalBytes: 4 * 1024 * KIB },
+      sizer: {},
+      script: [
+        [start, 'create-session'],
+        [created(), `fragment 0-${1024 * KIB}`],
+        [has(64 * KIB), `fragment ${64 * KIB}-${128 * KIB}`],
+        [has(64 * KIB), `fragment ${64 * KIB}-${128 * KIB}`],
+      ],
+    },
+    {
       it: 'wins beyond the fragment, when the answer to an earlier one was lost',
       ...BIG,
       script: [

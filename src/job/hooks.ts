@@ -16,6 +16,8 @@ export interface RunHooks {
   readonly onProgress: (progress: UploadProgress) => void;
   readonly onRetry: (decision: RetryDecision) => void;
   readonly onWarning: (warning: UploadWarning) => void;
+  /** The session of an earlier run is of another content: all was done to free it. */
+  readonly onSessionGivenUp: () => void;
   /** Another process may have taken the job over. */
   readonly onLockLost: () => void;
 }

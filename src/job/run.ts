@@ -364,6 +364,7 @@ export class Run {
     if (!freed && this.record !== undefined) await this.#journal?.doubtClose(this.record);
     await this.#journal?.close({ remove: freed });
     await discardPartOf(this.#goingOn?.record);
+    this.#request.hooks.onSessionGivenUp();
     throw new BitsError(
       'BITS_ERR_SOURCE_CHANGED',
       `${before.path} is not the file that this upload began with (0x8020001D): start a new job`,

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { AbortSwitch } from '../abort-switch.js';
-import { BitsAbortError, BitsArgumentError, BitsStateError, isBitsError } from '../errors.js';
+import { BitsAbortError, BitsArgumentError, BitsStateError } from '../errors.js';
 import { redactUrl } from '../protocol/remote-url.js';
 import type { StoredReply } from '../reply/download.js';
 import { assertMayClose, isFinal, type Outcome } from '../session/session.js';
@@ -298,30 +298,28 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
 
   /** A run, from its start to the moment when its outcome settles. */
   async #live(): Promise<void> {
-    let settle: () => void;
+    let settle: (outcome: Settleable<UploadResult>) => void;
     try {
       const ending = await this.#upload();
       const run = this.#run;
       await this.#release();
       if (ending.kind !== 'aborted' && !this.#isResumable(ending)) await this.#dispose();
-      settle = () => this.#conclude(ending, run);
+      settle = (outcome) => this.#conclude(ending, run, outcome);
     } catch (error) {
       await this.#release();
-      // The session was of another content, and all was done to free it.
-      if (isBitsError(error) && error.code === 'BITS_ERR_SOURCE_CHANGED')
-        this.#leftover = undefined;
       if (this.#leftover === undefined) await this.#dispose();
-      settle = () => {
+      settle = (outcome) => {
         this.#enter(this.#leftover === undefined ? 'failed' : 'error');
-        this.#outcome.reject(error);
+        outcome.reject(error);
       };
     }
     this.#alive = false;
     this.#wish = undefined;
     this.#forget();
-    settle();
     this.#progress.end();
     this.#rested.resolve();
+    // Last, for a listener may resume the job at once, and all these are another run's then.
+    settle(this.#outcome);
   }
 
   async #upload(): Promise<Ending> {
@@ -344,7 +342,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       if (this.#wish !== 'cancel') this.#wish = undefined;
       if (event !== undefined) {
         const rest = await run.drive({ type: event });
-        if (rest.type === 'finish') return rest.outcome;
+        if (rest.type === 'finish' && !this.#goesOn(rest.outcome)) return rest.outcome;
       } else {
         // Of a run that goes on from a record nobody has been told yet.
         this.#enter(run.session.state);
@@ -353,6 +351,11 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         this.#wished = new Settleable();
       }
     }
+  }
+
+  /** A listener that was told of a failure has resumed the job at once. */
+  #goesOn(outcome: Outcome): boolean {
+    return outcome.kind === 'failed' && outcome.resumable && this.#wish === 'resume';
   }
 
   /** What to tell a session at rest; nothing while it shall go on resting. */
@@ -381,6 +384,9 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       onWarning: (warning) => {
         CHANNELS.warning.publish({ jobId: this.#id, ...warning });
         this.emit('warning', warning);
+      },
+      onSessionGivenUp: () => {
+        this.#leftover = undefined;
       },
       onLockLost: () => {
         this.#abortCause = new BitsStateError('another process may have taken this job over');
@@ -419,11 +425,11 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     this.#leftover = leftover && { ...leftover, record: run.record };
   }
 
-  #conclude(ending: Ending, run: Run | undefined): void {
+  #conclude(ending: Ending, run: Run | undefined, outcome: Settleable<UploadResult>): void {
     switch (ending.kind) {
       case 'completed':
         if (run === undefined) throw new Error('upload job: completed without a run');
-        this.#outcome.resolve({
+        outcome.resolve({
           id: this.id,
           url: redactUrl(run.remoteUrl),
           bytes: run.bytes,
@@ -435,11 +441,11 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         });
         return;
       case 'failed':
-        this.#outcome.reject(ending.error);
+        outcome.reject(ending.error);
         return;
       case 'cancelled':
         this.#enter('cancelled');
-        this.#outcome.reject(
+        outcome.reject(
           new BitsAbortError(
             ending.freed
               ? 'the upload was cancelled'
@@ -447,13 +453,15 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
           ),
         );
         return;
-      case 'aborted':
+      case 'aborted': {
+        const cause = this.#abortCause ?? this.#signal?.reason;
         this.#enter('suspended');
-        this.#outcome.reject(
+        outcome.reject(
           new BitsAbortError('the upload was aborted; resume() goes on where the server stands', {
-            cause: this.#abortCause ?? this.#signal?.reason,
+            cause,
           }),
         );
+      }
     }
   }
 

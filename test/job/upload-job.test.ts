@@ -6,11 +6,12 @@ import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { version as uuidVersion } from 'uuid';
-import type { BitsError } from '../../src/errors.js';
+import { BitsError } from '../../src/errors.js';
 import type { UploadWarning } from '../../src/job/hooks.js';
 import type { UploadOptions } from '../../src/job/options.js';
 import type { UploadProgress } from '../../src/job/progress.js';
 import { UploadJob, type UploadResult } from '../../src/job/upload-job.js';
+import { bytesSource } from '../../src/source/bytes.js';
 import type { BitsServer, BitsServerOptions } from '../../src/testing/index.js';
 import { createBitsServer } from '../../src/testing/index.js';
 import { openFilesUnder } from '../source/reading.js';
@@ -479,6 +480,68 @@ describe('UploadJob', () => {
       const server = await serve({ faults: [{ on: 'fragment', do: { status: 503 } }] });
       const job = jobTo(server, { shouldRetry: ({ error }) => error.code !== 'BITS_ERR_SERVER' });
       expect(await failure(job.start())).to.include({ status: 503 });
+    });
+
+    it('may be resumed by the very listener that hears of them, any number of times', async () => {
+      const server = await serve({
+        faults: [1, 3].map((nth) => ({ on: 'fragment', nth, do: { status: 403 } }) as const),
+      });
+      const job = jobTo(server);
+      const resumed: Promise<UploadResult>[] = [];
+      job.on('state', (state) => {
+        if (state === 'error') resumed.push(job.resume());
+      });
+      const result = await job.start();
+      expect(result.bytes).to.equal(100 * KIB);
+      expect(await Promise.all(resumed)).to.deep.equal([result, result]);
+      expect((await uploaded(server)).equals(patterned(100 * KIB))).to.equal(true);
+    });
+
+    it('to open the source again may be resumed so, too, and progress goes on', async () => {
+      const server = await serve();
+      const controller = new AbortController();
+      let openings = 0;
+      const job = jobTo(server, {
+        signal: controller.signal,
+        source: {
+          name: 'file.bin',
+          async open() {
+            if (++openings === 2) throw new Error('the drive is asleep');
+            return bytesSource(patterned(100 * KIB)).open();
+          },
+        },
+      });
+      job.once('progress', () => controller.abort());
+      expect(await failure(job.start())).to.include({ code: 'BITS_ERR_ABORTED' });
+      let resumed: Promise<UploadResult> | undefined;
+      job.once('state', () => {
+        resumed = job.resume();
+      });
+      expect(await failure(job.resume())).to.include({ code: 'BITS_ERR_SOURCE' });
+      const seen: number[] = [];
+      for await (const { bytesSent } of job.progress) seen.push(bytesSent);
+      expect((await resumed)?.bytes).to.equal(100 * KIB);
+      expect(seen.at(-1)).to.equal(100 * KIB);
+    });
+
+    it("keep a session that a caller's own source gives up when it is opened again", async () => {
+      const server = await serve({ faults: [{ on: 'fragment', nth: 2, do: { status: 403 } }] });
+      let openings = 0;
+      const job = jobTo(server, {
+        source: {
+          name: 'file.bin',
+          async open() {
+            if (++openings > 1) throw new BitsError('BITS_ERR_SOURCE_CHANGED', 'another tape');
+            return bytesSource(patterned(100 * KIB)).open();
+          },
+        },
+      });
+      await failure(job.start());
+      expect(await failure(job.resume())).to.include({ code: 'BITS_ERR_SOURCE_CHANGED' });
+      expect(job.state).to.equal('error');
+      await job.cancel();
+      expect(job.state).to.equal('cancelled');
+      expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
     });
 
     it('that last end the job when nothing moved for too long', async () => {

@@ -203,6 +203,24 @@ describe('bits-upload as a process', () => {
     });
   }
 
+  for (const [what, source, where, frees] of [
+    ['standard input', () => '-', () => join(directory, 'state'), true],
+    ['a file without a record', () => file, () => join(file, 'state'), true],
+    ['a file with a record', () => file, () => join(directory, 'state'), false],
+  ] as const) {
+    it(`${frees ? 'frees' : 'keeps'} the session of ${what} when the upload fails`, async () => {
+      server.addFault({ on: 'fragment', nth: 2, do: { status: 403 } });
+      const args = ['put', '--quiet', '--fragment-size=64KiB', '--state-dir', where()];
+      const program = new Spawned([...args, source(), `${server.url}in`], { stdin: content });
+      const { code } = await program.ended();
+      expect(code).to.be.above(0);
+      expect(program.stderr).to.match(/refused with HTTP status 403/);
+      const last = frees ? 'cancel-session' : 'fragment';
+      expect(server.log.at(-1)).to.include({ packet: last });
+      server.assertNoBreaches();
+    });
+  }
+
   it('waits for a session to be freed until the next signal', async () => {
     server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
     server.addFault({ on: 'cancel-session', do: 'hang' });

@@ -76,11 +76,14 @@ async function upload(
       const { code, retryable } = error;
       // Nobody is left to tell when the output is closed.
       if (reason.by !== 'stdout') reporter.failed(target, { code, retryable, message, ...fate });
-      if (job !== undefined && !job.recorded) await freeSession(job, reporter);
+      if (job !== undefined && !job.recorded) await freeSession(job, reporter, patience());
       return { kind: 'stopped', exitCode: reason.exitCode };
     }
     const failure = failureOf(error, fate);
     reporter.failed(target, failure);
+    if (job?.state === 'error' && !job.recorded) {
+      await freeSession(job, reporter, AbortSignal.any([patience(), interruption.signal]));
+    }
     return { kind: 'failed', failure };
   } finally {
     clearInterval(ticking);
@@ -112,15 +115,18 @@ function watch(
 /** A server that has not answered by then is not waited for: its session ends by itself. */
 const FREE_SESSION_TIMEOUT_MS = 5000;
 
+function patience(): AbortSignal {
+  return AbortSignal.timeout(FREE_SESSION_TIMEOUT_MS);
+}
+
 /** Nobody can go on with the upload, and the session would keep the URL from the next try. */
-async function freeSession(job: UploadJob, reporter: Reporter): Promise<void> {
+async function freeSession(job: UploadJob, reporter: Reporter, signal: AbortSignal): Promise<void> {
   // What had to be told of the upload has been told.
   job.removeAllListeners();
   job.on('warning', (warning) => {
     if (warning.code === 'session-not-freed') reporter.warning(warning);
   });
-  // cancel() takes no signal, and that of the job has aborted.
-  const signal = AbortSignal.timeout(FREE_SESSION_TIMEOUT_MS);
+  // cancel() takes no signal, and that of the job may have aborted.
   job.resume({ signal }).catch(() => {});
   await job.cancel();
 }

@@ -57,7 +57,7 @@ export async function defaultJobDirectory(): Promise<string> {
   } catch (error) {
     throw new BitsStoreError(
       'unavailable',
-      'this user has no home directory to keep job records in: name another directory',
+      'this user has no home directory to keep job records in, or XDG_DATA_HOME is no absolute path: name another directory',
       error,
     );
   }

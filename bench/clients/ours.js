@@ -1,3 +1,5 @@
+// The others load it before the clock starts, too; this package would load it with the first request.
+import 'undici';
 import { UploadJob } from 'bits-upload';
 import { measured } from './measured.js';
 

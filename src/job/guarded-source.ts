@@ -40,7 +40,7 @@ function openedAtOnce(source: ByteSource): OpenSource | undefined {
     if (opened !== undefined) assertOpenSource(opened);
     return opened;
   } catch (error) {
-    if (opened) void closeSource(opened);
+    if (opened) closeSource(opened);
     throw sourceError('opening', error);
   }
 }
@@ -63,15 +63,16 @@ export function verifySource(source: OpenSource, abortSwitch: AbortSwitch): void
  * Frees what a source holds; never rejects, because it changes nothing for the upload.
  * @param onFailure is told what went wrong, while somebody still waits.
  */
-export async function closeSource(
+export function closeSource(
   source: OpenSource,
   onFailure: (error: unknown) => void = () => {},
-): Promise<void> {
+): void | Promise<void> {
+  const failed = (error: unknown) => tell(onFailure, error);
   try {
     const closed = source.close();
-    if (closed !== undefined) await withPatience(Promise.resolve(closed));
+    if (closed !== undefined) return withPatience(Promise.resolve(closed)).catch(failed);
   } catch (error) {
-    tell(onFailure, error);
+    failed(error);
   }
 }
 
@@ -84,9 +85,9 @@ function tell(onFailure: (error: unknown) => void, error: unknown): void {
 }
 
 /** Frees what a source keeps between two openings; never rejects, as {@link closeSource}. */
-export async function disposeSource(source: ByteSource): Promise<void> {
+export function disposeSource(source: ByteSource): void | Promise<void> {
   if (source.dispose === undefined) return;
-  await withPatience((async () => source.dispose?.())().catch(() => {}));
+  return withPatience((async () => source.dispose?.())().catch(() => {}));
 }
 
 /** @throws what `closed` rejects with, when that is while somebody waits */

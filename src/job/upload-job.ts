@@ -303,11 +303,13 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       const ending = await this.#upload();
       const run = this.#run;
       await this.#release();
-      if (ending.kind !== 'aborted' && !this.#isResumable(ending)) await this.#dispose();
+      if (ending.kind !== 'aborted' && !this.#isResumable(ending)) {
+        await disposeSource(this.#options.source);
+      }
       settle = (outcome) => this.#conclude(ending, run, outcome);
     } catch (error) {
       await this.#release();
-      if (this.#leftover === undefined) await this.#dispose();
+      if (this.#leftover === undefined) await disposeSource(this.#options.source);
       settle = (outcome) => {
         this.#enter(this.#leftover === undefined ? 'failed' : 'error');
         outcome.reject(error);
@@ -409,10 +411,6 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
 
   #isResumable(ending: Ending): boolean {
     return ending.kind === 'failed' && this.#leftover !== undefined;
-  }
-
-  #dispose(): Promise<void> {
-    return disposeSource(this.#options.source);
   }
 
   async #release(): Promise<void> {

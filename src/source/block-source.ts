@@ -55,9 +55,12 @@ export class BlockSource implements OpenSource {
   readonly #sizer: PieceSizer;
   #current: Block | undefined;
   #ahead: Block | undefined;
-  /** The last of the calls to `load` and `verify`, which wait for each other; never rejects. */
-  #queue: Promise<void> = Promise.resolve();
-  #queued = 0;
+  /**
+   * The last of the calls to `load` and `verify`, which wait for each other; never rejects.
+   *
+   * Undefined when none is under way.
+   */
+  #queue: Promise<void> | undefined;
   #latestRead = 0;
   #closed: MaybePromise<void> | undefined;
   #isClosed = false;
@@ -166,14 +169,14 @@ export class BlockSource implements OpenSource {
   }
 
   #enqueue<T>(task: () => MaybePromise<T>): MaybePromise<T> {
-    const done = this.#queued === 0 ? task() : this.#queue.then(task);
+    const done = this.#queue === undefined ? task() : this.#queue.then(task);
     if (!(done instanceof Promise)) return done;
-    this.#queued++;
     // A failure belongs to whoever awaits `done`, and perhaps nobody wants that block any more.
     const settled = () => {
-      this.#queued--;
+      if (this.#queue === queue) this.#queue = undefined;
     };
-    this.#queue = done.then(settled, settled);
+    const queue = done.then(settled, settled);
+    this.#queue = queue;
     return done;
   }
 

@@ -8,8 +8,10 @@ import { isTrustedHost, withHost } from '../protocol/host-id.js';
 import type { FragmentPacket, HostId, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { Session, SessionEvent, Target } from '../session/session.js';
+import { BlockSource } from '../source/block-source.js';
 import type { OpenSource } from '../source/source.js';
 import { neverConnected } from '../transport/failure.js';
+import { QuickBody } from '../transport/quick-body.js';
 import type { WireBody } from '../transport/transport.js';
 import { sourceError, verifySource } from './guarded-source.js';
 import type { ResolvedOptions } from './options.js';
@@ -42,8 +44,10 @@ export async function exchange(
   abortSwitch: AbortSwitch,
 ): Promise<SessionEvent> {
   const { packet, target } = command;
-  const body = packet.type === 'fragment' ? fragmentBody(parts.source, packet.range) : undefined;
+  const bytes = packet.type === 'fragment' ? fragmentBody(parts.source, packet.range) : undefined;
   try {
+    // The caller may have stopped the job while its record was being written.
+    abortSwitch.throwIfAborted();
     let url = parts.redirects.current(targetUrl(session, target, parts));
     // Close is what makes the file visible, so it must still be the one that was read.
     if (packet.type === 'close-session') await verifySource(parts.source, abortSwitch);
@@ -54,7 +58,7 @@ export async function exchange(
       const sentMs = parts.now();
       const answer = await parts.sender.send(
         packet.type,
-        body === undefined ? { method, url, headers } : { method, url, headers, body },
+        bytes === undefined ? { method, url, headers } : { method, url, headers, body: bytes.body },
         {
           abortSwitch,
           stallTimeoutMs: parts.options.stallTimeoutMs,
@@ -75,7 +79,7 @@ export async function exchange(
     }
   } catch (error) {
     abortSwitch.throwIfAborted();
-    const known = body?.failed() ? sourceError('reading', error) : unforeseen(error);
+    const known = bytes?.failed() ? sourceError('reading', error) : unforeseen(error);
     if (known.code === 'BITS_ERR_SOURCE_CHANGED') return { type: 'sourceChanged', error: known };
     return { type: 'failed', refusal: refusalOf(known) };
   }
@@ -126,54 +130,50 @@ function answerTimeoutMs(
   return waitsForApplication ? options.replyTimeoutMs : options.answerTimeoutMs;
 }
 
-/** The fragment's bytes, remembering whether it was reading them that failed. */
+/** The fragment's bytes, and whether it was reading them that failed. */
 function fragmentBody(
   source: OpenSource,
-  range: { readonly start: number; readonly end: number },
-): WireBody & { failed(): boolean } {
+  { start, end }: { readonly start: number; readonly end: number },
+): { readonly body: WireBody; readonly failed: () => boolean } {
   let failed = false;
   const fail = (error: unknown): never => {
     failed = true;
     throw error;
   };
-  return {
-    byteLength: range.end - range.start,
-    whole: () => {
-      try {
-        const whole = source.readWhole?.(range.start, range.end);
-        if (whole === undefined) return undefined;
-        return isUint8Array(whole) ? whole : Promise.resolve(whole).then(bytesOf).catch(fail);
-      } catch (error) {
-        return fail(error);
-      }
-    },
-    pieces: () => {
-      let pieces: AsyncIterator<Uint8Array> | undefined;
-      // Not a generator that yields the source's pieces: that takes three turns for each.
-      const iterator: AsyncIterator<Uint8Array> = {
-        async next() {
-          try {
-            pieces ??= source.read(range.start, range.end)[Symbol.asyncIterator]();
-            const piece = await pieces.next();
-            if (!piece.done) bytesOf(piece.value);
-            return piece;
-          } catch (error) {
-            return fail(error);
-          }
-        },
-        async return() {
-          return (await pieces?.return?.()) ?? { done: true, value: undefined };
-        },
-      };
-      return { [Symbol.asyncIterator]: () => iterator };
-    },
-    failed: () => failed,
+  const pieces = () => {
+    let iterator: AsyncIterator<Uint8Array> | undefined;
+    // Not a generator that yields the source's pieces: that takes three turns for each.
+    const watched: AsyncIterator<Uint8Array> = {
+      async next() {
+        try {
+          iterator ??= source.read(start, end)[Symbol.asyncIterator]();
+          const piece = await iterator.next();
+          if (!piece.done) assertBytes(piece.value);
+          return piece;
+        } catch (error) {
+          return fail(error);
+        }
+      },
+      async return() {
+        return (await iterator?.return?.()) ?? { done: true, value: undefined };
+      },
+    };
+    return { [Symbol.asyncIterator]: () => watched };
   };
+  const whole = () => {
+    try {
+      const bytes = BlockSource.readWhole(source, start, end);
+      return bytes instanceof Promise ? bytes.catch(fail) : bytes;
+    } catch (error) {
+      return fail(error);
+    }
+  };
+  return { body: new QuickBody(end - start, pieces, whole), failed: () => failed };
 }
 
 /** Of the pieces of a caller's own source. */
-function bytesOf(piece: unknown): Uint8Array {
-  if (isUint8Array(piece)) return piece;
+function assertBytes(piece: unknown): void {
+  if (isUint8Array(piece)) return;
   throw new BitsError('BITS_ERR_SOURCE', 'the source gave a piece that is no Uint8Array');
 }
 

@@ -2,6 +2,7 @@ import type { AbortSwitch } from '../abort-switch.js';
 import { describeError } from '../error-like.js';
 import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
 import { unlessAborted } from '../source/abort.js';
+import { QuickSource } from '../source/quick-source.js';
 import type { ByteSource, OpenSource } from '../source/source.js';
 
 /**
@@ -19,7 +20,7 @@ export async function openSource(
   source: ByteSource,
   abortSwitch: AbortSwitch,
 ): Promise<OpenSource> {
-  const atOnce = openedAtOnce(source);
+  const atOnce = QuickSource.openAtOnce(source);
   if (atOnce !== undefined) return atOnce;
   const { signal } = abortSwitch;
   const opening = (async () => source.open(signal))();
@@ -29,18 +30,6 @@ export async function openSource(
     return opened;
   } catch (error) {
     closeWhenOpen(opening);
-    throw sourceError('opening', error);
-  }
-}
-
-function openedAtOnce(source: ByteSource): OpenSource | undefined {
-  let opened: OpenSource | undefined;
-  try {
-    opened = source.openAtOnce?.();
-    if (opened !== undefined) assertOpenSource(opened);
-    return opened;
-  } catch (error) {
-    if (opened) closeSource(opened);
     throw sourceError('opening', error);
   }
 }
@@ -70,7 +59,7 @@ export function closeSource(
   const failed = (error: unknown) => tell(onFailure, error);
   try {
     const closed = source.close();
-    if (closed !== undefined) return withPatience(Promise.resolve(closed)).catch(failed);
+    if (closed !== undefined) return withPatience(Promise.resolve(closed).catch(failed));
   } catch (error) {
     failed(error);
   }
@@ -90,17 +79,13 @@ export function disposeSource(source: ByteSource): void | Promise<void> {
   return withPatience((async () => source.dispose?.())().catch(() => {}));
 }
 
-/** @throws what `closed` rejects with, when that is while somebody waits */
 async function withPatience(closed: Promise<void>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const patience = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, CLOSE_PATIENCE_MS);
   });
-  try {
-    await Promise.race([closed, patience]);
-  } finally {
-    clearTimeout(timer);
-  }
+  await Promise.race([closed, patience]);
+  clearTimeout(timer);
 }
 
 /** A failure of a source as a `BitsError`; such errors stay as they are. */

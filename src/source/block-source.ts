@@ -89,7 +89,24 @@ export class BlockSource implements OpenSource {
     }
   }
 
-  readWhole(start: number, end: number): MaybePromise<Uint8Array> | undefined {
+  /**
+   * Reads bytes `start` (inclusive) to `end` (exclusive) of a source in one piece, which is valid until
+   * something else is read, or the source is closed.
+   *
+   * No method that others see: who puts a `read` of his own in place of ours wants that to be used.
+   * @returns undefined when `read` has to be asked
+   * @throws as `read`, at once or with the promise
+   */
+  static readWhole(
+    source: OpenSource,
+    start: number,
+    end: number,
+  ): MaybePromise<Uint8Array> | undefined {
+    const isOurs = #parts in source && source.read === BlockSource.prototype.read;
+    return isOurs ? source.#readWhole(start, end) : undefined;
+  }
+
+  #readWhole(start: number, end: number): MaybePromise<Uint8Array> | undefined {
     this.#assertRange(start, end);
     const thisRead = ++this.#latestRead;
     const isThere = this.#select(start);

@@ -1,6 +1,7 @@
 import { BitsError } from '../errors.js';
 import { throwIfAborted } from './abort.js';
 import { BlockSource } from './block-source.js';
+import { QuickSource } from './quick-source.js';
 import type { ByteSource } from './source.js';
 
 /**
@@ -10,14 +11,11 @@ import type { ByteSource } from './source.js';
  */
 export function bytesSource(bytes: Uint8Array | ArrayBuffer, name?: string): ByteSource {
   const view = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
-  return {
-    name,
-    openAtOnce: () => openView(view),
-    async open(signal) {
-      throwIfAborted(signal);
-      return openView(view);
-    },
+  const open: ByteSource['open'] = async (signal) => {
+    throwIfAborted(signal);
+    return openView(view);
   };
+  return new QuickSource(name, open, () => openView(view));
 }
 
 function openView(view: Uint8Array): BlockSource {

@@ -7,6 +7,7 @@ import { BlockSource } from './block-source.js';
 import { FileBlocks } from './file-blocks.js';
 import { type MaybePromise, whenThere } from './maybe-promise.js';
 import { OpenFile } from './open-file.js';
+import { QuickSource } from './quick-source.js';
 import type { ByteSource, OpenSource, SourceIdentity } from './source.js';
 
 /**
@@ -22,11 +23,11 @@ export function fileSource(path: string): ByteSource {
   if (path === '') throw new BitsArgumentError('The path of the source file is empty.');
   // Now rather than on opening: the working directory may be another by then.
   const absolutePath = resolve(path);
-  return {
-    name: basename(absolutePath),
-    openAtOnce: () => openFileAtOnce(absolutePath),
-    open: (signal) => openFile(absolutePath, signal),
-  };
+  return new QuickSource(
+    basename(absolutePath),
+    (signal) => openFile(absolutePath, signal),
+    () => openFileAtOnce(absolutePath),
+  );
 }
 
 /** What goes wrong here, `openFile` meets too, and explains. */

@@ -7,11 +7,6 @@ export interface ByteSource {
    * @throws BITS_ERR_ARGUMENT when there is nothing readable there.
    */
   open(signal?: AbortSignal): Promise<OpenSource>;
-  /**
-   * Opens in no time, where that can be done; asked before `open`, which tells what is wrong.
-   * @returns undefined when `open` has to be asked
-   */
-  openAtOnce?(): OpenSource | undefined;
   /** Frees what is kept from one `open` to the next; called when the job has ended for good. */
   dispose?(): Promise<void>;
 }
@@ -27,14 +22,6 @@ export interface OpenSource {
    * @throws BITS_ERR_SOURCE_CHANGED when the content is no longer what was opened.
    */
   read(start: number, end: number): AsyncIterable<Uint8Array>;
-  /**
-   * Reads bytes `start` (inclusive) to `end` (exclusive) in one piece, for requests that are short.
-   *
-   * The piece is valid until something else is read, or the source is closed.
-   * @returns undefined when `read` has to be asked
-   * @throws as `read`, at once or with the promise
-   */
-  readWhole?(start: number, end: number): Uint8Array | Promise<Uint8Array> | undefined;
   /**
    * Checks that the content is still what was opened.
    * @throws BITS_ERR_SOURCE_CHANGED

@@ -15,6 +15,7 @@ import { type CurrentConnection, currentConnection } from './current-connection.
 import { Deadline } from './deadline.js';
 import { toTransportFailure } from './failure.js';
 import type { PacketOptions } from './packet-options.js';
+import { QuickBody } from './quick-body.js';
 import type { RequestBody } from './request-body.js';
 import type { RequestHead } from './request-head.js';
 import { currentThrottle, type Throttle } from './throttle.js';
@@ -109,7 +110,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #dispatchBody(body: WireBody): void {
     try {
       const isShort = this.#place.watches && this.#head.bodyBytes <= MAX_WHOLE_BYTES;
-      const whole = isShort ? body.whole?.() : undefined;
+      const whole = isShort ? QuickBody.whole(body) : undefined;
       if (whole === undefined) this.#dispatchPieces(body);
       else if (whole instanceof Promise) void this.#dispatchWhenThere(whole);
       else this.#dispatchWhole(whole);

@@ -5,11 +5,6 @@ export interface WireBody {
   readonly byteLength: number;
   /** A piece is valid only until the next one is asked for. */
   pieces(): AsyncIterable<Uint8Array>;
-  /**
-   * All bytes in one piece, for bodies that are short; asked before `pieces`, as often.
-   * @returns undefined when `pieces` has to be asked
-   */
-  whole?(): Uint8Array | Promise<Uint8Array> | undefined;
 }
 
 export interface WireRequest {

@@ -3,8 +3,9 @@ import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import type { Dispatcher } from 'undici';
 import { Exchange } from '../../src/transport/exchange.js';
+import { QuickBody } from '../../src/transport/quick-body.js';
 import { requestHead } from '../../src/transport/request-head.js';
-import type { SendOptions, Transport, WireBody } from '../../src/transport/transport.js';
+import type { SendOptions, Transport } from '../../src/transport/transport.js';
 import { createUndiciTransport } from '../../src/transport/undici.js';
 import { shimConnector } from '../../src/transport/wire-shim.js';
 import { answer, type RawServer, startRawServer } from '../support/raw-server.js';
@@ -37,7 +38,7 @@ async function answered(status: number) {
   const request = fragment(URL_HERE, bytes);
   const exchange = new Exchange(
     requestHead(request, 'test'),
-    request.body && { ...request.body, whole: () => bytes },
+    request.body && new QuickBody(bytes.byteLength, request.body.pieces, () => bytes),
     { ...LONG, onBytesSent: (bytes) => sent.push(bytes) },
     {
       dispatch: (dispatched) => asked.open(dispatched),
@@ -80,12 +81,15 @@ describe('a short body', () => {
   });
 
   /** Sends ten bytes that `whole` gives, and notes what is told to have been sent. */
-  function send(whole: WireBody['whole'], options: Partial<SendOptions> = {}) {
+  function send(
+    whole: ConstructorParameters<typeof QuickBody>[2] | undefined,
+    options: Partial<SendOptions> = {},
+  ) {
     const sent: number[] = [];
     const pieces = async function* () {
       yield Buffer.from('in pieces!');
     };
-    const body: WireBody = { byteLength: 10, pieces, ...(whole && { whole }) };
+    const body = whole ? new QuickBody(10, pieces, whole) : { byteLength: 10, pieces };
     const answered = transport.send(withBody(server.url(), body), {
       ...LONG,
       onBytesSent: (bytes) => sent.push(bytes),

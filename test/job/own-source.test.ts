@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -199,6 +200,15 @@ describe('a source of the caller', () => {
     expect(await job.start()).to.include({ bytes: 1000, closed: 'acknowledged' });
     expect(warnings).to.deep.equal(['source-not-closed']);
     expect(job.state).to.equal('completed');
+  });
+
+  it('that fails to close when nobody waits for that any more gives the warning all the same', async () => {
+    const closing = gate<never>();
+    const job = uploadOf(own({ close: () => closing.promise.then(failing) }));
+    const warned = once(job, 'warning');
+    expect(await job.start()).to.include({ bytes: 1000 });
+    closing.open(undefined as never);
+    expect((await warned)[0]).to.include({ code: 'source-not-closed' });
   });
 
   it('may check itself at once instead of in time', async () => {

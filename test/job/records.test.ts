@@ -13,6 +13,8 @@ import {
   type BitsServerOptions,
   createBitsServer,
 } from '../../src/testing/index.js';
+import type { Transport } from '../../src/transport/transport.js';
+import { createUndiciTransport } from '../../src/transport/undici.js';
 import { sha256, temporaryFolder, writePatterned } from '../support/files.js';
 
 const KIB = 1024;
@@ -72,6 +74,42 @@ describe('the record of a job', () => {
     controller.abort();
     await failure(result);
     return first;
+  }
+
+  for (const [how, stop] of [
+    ['suspended', (it: UploadJob) => void it.suspend()],
+    ['cancelled', (it: UploadJob) => void it.cancel()],
+    ['aborted', (_it: UploadJob, controller: AbortController) => controller.abort()],
+  ] as const) {
+    it(`is the last thing that is done for a job ${how} while it is written: no Close goes out`, async () => {
+      await serve();
+      const stopping: JobStore = {
+        ...store,
+        save: async (record) => {
+          if (record.session.closeUncertain) stop(stopped, controller);
+          await store.save(record);
+        },
+      };
+      const inner = createUndiciTransport();
+      const packets: (string | undefined)[] = [];
+      const transport: Transport = {
+        limitations: [],
+        close: () => inner.close(),
+        // As one may be that listens to the signal, and does not look at it first.
+        send: (request, { signal: _, ...options }) => {
+          packets.push(request.headers['BITS-Packet-Type']);
+          return inner.send(request, options);
+        },
+      };
+      const controller = new AbortController();
+      const stopped = job({ store: stopping, transport, signal: controller.signal });
+      const ended = stopped.start().catch(() => {});
+      while (stopped.state !== how && stopped.state !== 'suspended') await once(stopped, 'state');
+      if (how !== 'suspended') await ended;
+      expect(packets).to.include('Fragment').and.not.include('Close-Session');
+      await stopped.cancel();
+      await transport.close();
+    });
   }
 
   it('is gone when the file is in place', async () => {

@@ -9,6 +9,7 @@ import type { FragmentPacket, HostId, RequestPacket } from '../protocol/packets.
 import type { Refusal } from '../protocol/refusal.js';
 import type { Session, SessionEvent, Target } from '../session/session.js';
 import { BlockSource } from '../source/block-source.js';
+import { isPromise } from '../source/maybe-promise.js';
 import type { OpenSource } from '../source/source.js';
 import { neverConnected } from '../transport/failure.js';
 import { QuickBody } from '../transport/quick-body.js';
@@ -163,7 +164,7 @@ function fragmentBody(
   const whole = () => {
     try {
       const bytes = BlockSource.readWhole(source, start, end);
-      return bytes instanceof Promise ? bytes.catch(fail) : bytes;
+      return bytes && isPromise(bytes) ? bytes.catch(fail) : bytes;
     } catch (error) {
       return fail(error);
     }

@@ -2,6 +2,7 @@ import type { AbortSwitch } from '../abort-switch.js';
 import { describeError } from '../error-like.js';
 import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
 import { unlessAborted } from '../source/abort.js';
+import { BlockSource } from '../source/block-source.js';
 import { QuickSource } from '../source/quick-source.js';
 import type { ByteSource, OpenSource } from '../source/source.js';
 
@@ -40,7 +41,7 @@ export function verifySource(source: OpenSource, abortSwitch: AbortSwitch): void
     throw sourceError('checking', error);
   };
   try {
-    const checked = source.verify();
+    const checked = BlockSource.verify(source);
     if (checked === undefined) return;
     return unlessAborted(Promise.resolve(checked), abortSwitch.signal).catch(fail);
   } catch (error) {
@@ -58,7 +59,7 @@ export function closeSource(
 ): void | Promise<void> {
   const failed = (error: unknown) => tell(onFailure, error);
   try {
-    const closed = source.close();
+    const closed = BlockSource.close(source);
     if (closed !== undefined) return withPatience(Promise.resolve(closed).catch(failed));
   } catch (error) {
     failed(error);

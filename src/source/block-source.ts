@@ -1,5 +1,5 @@
 import { BitsArgumentError, BitsStateError } from '../errors.js';
-import { type MaybePromise, whenThere } from './maybe-promise.js';
+import { isPromise, type MaybePromise, whenThere } from './maybe-promise.js';
 import { PieceSizer } from './piece-sizer.js';
 import type { OpenSource, SourceIdentity } from './source.js';
 
@@ -75,7 +75,7 @@ export class BlockSource implements OpenSource {
   async *read(start: number, end: number): AsyncGenerator<Uint8Array, void, undefined> {
     this.#assertRange(start, end);
     const thisRead = ++this.#latestRead;
-    await this.verify();
+    await this.#verify();
     let position = start;
     while (position < end) {
       this.#assertLatest(thisRead);
@@ -113,7 +113,7 @@ export class BlockSource implements OpenSource {
     this.#current ??= this.#load(start, 0);
     const block = this.#current;
     if (block.end < end) return undefined;
-    const checked = isThere ? this.verify() : undefined;
+    const checked = isThere ? this.#verify() : undefined;
     return whenThere(checked, () =>
       whenThere(this.#bytesOf(block), (bytes) => {
         this.#assertLatest(thisRead);
@@ -122,16 +122,32 @@ export class BlockSource implements OpenSource {
     );
   }
 
-  verify(): MaybePromise<void> {
-    try {
-      this.#assertOpen();
-      return this.#enqueue(() => this.#parts.verify());
-    } catch (error) {
-      return Promise.reject(error);
-    }
+  async verify(): Promise<void> {
+    await this.#verify();
   }
 
-  close(): MaybePromise<void> {
+  /** As `verify` of the source, at once where that can be done. */
+  static verify(source: OpenSource): MaybePromise<void> {
+    const isOurs = #parts in source && source.verify === BlockSource.prototype.verify;
+    return isOurs ? source.#verify() : source.verify();
+  }
+
+  #verify(): MaybePromise<void> {
+    this.#assertOpen();
+    return this.#enqueue(() => this.#parts.verify());
+  }
+
+  async close(): Promise<void> {
+    await this.#close();
+  }
+
+  /** As `close` of the source, at once where that can be done. */
+  static close(source: OpenSource): MaybePromise<void> {
+    const isOurs = #parts in source && source.close === BlockSource.prototype.close;
+    return isOurs ? source.#close() : source.close();
+  }
+
+  #close(): MaybePromise<void> {
     if (this.#isClosed) return this.#closed;
     this.#isClosed = true;
     this.#closed = this.#enqueue(() => {
@@ -162,7 +178,7 @@ export class BlockSource implements OpenSource {
   /** What was loaded, while the block that follows is being read. */
   #bytesOf(block: Block): MaybePromise<Uint8Array> {
     const { loaded } = block;
-    if (!(loaded instanceof Promise)) return this.#use(block, loaded);
+    if (!isPromise(loaded)) return this.#use(block, loaded);
     return loaded.then(
       (bytes) => this.#use(block, bytes),
       (error) => {
@@ -187,7 +203,7 @@ export class BlockSource implements OpenSource {
 
   #enqueue<T>(task: () => MaybePromise<T>): MaybePromise<T> {
     const done = this.#queue === undefined ? task() : this.#queue.then(task);
-    if (!(done instanceof Promise)) return done;
+    if (!isPromise(done)) return done;
     // A failure belongs to whoever awaits `done`, and perhaps nobody wants that block any more.
     const settled = () => {
       if (this.#queue === queue) this.#queue = undefined;

@@ -5,7 +5,7 @@ import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
 import { throwIfAborted } from './abort.js';
 import { BlockSource } from './block-source.js';
 import { FileBlocks } from './file-blocks.js';
-import { type MaybePromise, whenThere } from './maybe-promise.js';
+import { isPromise, type MaybePromise, whenThere } from './maybe-promise.js';
 import { OpenFile } from './open-file.js';
 import { QuickSource } from './quick-source.js';
 import type { ByteSource, OpenSource, SourceIdentity } from './source.js';
@@ -188,7 +188,7 @@ function reading<T>(path: string, work: () => MaybePromise<T>): MaybePromise<T> 
   };
   try {
     const done = work();
-    return done instanceof Promise ? done.catch(fail) : done;
+    return isPromise(done) ? done.catch(fail) : done;
   } catch (error) {
     return fail(error);
   }

@@ -53,6 +53,8 @@ export class BodyPump
   #stopped = false;
   #released = false;
   #sourceDone = false;
+  /** The dispatcher has the whole body and does not come back for more. */
+  #handedWhole = false;
   /** Goes on when every handed byte is taken, or when the request has ended. */
   #wake: (() => void) | undefined;
   /** Lets the parked dispatcher go. */
@@ -68,6 +70,25 @@ export class BodyPump
 
   get allSent(): boolean {
     return this.#taken === this.#byteLength;
+  }
+
+  /**
+   * The whole body, when the source gives it in one piece, to be dispatched in place of this pump.
+   *
+   * Undefined when it does not, or when there is nothing to dispatch any more.
+   */
+  async whole(): Promise<Uint8Array | undefined> {
+    try {
+      this.#piece = await this.#pull();
+    } catch (error) {
+      if (!this.#stopped) this.#events.onSourceError(error);
+      return undefined;
+    }
+    if (this.#stopped || this.#piece.byteLength < this.#byteLength) return undefined;
+    // The dispatcher would copy the bytes of another realm, and the copy would not be watched.
+    if (!(this.#piece instanceof Uint8Array)) return undefined;
+    this.#handedWhole = true;
+    return this.#cut();
   }
 
   [Symbol.asyncIterator](): this {
@@ -212,7 +233,10 @@ export class BodyPump
     this.#events.onBytesSent(bytes);
     // Whoever was told may have given the request up.
     if (this.#released) return;
-    if (this.allSent) this.#events.onAllSent();
+    if (this.allSent) {
+      this.#events.onAllSent();
+      if (this.#handedWhole) void this.#finish();
+    }
     if (this.#taken === this.#handed) this.#wake?.();
   }
 

@@ -111,8 +111,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     try {
       const isShort = this.#place.watches && this.#head.bodyBytes <= MAX_WHOLE_BYTES;
       const whole = isShort ? QuickBody.whole(body) : undefined;
-      if (whole === undefined) this.#dispatchPieces(body);
-      else if (whole instanceof Promise) void this.#dispatchWhenThere(whole);
+      if (whole === undefined) this.#dispatchPieces(body, isShort);
+      else if ('then' in whole) void this.#dispatchWhenThere(whole);
       else this.#dispatchWhole(whole);
     } catch (error) {
       this.cut(error);
@@ -143,7 +143,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#dispatch(whole.bytes);
   }
 
-  #dispatchPieces(body: WireBody): void {
+  #dispatchPieces(body: WireBody, isShort: boolean): void {
     const pump = new BodyPump(body, this.#place.watches, {
       onWaitForSource: () => {
         if (!pump.allSent) this.#deadline.pause();
@@ -163,8 +163,22 @@ export class Exchange implements Dispatcher.DispatchHandler {
         if (this.#answerEnded) this.#release();
       },
     });
+    // Whoever was asked for the pieces may have given the request up.
+    if (this.#ended) {
+      pump.release();
+      return;
+    }
     this.#sending = pump;
-    this.#dispatch(pump);
+    if (isShort) void this.#dispatchWholeOf(pump);
+    else this.#dispatch(pump);
+  }
+
+  async #dispatchWholeOf(pump: BodyPump): Promise<void> {
+    const whole = await pump.whole();
+    if (this.#ended) return;
+    // It was no network's fault until here; from here on it is, a wait for a connection included.
+    this.#deadline.run('send');
+    this.#dispatch(whole ?? pump);
   }
 
   #dispatch(body: BodyPump | Uint8Array | null): void {

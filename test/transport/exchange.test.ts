@@ -116,20 +116,12 @@ describe('a short body', () => {
   }
 
   const broken = new Error('disk on fire');
+  const throwBroken = (): never => {
+    throw broken;
+  };
   for (const [what, whole] of [
-    [
-      'throws',
-      () => {
-        throw broken;
-      },
-    ],
-    [
-      'rejects',
-      () =>
-        later(() => {
-          throw broken;
-        }),
-    ],
+    ['throws', throwBroken],
+    ['rejects', () => later(throwBroken)],
   ] as const) {
     it(`that ${what} fails the request with that very error`, async () => {
       const { answered, sent } = send(whole);
@@ -167,6 +159,62 @@ describe('a short body', () => {
     const slow = () => new Promise<Uint8Array>((resolve) => setTimeout(resolve, 150, WHOLE));
     const { answered } = send(slow, { stallTimeoutMs: 50 });
     expect((await answered).status).to.equal(409);
+  });
+
+  it('whose first piece takes its time holds no connection meanwhile, which may end', async () => {
+    await transport.send(ping(server.url()), LONG);
+    const asked = gate();
+    const coming = gate();
+    const pieces = async function* () {
+      asked.open();
+      await coming.promise;
+      yield WHOLE;
+    };
+    const answered = transport.send(withBody(server.url(), { byteLength: 10, pieces }), LONG);
+    await asked.promise;
+    const [first] = server.connections;
+    first?.socket.end();
+    await first?.closed;
+    coming.open();
+    expect((await answered).status).to.equal(409);
+    expect(server.connections.map(({ requests }) => requests.length)).to.deep.equal([1, 1]);
+  });
+
+  it('whose first piece fails costs no connection', async () => {
+    const pieces = () => ({ [Symbol.asyncIterator]: () => ({ next: () => later(throwBroken) }) });
+    for (let i = 0; i < 3; i++) {
+      await transport.send(ping(server.url()), LONG);
+      const failing = transport.send(withBody(server.url(), { byteLength: 10, pieces }), LONG);
+      expect(await rejection(failing)).to.equal(broken);
+    }
+    expect(server.connections).to.have.lengthOf(1);
+  });
+
+  it('of which the asking makes somebody abort costs no connection, and its source is let go', async () => {
+    await transport.send(ping(server.url()), LONG);
+    const controller = new AbortController();
+    const left = gate();
+    const pieces = () => {
+      controller.abort();
+      return {
+        [Symbol.asyncIterator]: () => ({
+          next: async () => ({ done: false, value: WHOLE }) as const,
+          return: async () => {
+            left.open();
+            return { done: true, value: undefined } as const;
+          },
+        }),
+      };
+    };
+    const aborted = transport.send(withBody(server.url(), { byteLength: 10, pieces }), {
+      ...LONG,
+      signal: controller.signal,
+    });
+    expect(await bitsError(aborted)).to.include({ code: 'BITS_ERR_ABORTED' });
+    await left.promise;
+    await transport.send(ping(server.url()), LONG);
+    expect(server.connections).to.have.lengthOf(1);
+    expect(server.requests).to.have.lengthOf(2);
   });
 
   it('whose sending makes somebody abort leaves no timer behind', async () => {

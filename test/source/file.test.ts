@@ -236,7 +236,7 @@ describe('fileSource', () => {
         await collect(opened.read(0, 10));
         await change();
         expect(await codeOf(collect(opened.read(10, 20)))).to.equal('BITS_ERR_SOURCE_CHANGED');
-        expect(await codeOf(BlockSource.readWhole(opened, 10, 20))).to.equal(
+        expect(await codeOf((async () => BlockSource.readWhole(opened, 10, 20))())).to.equal(
           'BITS_ERR_SOURCE_CHANGED',
         );
         expect(await codeOf(opened.verify())).to.equal('BITS_ERR_SOURCE_CHANGED');

@@ -129,7 +129,7 @@ describe('jobs to the same server', () => {
       `for (const name of 'abc') {
         await new UploadJob({ url: '${server.url}' + name, source: new Uint8Array(0) }).start();
       }`,
-      { NODE_EXTRA_CA_CERTS: 'test/fixtures/tls/cert.pem' },
+      { env: { NODE_EXTRA_CA_CERTS: 'test/fixtures/tls/cert.pem' } },
     );
     expect(server.uploads).to.have.lengthOf(3);
     expect(server.connections).to.equal(1);
@@ -261,23 +261,32 @@ describe('jobs to the same server', () => {
     const server = await serve();
     // Whoever waits for the end of the linger time waits for longer than the test does.
     const stdout = await runScript(
-      `const { setTimeout } = globalThis;
-      let lingering = 0;
-      globalThis.setTimeout = (work, ms, ...more) => {
-        if (ms === ${LINGER_MS}) lingering += 1;
-        return setTimeout(work, ms === ${LINGER_MS} ? 600_000 : ms, ...more);
-      };
-      process.once('exit', () => console.log('lingering:', lingering > 0));
-      await new UploadJob({ url: '${server.url}a', source }).start();`,
+      `await new UploadJob({ url: '${server.url}a', source }).start();`,
+      {
+        before: `const { setTimeout } = globalThis;
+        let lingering = 0;
+        globalThis.setTimeout = (work, ms, ...more) => {
+          if (ms === ${LINGER_MS}) lingering += 1;
+          return setTimeout(work, ms === ${LINGER_MS} ? 600_000 : ms, ...more);
+        };
+        process.once('exit', () => console.log('lingering:', lingering > 0));`,
+      },
     );
     expect(stdout).to.equal('lingering: true\n');
     expect(await readdir(server.root)).to.include('a');
   });
 });
 
-/** Runs a script in a process of its own, and waits for that to end by itself. */
-async function runScript(script: string, env: Record<string, string> = {}): Promise<string> {
+/**
+ * Runs a script in a process of its own, and waits for that to end by itself.
+ * @param options `before`: what is done before the package is loaded
+ */
+async function runScript(
+  script: string,
+  { env = {}, before = '' }: { env?: Record<string, string>; before?: string } = {},
+): Promise<string> {
   const whole = `
+    ${before}
     const { UploadJob } = await import('./src/job/upload-job.ts');
     const source = new Uint8Array(1000);
     ${script}`;

@@ -365,7 +365,8 @@ export class Run {
     if (!freed && this.record !== undefined) await this.#journal?.doubtClose(this.record);
     await this.#journal?.close({ remove: freed });
     await discardPartOf(this.#goingOn?.record);
-    this.#request.hooks.onSessionGivenUp();
+    // A caller who cut that short can have it done once more.
+    if (freed || !this.#interruption.aborted) this.#request.hooks.onSessionGivenUp();
     throw new BitsError(
       'BITS_ERR_SOURCE_CHANGED',
       `${before.path} is not the file that this upload began with (0x8020001D): start a new job`,

@@ -2,6 +2,7 @@
 export type Schedule = (work: () => void, delayMs: number) => () => void;
 
 // As they are now: a test suite that puts its own in their place takes its timers away with them.
+const startImmediate = setImmediate;
 const startTimer = setTimeout;
 const stopTimer = clearTimeout;
 
@@ -10,3 +11,10 @@ export const later: Schedule = (work, delayMs) => {
   const timer = startTimer(work, delayMs).unref();
   return () => stopTimer(timer);
 };
+
+/** Lets timers, signals and sockets have their turn. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    startImmediate(resolve);
+  });
+}

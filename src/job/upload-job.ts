@@ -18,6 +18,7 @@ import { planOf } from './plan.js';
 import type { UploadProgress } from './progress.js';
 import type { RetryDecision } from './retry.js';
 import { Run } from './run.js';
+import { nextTurn } from './schedule.js';
 import { Settleable } from './settleable.js';
 import { unreadableSource } from './unreadable-source.js';
 
@@ -74,6 +75,8 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   #opening = new AbortSwitch();
   #run: Run | undefined;
   #resumed = false;
+  /** The outcome is known, and what the run held is being freed. */
+  #isEnding = false;
   /** Stops listening to the signal. */
   #forget: () => void = () => {};
   #leftover: Leftover | undefined;
@@ -193,6 +196,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    * @throws BITS_ERR_STATE when there is nothing to go on with
    */
   async resume(options: { signal?: AbortSignal } = {}): Promise<UploadResult> {
+    if (this.#isEnding) await this.#rested.promise;
     if (this.#wish !== undefined && this.#wish !== 'resume') {
       const wish = this.#wish;
       await this.#rested.promise;
@@ -316,6 +320,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       };
     }
     this.#alive = false;
+    this.#isEnding = false;
     this.#wish = undefined;
     this.#forget();
     this.#progress.end();
@@ -344,7 +349,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       if (this.#wish !== 'cancel') this.#wish = undefined;
       if (event !== undefined) {
         const rest = await run.drive({ type: event });
-        if (rest.type === 'finish' && !this.#goesOn(rest.outcome)) return rest.outcome;
+        if (rest.type === 'finish' && !(await this.#goesOn(rest.outcome))) return rest.outcome;
       } else {
         // Of a run that goes on from a record nobody has been told yet.
         this.#enter(run.session.state);
@@ -355,9 +360,16 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     }
   }
 
-  /** A listener that was told of a failure has resumed the job at once. */
-  #goesOn(outcome: Outcome): boolean {
-    return outcome.kind === 'failed' && outcome.resumable && this.#wish === 'resume';
+  /** Whether a listener that was told of a failure has resumed the job at once. */
+  async #goesOn(outcome: Outcome): Promise<boolean> {
+    const isResumed = () => this.#wish === 'resume';
+    if (outcome.kind === 'failed' && outcome.resumable && isResumed()) {
+      // What fails without a request would otherwise keep timers and signals from their turn.
+      await nextTurn();
+      if (isResumed()) return true;
+    }
+    this.#isEnding = true;
+    return false;
   }
 
   /** What to tell a session at rest; nothing while it shall go on resting. */

@@ -12,6 +12,16 @@ const MOST_FIXED_LOSSES = 3;
 /** Fragments that must pass after a loss before a larger one is tried. */
 const PATIENCE = 4;
 
+/**
+ * What is known of a server that takes the beginning of a fragment only.
+ *
+ * `takenBytes` of the last such fragment; `from`: the size that was shortened to that, because it was so
+ * twice. `in-vain`: it took a part of that as well, so that its limit is none of the size.
+ */
+export type Curtailment =
+  | { readonly takenBytes: number; readonly from: number | undefined }
+  | 'in-vain';
+
 /** How long the next fragment should be, learnt from the answers so far. */
 export interface FragmentSizer {
   /** The caller's own size; the sizer then only shrinks, when it is refused or lost time and again. */
@@ -35,6 +45,7 @@ export interface FragmentSizer {
   readonly delayMs: number;
   /** The fragment whose slowness made the present size, until that size has been tried. */
   readonly shrunkFrom: { readonly bytes: number; readonly elapsedMs: number } | undefined;
+  readonly curtailment: Curtailment | undefined;
 }
 
 export function createFragmentSizer(options: {
@@ -57,6 +68,7 @@ export function createFragmentSizer(options: {
     fixedLosses: 0,
     delayMs: 0,
     shrunkFrom: undefined,
+    curtailment: undefined,
   };
 }
 
@@ -117,11 +129,34 @@ export function fragmentLost(sizer: FragmentSizer, onTheWay = true): FragmentSiz
   return { ...divided(sizer, 2), lossy: true, patience: PATIENCE, shrunkFrom: undefined };
 }
 
-/** The server took the beginning of a fragment and asks for the rest: all of that was sent in vain. */
-export function fragmentCurtailed(sizer: FragmentSizer, takenBytes: number): FragmentSizer {
-  if (sizer.fixed) return sizer;
-  const bytes = Math.min(sizer.bytes, Math.max(MIN_FRAGMENT_BYTES, takenBytes));
-  return { ...sizer, bytes, lossy: true, patience: PATIENCE, shrunkFrom: undefined };
+/**
+ * The server took the beginning of a fragment and asks for the rest: all of that was sent in vain.
+ *
+ * One that takes the same number of bytes twice has a limit, and gets no more than that. One that takes
+ * a part of whatever it gets would be asked for less and less, and is left as it is.
+ */
+export function fragmentCurtailed(
+  sizer: FragmentSizer,
+  fragment: { readonly bytes: number; readonly takenBytes: number },
+): FragmentSizer {
+  const { curtailment } = sizer;
+  if (sizer.fixed || curtailment === 'in-vain') return sizer;
+  const { bytes, takenBytes } = fragment;
+  if (curtailment?.takenBytes === takenBytes) {
+    return {
+      ...sizer,
+      bytes: Math.min(sizer.bytes, Math.max(MIN_FRAGMENT_BYTES, takenBytes)),
+      lossy: true,
+      patience: PATIENCE,
+      shrunkFrom: undefined,
+      curtailment: { takenBytes, from: curtailment.from ?? sizer.bytes },
+    };
+  }
+  if (curtailment?.from !== undefined && bytes <= curtailment.takenBytes) {
+    const before = Math.min(sizer.capBytes, curtailment.from);
+    return { ...sizer, bytes: before, curtailment: 'in-vain' };
+  }
+  return { ...sizer, curtailment: { takenBytes, from: undefined } };
 }
 
 /** Something on the way may cut long requests off: each small one between two of them is headway. */

@@ -231,23 +231,22 @@ function presumeForgotten(session: Session): Step {
 
 function fragmentAcked(session: Session, event: EventOf<'acked'>): Step {
   const ack = ackOf(event.ack, 'fragment');
-  const { start, end } = pendingOf(session);
-  const sizer = sizedBy(session.sizer, end - start, ack.nextOffset - start, event.elapsedMs);
+  const { end } = pendingOf(session);
+  const sizer = sizedBy(session, ack.nextOffset, event.elapsedMs);
   const answeredLast = end === session.plan.totalBytes;
   // A session that takes a fragment was ended by no Cancel.
   const alive: Session = { ...session, sizer, cancelUncertain: false };
   return adoptOffset(alive, ack.nextOffset, ack.replyUrl, answeredLast);
 }
 
-function sizedBy(
-  sizer: FragmentSizer,
-  sentBytes: number,
-  takenBytes: number,
-  elapsedMs: number,
-): FragmentSizer {
-  if (takenBytes >= sentBytes) return fragmentPassed(sizer, { bytes: sentBytes, elapsedMs });
-  // A server that went back says nothing about sizes.
-  return takenBytes > 0 ? fragmentCurtailed(sizer, takenBytes) : sizer;
+function sizedBy(session: Session, nextOffset: number, elapsedMs: number): FragmentSizer {
+  const { start, end } = pendingOf(session);
+  const bytes = end - start;
+  const takenBytes = nextOffset - start;
+  if (takenBytes >= bytes) return fragmentPassed(session.sizer, { bytes, elapsedMs });
+  // Of a server that went back, or may have had a part already, it says nothing about sizes.
+  if (takenBytes <= 0 || session.uncertain) return session.sizer;
+  return fragmentCurtailed(session.sizer, { bytes, takenBytes });
 }
 
 /** [MC-BUP] §3.1.5.1.4: the server's offset wins, whatever was sent. */

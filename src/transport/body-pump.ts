@@ -235,7 +235,7 @@ export class BodyPump
     if (this.#released) return;
     if (this.allSent) {
       this.#events.onAllSent();
-      if (this.#handedWhole) void this.#finish();
+      if (this.#handedWhole && !this.#stopped) void this.#finish();
     }
     if (this.#taken === this.#handed) this.#wake?.();
   }

@@ -12,10 +12,13 @@ import type { UploadOptions } from '../../src/job/options.js';
 import type { UploadProgress } from '../../src/job/progress.js';
 import { UploadJob, type UploadResult } from '../../src/job/upload-job.js';
 import { bytesSource } from '../../src/source/bytes.js';
+import type { ByteSource } from '../../src/source/source.js';
 import type { BitsServer, BitsServerOptions } from '../../src/testing/index.js';
 import { createBitsServer } from '../../src/testing/index.js';
+import { createUndiciTransport } from '../../src/transport/undici.js';
 import { openFilesUnder } from '../source/reading.js';
 import { patterned, sha256, temporaryFolder, writePatterned } from '../support/files.js';
+import { gate } from '../transport/support.js';
 
 const KIB = 1024;
 
@@ -497,6 +500,65 @@ describe('UploadJob', () => {
       expect((await uploaded(server)).equals(patterned(100 * KIB))).to.equal(true);
     });
 
+    it('that a listener resumes from for ever leave timers and signals their turn', async () => {
+      const server = await serve();
+      let failing = false;
+      const inner = createUndiciTransport();
+      const job = jobTo(server, {
+        transport: {
+          limitations: [],
+          close: () => inner.close(),
+          send: (request, options) => {
+            if (failing) throw new BitsError('BITS_ERR_TRANSPORT', 'no network at all');
+            return inner.send(request, options);
+          },
+        },
+      });
+      job.once('progress', () => {
+        failing = true;
+      });
+      let resumed = 0;
+      const most = 100_000;
+      job.on('state', (state) => {
+        if (state !== 'error' || resumed === most) return;
+        resumed++;
+        job.resume().catch(() => {});
+      });
+      const result = failure(job.start());
+      await delay(50);
+      expect(resumed).to.be.within(1, most - 1);
+      await job.cancel();
+      expect(await result).to.be.instanceOf(BitsError);
+      failing = false;
+      await job.cancel();
+      await inner.close();
+    });
+
+    it('may be resumed from a little later as well, while the job is coming to its end', async () => {
+      const server = await serve({ faults: [{ on: 'fragment', nth: 2, do: { status: 403 } }] });
+      const closing = gate();
+      const source: ByteSource = {
+        name: 'file.bin',
+        open: async () => {
+          const opened = await bytesSource(patterned(100 * KIB)).open();
+          return {
+            byteLength: opened.byteLength,
+            read: (start, end) => opened.read(start, end),
+            verify: () => opened.verify(),
+            close: () => closing.promise,
+          };
+        },
+      };
+      const job = jobTo(server, { source });
+      const failed = failure(job.start());
+      while (job.state !== 'error') await once(job, 'state');
+      await new Promise((resolve) => setImmediate(resolve));
+      const resumed = job.resume();
+      closing.open();
+      expect(await failed).to.include({ code: 'BITS_ERR_SERVER' });
+      expect((await resumed).bytes).to.equal(100 * KIB);
+    });
+
     it('to open the source again may be resumed so, too, and progress goes on', async () => {
       const server = await serve();
       const controller = new AbortController();
@@ -522,6 +584,35 @@ describe('UploadJob', () => {
       for await (const { bytesSent } of job.progress) seen.push(bytesSent);
       expect((await resumed)?.bytes).to.equal(100 * KIB);
       expect(seen.at(-1)).to.equal(100 * KIB);
+    });
+
+    it('to free the session of a changed file, cut short by the caller, can be made good', async () => {
+      const path = join(folder(), 'changing.bin');
+      for (const [how, ends] of [
+        ['cancel', 'cancelled'],
+        ['resume', 'failed'],
+      ] as const) {
+        await writePatterned(path, 100 * KIB);
+        const server = await serve();
+        const controller = new AbortController();
+        const job = jobTo(server, { source: path, signal: controller.signal });
+        job.once('progress', () => controller.abort());
+        await failure(job.start());
+        await writeFile(path, 'another content');
+        server.addFault({ on: 'cancel-session', do: 'hang' });
+        const second = new AbortController();
+        const stopped = failure(job.resume({ signal: second.signal }));
+        await server.waitForRequest('cancel-session');
+        if (how === 'cancel') await job.cancel();
+        else second.abort();
+        expect(await stopped).to.include({ code: 'BITS_ERR_ABORTED' });
+        if (how === 'resume') {
+          expect(await failure(job.resume())).to.include({ code: 'BITS_ERR_SOURCE_CHANGED' });
+        }
+        expect(job.state).to.equal(ends);
+        const packets = server.log.map(({ packet }) => packet);
+        expect(packets.slice(-2)).to.deep.equal(['cancel-session', 'cancel-session']);
+      }
     });
 
     it("keep a session that a caller's own source gives up when it is opened again", async () => {

@@ -117,18 +117,55 @@ describe('fragment sizer', () => {
     expect(sizes).to.deep.equal([0.5, 0.5, 0.5, 1, 1, 1, 1, 2, 2]);
   });
 
-  it('shrinks to what a server takes of a fragment, and seldom asks for more', () => {
-    let sizer = createFragmentSizer({});
-    let sentBytes = 0;
-    let takenBytes = 0;
-    while (takenBytes < 64 * MIB) {
-      const taken = Math.min(sizer.bytes, 64 * KIB);
-      sentBytes += sizer.bytes;
-      takenBytes += taken;
-      sizer = taken < sizer.bytes ? fragmentCurtailed(sizer, taken) : pass(sizer, 1);
+  describe('when a server takes the beginning of a fragment only', () => {
+    /** Sends so many bytes to it. */
+    function sent(takes: (bytes: number, count: number) => number, totalBytes = 64 * MIB) {
+      let sizer = createFragmentSizer({});
+      let sentBytes = 0;
+      let fragments = 0;
+      for (let offset = 0; offset < totalBytes; fragments++) {
+        const bytes = Math.min(sizer.bytes, totalBytes - offset);
+        const takenBytes = Math.max(1, Math.min(bytes, Math.floor(takes(bytes, fragments))));
+        sentBytes += bytes;
+        offset += takenBytes;
+        sizer =
+          takenBytes < bytes
+            ? fragmentCurtailed(sizer, { bytes, takenBytes })
+            : fragmentPassed(sizer, { bytes, elapsedMs: 1 });
+      }
+      return { sizer, fragments, share: sentBytes / totalBytes };
     }
-    expect(sentBytes / takenBytes).to.be.below(1.25);
-    expect(fragmentCurtailed(sizer, 1).bytes).to.equal(MIN);
+
+    it('sends what it takes, and seldom more', () => {
+      const { share, sizer } = sent(() => 64 * KIB);
+      expect(share).to.be.below(1.25);
+      expect(sizer.bytes).to.be.within(64 * KIB, 128 * KIB);
+    });
+
+    it('stays at 5 KiB where it takes less than that', () => {
+      expect(sent(() => 1, 10 * KIB).sizer.bytes).to.equal(MIN);
+    });
+
+    it('grows when it takes more again', () => {
+      const { sizer } = sent((_bytes, count) => (count < 10 ? 64 * KIB : Number.POSITIVE_INFINITY));
+      expect(sizer.bytes).to.be.above(MIB);
+    });
+
+    for (const [what, takes] of [
+      ['half', (bytes: number) => bytes / 2],
+      ['nine tenths', (bytes: number) => bytes * 0.9],
+      ['another part each time', (bytes: number, i: number) => bytes * ((i * 0.618 + 0.3) % 1)],
+    ] as const) {
+      it(`does not send less and less where it takes ${what}`, () => {
+        // No size would save a byte.
+        expect(sent(takes).fragments).to.be.below(160);
+      });
+    }
+
+    it('thinks nothing of it when it happens once', () => {
+      const odd = sent((bytes, i) => (i === 3 ? 1 : bytes));
+      expect(odd.fragments).to.be.at.most(sent((bytes) => bytes).fragments + 1);
+    });
   });
 
   it('caps at what has passed when that is more than half of what was refused', () => {
@@ -186,7 +223,8 @@ describe('fragment sizer', () => {
     });
 
     it('keeps it when a server takes less, for it may want it so', () => {
-      expect(fragmentCurtailed(fixed, MIB)).to.deep.equal(fixed);
+      const curtailed = { bytes: 64 * MIB, takenBytes: MIB };
+      expect(fragmentCurtailed(fragmentCurtailed(fixed, curtailed), curtailed)).to.equal(fixed);
     });
 
     it('lowers it when the server refuses it', () => {
@@ -211,7 +249,8 @@ describe('fragment sizer', () => {
           const size = Math.min(bytes, sizer.bytes);
           if (what === 'passed') sizer = fragmentPassed(sizer, { bytes: size, elapsedMs });
           else if (what === 'lost') sizer = fragmentLost(sizer);
-          else if (what === 'curtailed') sizer = fragmentCurtailed(sizer, size);
+          else if (what === 'curtailed')
+            sizer = fragmentCurtailed(sizer, { bytes: sizer.bytes, takenBytes: size });
           else sizer = fragmentRefused(sizer, size) ?? sizer;
           expect(sizer.capBytes).to.be.at.most(before);
           expect(sizer.bytes).to.be.within(MIN, sizer.capBytes);

@@ -243,14 +243,29 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       script: [...begun, [has(30), 'fragment 30-130'], [has(130), 'fragment 130-230']],
     },
     {
-      it: 'in the middle of a fragment makes the next ones no longer than what was taken',
+      it: 'at the same place of two fragments makes the next ones no longer than that',
       plan: { totalBytes: 4 * 1024 * KIB },
       sizer: {},
       script: [
         [start, 'create-session'],
         [created(), `fragment 0-${1024 * KIB}`],
-        [has(64 * KIB), `fragment ${64 * KIB}-${128 * KIB}`],
-        [has(64 * KIB), `fragment ${64 * KIB}-${128 * KIB}`],
+        [has(64 * KIB), `fragment ${64 * KIB}-${1088 * KIB}`],
+        [has(128 * KIB), `fragment ${128 * KIB}-${192 * KIB}`],
+        [has(128 * KIB), `fragment ${128 * KIB}-${192 * KIB}`],
+      ],
+    },
+    {
+      it: 'in the middle of one that asks for the offset says nothing about sizes',
+      plan: { totalBytes: 4 * 1024 * KIB },
+      sizer: {},
+      script: [
+        [start, 'create-session'],
+        [created(), `fragment 0-${1024 * KIB}`],
+        [lost, 'wait'],
+        [retryDue, piece(0, 1)],
+        [has(10), `fragment 10-${512 * KIB + 10}`],
+        [has(20), `fragment 20-${512 * KIB + 20}`],
+        [has(30), `fragment 30-${MIN + 30}`],
       ],
     },
     {

@@ -69,6 +69,8 @@ async function upload(
     reporter.done(target, result);
     return { kind: 'done', url: result.url };
   } catch (error) {
+    // Or what is told of the failure would be drawn over while the session is being freed.
+    clearInterval(ticking);
     const { reason } = interruption;
     const fate = fateOf(job);
     if (reason !== undefined && error instanceof BitsAbortError) {
@@ -76,13 +78,13 @@ async function upload(
       const { code, retryable } = error;
       // Nobody is left to tell when the output is closed.
       if (reason.by !== 'stdout') reporter.failed(target, { code, retryable, message, ...fate });
-      if (job !== undefined && !job.recorded) await freeSession(job, reporter, patience());
+      if (job !== undefined && !job.recorded) await freeSession(job, reporter, interruption);
       return { kind: 'stopped', exitCode: reason.exitCode };
     }
     const failure = failureOf(error, fate);
     reporter.failed(target, failure);
     if (job?.state === 'error' && !job.recorded) {
-      await freeSession(job, reporter, AbortSignal.any([patience(), interruption.signal]));
+      await freeSession(job, reporter, interruption);
     }
     return { kind: 'failed', failure };
   } finally {
@@ -115,20 +117,30 @@ function watch(
 /** A server that has not answered by then is not waited for: its session ends by itself. */
 const FREE_SESSION_TIMEOUT_MS = 5000;
 
-function patience(): AbortSignal {
-  return AbortSignal.timeout(FREE_SESSION_TIMEOUT_MS);
-}
-
 /** Nobody can go on with the upload, and the session would keep the URL from the next try. */
-async function freeSession(job: UploadJob, reporter: Reporter, signal: AbortSignal): Promise<void> {
+async function freeSession(
+  job: UploadJob,
+  reporter: Reporter,
+  interruption: Interruption,
+): Promise<void> {
   // What had to be told of the upload has been told.
   job.removeAllListeners();
   job.on('warning', (warning) => {
     if (warning.code === 'session-not-freed') reporter.warning(warning);
   });
-  // cancel() takes no signal, and that of the job may have aborted.
-  job.resume({ signal }).catch(() => {});
-  await job.cancel();
+  const limit = new AbortController();
+  const giveUp = () => limit.abort();
+  // Not AbortSignal.any: what nothing else holds may be collected, and then never fires.
+  const timer = setTimeout(giveUp, FREE_SESSION_TIMEOUT_MS);
+  interruption.signal.addEventListener('abort', giveUp, { once: true });
+  try {
+    // cancel() takes no signal, and that of the job may have aborted.
+    job.resume({ signal: limit.signal }).catch(() => {});
+    await job.cancel();
+  } finally {
+    clearTimeout(timer);
+    interruption.signal.removeEventListener('abort', giveUp);
+  }
 }
 
 function stoppedMessage(

@@ -197,8 +197,18 @@ export class BlockSource implements OpenSource {
 
   #load(start: number, slot: Slot): Block {
     const end = Math.min(start + BLOCK_BYTES, this.byteLength);
-    const loaded = this.#enqueue(() => this.#parts.load(start, end, slot));
-    return { start, end, slot, loaded, bytes: NO_BYTES };
+    return { start, end, slot, loaded: this.#loading(start, end, slot), bytes: NO_BYTES };
+  }
+
+  #loading(start: number, end: number, slot: Slot): MaybePromise<Uint8Array> {
+    try {
+      return this.#enqueue(() => this.#parts.load(start, end, slot));
+    } catch (error) {
+      // It belongs to whoever asks for the block, and not to who has it read ahead.
+      const failed = Promise.reject(error);
+      failed.catch(() => {});
+      return failed;
+    }
   }
 
   #enqueue<T>(task: () => MaybePromise<T>): MaybePromise<T> {

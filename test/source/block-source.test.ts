@@ -134,6 +134,23 @@ describe('BlockSource', () => {
     expect((await collect(blocks(1, 2)))[0]).to.equal(65 + 1);
   });
 
+  it('keeps it to that read also when it fails at once', async () => {
+    const source = new BlockSource({
+      byteLength: 2 * BLOCK_BYTES,
+      load: (start, end) => {
+        if (start > 0) throw new BitsError('BITS_ERR_SOURCE', 'broken');
+        return new Uint8Array(end - start);
+      },
+      verify: () => {},
+      release: () => {},
+    });
+    expect(await BlockSource.readWhole(source, 0, 10)).to.have.length(10);
+    expect(await collect(source.read(0, BLOCK_BYTES))).to.have.length(BLOCK_BYTES);
+    expect(await codeOf(collect(source.read(BLOCK_BYTES, 2 * BLOCK_BYTES)))).to.equal(
+      'BITS_ERR_SOURCE',
+    );
+  });
+
   it('ends quietly when a block that was read ahead fails and nobody asks for it', async () => {
     const { blocks, source } = recorded(3, { failAt: () => 1 });
     await collect(blocks(0, 3), 1);

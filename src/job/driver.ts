@@ -155,8 +155,10 @@ export class Driver {
       this.#interruption = new AbortSwitch();
       if (wish !== 'gaveUp') return { type: wish };
     }
-    if (!isBitsError(error)) throw error;
-    return { type: 'gaveUp', error };
+    if (isBitsError(error)) return { type: 'gaveUp', error };
+    // A wait that was cut short rejects with an error of Node's.
+    if (wish === 'gaveUp') return { type: 'gaveUp', error: new BitsAbortError('interrupted') };
+    throw error;
   }
 
   /** [MC-BUP] §1.3.4.2: the timer starts with an error of the host-id's server, headway resets it. */

@@ -18,6 +18,8 @@ export interface RunHooks {
   readonly onWarning: (warning: UploadWarning) => void;
   /** The session of an earlier run is of another content: all was done to free it. */
   readonly onSessionGivenUp: () => void;
+  /** The caller stopped the job while that session was being freed: it may be gone, or not. */
+  readonly onCancelCutShort: () => void;
   /** Another process may have taken the job over. */
   readonly onLockLost: () => void;
 }

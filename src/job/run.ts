@@ -367,6 +367,7 @@ export class Run {
     await discardPartOf(this.#goingOn?.record);
     // A caller who cut that short can have it done once more.
     if (freed || !this.#interruption.aborted) this.#request.hooks.onSessionGivenUp();
+    else this.#request.hooks.onCancelCutShort();
     throw new BitsError(
       'BITS_ERR_SOURCE_CHANGED',
       `${before.path} is not the file that this upload began with (0x8020001D): start a new job`,

@@ -75,7 +75,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   #opening = new AbortSwitch();
   #run: Run | undefined;
   #resumed = false;
-  /** The outcome is known, and what the run held is being freed. */
+  /** The outcome is known, and what the run held is being freed: what is asked for now waits for that. */
   #isEnding = false;
   /** Stops listening to the signal. */
   #forget: () => void = () => {};
@@ -184,6 +184,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    */
   async suspend(): Promise<void> {
     if (!this.#started) this.#launch();
+    if (this.#isEnding) await this.#rested.promise;
     if (!this.#alive) {
       throw new BitsStateError(`the job cannot be suspended: it is ${this.#state}`);
     }
@@ -196,6 +197,8 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    * @throws BITS_ERR_STATE when there is nothing to go on with
    */
   async resume(options: { signal?: AbortSignal } = {}): Promise<UploadResult> {
+    // An aborted signal stays so for ever; only another one can stop what is asked for now.
+    const signal = options.signal ?? (this.#signal?.aborted ? undefined : this.#signal);
     if (this.#isEnding) await this.#rested.promise;
     if (this.#wish !== undefined && this.#wish !== 'resume') {
       const wish = this.#wish;
@@ -211,8 +214,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       );
     }
     this.#forget();
-    // An aborted signal stays so for ever; only another one can stop what is asked for now.
-    this.#signal = options.signal ?? (this.#signal?.aborted ? undefined : this.#signal);
+    this.#signal = signal;
     if (this.#alive) {
       this.#listen();
       void this.#ask(this.#signal?.aborted ? 'abort' : 'resume');
@@ -230,6 +232,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    * the same breath leaves the server two seconds.
    */
   async cancel(): Promise<void> {
+    if (this.#isEnding) await this.#rested.promise;
     if (isFinal(this.#state)) return;
     if (this.#alive) {
       await this.#ask('cancel');
@@ -351,8 +354,8 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         const rest = await run.drive({ type: event });
         if (rest.type === 'finish' && !(await this.#goesOn(rest.outcome))) return rest.outcome;
       } else {
-        // Of a run that goes on from a record nobody has been told yet.
-        this.#enter(run.session.state);
+        // Of a run that goes on from a record, or after a failure, nobody has been told yet.
+        this.#enter('suspended');
         this.#rested.resolve();
         await this.#wished.promise;
         this.#wished = new Settleable();
@@ -362,11 +365,10 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
 
   /** Whether a listener that was told of a failure has resumed the job at once. */
   async #goesOn(outcome: Outcome): Promise<boolean> {
-    const isResumed = () => this.#wish === 'resume';
-    if (outcome.kind === 'failed' && outcome.resumable && isResumed()) {
+    if (outcome.kind === 'failed' && outcome.resumable && this.#wish === 'resume') {
       // What fails without a request would otherwise keep timers and signals from their turn.
       await nextTurn();
-      if (isResumed()) return true;
+      return true;
     }
     this.#isEnding = true;
     return false;
@@ -402,6 +404,11 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       onSessionGivenUp: () => {
         this.#leftover = undefined;
       },
+      onCancelCutShort: () => {
+        const left = this.#leftover;
+        // The next one may find no session, which then says nothing about a Close before.
+        this.#leftover = left && { ...left, session: { ...left.session, cancelUncertain: true } };
+      },
       onLockLost: () => {
         this.#abortCause = new BitsStateError('another process may have taken this job over');
         void this.#ask('abort');
@@ -417,7 +424,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     }
     if (this.#wish !== 'cancel' || this.#leftover === undefined) return undefined;
     // The source may be gone; the server's session can be freed all the same.
-    const leaving = { ...parts, leaving: true } as const;
+    const leaving = { ...parts, leftover: this.#leftover, leaving: true } as const;
     return Run.open(leaving, unreadableSource(this.#leftover.session.plan.totalBytes));
   }
 

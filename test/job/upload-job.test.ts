@@ -12,7 +12,7 @@ import type { UploadOptions } from '../../src/job/options.js';
 import type { UploadProgress } from '../../src/job/progress.js';
 import { UploadJob, type UploadResult } from '../../src/job/upload-job.js';
 import { bytesSource } from '../../src/source/bytes.js';
-import type { ByteSource } from '../../src/source/source.js';
+import type { ByteSource, OpenSource } from '../../src/source/source.js';
 import type { BitsServer, BitsServerOptions } from '../../src/testing/index.js';
 import { createBitsServer } from '../../src/testing/index.js';
 import { createUndiciTransport } from '../../src/transport/undici.js';
@@ -557,6 +557,102 @@ describe('UploadJob', () => {
       closing.open();
       expect(await failed).to.include({ code: 'BITS_ERR_SERVER' });
       expect((await resumed).bytes).to.equal(100 * KIB);
+    });
+
+    const refusedOnce = () => serve({ faults: [{ on: 'fragment', nth: 2, do: { status: 403 } }] });
+    const turns = async (count: number) => {
+      for (let i = 0; i < count; i++) await Promise.resolve();
+    };
+    const stops = {
+      cancel: (job: UploadJob) => job.cancel(),
+      suspend: (job: UploadJob) => job.suspend(),
+      abort: async (_job: UploadJob, controller: AbortController) => controller.abort(),
+    };
+    const ends = { cancel: 'cancelled', suspend: 'suspended', abort: 'suspended' } as const;
+
+    for (const stop of ['cancel', 'suspend', 'abort'] as const) {
+      for (const when of ['is coming to its end', 'goes on in the next turn'] as const) {
+        it(`may be resumed from while the job ${when}, and ${stop} then counts`, async () => {
+          const server = await refusedOnce();
+          const closing = gate();
+          const controller = new AbortController();
+          const isEnding = when === 'is coming to its end';
+          const source: ByteSource = {
+            name: 'file.bin',
+            open: async () => {
+              const opened = await bytesSource(patterned(100 * KIB)).open();
+              const read: OpenSource['read'] = (start, end) => opened.read(start, end);
+              const close = () => (isEnding ? closing.promise : undefined);
+              return { byteLength: opened.byteLength, read, verify: () => {}, close };
+            },
+          };
+          const job = jobTo(server, { source, signal: controller.signal });
+          const first = job.start();
+          first.catch(() => {});
+          let resumed: Promise<UploadResult> | undefined;
+          if (isEnding) {
+            while (job.state !== 'error') await once(job, 'state');
+            await new Promise((resolve) => setImmediate(resolve));
+            resumed = job.resume();
+          } else {
+            const heard = gate();
+            job.on('state', (state) => {
+              if (state !== 'error' || resumed !== undefined) return;
+              resumed = job.resume();
+              heard.open();
+            });
+            await heard.promise;
+            await turns(3);
+          }
+          resumed?.catch(() => {});
+          const stopped = stops[stop](job, controller);
+          closing.open();
+          await stopped;
+          if (stop !== 'suspend')
+            expect(await failure(resumed!)).to.include({ code: 'BITS_ERR_ABORTED' });
+          expect(job.state).to.equal(ends[stop]);
+          expect(server.log.filter(({ packet }) => packet === 'fragment')).to.have.lengthOf(2);
+          if (stop === 'cancel') return;
+          expect((await job.resume()).bytes).to.equal(100 * KIB);
+        });
+      }
+    }
+
+    it('to free the session of a changed file after a Close presume no file, when cut short', async () => {
+      const path = join(folder(), 'closing.bin');
+      await writePatterned(path, 100 * KIB);
+      const server = await serve({ faults: [{ on: 'close-session', do: 'hang' }] });
+      const controller = new AbortController();
+      const job = jobTo(server, { source: path, signal: controller.signal });
+      const first = failure(job.start());
+      await server.waitForRequest('close-session');
+      controller.abort();
+      await first;
+      await writeFile(path, 'another content');
+      server.addFault({ on: 'cancel-session', do: 'hang-after-commit' });
+      const resumed = failure(job.resume());
+      await server.waitForRequest('cancel-session');
+      await job.cancel();
+      expect(await resumed).to.include({ code: 'BITS_ERR_ABORTED' });
+      expect(job.state).to.equal('cancelled');
+    });
+
+    it('of a Cancel-Session, aborted while they are waited out, are an abort like any other', async () => {
+      const server = await serve({
+        faults: [
+          { on: 'fragment', nth: 2, do: 'hang' },
+          { on: 'cancel-session', times: 9, do: { status: 503 } },
+        ],
+      });
+      unfinished.add(server);
+      const controller = new AbortController();
+      const job = jobTo(server, { signal: controller.signal, minRetryDelayMs: 60_000 });
+      const result = failure(job.start());
+      await server.waitForRequest('fragment', 2);
+      job.once('retry', () => controller.abort());
+      await job.cancel();
+      expect(await result).to.include({ code: 'BITS_ERR_ABORTED' });
+      expect(job.state).to.equal('cancelled');
     });
 
     it('to open the source again may be resumed so, too, and progress goes on', async () => {

@@ -23,6 +23,7 @@ export class HostileWorld {
   readonly #incidents: Incident[];
   readonly #servers: BitsServer[] = [];
   readonly #replies: readonly Buffer[];
+  #processes = 1;
   #port = 0;
   #server!: BitsServer;
   #stranger: BitsServer | undefined;
@@ -184,7 +185,10 @@ export class HostileWorld {
     let over = false;
     const die = async (store: JobStore | undefined): Promise<void> => {
       over = true;
-      if (store !== undefined) afterDeath ??= await copyOf(store);
+      if (store !== undefined) {
+        this.#processes++;
+        afterDeath ??= await copyOf(store);
+      }
       controller.abort();
     };
     this.#onIncident = ({ what }) => {
@@ -241,6 +245,8 @@ export class HostileWorld {
       fragmentBytes,
       store: this.#store,
       signal,
+      // Connections die with their process: an answer on them is one that nobody has read.
+      userAgent: `process ${this.#processes}`,
       minRetryDelayMs: 1,
       maxRetryDelayMs: 10,
       maxRetryAfterMs: 10,

@@ -363,7 +363,11 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     }
   }
 
-  /** Whether a listener that was told of a failure has resumed the job at once. */
+  /**
+   * Whether a listener that was told of a failure has resumed the job at once.
+   *
+   * If not, the run is ending from this very turn on: what is asked for in the next concerns another.
+   */
   async #goesOn(outcome: Outcome): Promise<boolean> {
     if (outcome.kind === 'failed' && outcome.resumable && this.#wish === 'resume') {
       // What fails without a request would otherwise keep timers and signals from their turn.

@@ -1,32 +1,24 @@
 // The floors of docs/architecture.md: a floor may import the floors listed for it, and itself.
 const floors = {
-  'abort-switch': [],
-  'error-like': [],
   errors: [],
   version: [],
-  protocol: ['errors'],
-  session: ['protocol', 'errors'],
-  transport: ['protocol', 'errors', 'abort-switch', 'error-like', 'version'],
-  source: ['protocol', 'errors'],
-  reply: ['protocol', 'errors'],
-  store: ['protocol', 'errors', 'error-like'],
-  job: [
-    'session',
-    'transport',
-    'source',
-    'reply',
-    'store',
-    'protocol',
-    'errors',
-    'abort-switch',
-    'error-like',
-  ],
-  doctor: ['job', 'transport', 'protocol', 'errors', 'error-like', 'version'],
-  testing: ['protocol', 'errors'],
+  common: ['errors'],
+  protocol: ['common', 'errors'],
+  session: ['protocol', 'common', 'errors'],
+  transport: ['protocol', 'common', 'errors', 'version'],
+  source: ['protocol', 'common', 'errors'],
+  reply: ['protocol', 'common', 'errors'],
+  store: ['protocol', 'common', 'errors'],
+  job: ['session', 'transport', 'source', 'reply', 'store', 'protocol', 'common', 'errors'],
+  doctor: ['job', 'transport', 'protocol', 'common', 'errors', 'version'],
+  testing: ['protocol', 'common', 'errors'],
 };
 
-const files = ['abort-switch', 'error-like', 'errors', 'version'];
-const place = (floor) => (files.includes(floor) ? `^src/${floor}\\.ts$` : `^src/${floor}/`);
+/** Of these the store may import types: a record holds what they say of themselves. */
+const typesOfRecords = ['session', 'source', 'reply'];
+
+const place = (floor) =>
+  ['errors', 'version'].includes(floor) ? `^src/${floor}\\.ts$` : `^src/${floor}/`;
 
 const floorRules = Object.entries(floors).map(([floor, below]) => ({
   name: `${floor}-imports-only-floors-below`,
@@ -34,6 +26,14 @@ const floorRules = Object.entries(floors).map(([floor, below]) => ({
   from: { path: place(floor) },
   to: { path: '^src/', pathNot: [floor, ...below].map(place) },
 }));
+const storeRule = floorRules.find(({ name }) => name.startsWith('store-'));
+storeRule.to.pathNot.push(...typesOfRecords.map(place));
+floorRules.push({
+  name: 'store-imports-only-types-of-session-source-reply',
+  severity: 'error',
+  from: { path: place('store') },
+  to: { path: typesOfRecords.map(place), dependencyTypesNot: ['type-only'] },
+});
 
 module.exports = {
   forbidden: [
@@ -57,8 +57,14 @@ module.exports = {
     {
       name: 'pure-floors-do-no-io',
       severity: 'error',
-      from: { path: '^src/(protocol|session|errors|abort-switch|error-like)' },
+      from: { path: '^src/(protocol|session|errors)' },
       to: { dependencyTypes: ['core', 'npm', 'npm-dev', 'npm-optional', 'npm-peer'] },
+    },
+    {
+      name: 'pure-floors-use-the-pure-part-of-common',
+      severity: 'error',
+      from: { path: '^src/(protocol|session)/' },
+      to: { path: '^src/common/', pathNot: '^src/common/(header-fields|error-like)\\.ts$' },
     },
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
     {

@@ -15,7 +15,7 @@ export interface Sample {
 export interface Delivered {
   readonly bodyBytes: number;
   readonly files: number;
-  readonly breaches: number;
+  readonly violations: number;
 }
 
 /** The sink's process. */

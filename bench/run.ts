@@ -52,9 +52,9 @@ async function measure(row: Row): Promise<MeasuredRow> {
 
 async function checked({ name, bytes, run }: Client): Promise<Sample> {
   const sample = await run();
-  const { bodyBytes, breaches } = await sink.delivered();
-  if (bodyBytes === (bytes ?? 0) && breaches === 0) return sample;
-  throw new Error(`${name}: ${bodyBytes} of ${bytes} bytes came, ${breaches} out of order`);
+  const { bodyBytes, violations } = await sink.delivered();
+  if (bodyBytes === (bytes ?? 0) && violations === 0) return sample;
+  throw new Error(`${name}: ${bodyBytes} of ${bytes} bytes came, ${violations} out of order`);
 }
 
 async function write(measured: readonly MeasuredRow[]): Promise<void> {

@@ -8,7 +8,7 @@ import tls from 'node:tls';
 const HEAD_END = '\r\n\r\n';
 const TLS_FILES = new URL('../test/fixtures/tls/', import.meta.url);
 
-const counts = { bodyBytes: 0, files: 0, breaches: 0 };
+const counts = { bodyBytes: 0, files: 0, violations: 0 };
 /** Next byte wanted, by session. */
 const bitsOffsets = new Map();
 const tusOffsets = new Map();
@@ -37,14 +37,14 @@ function answerBits(packet, headers, bodyBytes) {
       const range = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers.get('content-range') ?? '');
       const session = bitsOffsets.get(id);
       const [start, last, total] = range?.slice(1).map(Number) ?? [];
-      if (session?.next !== start || last - start + 1 !== bodyBytes) counts.breaches += 1;
+      if (session?.next !== start || last - start + 1 !== bodyBytes) counts.violations += 1;
       bitsOffsets.set(id, { next: last + 1, total });
       return ['200 OK', `${ack}BITS-Received-Content-Range: ${last + 1}\r\n`];
     }
     case 'close-session': {
       const session = bitsOffsets.get(id);
       bitsOffsets.delete(id);
-      if (session === undefined || session.next !== session.total) counts.breaches += 1;
+      if (session === undefined || session.next !== session.total) counts.violations += 1;
       else counts.files += 1;
       return ['200 OK', ack];
     }
@@ -62,7 +62,7 @@ function answerTus({ method, path, headers }, bodyBytes) {
   }
   const session = tusOffsets.get(path.slice(path.indexOf('/tus/')));
   if (session === undefined || session.next !== Number(headers.get('upload-offset'))) {
-    counts.breaches += 1;
+    counts.violations += 1;
     return ['409 Conflict', own];
   }
   session.next += bodyBytes;
@@ -144,7 +144,7 @@ await Promise.all(
 );
 process.on('message', () => {
   process.send({ ...counts });
-  Object.assign(counts, { bodyBytes: 0, files: 0, breaches: 0 });
+  Object.assign(counts, { bodyBytes: 0, files: 0, violations: 0 });
 });
 process.on('disconnect', () => process.exit());
 process.send({ plainPort: plain.address().port, securePort: secure.address().port });

@@ -38,7 +38,7 @@ try {
   console.log(`Sent ${result.bytes} bytes in ${seconds.toFixed(2)} s (${rate} MB/s)`);
   console.log(`SHA-256 here:  ${here}`);
   console.log(`SHA-256 there: ${there} (the reply of the server's application)`);
-  server.assertNoBreaches();
+  server.assertNoViolations();
   if (here !== there) throw new Error('the server holds something else than was sent');
   console.log('The file arrived exactly as it was sent.');
 } catch (error) {

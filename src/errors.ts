@@ -44,6 +44,22 @@ export class BitsError extends Error {
     this.retryable = options.retryable ?? false;
     Object.defineProperty(this, brand, { value: true });
   }
+
+  /** A plain copy for logs and for a structured clone, which keep only the message of an `Error`. */
+  toJSON(): BitsErrorJson {
+    const { name, code, message, retryable } = this;
+    return { name, code, message, retryable };
+  }
+}
+
+/** What `BitsError.toJSON` gives: plain values only. */
+export interface BitsErrorJson extends Partial<ServerErrorDetails> {
+  readonly name: string;
+  readonly code: BitsErrorCode;
+  readonly message: string;
+  readonly retryable: boolean;
+  /** Of a `BitsStoreError`. */
+  readonly reason?: StoreErrorReason;
 }
 
 /** An option, path, URL or size that cannot work; thrown before anything is sent. */
@@ -64,7 +80,8 @@ export class BitsStateError extends BitsError {
 
 /** The caller aborted, suspended or cancelled the job. */
 export class BitsAbortError extends BitsError {
-  override name = 'BitsAbortError';
+  // As the DOM and Node name an abort, so that code which looks at names knows it.
+  override name = 'AbortError';
   constructor(message: string, options: BitsErrorOptions = {}) {
     super('BITS_ERR_ABORTED', message, options);
   }
@@ -138,12 +155,70 @@ export class BitsServerError extends BitsError {
     this.context = details.context;
     this.retryAfterMs = details.retryAfterMs;
   }
+
+  override toJSON(): BitsErrorJson {
+    const { status, hresult, hresultName, context, retryAfterMs } = this;
+    return {
+      ...super.toJSON(),
+      status,
+      ...(hresult !== undefined && { hresult }),
+      ...(hresultName !== undefined && { hresultName }),
+      ...(context !== undefined && { context }),
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+    };
+  }
 }
 
-/** True for errors of this package, also when two copies of it are loaded. */
-export function isBitsError(value: unknown): value is BitsError {
+/**
+ * `damaged`: not a record, or one that contradicts itself. `unknown-version`: written by another
+ * release. `foreign`: not a regular file of this user. `full`, `denied`: the disk, or its
+ * permissions. `unavailable`: anything else that keeps the store from working.
+ */
+export type StoreErrorReason =
+  | 'damaged'
+  | 'unknown-version'
+  | 'foreign'
+  | 'full'
+  | 'denied'
+  | 'unavailable';
+
+/** Job records could not be read or written. */
+export class BitsStoreError extends BitsError {
+  override name = 'BitsStoreError';
+  readonly reason: StoreErrorReason;
+
+  constructor(reason: StoreErrorReason, message: string, cause?: unknown) {
+    super('BITS_ERR_STORE', message, { cause });
+    this.reason = reason;
+  }
+
+  override toJSON(): BitsErrorJson {
+    return { ...super.toJSON(), reason: this.reason };
+  }
+}
+
+/** The class that a code belongs to, where there is just one. */
+type ErrorOfCode<C extends BitsErrorCode> = C extends
+  | 'BITS_ERR_SERVER'
+  | 'BITS_ERR_SESSION_NOT_FOUND'
+  ? BitsServerError
+  : C extends 'BITS_ERR_STORE'
+    ? BitsStoreError
+    : BitsError & { readonly code: C };
+
+/**
+ * True for errors of this package, also when two copies of it are loaded.
+ * @param code asks for this code too, and narrows the type by it
+ */
+export function isBitsError(value: unknown): value is BitsError;
+export function isBitsError<C extends BitsErrorCode>(
+  value: unknown,
+  code: C,
+): value is ErrorOfCode<C>;
+export function isBitsError(value: unknown, code?: BitsErrorCode): boolean {
   try {
-    return (value as { [brand]?: unknown } | null | undefined)?.[brand] === true;
+    const error = value as { [brand]?: unknown; code?: unknown } | null | undefined;
+    return error?.[brand] === true && (code === undefined || error.code === code);
   } catch {
     // What is thrown may be a proxy that throws in turn.
     return false;

@@ -6,13 +6,16 @@ export {
   BitsArgumentError,
   BitsError,
   type BitsErrorCode,
+  type BitsErrorJson,
   BitsProtocolError,
   BitsServerError,
   BitsStateError,
+  BitsStoreError,
   BitsTimeoutError,
   BitsTransportError,
   isBitsError,
   type ServerErrorDetails,
+  type StoreErrorReason,
 } from './errors.js';
 export type { UploadState, UploadWarning } from './job/hooks.js';
 export { holderOf } from './job/journal.js';

@@ -1,4 +1,4 @@
-import { errorChain } from '../error-like.js';
+import { errorChain } from '../common/error-like.js';
 import type { BitsError, BitsServerError } from '../errors.js';
 import {
   BG_E_SERVER_EXECUTE_ENABLE,

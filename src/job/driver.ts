@@ -1,9 +1,9 @@
-import { AbortSwitch } from '../abort-switch.js';
+import { AbortSwitch } from '../common/abort-switch.js';
 import { BitsAbortError, isBitsError } from '../errors.js';
 import { step } from '../session/machine.js';
 import type { Command, Session, SessionEvent } from '../session/session.js';
 import type { Clock } from './clock.js';
-import { type RetryDecision, type RetryPolicy, retryUntilHeadway, TryAgain } from './retry.js';
+import { type RetryDecision, type RetryPolicy, retryUntilProgress, TryAgain } from './retry.js';
 
 /** A command that something comes of. */
 export type Doing = Extract<Command, { type: 'send' | 'download' }>;
@@ -81,7 +81,7 @@ export class Driver {
       const rest = this.#rest();
       if (rest !== undefined) return rest;
       try {
-        await retryUntilHeadway((isRetry) => this.#goOn(isRetry), this.#parts.policy, {
+        await retryUntilProgress((isRetry) => this.#goOn(isRetry), this.#parts.policy, {
           interruption: this.#interruption,
           random: this.#parts.random,
           sleep: this.#parts.clock.sleep,
@@ -119,7 +119,7 @@ export class Driver {
 
   /**
    * Goes on where the session stands, as far as it goes without a failure.
-   * @param isRetry ends it at the first headway, from which on failures are counted anew
+   * @param isRetry ends it at the first progress, from which on failures are counted anew
    */
   async #goOn(isRetry: boolean): Promise<void> {
     if (this.#session.awaiting === 'retry') {
@@ -127,14 +127,14 @@ export class Driver {
       const fallBack = fallbackLeftMs !== undefined && fallbackLeftMs <= 0;
       this.#step({ type: fallBack ? 'fallbackExpired' : 'retryDue' });
     }
-    const { headway } = this.#session;
+    const { progress } = this.#session;
     while (this.#command.type === 'send' || this.#command.type === 'download') {
       const interruption = this.#interruption;
       interruption.throwIfAborted();
       const leaving = this.#hurries ? this.#limitLeaving(interruption) : undefined;
       this.#step(await this.#parts.perform(this.#command, this.#session, interruption));
       leaving?.abort();
-      if (isRetry && this.#session.headway > headway) return;
+      if (isRetry && this.#session.progress > progress) return;
     }
     if (this.#command.type === 'wait') throw new TryAgain(this.#command.refusal);
   }
@@ -161,10 +161,10 @@ export class Driver {
     throw error;
   }
 
-  /** [MC-BUP] §1.3.4.2: the timer starts with an error of the host-id's server, headway resets it. */
+  /** [MC-BUP] §1.3.4.2: the timer starts with an error of the host-id's server, progress resets it. */
   #timeHostId(before: Session): void {
     const session = this.#session;
-    if (session.headway > before.headway || session.hostId !== before.hostId) {
+    if (session.progress > before.progress || session.hostId !== before.hostId) {
       this.#hostFailingSinceMs = undefined;
     } else if (this.#command.type === 'wait' && session.hostId !== undefined) {
       this.#hostFailingSinceMs ??= this.#parts.clock.now();

@@ -1,6 +1,6 @@
 import { isUint8Array } from 'node:util/types';
-import type { AbortSwitch } from '../abort-switch.js';
-import { describeError } from '../error-like.js';
+import type { AbortSwitch } from '../common/abort-switch.js';
+import { describeError } from '../common/error-like.js';
 import { BitsError, isBitsError } from '../errors.js';
 import { decodeAnswer } from '../protocol/decode.js';
 import { encodeRequest } from '../protocol/encode.js';

@@ -1,5 +1,5 @@
-import type { AbortSwitch } from '../abort-switch.js';
-import { describeError } from '../error-like.js';
+import type { AbortSwitch } from '../common/abort-switch.js';
+import { describeError } from '../common/error-like.js';
 import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
 import { unlessAborted } from '../source/abort.js';
 import { BlockSource } from '../source/block-source.js';

@@ -1,5 +1,5 @@
 import { v5 as uuidV5 } from 'uuid';
-import { isErrorLike } from '../error-like.js';
+import { isErrorLike } from '../common/error-like.js';
 import { BitsStateError, isBitsError } from '../errors.js';
 import type { SourceIdentity } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';

@@ -54,7 +54,7 @@ export interface UploadOptions {
   answerTimeoutMs?: number | undefined;
   /** As `answerTimeoutMs`, for the last fragment of an upload-reply job. @default 600000 */
   replyTimeoutMs?: number | undefined;
-  /** Retries in a row without headway. @default Infinity: `noProgressTimeoutMs` is the limit */
+  /** Retries in a row without progress. @default Infinity: `noProgressTimeoutMs` is the limit */
   retries?: number | undefined;
   /** The first back-off is at most this; each further one at most twice as long. @default 1000 */
   minRetryDelayMs?: number | undefined;

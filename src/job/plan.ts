@@ -1,7 +1,7 @@
 import type { SessionPlan } from '../session/session.js';
 import type { ResolvedOptions } from './options.js';
 
-/** Answers in a row that ask for bytes again and bring no headway. */
+/** Answers in a row that ask for bytes again and bring no progress. */
 const MAX_RESYNCS = 8;
 const MAX_CANCEL_ATTEMPTS = 3;
 

@@ -1,12 +1,12 @@
 import pRetry from 'p-retry';
-import type { AbortSwitch } from '../abort-switch.js';
+import type { AbortSwitch } from '../common/abort-switch.js';
 import { BitsArgumentError, BitsError } from '../errors.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { Clock } from './clock.js';
 
 /** What `shouldRetry` and the `retry` event get to know. */
 export interface RetryDecision {
-  /** 1 for the first retry since the last headway. */
+  /** 1 for the first retry since the last progress. */
   readonly attempt: number;
   /** How long the job waits before it. */
   readonly delayMs: number;
@@ -43,11 +43,11 @@ export interface RetryHooks {
 }
 
 /**
- * Runs attempts until one makes headway, or the first one all the way; the back-off doubles from
+ * Runs attempts until one makes progress, or the first one all the way; the back-off doubles from
  * one to the next, with full jitter.
  * @throws what `attempt` threw; for `TryAgain`, the error that ends the job
  */
-export async function retryUntilHeadway<T>(
+export async function retryUntilProgress<T>(
   attempt: (isRetry: boolean) => Promise<T>,
   policy: RetryPolicy,
   hooks: RetryHooks,

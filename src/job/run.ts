@@ -1,6 +1,6 @@
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { AbortSwitch } from '../abort-switch.js';
+import { AbortSwitch } from '../common/abort-switch.js';
 import { BitsAbortError, BitsArgumentError, BitsError, isBitsError } from '../errors.js';
 import type { FragmentPacket, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { AbortSwitch } from '../abort-switch.js';
+import { AbortSwitch } from '../common/abort-switch.js';
 import { BitsAbortError, BitsArgumentError, BitsStateError } from '../errors.js';
 import { redactUrl } from '../protocol/remote-url.js';
 import type { StoredReply } from '../reply/download.js';

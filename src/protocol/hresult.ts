@@ -118,7 +118,7 @@ const ENTRIES: ReadonlyMap<number, HresultEntry> = new Map<number, HresultEntry>
   ],
   [
     0x80200024,
-    { name: 'BG_E_NO_PROGRESS', advice: 'the upload makes no headway: check the server' },
+    { name: 'BG_E_NO_PROGRESS', advice: 'the upload makes no progress: check the server' },
   ],
   [
     0x80200025,

@@ -159,7 +159,7 @@ export function fragmentCurtailed(
   return { ...sizer, curtailment: { takenBytes, from: undefined } };
 }
 
-/** Something on the way may cut long requests off: each small one between two of them is headway. */
+/** Something on the way may cut long requests off: each small one between two of them is progress. */
 function fixedLost(sizer: FragmentSizer): FragmentSizer {
   const fixedLosses = sizer.fixedLosses + 1;
   if (fixedLosses < MOST_FIXED_LOSSES) return { ...sizer, fixedLosses };

@@ -306,7 +306,7 @@ function adoptOffset(
   );
 }
 
-/** Sends from where the server stands, a bounded number of times without headway. */
+/** Sends from where the server stands, a bounded number of times without progress. */
 function resync(session: Session, error: BitsError): Step {
   const resyncs = session.resyncs + 1;
   if (resyncs > session.plan.maxResyncs) return stop(session, error);
@@ -589,7 +589,7 @@ function finish(session: Session, state: SessionState, outcome: Outcome): Step {
 }
 
 function forward(session: Session): Session {
-  return { ...session, everAcked: true, headway: session.headway + 1 };
+  return { ...session, everAcked: true, progress: session.progress + 1 };
 }
 
 function targetOf(session: Session): Target {

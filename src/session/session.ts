@@ -34,7 +34,7 @@ export interface SessionPlan {
   readonly onUncertainFragment: 'resend' | 'restart';
   /** How often a lost session may be begun again from byte 0. */
   readonly maxRestarts: number;
-  /** How many answers in a row may ask for an offset that brings no headway. */
+  /** How many answers in a row may ask for an offset that brings no progress. */
   readonly maxResyncs: number;
   readonly maxCancelAttempts: number;
 }
@@ -80,7 +80,7 @@ export interface Session {
   /** Highest offset acknowledged in any session: only going beyond it is progress. */
   readonly bestOffset: number;
   /** Rises with every step forward; starts the count of retries anew. */
-  readonly headway: number;
+  readonly progress: number;
   readonly restarts: number;
   readonly resyncs: number;
   readonly cancelAttempts: number;
@@ -176,7 +176,7 @@ export function createSession(plan: SessionPlan, sizer: SizerOptions = {}): Sess
     everAcked: false,
     sessionBestOffset: 0,
     bestOffset: 0,
-    headway: 0,
+    progress: 0,
     restarts: 0,
     resyncs: 0,
     cancelAttempts: 0,

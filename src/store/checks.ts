@@ -1,4 +1,4 @@
-import { BitsStoreError } from './store-error.js';
+import { BitsStoreError } from '../errors.js';
 
 /** Reads one value of a record; `field` is its name for messages, which never hold the value. */
 export type Check<T> = (value: unknown, field: string) => T;

@@ -1,8 +1,9 @@
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { BitsStoreError } from '../errors.js';
 import { MAX_RECORD_BYTES } from './record.js';
-import { BitsStoreError, codeOf } from './store-error.js';
+import { codeOf } from './store-error.js';
 
 /** Makes a directory for its owner alone; one that is there keeps its mode. */
 export async function ensureDirectory(directory: string): Promise<void> {

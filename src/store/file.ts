@@ -1,5 +1,6 @@
 import { readdir, unlink } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
+import { BitsStoreError } from '../errors.js';
 import { isOlderThan } from './claim.js';
 import {
   ensureDirectory,
@@ -12,7 +13,7 @@ import { checkJobId } from './job-id.js';
 import { acquireLock, findHolder, sweepLocks } from './lock.js';
 import { isJobId, type JobRecord, parseRecord, serializeRecord } from './record.js';
 import type { JobStore, LockOwner, LockResult, StoredJobs, StoreProblem } from './store.js';
-import { BitsStoreError, codeOf, fileSystemError } from './store-error.js';
+import { codeOf, fileSystemError } from './store-error.js';
 
 export interface FileStoreOptions {
   /**

@@ -1,6 +1,7 @@
 import { readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { BitsStoreError } from '../errors.js';
 import { Claim, isOlderThan, readClaim, removeClaim, type SeenClaim } from './claim.js';
 import { ensureDirectory } from './file-io.js';
 import {
@@ -10,7 +11,7 @@ import {
   type ProcessIdentity,
 } from './process-identity.js';
 import type { JobLock, LockOwner, LockResult } from './store.js';
-import { BitsStoreError, codeOf, fileSystemError } from './store-error.js';
+import { codeOf, fileSystemError } from './store-error.js';
 
 export interface LockTiming {
   /** How often a claim gives a sign of life. */

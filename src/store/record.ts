@@ -1,5 +1,5 @@
 import { isAbsolute } from 'node:path';
-import { isBitsError } from '../errors.js';
+import { BitsStoreError, isBitsError } from '../errors.js';
 import {
   MAX_FRAGMENT_BYTES,
   MAX_SESSION_ID_LENGTH,
@@ -8,7 +8,6 @@ import {
 import { parseHostId } from '../protocol/host-id.js';
 import { count, damaged, fields, flag, oneOf, optional, text } from './checks.js';
 import { isBareUrl } from './record-url.js';
-import { BitsStoreError } from './store-error.js';
 
 export const RECORD_VERSION = 1;
 

@@ -1,29 +1,5 @@
-import { isErrorLike } from '../error-like.js';
-import { BitsError } from '../errors.js';
-
-/**
- * `damaged`: not a record, or one that contradicts itself. `unknown-version`: written by another
- * release. `foreign`: not a regular file of this user. `full`, `denied`: the disk, or its
- * permissions. `unavailable`: anything else that keeps the store from working.
- */
-export type StoreErrorReason =
-  | 'damaged'
-  | 'unknown-version'
-  | 'foreign'
-  | 'full'
-  | 'denied'
-  | 'unavailable';
-
-/** Job records could not be read or written; its code is `BITS_ERR_STORE`. */
-export class BitsStoreError extends BitsError {
-  override name = 'BitsStoreError';
-  readonly reason: StoreErrorReason;
-
-  constructor(reason: StoreErrorReason, message: string, cause?: unknown) {
-    super('BITS_ERR_STORE', message, { cause });
-    this.reason = reason;
-  }
-}
+import { isErrorLike } from '../common/error-like.js';
+import { BitsStoreError } from '../errors.js';
 
 const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 const DENIED = new Set(['EACCES', 'EPERM', 'EROFS']);

@@ -1,6 +1,6 @@
+import type { BitsStoreError } from '../errors.js';
 import type { JobRecord } from './record.js';
 import { isUrlOf } from './record-url.js';
-import type { BitsStoreError } from './store-error.js';
 
 /** Keeps the records of jobs, so that another process can go on with them. */
 export interface JobStore {

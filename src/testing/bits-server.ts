@@ -7,7 +7,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { BITS_METHOD } from '../protocol/constants.js';
 import { BG_E_SESSION_NOT_FOUND, E_INVALIDARG } from '../protocol/hresult.js';
 import { AccessLog, type LogEntry, type LoggedRequest, type RequestKind } from './access-log.js';
-import { BREACH_RULES, type Breach, type BreachCode } from './breaches.js';
 import { type Entity, sendEntity } from './entity.js';
 import { type Fault, type FaultAction, FaultPlan, type StatusFault } from './faults.js';
 import { answerPacket, ConnectionCutError, type HandlerWorld, refuse } from './handlers.js';
@@ -31,6 +30,7 @@ import { isServed, parseUrlPath, resolveBelow, type UrlPath } from './paths.js';
 import { Referee } from './referee.js';
 import type { StoredReply } from './replies.js';
 import { SessionStore } from './sessions.js';
+import { VIOLATION_RULES, type Violation, type ViolationCode } from './violations.js';
 
 /** A running BITS server. */
 export interface BitsServer {
@@ -42,7 +42,7 @@ export interface BitsServer {
   /** Every request so far, in the order of arrival. */
   readonly log: readonly LoggedRequest[];
   /** Everything that clients did against the protocol. */
-  readonly breaches: readonly Breach[];
+  readonly violations: readonly Violation[];
   /** Every upload put into place so far. */
   readonly uploads: readonly Upload[];
   /** Connections accepted so far. */
@@ -53,8 +53,8 @@ export interface BitsServer {
   unconsumedFaults(): Fault[];
   /** @throws AssertionError that lists the faults which did not strike as often as they should. */
   assertFaultsConsumed(): void;
-  /** @throws AssertionError that lists the breaches. */
-  assertNoBreaches(): void;
+  /** @throws AssertionError that lists the violations. */
+  assertNoViolations(): void;
   /**
    * Waits until the `nth` request of a kind was answered, was cut off or hangs.
    *
@@ -75,12 +75,12 @@ const GARBAGE_PAGE =
 
 /**
  * Starts a BITS server that implements [MC-BUP] §3.2.5, commits faults on demand and records each
- * breach of the protocol by its clients.
+ * violation of the protocol by its clients.
  *
  * ```ts
  * const server = await createBitsServer({ faults: [{ on: 'fragment', nth: 3, do: 'hang' }] });
  * // upload to `${server.url}file.bin`
- * server.assertNoBreaches();
+ * server.assertNoViolations();
  * server.assertFaultsConsumed();
  * await server.close();
  * ```
@@ -117,7 +117,7 @@ async function openRoot(wanted: string | undefined) {
 
 class ReferenceServer implements BitsServer {
   readonly root: string;
-  readonly breaches: Breach[] = [];
+  readonly violations: Violation[] = [];
   readonly uploads: Upload[] = [];
   readonly #options: ResolvedOptions;
   readonly #faults: FaultPlan;
@@ -201,17 +201,17 @@ class ReferenceServer implements BitsServer {
     this.#faults.assertConsumed();
   }
 
-  assertNoBreaches(): void {
-    if (this.breaches.length === 0) return;
-    const lines = this.breaches.map(
+  assertNoViolations(): void {
+    if (this.violations.length === 0) return;
+    const lines = this.violations.map(
       ({ rule, message, request }) =>
         `${rule} in request ${request.number} (${request.packet}): ${message}`,
     );
     throw new AssertionError({
-      message: `Breaches of [MC-BUP] by the client:\n${lines.join('\n')}`,
-      actual: this.breaches.map(({ code }) => code),
+      message: `Violations of [MC-BUP] by the client:\n${lines.join('\n')}`,
+      actual: this.violations.map(({ code }) => code),
       expected: [],
-      operator: 'assertNoBreaches',
+      operator: 'assertNoViolations',
     });
   }
 
@@ -241,9 +241,9 @@ class ReferenceServer implements BitsServer {
     void work.finally(() => this.#underWay.delete(work));
   }
 
-  #report(code: BreachCode, message: string, request: LoggedRequest): void {
-    this.breaches.push({ code, rule: BREACH_RULES[code], message, request });
-    if (this.breaches.length > this.#options.logLimit) this.breaches.shift();
+  #report(code: ViolationCode, message: string, request: LoggedRequest): void {
+    this.violations.push({ code, rule: VIOLATION_RULES[code], message, request });
+    if (this.violations.length > this.#options.logLimit) this.violations.shift();
   }
 
   #noteRejected(rejection: HeadRejection, connection: Connection): Record<string, string> {

@@ -40,7 +40,7 @@ export interface BitsServerOptions {
    * Serves HTTPS, with these options of `tls.createServer`: `key` and `cert` at least.
    *
    * Offer HTTP/2 with `ALPNProtocols: ['h2', 'http/1.1']` to catch clients that take it: choosing
-   * it is a breach.
+   * it is a violation.
    */
   readonly tls?: TlsOptions;
   /** @default 'disk' */
@@ -88,7 +88,7 @@ export interface BitsServerOptions {
   readonly now?: () => number;
   /** Longest silence of a client before its connection is destroyed. @default 120,000 */
   readonly idleTimeoutMs?: number;
-  /** How many requests, and how many breaches, are remembered. @default 100,000 */
+  /** How many requests, and how many violations, are remembered. @default 100,000 */
   readonly logLimit?: number;
   /** Called when a request has ended; for an access log. */
   readonly onRequest?: (request: LoggedRequest) => void;

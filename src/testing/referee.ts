@@ -9,11 +9,11 @@ import { parseOffset } from '../protocol/content-range.js';
 import { parseHostId } from '../protocol/host-id.js';
 import { BG_E_SESSION_NOT_FOUND, formatHresult } from '../protocol/hresult.js';
 import type { PacketType } from '../protocol/packets.js';
-import type { BreachCode } from './breaches.js';
 import { longHeaders } from './handlers.js';
 import type { Connection } from './http1.js';
 import { type Answer, headerOf, type PacketRequest } from './packet-request.js';
 import type { SessionStore } from './sessions.js';
+import type { ViolationCode } from './violations.js';
 
 /** What the referee remembers of how a client treats one session. */
 interface Conduct {
@@ -47,7 +47,7 @@ interface AnswerSeen {
 export interface RefereeOptions {
   readonly sessions: SessionStore;
   readonly now: () => number;
-  readonly report: (code: BreachCode, message: string, request: PacketRequest) => void;
+  readonly report: (code: ViolationCode, message: string, request: PacketRequest) => void;
 }
 
 // Within it, the end of a connection that the client gave up reaches us after the client's next one.
@@ -58,7 +58,7 @@ const FORBIDDEN_IN_NAMES = /[\\/:*?"<>|]/;
 const PRINTABLE = /^[\x20-\x7e]*$/;
 
 /**
- * Records each breach of [MC-BUP] by a client, and nothing that a client may do to recover.
+ * Records each violation of [MC-BUP] by a client, and nothing that a client may do to recover.
  *
  * An answer is known to have arrived only when the next request of the session uses the same
  * connection; until then, both what the client knew before and what the answer said may follow.
@@ -164,45 +164,45 @@ export class Referee {
 
   #judgeHead(request: PacketRequest): void {
     const { packet, exchange, headers, sessionId } = request;
-    const breach = (code: BreachCode, message: string) =>
+    const violation = (code: ViolationCode, message: string) =>
       this.#options.report(code, message, request);
     const name = PACKET_TYPE_NAMES[packet];
 
-    if (exchange.req.httpVersionMinor === 0) breach('http-version', 'HTTP/1.0 was spoken');
+    if (exchange.req.httpVersionMinor === 0) violation('http-version', 'HTTP/1.0 was spoken');
     if (exchange.contentLength === undefined) {
-      breach('content-length', `${name} has no Content-Length`);
+      violation('content-length', `${name} has no Content-Length`);
     }
     for (const header of longHeaders(request)) {
-      breach('header-too-long', `${header} is over 4 KiB`);
+      violation('header-too-long', `${header} is over 4 KiB`);
     }
     if (packet !== 'fragment' && (exchange.contentLength ?? 0) > 0) {
-      breach('body-on-control-packet', `${name} has a body of ${exchange.contentLength} bytes`);
+      violation('body-on-control-packet', `${name} has a body of ${exchange.contentLength} bytes`);
     }
     if (packet === 'create-session' || packet === 'ping') {
-      if (sessionId !== undefined) breach('session-id', `${name} names a session`);
+      if (sessionId !== undefined) violation('session-id', `${name} names a session`);
     } else if (sessionId === undefined || sessionId === '') {
-      breach('session-id', `${name} names no session`);
+      violation('session-id', `${name} names no session`);
     }
     if (packet === 'create-session') {
       const offered = headerOf(headers, 'bits-supported-protocols');
       if (offered !== BITS_UPLOAD_PROTOCOL) {
-        breach('protocol-id', `BITS-Supported-Protocols is not exactly ${BITS_UPLOAD_PROTOCOL}`);
+        violation('protocol-id', `BITS-Supported-Protocols is not exactly ${BITS_UPLOAD_PROTOCOL}`);
       }
     }
-    if (packet === 'fragment') this.#judgeFragmentHead(request, breach);
+    if (packet === 'fragment') this.#judgeFragmentHead(request, violation);
   }
 
   #judgeFragmentHead(
     { headers, range, exchange }: PacketRequest,
-    breach: (code: BreachCode, message: string) => void,
+    violation: (code: ViolationCode, message: string) => void,
   ): void {
     if (range === undefined) {
-      breach('content-range', 'Content-Range is missing, malformed or without a total');
+      violation('content-range', 'Content-Range is missing, malformed or without a total');
     } else if (
       exchange.contentLength !== undefined &&
       range.end - range.start !== exchange.contentLength
     ) {
-      breach('content-range', 'Content-Range and Content-Length do not agree');
+      violation('content-range', 'Content-Range and Content-Length do not agree');
     }
     const contentName = headerOf(headers, 'content-name');
     if (
@@ -212,7 +212,7 @@ export class Referee {
       !PRINTABLE.test(contentName) ||
       FORBIDDEN_IN_NAMES.test(contentName)
     ) {
-      breach('content-name', 'Content-Name is missing, too long or holds illegal characters');
+      violation('content-name', 'Content-Name is missing, too long or holds illegal characters');
     }
   }
 
@@ -266,10 +266,10 @@ export class Referee {
   #judgeFragment(request: PacketRequest, conduct: Conduct): void {
     const { range } = request;
     if (range === undefined) return;
-    const breach = (code: BreachCode, message: string) =>
+    const violation = (code: ViolationCode, message: string) =>
       this.#options.report(code, message, request);
     if (conduct.total !== undefined && conduct.total !== range.total) {
-      breach('total-changed', `The total changed from ${conduct.total} to ${range.total}`);
+      violation('total-changed', `The total changed from ${conduct.total} to ${range.total}`);
     }
     conduct.total ??= range.total;
 
@@ -286,9 +286,12 @@ export class Referee {
     if (!wanted && !(conduct.recovering && range.start <= highest)) {
       const offsets = [...conduct.starts].join(' or ');
       if (conduct.starts.size === 1 && said === conduct.total) {
-        breach('after-completion', `Offset ${range.start} was sent after the last byte was acked`);
+        violation(
+          'after-completion',
+          `Offset ${range.start} was sent after the last byte was acked`,
+        );
       } else {
-        breach('out-of-order', `Offset ${range.start} was sent where ${offsets} was wanted`);
+        violation('out-of-order', `Offset ${range.start} was sent where ${offsets} was wanted`);
       }
     }
     conduct.starts = new Set([range.start]);

@@ -1,4 +1,4 @@
-import { errorChain, isErrorLike, propertyOf } from '../error-like.js';
+import { errorChain, isErrorLike, propertyOf } from '../common/error-like.js';
 import {
   BitsArgumentError,
   type BitsError,

@@ -1,4 +1,4 @@
-import type { AbortSwitch } from '../abort-switch.js';
+import type { AbortSwitch } from '../common/abort-switch.js';
 import type { SendOptions } from './transport.js';
 
 /** As a job gives them to this package's own transport. */

@@ -31,7 +31,7 @@ describe('the program, killed with SIGKILL at random moments', () => {
     expect(lastResult, told).to.include({ type: 'result', resumed: true });
     expect(bytesReceived, told).to.be.at.most(bytesAllowed);
     expect(server.uploads, told).to.have.lengthOf(1);
-    server.assertNoBreaches();
+    server.assertNoViolations();
   });
 
   it(`loses nothing of a reply after ${inReply} kills in its download, and uploads no byte again`, async function () {
@@ -43,7 +43,7 @@ describe('the program, killed with SIGKILL at random moments', () => {
     expect(report, told).to.include({ intact: true, recordsLeft: 0 });
     expect(lastResult, told).to.include({ type: 'result', resumed: true, bytesSent: 0 });
     expect(bytesReceived, told).to.equal(bytesAllowed);
-    server.assertNoBreaches();
+    server.assertNoViolations();
     server.assertFaultsConsumed();
   });
 });

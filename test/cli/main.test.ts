@@ -169,7 +169,7 @@ describe('bits-upload as a process', () => {
     expect(program.stderr).to.match(/stopped by SIGINT after .* is not in place\n/);
     expect(program.stderr).to.contain(`to go on: ${resumeCommand}\n`);
     expect(server.log.map(({ packet }) => packet)).not.to.include('cancel-session');
-    server.assertNoBreaches();
+    server.assertNoViolations();
     expect(await offsetOf(server)).to.equal('65536');
 
     if (!ofThisMachine) return;
@@ -199,7 +199,7 @@ describe('bits-upload as a process', () => {
       expect(program.stderr).to.match(/stopped by SIGINT .*run the same command to upload it anew/);
       expect(program.stderr.match(/without a record/g) ?? []).to.have.lengthOf.at.most(1);
       expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
-      server.assertNoBreaches();
+      server.assertNoViolations();
     });
   }
 
@@ -217,7 +217,7 @@ describe('bits-upload as a process', () => {
       expect(program.stderr).to.match(/refused with HTTP status 403/);
       const last = frees ? 'cancel-session' : 'fragment';
       expect(server.log.at(-1)).to.include({ packet: last });
-      server.assertNoBreaches();
+      server.assertNoViolations();
     });
   }
 
@@ -342,7 +342,7 @@ describe('bits-upload serve', () => {
     });
   }
 
-  it('tells of breaches of the protocol also when quiet', async () => {
+  it('tells of violations of the protocol also when quiet', async () => {
     const program = new Spawned(['serve', '--root', root, '--quiet']);
     await program.said(/\n/);
     const transport = createUndiciTransport();
@@ -354,7 +354,7 @@ describe('bits-upload serve', () => {
     await transport.close();
     program.kill('SIGINT');
     await program.ended();
-    expect(program.stderr).to.match(/^breach of the protocol in request 1: /);
+    expect(program.stderr).to.match(/^violation of the protocol in request 1: /);
   });
 
   it('writes an IPv6 address in brackets', async () => {

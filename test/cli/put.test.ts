@@ -47,7 +47,7 @@ describe('bits-upload put', () => {
     expect({ code, stdout }).to.deep.equal({ code: 0, stdout: `${server.url}a%20b%231.bin\n` });
     expect(stderr).to.match(/a b#1\.bin: done, 19\.5 KiB in /);
     expect(await readFile(join(server.root, 'a b#1.bin'))).to.deep.equal(content);
-    server.assertNoBreaches();
+    server.assertNoViolations();
   });
 
   it('takes a # in the URL for a part of the name', async () => {

@@ -107,7 +107,7 @@ describe('an unfinished upload of the command line', () => {
       expect(fragmentBytes()).to.be.lessThan(110 * KIB + 5 * KIB);
       expect(await readFile(join(server.root, 'x.bin'))).to.deep.equal(content);
       expect(await recorded()).to.be.empty;
-      server.assertNoBreaches();
+      server.assertNoViolations();
     });
 
     it('says so in text as well, and nothing when quiet', async () => {
@@ -415,7 +415,7 @@ describe('an unfinished upload of the command line', () => {
       expect(objects().at(-1)).to.include({ replyFile, replyBytes: 10, bytesSent: 0 });
       expect(await readFile(replyFile, 'utf8')).to.equal('the answer');
       expect(fragmentBytes()).to.equal(sent);
-      server.assertNoBreaches();
+      server.assertNoViolations();
     });
 
     it('with a reply to standard output only when that is asked for again', async () => {

@@ -176,7 +176,7 @@ describe('one fault, in any place', () => {
       let result = await outcome;
       expect(performance.now() - startedMs, 'time').to.be.below(LIMIT_MS);
       server.assertFaultsConsumed();
-      server.assertNoBreaches();
+      server.assertNoViolations();
       expect(server.log.length, 'requests').to.be.at.most(
         mostRequests(cost, place, mode) + BROKEN_CONNECTION,
       );
@@ -191,7 +191,7 @@ describe('one fault, in any place', () => {
         expect(result).to.equal(cost);
         expect(job.state).to.equal('error');
         result = await settled(job.resume());
-        server.assertNoBreaches();
+        server.assertNoViolations();
       }
       expect(result).to.be.an('object');
       const { closed, reply } = result as UploadResult;

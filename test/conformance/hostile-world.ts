@@ -80,7 +80,7 @@ export class HostileWorld {
       await this.#server.close();
       await this.#stranger?.close();
     }
-    for (const server of this.#servers) server.assertNoBreaches();
+    for (const server of this.#servers) server.assertNoViolations();
   }
 
   get #source(): string {

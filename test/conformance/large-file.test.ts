@@ -26,6 +26,6 @@ describe('a file of more than 4 GiB', () => {
       end = range.end;
     }
     expect(end).to.equal(bytes);
-    server.assertNoBreaches();
+    server.assertNoViolations();
   });
 });

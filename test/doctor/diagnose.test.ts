@@ -83,7 +83,7 @@ describe('diagnose', () => {
       'cancel-session',
     ]);
     expect((await readdir(bits.root)).filter((name) => !name.startsWith('.'))).to.deep.equal([]);
-    bits.assertNoBreaches();
+    bits.assertNoViolations();
   });
 
   it('sends a Ping and no more without probe, for a file and not for the directory', async () => {

@@ -3,12 +3,12 @@ import { type Certificates, makeCertificates } from './support/certificates.js';
 import { describeWith } from './support/installed.js';
 import { siteForSuite } from './support/site.js';
 import {
-  breachesSince,
   failureOf,
   IDEAL,
   SHARED,
   uploadBoth,
   uploadFile,
+  violationsSince,
 } from './support/uploads.js';
 
 const CADDY = { package: 'caddy', files: ['caddy'] };
@@ -53,11 +53,11 @@ https://:${ports.tls} {
   it('loses the Content-Length of packets without a body: the upload fails and says so', async () => {
     const { backend } = site();
     const door = await site().door(ports.plain);
-    const breaches = breachesSince(backend);
+    const violations = violationsSince(backend);
     const error = await failureOf(uploadFile(backend, `http://127.0.0.1:${door.port}/`));
     expect(error).to.include({ code: 'BITS_ERR_SERVER', status: 400, retryable: false });
     expect(error.message).to.match(/no proxy changes requests/);
-    expect(breaches().join()).to.match(/^content-length/);
+    expect(violations().join()).to.match(/^content-length/);
     expect(door.connections).to.equal(1);
   });
 

@@ -6,7 +6,6 @@ import { describeWith } from './support/installed.js';
 import type { ServerProcess } from './support/process.js';
 import { siteForSuite } from './support/site.js';
 import {
-  breachesSince,
   FILE_BYTES,
   FRAGMENT_BYTES,
   IDEAL,
@@ -14,6 +13,7 @@ import {
   SHARED,
   sample,
   uploadBoth,
+  violationsSince,
 } from './support/uploads.js';
 
 const HAPROXY = { package: 'haproxy', files: ['haproxy'] };
@@ -78,7 +78,7 @@ backend bits
   it('finishes an upload through a reload in mid-fragment, over a second connection', async () => {
     const { backend } = site();
     const door = await site().door(ports.plain);
-    const breaches = breachesSince(backend);
+    const violations = violationsSince(backend);
     const { bytes, sha256 } = sample(FILE_BYTES);
     const path = newPath('plain');
     const job = new UploadJob({
@@ -94,7 +94,7 @@ backend bits
     expect((await job.start()).bytesSent).to.equal(FILE_BYTES);
     expect(backend.uploads.find(({ url }) => url.endsWith(path))).to.include({ sha256 });
     expect(door.connections).to.equal(2);
-    expect(breaches()).to.deep.equal([]);
+    expect(violations()).to.deep.equal([]);
   });
 });
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { AbortSwitch } from '../../src/abort-switch.js';
+import { AbortSwitch } from '../../src/common/abort-switch.js';
 import type { Clock } from '../../src/job/clock.js';
 import { Driver, type DriverParts, type Rest } from '../../src/job/driver.js';
 import { DEFAULTS } from '../../src/job/options.js';
@@ -157,7 +157,7 @@ describe('the time that a job takes', () => {
     expect(world.clock.waits).to.deep.equal([90_000, 300_000]);
   });
 
-  it('backs off anew after headway', async () => {
+  it('backs off anew after progress', async () => {
     const fails = [true, true, true, false, true, false, false];
     const world = new World((command) => {
       if (command === 'create-session') return created();
@@ -193,7 +193,7 @@ describe('the time that a job takes', () => {
     ]);
   });
 
-  it('until the fallback starts with an error and anew with headway', async () => {
+  it('until the fallback starts with an error and anew with progress', async () => {
     const hostId = { hostId: 'web3.corp.example', hostIdFallbackTimeoutMs: 100_000 };
     let fails = 0;
     const world = new World((command, { clock }) => {

@@ -42,7 +42,7 @@ describe('the record of a job', () => {
 
   afterEach(async () => {
     await server.close();
-    server.assertNoBreaches();
+    server.assertNoViolations();
   });
 
   function job(options: Partial<UploadOptions> = {}): UploadJob {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { AbortSwitch } from '../../src/abort-switch.js';
+import { AbortSwitch } from '../../src/common/abort-switch.js';
 import { BitsAbortError, BitsError, BitsTransportError } from '../../src/errors.js';
 import { systemClock } from '../../src/job/clock.js';
 import {
@@ -8,7 +8,7 @@ import {
   type RetryDecision,
   type RetryHooks,
   type RetryPolicy,
-  retryUntilHeadway,
+  retryUntilProgress,
   TryAgain,
 } from '../../src/job/retry.js';
 
@@ -45,9 +45,9 @@ async function failure(promise: Promise<unknown>): Promise<unknown> {
   );
 }
 
-describe('retryUntilHeadway', () => {
+describe('retryUntilProgress', () => {
   it('gives what the attempt gives, at once', async () => {
-    expect(await retryUntilHeadway(async () => 7, policy, hooks())).to.equal(7);
+    expect(await retryUntilProgress(async () => 7, policy, hooks())).to.equal(7);
   });
 
   it('makes one attempt more than there are retries, then throws what failed last', async () => {
@@ -56,7 +56,7 @@ describe('retryUntilHeadway', () => {
       attempts++;
       again();
     };
-    const error = await failure(retryUntilHeadway(attempt, policy, hooks()));
+    const error = await failure(retryUntilProgress(attempt, policy, hooks()));
     expect(error).to.equal(passing);
     expect(attempts).to.equal(4);
   });
@@ -64,7 +64,7 @@ describe('retryUntilHeadway', () => {
   it('tells each retry and none after the last', async () => {
     const told: RetryDecision[] = [];
     await failure(
-      retryUntilHeadway(async () => again(), policy, hooks({ onRetry: (d) => told.push(d) })),
+      retryUntilProgress(async () => again(), policy, hooks({ onRetry: (d) => told.push(d) })),
     );
     expect(told.map(({ attempt }) => attempt)).to.deep.equal([1, 2, 3]);
   });
@@ -76,14 +76,14 @@ describe('retryUntilHeadway', () => {
         attempts++;
         throw bug;
       };
-      expect(await failure(retryUntilHeadway(attempt, policy, hooks()))).to.equal(bug);
+      expect(await failure(retryUntilProgress(attempt, policy, hooks()))).to.equal(bug);
       expect(attempts).to.equal(1);
     }
   });
 
   it('gives up when no byte was acknowledged for too long, and says why', async () => {
     const error = await failure(
-      retryUntilHeadway(async () => again(), policy, hooks({ failingForMs: () => 600_000 })),
+      retryUntilProgress(async () => again(), policy, hooks({ failingForMs: () => 600_000 })),
     );
     expect(error).to.be.instanceOf(BitsError).and.include({ code: 'BITS_ERR_NO_PROGRESS' });
     expect((error as Error).message).to.match(/600 s .*connection refused/);
@@ -97,7 +97,7 @@ describe('retryUntilHeadway', () => {
       longestWaitMs: () => 1,
       onRetry: (d) => told.push(d),
     });
-    await failure(retryUntilHeadway(async () => again(), slow, longest));
+    await failure(retryUntilProgress(async () => again(), slow, longest));
     expect(told.map(({ delayMs }) => delayMs)).to.deep.equal([1, 1, 1]);
   });
 
@@ -105,7 +105,7 @@ describe('retryUntilHeadway', () => {
     const interruption = new AbortSwitch();
     const interrupt = () => interruption.abort(new BitsAbortError('interrupted'));
     const slow = { ...policy, minRetryDelayMs: 60_000 };
-    const waiting = retryUntilHeadway(
+    const waiting = retryUntilProgress(
       async () => again(),
       slow,
       hooks({ interruption, random: () => 1, onRetry: interrupt }),
@@ -120,7 +120,7 @@ describe('retryUntilHeadway', () => {
         throw new Error('oops');
       },
     };
-    const error = await failure(retryUntilHeadway(async () => again(), broken, hooks()));
+    const error = await failure(retryUntilProgress(async () => again(), broken, hooks()));
     expect(error).to.include({ code: 'BITS_ERR_ARGUMENT' });
   });
 });

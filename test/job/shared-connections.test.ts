@@ -61,7 +61,7 @@ describe('jobs to the same server', () => {
     for (let i = 0; i < 5; i++) await jobTo(server.url).start();
     expect(server.connections).to.equal(1);
     expect(server.uploads).to.have.lengthOf(5);
-    server.assertNoBreaches();
+    server.assertNoViolations();
   });
 
   it('have a connection each when they go at once, and no more', async () => {
@@ -73,7 +73,7 @@ describe('jobs to the same server', () => {
     await Promise.all(Array.from({ length: 8 }, worker));
     expect(server.uploads).to.have.lengthOf(40);
     expect(server.connections).to.be.within(2, 8);
-    server.assertNoBreaches();
+    server.assertNoViolations();
   });
 
   it('neither wait for another nor mind when it is aborted', async () => {

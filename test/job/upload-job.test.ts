@@ -37,7 +37,7 @@ describe('UploadJob', () => {
   afterEach(async () => {
     const used = servers.splice(0);
     await Promise.all(used.map((server) => server.close()));
-    for (const server of used) server.assertNoBreaches();
+    for (const server of used) server.assertNoViolations();
     for (const server of used) if (!unfinished.has(server)) server.assertFaultsConsumed();
   });
 

@@ -15,7 +15,7 @@ const USE = `import { UploadJob } from 'bits-upload';
   import { createBitsServer } from 'bits-upload/testing';
   const server = await createBitsServer();
   const { bytes } = await new UploadJob({ url: server.url + 'x', source: new Uint8Array(70000) }).result;
-  server.assertNoBreaches();
+  server.assertNoViolations();
   await server.close();
   console.log(bytes);`;
 

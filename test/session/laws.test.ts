@@ -112,17 +112,17 @@ describe('laws of a session', () => {
           let turn = 0;
           for (let steps = 0; command.type !== 'finish'; steps += 1) {
             expect(steps, 'steps without an end').to.be.lessThan(4000);
-            const { headway } = session;
+            const { progress } = session;
             let event: SessionEvent;
             if (command.type === 'wait') {
-              // As the job does: so many attempts, counted anew at headway.
+              // As the job does: so many attempts, counted anew at progress.
               attempts += 1;
               event = attempts > 4 ? gaveUp : retryDue;
             } else {
               event = adversary.answer(session, cycle[turn++ % cycle.length]!);
             }
             [session, command] = step(session, event);
-            if (session.headway > headway) attempts = 0;
+            if (session.progress > progress) attempts = 0;
           }
         },
       ),

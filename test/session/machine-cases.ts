@@ -347,7 +347,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'may go nowhere again after headway',
+      it: 'may go nowhere again after progress',
       script: [
         ...begun,
         [has(0), 'fragment 0-100'],

@@ -125,7 +125,7 @@ describe('session machine', () => {
   });
 
   it('has learnt nothing before it starts', () => {
-    expect(sessionOf({})).to.include({ headway: 0, offset: 0, bestOffset: 0, restarts: 0 });
+    expect(sessionOf({})).to.include({ progress: 0, offset: 0, bestOffset: 0, restarts: 0 });
     expect(step(sessionOf({}), start)[0]).to.deep.equal({
       ...sessionOf({}),
       state: 'create-session',
@@ -156,7 +156,7 @@ describe('session machine', () => {
       resume,
       gone,
     ]);
-    const { headway, sizer } = session;
+    const { progress, sizer } = session;
     expect(session).to.deep.equal({
       ...sessionOf({ plan }),
       state: 'create-session',
@@ -164,33 +164,33 @@ describe('session machine', () => {
       everAcked: true,
       bestOffset: 8 * MIN,
       restarts: 1,
-      headway,
+      progress,
       sizer,
     });
     expect(sizer.largestPassedBytes).to.equal(4 * MIN);
   });
 
-  describe('headway', () => {
-    const headwayAfter = (...events: SessionEvent[]) =>
-      sessionAfter([...begun, ...events.map((event) => [event, ''] as const)]).headway;
-    const before = headwayAfter();
+  describe('progress', () => {
+    const progressAfter = (...events: SessionEvent[]) =>
+      sessionAfter([...begun, ...events.map((event) => [event, ''] as const)]).progress;
+    const before = progressAfter();
 
     it('is a byte acknowledged for the first time in a session', () => {
-      expect(headwayAfter(has(1))).to.equal(before + 1);
+      expect(progressAfter(has(1))).to.equal(before + 1);
     });
 
     it('is a Ping, a session and a reply', () => {
-      expect(headwayAfter(gone, created())).to.equal(before + 1);
-      expect(headwayAfter(suspend, resume, pinged)).to.equal(before + 1);
+      expect(progressAfter(gone, created())).to.equal(before + 1);
+      expect(progressAfter(suspend, resume, pinged)).to.equal(before + 1);
       const reply = { plan: { reply: 'required' } } as const;
-      const stored = sessionAfter([...atReply, [replyStored, '']], reply).headway;
-      expect(stored).to.equal(sessionAfter(atReply, reply).headway + 1);
+      const stored = sessionAfter([...atReply, [replyStored, '']], reply).progress;
+      expect(stored).to.equal(sessionAfter(atReply, reply).progress + 1);
     });
 
     it('is no failure, no lower offset and no byte acknowledged before', () => {
-      expect(headwayAfter(lost, retryDue, lost)).to.equal(before);
-      expect(headwayAfter(has(0))).to.equal(before);
-      expect(headwayAfter(has(100), has(40), has(90), has(100))).to.equal(before + 1);
+      expect(progressAfter(lost, retryDue, lost)).to.equal(before);
+      expect(progressAfter(has(0))).to.equal(before);
+      expect(progressAfter(has(100), has(40), has(90), has(100))).to.equal(before + 1);
     });
 
     it('of the whole upload is only what no session had acknowledged', () => {

@@ -10,7 +10,7 @@ import type {
 import { isFinal } from '../../src/session/session.js';
 import { said } from './script.js';
 
-/** Far more than any honest run needs without headway, far less than a busy loop makes. */
+/** Far more than any honest run needs without progress, far less than a busy loop makes. */
 const MOST_IDLE_SENDS = 60;
 
 /**
@@ -38,7 +38,7 @@ export class Witness {
   #finishes = 0;
   #creates = 0;
   #idleSends = 0;
-  #headway = 0;
+  #progress = 0;
 
   constructor(plan: SessionPlan, capBytes = Number.POSITIVE_INFINITY) {
     this.#plan = plan;
@@ -165,8 +165,8 @@ export class Witness {
         ['caller', 'nothing'].includes(session.awaiting),
       'rests if and only if nothing is to come',
     );
-    if (session.headway > this.#headway || command.type === 'wait') this.#idleSends = 0;
-    this.#headway = session.headway;
+    if (session.progress > this.#progress || command.type === 'wait') this.#idleSends = 0;
+    this.#progress = session.progress;
     if (command.type === 'send') this.#watchPacket(event, command.packet);
     if (command.type === 'download') {
       this.#law(this.#plan.reply !== 'none', 'downloads a reply that nobody wants');
@@ -175,7 +175,7 @@ export class Witness {
     }
     if (command.type === 'finish') this.#watchFinish(event, session, command);
     this.#law(this.#creates <= maxRestarts + 2, 'restarts without end');
-    this.#law(this.#idleSends <= MOST_IDLE_SENDS, 'goes on without headway');
+    this.#law(this.#idleSends <= MOST_IDLE_SENDS, 'goes on without progress');
   }
 
   #watchPacket(event: SessionEvent, packet: RequestPacket): void {
@@ -245,7 +245,7 @@ export class Witness {
     }
   }
 
-  #law(holds: boolean, breach: string): void {
-    if (!holds) throw new Error(`${breach}; so far:\n  ${this.#log.slice(-60).join('\n  ')}`);
+  #law(holds: boolean, violation: string): void {
+    if (!holds) throw new Error(`${violation}; so far:\n  ${this.#log.slice(-60).join('\n  ')}`);
   }
 }

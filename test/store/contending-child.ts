@@ -20,8 +20,8 @@ function isAlive(pid: string): boolean {
   }
 }
 
-function breach(what: string): never {
-  appendFileSync(log, `breach ${process.pid} ${what}\n`);
+function violation(what: string): never {
+  appendFileSync(log, `violation ${process.pid} ${what}\n`);
   process.exit(3);
 }
 
@@ -34,12 +34,12 @@ while (entries < Number(full)) {
     continue;
   }
   const [before, pid] = (lines().at(-1) ?? '').split(' ');
-  if (before === 'in' && pid !== undefined && isAlive(pid)) breach(`while ${pid} is in`);
+  if (before === 'in' && pid !== undefined && isAlive(pid)) violation(`while ${pid} is in`);
   const mine = `in ${process.pid} ${lock.owner.hostName}`;
   appendFileSync(log, `${mine}\n`);
   for (let turns = 0; turns < 5; turns++) await new Promise(setImmediate);
-  if (lines().at(-1) !== mine) breach('is not alone');
-  if (lock.lost.aborted) breach('was robbed');
+  if (lines().at(-1) !== mine) violation('is not alone');
+  if (lock.lost.aborted) violation('was robbed');
   if (Math.random() < 0.08) process.kill(process.pid, 'SIGKILL');
   appendFileSync(log, `out ${process.pid}\n`);
   await lock.release();

@@ -30,7 +30,7 @@ describe('the contract of a job store', () => {
   });
 
   it('is broken by a store that forgets, one that shares its objects and one that locks twice', async () => {
-    const breaches: Record<string, (store: JobStore) => Partial<JobStore>> = {
+    const violations: Record<string, (store: JobStore) => Partial<JobStore>> = {
       forgetful: () => ({ save: async () => {} }),
       'locks twice': (store) => ({ lock: (id) => store.lock(id).then(() => store.lock(id)) }),
       'never locked': () => ({
@@ -45,10 +45,10 @@ describe('the contract of a job store', () => {
       'lists nothing': () => ({ list: async () => ({ records: [], problems: [] }) }),
       'removes nothing': () => ({ remove: async () => {} }),
     };
-    for (const [label, breach] of Object.entries(breaches)) {
+    for (const [label, violation] of Object.entries(violations)) {
       const create = () => {
         const store = createMemoryStore();
-        return { ...store, ...breach(store) };
+        return { ...store, ...violation(store) };
       };
       const outcomes = await Promise.allSettled(
         jobStoreContract({ create }).map(({ run }) => run()),

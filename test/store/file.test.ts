@@ -19,10 +19,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { expect } from 'chai';
+import { BitsStoreError } from '../../src/errors.js';
 import { createFileStore, defaultJobDirectory } from '../../src/store/file.js';
 import { parseRecord, serializeRecord } from '../../src/store/record.js';
 import { findRecord } from '../../src/store/store.js';
-import { BitsStoreError } from '../../src/store/store-error.js';
 import { killed, messageFrom, startChild } from './child.js';
 import { numberedRecord } from './numbered-record.js';
 import { failureOf, jobRecord } from './records.js';

@@ -7,11 +7,11 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import { BitsStoreError } from '../../src/errors.js';
 import { createFileStore } from '../../src/store/file.js';
 import { acquireLock, findHolder, LOCK_TIMING } from '../../src/store/lock.js';
 import { identifyThisProcess, type ProcessIdentity } from '../../src/store/process-identity.js';
 import type { JobLock, LockOwner } from '../../src/store/store.js';
-import { BitsStoreError } from '../../src/store/store-error.js';
 import { killed, messageFrom, startChild } from './child.js';
 import type { LockOrder } from './locking-child.js';
 
@@ -225,7 +225,7 @@ describe('the lock of a job', () => {
     }
     await Promise.all(Array.from({ length: 6 }, contend));
     const lines = (await readFile(log, 'utf8')).trimEnd().split('\n');
-    expect(lines.filter((line) => line.startsWith('breach'))).to.deep.equal([]);
+    expect(lines.filter((line) => line.startsWith('violation'))).to.deep.equal([]);
     expect(lines.length).to.be.greaterThan(100);
     await lockedBy();
   });

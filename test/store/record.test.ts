@@ -1,8 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { isBitsError } from '../../src/errors.js';
+import { BitsStoreError, isBitsError } from '../../src/errors.js';
 import { type JobRecord, parseRecord, serializeRecord } from '../../src/store/record.js';
-import { BitsStoreError } from '../../src/store/store-error.js';
 import { jobRecord } from './records.js';
 
 const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });

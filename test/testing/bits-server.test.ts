@@ -26,10 +26,10 @@ describe('the reference server', () => {
     await client?.end();
     await server?.close();
   });
-  const codes = () => server.breaches.map(({ code }) => code);
+  const codes = () => server.violations.map(({ code }) => code);
 
   describe('a whole upload', () => {
-    it('puts the file into place at Close, not before, and finds no breach', async () => {
+    it('puts the file into place at Close, not before, and finds no violation', async () => {
       await start();
       const created = await client.createSession('/a/b/f.bin');
       expect(created.status).to.equal(200);
@@ -53,7 +53,7 @@ describe('the reference server', () => {
       expect(await readFile(file)).to.deep.equal(DATA);
       expect(server.uploads.map(({ bytes }) => bytes)).to.deep.equal([16]);
       expect(server.connections).to.equal(1);
-      server.assertNoBreaches();
+      server.assertNoViolations();
     });
 
     it('writes an empty file for Create and Close', async () => {
@@ -61,7 +61,7 @@ describe('the reference server', () => {
       const id = await client.open('/empty');
       await client.closeSession('/empty', id);
       expect(await readFile(path.join(server.root, 'empty'))).to.have.length(0);
-      server.assertNoBreaches();
+      server.assertNoViolations();
     });
 
     it('logs each request with its answer', async () => {
@@ -97,7 +97,7 @@ describe('the reference server', () => {
       const ping = packet('/f', 'Ping', { 'X-HTTP-Method-Override': 'BITS_POST' });
       const answer = await client.send(ping.replace('BITS_POST', 'POST'));
       expect(answer.headers['bits-packet-type']).to.equal('Ack');
-      server.assertNoBreaches();
+      server.assertNoViolations();
     });
 
     it('hashes instead of storing', async () => {
@@ -133,14 +133,14 @@ describe('the reference server', () => {
       options?: BitsServerOptions;
       status: number;
       hresult?: string;
-      breach?: string;
+      violation?: string;
       send: () => Promise<{ status: number; headers: Record<string, string> }>;
     }[] = [
       {
         what: 'no common protocol',
         status: 400,
         hresult: '0x80070057',
-        breach: 'protocol-id',
+        violation: 'protocol-id',
         send: () => client.createSession('/f', { 'BITS-Supported-Protocols': '{0}' }),
       },
       {
@@ -159,21 +159,21 @@ describe('the reference server', () => {
         what: 'an unknown packet type',
         status: 400,
         hresult: '0x80070057',
-        breach: 'packet-type',
+        violation: 'packet-type',
         send: () => client.send(packet('/f', 'Frob')),
       },
       {
         what: 'a header over 4 KiB',
         status: 400,
         hresult: '0x80070057',
-        breach: 'header-too-long',
+        violation: 'header-too-long',
         send: () => client.ping('/f', { 'X-Long': 'x'.repeat(4097) }),
       },
       {
         what: 'a body on a control packet',
         status: 400,
         hresult: '0x80070057',
-        breach: 'body-on-control-packet',
+        violation: 'body-on-control-packet',
         send: () => client.send(`${packet('/f', 'Ping', { 'Content-Length': '3' })}abc`),
       },
       {
@@ -208,7 +208,7 @@ describe('the reference server', () => {
         what: 'a changed total',
         status: 400,
         hresult: '0x80070057',
-        breach: 'total-changed',
+        violation: 'total-changed',
         send: async () => {
           const id = await client.open('/f');
           await client.fragment('/f', id, 0, DATA.subarray(0, 4), 16);
@@ -219,11 +219,11 @@ describe('the reference server', () => {
         what: 'a changed URL',
         status: 400,
         hresult: '0x80070057',
-        breach: 'url-changed',
+        violation: 'url-changed',
         send: async () => client.fragment('/g', await client.open('/f'), 0, DATA, 16),
       },
     ];
-    for (const { what, options, status, hresult, breach, send } of refusals) {
+    for (const { what, options, status, hresult, violation, send } of refusals) {
       it(`${what}: ${status} ${hresult ?? ''}`, async () => {
         await start(options);
         const answer = await send();
@@ -233,7 +233,7 @@ describe('the reference server', () => {
           expect(answer.headers['bits-error-code']).to.equal(hresult);
           expect(answer.headers['bits-error-context']).to.equal('0x5');
         }
-        expect(codes()).to.deep.equal(breach === undefined ? [] : [breach]);
+        expect(codes()).to.deep.equal(violation === undefined ? [] : [violation]);
         expect((await client.ping('/f')).status).to.equal(
           options?.uploadsEnabled === false ? 501 : 200,
         );
@@ -313,7 +313,7 @@ describe('the reference server', () => {
       nowMs = 2001;
       const late = await client.fragment('/f', id, 4, DATA.subarray(4), 16);
       expect(late.headers['bits-error-code']).to.equal('0x8020001F');
-      server.assertNoBreaches();
+      server.assertNoViolations();
     });
 
     it('keeps what arrived of a fragment that breaks off', async () => {
@@ -334,7 +334,7 @@ describe('the reference server', () => {
       await client.fragment('/f', id, 7, DATA.subarray(7), 16);
       await client.closeSession('/f', id);
       expect(await readFile(path.join(server.root, 'f'))).to.deep.equal(DATA);
-      server.assertNoBreaches();
+      server.assertNoViolations();
     });
 
     it('gives a Host-Id and checks that it is pinged and used', async () => {
@@ -347,7 +347,7 @@ describe('the reference server', () => {
       const id = created.headers['bits-session-id'] ?? '';
       await client.ping('/f', { Host: 'web3:81' });
       await client.send(packet('/f', 'Close-Session', { Host: 'WEB3:81', 'BITS-Session-Id': id }));
-      server.assertNoBreaches();
+      server.assertNoViolations();
       const other = await client.open('/g');
       await client.closeSession('/g', other);
       expect(codes()).to.deep.equal(['host-id-ignored']);

@@ -34,7 +34,7 @@ describe('faults of the reference server', () => {
     ['reset-after-commit', '10'],
   ];
   for (const [action, committed] of resets) {
-    it(`${action}: a reset with ${committed} of 10 bytes kept, and the resend is no breach`, async () => {
+    it(`${action}: a reset with ${committed} of 10 bytes kept, and the resend is no violation`, async () => {
       await start({ on: 'fragment', do: action });
       const id = await client.open('/f');
       const answer = client.fragment('/f', id, 0, DATA.subarray(0, 10), 16);
@@ -52,7 +52,7 @@ describe('faults of the reference server', () => {
       const offset = Number(again.headers['bits-received-content-range']);
       expect(offset).to.equal(committed === '0' ? 10 : Number(committed));
       await client.fragment('/f', id, offset, DATA.subarray(offset), 16);
-      server.assertNoBreaches();
+      server.assertNoViolations();
       expect(server.connections).to.equal(2);
     });
   }
@@ -79,15 +79,15 @@ describe('faults of the reference server', () => {
     await client.closed;
   });
 
-  it('session-gone: the session is forgotten; its use afterwards is a breach', async () => {
+  it('session-gone: the session is forgotten; its use afterwards is a violation', async () => {
     await start({ on: 'fragment', do: 'session-gone' });
     const id = await client.open('/f');
     const gone = await client.fragment('/f', id, 0, DATA, 16);
     expect(gone.headers['bits-error-code']).to.equal('0x8020001F');
-    server.assertNoBreaches();
+    server.assertNoViolations();
     await client.fragment('/f', id, 0, DATA, 16);
-    expect(server.breaches.map(({ code }) => code)).to.deep.equal(['session-ended']);
-    expect(() => server.assertNoBreaches()).to.throw(AssertionError, /§3\.1\.5\.1 in request 3/);
+    expect(server.violations.map(({ code }) => code)).to.deep.equal(['session-ended']);
+    expect(() => server.assertNoViolations()).to.throw(AssertionError, /§3\.1\.5\.1 in request 3/);
   });
 
   it('garbage-page: 200 with a page and no Ack', async () => {
@@ -117,7 +117,7 @@ describe('faults of the reference server', () => {
     });
     const again = await client.fragment('/f', id, 0, DATA.subarray(0, 10), 16);
     expect(again.headers['bits-received-content-range']).to.equal('10');
-    server.assertNoBreaches();
+    server.assertNoViolations();
   });
 
   it('status that never ends: no length, and the connection stays open', async () => {

@@ -15,7 +15,7 @@ describe('the framing of the reference server', () => {
     await client.end();
     await server.close();
   });
-  const codes = () => server.breaches.map(({ code }) => code);
+  const codes = () => server.violations.map(({ code }) => code);
   const ping = packet('/f', 'Ping');
 
   it('reads requests byte by byte', async () => {
@@ -26,10 +26,10 @@ describe('the framing of the reference server', () => {
       await new Promise(setImmediate);
     }
     expect((await client.read()).headers['bits-received-content-range']).to.equal('8');
-    server.assertNoBreaches();
+    server.assertNoViolations();
   });
 
-  it('answers pipelined requests one after another, and calls them a breach', async () => {
+  it('answers pipelined requests one after another, and calls them a violation', async () => {
     const id = await client.open('/f');
     const bytes = Buffer.from('abcd');
     client.write(
@@ -53,7 +53,7 @@ describe('the framing of the reference server', () => {
     const refused = await other.fragment('/f', id, 0, body, body.length);
     expect(refused.status).to.equal(413);
     expect((await other.fragment('/f', id, 0, Buffer.from('a'), body.length)).status).to.equal(200);
-    small.assertNoBreaches();
+    small.assertNoViolations();
     await other.end();
     await small.close();
   });
@@ -92,14 +92,14 @@ describe('the framing of the reference server', () => {
       'head-too-large',
     ],
   ];
-  for (const [what, bytes, status, breach] of rejections) {
+  for (const [what, bytes, status, violation] of rejections) {
     it(`refuses ${what} with ${status} and closes`, async () => {
       const answer = await client.send(Buffer.from(bytes, 'latin1'));
       expect(answer.status).to.equal(status);
       expect(answer.headers.connection).to.equal('close');
       client.socket.end();
       await client.closed;
-      expect(codes()).to.deep.equal([breach]);
+      expect(codes()).to.deep.equal([violation]);
     });
   }
 

@@ -20,7 +20,7 @@ describe('upload-reply of the reference server', () => {
     return client.fragment('/dir/f', id, 0, DATA, 16);
   };
   const replyPath = (url = '') => `/dir/${encodeURI(url.replaceAll('\\', '/'))}`;
-  const codes = () => server.breaches.map(({ code }) => code);
+  const codes = () => server.violations.map(({ code }) => code);
   afterEach(async () => {
     await client.end();
     await server.close();
@@ -46,7 +46,7 @@ describe('upload-reply of the reference server', () => {
     });
     expect([rest.status, rest.body.toString()]).to.deep.equal([206, 'reply']);
     await client.closeSession('/dir/f', id);
-    server.assertNoBreaches();
+    server.assertNoViolations();
     expect((await client.get(replyPath(url))).status).to.equal(404);
     expect(server.log.map(({ packet }) => packet)).to.deep.equal([
       'create-session',
@@ -71,7 +71,7 @@ describe('upload-reply of the reference server', () => {
     });
     expect(elsewhere.headers['bits-reply-url']).to.equal('http://static.example/r');
     await client.closeSession('/dir/f', id);
-    server.assertNoBreaches();
+    server.assertNoViolations();
     await client.end();
     await server.close();
 
@@ -96,7 +96,7 @@ describe('upload-reply of the reference server', () => {
     expect([second.status, second.body.toString()]).to.deep.equal([200, 'second']);
     expect(second.headers['last-modified']).not.to.equal(first.headers['last-modified']);
     await client.closeSession('/dir/f', id);
-    server.assertNoBreaches();
+    server.assertNoViolations();
   });
 
   it('answers a last fragment sent again from what the application said first', async () => {
@@ -114,7 +114,7 @@ describe('upload-reply of the reference server', () => {
     const at = replyPath(again.headers['bits-reply-url']);
     expect((await client.get(at)).body.toString()).to.equal('1');
     expect(calls).to.equal(1);
-    server.assertNoBreaches();
+    server.assertNoViolations();
     await client.fragment('/dir/f', id, 0, DATA, 16);
     expect(codes()).to.deep.equal(['after-completion']);
   });
@@ -144,10 +144,10 @@ describe('upload-reply of the reference server', () => {
     expect([failed.status, failed.headers['bits-error-context']]).to.deep.equal([500, '0x7']);
     const again = await client.fragment('/dir/f', id, 0, DATA, 16);
     expect(again.headers).to.have.property('bits-reply-url');
-    server.assertNoBreaches();
+    server.assertNoViolations();
   });
 
-  it('calls it a breach when Close comes before the last byte was read', async () => {
+  it('calls it a violation when Close comes before the last byte was read', async () => {
     const ack = await upload({ reply: () => 'the reply' });
     const at = replyPath(ack.headers['bits-reply-url']);
     await client.get(at, { Range: 'bytes=0-4' });

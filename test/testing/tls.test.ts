@@ -25,14 +25,14 @@ describe('TLS of the reference server', () => {
     await client.closeSession('/f', id);
     expect(server.log[0]?.tls).to.deep.equal({ protocol: 'TLSv1.3', alpn: 'http/1.1' });
     expect(server.uploads[0]?.url).to.equal('https://localhost/f');
-    server.assertNoBreaches();
+    server.assertNoViolations();
   });
 
-  it('calls it a breach to choose HTTP/2', async () => {
+  it('calls it a violation to choose HTTP/2', async () => {
     server = await createBitsServer({ tls });
     client = await RawClient.connectTls(server, { ...trust, ALPNProtocols: ['h2', 'http/1.1'] });
     await client.send('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
-    expect(server.breaches.map(({ code }) => code)).to.deep.equal(['http-version']);
+    expect(server.violations.map(({ code }) => code)).to.deep.equal(['http-version']);
     expect(server.log[0]?.tls?.alpn).to.equal('h2');
   });
 

@@ -45,7 +45,7 @@ export function addConnectionOptions(command: Command): Command {
     )
     .option(
       '--retries <n>',
-      'retries in a row without headway (default: as many as fit into ' +
+      'retries in a row without progress (default: as many as fit into ' +
         `${minutes(DEFAULTS.noProgressTimeoutMs)})`,
     );
   return addNetworkOptions(addHeaderOption(command));

@@ -17,13 +17,13 @@ interface ServeFlags {
   readonly quiet?: boolean;
 }
 
-/** Requests and breaches that a server without end keeps in memory. */
+/** Requests and violations that a server without end keeps in memory. */
 const LOG_LIMIT = 1000;
 
 const EXAMPLES = `
 Puts uploads into the directory, under the path of their URL; a file that is there already is not
 overwritten. Standard output gets one line, "listening on http://127.0.0.1:PORT/", when the server
-is ready; standard error gets a line for each request, and one for each breach of the protocol by a
+is ready; standard error gets a line for each request, and one for each violation of the protocol by a
 client. There is neither authentication nor TLS: it is a server for tests.
 
 Examples:
@@ -58,8 +58,8 @@ async function serve(
   const root = await existingDirectory(flags.root);
   const log: { server?: BitsServer } = {};
   const onRequest = (request: LoggedRequest): void => {
-    for (const { message } of breachesOf(request, log.server)) {
-      say(stderr, `breach of the protocol in request ${request.number}: ${message}`);
+    for (const { message } of violationsOf(request, log.server)) {
+      say(stderr, `violation of the protocol in request ${request.number}: ${message}`);
     }
     if (!quiet) say(stderr, logLine(request));
   };
@@ -102,8 +102,10 @@ function isLoopback(host: string): boolean {
   return net.isIPv4(host) && host.startsWith('127.');
 }
 
-function breachesOf(request: LoggedRequest, server: BitsServer | undefined) {
-  return server?.breaches.filter((breach) => breach.request.number === request.number) ?? [];
+function violationsOf(request: LoggedRequest, server: BitsServer | undefined) {
+  return (
+    server?.violations.filter((violation) => violation.request.number === request.number) ?? []
+  );
 }
 
 function logLine(request: LoggedRequest): string {

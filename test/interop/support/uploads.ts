@@ -21,9 +21,9 @@ export function sample(byteLength: number): { readonly bytes: Buffer; readonly s
 }
 
 /** What clients do against the protocol from now on. */
-export function breachesSince(backend: BitsServer): () => string[] {
-  const from = backend.breaches.length;
-  return () => backend.breaches.slice(from).map(({ code, message }) => `${code}: ${message}`);
+export function violationsSince(backend: BitsServer): () => string[] {
+  const from = backend.violations.length;
+  return () => backend.violations.slice(from).map(({ code, message }) => `${code}: ${message}`);
 }
 
 let count = 0;
@@ -56,7 +56,7 @@ export async function uploadFile(
   const path = newPath('plain');
   const { bytes, sha256: hash } = sample(FILE_BYTES);
   const from = backend.log.length;
-  const breaches = breachesSince(backend);
+  const violations = violationsSince(backend);
   const job = new UploadJob({
     fragmentBytes: FRAGMENT_BYTES,
     retries: 2,
@@ -70,7 +70,7 @@ export async function uploadFile(
   expect(upload).to.include({ bytes: FILE_BYTES, sha256: hash });
   const fragments = backend.log.slice(from).filter(({ packet }) => packet === 'fragment');
   expect(fragments.length).to.be.at.least(5);
-  expect(breaches()).to.deep.equal([]);
+  expect(violations()).to.deep.equal([]);
   return { ...result, retries };
 }
 
@@ -82,7 +82,7 @@ export async function uploadForReply(
 ): Promise<Uploaded> {
   const path = newPath('with-reply');
   const { bytes, sha256: hash } = sample(REPLY_FILE_BYTES);
-  const breaches = breachesSince(backend);
+  const violations = violationsSince(backend);
   const job = new UploadJob({
     fragmentBytes: MIB,
     retries: 2,
@@ -96,7 +96,7 @@ export async function uploadForReply(
   const upload = backend.uploads.find(({ url }) => url.endsWith(path));
   expect(upload).to.include({ bytes: REPLY_FILE_BYTES, sha256: hash });
   expect(REPLY.equals(result.reply?.data ?? Buffer.alloc(0)), 'same reply').to.equal(true);
-  expect(breaches()).to.deep.equal([]);
+  expect(violations()).to.deep.equal([]);
   return { ...result, retries };
 }
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { AbortSwitch } from '../src/abort-switch.js';
+import { AbortSwitch } from '../../src/common/abort-switch.js';
 
 describe('an AbortSwitch', () => {
   it('gives a signal that fires with it, whenever that is asked for', () => {

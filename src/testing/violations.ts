@@ -1,7 +1,7 @@
 import type { LoggedRequest } from './access-log.js';
 
 /** Each way in which a client can break [MC-BUP], with the section that says so. */
-export const BREACH_RULES = {
+export const VIOLATION_RULES = {
   framing: 'RFC 9112',
   'head-too-large': '§2.2.1.1 <2>',
   'http-version': '§2.2.1',
@@ -28,14 +28,14 @@ export const BREACH_RULES = {
   'host-id-not-pinged': '§3.1.5.1',
 } as const;
 
-export type BreachCode = keyof typeof BREACH_RULES;
+export type ViolationCode = keyof typeof VIOLATION_RULES;
 
 /** Something that a client must not do, and did. */
-export interface Breach {
+export interface Violation {
   /** Stable, kebab-case. */
-  readonly code: BreachCode;
+  readonly code: ViolationCode;
   /** The section of [MC-BUP], its product note in angle brackets, or the RFC. */
-  readonly rule: (typeof BREACH_RULES)[BreachCode];
+  readonly rule: (typeof VIOLATION_RULES)[ViolationCode];
   readonly message: string;
   readonly request: LoggedRequest;
 }

@@ -9,7 +9,7 @@ import { fragment, packet, RawClient } from './raw-client.js';
 
 const DATA = Buffer.from('0123456789abcdef');
 
-describe('breaches that the reference server records', () => {
+describe('violations that the reference server records', () => {
   let server: BitsServer;
   let client: RawClient;
   let id = '';
@@ -24,7 +24,7 @@ describe('breaches that the reference server records', () => {
   };
   const send = (from: number, to: number) =>
     client.fragment('/f', id, from, DATA.subarray(from, to), 16);
-  const codes = () => server.breaches.map(({ code }) => code);
+  const codes = () => server.violations.map(({ code }) => code);
   afterEach(async () => {
     await client.end();
     await server.close();
@@ -77,15 +77,15 @@ describe('breaches that the reference server records', () => {
         'content-name',
       ],
     ];
-    for (const [what, bytes, breach] of heads) {
+    for (const [what, bytes, violation] of heads) {
       it(what, async () => {
         await start();
         const data = bytes();
         await client.send(typeof data === 'string' ? Buffer.from(data, 'latin1') : data);
-        expect(codes()).to.deep.equal([breach]);
-        expect(server.breaches[0]?.rule).to.match(/^§2\.2\./);
-        expect(server.breaches[0]?.request.number).to.equal(2);
-        expect(() => server.assertNoBreaches()).to.throw(AssertionError, /Breaches/);
+        expect(codes()).to.deep.equal([violation]);
+        expect(server.violations[0]?.rule).to.match(/^§2\.2\./);
+        expect(server.violations[0]?.request.number).to.equal(2);
+        expect(() => server.assertNoViolations()).to.throw(AssertionError, /Violations/);
       });
     }
   });
@@ -133,7 +133,7 @@ describe('breaches that the reference server records', () => {
       const answer = await send(3, 16);
       expect(answer.status).to.equal(416);
       await send(12, 16);
-      server.assertNoBreaches();
+      server.assertNoViolations();
     });
 
     it('but not a resend on a new connection, whose last ack may be lost', async () => {
@@ -142,7 +142,7 @@ describe('breaches that the reference server records', () => {
       await reconnect();
       await send(0, 8);
       await send(8, 16);
-      server.assertNoBreaches();
+      server.assertNoViolations();
     });
 
     it('but not a smaller fragment after 413, nor a resend after 503', async () => {
@@ -154,7 +154,7 @@ describe('breaches that the reference server records', () => {
       await send(0, 8);
       await send(0, 8);
       await send(8, 16);
-      server.assertNoBreaches();
+      server.assertNoViolations();
     });
 
     it('but not an older offset after a Ping, as a restored job has it', async () => {
@@ -165,7 +165,7 @@ describe('breaches that the reference server records', () => {
       await client.ping('/f');
       expect((await send(4, 8)).status).to.equal(416);
       await send(12, 16);
-      server.assertNoBreaches();
+      server.assertNoViolations();
     });
   });
 
@@ -198,7 +198,7 @@ describe('breaches that the reference server records', () => {
       expect(gone.headers['bits-error-code']).to.equal('0x8020001F');
       await reconnect();
       await client.cancelSession('/f', id);
-      server.assertNoBreaches();
+      server.assertNoViolations();
     });
 
     it('but not a Close again when the first took effect and was answered with 503', async () => {
@@ -206,7 +206,7 @@ describe('breaches that the reference server records', () => {
       await start({ faults: [{ on: 'close-session', do: fault }] });
       await client.closeSession('/f', id);
       await client.closeSession('/f', id);
-      server.assertNoBreaches();
+      server.assertNoViolations();
       await client.closeSession('/f', id);
       expect(codes()).to.deep.equal(['session-ended']);
     });
@@ -238,7 +238,7 @@ describe('breaches that the reference server records', () => {
       await server.waitForRequest('fragment');
       await reconnect();
       await send(0, 16);
-      server.assertNoBreaches();
+      server.assertNoViolations();
     });
   });
 
@@ -254,6 +254,6 @@ describe('breaches that the reference server records', () => {
     await start({ hostId: 'other', hostIdFallbackTimeoutMs: 5000, now: () => nowMs });
     nowMs = 5000;
     await client.closeSession('/f', id);
-    server.assertNoBreaches();
+    server.assertNoViolations();
   });
 });

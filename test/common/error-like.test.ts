@@ -1,10 +1,10 @@
 import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
-import { causeCode } from '../src/doctor/advice.js';
-import { describeError, errorChain, isErrorLike } from '../src/error-like.js';
-import { BitsError } from '../src/errors.js';
-import { sourceError } from '../src/job/guarded-source.js';
-import { fileSystemError } from '../src/store/store-error.js';
+import { describeError, errorChain, isErrorLike } from '../../src/common/error-like.js';
+import { causeCode } from '../../src/doctor/advice.js';
+import { BitsError } from '../../src/errors.js';
+import { sourceError } from '../../src/job/guarded-source.js';
+import { fileSystemError } from '../../src/store/store-error.js';
 
 const foreign = (text: string) => runInNewContext(text);
 const messages = (error: unknown) => [...errorChain(error)].map(({ message }) => message);

@@ -1,0 +1,45 @@
+import { addAbortListener } from 'node:events';
+import { BitsAbortError, isBitsError } from '../errors.js';
+
+/** What to reject with after an abort: the signal's own reason when it is an error of this package. */
+export function abortError(signal: AbortSignal): Error {
+  const { reason } = signal;
+  return isBitsError(reason)
+    ? reason
+    : new BitsAbortError('The operation was aborted', { cause: reason });
+}
+
+/** @throws BITS_ERR_ABORTED, or the signal's reason, once the signal has aborted */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw abortError(signal);
+}
+
+/** Calls back once when the signal aborts, at once when it has; stops listening when disposed of. */
+export function onAbort(signal: AbortSignal, listener: () => void): Disposable {
+  return addAbortListener(signal, listener);
+}
+
+/**
+ * The one race with an abort: settles as `work` does, or rejects as soon as the signal aborts.
+ *
+ * The work is not stopped by it; a failure that comes later concerns nobody.
+ * @throws BITS_ERR_ABORTED, or the signal's reason
+ */
+export function unlessAborted<T>(
+  work: PromiseLike<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const listening = signal && onAbort(signal, () => reject(abortError(signal)));
+    work.then(
+      (value) => {
+        listening?.[Symbol.dispose]();
+        resolve(value);
+      },
+      (error) => {
+        listening?.[Symbol.dispose]();
+        reject(error);
+      },
+    );
+  });
+}

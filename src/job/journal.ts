@@ -1,6 +1,7 @@
 import { v5 as uuidV5 } from 'uuid';
 import { isErrorLike } from '../common/error-like.js';
 import { BitsStateError, isBitsError } from '../errors.js';
+import { snapshotAfterCancel } from '../session/session.js';
 import type { SourceIdentity } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
 import { bareUrl, hashQuery, isUrlOf } from '../store/record-url.js';
@@ -166,7 +167,7 @@ export class Journal {
    * know it any more then no longer proves that an unanswered Close put the file in place.
    */
   async doubtClose(record: JobRecord): Promise<void> {
-    const session = { ...record.session, closeUncertain: false };
+    const session = snapshotAfterCancel(record.session);
     await this.#attempt(() => this.#request.store.save({ ...record, session }));
   }
 

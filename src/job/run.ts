@@ -311,7 +311,7 @@ export class Run {
     // What is recorded of a lost session, a Close under way above all, is true no more.
     if (packet.type === 'create-session' && journal.saved) await journal.flush();
     if (packet.type !== 'close-session') return;
-    journal.note({ ...this.leftover, session: { ...session, closeUncertain: true } });
+    journal.note({ ...this.leftover, session });
     await journal.flush();
   }
 

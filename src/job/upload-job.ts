@@ -3,7 +3,7 @@ import { AbortSwitch } from '../common/abort-switch.js';
 import { BitsAbortError, BitsArgumentError, BitsStateError } from '../errors.js';
 import { redactUrl } from '../protocol/remote-url.js';
 import type { StoredReply } from '../reply/download.js';
-import { assertMayClose, isFinal, type Outcome } from '../session/session.js';
+import { assertMayClose, isFinal, maybeCancelled, type Outcome } from '../session/session.js';
 import type { JobStore } from '../store/store.js';
 import { onAbort } from './abort-listeners.js';
 import { CHANNELS } from './diagnostics.js';
@@ -411,7 +411,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       onCancelCutShort: () => {
         const left = this.#leftover;
         // The next one may find no session, which then says nothing about a Close before.
-        this.#leftover = left && { ...left, session: { ...left.session, cancelUncertain: true } };
+        this.#leftover = left && { ...left, session: maybeCancelled(left.session) };
       },
       onLockLost: () => {
         this.#abortCause = new BitsStateError('another process may have taken this job over');

@@ -34,12 +34,12 @@ export interface SessionPlan {
   readonly onUncertainFragment: 'resend' | 'restart';
   /** How often the upload may start over from byte 0. */
   readonly maxRestarts: number;
-  /** How many answers in a row may ask for an offset that brings no progress. */
+  /** How many offsets in a row may bring no progress. */
   readonly maxResyncs: number;
   readonly maxCancelAttempts: number;
 }
 
-/** Which server a packet goes to: the remote URL's, or the one named by `BITS-Host-Id`. */
+/** Which server a packet goes to: the one of the remote URL, or the one that `BITS-Host-Id` names. */
 export type Target = 'origin' | 'host-id';
 
 /** Why a session is cancelled: for the caller, because the job failed, or to start over. */
@@ -136,22 +136,22 @@ export type SessionEvent =
   | { readonly type: 'failed'; readonly refusal: Refusal }
   /** The back-off after a `wait` is over. */
   | { readonly type: 'retryDue' }
-  /** The caller's limits allow no further attempt. */
+  /** The limits of the caller allow no further attempt. */
   | { readonly type: 'gaveUp'; readonly error: BitsError }
   | { readonly type: 'replyStored' }
-  /** Nothing is at the reply's URL: it was deleted, with its session perhaps. */
+  /** There is nothing at the reply's URL: it was deleted, perhaps with its session. */
   | { readonly type: 'replyGone'; readonly error: BitsError }
   | { readonly type: 'suspendRequested' }
   | { readonly type: 'resumeRequested' }
   | { readonly type: 'cancelRequested' }
   | { readonly type: 'sourceChanged'; readonly error: BitsError }
-  /** `BITS-Host-Id-Fallback-Timeout` ran out while the host-id's server failed. */
+  /** `BITS-Host-Id-Fallback-Timeout` expired while the host-id's server failed. */
   | { readonly type: 'fallbackExpired' };
 
 export type Outcome =
-  /** `presumed`: the answer to Close was lost, and the server no longer knows the session. */
+  /** `presumed`: the answer to Close was lost, and the server does not know the session any more. */
   | { readonly kind: 'completed'; readonly closed: 'acknowledged' | 'presumed' }
-  /** `freed`: whether the server is known to have dropped the session. */
+  /** `freed`: whether the server is known to have deleted the session. */
   | { readonly kind: 'cancelled'; readonly freed: boolean }
   | { readonly kind: 'failed'; readonly error: BitsError; readonly resumable: boolean };
 
@@ -159,7 +159,7 @@ export type Command =
   | { readonly type: 'send'; readonly packet: RequestPacket; readonly target: Target }
   /** `replyUrl` as the server wrote it. */
   | { readonly type: 'download'; readonly replyUrl: string }
-  /** Something failed that may pass: send `retryDue` after a back-off, or `gaveUp`. */
+  /** A temporary failure: send `retryDue` after a back-off, or `gaveUp`. */
   | { readonly type: 'wait'; readonly refusal: Refusal }
   | { readonly type: 'pause' }
   | { readonly type: 'finish'; readonly outcome: Outcome };
@@ -210,7 +210,7 @@ export function createSession(plan: SessionPlan, sizer: SizerOptions = {}): Sess
 /**
  * A suspended session that resumes, after `resumeRequested`, where another process left it.
  *
- * What was sent after the snapshot is not known, so the server's offset is believed up to the total.
+ * What was sent after the snapshot is unknown, so any offset up to the total is believed.
  */
 export function restoreSession(
   plan: SessionPlan,

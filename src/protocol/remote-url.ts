@@ -16,7 +16,9 @@ const BARE_PERCENT = /%(?![0-9a-f]{2})/gi;
 export function parseRemoteUrl(input: string | URL): URL {
   const given = String(input);
   if (CONTROL_CHARACTER.test(given)) {
-    throw new BitsArgumentError('The URL contains a control character, such as a line break: remove it');
+    throw new BitsArgumentError(
+      'The URL contains a control character, such as a line break: remove it',
+    );
   }
   const text = given.trim().replaceAll('#', '%23');
   if (!/^https?:\/\//i.test(text)) {

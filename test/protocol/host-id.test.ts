@@ -112,7 +112,6 @@ describe('a BITS-Host-Id', () => {
       expect(origin.href, 'the URL given').to.equal(url);
     });
   }
-
 });
 
 describe('the trust in hosts', () => {

@@ -1,9 +1,7 @@
+import { unlessAborted } from '../common/abort.js';
 import type { AbortSwitch } from '../common/abort-switch.js';
 import { describeError } from '../common/error-like.js';
 import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
-import { unlessAborted } from '../source/abort.js';
-import { BlockSource } from '../source/block-source.js';
-import { QuickSource } from '../source/quick-source.js';
 import type { ByteSource, OpenSource } from '../source/source.js';
 
 /**
@@ -21,8 +19,6 @@ export async function openSource(
   source: ByteSource,
   abortSwitch: AbortSwitch,
 ): Promise<OpenSource> {
-  const atOnce = QuickSource.openAtOnce(source);
-  if (atOnce !== undefined) return atOnce;
   const { signal } = abortSwitch;
   const opening = (async () => source.open(signal))();
   try {
@@ -36,16 +32,11 @@ export async function openSource(
 }
 
 /** @throws BITS_ERR_SOURCE for any failure that is no `BitsError` */
-export function verifySource(source: OpenSource, abortSwitch: AbortSwitch): void | Promise<void> {
-  const fail = (error: unknown): never => {
-    throw sourceError('checking', error);
-  };
+export async function verifySource(source: OpenSource, abortSwitch: AbortSwitch): Promise<void> {
   try {
-    const checked = BlockSource.verify(source);
-    if (checked === undefined) return;
-    return unlessAborted(Promise.resolve(checked), abortSwitch.signal).catch(fail);
+    await unlessAborted((async () => source.verify())(), abortSwitch.signal);
   } catch (error) {
-    fail(error);
+    throw sourceError('checking', error);
   }
 }
 
@@ -56,14 +47,8 @@ export function verifySource(source: OpenSource, abortSwitch: AbortSwitch): void
 export function closeSource(
   source: OpenSource,
   onFailure: (error: unknown) => void = () => {},
-): void | Promise<void> {
-  const failed = (error: unknown) => tell(onFailure, error);
-  try {
-    const closed = BlockSource.close(source);
-    if (closed !== undefined) return withPatience(Promise.resolve(closed).catch(failed));
-  } catch (error) {
-    failed(error);
-  }
+): Promise<void> {
+  return withPatience((async () => source.close())().catch((error) => tell(onFailure, error)));
 }
 
 function tell(onFailure: (error: unknown) => void, error: unknown): void {
@@ -75,8 +60,7 @@ function tell(onFailure: (error: unknown) => void, error: unknown): void {
 }
 
 /** Frees what a source keeps between two openings; never rejects, as {@link closeSource}. */
-export function disposeSource(source: ByteSource): void | Promise<void> {
-  if (source.dispose === undefined) return;
+export function disposeSource(source: ByteSource): Promise<void> {
   return withPatience((async () => source.dispose?.())().catch(() => {}));
 }
 

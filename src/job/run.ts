@@ -258,13 +258,12 @@ export class Run {
     if (this.#journal !== undefined) await this.#journal.close({ remove: this.#over });
     const { reply } = this.#request.options;
     if (reply !== undefined) await this.#closeReply(reply, { keepPartial: !this.#over });
-    const closing = closeSource(this.#source, (error) =>
+    await closeSource(this.#source, (error) =>
       this.#request.hooks.onWarning({
         code: 'source-not-closed',
         message: sourceError('closing', error).message,
       }),
     );
-    if (closing !== undefined) await closing;
     await this.#wire.close();
   }
 

@@ -588,8 +588,10 @@ describe('UploadJob', () => {
             open: async () => {
               const opened = await bytesSource(patterned(100 * KIB)).open();
               const read: OpenSource['read'] = (start, end) => opened.read(start, end);
-              const close = () => (isEnding ? closing.promise : undefined);
-              return { byteLength: opened.byteLength, read, verify: () => {}, close };
+              const close = async () => {
+                if (isEnding) await closing.promise;
+              };
+              return { byteLength: opened.byteLength, read, verify: async () => {}, close };
             },
           };
           const job = jobTo(server, { source, signal: controller.signal });

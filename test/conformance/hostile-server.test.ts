@@ -86,7 +86,7 @@ const CASES: readonly Case[] = [
   {
     it: 'a captive portal that comes later and stays',
     server: () => answers({ Fragment: () => answer(200, {}, PAGE) }),
-    options: { retries: 3 },
+    options: { retry: { limit: 3 } },
     ends: 'BITS_ERR_NOT_BITS',
     requests: 5,
   },
@@ -110,14 +110,14 @@ const CASES: readonly Case[] = [
   {
     it: 'a server that accepts and never answers',
     server: () => answers({ 'Create-Session': never }),
-    options: { retries: 2 },
+    options: { retry: { limit: 2 } },
     ends: 'BITS_ERR_TIMEOUT',
     requests: 3,
   },
   {
     it: 'a server that stops answering in the middle, until no progress counts',
     server: () => answers({ Fragment: (request, nth) => (nth > 2 ? undefined : decent(request)) }),
-    options: { noProgressTimeoutMs: 400 },
+    options: { timeouts: { noProgressMs: 400 } },
     ends: 'BITS_ERR_NO_PROGRESS',
     requests: 20,
   },
@@ -225,7 +225,7 @@ const CASES: readonly Case[] = [
         pour();
       },
     }),
-    options: { retries: 1 },
+    options: { retry: { limit: 1 } },
     ends: 'BITS_ERR_TIMEOUT',
     requests: 2,
   },
@@ -238,7 +238,7 @@ const CASES: readonly Case[] = [
         socket.once('close', () => clearInterval(timer));
       },
     }),
-    options: { retries: 1 },
+    options: { retry: { limit: 1 } },
     ends: 'BITS_ERR_TIMEOUT',
     requests: 2,
   },
@@ -251,7 +251,7 @@ const CASES: readonly Case[] = [
   {
     it: 'a server that half closes instead of answering',
     server: () => ({ onRequest: ({ connection }) => void connection.socket.end() }),
-    options: { retries: 2 },
+    options: { retry: { limit: 2 } },
     ends: 'BITS_ERR_TRANSPORT',
     requests: 3,
   },
@@ -266,14 +266,18 @@ const CASES: readonly Case[] = [
         if (type !== 'Fragment') request.connection.socket.write(decent(request));
       },
     }),
-    options: { source: patterned(24 * KIB * KIB), fragmentBytes: 24 * KIB * KIB, retries: 1 },
+    options: {
+      source: patterned(24 * KIB * KIB),
+      fragmentBytes: 24 * KIB * KIB,
+      retry: { limit: 1 },
+    },
     ends: 'BITS_ERR_TIMEOUT',
     requests: 3,
   },
   {
     it: 'a Close that is never answered',
     server: () => answers({ 'Close-Session': never }),
-    options: { retries: 2 },
+    options: { retry: { limit: 2 } },
     ends: 'BITS_ERR_TIMEOUT',
     requests: 9,
   },
@@ -287,7 +291,7 @@ const CASES: readonly Case[] = [
   {
     it: 'a Retry-After of a year',
     server: () => answers({ 'Create-Session': () => answer(503, { 'Retry-After': '31536000' }) }),
-    options: { retries: 2 },
+    options: { retry: { limit: 2 } },
     ends: 'BITS_ERR_SERVER',
     requests: 3,
   },
@@ -313,11 +317,8 @@ describe('against a hostile server', () => {
       url: server.url(),
       source: CONTENT,
       fragmentBytes: 8 * KIB,
-      minRetryDelayMs: 0,
-      maxRetryAfterMs: 10,
-      stallTimeoutMs: 150,
-      answerTimeoutMs: 150,
-      noProgressTimeoutMs: 5000,
+      retry: { minDelayMs: 0, maxRetryAfterMs: 10 },
+      timeouts: { stallMs: 150, answerMs: 150, noProgressMs: 5000 },
       ...options,
     });
     const ended = await job.start().then(
@@ -344,7 +345,7 @@ describe('against a hostile server', () => {
     const url = server.url();
     url.protocol = 'https:';
     const tls = { ca: tlsCertificate() };
-    expect(await upload({ url, tls, retries: 2 }, 2000)).to.equal('BITS_ERR_TRANSPORT');
+    expect(await upload({ url, tls, retry: { limit: 2 } }, 2000)).to.equal('BITS_ERR_TRANSPORT');
     expect(server.connections).to.have.lengthOf(3);
   });
 
@@ -353,7 +354,7 @@ describe('against a hostile server', () => {
     const url = server.url();
     url.protocol = 'https:';
     const tls = { ca: tlsCertificate() };
-    expect(await upload({ url, tls, retries: 2 }, 2000)).to.equal('BITS_ERR_TIMEOUT');
+    expect(await upload({ url, tls, retry: { limit: 2 } }, 2000)).to.equal('BITS_ERR_TIMEOUT');
   });
 
   it('a server that is gone: BITS_ERR_TRANSPORT', async () => {
@@ -363,6 +364,6 @@ describe('against a hostile server', () => {
     const { port } = free.address() as net.AddressInfo;
     await new Promise((resolve) => free.close(resolve));
     const url = `http://127.0.0.1:${port}/file.bin`;
-    expect(await upload({ url, retries: 5 }, 2000)).to.equal('BITS_ERR_TRANSPORT');
+    expect(await upload({ url, retry: { limit: 5 } }, 2000)).to.equal('BITS_ERR_TRANSPORT');
   });
 });

@@ -11,6 +11,7 @@ import {
 } from './hresult.js';
 import type { PacketType } from './packets.js';
 import type { RefusalMeaning } from './refusal.js';
+import { nameThatIisRefuses } from './windows-names.js';
 
 /** `BITS-Error-Context` of an error that the server's application made (Win32: ack-for-fragment). */
 export const CONTEXT_SERVER_APPLICATION = 0x7;
@@ -289,12 +290,21 @@ export function findAnswer(traits: AnswerTraits): AnswerRow {
   return ANSWERS.find((row) => applies(row, traits)) ?? UNKNOWN;
 }
 
-/** What a refusal means to the reader and what to check, as the end of a sentence. */
-export function adviceOn(traits: AnswerTraits): string {
+/**
+ * What a refusal means to the reader and what to check, as the end of a sentence.
+ * @param url what was asked for, so that a name which IIS refuses is mentioned first
+ */
+export function adviceOn(traits: AnswerTraits, url?: URL): string {
+  const { status, hresult } = traits;
   const row = findAnswer(traits);
-  const known = traits.hresult === undefined ? undefined : hresultAdvice(traits.hresult);
-  // A row for this HRESULT has said it.
-  return known === undefined || row.hresults !== undefined ? row.advice : `${row.advice}; ${known}`;
+  const advice = [row.advice];
+  const mayBeName = (status === 400 || status === 404) && hresult === undefined;
+  const name = mayBeName && url ? nameThatIisRefuses(url) : undefined;
+  if (name !== undefined) advice.unshift(name);
+  // A row for an HRESULT has said what the HRESULT means.
+  const known = hresult === undefined ? undefined : hresultAdvice(hresult);
+  if (known !== undefined && row.hresults === undefined) advice.push(known);
+  return advice.join('; ');
 }
 
 function applies(row: AnswerRow, { packetType, status, hresult, context }: AnswerTraits): boolean {

@@ -8,27 +8,34 @@ import {
 } from './constants.js';
 import { parseOffset } from './content-range.js';
 import { parseHostId } from './host-id.js';
-import { formatHresult, hresultName, parseHresult } from './hresult.js';
+import { formatHresult, hresultName, parseHex, parseHresult } from './hresult.js';
 import type { Ack, AnswerHead, RequestPacket, WireHeaders } from './packets.js';
 import type { Refusal, RefusalMeaning } from './refusal.js';
+import { redactUrl } from './remote-url.js';
 import { parseRetryAfterMs } from './retry-after.js';
 
 /** The ack for a packet, or the refusal in its place. */
 export type Decoded = { readonly ack: Ack } | { readonly refusal: Refusal };
 
+/** What an answer is read with. */
+export interface DecodeContext {
+  /** The wall clock, for a `Retry-After` that gives a date. */
+  readonly nowMs: number;
+  /** What was asked for, for advice about its name and about redirects from http to https. */
+  readonly url?: URL;
+}
+
 /**
  * Reads the answer to a packet ([MC-BUP] §2.2.3 to §2.2.12).
  *
- * Whatever the server sends, the outcome is a value: nothing is thrown, and the host of a redirect is
+ * Whatever the server sends, the outcome is a value: nothing is thrown, and the target of a redirect is
  * the only header text in a message. An offset above the total is for the session to reject: the total
  * is not known here.
- *
- * @param context `nowMs`: the wall clock, for a `Retry-After` that gives a date.
  */
 export function decodeAnswer(
   packet: RequestPacket,
   answer: AnswerHead,
-  context: { readonly nowMs: number },
+  context: DecodeContext,
 ): Decoded {
   const success = answer.status >= 200 && answer.status <= 299;
   if (!success) return decodeRefusal(packet, answer, context);
@@ -40,13 +47,17 @@ export function decodeAnswer(
 }
 
 function decodeAck(packet: RequestPacket, { status, headers }: AnswerHead): Decoded {
+  if (packet.type === 'fragment') {
+    return otherSession(packet, headers) ?? decodeFragmentAck(packet, headers);
+  }
+  if (receivedOffset(headers) !== undefined) {
+    return misfit(packet, 'an offset, which belongs to a Fragment');
+  }
   switch (packet.type) {
     case 'create-session':
       return decodeCreateAck(packet, status, headers);
     case 'ping':
       return { ack: { type: 'ping' } };
-    case 'fragment':
-      return otherSession(packet, headers) ?? decodeFragmentAck(packet, headers);
     case 'close-session':
     case 'cancel-session':
       return otherSession(packet, headers) ?? { ack: { type: packet.type } };
@@ -65,7 +76,7 @@ function decodeCreateAck(packet: RequestPacket, status: number, headers: WireHea
     return violation(packet, 'a BITS-Protocol that this client did not offer');
   }
   const sessionId = field(headers, 'bits-session-id');
-  if (sessionId === undefined) return violation(packet, 'no BITS-Session-Id');
+  if (sessionId === undefined) return misfit(packet, 'no BITS-Session-Id');
   if (sessionId.length > MAX_SESSION_ID_LENGTH || !SESSION_ID.test(sessionId)) {
     return violation(packet, 'a BITS-Session-Id that is too long or not legal in a header');
   }
@@ -101,7 +112,7 @@ function fallbackTimeoutMs(headers: WireHeaders): number | undefined {
 function decodeFragmentAck(packet: RequestPacket, headers: WireHeaders): Decoded {
   const nextOffset = receivedOffset(headers);
   if (nextOffset === undefined) {
-    return violation(packet, 'no readable BITS-Received-Content-Range');
+    return misfit(packet, 'no readable BITS-Received-Content-Range');
   }
   const replyUrl = field(headers, 'bits-reply-url');
   return { ack: { type: 'fragment', nextOffset, ...(replyUrl !== undefined && { replyUrl }) } };
@@ -121,19 +132,27 @@ function otherSession(
   headers: WireHeaders,
 ): Decoded | undefined {
   const sessionId = field(headers, 'bits-session-id');
-  if (sessionId === undefined || sessionId === packet.sessionId) return undefined;
-  return violation(packet, 'the BITS-Session-Id of another session');
+  if (sessionId === undefined || isSameId(sessionId, packet.sessionId)) return undefined;
+  return misfit(packet, 'the BITS-Session-Id of another session');
+}
+
+/** Some servers send a GUID back in another case, or with braces. */
+function isSameId(a: string, b: string): boolean {
+  return a === b || (guidOf(a) !== undefined && guidOf(a) === guidOf(b));
+}
+
+function guidOf(id: string): string | undefined {
+  return /^(\{?)([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?$/i.exec(id)?.[2]?.toLowerCase();
 }
 
 function decodeRefusal(
   packet: RequestPacket,
   { status, headers }: AnswerHead,
-  context: { readonly nowMs: number },
+  context: DecodeContext,
 ): Decoded {
-  const hresultText = field(headers, 'bits-error-code') ?? field(headers, 'bits-error');
-  const hresult = hresultText === undefined ? undefined : parseHresult(hresultText);
-  const contextText = field(headers, 'bits-error-context');
-  const errorContext = contextText === undefined ? undefined : parseHresult(contextText);
+  const hresult =
+    parseHresult(headers['bits-error-code'] ?? '') ?? parseHresult(headers['bits-error'] ?? '');
+  const errorContext = parseHex(headers['bits-error-context'] ?? '');
   const retryAfterMs = parseRetryAfterMs(headers['retry-after'], context.nowMs);
   const location = field(headers, 'location');
 
@@ -147,7 +166,8 @@ function decodeRefusal(
     ...(errorContext !== undefined && { context: errorContext }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   };
-  const message = `${whatWasRefused(packet, details, location)}: ${adviceOn(traits)}`;
+  const advice = httpsAdvice(status, location, context.url) ?? adviceOn(traits, context.url);
+  const message = `${whatWasRefused(packet, details, location)}: ${advice}`;
   const error = new BitsServerError(message, details, {
     code: errorCodeOf(meaning),
     retryable: meaning === 'transient',
@@ -159,6 +179,7 @@ function decodeRefusal(
     refusal: {
       meaning,
       error,
+      ...(BITS_HEADERS.some((name) => headers[name] !== undefined) && { isFromBits: true }),
       ...(nextOffset !== undefined && { nextOffset }),
       ...(replyUrl !== undefined && { replyUrl }),
       ...(retryAfterMs !== undefined && { retryAfterMs }),
@@ -166,6 +187,8 @@ function decodeRefusal(
     },
   };
 }
+
+const BITS_HEADERS = ['bits-error-code', 'bits-error', 'bits-error-context', 'bits-packet-type'];
 
 function meaningOf(row: AnswerRow, location: string | undefined): RefusalMeaning {
   return row.meaning === 'redirect' && location === undefined ? 'fatal' : row.meaning;
@@ -191,16 +214,34 @@ function whatWasRefused(
   return `${PACKET_TYPE_NAMES[packet.type]} was refused with ${what.join(', ')}`;
 }
 
+/** A redirect of the same URL from http to https is none of a login page. */
+function httpsAdvice(
+  status: number,
+  location: string | undefined,
+  url: URL | undefined,
+): string | undefined {
+  if (![301, 302, 303].includes(status) || url?.protocol !== 'http:') return undefined;
+  const target = parsed(location, url);
+  const isSame = target?.hostname === url.hostname && target.pathname === url.pathname;
+  if (target?.protocol !== 'https:' || !isSame) return undefined;
+  target.search = '';
+  return `the server requires TLS: check the URL, and use ${redactUrl(target)}`;
+}
+
 // As URL writes it, a host is ASCII and holds nothing that could forge a line of a log.
 function hostOf(location: string | undefined): string {
   if (location === undefined) return 'nowhere';
+  // The base matters only for a location without scheme or host.
+  const host = parsed(location, new URL('http://same.invalid/'))?.host ?? '';
+  if (host === 'same.invalid') return 'the same host';
+  return host === '' || host.length > 260 ? 'no host' : `host ${host}`;
+}
+
+function parsed(location: string | undefined, base: URL): URL | undefined {
   try {
-    // The base matters only for a location without scheme or host.
-    const { host } = new URL(location, 'http://same.invalid/');
-    if (host === 'same.invalid') return 'the same host';
-    return host === '' || host.length > 260 ? 'no host' : `host ${host}`;
+    return new URL(location ?? '', base);
   } catch {
-    return 'no host';
+    return undefined;
   }
 }
 
@@ -214,13 +255,21 @@ function notBits(packet: RequestPacket, status: number): Decoded {
   return { refusal: { meaning: 'not-bits', error } };
 }
 
+/** The ack may belong to another packet: the same packet over another connection tells. */
+function misfit(packet: RequestPacket, got: string): Decoded {
+  return { refusal: { meaning: 'misfit', error: badAck(packet, got) } };
+}
+
 function violation(packet: RequestPacket, got: string, setting?: string): Decoded {
+  return { refusal: { meaning: 'fatal', error: badAck(packet, got, setting) } };
+}
+
+function badAck(packet: RequestPacket, got: string, setting?: string): BitsProtocolError {
   const check = setting === undefined ? '' : ` (its setting ${setting})`;
-  const error = new BitsProtocolError(
+  return new BitsProtocolError(
     `The ack for ${PACKET_TYPE_NAMES[packet.type]} has ${got}: check the BITS server${check}, and ` +
-      'whether a proxy changes headers',
+      'whether a proxy changes headers or mixes up answers',
   );
-  return { refusal: { meaning: 'fatal', error } };
 }
 
 function field(headers: WireHeaders, name: string): string | undefined {

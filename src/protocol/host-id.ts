@@ -55,35 +55,58 @@ export function withHost(url: URL, hostId: HostId): URL {
   return moved;
 }
 
+/** Who sent the upload to a host that cannot be reached, for the end of an error message. */
+export function sentToHost(hostId: HostId, remoteUrl: URL): string {
+  return (
+    `${remoteUrl.host} moved this upload to ${hostId} (BITS-Host-Id): check that this machine knows ` +
+    'that host, or have the server send a full name (BITSHostId)'
+  );
+}
+
 /**
  * Whether credentials may go to a host: to the remote URL's own (any port), to the names in
- * `trustedHosts`, and to everything one or more labels below a `*.corp.example`.
+ * `trustedHosts`, and to everything one or more labels below a `*.corp.example`. A port in
+ * `trustedHosts` means this port alone.
  *
- * @param host with or without a port; IPv6 with brackets or without.
+ * @param host without a port: at the default port of the remote URL's scheme; IPv6 with brackets or
+ *   without.
  */
 export function isTrustedHost(
   host: string,
   remoteUrl: URL,
   trustedHosts: readonly string[],
 ): boolean {
-  const name = hostNameOnly(host);
-  if (name === undefined) return false;
-  if (name === remoteUrl.hostname) return true;
+  const asked = partsOf(host);
+  if (asked === undefined) return false;
+  if (asked.name === remoteUrl.hostname) return true;
+  const defaultPort = remoteUrl.protocol === 'https:' ? '443' : '80';
   return trustedHosts.some((pattern) => {
     const trimmed = pattern.trim();
-    if (!trimmed.startsWith('*.')) return trustedName(trimmed) === name;
-    const suffix = trustedName(trimmed.slice('*.'.length));
-    return suffix !== undefined && name.endsWith(`.${suffix}`);
+    const isWildcard = trimmed.startsWith('*.');
+    const trusted = trustedParts(isWildcard ? trimmed.slice('*.'.length) : trimmed);
+    if (trusted === undefined) return false;
+    if (trusted.port !== undefined && trusted.port !== (asked.port ?? defaultPort)) return false;
+    return isWildcard ? asked.name.endsWith(`.${trusted.name}`) : asked.name === trusted.name;
   });
 }
 
-function hostNameOnly(host: string): string | undefined {
+interface HostParts {
+  readonly name: string;
+  readonly port: string | undefined;
+}
+
+function partsOf(host: string): HostParts | undefined {
   const canonical = parseHostId(host);
-  return canonical === undefined ? undefined : hostnameOf(canonical);
+  const name = canonical === undefined ? undefined : hostnameOf(canonical);
+  if (canonical === undefined || name === undefined) return undefined;
+  const port = canonical.slice(name.length + 1);
+  return { name, port: port === '' ? undefined : port };
 }
 
 // The caller may write a name in any script; a server may not, because header text is ASCII.
-function trustedName(text: string): string | undefined {
-  const international = /[^\u0000-\u007f]/.test(text) && /^[\p{L}\p{M}\p{N}.-]+$/u.test(text);
-  return international ? hostnameOf(text) : hostNameOnly(text);
+function trustedParts(text: string): HostParts | undefined {
+  if (!/[^\u0000-\u007f]/.test(text)) return partsOf(text);
+  const [, international = '', port] = /^([\p{L}\p{M}\p{N}.-]+)(?::(\d{1,5}))?$/u.exec(text) ?? [];
+  const name = hostnameOf(international);
+  return name === undefined ? undefined : { name, port: port && String(Number(port)) };
 }

@@ -152,15 +152,32 @@ function httpStatusOf(hresult: number): number | undefined {
   return status >= 100 && status <= 599 ? status : undefined;
 }
 
+/** The bit of an HRESULT that says that something failed. */
+const FAILURE = 0x8000_0000;
+
 /**
- * Reads `BITS-Error-Code`, `BITS-Error` or `BITS-Error-Context`: always hexadecimal, with `0x`, `x`
- * or nothing in front, any case (Win32: ack-for-create-session).
+ * Reads `BITS-Error-Code` or `BITS-Error`: hexadecimal with `0x`, `x` or nothing in front, in any case
+ * (Win32: ack-for-create-session), or the name of an HRESULT, as some servers write.
  *
- * @returns an unsigned 32-bit number; undefined when malformed.
+ * @returns an unsigned 32-bit number; undefined when it is malformed, and when it says no failure
+ * (`0`, `0x1`), because then it says nothing.
  */
 export function parseHresult(value: string): number | undefined {
+  const hresult = parseHex(value) ?? hresultNamed(value.trim().toUpperCase());
+  return hresult !== undefined && hresult >= FAILURE ? hresult : undefined;
+}
+
+/** Reads a number of up to 32 bits as `BITS-Error-Context` has it, written as in {@link parseHresult}. */
+export function parseHex(value: string): number | undefined {
   const digits = /^(?:0?x)?([0-9a-f]{1,8})$/i.exec(value.trim())?.[1];
   return digits === undefined ? undefined : Number.parseInt(digits, 16);
+}
+
+function hresultNamed(name: string): number | undefined {
+  const status = /^BG_E_HTTP_ERROR_([1-5][0-9]{2})$/.exec(name)?.[1];
+  if (status !== undefined) return HTTP_FACILITY + Number(status);
+  for (const [hresult, entry] of ENTRIES) if (entry.name === name) return hresult;
+  return undefined;
 }
 
 /** Writes an HRESULT, signed or unsigned, as `0x8020001F`. */

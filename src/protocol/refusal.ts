@@ -9,6 +9,8 @@ import type { BitsError } from '../errors.js';
  * - `out-of-step`: the server wants another offset ({@link Refusal.nextOffset}).
  * - `fragment-too-large`: 413.
  * - `maybe-too-large`: 404 on a Fragment, which IIS 7 also sends when a request is too long.
+ * - `misfit`: an ack that cannot belong to the packet, such as one with an offset for a Close: answers
+ *   on this connection may have been shifted by one.
  * - `not-bits`: a success status without `BITS-Packet-Type: Ack`, as a captive portal sends.
  * - `unauthorized`: 401 or 407, for which the transport had no accepted credentials.
  * - `redirect`: 3xx with a {@link Refusal.location}.
@@ -20,6 +22,7 @@ export type RefusalMeaning =
   | 'out-of-step'
   | 'fragment-too-large'
   | 'maybe-too-large'
+  | 'misfit'
   | 'not-bits'
   | 'unauthorized'
   | 'redirect';
@@ -39,4 +42,8 @@ export interface Refusal {
   readonly location?: string;
   /** True when no byte of the request can have been sent, so that it had no effect. */
   readonly unsent?: boolean;
+  /** True when a connection that was used before ended before any byte of the answer. */
+  readonly staleConnection?: boolean;
+  /** True when the refusal has a BITS header, so that it is a BITS server that refuses. */
+  readonly isFromBits?: boolean;
 }

@@ -230,9 +230,55 @@ describe('the decoder of acks', () => {
     }
   }
 
-  const violations: [string, PacketType, WireHeaders][] = [
+  const misfits: [string, PacketType, WireHeaders][] = [
     ['no session id', 'create-session', {}],
     ['an empty session id', 'create-session', { 'bits-session-id': ' ' }],
+    ['no offset', 'fragment', {}],
+    ['an illegible offset', 'fragment', { 'bits-received-content-range': 'evil' }],
+    ['a range as offset', 'fragment', { 'bits-received-content-range': '0-4722' }],
+    ...(['ping', 'create-session', 'close-session', 'cancel-session'] as const).map(
+      (type): [string, PacketType, WireHeaders] => [
+        `the offset of a Fragment (${type})`,
+        type,
+        { 'bits-session-id': sessionId, 'bits-received-content-range': '4723' },
+      ],
+    ),
+    ...(['fragment', 'close-session', 'cancel-session'] as const).map(
+      (type): [string, PacketType, WireHeaders] => [
+        `the id of another session (${type})`,
+        type,
+        { 'bits-session-id': '{evil}', 'bits-received-content-range': '4723' },
+      ],
+    ),
+    [
+      'the GUID of another session (close-session)',
+      'close-session',
+      { 'bits-session-id': sessionId.replace('7', '8') },
+    ],
+    [
+      'the id of a session in another case when it is no GUID (close-session)',
+      'close-session',
+      { 'bits-session-id': sessionId.replace('7', 'x') },
+    ],
+  ];
+  for (const [name, type, headers] of misfits) {
+    it(`suspects that an ack with ${name} belongs to another packet`, () => {
+      const { meaning, error } = refusalOf(type, 200, { 'bits-packet-type': 'Ack', ...headers });
+      expect(meaning).to.equal('misfit');
+      expect(error).to.include({ code: 'BITS_ERR_PROTOCOL', retryable: false });
+      expect(error.message).to.match(/^The ack for .*check.*mixes up answers/);
+      expect(error.message).not.to.match(/evil|xxx|[\r\n]/);
+    });
+  }
+
+  it('compares session ids as GUIDs where both are', () => {
+    const bare = sessionId.slice(1, -1).toLowerCase();
+    for (const id of [bare, `{${bare}}`, bare.toUpperCase()]) {
+      expect(ackOf('close-session', 200, { 'bits-session-id': id }).type).to.equal('close-session');
+    }
+  });
+
+  const violations: [string, PacketType, WireHeaders][] = [
     ['a session id of 101 characters', 'create-session', { 'bits-session-id': 'x'.repeat(101) }],
     ['a line break in the session id', 'create-session', { 'bits-session-id': 'x\r\nY: z' }],
     ['another script in the session id', 'create-session', { 'bits-session-id': 'x\u00fc' }],
@@ -249,16 +295,6 @@ describe('the decoder of acks', () => {
       'create-session',
       { 'bits-session-id': sessionId, 'bits-host-id': 'web3@evil' },
     ],
-    ['no offset', 'fragment', {}],
-    ['an illegible offset', 'fragment', { 'bits-received-content-range': 'evil' }],
-    ['a range as offset', 'fragment', { 'bits-received-content-range': '0-4722' }],
-    ...(['fragment', 'close-session', 'cancel-session'] as const).map(
-      (type): [string, PacketType, WireHeaders] => [
-        `the id of another session (${type})`,
-        type,
-        { 'bits-session-id': '{evil}', 'bits-received-content-range': '4723' },
-      ],
-    ),
   ];
   for (const [name, type, headers] of violations) {
     it(`ends the upload after an ack with ${name}`, () => {
@@ -318,7 +354,11 @@ const refusals: RefusalCase[] = [
   [transfers, [408, 429], undefined, undefined, 'transient', /busy/],
   [transfers, [500, 507, 599], undefined, undefined, 'transient', /temporary failure/],
   [transfers, [502, 503, 504], undefined, undefined, 'transient', /not the server behind it/],
-  [transfers, [500], '1', '0x5', 'transient', /0x00000001/],
+  [transfers, [500], '1', '0x5', 'transient', /HTTP status 500: /],
+  [everyPacket, [500], 'ZERO', '0x5', 'transient', /HTTP status 500: /],
+  [transfers, [400], '0x0', '0x5', 'fatal', /HTTP status 400: /],
+  [transfers, [500], 'BG_E_TOO_LARGE', undefined, 'fatal', /0x80200020 BG_E_TOO_LARGE/],
+  [endings, [400], 'bg_e_session_not_found', undefined, 'session-not-found', /0x8020001F/],
   [transfers, [500, 403], '0x80200022', '0x5', 'fatal', /not support the upload protocol/],
   [transfers, [500, 403], '0x80200023', '0x5', 'fatal', /execute permissions/],
   [transfers, [505], undefined, undefined, 'fatal', /HTTP\/1\.1/],
@@ -410,6 +450,44 @@ describe('the decoder of refusals', () => {
     const error = refusalOf('fragment', 503, { 'bits-error': 'evil' }).error as BitsServerError;
     expect(error.hresult).to.equal(undefined);
     expect(error.message).not.to.contain('evil');
+    const second = { 'bits-error-code': '0', 'bits-error': '8020001f' };
+    expect(refusalOf('fragment', 500, second).meaning).to.equal('session-not-found');
+  });
+
+  it('says whether it was a BITS server that refused', () => {
+    expect(refusalOf('ping', 400).isFromBits).to.equal(undefined);
+    expect(refusalOf('ping', 400, { 'bits-error-code': '0' }).isFromBits).to.equal(true);
+    expect(refusalOf('ping', 400, { 'bits-error-context': '5' }).isFromBits).to.equal(true);
+  });
+
+  it('mentions a name that IIS refuses before anything else', () => {
+    for (const status of [400, 404]) {
+      const answer = { status, headers: {} };
+      const url = new URL('http://server/v/a%26b.txt');
+      const decoded = decodeAnswer(packets['create-session'], answer, { nowMs: NOW_MS, url });
+      expect(decoded)
+        .to.have.nested.property('refusal.error.message')
+        .that.match(/\d: IIS refuses/);
+    }
+  });
+
+  it('names the https URL when a redirect leads there from http', () => {
+    const messageOf = (location: string, from = 'http://server/v/f.bin?sig=1') => {
+      const answer = { status: 302, headers: { location } };
+      const decoded = decodeAnswer(packets.ping, answer, { nowMs: NOW_MS, url: new URL(from) });
+      return 'refusal' in decoded ? decoded.refusal.error.message : '';
+    };
+    for (const location of ['https://server/v/f.bin?sig=1', 'https://me:secret@SERVER/v/f.bin']) {
+      expect(messageOf(location)).to.match(/use https:\/\/server\/v\/f\.bin$/);
+    }
+    for (const location of [
+      'https://server/login',
+      'https://evil/v/f.bin',
+      'http://server/v/f.bin',
+    ]) {
+      expect(messageOf(location)).to.match(/login pages and captive portals/);
+    }
+    expect(messageOf('https://server/v/f.bin', 'https://server/v/f.bin')).to.match(/login pages/);
   });
 
   it('adds the advice of a known HRESULT to a general message, and says nothing twice', () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { isTrustedHost, parseHostId, withHost } from '../../src/protocol/host-id.js';
+import { isTrustedHost, parseHostId, sentToHost, withHost } from '../../src/protocol/host-id.js';
 
 describe('a BITS-Host-Id', () => {
   for (const [value, expected] of [
@@ -181,7 +181,28 @@ describe('the trust in hosts', () => {
     expect(isTrustedHost('evil.example', remoteUrl, ['evil.example/ü'])).to.equal(false);
   });
 
-  it('includes every port of a trusted name, as of the own host', () => {
-    expect(isTrustedHost('web3:1', remoteUrl, ['web3:2'])).to.equal(true);
+  it('includes every port of a trusted name, as of the own host, and one port when it is named', () => {
+    const trusts = (host: string, pattern: string, remote = remoteUrl) =>
+      isTrustedHost(host, remote, [pattern]);
+    expect(trusts('web3:1', 'web3')).to.equal(true);
+    expect(trusts('web3:1', 'web3:2')).to.equal(false);
+    expect(trusts('web3:2', 'web3:2')).to.equal(true);
+    expect(trusts('a.farm.example:2', '*.farm.example:2')).to.equal(true);
+    expect(trusts('a.farm.example:1', '*.farm.example:2')).to.equal(false);
+    expect(trusts('[2001:db8::1]:99', '[2001:db8::1]:98')).to.equal(false);
+    expect(trusts('a.xn--bcher-kva.example:2', '*.bücher.example:2')).to.equal(true);
+    expect(trusts('a.xn--bcher-kva.example:1', '*.bücher.example:2')).to.equal(false);
+  });
+
+  it('compares a host without a port by the default port of the scheme', () => {
+    const http = new URL('http://upload.corp.example/');
+    expect(isTrustedHost('web3', remoteUrl, ['web3:443'])).to.equal(true);
+    expect(isTrustedHost('web3', remoteUrl, ['web3:80'])).to.equal(false);
+    expect(isTrustedHost('web3', http, ['web3:80'])).to.equal(true);
+    expect(isTrustedHost('web3', http, ['*.web3:80'])).to.equal(false);
+  });
+
+  it('that is missing is explained by who sent the upload to the host', () => {
+    expect(sentToHost('web01', remoteUrl)).to.match(/^upload\.corp\.example:8443 moved .* web01/);
   });
 });

@@ -4,6 +4,7 @@ import {
   formatHresult,
   hresultAdvice,
   hresultName,
+  parseHex,
   parseHresult,
 } from '../../src/protocol/hresult.js';
 
@@ -14,26 +15,43 @@ describe('an HRESULT', () => {
     ['x8020001F', 0x8020001f],
     ['8020001f', 0x8020001f],
     [' 0x80070057 ', 0x80070057],
-    ['0x7', 7],
-    ['5', 5],
-    ['1', 1],
-    ['10', 0x10],
+    ['0x80000000', 0x80000000],
+    ['0x7FFFFFFF', undefined],
+    ['0x1', undefined],
+    ['0', undefined],
+    ['ZERO', undefined],
     ['0xFFFFFFFF', 0xffffffff],
     ['0x1FFFFFFFF', undefined],
     ['0x', undefined],
     ['', undefined],
     ['-1', undefined],
     ['0x8020001F, 0x8020001F', undefined],
-    ['BG_E_SESSION_NOT_FOUND', undefined],
+    ['BG_E_SESSION_NOT_FOUND', 0x8020001f],
+    [' bg_e_too_large ', 0x80200020],
+    ['BG_E_HTTP_ERROR_404', 0x80190194],
+    ['BG_E_HTTP_ERROR_600', undefined],
+    ['ERROR_DISK_FULL', 0x80070070],
+    ['constructor', undefined],
   ] as const) {
     it(`is read from ${JSON.stringify(value)}, or refused`, () => {
       expect(parseHresult(value)).to.equal(expected);
     });
   }
 
+  it('has a context, which is a number of any size', () => {
+    for (const [text, context] of [
+      ['0x7', 7],
+      ['5', 5],
+      ['10', 0x10],
+      ['seven', undefined],
+    ] as const) {
+      expect(parseHex(text)).to.equal(context);
+    }
+  });
+
   it('is read back as it was written, signed or unsigned', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 0xffffffff }), (hresult) => {
+      fc.property(fc.integer({ min: 0x80000000, max: 0xffffffff }), (hresult) => {
         expect(formatHresult(hresult)).to.match(/^0x[0-9A-F]{8}$/);
         expect(parseHresult(formatHresult(hresult))).to.equal(hresult);
         expect(formatHresult(hresult | 0)).to.equal(formatHresult(hresult));

@@ -298,7 +298,6 @@ function contractRecord(): JobRecord {
       hostId: 'web3.bits.example:8080',
       hostIdFallbackTimeoutMs: 86_400_000,
       offset: 4_194_304,
-      lastFragmentStart: undefined,
       replyUrl: 'BITS-Sessions\\Replies\\{9A2B6D1E}\\responsefile.bin',
       replyStored: false,
       closeUncertain: false,

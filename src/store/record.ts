@@ -49,7 +49,6 @@ export interface RecordSession {
   readonly hostIdFallbackTimeoutMs: number | undefined;
   /** Every byte below it was acknowledged. */
   readonly offset: number;
-  readonly lastFragmentStart: number | undefined;
   /** As the server wrote it: nothing of it is trusted. */
   readonly replyUrl: string | undefined;
   readonly replyStored: boolean;
@@ -144,7 +143,6 @@ const recordFields = fields({
     hostId: optional(text(300, 'a host', (host) => parseHostId(host) === host)),
     hostIdFallbackTimeoutMs: optional(count()),
     offset: count(),
-    lastFragmentStart: optional(count()),
     // A server may write any byte but control characters; it is resolved and judged when used.
     replyUrl: optional(text(MAX_HEADER_LENGTH, 'a header value', /^[^\x00-\x1f\x7f]+$/)),
     replyStored: flag,
@@ -236,7 +234,7 @@ function readRecord(value: unknown): JobRecord {
 function checkConsistency(record: JobRecord): void {
   const { totalBytes, source, session, reply, fragmentBytes } = record;
   if (source.byteLength !== totalBytes) throw damaged('record.source.byteLength', 'totalBytes');
-  const offsets = [session.offset, session.lastFragmentStart ?? 0, record.bestOffset];
+  const offsets = [session.offset, record.bestOffset];
   if (offsets.some((offset) => offset > totalBytes)) {
     throw damaged('an offset', 'within the file');
   }

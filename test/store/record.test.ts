@@ -52,7 +52,6 @@ const anyRecord: fc.Arbitrary<JobRecord> = fc.maxSafeNat().chain((totalBytes) =>
       hostId: maybe(fc.constantFrom('web3', 'web3.example:8080', '[::1]', '[::1]:81')),
       hostIdFallbackTimeoutMs: maybe(count),
       offset,
-      lastFragmentStart: maybe(offset),
       replyUrl: maybe(printable(200)),
       replyStored: fc.boolean(),
       closeUncertain: fc.boolean(),
@@ -105,7 +104,6 @@ const complete = jobRecord({
     ...jobRecord().session,
     hostId: 'web3:8080',
     hostIdFallbackTimeoutMs: 1,
-    lastFragmentStart: 5,
     replyUrl: 'x\\y',
   },
   reply: {
@@ -200,7 +198,6 @@ describe('a job record', () => {
       { totalBytes: 999 },
       { bestOffset: 1001 },
       { session: { ...session, offset: 1001 } },
-      { session: { ...session, lastFragmentStart: 1001 } },
       { reply: { ...reply, to: 'memory' } },
       { reply: { ...reply, file: undefined } },
       { fragmentBytes: 5119 },

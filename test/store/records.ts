@@ -16,7 +16,6 @@ export function jobRecord(change: Partial<JobRecord> = {}): JobRecord {
       hostId: undefined,
       hostIdFallbackTimeoutMs: undefined,
       offset: 500,
-      lastFragmentStart: undefined,
       replyUrl: undefined,
       replyStored: false,
       closeUncertain: false,

@@ -5,12 +5,19 @@ const MAX_ADAPTIVE_BYTES = 28 * 1024 * 1024;
 const INITIAL_BYTES = 1024 * 1024;
 /** How long a fragment should take, so that a lost one costs no more; half and twice of it are accepted. */
 const TARGET_MS = 4000;
+const MAX_TARGET_MS = 16_000;
+/** A fragment should take so many round trips, because one is lost after each. */
+const TARGET_ROUND_TRIPS = 40;
+/** No line is slower to answer; then it is the server that takes its time. */
+const MAX_ROUND_TRIP_MS = 2000;
 /** The largest factor by which one answer changes the size. */
 const MAX_FACTOR = 8;
 /** After so many losses in a row, a fragment of the caller's size does not get through. */
 const MOST_FIXED_LOSSES = 3;
 /** How many fragments must pass after a loss before a larger one is tried. */
 const PATIENCE = 4;
+/** As {@link PATIENCE}, after repeated losses of one size. */
+const MAX_PATIENCE = 32;
 
 /**
  * What is known of a server that takes only the beginning of a fragment.
@@ -39,10 +46,14 @@ export interface FragmentSizer {
   readonly patience: number;
   /** A fragment was lost, so growth is slow. */
   readonly lossy: boolean;
+  /** The size that was lost, and how many smaller fragments must pass before it is tried again. */
+  readonly lost: { readonly bytes: number; readonly patience: number } | undefined;
   /** How many fragments of the caller's size were lost since one of them passed. */
   readonly fixedLosses: number;
   /** The time of an answer that does not depend on the size, found when a reduction saved no time. */
   readonly delayMs: number;
+  /** The shortest time in which a packet without a body was answered, if it was short. */
+  readonly roundTripMs: number | undefined;
   /** The slow fragment that led to the present size, until that size has been tried. */
   readonly shrunkFrom: { readonly bytes: number; readonly elapsedMs: number } | undefined;
   readonly curtailment: Curtailment | undefined;
@@ -65,11 +76,23 @@ export function createFragmentSizer(options: {
     serverCapBytes: undefined,
     patience: 0,
     lossy: false,
+    lost: undefined,
     fixedLosses: 0,
     delayMs: 0,
+    roundTripMs: undefined,
     shrunkFrom: undefined,
     curtailment: undefined,
   };
+}
+
+/** A packet without a body was answered. */
+export function answeredIn(sizer: FragmentSizer, elapsedMs: number): FragmentSizer {
+  const { roundTripMs = MAX_ROUND_TRIP_MS } = sizer;
+  return elapsedMs < roundTripMs ? { ...sizer, roundTripMs: elapsedMs } : sizer;
+}
+
+function targetMs({ roundTripMs = 0 }: FragmentSizer): number {
+  return Math.min(MAX_TARGET_MS, Math.max(TARGET_MS, TARGET_ROUND_TRIPS * roundTripMs));
 }
 
 export function fragmentPassed(
@@ -94,17 +117,17 @@ function judged(sizer: FragmentSizer, elapsedMs: number): FragmentSizer {
   }
   const tried: FragmentSizer = { ...sizer, shrunkFrom: undefined };
   const workMs = Math.max(0, elapsedMs - sizer.delayMs);
-  if (workMs > TARGET_MS * 2) {
-    return { ...divided(tried, factor(workMs / TARGET_MS)), shrunkFrom: { bytes, elapsedMs } };
+  const wantedMs = targetMs(sizer);
+  if (workMs > wantedMs * 2) {
+    return { ...divided(tried, factor(workMs / wantedMs)), shrunkFrom: { bytes, elapsedMs } };
   }
-  if (workMs > TARGET_MS / 2) return tried;
+  if (workMs > wantedMs / 2) return tried;
   if (sizer.patience > 1) return { ...tried, patience: sizer.patience - 1 };
-  const growth = sizer.lossy ? 2 : factor(TARGET_MS / workMs);
-  return {
-    ...tried,
-    bytes: Math.min(sizer.capBytes, bytes * growth),
-    patience: sizer.lossy ? PATIENCE : 0,
-  };
+  const growth = sizer.lossy ? 2 : factor(wantedMs / workMs);
+  // A size that got through so often was lost by chance.
+  const isProved = sizer.lost !== undefined && bytes >= sizer.lost.bytes;
+  const lost = isProved ? { bytes: bytes * 2, patience: eased(sizer.lost) } : sizer.lost;
+  return patient({ ...tried, bytes: Math.min(sizer.capBytes, bytes * growth), lost });
 }
 
 /** A smaller fragment takes less time, unless the time does not depend on the size. */
@@ -126,7 +149,22 @@ function factor(wanted: number): number {
  */
 export function fragmentLost(sizer: FragmentSizer, onTheWay = true): FragmentSizer {
   if (sizer.fixed) return onTheWay ? fixedLost(sizer) : sizer;
-  return { ...divided(sizer, 2), lossy: true, patience: PATIENCE, shrunkFrom: undefined };
+  const { bytes, lost } = sizer;
+  const isAgain = lost !== undefined && bytes >= lost.bytes;
+  const patience = isAgain ? Math.min(MAX_PATIENCE, lost.patience * 2) : eased(lost);
+  const next: FragmentSizer = { ...sizer, lossy: true, lost: { bytes, patience } };
+  return patient({ ...divided(next, 2), shrunkFrom: undefined });
+}
+
+function eased(lost: FragmentSizer['lost']): number {
+  return Math.max(PATIENCE, (lost?.patience ?? 0) / 2);
+}
+
+/** Sets how many fragments must pass before a larger size is tried. */
+function patient(sizer: FragmentSizer): FragmentSizer {
+  const { bytes, lossy, lost } = sizer;
+  const isNearLoss = lost !== undefined && bytes * 2 >= lost.bytes;
+  return { ...sizer, patience: isNearLoss ? lost.patience : lossy ? PATIENCE : 0 };
 }
 
 /**

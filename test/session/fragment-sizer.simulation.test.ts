@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { type Link, type Simulated, simulate } from './link-model.js';
+import { type Link, onePutMs, type Simulated, simulate } from './link-model.js';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -66,6 +66,30 @@ describe('the fragment sizer on a model link', () => {
         expect(share(link, Math.min(bytesIn(link, 300_000), 1024 * MIB))).to.be.above(0.85);
       });
     }
+  }
+
+  for (const [least, most] of [
+    [500_000, 1_000_000],
+    [2_000_000, 4_000_000],
+    [5_000_000, 10_000_000],
+  ] as const) {
+    it(`sends little again when each ${least} to ${most} bytes are followed by a break`, () => {
+      for (const bytesPerMs of [1250, 12_500]) {
+        const link = { bytesPerMs, delayMs: 50, breakEveryBytes: [least, most] } as const;
+        const totalBytes = 256 * MIB;
+        const runs = SEEDS.map((seed) => simulate(link, totalBytes, {}, seed));
+        const sent = runs.reduce((sum, { sentBytes }) => sum + sentBytes, 0) / runs.length;
+        expect(sent / totalBytes).to.be.below(1.1);
+      }
+    });
+  }
+
+  for (const mbitPerS of [10, 50, 100]) {
+    it(`of ${mbitPerS} Mbit/s and 200 ms reaches nine tenths of the speed of one PUT`, () => {
+      const link = { bytesPerMs: mbitPerS * 125, delayMs: 200, slowStart: true };
+      const totalBytes = 256 * MIB;
+      expect(onePutMs(link, totalBytes) / simulate(link, totalBytes).elapsedMs).to.be.above(0.9);
+    });
   }
 
   it('is refused by a server with a limit a few times only, and then respects the limit', () => {

@@ -323,7 +323,7 @@ class Run implements CommandRunner {
     // What is recorded of a lost session, a Close under way above all, is no longer true.
     if (packet.type === 'create-session' && keeper.isSaved) await keeper.flush();
     if (packet.type !== 'close-session') return;
-    keeper.note({ ...this.checkpoint, session: { ...session, closeUncertain: true } });
+    keeper.note({ ...this.checkpoint, session });
     await keeper.flush();
   }
 

@@ -1,8 +1,9 @@
 import { BitsError, BitsProtocolError, BitsServerError } from '../errors.js';
 import { MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
-import type { Ack } from '../protocol/packets.js';
+import type { Ack, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import {
+  answeredIn,
   type FragmentSizer,
   fragmentCurtailed,
   fragmentLost,
@@ -18,11 +19,16 @@ import {
   maybeCancelled,
   type Outcome,
   owesReply,
+  type Pending,
+  resendBudget,
   type Session,
   type SessionEvent,
   type SessionState,
-  type Target,
+  type Suspect,
 } from './session.js';
+
+/** A probe costs little, and is longer than what a server may happen to hold of a fragment. */
+const PROBE_BYTES = 2560;
 
 // The state machine of one upload ([MC-BUP] §3.1.5): its theory of operation.
 //
@@ -45,32 +51,50 @@ import {
 // which looks at what is known and not at how it came about:
 //
 //   no session id                Create-Session, then a Ping when the server named another host
-//   a fragment may be doubled    Cancel-Session, then start over (`onUncertainFragment: 'restart'`)
+//   the server's offset unknown  a probe; or Cancel-Session, then start over
 //   bytes unacknowledged         the Fragment that begins at the server's offset
-//   a reply is owed              the last Fragment once more until it is announced; then the download
+//   a reply is owed              the end of the file once more until the reply is announced; then the
+//                                download
 //   nothing                      Close-Session
 //
-// The server's offset decides, whatever was sent: `adoptOffset`. Three counts keep a server that makes
-// no progress from being asked for ever, and each ends in an error: `resyncs` (offsets that bring no
-// progress), `restarts` (new sessions; only the caller's resume sets it back) and `cancelAttempts`.
-// Time and retries are the job's: after `wait` it sends `retryDue`, or `gaveUp`.
+// The server's offset decides, whatever was sent: `adoptOffset`. A server that makes no progress is not
+// asked for ever. `resyncs` counts offsets that bring no progress worth the name, `restarts` counts new
+// sessions, `cancelAttempts` counts Cancels, and bytes that are sent again have a budget: each ends in
+// an error, and only the caller's resume gives all of them back. Time and retries are the job's: after
+// `wait` it sends `retryDue`, or `gaveUp`. No loop goes on without a `wait` or progress.
+//
+// A probe asks for the server's offset. It repeats bytes below the offset that is known, so it brings
+// the server nothing new: one that follows [MC-BUP] answers its own offset. One that appends whatever
+// comes answers the end of the probe, or more with every probe, and so a new offset is confirmed by a
+// second one. What such a server holds cannot be trusted, and the upload starts over. Below offset 2
+// there is nothing to repeat. The probe is then the beginning of the fragment, and an answer with the
+// probe's end has two meanings: start over, nothing is lost.
+//
+// A connection that was used before may end before the answer, or bring the answer to another packet.
+// The packet is then sent once more at once over a new connection, with the doubt that follows.
 //
 // What no answer has settled is in `session.doubt`:
 //
-//   offset      A Fragment was interrupted. The next one is short, because it may be sent in vain.
-//               Ends with any offset that the server names.
-//   closed      A Close was interrupted. "Session not found" then means that it worked: `presumed`.
-//               Ends with the session, and when the origin is asked instead of the host-id's server.
+//   offset      A Fragment was interrupted. A probe follows. Ends with any offset that fits.
+//   probed      What the first of two probes was told. Ends with the second one.
+//   doubled     The server may hold bytes twice. Ends with the session.
+//   closed      A Close was interrupted, or failed. "Session not found" then means that it worked:
+//               `presumed`. Ends with the session, and when the origin is asked instead of the
+//               host-id's server.
 //   cancelled   A Cancel was interrupted. "Session not found" then proves nothing of a Close before.
 //               Ends when the server takes a fragment, and with the session.
 //   rested      The session was resumed. A reply that is gone may mean that the session is, too.
-//               Ends with any offset that the server names.
+//               Ends with any offset that fits.
+//   replyGone   The reply was not found. Ends when the end of the file, sent again, is answered.
 //   forgotten   A request got no answer, or the session was resumed. A refusal that explains nothing
 //               may come from a server that forgot the session. Ends with the session.
-//   suspicions  How many such refusals came; a Ping that works then settles it. Ends with any offset,
-//               with a resume, and with the session.
+//   suspicions  How often the server failed so; once may pass. Ends with any offset that fits, with a
+//               resume, and with the session.
+//   suspect     The refusal that a Ping is to explain: when the server answers it, the session is what
+//               is wrong. Ends with the Ping's answer, with a resume, and with the session.
 
 type Step = readonly [Session, Command];
+type AckOf<T extends Ack['type']> = Extract<Ack, { type: T }>;
 type EventOf<T extends SessionEvent['type']> = Extract<SessionEvent, { type: T }>;
 type Handlers = {
   readonly [T in SessionEvent['type']]?: (session: Session, event: EventOf<T>) => Step;
@@ -99,7 +123,7 @@ const table: Readonly<Record<SessionState, Handlers>> = {
     cancelRequested: cancelForCaller,
   },
   'create-session': { ...live, acked: created, failed: refused },
-  ping: { ...live, acked: pinged, failed: refused },
+  ping: { ...live, acked: pinged, failed: pingFailed },
   fragment: { ...live, acked: fragmentAcked, failed: fragmentFailed },
   'get-reply': { ...live, replyStored, replyGone, failed: refused },
   'close-session': { ...live, acked: closed, failed: closeFailed },
@@ -148,64 +172,84 @@ export function step(session: Session, event: SessionEvent): Step {
   return handler(session, event);
 }
 
-/** What the facts ask for next; every way forward comes through here. */
+/** What is to do next; every way forward comes through here. */
 function proceed(session: Session): Step {
+  const { doubt, plan } = session;
   if (session.state === 'ping' && session.awaiting === 'retry') return sendPing(session);
   if (session.sessionId === undefined) return sendCreate(session);
-  if (session.doubt.offset && session.plan.onUncertainFragment === 'restart') {
+  if (doubt.doubled || (doubt.offset && plan.onUncertainFragment === 'restart')) {
     return cancelFirst(session, { kind: 'create-session' });
   }
-  if (session.offset < session.plan.totalBytes) return sendFragment(session);
+  if (doubt.offset) return sendProbe(session);
+  if (session.offset < plan.totalBytes) return sendFragment(session);
   if (owesReply(session)) {
-    return session.replyUrl === undefined ? sendFragment(session) : download(session);
+    const isKnown = session.replyUrl !== undefined && !doubt.replyGone;
+    return isKnown ? download(session) : askForReply(session);
   }
   return sendClose(session);
 }
 
 function sendCreate(session: Session): Step {
   const fresh: Session = { ...session, ...FRESH, state: 'create-session', awaiting: 'answer' };
-  return [fresh, { type: 'send', packet: { type: 'create-session' }, target: 'origin' }];
+  return [fresh, send(fresh, { type: 'create-session' })];
 }
 
 function sendPing(session: Session): Step {
-  return [
-    { ...session, state: 'ping', awaiting: 'answer', pending: undefined },
-    { type: 'send', packet: { type: 'ping' }, target: targetOf(session) },
-  ];
+  const next: Session = { ...session, state: 'ping', awaiting: 'answer', pending: undefined };
+  return [next, send(next, { type: 'ping' })];
 }
 
 function sendFragment(session: Session): Step {
+  const { offset, sizer, plan } = session;
+  const end = Math.min(plan.totalBytes, offset + sizer.bytes);
+  return sendRange(session, { start: offset, end, isProbe: false });
+}
+
+function sendProbe(session: Session): Step {
+  const { offset, sentTo } = session;
+  // Not up to the offset itself, or the answers of a server that appends would look like its own.
+  const end = offset > 1 ? offset - 1 : Math.min(PROBE_BYTES, sentTo - 1);
+  if (end <= 0) return startOverFromDoubt(session);
+  return sendRange(session, { start: Math.max(0, end - PROBE_BYTES), end, isProbe: true });
+}
+
+/** A server that has the whole file answers the end of it, sent again, with the reply's URL. */
+function askForReply(session: Session): Step {
+  const end = session.plan.totalBytes;
+  return sendRange(session, { start: Math.max(0, end - PROBE_BYTES), end, isProbe: false });
+}
+
+function sendRange(session: Session, range: Pending): Step {
   const { totalBytes, contentName } = session.plan;
-  const { start, end } = nextRange(session);
+  const { start, end } = range;
+  const again = Math.max(0, Math.min(end, session.furthestSent) - start);
+  const resentBytes = session.resentBytes + again;
+  if (resentBytes > resendBudget(totalBytes)) return stop(session, tooMuchResent(session));
   const next: Session = {
     ...session,
     state: 'fragment',
     awaiting: 'answer',
-    pending: { start, end },
+    pending: range,
     sentTo: Math.max(session.sentTo, end),
-    lastFragmentStart: end === totalBytes ? start : session.lastFragmentStart,
+    furthestSent: Math.max(session.furthestSent, end),
+    resentBytes,
   };
-  const range = { start, end, total: totalBytes };
-  const packet = { type: 'fragment', sessionId: idOf(session), contentName, range } as const;
-  return [next, { type: 'send', packet, target: targetOf(session) }];
+  const sessionId = idOf(session);
+  const packet = {
+    type: 'fragment',
+    sessionId,
+    contentName,
+    range: { start, end, total: totalBytes },
+  } as const;
+  return [next, send(next, packet)];
 }
 
-function nextRange(session: Session): { start: number; end: number } {
-  const { offset, lastFragmentStart, sizer, doubt, plan } = session;
-  const total = plan.totalBytes;
-  // The server answers a repeated last fragment with the reply URL, and no other fragment.
-  // When that is refused as too large, the end of it must do, or the refusals would never end.
-  if (offset === total) {
-    const start = lastFragmentStart ?? Math.max(0, total - MIN_FRAGMENT_BYTES);
-    return { start: Math.max(start, total - sizer.capBytes), end: total };
-  }
-  const resendsLast = plan.reply !== 'none' && lastFragmentStart === offset;
-  if (doubt.offset && resendsLast && total - offset <= sizer.capBytes) {
-    return { start: offset, end: total };
-  }
-  // While the server's offset is in doubt, a whole fragment could be sent in vain.
-  const bytes = doubt.offset ? Math.min(MIN_FRAGMENT_BYTES, sizer.bytes) : sizer.bytes;
-  return { start: offset, end: Math.min(total, offset + bytes) };
+function tooMuchResent({ resentBytes, plan }: Session): BitsError {
+  return new BitsError(
+    'BITS_ERR_NO_PROGRESS',
+    `${resentBytes} bytes were sent again for a file of ${plan.totalBytes} bytes, and the upload is not ` +
+      'complete. Check for a proxy that cuts requests, and for another upload to the same URL.',
+  );
 }
 
 function download(session: Session): Step {
@@ -218,20 +262,22 @@ function download(session: Session): Step {
 
 function sendClose(session: Session): Step {
   assertMayClose(session);
-  return [
-    { ...session, state: 'close-session', awaiting: 'answer', pending: undefined },
-    {
-      type: 'send',
-      packet: { type: 'close-session', sessionId: idOf(session) },
-      target: targetOf(session),
-    },
-  ];
+  // A transport that sends it again by itself may bring the answer to the second one.
+  const { closed } = session.doubt;
+  const next: Session = {
+    ...doubting(session, { closed: session.plan.mayResend ? 'unanswered' : closed }),
+    state: 'close-session',
+    awaiting: 'answer',
+    pending: undefined,
+  };
+  return [next, send(next, { type: 'close-session', sessionId: idOf(session) })];
 }
 
 function created(session: Session, event: EventOf<'acked'>): Step {
   const ack = ackOf(event.ack, 'create-session');
   const next: Session = {
-    ...forward(session),
+    ...sessionReady(session),
+    sizer: answeredIn(session.sizer, event.elapsedMs),
     sessionId: ack.sessionId,
     hostId: ack.hostId,
     hostIdFallbackTimeoutMs: ack.hostIdFallbackTimeoutMs,
@@ -241,39 +287,99 @@ function created(session: Session, event: EventOf<'acked'>): Step {
 
 function pinged(session: Session, event: EventOf<'acked'>): Step {
   ackOf(event.ack, 'ping');
-  if (session.doubt.suspicions > 0) return presumeForgotten(session);
-  return proceed({ ...forward(session), awaiting: 'nothing' });
+  const sizer = answeredIn(session.sizer, event.elapsedMs);
+  const { suspect } = session.doubt;
+  if (suspect !== undefined) return presumeForgotten({ ...session, sizer }, suspect);
+  return proceed({ ...sessionReady(session), sizer, awaiting: 'nothing' });
 }
 
-function presumeForgotten(session: Session): Step {
+/** Any answer of a server shows that it can be reached: the packet after the Ping decides. */
+function pingFailed(session: Session, event: EventOf<'failed'>): Step {
+  const { refusal } = event;
+  const { meaning, error, isFromBits } = refusal;
+  const isReached = error instanceof BitsServerError && ['fatal', 'transient'].includes(meaning);
+  if (!isReached) return refused(session, event);
+  const { suspect } = session.doubt;
+  if (suspect === undefined) return proceed({ ...session, awaiting: 'nothing' });
+  if (isFromBits && error.hresult === undefined) return presumeForgotten(session, suspect);
+  // It may be the server and not the session that is wrong, so the session is kept.
+  return meaning === 'transient'
+    ? waitFor(session, refusal)
+    : stop(doubting(session, { suspect: undefined }), suspect.error);
+}
+
+/** The server answers, but no packet of this session: it does not know the session any more. */
+function presumeForgotten(session: Session, { packet }: Suspect): Step {
+  if (packet === 'close-session') {
+    return finish(session, 'completed', { kind: 'completed', closed: 'presumed' });
+  }
   const error = new BitsProtocolError(
     'The server answers a Ping and refuses every Fragment, as if it had forgotten the session, and ' +
       'to start over did not help. Ask its administrator for the reason in its log.',
   );
   // It is a guess, so in the end a session that may exist is kept for the caller to resume.
+  const known = doubting(session, { suspect: undefined });
   return session.restarts < session.plan.maxRestarts
-    ? restartCancelling(session, error)
-    : stop(session, error);
+    ? restartCancelling(known, error, 'The server seems to have forgotten the session')
+    : stop(known, error);
 }
 
 function fragmentAcked(session: Session, event: EventOf<'acked'>): Step {
   const ack = ackOf(event.ack, 'fragment');
-  const { end } = pendingOf(session);
-  const sizer = sizedBy(session, ack.nextOffset, event.elapsedMs);
-  const answeredLast = end === session.plan.totalBytes;
-  // A session that takes a fragment was ended by no Cancel.
-  const alive = doubting({ ...session, sizer }, { cancelled: false });
-  return adoptOffset(alive, ack.nextOffset, ack.replyUrl, answeredLast);
+  const { start, isProbe } = pendingOf(session);
+  if (isProbe) return probeAcked(session, ack);
+  // A server that takes a fragment names an offset beyond its start; one that does not, refuses it.
+  if (ack.nextOffset <= start) return misled(session, asksAgain(ack.nextOffset));
+  const isPossible = ack.nextOffset <= session.sentTo;
+  const sizer = isPossible ? sizedBy(session, ack.nextOffset, event.elapsedMs) : session.sizer;
+  return adoptOffset({ ...session, sizer }, ack.nextOffset, ack.replyUrl, true);
+}
+
+function probeAcked(session: Session, { nextOffset, replyUrl }: AckOf<'fragment'>): Step {
+  const { start, end } = pendingOf(session);
+  const { probed } = session.doubt;
+  if (nextOffset === end || (probed !== undefined && nextOffset === probed + end - start)) {
+    return startOverFromDoubt(session);
+  }
+  // One that appends in silence would name another offset each time.
+  if (nextOffset === session.offset || nextOffset === probed) {
+    return adoptOffset(session, nextOffset, replyUrl, true);
+  }
+  const isFirst = probed === undefined && nextOffset > end;
+  return isFirst
+    ? sendProbe(doubting(session, { probed: nextOffset }))
+    : misled(session, asksAgain(nextOffset), nextOffset);
+}
+
+/** What the server holds cannot be trusted, so the upload starts over. */
+function startOverFromDoubt(session: Session): Step {
+  const doubled = doubting({ ...session, pending: undefined }, { doubled: true });
+  const error = new BitsProtocolError(
+    'The server appends a fragment once more when it is sent once more, so an interrupted upload can ' +
+      'only start over. Check that the server follows [MC-BUP], or the connection to it.',
+    { retryable: true },
+  );
+  // Where the server has taken nothing yet, nothing is lost, and so it is not counted.
+  if (session.offset > 1 || session.sessionBestOffset > 0) {
+    return restartCancelling(doubled, error, 'The server may hold bytes twice');
+  }
+  const startsInVain = session.startsInVain + 1;
+  const next: Session = { ...doubled, startsInVain };
+  if (startsInVain === 1) return proceed(next);
+  const refusal: Refusal = { meaning: 'transient', error };
+  return [
+    { ...next, state: 'fragment', awaiting: 'retry' },
+    { type: 'wait', refusal },
+  ];
 }
 
 function sizedBy(session: Session, nextOffset: number, elapsedMs: number): FragmentSizer {
   const { start, end } = pendingOf(session);
   const bytes = end - start;
   const takenBytes = nextOffset - start;
-  if (takenBytes >= bytes) return fragmentPassed(session.sizer, { bytes, elapsedMs });
-  // When a server went back, or may have had a part already, it says nothing about sizes.
-  if (takenBytes <= 0 || session.doubt.offset) return session.sizer;
-  return fragmentCurtailed(session.sizer, { bytes, takenBytes });
+  return takenBytes >= bytes
+    ? fragmentPassed(session.sizer, { bytes, elapsedMs })
+    : fragmentCurtailed(session.sizer, { bytes, takenBytes });
 }
 
 /** [MC-BUP] §3.1.5.1.4: the server's offset wins, whatever was sent. */
@@ -281,12 +387,12 @@ function adoptOffset(
   session: Session,
   nextOffset: number,
   replyUrl: string | undefined,
-  answeredLast: boolean,
+  isTaken: boolean,
 ): Step {
   const { totalBytes, reply } = session.plan;
-  const { start, end } = pendingOf(session);
+  const { start, end, isProbe } = pendingOf(session);
   if (nextOffset > totalBytes || nextOffset > session.sentTo) {
-    return resync(
+    return misled(
       session,
       new BitsProtocolError(
         `The server claims to hold ${nextOffset} bytes, but only ${session.sentTo} of the file's ` +
@@ -294,40 +400,87 @@ function adoptOffset(
       ),
     );
   }
-  const complete = nextOffset === totalBytes;
+  const isComplete = nextOffset === totalBytes;
+  const isLast = end === totalBytes && !isProbe;
+  const replyGone = session.doubt.replyGone && !isLast;
+  const settled = { offset: false, probed: undefined, rested: false, replyGone, suspicions: 0 };
   const known: Session = {
-    ...doubting(session, { offset: false, rested: false, suspicions: 0 }),
+    // A session that takes a fragment was ended by no Cancel.
+    ...doubting(session, isTaken ? { ...settled, cancelled: false } : settled),
     pending: undefined,
     offset: nextOffset,
-    lastAnswered: complete && (session.lastAnswered || end === totalBytes),
-    replyUrl: complete ? (replyUrl ?? session.replyUrl) : undefined,
+    lastAnswered: isComplete && (session.lastAnswered || isLast),
+    replyUrl: isComplete ? (replyUrl ?? session.replyUrl) : undefined,
   };
-  if (complete && reply === 'required' && known.replyUrl === undefined) {
-    const missing = new BitsError(
-      'BITS_ERR_REPLY',
-      'The server took the whole file but announced no reply (no BITS-Reply-URL). Check that ' +
-        'upload-reply is enabled for this directory (BITSServerNotificationType), or make the ' +
-        'reply optional.',
-    );
-    // An answer that named the reply may have been lost; the last fragment brings it again.
-    return answeredLast ? stop(known, missing) : resync(known, missing);
+  const isAhead = isProgress(session, nextOffset);
+  const next: Session = isAhead
+    ? {
+        ...forward(known),
+        resyncs: 0,
+        startsInVain: 0,
+        sessionBestOffset: nextOffset,
+        bestOffset: Math.max(session.bestOffset, nextOffset),
+      }
+    : known;
+  if (isComplete && isLast && reply === 'required' && next.replyUrl === undefined) {
+    if (isTaken) return stop(next, noReply({ retryable: false }));
+    // Refused as out of step, it says no more than that the application may still be at work.
+    if (session.offset === totalBytes) {
+      const refusal: Refusal = { meaning: 'transient', error: noReply({ retryable: true }) };
+      return [
+        { ...next, awaiting: 'retry' },
+        { type: 'wait', refusal, waitsFor: 'reply' },
+      ];
+    }
   }
-  if (nextOffset > session.sessionBestOffset) {
-    return proceed({
-      ...forward(known),
-      resyncs: 0,
-      sessionBestOffset: nextOffset,
-      bestOffset: Math.max(session.bestOffset, nextOffset),
-    });
-  }
-  if (nextOffset > start || complete) return proceed(known);
-  return resync(
-    known,
-    new BitsProtocolError(
-      `The server keeps asking for byte ${nextOffset} and does not take what is sent from there. ` +
-        'Check for another upload to the same URL, or a proxy that drops request bodies.',
-    ),
+  if (isAhead || isComplete || nextOffset >= end) return proceed(next);
+  return nextOffset - start >= MIN_FRAGMENT_BYTES
+    ? proceed(next)
+    : resync(next, nextOffset > start ? takesLittle() : asksAgain(nextOffset));
+}
+
+/** A few bytes now and then are none: they would buy a hostile server the whole fragment each time. */
+function isProgress(session: Session, nextOffset: number): boolean {
+  const { start, end, isProbe } = pendingOf(session);
+  const { sessionBestOffset, plan } = session;
+  if (nextOffset <= sessionBestOffset) return false;
+  if (nextOffset === plan.totalBytes) return true;
+  // Nothing below can be probed, so that the upload may start over from there in vain.
+  if (nextOffset <= 1) return false;
+  if (nextOffset - sessionBestOffset >= MIN_FRAGMENT_BYTES) return true;
+  return !isProbe && (nextOffset >= end || nextOffset - start >= MIN_FRAGMENT_BYTES);
+}
+
+function noReply(options: { retryable: boolean }): BitsError {
+  return new BitsError(
+    'BITS_ERR_REPLY',
+    'The server took the whole file but announced no reply (no BITS-Reply-URL). Check that ' +
+      'upload-reply is enabled for this directory (BITSServerNotificationType), or make the ' +
+      'reply optional.',
+    options,
   );
+}
+
+function asksAgain(offset: number): BitsError {
+  return new BitsProtocolError(
+    `The server keeps asking for byte ${offset} and does not take what is sent from there. ` +
+      'Check for another upload to the same URL, or a proxy that drops request bodies.',
+  );
+}
+
+function takesLittle(): BitsError {
+  return new BitsProtocolError(
+    'The server takes only a few bytes of each fragment. Check for another upload to the same URL, or a ' +
+      'proxy that cuts request bodies.',
+  );
+}
+
+/** An answer that cannot belong to the fragment: it may be that of another packet. */
+function misled(session: Session, error: BitsError, probed?: number): Step {
+  const doubtful = doubting({ ...session, newConnection: true }, { offset: true, probed });
+  return session.plan.onUncertainFragment === 'restart'
+    ? restartCancelling(doubtful, error, 'An answer of the server did not fit')
+    : resync(doubtful, error);
 }
 
 /** Sends from the server's offset, a bounded number of times without progress. */
@@ -337,57 +490,103 @@ function resync(session: Session, error: BitsError): Step {
   return proceed({ ...session, resyncs, pending: undefined });
 }
 
-function fragmentFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
-  const { start, end } = pendingOf(session);
-  if (mayBeForgotten(session, refusal)) return suspect(session, refusal);
-  switch (refusal.meaning) {
+function fragmentFailed(session: Session, event: EventOf<'failed'>): Step {
+  const { refusal } = event;
+  const { meaning, error } = refusal;
+  if (meaning === 'maybe-too-large') {
+    const smaller = isLargest(session) ? sizedDown(session) : undefined;
+    if (smaller !== undefined) return sendFragment(smaller);
+  }
+  if (mayBeForgotten(session, refusal)) return suspect(session, 'fragment', refusal);
+  switch (meaning) {
     case 'out-of-step':
       return refusal.nextOffset === undefined
-        ? restartCancelling(session, refusal.error)
+        ? outOfStep(session, error)
         : adoptOffset(session, refusal.nextOffset, refusal.replyUrl, false);
     case 'fragment-too-large':
-      return sendSmaller(session, refusal);
-    case 'maybe-too-large':
-      return end - start > session.sizer.largestPassedBytes
-        ? sendSmaller(session, refusal)
-        : stop(session, refusal.error);
+      return sendSmaller(session, error);
     case 'transient':
     case 'not-bits':
+    case 'misfit':
       if (session.plan.onUncertainFragment === 'restart' && !refusal.unsent) {
         const restarts = session.restarts + 1;
-        if (restarts > session.plan.maxRestarts) return stop(session, refusal.error);
-        return refused({ ...session, restarts }, { type: 'failed', refusal });
+        if (restarts > session.plan.maxRestarts) return stop(session, error);
+        const restartReason = 'A fragment was interrupted';
+        return refused({ ...session, restarts, restartReason }, event);
       }
-      return refused(session, { type: 'failed', refusal });
+      return refused(session, event);
     default:
-      return refused(session, { type: 'failed', refusal });
+      // A server that takes a probe for malformed cannot be asked for its offset.
+      return pendingOf(session).isProbe && isStatus(error, 400)
+        ? restartCancelling(session, error, 'The server does not say what it holds')
+        : refused(session, event);
   }
 }
 
-/** Some servers answer a fragment of a session that they have forgotten with 400, 404 or 500. */
-function mayBeForgotten(session: Session, { meaning, error }: Refusal): boolean {
-  if (!session.doubt.forgotten || meaning === 'session-not-found') return false;
-  // Such an upload starts over after each interruption, and that is counted.
-  if (session.plan.onUncertainFragment === 'restart') return false;
-  // An HRESULT says what is wrong, so there is nothing to guess.
-  if (!(error instanceof BitsServerError) || error.hresult !== undefined) return false;
-  return error.status === 400 || error.status === 404 || error.status === 500;
+/** An out-of-step answer that names no offset. */
+function outOfStep(session: Session, error: BitsError): Step {
+  const { start, isProbe } = pendingOf(session);
+  // The server holds nothing of this session, so another one would not be in step either.
+  if (start === 0 && !isProbe) return sendSmaller(session, error);
+  return restartCancelling(session, wholeFile(error), 'The server does not say what it holds');
 }
 
-/** When a Ping works, the session is what is wrong. A 500 may pass: only a repeated one is suspicious. */
-function suspect(session: Session, refusal: Refusal): Step {
-  const suspicions = session.doubt.suspicions + 1;
-  const suspicious = doubting(session, { suspicions });
-  const mayPass = refusal.meaning === 'transient' && suspicions === 1;
-  return mayPass ? waitFor(suspicious, refusal) : sendPing(suspicious);
+function sendSmaller(session: Session, error: BitsError): Step {
+  const smaller = sizedDown(session);
+  return smaller === undefined
+    ? stop({ ...session, pending: undefined }, wholeFile(error))
+    : sendFragment(smaller);
 }
 
-function sendSmaller(session: Session, refusal: Refusal): Step {
+/** Undefined when the smallest fragment was refused. */
+function sizedDown(session: Session): Session | undefined {
   const { start, end } = pendingOf(session);
   const sizer = fragmentRefused(session.sizer, end - start);
-  return sizer === undefined
-    ? stop(session, refusal.error)
-    : sendFragment({ ...session, sizer, pending: undefined });
+  return sizer && { ...session, sizer, pending: undefined };
+}
+
+function isLargest(session: Session): boolean {
+  const { start, end, isProbe } = pendingOf(session);
+  return !isProbe && end - start > session.sizer.largestPassedBytes;
+}
+
+function wholeFile(error: BitsError): BitsError {
+  if (!(error instanceof BitsServerError)) return error;
+  const { status, message, retryable } = error;
+  return new BitsServerError(
+    `${message}; the whole file may be larger than the server accepts`,
+    { status },
+    { retryable, cause: error },
+  );
+}
+
+/** Some servers answer a packet of a session that they have forgotten with 400, 404 or 500. */
+function mayBeForgotten(session: Session, { meaning, error }: Refusal): boolean {
+  if (meaning === 'session-not-found') return false;
+  // Such an upload starts over after each interruption, and that is counted.
+  if (session.plan.onUncertainFragment === 'restart') return false;
+  if (isStatus(error, 400) || isStatus(error, 404)) {
+    return isUnexplained(error) && (session.doubt.forgotten || session.offset > 0);
+  }
+  return isStatus(error, 500) && isUnexplained(error) && session.doubt.forgotten;
+}
+
+/** An HRESULT says what is wrong, and then there is nothing to guess. */
+function isUnexplained(error: BitsError): boolean {
+  return error instanceof BitsServerError && error.hresult === undefined;
+}
+
+function isStatus(error: BitsError, status: number): boolean {
+  return error instanceof BitsServerError && error.status === status;
+}
+
+/** Asks with a Ping what is wrong, server or session. A 500 may pass: only a second one is suspicious. */
+function suspect(session: Session, packet: Suspect['packet'], refusal: Refusal): Step {
+  const suspicions = session.doubt.suspicions + 1;
+  const suspicious = doubting(session, { suspicions });
+  if (refusal.meaning === 'transient' && suspicions === 1) return waitFor(suspicious, refusal);
+  const offset = session.doubt.offset || packet === 'fragment';
+  return sendPing(doubting(suspicious, { offset, suspect: { packet, error: refusal.error } }));
 }
 
 /** What a refusal means for any packet but Close and Cancel. */
@@ -398,10 +597,15 @@ function refused(session: Session, { refusal }: EventOf<'failed'>): Step {
     case 'not-bits':
       // Before anything worked it is a wrong URL; afterwards a captive portal, which will go away.
       return session.everAcked ? waitFor(session, refusal) : stop(session, refusal.error);
+    case 'misfit':
+      return session.newConnection ? stop(session, refusal.error) : waitFor(session, refusal);
     case 'session-not-found':
       return restart(session, refusal.error);
-    default:
-      return stop(session, refusal.error);
+    default: {
+      // What a server refused for good it did not take.
+      const settled = isAnswer(refusal) ? { ...session, pending: undefined } : session;
+      return stop(settled, refusal.error);
+    }
   }
 }
 
@@ -410,12 +614,13 @@ function replyStored(session: Session): Step {
 }
 
 /**
- * Replies go with their session. When it may have ended unnoticed, the last fragment sent again tells:
- * its answer names the reply, or says that the session is not found ([MC-BUP] §3.2.5.1.2).
+ * Replies go with their session. When it may have ended unnoticed, the end of the file sent again
+ * tells: the answer names the reply, or says that the session is not found ([MC-BUP] §3.2.5.1.2).
  */
 function replyGone(session: Session, { error }: EventOf<'replyGone'>): Step {
   const mayAsk = session.doubt.rested && session.plan.onUncertainFragment === 'resend';
-  return mayAsk ? sendFragment(session) : stop(session, error);
+  if (!mayAsk) return stop(session, error);
+  return proceed(doubting(session, { offset: true, replyGone: true }));
 }
 
 function closed(session: Session, event: EventOf<'acked'>): Step {
@@ -424,49 +629,94 @@ function closed(session: Session, event: EventOf<'acked'>): Step {
 }
 
 function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
-  switch (refusal.meaning) {
+  const { meaning, error } = refusal;
+  switch (meaning) {
     case 'session-not-found':
       return closedBefore(session)
         ? finish(session, 'completed', { kind: 'completed', closed: 'presumed' })
-        : restart(session, refusal.error);
+        : restart(session, error);
     case 'transient':
     case 'not-bits':
-      return waitFor(session, refusal);
-    default:
+      return isStatus(error, 500) && isUnexplained(error) && session.doubt.closed === 'unanswered'
+        ? suspect(session, 'close-session', refusal)
+        : waitFor(session, refusal);
+    case 'misfit':
+      return session.newConnection ? stop(session, error) : waitFor(session, refusal);
+    default: {
       // An answered Close is not in doubt.
-      return stop({ ...session, awaiting: 'nothing' }, refusal.error);
+      const answered: Session = { ...session, awaiting: 'nothing' };
+      if (session.plan.totalBytes === 0 && isStatus(error, 416)) {
+        return cancelFirst(answered, { kind: 'failed', error: emptyFile(error) });
+      }
+      if (closedBefore(session) && meaning === 'fatal' && saysNothing(error)) {
+        return suspect(answered, 'close-session', refusal);
+      }
+      return session.doubt.forgotten && mayBeForgotten(session, refusal)
+        ? suspect(answered, 'fragment', refusal)
+        : stop(answered, error);
+    }
   }
 }
 
-/** A session that is not found was ended by a Close whose answer was lost, and so the file is there. */
+/** Refused in a way that is nothing but strange, as by a server that does not know the session. */
+function saysNothing(error: BitsError): boolean {
+  if (!(error instanceof BitsServerError) || !isUnexplained(error)) return false;
+  const { status } = error;
+  return status >= 400 && status < 500 && status !== 408 && status !== 429;
+}
+
+function emptyFile(cause: BitsError): BitsError {
+  return new BitsServerError(
+    'The server does not store empty files: it refused to close one with HTTP status 416. Upload at ' +
+      'least one byte.',
+    { status: 416 },
+    { cause },
+  );
+}
+
+/** When the session is not found, a Close before has ended it, and so the file is in place. */
 function closedBefore({ doubt }: Session): boolean {
-  return doubt.closed && !doubt.cancelled;
+  return doubt.closed !== 'no' && !doubt.cancelled;
 }
 
 function waitFor(session: Session, refusal: Refusal): Step {
   const halted = refusal.unsent
     ? { ...session, pending: undefined }
-    : interrupted(session, mayHaveTakenEffect(refusal));
-  const { error } = refusal;
-  const answered = error instanceof BitsServerError || error instanceof BitsProtocolError;
-  const forgotten = session.doubt.forgotten || !answered;
-  return [
-    { ...doubting(halted, { forgotten }), awaiting: 'retry' },
-    { type: 'wait', refusal },
-  ];
+    : interrupted(session, refusal);
+  const forgotten = session.doubt.forgotten || !isAnswer(refusal);
+  const waiting: Session = { ...doubting(halted, { forgotten }), awaiting: 'retry' };
+  if (isOfConnection(refusal) && !session.newConnection) {
+    const next: Session = { ...waiting, newConnection: true };
+    return session.state === 'cancel-session' ? sendCancel(next) : proceed(next);
+  }
+  return [waiting, { type: 'wait', refusal }];
+}
+
+function isAnswer({ meaning, error }: Refusal): boolean {
+  return error instanceof BitsServerError || meaning === 'not-bits';
+}
+
+/** The fault of a connection that was used before, and neither the server's nor the network's. */
+function isOfConnection({ meaning, staleConnection }: Refusal): boolean {
+  return meaning === 'misfit' || staleConnection === true;
 }
 
 /** After this, what the server did with the Fragment or the Close on the wire is not known. */
-function interrupted(session: Session, isLoss = false): Session {
+function interrupted(session: Session, refusal?: Refusal): Session {
+  const { doubt, sizer, pending } = session;
   if (session.state === 'close-session' && session.awaiting === 'answer') {
-    return doubting(session, { closed: true });
+    const isLost = refusal === undefined || mayHaveTakenEffect(refusal);
+    return doubting(session, {
+      closed: isLost || doubt.closed === 'unanswered' ? 'unanswered' : 'failed',
+    });
   }
-  if (session.pending === undefined) return session;
-  const { doubt, sizer } = session;
+  if (pending === undefined) return session;
+  const isOfSize = !pending.isProbe && !(refusal && isOfConnection(refusal));
+  const isLoss = refusal !== undefined && mayHaveTakenEffect(refusal);
   return {
-    ...doubting(session, { offset: true }),
+    ...doubting(session, { offset: true, probed: undefined }),
     pending: undefined,
-    sizer: doubt.offset ? sizer : fragmentLost(sizer, isLoss),
+    sizer: isOfSize ? fragmentLost(sizer, isLoss) : sizer,
   };
 }
 
@@ -480,15 +730,16 @@ function cutShort(session: Session): Session {
 /** The server has lost the session: start over from byte 0, a bounded number of times. */
 function restart(session: Session, error: BitsError): Step {
   const restarts = session.restarts + 1;
-  const lost: Session = { ...session, restarts, sessionId: undefined };
+  const restartReason = 'The server lost the session';
+  const lost: Session = { ...session, restarts, restartReason, sessionId: undefined };
   return restarts > session.plan.maxRestarts ? stop(lost, error) : sendCreate(lost);
 }
 
 /** As {@link restart}, of a session that the server may still hold and that would block the URL. */
-function restartCancelling(session: Session, error: BitsError): Step {
+function restartCancelling(session: Session, error: BitsError, restartReason: string): Step {
   const restarts = session.restarts + 1;
   if (restarts > session.plan.maxRestarts) return stop(session, error);
-  return cancelFirst({ ...session, restarts }, { kind: 'create-session' });
+  return cancelFirst({ ...session, restarts, restartReason }, { kind: 'create-session' });
 }
 
 function cancelForCaller(session: Session): Step {
@@ -513,16 +764,13 @@ function cancelFirst(session: Session, next: AfterCancel): Step {
 }
 
 function sendCancel(session: Session): Step {
-  const packet = { type: 'cancel-session', sessionId: idOf(session) } as const;
-  return [
-    {
-      ...session,
-      state: 'cancel-session',
-      awaiting: 'answer',
-      cancelAttempts: session.cancelAttempts + 1,
-    },
-    { type: 'send', packet, target: targetOf(session) },
-  ];
+  const next: Session = {
+    ...session,
+    state: 'cancel-session',
+    awaiting: 'answer',
+    cancelAttempts: session.cancelAttempts + 1,
+  };
+  return [next, send(next, { type: 'cancel-session', sessionId: idOf(session) })];
 }
 
 function cancelAcked(session: Session, event: EventOf<'acked'>): Step {
@@ -537,9 +785,10 @@ function cancelFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
       ? finish(session, 'completed', { kind: 'completed', closed: 'presumed' })
       : afterCancel(session, true);
   }
-  const again =
-    refusal.meaning === 'transient' && session.cancelAttempts < session.plan.maxCancelAttempts;
-  if (!again) return afterCancel(session, false);
+  const mayPass =
+    refusal.meaning === 'transient' || (refusal.meaning === 'misfit' && !session.newConnection);
+  if (!mayPass || session.cancelAttempts >= session.plan.maxCancelAttempts)
+    return afterCancel(session, false);
   return waitFor(mayHaveTakenEffect(refusal) ? maybeCancelled(session) : session, refusal);
 }
 
@@ -575,13 +824,19 @@ function suspend(session: Session): Step {
 
 /** [MC-BUP] <9>: a resumed session begins with a Ping. */
 function resume(session: Session): Step {
-  const doubtful = doubting(session, { rested: true, forgotten: true, suspicions: 0 });
-  return sendPing({ ...doubtful, restarts: 0, resyncs: 0 });
+  const doubtful = doubting(session, {
+    probed: undefined,
+    rested: true,
+    forgotten: true,
+    suspicions: 0,
+    suspect: undefined,
+  });
+  return sendPing({ ...doubtful, restarts: 0, startsInVain: 0, resyncs: 0, resentBytes: 0 });
 }
 
 function fallBack(session: Session): Step {
   // What the host-id's server did with a Fragment or a Close says nothing about the origin's.
-  return sendPing(doubting(atOrigin(session), { suspicions: 0, closed: false }));
+  return sendPing(doubting(atOrigin(session), { suspicions: 0, suspect: undefined, closed: 'no' }));
 }
 
 function atOrigin(session: Session): Session {
@@ -608,12 +863,18 @@ function doubting(session: Session, doubt: Partial<Doubt>): Session {
   return { ...session, doubt: { ...session.doubt, ...doubt } };
 }
 
-function forward(session: Session): Session {
-  return { ...session, everAcked: true, progress: session.progress + 1 };
+/** Sessions whose first fragment never arrives are no progress, however many there are. */
+function sessionReady(session: Session): Session {
+  return session.startsInVain > 0 ? { ...session, everAcked: true } : forward(session);
 }
 
-function targetOf(session: Session): Target {
-  return session.hostId === undefined ? 'origin' : 'host-id';
+function forward(session: Session): Session {
+  return { ...session, everAcked: true, progress: session.progress + 1, newConnection: false };
+}
+
+function send(session: Session, packet: RequestPacket): Command {
+  const target = session.hostId === undefined ? 'origin' : 'host-id';
+  return { type: 'send', packet, target, newConnection: session.newConnection };
 }
 
 function idOf(session: Session): string {
@@ -621,12 +882,12 @@ function idOf(session: Session): string {
   return session.sessionId;
 }
 
-function pendingOf(session: Session): { readonly start: number; readonly end: number } {
+function pendingOf(session: Session): Pending {
   if (session.pending === undefined) throw new Error('session machine: no fragment is pending');
   return session.pending;
 }
 
-function ackOf<T extends Ack['type']>(ack: Ack, type: T): Extract<Ack, { type: T }> {
+function ackOf<T extends Ack['type']>(ack: Ack, type: T): AckOf<T> {
   if (ack.type !== type) throw new Error(`session machine: a ${ack.type} ack to a ${type}`);
-  return ack as Extract<Ack, { type: T }>;
+  return ack as AckOf<T>;
 }

@@ -32,6 +32,8 @@ export interface SessionPlan {
   readonly reply: ReplyExpectation;
   /** `restart`: for servers that append a fragment once more when it is sent once more. */
   readonly onUncertainFragment: 'resend' | 'restart';
+  /** The transport may send a request again by itself, so any packet may arrive twice. */
+  readonly mayResend?: boolean;
   /** How often the upload may start over from byte 0. */
   readonly maxRestarts: number;
   /** How many offsets in a row may bring no progress. */
@@ -56,16 +58,37 @@ export type AfterCancel =
 export interface Doubt {
   /** The server may hold other bytes than those below `offset`. */
   readonly offset: boolean;
-  /** A Close may have put the file in place, though no answer said so. */
-  readonly closed: boolean;
+  /** The offset that a probe was answered with, until a second probe confirms it. */
+  readonly probed: number | undefined;
+  /** The server may hold bytes twice, so that only another session can be trusted. */
+  readonly doubled: boolean;
+  /** A Close may have put the file in place: the server failed to answer it, or the answer was lost. */
+  readonly closed: 'no' | 'failed' | 'unanswered';
   /** A Cancel may have ended the session, though no answer said so. */
   readonly cancelled: boolean;
   /** The session rested, and the server has not shown since that it still has it. */
   readonly rested: boolean;
+  /** There is nothing at the reply's URL; the server may name another one. */
+  readonly replyGone: boolean;
   /** A request got no answer, or the session rested: the server may have forgotten the session. */
   readonly forgotten: boolean;
-  /** Refusals of a Fragment that a forgotten session would explain. */
+  /** How often the server failed in a way that a forgotten session would explain. */
   readonly suspicions: number;
+  /** The refusal that a forgotten session would explain, while a Ping is to tell. */
+  readonly suspect: Suspect | undefined;
+}
+
+export interface Suspect {
+  /** `close-session`: when the session is gone, an earlier Close has ended it. */
+  readonly packet: 'fragment' | 'close-session';
+  readonly error: BitsError;
+}
+
+/** A fragment on the wire; a probe repeats bytes that the server has, only to be told its offset. */
+export interface Pending {
+  readonly start: number;
+  readonly end: number;
+  readonly isProbe: boolean;
 }
 
 export interface Session {
@@ -81,9 +104,7 @@ export interface Session {
   /** End of the furthest byte sent in this session. */
   readonly sentTo: number;
   /** The fragment on the wire. */
-  readonly pending: { readonly start: number; readonly end: number } | undefined;
-  /** Start of the fragment that reached the total, for sending it again ([MC-BUP] §3.2.5.1.2). */
-  readonly lastFragmentStart: number | undefined;
+  readonly pending: Pending | undefined;
   /** The last fragment was answered: when no reply URL came with it, there is no reply. */
   readonly lastAnswered: boolean;
   readonly replyUrl: string | undefined;
@@ -91,13 +112,23 @@ export interface Session {
   readonly doubt: Doubt;
   /** Some packet was acknowledged, so a BITS server is there. */
   readonly everAcked: boolean;
-  /** Highest offset acknowledged in this session. */
+  /** Highest offset in this session that counted as progress. */
   readonly sessionBestOffset: number;
-  /** Highest offset acknowledged in any session: only an offset beyond it is progress. */
+  /** Highest offset in any session that counted as progress: only an offset beyond it is progress. */
   readonly bestOffset: number;
+  /** End of the furthest byte sent in any session. */
+  readonly furthestSent: number;
+  /** Bytes sent again since the caller's last resume. */
+  readonly resentBytes: number;
   /** Rises with every step forward; retries are counted from the last rise. */
   readonly progress: number;
+  /** Packets go over new connections until the next progress, for the last one broke or misled. */
+  readonly newConnection: boolean;
   readonly restarts: number;
+  /** Why the upload started over last, as a sentence without its end. */
+  readonly restartReason: string | undefined;
+  /** How often in a row the upload started over because its first fragment was in doubt. */
+  readonly startsInVain: number;
   readonly resyncs: number;
   readonly cancelAttempts: number;
   readonly afterCancel: AfterCancel;
@@ -106,11 +137,15 @@ export interface Session {
 
 const NO_DOUBT: Doubt = {
   offset: false,
-  closed: false,
+  probed: undefined,
+  doubled: false,
+  closed: 'no',
   cancelled: false,
   rested: false,
+  replyGone: false,
   forgotten: false,
   suspicions: 0,
+  suspect: undefined,
 };
 
 /** What a new session with the server begins with; the other fields belong to the whole upload. */
@@ -121,7 +156,6 @@ export const FRESH = {
   offset: 0,
   sentTo: 0,
   pending: undefined,
-  lastFragmentStart: undefined,
   lastAnswered: false,
   replyUrl: undefined,
   replyStored: false,
@@ -156,11 +190,20 @@ export type Outcome =
   | { readonly kind: 'failed'; readonly error: BitsError; readonly resumable: boolean };
 
 export type Command =
-  | { readonly type: 'send'; readonly packet: RequestPacket; readonly target: Target }
+  | {
+      readonly type: 'send';
+      readonly packet: RequestPacket;
+      readonly target: Target;
+      /** Not to go over a connection that was used before. */
+      readonly newConnection: boolean;
+    }
   /** `replyUrl` as the server wrote it. */
   | { readonly type: 'download'; readonly replyUrl: string }
-  /** A temporary failure: send `retryDue` after a back-off, or `gaveUp`. */
-  | { readonly type: 'wait'; readonly refusal: Refusal }
+  /**
+   * A temporary failure: send `retryDue` after a back-off, or `gaveUp`. `waitsFor`: nothing failed, but
+   * the server's application has not made the reply yet.
+   */
+  | { readonly type: 'wait'; readonly refusal: Refusal; readonly waitsFor?: 'reply' }
   | { readonly type: 'pause' }
   | { readonly type: 'finish'; readonly outcome: Outcome };
 
@@ -170,7 +213,6 @@ export interface SessionSnapshot {
   readonly hostId: HostId | undefined;
   readonly hostIdFallbackTimeoutMs: number | undefined;
   readonly offset: number;
-  readonly lastFragmentStart: number | undefined;
   readonly replyUrl: string | undefined;
   readonly replyStored: boolean;
   readonly closeUncertain: boolean;
@@ -183,13 +225,20 @@ export interface SizerOptions {
 
 /**
  * A session that has sent nothing yet.
- * @throws BITS_ERR_ARGUMENT when a reply to an empty file is required: no Fragment could ask for it
+ * @throws BITS_ERR_ARGUMENT when a reply to an empty file is required: no Fragment could ask for it;
+ *   and when a fragment must not be sent twice by a transport that may do so
  */
 export function createSession(plan: SessionPlan, sizer: SizerOptions = {}): Session {
   if (plan.totalBytes === 0 && plan.reply === 'required') {
     throw new BitsArgumentError(
       'An empty file cannot get a reply: the server announces the reply in its answer to the last ' +
         'fragment, and an empty file has none. Upload at least one byte, or make the reply optional.',
+    );
+  }
+  if (plan.mayResend && plan.onUncertainFragment === 'restart') {
+    throw new BitsArgumentError(
+      "onUncertainFragment: 'restart' is not possible with this transport: it may send a request " +
+        'again by itself, and nobody would know. Use another transport, or another server.',
     );
   }
   return {
@@ -199,8 +248,13 @@ export function createSession(plan: SessionPlan, sizer: SizerOptions = {}): Sess
     awaiting: 'start',
     everAcked: false,
     bestOffset: 0,
+    furthestSent: 0,
+    resentBytes: 0,
     progress: 0,
+    newConnection: false,
     restarts: 0,
+    restartReason: undefined,
+    startsInVain: 0,
     cancelAttempts: 0,
     afterCancel: { kind: 'cancelled' },
     sizer: createFragmentSizer(sizer),
@@ -227,21 +281,26 @@ export function restoreSession(
     offset,
     sentTo: plan.totalBytes,
     lastAnswered: offset === plan.totalBytes,
-    doubt: { ...NO_DOUBT, offset: offset < plan.totalBytes, closed: closeUncertain },
+    doubt: {
+      ...NO_DOUBT,
+      offset: offset < plan.totalBytes,
+      closed: closeUncertain ? 'unanswered' : 'no',
+    },
     everAcked: snapshot.sessionId !== undefined,
     sessionBestOffset: offset,
     bestOffset: offset,
+    furthestSent: offset,
   };
 }
 
 /** What to record of a session, also while a packet is on its way whose effect nobody knows. */
 export function snapshotOf(session: Session): SessionSnapshot {
   const { sessionId, hostId, hostIdFallbackTimeoutMs, doubt } = session;
-  const { lastFragmentStart, replyUrl, replyStored } = session;
-  // With all bytes acknowledged only the last fragment is ever in doubt, sent again for its answer.
-  const complete = session.offset === session.plan.totalBytes;
-  const settled = session.pending === undefined && !doubt.offset;
-  const offset = complete && !settled ? (lastFragmentStart ?? session.offset) : session.offset;
+  const { replyUrl, replyStored, plan } = session;
+  // An offset at the total means that the last fragment was answered, so that nobody asks again.
+  const mustAsk = owesReply(session) && replyUrl === undefined && !session.lastAnswered;
+  const isAsking = session.pending !== undefined || doubt.offset || mustAsk;
+  const offset = isAsking ? Math.min(session.offset, plan.totalBytes - 1) : session.offset;
   const closing = session.state === 'close-session' && session.awaiting === 'answer';
   const cancelling = session.state === 'cancel-session' || doubt.cancelled;
   const snapshot = {
@@ -249,10 +308,9 @@ export function snapshotOf(session: Session): SessionSnapshot {
     hostId,
     hostIdFallbackTimeoutMs,
     offset,
-    lastFragmentStart,
     replyUrl,
     replyStored,
-    closeUncertain: doubt.closed || closing,
+    closeUncertain: doubt.closed === 'unanswered' || closing,
   };
   return cancelling ? snapshotAfterCancel(snapshot) : snapshot;
 }
@@ -268,6 +326,34 @@ export function maybeCancelled(session: Session): Session {
  */
 export function snapshotAfterCancel(snapshot: SessionSnapshot): SessionSnapshot {
   return { ...snapshot, closeUncertain: false };
+}
+
+/** What the user should know of an upload that completed; the codes are stable, in kebab-case. */
+export function completionWarnings(
+  { totalBytes }: SessionPlan,
+  { closed }: Extract<Outcome, { kind: 'completed' }>,
+): readonly { readonly code: 'close-presumed' | 'empty-file'; readonly message: string }[] {
+  return [
+    ...(closed === 'presumed' ? [CLOSE_PRESUMED] : []),
+    ...(totalBytes === 0 ? [EMPTY_FILE] : []),
+  ];
+}
+
+const CLOSE_PRESUMED = {
+  code: 'close-presumed',
+  message:
+    'The answer to Close-Session was lost, and the server does not know the session any more, so ' +
+    'the file is presumed to be in place.',
+} as const;
+
+const EMPTY_FILE = {
+  code: 'empty-file',
+  message: 'The file is empty. Some servers do not store empty files: check that it is there.',
+} as const;
+
+/** How many bytes may be sent again, whatever else happens, before the upload ends. */
+export function resendBudget(totalBytes: number): number {
+  return 8 * totalBytes + 64 * 1024 * 1024;
 }
 
 export function isFinal(state: string): boolean {

@@ -19,6 +19,7 @@ import {
   lost,
   MIN,
   maybeTooLarge,
+  misfit,
   notBits,
   outOfStep,
   pinged,
@@ -27,11 +28,13 @@ import {
   resume,
   retryDue,
   sourceChanged,
+  stale,
   start,
   status,
   suspend,
   tooLarge,
   URL_OF_REPLY,
+  unknown,
   unsent,
 } from './script.js';
 
@@ -59,10 +62,13 @@ export const plans: fc.Arbitrary<SessionPlan> = fc
     maxRestarts: fc.nat(3),
     maxResyncs: fc.nat(3),
     maxCancelAttempts: fc.integer({ min: 1, max: 3 }),
+    mayResend: fc.boolean(),
   })
-  .map((plan) =>
-    plan.totalBytes === 0 && plan.reply === 'required' ? { ...plan, reply: 'none' } : plan,
-  );
+  .map((plan) => ({
+    ...plan,
+    reply: plan.totalBytes === 0 && plan.reply === 'required' ? 'none' : plan.reply,
+    mayResend: plan.mayResend === true && plan.onUncertainFragment === 'resend',
+  }));
 
 export const sizers: fc.Arbitrary<SizerOptions> = fc.record({
   fixedBytes: fc.option(
@@ -148,8 +154,13 @@ function refused(choice: Choice): SessionEvent {
       gone,
       notBits,
       denied,
+      stale,
+      stale,
+      misfit,
+      unknown(400),
       status(400, 'fatal'),
-      status(500, 'transient'),
+      status(416, 'fatal'),
+      unknown(500),
       status(500, 'transient'),
       status(401, 'unauthorized'),
       status(307, 'redirect'),
@@ -168,6 +179,8 @@ function offsetOf(session: Session, { which, offset }: Choice): number {
       end,
       end,
       end,
+      sentTo,
+      sentTo,
       Math.floor((from + end) / 2),
       from,
       0,

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import type { RequestPacket } from '../../src/protocol/packets.js';
 import { step } from '../../src/session/machine.js';
 import {
   type Command,
@@ -19,10 +20,12 @@ import {
   gaveUp,
   lost,
   MIN,
+  misfit,
   replyStored,
   resume,
   retryDue,
   said,
+  stale,
   start,
   suspend,
   unsent,
@@ -139,6 +142,10 @@ describe('the laws of a session', () => {
         'request-lost',
         'not-sent',
         'answer-lost',
+        'part-lost',
+        'stale-before',
+        'stale-after',
+        'shifted',
         'session-lost',
         'offset-back',
         'takes-part',
@@ -150,9 +157,16 @@ describe('the laws of a session', () => {
       number: fc.nat(99),
     });
     const servers = fc.record({
-      overlap: fc.constantFrom<Overlap>('refuses', 'keeps-what-it-lacks', 'appends-blindly'),
+      overlap: fc.constantFrom<Overlap>(
+        'refuses',
+        'keeps-what-it-lacks',
+        'appends-blindly',
+        'echoes',
+      ),
+      restarts: fc.boolean(),
       limitBytes: fc.integer({ min: MIN, max: 20 * MIN }),
       replies: fc.boolean(),
+      saysNothing: fc.boolean(),
       hostId: fc.option(fc.constant('web3'), { nil: undefined }),
     });
     const sizes = fc.oneof(fc.nat(20), fc.integer({ min: 1, max: 12 * MIN }));
@@ -164,18 +178,24 @@ describe('the laws of a session', () => {
         sizers,
         fc.boolean(),
         fc.array(faults, { maxLength: 25, size: 'max' }),
-        (totalBytes, { hostId, ...options }, sizer, optional, schedule) => {
+        (totalBytes, { hostId, restarts, ...options }, sizer, optional, schedule) => {
           const source = Uint8Array.from(
             { length: totalBytes },
             (_, at) => (at * 31 + (at >> 8)) % 251,
           );
-          const server = new ModelServer(source, { ...options, ...(hostId && { hostId }) });
-          const blind = options.overlap === 'appends-blindly';
+          const isBlind = ['appends-blindly', 'echoes'].includes(options.overlap);
+          const onUncertainFragment = isBlind && restarts ? 'restart' : 'resend';
+          const server = new ModelServer(source, {
+            ...options,
+            // Who starts over after each interruption guesses nothing about sessions.
+            saysNothing: options.saysNothing && onUncertainFragment === 'resend',
+            ...(hostId && { hostId }),
+          });
           const plan: SessionPlan = {
             totalBytes,
             contentName: 'dump.bin',
             reply: optional ? 'optional' : options.replies && totalBytes > 0 ? 'required' : 'none',
-            onUncertainFragment: blind ? 'restart' : 'resend',
+            onUncertainFragment,
             maxRestarts: schedule.length,
             maxResyncs: schedule.length,
             maxCancelAttempts: 2,
@@ -204,11 +224,13 @@ describe('the laws of a session', () => {
       const toCome = [...schedule];
       let session = createSession(plan, sizer);
       let command = { type: 'pause' } as Command;
+      let before: SessionEvent = start;
       const take = (event: SessionEvent) => {
         const { state } = session;
         [session, command] = step(session, event);
-        // A record is written at every change of state, and only now and then in between.
-        if (session.state !== state) records = [];
+        // A record is written at every change of state and before a Close, and sometimes in between.
+        const isClose = command.type === 'send' && command.packet.type === 'close-session';
+        if (session.state !== state || isClose) records = [];
         log.push(`${event.type} → ${said(command)}`);
         witness.observe(event, session, command);
         records.push(written(session));
@@ -222,15 +244,22 @@ describe('the laws of a session', () => {
           server.fetchReply(command.replyUrl);
           take(replyStored);
         } else {
-          const { packet }: Extract<Command, { type: 'send' }> = command;
+          const { packet, newConnection }: Extract<Command, { type: 'send' }> = command;
           const { kind, number } = toCome.shift() ?? { kind: 'none', number: 0 };
-          if (packet.type === 'fragment' && kind === 'session-lost') server.forget();
+          // Nothing tells a session that is lost at once from a server that takes no fragments.
+          const isFirst = packet.type === 'fragment' && packet.range.start === 0;
+          if (packet.type === 'fragment' && kind === 'session-lost') {
+            if (!server.options.saysNothing || !isFirst) server.forget();
+          }
           if (packet.type === 'fragment' && kind === 'offset-back' && !blindly(server)) {
             server.moveBack(number / 100);
           }
           const reaches = !['request-lost', 'not-sent'].includes(kind) && !kind.endsWith('-before');
-          const takes = kind === 'takes-part' ? number * 100 : undefined;
-          const silence = kind === 'not-sent' ? unsent : lost;
+          // One that echoes would claim what it did not take.
+          const takesPart = kind === 'part-lost' || (kind === 'takes-part' && !echoes(server));
+          const takes = takesPart ? Math.max(1, number * 100) : undefined;
+          const isStale = kind.startsWith('stale');
+          const silence = kind === 'not-sent' ? unsent : isStale ? stale : lost;
           const answer = reaches ? server.answer(packet, takes) : silence;
           if (kind.startsWith('killed')) {
             const record = records[number % records.length] ?? written(session);
@@ -239,7 +268,12 @@ describe('the laws of a session', () => {
             witness.restoredFromOlder(record);
             take(resume);
           } else if (kind.startsWith('suspended')) take(suspend);
-          else take(kind === 'answer-lost' ? lost : answer);
+          else if (kind === 'answer-lost' || kind === 'part-lost') take(lost);
+          else if (kind === 'stale-after') take(stale);
+          else if (kind === 'shifted' && mayShift(server, newConnection)) {
+            take(shifted(packet, before));
+          } else take(answer);
+          before = answer;
         }
       }
       const last = said(command);
@@ -247,8 +281,23 @@ describe('the laws of a session', () => {
       return last;
     }
 
+    /** Whose own offsets cannot be told from shifted ones is left out: no server is known to be both. */
+    function mayShift(server: ModelServer, newConnection: boolean): boolean {
+      return !newConnection && server.options.overlap !== 'appends-blindly';
+    }
+
+    /** The answer to the packet before, which came twice. */
+    function shifted(packet: RequestPacket, before: SessionEvent): SessionEvent {
+      const isFragment = before.type === 'acked' && before.ack.type === 'fragment';
+      return isFragment && packet.type === 'fragment' ? before : misfit;
+    }
+
     function blindly(server: ModelServer): boolean {
-      return server.options.overlap === 'appends-blindly';
+      return server.options.overlap === 'appends-blindly' || echoes(server);
+    }
+
+    function echoes(server: ModelServer): boolean {
+      return server.options.overlap === 'echoes';
     }
   });
 });

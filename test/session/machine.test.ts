@@ -3,6 +3,7 @@ import { BitsStateError, isBitsError } from '../../src/errors.js';
 import { step } from '../../src/session/machine.js';
 import {
   assertMayClose,
+  completionWarnings,
   createSession,
   isFinal,
   owesReply,
@@ -24,7 +25,7 @@ import {
   groups,
   HOST,
   HOST_WITH_FALLBACK,
-  piece,
+  probe,
 } from './machine-cases.js';
 import {
   busy,
@@ -58,6 +59,9 @@ import {
   tooLarge,
   URL_OF_REPLY,
 } from './script.js';
+
+/** What is sent again of {@link BIG} to be told the reply. */
+const END_OF_BIG = `fragment ${10 * MIN - 2560}-${10 * MIN}`;
 
 function sessionOf({ plan, sizer }: Pick<Case, 'plan' | 'sizer'>): Session {
   return createSession({ ...PLAN, ...plan }, sizer ?? { fixedBytes: 100 });
@@ -148,7 +152,7 @@ describe('the session machine', () => {
       created(HOST_WITH_FALLBACK),
       pinged,
       has(4 * MIN),
-      has(4 * MIN),
+      outOfStep(4 * MIN),
       has(8 * MIN, URL_OF_REPLY),
       replyStored,
       lost,
@@ -163,7 +167,9 @@ describe('the session machine', () => {
       awaiting: 'answer',
       everAcked: true,
       bestOffset: 8 * MIN,
+      furthestSent: 8 * MIN,
       restarts: 1,
+      restartReason: 'The server lost the session',
       progress,
       sizer,
     });
@@ -175,8 +181,22 @@ describe('the session machine', () => {
       sessionAfter([...begun, ...events.map((event) => [event, ''] as const)]).progress;
     const before = progressAfter();
 
-    it('a byte that is acknowledged for the first time in a session', () => {
-      expect(progressAfter(has(1))).to.equal(before + 1);
+    it('a fragment that is acknowledged for the first time in a session', () => {
+      expect(progressAfter(has(100))).to.equal(before + 1);
+    });
+
+    it('a part of a fragment of at least 5 KiB, and not a smaller one', () => {
+      const bytes = (taken: number) =>
+        sessionAfter(
+          [
+            [start, ''],
+            [created(), ''],
+            [has(taken), ''],
+          ],
+          BIG,
+        ).progress;
+      expect(bytes(MIN)).to.equal(before + 1);
+      expect(bytes(MIN - 1)).to.equal(before);
     });
 
     it('a Ping, a session and a reply', () => {
@@ -189,21 +209,29 @@ describe('the session machine', () => {
 
     it('no failure, no lower offset and no byte that was acknowledged before', () => {
       expect(progressAfter(lost, retryDue, lost)).to.equal(before);
-      expect(progressAfter(has(0))).to.equal(before);
-      expect(progressAfter(has(100), has(40), has(90), has(100))).to.equal(before + 1);
+      expect(progressAfter(outOfStep(0))).to.equal(before);
+      expect(progressAfter(has(100), outOfStep(0), has(100))).to.equal(before + 1);
+    });
+
+    it('no new session that follows a first fragment in doubt', () => {
+      const restarted = [lost, retryDue, has(99), cancelled, created()];
+      expect(progressAfter(...restarted)).to.equal(before);
+      expect(progressAfter(...restarted, has(100))).to.equal(before + 1);
     });
 
     it('of the whole upload only what no session had acknowledged', () => {
       const again = sessionAfter([
         ...begun,
         [has(100), ''],
+        [has(200), ''],
         [gone, ''],
         [created(), ''],
-        [has(60), ''],
+        [has(100), ''],
       ]);
-      expect(again.bestOffset).to.equal(100);
-      expect(again.sessionBestOffset).to.equal(60);
-      expect(step(again, has(120))[0].bestOffset).to.equal(120);
+      expect(again.bestOffset).to.equal(200);
+      expect(again.sessionBestOffset).to.equal(100);
+      const later = play(again, [has(200), has(250)]).session;
+      expect(later.bestOffset).to.equal(250);
     });
   });
 
@@ -217,26 +245,30 @@ describe('the session machine', () => {
     const goesOn = (session: Session, ...events: SessionEvent[]) =>
       play(session, [resume, ...events]).said;
 
-    it('begins with a Ping and asks for the offset with the smallest fragment', () => {
+    it('begins with a Ping and asks for the offset with a probe', () => {
       expect(goesOn(restored({ offset: 2 * MIN }, BIG), pinged)).to.deep.equal([
         'ping',
-        piece(2, 3),
+        probe(2 * MIN),
       ]);
     });
 
     it('resumes at the host-id of the session', () => {
       expect(goesOn(restored({ ...HOST_WITH_FALLBACK, offset: 100 }), pinged)).to.deep.equal([
         'ping @host-id',
-        'fragment 100-200 @host-id',
+        `${probe(100)} @host-id`,
       ]);
     });
 
     it('believes any offset up to the total', () => {
-      expect(goesOn(restored({ offset: 0 }), pinged, has(250))[2]).to.equal('close-session');
+      expect(goesOn(restored({ offset: 0 }), pinged, has(250), has(250))[3]).to.equal(
+        'close-session',
+      );
     });
 
     it('believes no offset above the total', () => {
-      expect(goesOn(restored({ offset: 0 }), pinged, has(251))[2]).to.equal('fragment 0-100');
+      expect(goesOn(restored({ offset: 0 }), pinged, outOfStep(251))[2]).to.equal(
+        'fragment 0-249 anew',
+      );
     });
 
     it('takes a recorded offset above the total for the total', () => {
@@ -272,25 +304,19 @@ describe('the session machine', () => {
       expect(goesOn(restored(snapshot, { plan }), pinged)[1]).to.equal('close-session');
     });
 
-    it('asks for a required reply with the last fragment as it was sent', () => {
+    it('asks for a required reply with the end of the file', () => {
       const of = { plan: { ...BIG.plan, reply: 'required' }, sizer: BIG.sizer } as const;
-      const session = restored({ offset: 10 * MIN, lastFragmentStart: 8 * MIN }, of);
-      expect(goesOn(session, pinged)[1]).to.equal(piece(8, 10));
-    });
-
-    it('asks for a required reply with the last 5 KiB when the last fragment is not known', () => {
-      const of = { plan: { ...BIG.plan, reply: 'required' }, sizer: BIG.sizer } as const;
-      expect(goesOn(restored({ offset: 10 * MIN }, of), pinged)[1]).to.equal(piece(9, 10));
+      expect(goesOn(restored({ offset: 10 * MIN }, of), pinged)[1]).to.equal(END_OF_BIG);
       const small = { plan: { reply: 'required' } } as const;
       expect(goesOn(restored({ offset: 250 }, small), pinged)[1]).to.equal('fragment 0-250');
     });
 
-    it('asks for an optional reply when a fragment shows that the file is complete', () => {
+    it('asks for an optional reply when a probe shows that the file is complete', () => {
       const of = { plan: { ...BIG.plan, reply: 'optional' }, sizer: BIG.sizer } as const;
       const session = restored({ offset: MIN }, of);
       expect(
         goesOn(session, pinged, outOfStep(10 * MIN), has(10 * MIN, URL_OF_REPLY)),
-      ).to.deep.equal(['ping', piece(1, 2), piece(9, 10), DOWNLOAD]);
+      ).to.deep.equal(['ping', probe(MIN), END_OF_BIG, DOWNLOAD]);
       expect(goesOn(session, pinged, outOfStep(10 * MIN), outOfStep(10 * MIN))[3]).to.equal(
         'close-session',
       );
@@ -298,19 +324,25 @@ describe('the session machine', () => {
 
     it('asks for an optional reply again when that request fails', () => {
       const of = { plan: { ...BIG.plan, reply: 'optional' }, sizer: BIG.sizer } as const;
-      const asked = [pinged, has(10 * MIN), lost, retryDue];
+      const asked = [pinged, outOfStep(10 * MIN), lost, retryDue, outOfStep(10 * MIN)];
       expect(goesOn(restored({ offset: MIN }, of), ...asked).slice(2)).to.deep.equal([
-        piece(9, 10),
+        END_OF_BIG,
         'wait',
-        piece(9, 10),
+        probe(10 * MIN),
+        END_OF_BIG,
       ]);
     });
 
     it('asks for an optional reply again when its process ended while asking', () => {
       const of = { plan: { ...BIG.plan, reply: 'optional' }, sizer: BIG.sizer } as const;
-      const asking = play(restored({ offset: MIN }, of), [resume, pinged, has(10 * MIN)]).session;
+      const toEnd = [resume, pinged, outOfStep(10 * MIN)];
+      const asking = play(restored({ offset: MIN }, of), toEnd).session;
       for (const session of [asking, step(asking, lost)[0]]) {
-        expect(goesOn(restored(snapshotOf(session), of), pinged)[1]).to.equal(piece(9, 10));
+        const again = restored(snapshotOf(session), of);
+        expect(goesOn(again, pinged, outOfStep(10 * MIN)).slice(1)).to.deep.equal([
+          probe(10 * MIN - 1),
+          END_OF_BIG,
+        ]);
       }
     });
 
@@ -343,7 +375,6 @@ describe('the session machine', () => {
         sessionId: ID,
         ...HOST_WITH_FALLBACK,
         offset: 250,
-        lastFragmentStart: 200,
         replyUrl: URL_OF_REPLY,
         replyStored: true,
         closeUncertain: true,
@@ -482,6 +513,23 @@ describe('the session machine', () => {
     expect(() => sessionOf({ plan: { totalBytes: 0, reply: 'required' } }))
       .to.throw(/An empty file cannot get a reply/)
       .with.property('code', 'BITS_ERR_ARGUMENT');
+  });
+
+  it('refuses to send nothing twice over a transport that may do so', () => {
+    const plan = { mayResend: true, onUncertainFragment: 'restart' } as const;
+    expect(() => sessionOf({ plan }))
+      .to.throw(/not possible with this transport/)
+      .with.property('code', 'BITS_ERR_ARGUMENT');
+  });
+
+  it('warns of a presumed Close and of an empty file', () => {
+    const codes = (totalBytes: number, closed: 'acknowledged' | 'presumed') =>
+      completionWarnings({ ...PLAN, totalBytes }, { kind: 'completed', closed }).map(
+        ({ code }) => code,
+      );
+    expect(codes(1, 'acknowledged')).to.deep.equal([]);
+    expect(codes(1, 'presumed')).to.deep.equal(['close-presumed']);
+    expect(codes(0, 'acknowledged')).to.deep.equal(['empty-file']);
   });
 
   it('has three final states', () => {

@@ -1,12 +1,26 @@
 import type { RequestPacket } from '../../src/protocol/packets.js';
 import type { SessionEvent } from '../../src/session/session.js';
-import { cancelled, closed, created, gone, has, outOfStep, pinged, tooLarge } from './script.js';
+import {
+  cancelled,
+  closed,
+  created,
+  gone,
+  has,
+  outOfStep,
+  pinged,
+  tooLarge,
+  unknown,
+} from './script.js';
 
-/** How a server takes a fragment that does not start where it stands. */
-export type Overlap = 'refuses' | 'keeps-what-it-lacks' | 'appends-blindly';
+/**
+ * How a server takes a fragment that does not start at its offset. Who appends blindly answers with the
+ * bytes that it holds, or echoes the end of the fragment.
+ */
+export type Overlap = 'refuses' | 'keeps-what-it-lacks' | 'appends-blindly' | 'echoes';
 
 interface Upload {
-  readonly content: Uint8Array;
+  /** Longer than the file when something was appended twice. */
+  content: Uint8Array;
   held: number;
   readonly replyUrl: string;
   replyFetched: boolean;
@@ -17,7 +31,14 @@ export class ModelServer {
   /** What stands under the final name. */
   file: Uint8Array | undefined;
   readonly #source: Uint8Array;
-  readonly #options: { overlap: Overlap; limitBytes: number; replies: boolean; hostId?: string };
+  readonly #options: {
+    overlap: Overlap;
+    limitBytes: number;
+    replies: boolean;
+    /** Of a session that it does not know it gives no HRESULT. */
+    saysNothing: boolean;
+    hostId?: string;
+  };
   readonly #uploads = new Map<string, Upload>();
   #created = 0;
 
@@ -34,7 +55,7 @@ export class ModelServer {
     if (packet.type === 'create-session') return this.#create();
     if (packet.type === 'ping') return pinged;
     const upload = this.#uploads.get(packet.sessionId);
-    if (upload === undefined) return gone;
+    if (upload === undefined) return this.#options.saysNothing ? unknown(400) : gone;
     switch (packet.type) {
       case 'fragment':
         return this.#fragment(upload, packet.range, takesBytes);
@@ -44,7 +65,7 @@ export class ModelServer {
         if (this.#options.replies && this.#source.length > 0 && !upload.replyFetched) {
           throw new Error('Close deleted a reply');
         }
-        this.file = upload.content.slice();
+        this.file = upload.content.slice(0, upload.held);
         return closed;
       case 'cancel-session':
         this.#uploads.delete(packet.sessionId);
@@ -90,18 +111,29 @@ export class ModelServer {
     const { overlap, limitBytes, replies } = this.#options;
     const total = this.#source.length;
     if (end - start > limitBytes) return tooLarge;
-    const repeatsLast = upload.held === total && end === total && overlap !== 'appends-blindly';
-    if (!repeatsLast) {
+    const isBlind = overlap === 'appends-blindly' || overlap === 'echoes';
+    if (isBlind) {
+      append(upload, this.#source.subarray(start, Math.min(end, start + takesBytes)));
+      if (overlap === 'echoes')
+        return has(end, replies && end === total ? upload.replyUrl : undefined);
+    } else if (upload.held !== total || end !== total) {
       if (start > upload.held || (start < upload.held && overlap === 'refuses')) {
         return outOfStep(upload.held);
       }
-      const from = overlap === 'appends-blindly' ? start : upload.held;
-      const taken = this.#source.subarray(from, Math.max(from, Math.min(end, from + takesBytes)));
-      // Past the end of the array is past the end of the file: a blind server would grow it.
-      if (upload.held + taken.length > total) throw new Error('the file grew beyond its total');
-      upload.content.set(taken, upload.held);
-      upload.held += taken.length;
+      const from = upload.held;
+      append(upload, this.#source.subarray(from, Math.max(from, Math.min(end, from + takesBytes))));
     }
     return has(upload.held, replies && upload.held === total ? upload.replyUrl : undefined);
   }
+}
+
+function append(upload: Upload, bytes: Uint8Array): void {
+  const end = upload.held + bytes.length;
+  if (end > upload.content.length) {
+    const longer = new Uint8Array(2 * end);
+    longer.set(upload.content);
+    upload.content = longer;
+  }
+  upload.content.set(bytes, upload.held);
+  upload.held = end;
 }

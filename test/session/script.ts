@@ -25,18 +25,22 @@ export const PLAN: SessionPlan = {
   maxCancelAttempts: 3,
 };
 
-/** A command in words: `fragment 0-100`, `close-session @host-id`, `failed BITS_ERR_SERVER`. */
+/**
+ * A command in words: `fragment 0-100`, `close-session @host-id`, `ping anew` on a new connection,
+ * `failed BITS_ERR_SERVER`.
+ */
 export function said(command: Command): string {
   switch (command.type) {
     case 'send': {
-      const { packet, target } = command;
-      const at = target === 'host-id' ? ' @host-id' : '';
+      const { packet, target, newConnection } = command;
+      const at = `${target === 'host-id' ? ' @host-id' : ''}${newConnection ? ' anew' : ''}`;
       if (packet.type !== 'fragment') return `${packet.type}${at}`;
       return `fragment ${packet.range.start}-${packet.range.end}${at}`;
     }
     case 'download':
       return `download ${command.replyUrl}`;
     case 'wait':
+      return command.waitsFor === undefined ? 'wait' : `wait ${command.waitsFor}`;
     case 'pause':
       return command.type;
     case 'finish': {
@@ -62,7 +66,7 @@ export function play(session: Session, events: readonly SessionEvent[]) {
   return { session: now, commands, said: commands.map(said) };
 }
 
-const acked = (ack: Ack, elapsedMs = 1000): SessionEvent => ({ type: 'acked', ack, elapsedMs });
+const acked = (ack: Ack, elapsedMs = 50): SessionEvent => ({ type: 'acked', ack, elapsedMs });
 
 export const start: SessionEvent = { type: 'start' };
 export const retryDue: SessionEvent = { type: 'retryDue' };
@@ -88,7 +92,7 @@ type HostIdFields = { hostId?: string; hostIdFallbackTimeoutMs?: number };
 export const created = (fields: HostIdFields = {}, sessionId = ID): SessionEvent =>
   acked({ type: 'create-session', sessionId, ...fields });
 export const pinged = acked({ type: 'ping' });
-export const has = (nextOffset: number, replyUrl?: string, elapsedMs?: number): SessionEvent =>
+export const has = (nextOffset: number, replyUrl?: string, elapsedMs = 1000): SessionEvent =>
   acked(
     { type: 'fragment', nextOffset, ...(replyUrl === undefined ? {} : { replyUrl }) },
     elapsedMs,
@@ -120,7 +124,16 @@ export const lost = refusal('transient', new BitsTransportError('the connection 
 export const unsent = refusal('transient', new BitsTransportError('connection refused'), {
   unsent: true,
 });
+/** A connection that was used before had ended. */
+export const stale = refusal('transient', new BitsTransportError('the connection was closed'), {
+  staleConnection: true,
+});
+/** An ack came that belongs to another packet. */
+export const misfit = refusal('misfit', new BitsProtocolError('the ack has an offset'));
 export const busy = status(503, 'transient');
+/** As servers answer that do not know a session and give no HRESULT for it. */
+export const unknown = (code: 400 | 500): SessionEvent =>
+  refusal(code === 400 ? 'fatal' : 'transient', answered(code), { isFromBits: true });
 export const denied = status(403, 'fatal', 0x80070005);
 export const gone = refusal(
   'session-not-found',

@@ -24,13 +24,28 @@ export class Witness {
   readonly #log: string[] = [];
   readonly #dead = new Set<string>();
   #onWire: RequestPacket | undefined;
+  #last: RequestPacket | undefined;
   #id: string | undefined;
   #acked = 0;
+  #mostAcked = 0;
+  /** A fragment may have been taken, though no answer said so. */
+  #inDoubt = false;
+  /** What the first of two probes was told. */
+  #probed: number | undefined;
+  /** The reply was gone, so the session may be. */
+  #mayProbe = false;
+  /** The server appended a probe, or may have. */
+  #isDistrusted = false;
+  #vainCreates = 0;
+  #furthest = 0;
+  #resent = 0;
   #coveredTo = 0;
   #restored = false;
   #replyUrl: string | undefined;
   #replyStored = false;
   #closeUnanswered = false;
+  /** A Close was answered with an error that may come after its effect. */
+  #closeFailed = false;
   /** A Cancel of the session was sent. */
   #cancelSent = false;
   /** One of them may have ended the session, though no answer said so. */
@@ -69,9 +84,15 @@ export class Witness {
     this.#id = record.sessionId;
     this.#onWire = undefined;
     this.#acked = record.offset;
+    this.#mostAcked = record.offset;
+    this.#inDoubt = record.offset < this.#plan.totalBytes;
+    this.#probed = undefined;
+    this.#isDistrusted = false;
+    this.#furthest = record.offset;
     this.#replyUrl = record.replyUrl;
     this.#replyStored = record.replyStored;
     this.#closeUnanswered = record.closeUncertain;
+    this.#closeFailed = false;
     this.#cancelSent = false;
     this.#cancelUnanswered = false;
     this.#restored = true;
@@ -90,24 +111,32 @@ export class Witness {
       case 'acked':
         this.#onWire = undefined;
         if (event.ack.type === 'create-session') this.#id = event.ack.sessionId;
-        if (event.ack.type === 'fragment') {
-          this.#told(event.ack.nextOffset, event.ack.replyUrl);
-          this.#cancelSent = false;
-          this.#cancelUnanswered = false;
+        if (event.ack.type === 'fragment' && packet?.type === 'fragment') {
+          this.#heardOffset(packet, event.ack.nextOffset, event.ack.replyUrl);
         }
         if (packet?.type === 'close-session' || packet?.type === 'cancel-session') this.#bury();
         break;
       case 'failed': {
         const { meaning, nextOffset, replyUrl } = event.refusal;
-        if (packet?.type === 'fragment' && nextOffset !== undefined)
-          this.#told(nextOffset, replyUrl);
+        if (packet?.type === 'fragment') {
+          const passing = ['transient', 'not-bits', 'misfit'].includes(meaning);
+          const isAnswer = event.refusal.error instanceof BitsServerError;
+          const isLost = (passing || !isAnswer) && event.refusal.unsent !== true;
+          const isAdrift =
+            meaning === 'out-of-step' && nextOffset === undefined && packet.range.start > 0;
+          this.#inDoubt ||= isLost || isAdrift;
+          if (passing && event.refusal.unsent !== true) this.#probed = undefined;
+          if (nextOffset !== undefined) this.#told(nextOffset, replyUrl);
+        }
         if (meaning === 'session-not-found') this.#bury();
         else if (packet?.type === 'cancel-session') {
           const { error, unsent } = event.refusal;
           this.#cancelUnanswered ||= !(error instanceof BitsServerError) && unsent !== true;
         } else if (packet?.type === 'close-session') {
-          const passing = meaning === 'transient' || meaning === 'not-bits';
-          this.#closeUnanswered ||= passing && event.refusal.unsent !== true;
+          const { error, unsent } = event.refusal;
+          const passing = ['transient', 'not-bits', 'misfit'].includes(meaning) && unsent !== true;
+          if (passing && error instanceof BitsServerError) this.#closeFailed = true;
+          else if (passing) this.#closeUnanswered = true;
         }
         this.#onWire = undefined;
         break;
@@ -116,10 +145,13 @@ export class Witness {
         this.#replyStored = true;
         break;
       case 'retryDue':
+        break;
       case 'replyGone':
+        this.#mayProbe = true;
         break;
       case 'fallbackExpired':
         this.#closeUnanswered = false;
+        this.#closeFailed = false;
         break;
       default:
         this.#interrupt();
@@ -127,13 +159,50 @@ export class Witness {
     }
   }
 
-  #told(nextOffset: number, replyUrl: string | undefined): void {
-    const furthest = this.#restored ? this.#plan.totalBytes : this.#coveredTo;
-    if (nextOffset > furthest) return;
+  /** The ack for a fragment; one for a probe counts only when it is not the probe's own end. */
+  #heardOffset(
+    { range }: Extract<RequestPacket, { type: 'fragment' }>,
+    nextOffset: number,
+    replyUrl: string | undefined,
+  ): void {
+    const { start, end } = range;
+    if (!this.#isProbe(range)) {
+      if (nextOffset <= start) this.#inDoubt = true;
+      else this.#told(nextOffset, replyUrl) && this.#isAlive();
+      return;
+    }
+    if (nextOffset === end || nextOffset === (this.#probed ?? Number.NaN) + end - start) {
+      this.#isDistrusted = true;
+    } else if (nextOffset !== this.#acked && nextOffset !== this.#probed) {
+      this.#probed = nextOffset;
+    } else if (this.#told(nextOffset, replyUrl)) this.#isAlive();
+  }
+
+  /** A session that takes a fragment was ended by no Cancel. */
+  #isAlive(): void {
+    this.#cancelSent = false;
+    this.#cancelUnanswered = false;
+  }
+
+  /** @returns whether the offset is possible */
+  #told(nextOffset: number, replyUrl: string | undefined): boolean {
+    const furthest = this.#reach();
+    this.#probed = undefined;
+    if (nextOffset > furthest) {
+      this.#inDoubt = true;
+      return false;
+    }
     const complete = nextOffset === this.#plan.totalBytes;
     this.#replyUrl = complete ? (replyUrl ?? this.#replyUrl) : undefined;
-    if (nextOffset > this.#acked) this.#idleSends = 0;
     this.#acked = nextOffset;
+    this.#mostAcked = Math.max(this.#mostAcked, nextOffset);
+    this.#inDoubt = false;
+    this.#mayProbe = false;
+    return true;
+  }
+
+  #isProbe({ end }: { readonly end: number }): boolean {
+    return end < this.#acked || (this.#acked <= 1 && this.#inDoubt);
   }
 
   #bury(): void {
@@ -141,6 +210,8 @@ export class Witness {
   }
 
   #interrupt(): void {
+    if (this.#onWire?.type === 'fragment') this.#inDoubt = true;
+    this.#probed = undefined;
     if (this.#onWire?.type === 'close-session') this.#closeUnanswered = true;
     if (this.#onWire?.type === 'cancel-session') this.#cancelUnanswered = true;
     this.#onWire = undefined;
@@ -150,6 +221,8 @@ export class Witness {
     this.#finishes = 0;
     this.#creates = 0;
     this.#idleSends = 0;
+    this.#vainCreates = 0;
+    this.#resent = 0;
   }
 
   #watch(event: SessionEvent, session: Session, command: Command): void {
@@ -165,7 +238,10 @@ export class Witness {
         ['caller', 'nothing'].includes(session.awaiting),
       'rests if and only if nothing is to come',
     );
-    if (session.progress > this.#progress || command.type === 'wait') this.#idleSends = 0;
+    if (session.progress > this.#progress || command.type === 'wait') {
+      this.#idleSends = 0;
+      this.#vainCreates = 0;
+    }
     this.#progress = session.progress;
     if (command.type === 'send') this.#watchPacket(event, command.packet);
     if (command.type === 'download') {
@@ -175,11 +251,20 @@ export class Witness {
     }
     if (command.type === 'finish') this.#watchFinish(event, session, command);
     this.#law(this.#creates <= maxRestarts + 2, 'restarts without end');
+    this.#law(this.#vainCreates <= 1, 'restarts in vain without a wait');
     this.#law(this.#idleSends <= MOST_IDLE_SENDS, 'continues without progress');
   }
 
   #watchPacket(event: SessionEvent, packet: RequestPacket): void {
     const { totalBytes, reply } = this.#plan;
+    // A Ping after a refusal asks whether the session is forgotten, and then nothing is certain.
+    const mayBeClosed = (this.#closeUnanswered || this.#closeFailed) && !this.#cancelUnanswered;
+    const isSuspicion = packet.type === 'ping' && event.type === 'failed';
+    if (isSuspicion && (this.#last?.type === 'fragment' || !mayBeClosed)) {
+      this.#inDoubt ||= this.#last?.type === 'fragment' || this.#last?.type === 'close-session';
+    }
+    const before = this.#last;
+    this.#last = packet;
     this.#onWire = packet;
     this.#idleSends += 1;
     if ('sessionId' in packet) {
@@ -188,19 +273,32 @@ export class Witness {
     }
     switch (packet.type) {
       case 'create-session':
-        if (event.type !== 'retryDue') this.#creates += 1;
+        // Nothing is lost when the server has nothing that counts; but it must not go round in circles.
+        if (this.#isDistrusted && this.#mostAcked <= 1 && this.#mostAcked < totalBytes) {
+          this.#vainCreates += 1;
+        } else if (event.type !== 'retryDue' && !isOfConnection(event)) this.#creates += 1;
         this.#id = undefined;
         this.#acked = 0;
+        this.#mostAcked = 0;
+        this.#inDoubt = false;
+        this.#mayProbe = false;
+        this.#probed = undefined;
+        this.#isDistrusted = false;
         this.#coveredTo = 0;
         this.#restored = false;
         this.#replyUrl = undefined;
         this.#replyStored = false;
         this.#closeUnanswered = false;
+        this.#closeFailed = false;
         this.#cancelSent = false;
         this.#cancelUnanswered = false;
         break;
       case 'cancel-session':
         this.#cancelSent = true;
+        // Without a byte to probe with there is nothing else to do.
+        if (!/Requested|Changed/.test(event.type) && before?.type !== 'ping') {
+          if (this.#inDoubt && this.#acked <= 1 && this.#reach() <= 1) this.#isDistrusted = true;
+        }
         break;
       case 'fragment': {
         const { start, end, total } = packet.range;
@@ -208,13 +306,32 @@ export class Witness {
         this.#law(start >= 0 && start < end && end <= totalBytes, 'sends no bytes of the file');
         this.#law(end - start <= this.#capBytes, 'sends more than the cap');
         this.#law(this.#restored || start <= this.#coveredTo, 'leaves a hole');
-        const repeatsLast = this.#acked === totalBytes && end === totalBytes;
-        this.#law(start === this.#acked || repeatsLast, 'sends not from where the server stands');
-        this.#law(!repeatsLast || reply !== 'none', 'repeats the last fragment for no reply');
+        this.#law(!this.#isDistrusted, 'sends bytes to a session that it cannot trust');
+        const asksForReply = this.#acked === totalBytes && end === totalBytes;
+        const isBelow = end < this.#acked || (this.#acked <= 1 && end < this.#reach());
+        if (this.#inDoubt) {
+          this.#law(isBelow, 'sends new bytes while the offset is in doubt');
+          this.#law(end - start <= 2560, 'probes with more than it must');
+        } else if (isBelow && this.#mayProbe) {
+          this.#law(reply !== 'none', 'probes for no reply');
+          this.#inDoubt = true;
+        } else {
+          this.#law(
+            start === this.#acked || asksForReply,
+            'sends not from the offset of the server',
+          );
+          this.#law(!asksForReply || reply !== 'none', 'asks for a reply that nobody wants');
+          this.#law(!asksForReply || end - start <= 2560, 'asks with more than it must');
+        }
+        this.#resent += Math.max(0, Math.min(end, this.#furthest) - start);
+        this.#furthest = Math.max(this.#furthest, end);
+        this.#law(this.#resent <= 8 * totalBytes + 2 ** 26, 'sends too many bytes again');
         this.#coveredTo = Math.max(this.#coveredTo, end);
         break;
       }
       case 'close-session':
+        if (this.#plan.mayResend) this.#closeUnanswered = true;
+        this.#law(!this.#inDoubt && !this.#isDistrusted, 'closes while the offset is in doubt');
         this.#law(this.#acked === totalBytes, 'closes with bytes unacknowledged');
         if (reply !== 'none') {
           const none = reply === 'optional' && this.#replyUrl === undefined;
@@ -240,12 +357,24 @@ export class Witness {
       this.#law(this.#acked === this.#plan.totalBytes, 'completes with bytes unacknowledged');
       const acknowledged = event.type === 'acked' && event.ack.type === 'close-session';
       this.#law(acknowledged === (outcome.closed === 'acknowledged'), 'misreports the Close');
-      const presumable = this.#closeUnanswered && !this.#cancelUnanswered;
+      const mayBeClosed = this.#closeUnanswered || this.#closeFailed;
+      const presumable = mayBeClosed && !this.#cancelUnanswered;
       this.#law(acknowledged || presumable, 'presumes a Close for no reason');
     }
+  }
+
+  /** End of the furthest byte that the server may hold. */
+  #reach(): number {
+    return this.#restored ? this.#plan.totalBytes : this.#coveredTo;
   }
 
   #law(holds: boolean, violation: string): void {
     if (!holds) throw new Error(`${violation}; so far:\n  ${this.#log.slice(-60).join('\n  ')}`);
   }
+}
+
+/** The same packet once more is no new attempt. */
+function isOfConnection(event: SessionEvent): boolean {
+  if (event.type !== 'failed') return false;
+  return event.refusal.staleConnection === true || event.refusal.meaning === 'misfit';
 }

@@ -17,6 +17,7 @@ export {
   type ServerErrorDetails,
   type StoreErrorReason,
 } from './errors.js';
+export type { HeadersInput } from './job/check-headers.js';
 export type {
   UploadJobEvents,
   UploadResult,
@@ -25,7 +26,7 @@ export type {
 } from './job/events.js';
 export {
   DEFAULTS,
-  type HeadersInput,
+  type RetryDecision,
   type RetryInput,
   type TimeoutOptions,
   type UploadOptions,
@@ -39,7 +40,6 @@ export type {
 } from './job/packet-sender.js';
 export type { UploadProgress } from './job/progress.js';
 export { holderOf } from './job/record-keeper.js';
-export type { RetryDecision } from './job/retry.js';
 export { UploadJob, type UploadJobJson } from './job/upload-job.js';
 export { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from './protocol/constants.js';
 export { appendFileName, parseRemoteUrl, redactUrl } from './protocol/remote-url.js';

@@ -1,3 +1,4 @@
+import type { BitsError } from '../errors.js';
 import type { ReplyOption } from '../reply/sink.js';
 import type { SourceInput } from '../source/to-source.js';
 import type { JobStore } from '../store/store.js';
@@ -5,8 +6,8 @@ import type { AuthOptions } from '../transport/auth/options.js';
 import type { ProxyOption } from '../transport/proxy/proxy-server.js';
 import type { TlsOptions } from '../transport/tls-options.js';
 import type { Transport } from '../transport/transport.js';
+import type { HeadersInput } from './check-headers.js';
 import type { RequestHook, ResponseHook } from './packet-sender.js';
-import type { RetryDecision } from './retry.js';
 
 /** Every default of a job; the documentation's table is made from it. */
 export const DEFAULTS = Object.freeze({
@@ -100,11 +101,6 @@ export interface UploadOptions {
   spoolMaxBytes?: number | undefined;
 }
 
-/** Headers as `fetch` takes them. */
-export type HeadersInput =
-  | Readonly<Record<string, string>>
-  | Iterable<readonly [name: string, value: string]>;
-
 /** Milliseconds; `Infinity` where it is said. */
 export interface TimeoutOptions {
   /** Longest time to connect, TLS and a proxy's tunnel included. @default 30000 */
@@ -134,3 +130,17 @@ export interface RetryInput {
   /** Asked before each retry; `false` ends the job with the error. @default always true */
   shouldRetry?: ((decision: RetryDecision) => boolean | Promise<boolean>) | undefined;
 }
+
+/** What `retry.shouldRetry` and the `retry` event are told. */
+export interface RetryDecision {
+  /** 1 for the first retry since the last progress. */
+  readonly attempt: number;
+  /** How long the job waits before it, at most. */
+  readonly delayMs: number;
+  readonly error: BitsError;
+}
+
+type Whole<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> };
+
+export type RetryOptions = Whole<RetryInput>;
+export type Timeouts = Whole<TimeoutOptions>;

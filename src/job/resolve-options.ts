@@ -1,4 +1,4 @@
-import { isCredentialHeader, isHeaderValue, isToken } from '../common/header-fields.js';
+import { isCredentialHeader } from '../common/header-fields.js';
 import { BitsArgumentError } from '../errors.js';
 import { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
 import { parseRemoteUrl } from '../protocol/remote-url.js';
@@ -11,13 +11,16 @@ import { proxyChoice } from '../transport/proxy/proxy-choice.js';
 import type { ProxyOption } from '../transport/proxy/proxy-server.js';
 import { resolveTls, type TlsOptions } from '../transport/tls-options.js';
 import type { Transport } from '../transport/transport.js';
-import { DEFAULTS, type RetryInput, type TimeoutOptions, type UploadOptions } from './options.js';
+import { checkHeaders } from './check-headers.js';
+import {
+  DEFAULTS,
+  type RetryInput,
+  type RetryOptions,
+  type TimeoutOptions,
+  type Timeouts,
+  type UploadOptions,
+} from './options.js';
 import type { RequestHook, ResponseHook } from './packet-sender.js';
-
-type Whole<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> };
-
-export type RetryOptions = Whole<RetryInput>;
-export type Timeouts = Whole<TimeoutOptions>;
 
 /** The options of a job with every default filled in. */
 export interface ResolvedOptions {
@@ -322,22 +325,6 @@ function checkMethods<T extends object>(
   throw new BitsArgumentError(`${name} must be an object with the method ${missing}().`);
 }
 
-/** Headers of the protocol and of the connection, which a caller would only break. */
-const OWN_HEADERS: ReadonlySet<string> = new Set([
-  'accept-encoding',
-  'connection',
-  'content-length',
-  'content-name',
-  'content-range',
-  'expect',
-  'host',
-  'keep-alive',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
-
 function headersOf({ headers, userAgent }: UploadOptions): Readonly<Record<string, string>> {
   const given = headers === undefined ? {} : checkHeaders(headers);
   if (text('userAgent', userAgent) === undefined) return given;
@@ -345,33 +332,4 @@ function headersOf({ headers, userAgent }: UploadOptions): Readonly<Record<strin
     throw new BitsArgumentError('Give userAgent or a User-Agent header, not both.');
   }
   return checkHeaders({ ...given, 'User-Agent': userAgent as string });
-}
-
-/** @throws BITS_ERR_ARGUMENT for a header that cannot, or must not, be sent */
-export function checkHeaders(
-  headers: NonNullable<UploadOptions['headers']>,
-): Readonly<Record<string, string>> {
-  if (typeof headers !== 'object' || headers === null) {
-    throw new BitsArgumentError('headers must be an object, a Headers or pairs of name and value.');
-  }
-  const pairs: Iterable<readonly [string, string]> =
-    Symbol.iterator in headers ? headers : Object.entries(headers);
-  const checked: [string, string][] = [];
-  for (const [name, value] of pairs) {
-    if (typeof name !== 'string' || !isToken(name)) {
-      throw new BitsArgumentError(`${JSON.stringify(name)} is not a legal header name.`);
-    }
-    if (typeof value !== 'string' || !isHeaderValue(value)) {
-      // The value may be a secret, so it is not shown.
-      throw new BitsArgumentError(
-        `The value of the header ${name} has control or non-Latin-1 characters.`,
-      );
-    }
-    const lowerCase = name.toLowerCase();
-    if (OWN_HEADERS.has(lowerCase) || lowerCase.startsWith('bits-')) {
-      throw new BitsArgumentError(`The header ${name} belongs to the protocol and cannot be set.`);
-    }
-    checked.push([name, value]);
-  }
-  return Object.freeze(Object.fromEntries(checked));
 }

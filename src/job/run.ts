@@ -25,6 +25,7 @@ import type { UploadResult, UploadState, UploadWarning } from './events.js';
 import { exchange, type OpenConversation } from './exchange.js';
 import { closeSource, openSource, sourceError, unreadableSource } from './guarded-source.js';
 import type { RunPurpose } from './lifecycle.js';
+import type { RetryDecision } from './options.js';
 import { ProgressReport, type UploadProgress } from './progress.js';
 import { isSameFile, RecordKeeper, sourceHasChanged } from './record-keeper.js';
 import {
@@ -34,7 +35,6 @@ import {
   type ReplyProgress,
 } from './reply-delivery.js';
 import type { ResolvedOptions } from './resolve-options.js';
-import type { RetryDecision } from './retry.js';
 import { serverLimits } from './server-limits.js';
 import { Wire } from './wire.js';
 

@@ -1,5 +1,11 @@
 import { createHmac } from 'node:crypto';
-import { md4 } from './md4.js';
+
+/** MD4 (RFC 1320), which NTLM hashes passwords with and OpenSSL 3 no longer has. */
+export async function md4(bytes: Uint8Array): Promise<Buffer> {
+  // Loaded only by those who use NTLM.
+  const { md4: hex } = await import('hash-wasm');
+  return Buffer.from(await hex(bytes), 'hex');
+}
 
 export function hmacMd5(key: Uint8Array, ...parts: readonly Uint8Array[]): Buffer {
   const hmac = createHmac('md5', key);

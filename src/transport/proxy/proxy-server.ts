@@ -169,8 +169,3 @@ function checkSocksText({ username, password }: ProxyCredentials, what: string):
     }
   }
 }
-
-/** The value of `Proxy-Authorization` that tells the credentials (RFC 7617, in UTF-8). */
-export function basicAuthorization({ username, password }: ProxyCredentials): string {
-  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
-}

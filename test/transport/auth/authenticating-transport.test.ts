@@ -1,12 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { expect } from 'chai';
-import {
-  type AuthenticatingTransport,
-  withAuthentication,
-} from '../../../src/transport/auth/authenticating-transport.js';
+import { withAuthentication } from '../../../src/transport/auth/authenticating-transport.js';
 import type { AuthOptions } from '../../../src/transport/auth/options.js';
 import { createFetchTransport } from '../../../src/transport/fetch.js';
+import type { Transport } from '../../../src/transport/transport.js';
 import { createUndiciTransport } from '../../../src/transport/undici.js';
 import { tlsCertificate } from '../../support/raw-server.js';
 import { bitsError, fragment, get, LONG, pattern, ping } from '../support.js';
@@ -41,7 +39,7 @@ describe('withAuthentication', () => {
     server: AuthOptions,
     more: Partial<Parameters<typeof withAuthentication>[1]> = {},
     inner = createUndiciTransport({ tls: { ca: tlsCertificate() } }),
-  ): AuthenticatingTransport {
+  ): Transport {
     const made = withAuthentication(inner, { server, mayAuthenticate: () => true, ...more });
     opened.push(made);
     return made;
@@ -286,16 +284,6 @@ describe('withAuthentication', () => {
       expect(server.requests).to.have.length(2);
     });
 
-    it('tries the same credentials again only when told to', async () => {
-      const server = await serve(basicGuard());
-      const made = transport({ credentials: { username: 'User', password: 'wrong' } });
-      await bitsError(made.send(ping(server.url()), LONG));
-      const before = server.requests.length;
-      made.forgetRefusals();
-      await bitsError(made.send(ping(server.url()), LONG));
-      expect(server.requests.length - before).to.equal(2);
-    });
-
     it('asks a function again, and tries what it gives then', async () => {
       const server = await serve(basicGuard());
       const passwords = ['wrong', 'Password'];
@@ -506,6 +494,6 @@ describe('withAuthentication', () => {
   });
 });
 
-function bound(transport: AuthenticatingTransport): Pick<AuthenticatingTransport, 'send'> {
+function bound(transport: Transport): Pick<Transport, 'send'> {
   return { send: (request, options) => transport.send(request, options) };
 }

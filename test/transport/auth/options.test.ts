@@ -1,9 +1,9 @@
 import { inspect } from 'node:util';
 import { expect } from 'chai';
+import { isPrivateChannel } from '../../../src/transport/auth/authenticating-transport.js';
 import { parseChallenges } from '../../../src/transport/auth/challenges.js';
 import { credentialsSource } from '../../../src/transport/auth/credentials.js';
 import { type AuthOptions, authMeans } from '../../../src/transport/auth/options.js';
-import { isPrivateChannel } from '../../../src/transport/auth/private-channel.js';
 import { bitsError } from '../support.js';
 
 const USER = { username: 'User', password: 'hunter2-secret' };
@@ -78,18 +78,18 @@ describe('credentialsSource', () => {
       if (++asked === 1) throw new Error('vault is shut');
       return USER;
     });
-    const error = await bitsError(source.get());
+    const error = await bitsError(source.get(undefined));
     expect(error).to.include({ code: 'BITS_ERR_AUTH' });
-    await Promise.all([source.get(), source.get()]);
+    await Promise.all([source.get(undefined), source.get(undefined)]);
     expect(asked).to.equal(2);
-    source.forget();
-    await source.get();
+    source.forget(await source.text(undefined));
+    await source.get(undefined);
     expect(asked).to.equal(3);
   });
 
   it('refuses what a function gives when that is no credentials, without showing it', async () => {
     const source = credentialsSource(() => ({ password: 'hunter2-secret' }) as never);
-    const error = await bitsError(source.get());
+    const error = await bitsError(source.get(undefined));
     expect(error.code).to.equal('BITS_ERR_AUTH');
     expect(inspect(error)).not.to.include('hunter2');
   });

@@ -14,23 +14,23 @@ import {
 export interface KerberosOptions {
   /** Service to get a ticket for. @default `HTTP@<host>` */
   readonly servicePrincipal?: string | undefined;
-  /** Whose ticket to use, `user@REALM`. @default the one that the ticket cache has */
+  /** The owner of the ticket, `user@REALM`. @default the one in the ticket cache */
   readonly principal?: string | undefined;
 }
 
-/** What is used of a client of the package `kerberos`. */
+/** The part of a client of the package `kerberos` that is used here. */
 export interface KerberosClient {
-  /** Takes and gives base64; empty to begin with. */
+  /** Takes and returns base64; the first challenge is empty. */
   step(challenge: string): Promise<string>;
 }
 
-/** What is used of the package `kerberos`. */
+/** The part of the package `kerberos` that is used here. */
 export interface KerberosPackage {
   initializeClient(service: string, options: object): Promise<KerberosClient>;
   readonly GSS_MECH_OID_SPNEGO: number;
 }
 
-/** A string of its own, so that TypeScript does not look for a package that need not be there. */
+/** A variable, so that TypeScript does not resolve a package that need not be there. */
 const PACKAGE: string = 'kerberos';
 
 /**
@@ -147,7 +147,7 @@ class KerberosState implements AuthState {
   }
 }
 
-/** SSPI spells it with a slash. */
+/** SSPI writes it with a slash. */
 function servicePrincipal(host: string): string {
   return process.platform === 'win32' ? `HTTP/${host}` : `HTTP@${host}`;
 }

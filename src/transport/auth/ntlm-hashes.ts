@@ -19,7 +19,7 @@ export async function ntowfV2(password: string, user: string, domain: string): P
   return hmacMd5(hash, Buffer.from(upperCase(user) + domain, 'utf16le'));
 }
 
-/** As Windows does it: character by character, so that no name grows. */
+/** As in Windows: character by character, so that no name gets longer. */
 function upperCase(text: string): string {
   return Array.from(text, (character) => {
     const upper = character.toUpperCase();

@@ -17,7 +17,7 @@ export interface TunnelTarget {
   readonly port: number;
 }
 
-/** The caller cuts the socket when its own time is over. */
+/** The caller destroys the socket when its own time limit is over. */
 const NEVER_MS = 2 ** 31 - 1;
 
 /**

@@ -2,6 +2,7 @@ import { v5 as uuidV5 } from 'uuid';
 import { unlessAborted } from '../common/abort.js';
 import { describeError, isErrorLike } from '../common/error-like.js';
 import { BitsError, BitsStateError, isBitsError } from '../errors.js';
+import { snapshotAfterCancel } from '../session/session.js';
 import type { SourceIdentity } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
 import { bareUrl, hashQuery, isUrlOf } from '../store/record-url.js';
@@ -139,7 +140,7 @@ export class RecordKeeper {
    * not know the session any more then no longer proves that an unanswered Close had worked.
    */
   async doubtClose(record: JobRecord): Promise<void> {
-    const session = { ...record.session, closeUncertain: false };
+    const session = snapshotAfterCancel(record.session);
     await this.#attempt(() => this.#request.store.save({ ...record, session }));
   }
 

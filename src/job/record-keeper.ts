@@ -3,6 +3,7 @@ import { unlessAborted } from '../common/abort.js';
 import { describeError, isErrorLike } from '../common/error-like.js';
 import { BitsError, BitsStateError, isBitsError } from '../errors.js';
 import { snapshotAfterCancel } from '../session/session.js';
+import { snapshotAfterCancel } from '../session/session.js';
 import type { SourceIdentity } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
 import { bareUrl, hashQuery, isUrlOf } from '../store/record-url.js';

@@ -323,7 +323,8 @@ class Run implements CommandRunner {
     // What is recorded of a lost session, a Close under way above all, is no longer true.
     if (packet.type === 'create-session' && keeper.isSaved) await keeper.flush();
     if (packet.type !== 'close-session') return;
-    keeper.note({ ...this.checkpoint, session: { ...session, closeUncertain: true } });
+    // The snapshot of a session in this state says that a Close is on its way.
+    keeper.note({ ...this.checkpoint, session });
     await keeper.flush();
   }
 

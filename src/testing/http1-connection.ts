@@ -1,7 +1,13 @@
 import { IncomingMessage, ServerResponse } from 'node:http';
-import net from 'node:net';
+import type net from 'node:net';
 import tls from 'node:tls';
-import { formatRejection, type HeadRejection, parseHead, type RequestHead } from './http1-head.js';
+import {
+  formatRejection,
+  type HeadLimits,
+  HeadReader,
+  type HeadRejection,
+  type RequestHead,
+} from './http1-head.js';
 
 /** A connection as handlers see it. */
 export interface Connection {
@@ -14,7 +20,7 @@ export interface Connection {
   readonly signal: AbortSignal;
   /** True when the client is gone, or at least sends nothing more. */
   readonly peerEnded: boolean;
-  /** Ends the connection with a TCP reset, under TLS too. */
+  /** Ends the connection with a TCP reset, under TLS too; `signal` is aborted on return. */
   reset(): void;
 }
 
@@ -27,100 +33,25 @@ export interface Exchange {
   readonly pipelined: boolean;
 }
 
-export interface Http1Options {
-  readonly tls?: tls.TlsOptions | undefined;
-  /** Longest request line and headers together. */
-  readonly maxHeadBytes: number;
-  readonly maxHeaders: number;
+export interface Http1Options extends HeadLimits {
   /** Longest time from the first byte of a head to its last. */
   readonly headTimeoutMs: number;
   /** Longest silence between requests and within a body; an answer may take longer. */
   readonly idleTimeoutMs: number;
   readonly onExchange: (exchange: Exchange) => void;
-  /** Tells of a refused head and returns headers for the answer. */
+  /** Learns of a refused head and returns the headers of its answer. */
   readonly onRejected: (rejection: HeadRejection, connection: Connection) => Record<string, string>;
 }
 
-export interface Http1Server {
-  /** Connections accepted so far; with TLS, those whose handshake succeeded. */
-  readonly connections: number;
-  /** @throws Error of the operating system when the address cannot be had. */
-  listen(port: number, host: string): Promise<net.AddressInfo>;
-  /** Destroys every connection and stops listening. */
-  close(): Promise<void>;
-}
-
-// How long a closing connection still swallows input, lest a reset overtakes the last answer.
+// How long a closing connection still reads, so that a reset does not overtake the last answer.
 const LINGER_MS = 2000;
 
-const EMPTY = Buffer.alloc(0);
-const HEAD_END = '\r\n\r\n';
-
 /**
- * An HTTP/1.1 server that lets any method through, `BITS_POST` included, which Node's own parser
- * refuses before a handler could see it.
+ * Reads the requests of one connection, one after another.
  *
- * Requests of one connection are handled one after another. Answers are Node's own
- * `ServerResponse`, requests its `IncomingMessage`, fed by the framing here.
+ * Requests are Node's own `IncomingMessage`, answers its `ServerResponse`; only the framing is ours.
  */
-export function createHttp1Server(options: Http1Options): Http1Server {
-  const live = new Set<Http1Connection>();
-  const rawSockets = new Map<number, net.Socket>();
-  let accepted = 0;
-
-  const accept = (socket: net.Socket, raw: net.Socket) => {
-    accepted += 1;
-    const connection = new Http1Connection(socket, raw, accepted, options);
-    live.add(connection);
-    socket.once('close', () => live.delete(connection));
-  };
-
-  let server: net.Server;
-  if (options.tls === undefined) {
-    server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
-      accept(socket, socket),
-    );
-  } else {
-    const secure = tls.createServer({ ...options.tls, allowHalfOpen: true, noDelay: true });
-    secure.on('connection', (raw: net.Socket) => {
-      const { remotePort = 0 } = raw;
-      rawSockets.set(remotePort, raw);
-      raw.on('error', () => raw.destroy());
-      raw.once('close', () => {
-        if (rawSockets.get(remotePort) === raw) rawSockets.delete(remotePort);
-      });
-    });
-    secure.on('secureConnection', (socket) =>
-      accept(socket, rawSockets.get(socket.remotePort ?? 0) ?? socket),
-    );
-    secure.on('tlsClientError', (_error, socket) => socket.destroy());
-    server = secure;
-  }
-
-  return {
-    get connections() {
-      return accepted;
-    },
-    listen: (port, host) =>
-      new Promise((resolve, reject) => {
-        server.once('error', reject);
-        server.listen(port, host, () => {
-          server.off('error', reject);
-          // A failing accept, as with too many open files, must not end the process.
-          server.on('error', () => {});
-          resolve(server.address() as net.AddressInfo);
-        });
-      }),
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        for (const connection of live) connection.destroy();
-        for (const raw of rawSockets.values()) raw.destroy();
-      }),
-  };
-}
-
-class Http1Connection implements Connection {
+export class Http1Connection implements Connection {
   readonly number: number;
   readonly remoteAddress: string;
   readonly remotePort: number;
@@ -131,7 +62,10 @@ class Http1Connection implements Connection {
   readonly #closed = new AbortController();
 
   #phase: 'head' | 'body' | 'answer' | 'closing' = 'head';
-  #buffered: Buffer = EMPTY;
+  #head: HeadReader;
+  /** What came while a request waited for its answer. */
+  #early: Buffer[] = [];
+  #earlyBytes = 0;
   #bodyBytesLeft = 0;
   #discardBody = false;
   #pipelined = false;
@@ -152,6 +86,7 @@ class Http1Connection implements Connection {
     this.#socket = socket;
     this.#raw = raw;
     this.#options = options;
+    this.#head = new HeadReader(options);
 
     socket.setTimeout(options.idleTimeoutMs);
     socket.on('data', (chunk) => this.#onData(chunk));
@@ -171,13 +106,13 @@ class Http1Connection implements Connection {
   }
 
   reset(): void {
-    if (this.#raw.destroyed) return;
-    this.#raw.resetAndDestroy();
-    this.#socket.destroy();
+    if (!this.#raw.destroyed) this.#raw.resetAndDestroy();
+    this.destroy();
   }
 
   destroy(): void {
     this.#socket.destroy();
+    this.#closed.abort();
   }
 
   #onData(chunk: Buffer): void {
@@ -189,52 +124,24 @@ class Http1Connection implements Connection {
         return;
       case 'answer':
         if (this.#res?.writableEnded === false) this.#pipelined = true;
-        this.#buffered = this.#append(chunk);
-        // Read on as far as is cheap: it is how a client's farewell is noticed in time.
-        if (this.#buffered.length > this.#options.maxHeadBytes) this.#socket.pause();
+        this.#early.push(chunk);
+        this.#earlyBytes += chunk.length;
+        // Read on as far as is cheap: the end of the connection is noticed in time this way.
+        if (this.#earlyBytes > this.#options.maxHeadBytes) this.#socket.pause();
         return;
       case 'head':
-        this.#buffered = this.#append(chunk);
-        this.#takeHead();
+        this.#takeHead(chunk);
     }
   }
 
-  #append(chunk: Buffer): Buffer {
-    return this.#buffered.length === 0 ? chunk : Buffer.concat([this.#buffered, chunk]);
-  }
-
-  #takeHead(): void {
-    // RFC 9112 §2.2: empty lines before a request line are skipped.
-    while (this.#buffered[0] === 0x0d && this.#buffered[1] === 0x0a) {
-      this.#buffered = this.#buffered.subarray(2);
-    }
-    if (this.#buffered.length === 0) return;
-
-    const end = this.#buffered.indexOf(HEAD_END);
-    const headBytes = end === -1 ? this.#buffered.length : end;
-    const { maxHeadBytes, maxHeaders, headTimeoutMs } = this.#options;
-    if (headBytes > maxHeadBytes) {
-      const message = `the head is over ${maxHeadBytes} bytes`;
-      this.#reject({ fault: 'head-too-large', status: 431, message, method: '', target: '' });
-      return;
-    }
-    if (hasBareLineFeed(this.#buffered, headBytes)) {
-      const message = 'a line ends in a bare line feed';
-      this.#reject({ fault: 'framing', status: 400, message, method: '', target: '' });
-      return;
-    }
-    if (end === -1) {
-      this.#headTimer ??= setTimeout(() => this.destroy(), headTimeoutMs).unref();
-      return;
-    }
+  #takeHead(chunk: Buffer): void {
+    this.#headTimer ??= setTimeout(() => this.destroy(), this.#options.headTimeoutMs).unref();
+    const complete = this.#head.take(chunk);
+    if (complete === undefined) return;
     clearTimeout(this.#headTimer);
     this.#headTimer = undefined;
-
-    const head = parseHead(this.#buffered.toString('latin1', 0, end), maxHeaders);
-    const rest = this.#buffered.subarray(end + HEAD_END.length);
-    this.#buffered = EMPTY;
-    if ('fault' in head) this.#reject(head);
-    else this.#begin(head, rest);
+    if ('violation' in complete.head) this.#reject(complete.head);
+    else this.#begin(complete.head, complete.rest);
   }
 
   #begin(head: RequestHead, rest: Buffer): void {
@@ -294,7 +201,7 @@ class Http1Connection implements Connection {
     if (!res.shouldKeepAlive || this.#inputEnded) {
       this.#linger();
     } else if (this.#phase === 'body') {
-      // The answer came before the body was read: what is still under way belongs to nobody.
+      // The answer came before the body was read: the rest of the body is of no use.
       this.#discardBody = true;
       this.#socket.resume();
     } else {
@@ -305,12 +212,15 @@ class Http1Connection implements Connection {
   #nextHead(): void {
     this.#req = undefined;
     this.#phase = 'head';
+    this.#head = new HeadReader(this.#options);
     this.#socket.resume();
-    if (this.#buffered.length > 0) this.#takeHead();
+    const early = this.#early;
+    this.#early = [];
+    this.#earlyBytes = 0;
+    for (const chunk of early) this.#onData(chunk);
   }
 
   #reject(rejection: HeadRejection): void {
-    clearTimeout(this.#headTimer);
     const headers = this.#options.onRejected(rejection, this);
     this.#socket.write(formatRejection(rejection.status, headers));
     this.#linger();
@@ -318,7 +228,7 @@ class Http1Connection implements Connection {
 
   #linger(): void {
     this.#phase = 'closing';
-    this.#buffered = EMPTY;
+    this.#early = [];
     this.#socket.end();
     if (this.#inputEnded) return;
     this.#socket.resume();
@@ -342,11 +252,4 @@ class Http1Connection implements Connection {
     if (this.#req !== undefined && !this.#req.complete) this.#req.destroy();
     this.#closed.abort();
   }
-}
-
-function hasBareLineFeed(buffer: Buffer, end: number): boolean {
-  for (let at = buffer.indexOf(0x0a); at !== -1 && at < end; at = buffer.indexOf(0x0a, at + 1)) {
-    if (buffer[at - 1] !== 0x0d) return true;
-  }
-  return false;
 }

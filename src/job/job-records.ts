@@ -14,6 +14,7 @@ import type { ResolvedOptions } from './options.js';
 
 /** What of a job stays the same in all of its records. */
 export interface RecordBase {
+  readonly key: string;
   readonly id: string;
   readonly url: string;
   readonly queryHash: string | undefined;
@@ -31,6 +32,7 @@ export function recordOf(
   const reply = replyOf(options, replyPoint);
   return {
     version: RECORD_VERSION,
+    key: base.key,
     id: base.id,
     url: base.url,
     queryHash: base.queryHash,

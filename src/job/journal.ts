@@ -1,10 +1,9 @@
-import { v5 as uuidV5 } from 'uuid';
 import { isErrorLike } from '../common/error-like.js';
 import { BitsStateError, isBitsError } from '../errors.js';
 import type { SourceIdentity } from '../source/source.js';
+import { bareUrl, hashQuery, keyOfId, uploadKey } from '../store/job-key.js';
 import type { JobRecord } from '../store/record.js';
-import { bareUrl, hashQuery, isUrlOf } from '../store/record-url.js';
-import { findRecord, type JobLock, type JobStore, type LockOwner } from '../store/store.js';
+import type { JobLock, JobStore, LockOwner } from '../store/store.js';
 import type { UploadWarning } from './hooks.js';
 import { type RecordBase, recordOf } from './job-records.js';
 import type { Leftover } from './leftover.js';
@@ -15,9 +14,6 @@ const MIN_INTERVAL_MS = 1000;
 
 /** Servers forget sessions after this time by default ([MC-BUP] §3.2.1). */
 const MAX_AGE_MS = 14 * 24 * 60 * 60 * 1000;
-
-/** Name space of locks: one for each pair of file and URL. */
-const LOCK_NAMESPACE = '0193b5a6-5d3f-7c11-9a52-6b1f0e6c9d27';
 
 export interface JournalRequest {
   readonly store: JobStore;
@@ -42,8 +38,8 @@ export interface Abandoned {
 export class Journal {
   /** The record to go on from, as it was when the lock was taken. */
   readonly found: JobRecord | undefined;
-  /** Their sessions are to be freed, since one that is left over may block the URL. */
-  readonly abandoned: readonly Abandoned[];
+  /** Its session is to be freed, since one that is left over may block the URL. */
+  readonly abandoned: Abandoned | undefined;
   /** Aborted when another process may have taken over. */
   readonly lost: AbortSignal;
   readonly #request: JournalRequest;
@@ -63,10 +59,14 @@ export class Journal {
    * @throws BITS_ERR_STATE when another process uploads this file to this URL, or has ended the job
    */
   static async open(request: JournalRequest): Promise<Journal | undefined> {
-    const { store, identity, remoteUrl, record, options, warn } = request;
+    const { store, identity, remoteUrl, record, warn } = request;
     let lock: JobLock | undefined;
     try {
-      const key = lockKey(bareUrl(remoteUrl), identity.path);
+      const url = bareUrl(remoteUrl);
+      const { path } = identity;
+      // A restored job keeps the query that it was started with: others find its record by it.
+      const queryHash = record?.url === url ? record.queryHash : await hashQuery(remoteUrl, path);
+      const key = record?.key ?? uploadKey({ url, queryHash, path });
       const claim = await store.lock(key);
       lock = claim.lock;
       if (claim.lock === undefined) {
@@ -75,27 +75,22 @@ export class Journal {
           `process ${pid} on ${hostName} is uploading this file to this URL; wait for it or stop it`,
         );
       }
-      let found: JobRecord | undefined;
+      const base = { key, url, queryHash };
       if (record !== undefined) {
-        found = await store.load(record.id);
-        if (found === undefined) {
+        const found = await store.load(key);
+        if (found?.id !== record.id) {
           throw new BitsStateError(
             `job ${record.id} was finished, cancelled or dropped by another process`,
           );
         }
-      } else if (options.resume) {
-        const { path, byteLength, mtimeNs } = identity;
-        const search = await findRecord(store, { path, byteLength, mtimeNs, url: remoteUrl });
-        if (search.record !== undefined && !isOutdated(search.record, request)) {
-          found = search.record;
-        }
-        for (const { where, error } of search.problems) {
-          warn({ code: 'record-unusable', message: `${where}: ${error.message}` });
-        }
+        return new Journal(request, claim.lock, base, found, undefined);
       }
-      const queryHash = await hashQuery(remoteUrl, found?.id ?? request.id);
-      const abandoned = await abandonedRecords(request, found);
-      return new Journal(request, claim.lock, found, abandoned, queryHash);
+      const found = await loadIfUsable(store, key, warn);
+      const reason = found && reasonToAbandon(found, request, base);
+      if (found === undefined || reason === undefined) {
+        return new Journal(request, claim.lock, base, found, undefined);
+      }
+      return new Journal(request, claim.lock, base, undefined, { record: found, reason });
     } catch (error) {
       await lock?.release();
       if (!isBitsError(error) || error.code !== 'BITS_ERR_STORE') throw error;
@@ -110,9 +105,9 @@ export class Journal {
   private constructor(
     request: JournalRequest,
     lock: JobLock,
+    base: Pick<RecordBase, 'key' | 'url' | 'queryHash'>,
     found: JobRecord | undefined,
-    abandoned: readonly Abandoned[],
-    queryHash: string | undefined,
+    abandoned: Abandoned | undefined,
   ) {
     this.#request = request;
     this.#lock = lock;
@@ -121,9 +116,8 @@ export class Journal {
     this.abandoned = abandoned;
     this.#saved = found !== undefined;
     this.#base = {
+      ...base,
       id: found?.id ?? request.id,
-      url: bareUrl(request.remoteUrl),
-      queryHash,
       source: request.identity,
       createdAtMs: found?.createdAtMs ?? request.wallNow(),
     };
@@ -166,13 +160,20 @@ export class Journal {
    * know it any more then no longer proves that an unanswered Close put the file in place.
    */
   async doubtClose(record: JobRecord): Promise<void> {
+    const { store } = this.#request;
     const session = { ...record.session, closeUncertain: false };
-    await this.#attempt(() => this.#request.store.save({ ...record, session }));
+    const doubted = { ...record, session };
+    await this.#attempt(async () => {
+      if (record !== this.abandoned?.record) return store.save(doubted);
+      // Out of the way of this job's own record, where its session can still be freed by its id.
+      await store.save({ ...doubted, key: keyOfId(record.id) });
+      await store.remove(record.key);
+    });
   }
 
   /** Drops the record of an abandoned job. */
   async drop(record: JobRecord): Promise<void> {
-    await this.#attempt(() => this.#request.store.remove(record.id));
+    await this.#attempt(() => this.#request.store.remove(record.key));
   }
 
   /** Lets go of the job; `remove` when there is nothing left to go on with. */
@@ -180,7 +181,7 @@ export class Journal {
     if (remove) {
       await this.#writing;
       this.#saved = false;
-      await this.#attempt(() => this.#request.store.remove(this.#base.id));
+      await this.#attempt(() => this.#request.store.remove(this.#base.key));
     } else {
       await this.flush();
     }
@@ -219,43 +220,35 @@ export class Journal {
 
 /** The process that drives the job of a record just now, if one does. */
 export function holderOf(store: JobStore, record: JobRecord): Promise<LockOwner | undefined> {
-  return store.holder(lockKey(record.url, record.source.path));
+  return store.holder(record.key);
 }
 
-/** One lock for a file and a URL, so that two jobs cannot be begun for them at once either. */
-export function lockKey(url: string, path: string): string {
-  return uuidV5(`${url}\n${path}`, LOCK_NAMESPACE);
-}
-
-async function abandonedRecords(
-  request: JournalRequest,
-  found: JobRecord | undefined,
-): Promise<readonly Abandoned[]> {
-  const { identity, remoteUrl } = request;
-  const { records } = await request.store.list();
-  const abandoned: Abandoned[] = [];
-  for (const record of records) {
-    const { id, url, source } = record;
-    if (id === found?.id || url !== bareUrl(remoteUrl) || source.path !== identity.path) continue;
-    const reason = await reasonToAbandon(record, request);
-    if (reason !== undefined) abandoned.push({ record, reason });
+/** A record that cannot be used costs resumability, not the upload: undefined, and a warning. */
+async function loadIfUsable(
+  store: JobStore,
+  key: string,
+  warn: JournalRequest['warn'],
+): Promise<JobRecord | undefined> {
+  try {
+    return await store.load(key);
+  } catch (error) {
+    if (!isBitsError(error) || error.code !== 'BITS_ERR_STORE') throw error;
+    warn({ code: 'record-unusable', message: error.message });
+    return undefined;
   }
-  return abandoned;
 }
 
-async function reasonToAbandon(
+function reasonToAbandon(
   record: JobRecord,
-  request: JournalRequest,
-): Promise<string | undefined> {
-  if (!isSameFile(record.source, request.identity)) return 'the file has changed since';
-  if (isTooOld(record, request.wallNow())) return 'it is too old';
-  const { options, remoteUrl } = request;
-  const unwanted = !options.resume && (await isUrlOf(record, remoteUrl));
-  return unwanted ? 'this one begins anew' : undefined;
-}
-
-function isOutdated(record: JobRecord, { identity, wallNow }: JournalRequest): boolean {
-  return isTooOld(record, wallNow()) || !isSameFile(record.source, identity);
+  { identity, options, wallNow }: JournalRequest,
+  { url, queryHash }: Pick<RecordBase, 'url' | 'queryHash'>,
+): string | undefined {
+  const { source } = record;
+  const moved = source.path !== identity.path || record.url !== url;
+  if (moved || record.queryHash !== queryHash) return 'it was restored for another file or URL';
+  if (!isSameFile(source, identity)) return 'the file has changed since';
+  if (isTooOld(record, wallNow())) return 'it is too old';
+  return options.resume ? undefined : 'this one starts over';
 }
 
 function isTooOld(record: JobRecord, nowMs: number): boolean {

@@ -315,21 +315,21 @@ export class Run {
     await journal.flush();
   }
 
-  /** Frees the server's sessions of uploads that cannot go on, and then drops their records. */
+  /** Frees the server's session of an earlier upload that cannot be resumed, and drops its record. */
   async #clearAway(journal: Journal): Promise<void> {
-    for (const { record, reason } of journal.abandoned) {
-      const freed = await this.#freeSession(restoreSession(this.session.plan, record.session));
-      if (freed) await journal.drop(record);
-      else await journal.doubtClose(record);
-      await discardPartOf(record);
-      const left = freed
-        ? ''
-        : '; its session could not be freed on the server yet, so its record stays';
-      this.#request.hooks.onWarning({
-        code: 'earlier-upload-dropped',
-        message: `an earlier upload of ${record.source.path} to this URL was given up, because ${reason}${left}`,
-      });
-    }
+    if (journal.abandoned === undefined) return;
+    const { record, reason } = journal.abandoned;
+    const freed = await this.#freeSession(restoreSession(this.session.plan, record.session));
+    if (freed) await journal.drop(record);
+    else await journal.doubtClose(record);
+    await discardPartOf(record);
+    const left = freed
+      ? ''
+      : '; its session could not be freed on the server yet, so its record stays';
+    this.#request.hooks.onWarning({
+      code: 'earlier-upload-dropped',
+      message: `an earlier upload of ${record.source.path} to this URL was given up, because ${reason}${left}`,
+    });
   }
 
   /**

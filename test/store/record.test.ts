@@ -36,6 +36,7 @@ const anyRecord: fc.Arbitrary<JobRecord> = fc.maxSafeNat().chain((totalBytes) =>
     .map((made) => (made.to === 'file' ? made : { ...made, file: undefined }));
   return fc.record({
     version: fc.constant(1 as const),
+    key: fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: 32, maxLength: 32 }),
     id: fc.uuid(),
     url: fc.webUrl().map((url) => new URL(url).href),
     queryHash: maybe(fc.constant('0f'.repeat(32))),

@@ -1,5 +1,4 @@
-import { isAbsolute, resolve } from 'node:path';
-import type { ReplyOption } from '../reply/sink.js';
+import type { ReplyOptions } from '../reply/reply-option.js';
 import {
   restoreSession,
   type Session,
@@ -64,30 +63,20 @@ export function leftoverOf(
   };
 }
 
-/** Where the reply of a recorded job goes; a stream must be given anew. */
-export function replyOptionOf(record: JobRecord): ReplyOption | undefined {
-  const { reply } = record;
-  if (reply?.file !== undefined) {
-    const { file, overwrite, maxBytes } = reply;
-    return { file, overwrite, maxBytes };
-  }
+/** Where the reply of a recorded job goes; a stream must be given again. */
+export function replyOptionOf({ reply }: JobRecord): ReplyOptions | undefined {
   if (reply === undefined || reply.to === 'stream') return undefined;
-  return reply.maxBytes === undefined ? true : { maxBytes: reply.maxBytes };
+  const { file, optional, overwrite, maxBytes } = reply;
+  return { to: file ?? 'memory', optional, overwrite, maxBytes };
 }
 
 function replyOf(
-  options: ResolvedOptions,
+  { reply }: ResolvedOptions,
   resume: Leftover['replyPoint'],
 ): RecordReply | undefined {
-  const { reply, replyOptional } = options;
   if (reply === undefined) return undefined;
-  const common = { optional: replyOptional, overwrite: false, resume };
-  if (reply === true) return { ...common, to: 'memory' };
-  if ('file' in reply) {
-    const { file, overwrite = false, maxBytes } = reply;
-    const path = isAbsolute(file) ? file : resolve(file);
-    return { ...common, to: 'file', file: path, overwrite, maxBytes };
-  }
-  if ('maxBytes' in reply) return { ...common, to: 'memory', maxBytes: reply.maxBytes };
-  return { ...common, to: 'stream' };
+  const { to, optional, overwrite, maxBytes } = reply;
+  const common = { optional, overwrite, maxBytes, resume };
+  if (to === 'memory') return { ...common, to };
+  return 'path' in to ? { ...common, to: 'file', file: to.path } : { ...common, to: 'stream' };
 }

@@ -1,5 +1,5 @@
-import type { StoredReply } from '../reply/download.js';
-import type { ReplyResumePoint } from '../reply/resume-point.js';
+import type { ReplyResumePoint } from '../reply/download.js';
+import type { StoredReply } from '../reply/sink.js';
 import type { Session } from '../session/session.js';
 import type { SourceIdentity } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';

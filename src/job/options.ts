@@ -1,7 +1,7 @@
 import { BitsArgumentError } from '../errors.js';
 import { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
 import { parseRemoteUrl } from '../protocol/remote-url.js';
-import type { ReplyOption } from '../reply/sink.js';
+import { type ReplyOption, type ResolvedReply, resolveReply } from '../reply/reply-option.js';
 import type { ByteSource } from '../source/source.js';
 import { type SourceInput, toByteSource } from '../source/to-source.js';
 import type { JobStore } from '../store/store.js';
@@ -35,15 +35,8 @@ export interface UploadOptions {
   source: SourceInput;
   /** The file's name when the source has none, or another one. @default the source's name */
   name?: string | undefined;
-  /**
-   * Makes this an upload-reply job, and says where the reply goes; `optional` is memory, and
-   * `replyOptional`. @default no reply
-   */
-  reply?: ReplyOption | 'optional' | undefined;
-  /** Whether the upload also succeeds when the server announces no reply. @default false */
-  replyOptional?: boolean | undefined;
-  /** Whether the result tells the SHA-256 of the reply. @default false */
-  replySha256?: boolean | undefined;
+  /** Makes this an upload-reply job, and says where the reply goes. @default no reply */
+  reply?: ReplyOption | undefined;
   /** Sent with every request. */
   headers?: Readonly<Record<string, string>> | undefined;
   /** Fixed fragment size, 5 KiB to 2 GiB. @default learnt from the server's answers */
@@ -124,9 +117,7 @@ export interface ResolvedOptions {
   readonly remoteUrl: URL;
   readonly source: ByteSource;
   readonly name: string | undefined;
-  readonly reply: ReplyOption | undefined;
-  readonly replyOptional: boolean;
-  readonly replySha256: boolean;
+  readonly reply: ResolvedReply | undefined;
   readonly headers: Readonly<Record<string, string>>;
   readonly hasCredentials: boolean;
   readonly fragmentBytes: number | undefined;
@@ -204,9 +195,7 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
       },
     }),
     name: options.name,
-    reply: options.reply === 'optional' ? true : options.reply,
-    replyOptional: options.reply === 'optional' || (options.replyOptional ?? false),
-    replySha256: options.replySha256 ?? false,
+    reply: resolveReply(options.reply),
     headers,
     hasCredentials:
       options.auth !== undefined ||

@@ -14,7 +14,7 @@ export function planOf(
   return {
     totalBytes,
     contentName,
-    reply: options.reply === undefined ? 'none' : options.replyOptional ? 'optional' : 'required',
+    reply: options.reply === undefined ? 'none' : options.reply.optional ? 'optional' : 'required',
     onUncertainFragment: options.onUncertainFragment,
     maxRestarts: options.maxRestarts,
     maxResyncs: MAX_RESYNCS,

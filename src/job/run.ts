@@ -1,21 +1,23 @@
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { AbortSwitch } from '../common/abort-switch.js';
-import { BitsAbortError, BitsArgumentError, BitsError, isBitsError } from '../errors.js';
+import {
+  BitsAbortError,
+  BitsArgumentError,
+  BitsError,
+  BitsStateError,
+  isBitsError,
+} from '../errors.js';
 import type { FragmentPacket, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import { appendFileName } from '../protocol/remote-url.js';
 import { replyCandidates } from '../reply/candidates.js';
-import {
-  createReplyDownload,
-  type ReplyDownload,
-  type ReplyFetch,
-  type StoredReply,
-} from '../reply/download.js';
-import { discardReplyPart } from '../reply/file-sink.js';
-import { ReplyGoneError } from '../reply/reply-gone-error.js';
-import type { ReplyResumePoint } from '../reply/resume-point.js';
-import { checkReplyTarget, discardReply, type ReplyOption } from '../reply/sink.js';
+import { ReplyDownload, ReplyGoneError, type ReplyResumePoint } from '../reply/download.js';
+import { discardReplyPart } from '../reply/file-target.js';
+import type { ReplyFetch } from '../reply/get.js';
+import type { ResolvedReply } from '../reply/reply-option.js';
+import { checkReplyTarget, discardReply } from '../reply/reply-target.js';
+import type { StoredReply } from '../reply/sink.js';
 import { step } from '../session/machine.js';
 import {
   type Command,
@@ -391,10 +393,10 @@ export class Run {
   }
 
   /** Also of a reply that an earlier run began, or finished, to download. */
-  async #closeReply(option: ReplyOption, fate: { readonly keepPartial: boolean }): Promise<void> {
+  async #closeReply({ to }: ResolvedReply, fate: { readonly keepPartial: boolean }): Promise<void> {
     const { replyUrl } = this.session;
     let download = this.#download?.reply;
-    if (replyUrl !== undefined && typeof option === 'object' && 'file' in option) {
+    if (replyUrl !== undefined && typeof to === 'object' && 'path' in to) {
       try {
         download ??= this.#createDownload(replyUrl, this.session);
       } catch {
@@ -405,7 +407,7 @@ export class Run {
   }
 
   /** The reply to an upload that begins again is another one. */
-  async #forgetReply(reply: ReplyOption): Promise<void> {
+  async #forgetReply(reply: ResolvedReply): Promise<void> {
     const download = this.#download;
     const stored = this.#storedReply !== undefined;
     this.#download = undefined;
@@ -420,10 +422,11 @@ export class Run {
 
   #createDownload(replyUrl: string, session: Session): ReplyDownload {
     const { options } = this.#request;
-    return createReplyDownload({
+    const { reply } = options;
+    if (reply === undefined) throw new BitsStateError('the job did not ask for a reply');
+    return new ReplyDownload({
       id: this.id,
-      option: options.reply ?? true,
-      sha256: options.replySha256,
+      reply,
       saved: this.#replyPoint,
       candidates: replyCandidates(replyUrl, this.remoteUrl, {
         hostId: session.hostId,
@@ -569,12 +572,13 @@ function openJournal(
 
 /** @throws BITS_ERR_ARGUMENT when the reply would replace the file that is being uploaded */
 async function assertReplyElsewhere(
-  reply: ReplyOption,
+  reply: ResolvedReply,
   identity: SourceIdentity | undefined,
 ): Promise<void> {
-  if (typeof reply !== 'object' || !('file' in reply) || identity === undefined) return;
+  const { to } = reply;
+  if (to === 'memory' || !('path' in to) || identity === undefined) return;
   // A linked directory gives the same file two paths.
-  const [replyPath, sourcePath] = await Promise.all([reply.file, identity.path].map(truePath));
+  const [replyPath, sourcePath] = await Promise.all([to.path, identity.path].map(truePath));
   if (replyPath === sourcePath) {
     throw new BitsArgumentError('the reply cannot go to the file that is uploaded');
   }
@@ -584,8 +588,8 @@ async function assertReplyElsewhere(
 async function discardReplyElsewhere({ reply }: ResolvedOptions, record: JobRecord): Promise<void> {
   const file = record.reply?.file;
   if (file === undefined) return;
-  if (typeof reply === 'object' && 'file' in reply) {
-    const [now, before] = await Promise.all([reply.file, file].map(placeOf));
+  if (typeof reply?.to === 'object' && 'path' in reply.to) {
+    const [now, before] = await Promise.all([reply.to.path, file].map(placeOf));
     if (now === before) return;
   }
   await discardPartOf(record);
@@ -593,7 +597,8 @@ async function discardReplyElsewhere({ reply }: ResolvedOptions, record: JobReco
 
 async function discardPartOf(record: JobRecord | undefined): Promise<void> {
   const file = record?.reply?.file;
-  if (record !== undefined && file !== undefined) await discardReplyPart({ id: record.id, file });
+  if (record !== undefined && file !== undefined)
+    await discardReplyPart({ id: record.id, path: file });
 }
 
 /** Whatever is there, and by whatever way the directory is named. */

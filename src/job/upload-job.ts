@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { AbortSwitch } from '../common/abort-switch.js';
 import { BitsAbortError, BitsArgumentError, BitsStateError } from '../errors.js';
 import { redactUrl } from '../protocol/remote-url.js';
-import type { StoredReply } from '../reply/download.js';
+import type { StoredReply } from '../reply/sink.js';
 import { assertMayClose, isFinal, type Outcome } from '../session/session.js';
 import type { JobStore } from '../store/store.js';
 import { onAbort } from './abort-listeners.js';
@@ -140,7 +140,8 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         `job ${id} was begun with a query in its URL, which is not kept: give the url again`,
       );
     }
-    const reply = options.reply ?? replyOptionOf(record);
+    const given = options.reply === true ? {} : options.reply;
+    const reply = given ? { optional: record.reply?.optional, ...given } : replyOptionOf(record);
     if (record.reply !== undefined && reply === undefined) {
       throw new BitsArgumentError(`the reply of job ${id} went to a stream: give reply again`);
     }
@@ -150,7 +151,6 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       url: options.url ?? record.url,
       source: options.source ?? record.source.path,
       reply,
-      replyOptional: options.replyOptional ?? record.reply?.optional,
       fragmentBytes: options.fragmentBytes ?? record.fragmentBytes,
     });
     // Not checked as a caller's is: a file may have any name.

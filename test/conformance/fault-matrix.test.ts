@@ -158,7 +158,7 @@ describe('one fault, in any place', () => {
         maxRetryAfterMs: 10,
         ...(row.waits && { answerTimeoutMs: 250, replyTimeoutMs: 250 }),
         ...(mode === 'reply' && { reply: true }),
-        ...(mode === 'reply to a file' && { reply: { file: replyFile } }),
+        ...(mode === 'reply to a file' && { reply: { to: replyFile } }),
       };
       const job = new UploadJob(options);
       const warnings: string[] = [];

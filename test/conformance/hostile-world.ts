@@ -255,8 +255,10 @@ export class HostileWorld {
       stallTimeoutMs: 1000,
       noProgressTimeoutMs: 5000,
       ...(reply !== undefined && {
-        reply: reply.to === 'file' ? { file: this.#replyFile } : true,
-        replyOptional: bytes === 0,
+        reply: {
+          to: reply.to === 'file' ? this.#replyFile : 'memory',
+          optional: bytes === 0,
+        },
       }),
     };
   }

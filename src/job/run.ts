@@ -2,7 +2,7 @@ import { throwIfAborted } from '../common/abort.js';
 import { BitsArgumentError } from '../errors.js';
 import type { RequestPacket } from '../protocol/packets.js';
 import { appendFileName, redactUrl } from '../protocol/remote-url.js';
-import { checkReplyTarget } from '../reply/sink.js';
+import { checkReplyTarget } from '../reply/reply-target.js';
 import {
   type Command,
   createSession,

@@ -8,11 +8,8 @@ import { isTrustedHost, withHost } from '../protocol/host-id.js';
 import type { FragmentPacket, HostId, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { Session, SessionEvent, Target } from '../session/session.js';
-import { BlockSource } from '../source/block-source.js';
-import { isPromise } from '../source/maybe-promise.js';
 import type { OpenSource } from '../source/source.js';
 import { neverConnected } from '../transport/failure.js';
-import { QuickBody } from '../transport/quick-body.js';
 import type { WireBody } from '../transport/transport.js';
 import { sourceError, verifySource } from './guarded-source.js';
 import type { ResolvedOptions } from './options.js';
@@ -161,15 +158,7 @@ function fragmentBody(
     };
     return { [Symbol.asyncIterator]: () => watched };
   };
-  const whole = () => {
-    try {
-      const bytes = BlockSource.readWhole(source, start, end);
-      return bytes && isPromise(bytes) ? bytes.catch(fail) : bytes;
-    } catch (error) {
-      return fail(error);
-    }
-  };
-  return { body: new QuickBody(end - start, pieces, whole), failed: () => failed };
+  return { body: { byteLength: end - start, pieces }, failed: () => failed };
 }
 
 /** Of the pieces of a caller's own source. */

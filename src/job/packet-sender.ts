@@ -1,10 +1,9 @@
 import { BitsArgumentError } from '../errors.js';
 import { BITS_METHOD } from '../protocol/constants.js';
 import { redactUrl } from '../protocol/remote-url.js';
-import type { PacketOptions } from '../transport/packet-options.js';
 import type { WireRequest, WireResponse } from '../transport/transport.js';
 import { CHANNELS } from './diagnostics.js';
-import type { JobTransport } from './job-transport.js';
+import type { JobTransport, PacketOptions } from './job-transport.js';
 import { checkHeaders, isCredentialHeader, type ResolvedOptions } from './options.js';
 import type { PacketKind, PacketRequest, PacketResponse } from './packet-hooks.js';
 

@@ -40,7 +40,9 @@ export function openWire(options: ResolvedOptions, remoteUrl: URL): Wire {
 function borrowed(key: string, options: ResolvedOptions, remoteUrl: URL): Wire {
   const loan = idleTransports.borrow(key, () => openTransport(options, remoteUrl));
   return {
-    transport: loan.wasUsed ? overUsedConnections(loan.transport) : loan.transport,
+    transport: loan.wasUsed
+      ? overUsedConnections(jobTransport(loan.transport))
+      : jobTransport(loan.transport),
     close: () => loan.giveBack(),
   };
 }

@@ -30,6 +30,9 @@ const UNREACHABLE = later('cannot be reached: check the network, routes and VPN'
 const NOT_HTTP = never(
   'gave an answer that is not HTTP/1.1: check the port, and that http: and https: are not mixed up',
 );
+const HEAD_TOO_LARGE = never(
+  'sent a larger answer head than HTTP clients accept (16 KiB): check what answers there',
+);
 const NOT_TLS = tls(
   'could not agree on TLS: check that the port speaks https:, and the TLS versions and certificates of both sides',
 );
@@ -79,9 +82,9 @@ const ADVICE: Readonly<Record<string, Advice>> = {
   ),
   EPROTO: NOT_TLS,
   ERR_ACCESS_DENIED: never('may not be reached under --permission: give --allow-net'),
-  UND_ERR_HEADERS_OVERFLOW: never(
-    'sent a larger answer head than HTTP clients accept (16 KiB): check what answers there',
-  ),
+  UND_ERR_HEADERS_OVERFLOW: HEAD_TOO_LARGE,
+  HEAD_TOO_LARGE,
+  UNASKED_BYTES: later('sent data before it was asked: check the port, and proxies in between'),
 };
 
 /** Whole families of codes, looked at when the code itself is not listed. */

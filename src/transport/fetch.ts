@@ -1,3 +1,4 @@
+import { isHeaderValue } from '../common/header-fields.js';
 import {
   BitsAbortError,
   BitsArgumentError,
@@ -7,11 +8,16 @@ import {
 } from '../errors.js';
 import type { WireHeaders } from '../protocol/packets.js';
 import { VERSION } from '../version.js';
-import { EMPTY_BODY } from './answer-body.js';
-import { answerHeaders, DRAIN_BYTES, DRAIN_MS, isWorthDraining } from './answer-head.js';
+import {
+  answerHeaders,
+  DRAIN_BYTES,
+  DRAIN_MS,
+  EMPTY_BODY,
+  isWorthDraining,
+} from './answer-head.js';
 import { Deadline } from './deadline.js';
 import { toTransportFailure } from './failure.js';
-import { isHeaderValue, type RequestHead, requestHead } from './request-head.js';
+import { type RequestHead, requestHead } from './request-head.js';
 import type {
   SendOptions,
   Transport,

@@ -10,7 +10,8 @@ const KEEP_ALIVE_MS = 120_000;
 /** Of the header fields of an answer, and of everything that comes before its status line. */
 const MAX_HEAD_BYTES = 16 * 1024;
 
-const LINE_END = '\n';
+const CR = 0x0d;
+const LF = 0x0a;
 const HEAD_END = '\r\n\r\n';
 const NO_BYTES: Buffer = Buffer.alloc(0);
 /** Not 101: nobody asks for another protocol, and undici refuses it. */
@@ -189,33 +190,40 @@ export class Connection implements WireConnection {
       const bytes = read(size) as Buffer | null;
       if (bytes === null || (this.#isAsked && !this.#isBeforeHead)) return bytes;
       if (this.#isAsked) return this.#withoutInterim(bytes);
-      socket.destroy(coded('UNASKED_BYTES', 'Bytes came before a request was sent'));
+      const isBanner = !this.#wasUsed && !bytes.toString('latin1').startsWith('HTTP/');
+      socket.destroy(
+        isBanner
+          ? coded('ERR_INVALID_HTTP_RESPONSE', 'Something that is not HTTP came first')
+          : coded('UNASKED_BYTES', 'Bytes came before a request was sent'),
+      );
       return null;
     };
   }
 
-  /** @returns null until the first line that is not of an interim answer is complete */
+  /** @returns null until the first line of an answer that is not an interim one is complete */
   #withoutInterim(chunk: Buffer): Buffer | null {
     let bytes = this.#held.length > 0 ? Buffer.concat([this.#held, chunk]) : chunk;
+    const drop = (count: number): void => {
+      bytes = bytes.subarray(count);
+      this.#bytesBeforeHead += count;
+    };
     for (;;) {
+      while (bytes[0] === CR || bytes[0] === LF) drop(1);
       const start = bytes.toString('latin1', 0, STATUS_BYTES);
       const isInterim = INTERIM.test(start);
-      const end = bytes.indexOf(isInterim ? HEAD_END : LINE_END);
-      if (end < 0 && 'HTTP/1.'.startsWith(start.slice(0, 7))) return this.#hold(bytes);
-      // Whether that is HTTP is for undici to say.
-      if (!isInterim) break;
-      bytes = bytes.subarray(end + HEAD_END.length);
-      this.#bytesBeforeHead += end + HEAD_END.length;
+      const end = isInterim ? bytes.indexOf(HEAD_END) : bytes.indexOf(LF);
+      if (end < 0 && 'HTTP/1.'.startsWith(start.slice(0, 7))) break;
+      if (!isInterim) {
+        // Whether that is HTTP is for undici to say.
+        this.#held = NO_BYTES;
+        this.#isBeforeHead = false;
+        return bytes;
+      }
+      drop(end + HEAD_END.length);
     }
-    this.#held = NO_BYTES;
-    this.#isBeforeHead = false;
-    return bytes;
-  }
-
-  #hold(bytes: Buffer): null {
     this.#held = bytes;
     if (this.#bytesBeforeHead + bytes.length > MAX_HEAD_BYTES) {
-      this.#socket.destroy(coded('HEAD_TOO_LARGE', 'No answer came after much that is none'));
+      this.#socket.destroy(coded('HEAD_TOO_LARGE', 'Too much came before the answer'));
     }
     return null;
   }

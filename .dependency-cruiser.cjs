@@ -10,7 +10,7 @@ const floors = {
   reply: ['protocol', 'common', 'errors'],
   store: ['protocol', 'common', 'errors'],
   job: ['session', 'transport', 'source', 'reply', 'store', 'protocol', 'common', 'errors'],
-  doctor: ['job', 'transport', 'protocol', 'common', 'errors', 'version'],
+  diagnose: ['job', 'transport', 'protocol', 'common', 'errors', 'version'],
   testing: ['protocol', 'common', 'errors'],
 };
 

@@ -43,7 +43,7 @@ const FLAGS: readonly (readonly [sdk: string, cli: string])[] = [
 ];
 
 const NAMES = new RegExp(
-  `(?<![\\w.-])(?:(?:the )?option )?(${FLAGS.map(([sdk]) => sdk.replaceAll('.', '\\.')).join('|')})(?![\\w-])`,
+  `(?<![\\w./-])(?:(?:the )?option )?(${FLAGS.map(([sdk]) => sdk.replaceAll('.', '\\.')).join('|')})(?![\\w-])`,
   'g',
 );
 

@@ -53,6 +53,8 @@ module.exports = {
           '^src/internal\\.ts$',
           '^src/testing/index\\.ts$',
           '^src/version\\.ts$',
+          // What a header may hold is a rule of HTTP, which the SDK does not have to export.
+          '^src/common/header-fields\\.ts$',
         ],
       },
     },
@@ -84,7 +86,7 @@ module.exports = {
     {
       name: 'p-retry-has-one-caller',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/job/retry\\.ts$' },
+      from: { path: '^src/', pathNot: '^src/job/driver\\.ts$' },
       to: { path: 'node_modules/p-retry/' },
     },
   ],

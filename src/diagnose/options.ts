@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { BitsArgumentError } from '../errors.js';
-import { type ResolvedOptions, resolveOptions, type UploadOptions } from '../job/options.js';
+import type { UploadOptions } from '../job/options.js';
+import { type ResolvedOptions, resolveOptions } from '../job/resolve-options.js';
 import { appendFileName } from '../protocol/remote-url.js';
 import { type Route, routeTo } from './route.js';
 
@@ -53,8 +54,7 @@ export function planDiagnosis(options: DiagnoseOptions): DiagnosisPlan {
     ...network,
     source: new Uint8Array(0),
     // Longer than the limit of the step, so that the step's is the one that is reported.
-    stallTimeoutMs: stepTimeoutMs * 2,
-    answerTimeoutMs: stepTimeoutMs * 2,
+    timeouts: { stallMs: stepTimeoutMs * 2, answerMs: stepTimeoutMs * 2 },
   });
   // Uploads go to files: a directory may answer differently.
   const remoteUrl = appendFileName(upload.remoteUrl, `bits-upload-probe-${randomUUID()}`);

@@ -151,23 +151,16 @@ export class UploadBatch {
 
   /** Nobody can resume the upload, and its session would block the URL for the next attempt. */
   async #freeSession(job: UploadJob): Promise<void> {
-    const { interruption } = this.#context;
     job.removeAllListeners();
     job.on('warning', (warning) => {
       if (warning.code === 'session-not-freed') this.reporter.warning(warning);
     });
     const limit = new AbortController();
-    const giveUp = () => limit.abort();
-    // Not AbortSignal.any: a signal that nothing else holds may be collected, and then never fires.
-    const timer = setTimeout(giveUp, this.#freeSessionTimeoutMs);
-    interruption.signal.addEventListener('abort', giveUp, { once: true });
+    const timer = setTimeout(() => limit.abort(), this.#freeSessionTimeoutMs);
     try {
-      // cancel() takes no signal, and the signal of the job may have aborted.
-      job.resume({ signal: limit.signal }).catch(() => {});
-      await job.cancel();
+      await job.cancel({ signal: limit.signal });
     } finally {
       clearTimeout(timer);
-      interruption.signal.removeEventListener('abort', giveUp);
     }
   }
 }

@@ -40,13 +40,13 @@ export function addConnectionOptions(command: Command): Command {
     .option(
       '--timeout <duration>',
       'time limit for one answer: 500ms, 3s, 5m or 1h ' +
-        `(default: ${minutes(DEFAULTS.answerTimeoutMs)}, and ` +
-        `${minutes(DEFAULTS.stallTimeoutMs)} without a byte sent)`,
+        `(default: ${minutes(DEFAULTS.timeouts.answerMs)}, and ` +
+        `${minutes(DEFAULTS.timeouts.stallMs)} without a byte sent)`,
     )
     .option(
       '--retries <n>',
       'retries in a row without progress (default: as many as fit into ' +
-        `${minutes(DEFAULTS.noProgressTimeoutMs)})`,
+        `${minutes(DEFAULTS.timeouts.noProgressMs)})`,
     );
   return addNetworkOptions(addHeaderOption(command));
 }
@@ -93,7 +93,7 @@ export function uploadOptions(
     ...networkOptions(flags, io.env),
     ...replyOptions(flags, io.stdout),
     ...(timeout !== undefined && timeouts(parseDuration('--timeout', timeout))),
-    ...(retries !== undefined && { retries: parseWholeNumber('--retries', retries) }),
+    ...(retries !== undefined && { retry: { limit: parseWholeNumber('--retries', retries) } }),
     ...(header !== undefined && { headers: parseHeaders(header) }),
     ...(fragmentSize !== undefined && {
       fragmentBytes: parseSize('--fragment-size', fragmentSize, sizes),
@@ -107,11 +107,14 @@ export function uploadOptions(
  * `--timeout` limits one answer. A shorter limit also limits the time without a byte sent; a longer one
  * gives the application of the server more time for the last fragment.
  */
-function timeouts(answerTimeoutMs: number): Partial<UploadOptions> {
+function timeouts(answerMs: number): Partial<UploadOptions> {
+  const { timeouts: defaults } = DEFAULTS;
   return {
-    answerTimeoutMs,
-    stallTimeoutMs: Math.min(DEFAULTS.stallTimeoutMs, answerTimeoutMs),
-    replyTimeoutMs: Math.max(DEFAULTS.replyTimeoutMs, answerTimeoutMs),
+    timeouts: {
+      answerMs,
+      stallMs: Math.min(defaults.stallMs, answerMs),
+      replyMs: Math.max(defaults.replyMs, answerMs),
+    },
   };
 }
 

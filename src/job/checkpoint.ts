@@ -47,7 +47,10 @@ export function planOf(
 
 /** What of a job stays the same in all of its records. */
 export interface RecordBase {
+  readonly key: string;
   readonly id: string;
+  /** The id by which an unfinished reply is found. */
+  readonly replyPartId: string;
   readonly url: string;
   readonly queryHash: string | undefined;
   readonly source: SourceIdentity;
@@ -63,6 +66,7 @@ export function recordOf(
   const { path, byteLength, mtimeNs, inode } = base.source;
   return {
     version: RECORD_VERSION,
+    key: base.key,
     id: base.id,
     url: base.url,
     queryHash: base.queryHash,
@@ -70,7 +74,7 @@ export function recordOf(
     contentName: session.plan.contentName,
     source: { path, byteLength, mtimeNs, inode },
     session: snapshotOf(session),
-    reply: recordReplyOf(options, replyPoint),
+    reply: recordReplyOf(options, base.replyPartId, replyPoint),
     fragmentBytes: options.fragmentBytes,
     state: session.state,
     bestOffset: session.bestOffset,
@@ -109,11 +113,12 @@ export function replyOptionOf(record: JobRecord): ReplyOption | undefined {
 
 function recordReplyOf(
   options: ResolvedOptions,
+  partId: string,
   resume: Checkpoint['replyPoint'],
 ): RecordReply | undefined {
   const { reply, replyOptional } = options;
   if (reply === undefined) return undefined;
-  const common = { optional: replyOptional, overwrite: false, resume };
+  const common = { partId, optional: replyOptional, overwrite: false, resume };
   if (reply === true) return { ...common, to: 'memory' };
   if ('file' in reply) {
     const { file, overwrite = false, maxBytes } = reply;

@@ -169,8 +169,8 @@ export async function discardReplyElsewhere(
 }
 
 export async function discardPartOf(record: JobRecord | undefined): Promise<void> {
-  const file = record?.reply?.file;
-  if (record !== undefined && file !== undefined) await discardReplyPart({ id: record.id, file });
+  const { partId, file } = record?.reply ?? {};
+  if (partId !== undefined && file !== undefined) await discardReplyPart({ id: partId, file });
 }
 
 /** Whatever is there, and by whatever way the directory is named. */

@@ -125,7 +125,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     id: string,
     options: Partial<UploadOptions> = {},
   ): Promise<UploadJob> {
-    const record = await store.load(id);
+    const record = (await store.list()).records.find((each) => each.id === id);
     if (record === undefined) throw new BitsStateError(`There is no record of job ${id}.`);
     if (record.queryHash !== undefined && options.url === undefined) {
       throw new BitsArgumentError(

@@ -113,7 +113,7 @@ async function reasonToDiscard(
 }
 
 /** The names of files that the file store sets aside. */
-const SET_ASIDE = /^[0-9a-f-]{36}\.json\.unreadable-\d+$/;
+const SET_ASIDE = /^[0-9a-f]{32}\.json\.unreadable-\d+$/;
 
 async function settle(
   { where, error }: StoreProblem,

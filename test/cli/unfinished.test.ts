@@ -226,7 +226,7 @@ describe('an unfinished upload', () => {
 
       const second = await bits(...args);
       expect(second.code).to.equal(1);
-      expect(second.stderr).to.contain(`process ${pid} on ${hostname()} is uploading this file`);
+      expect(second.stderr).to.contain(`Process ${pid} on ${hostname()} is uploading this file`);
       const [id = ''] = await recorded();
       expect((await bits('jobs')).stdout).to.contain(`running, process ${pid} on ${hostname()}`);
       expect((await bits('cancel', id)).code).to.equal(1);

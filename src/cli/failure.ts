@@ -19,7 +19,9 @@ export interface Failure {
 const FLAGS: readonly (readonly [sdk: string, cli: string])[] = [
   ['password in the option proxy', 'password with --proxy-user'],
   ['give them in the option proxy', 'give them with --proxy-user'],
-  ['pass credentials with the option for authentication instead', 'use --user instead'],
+  ['give credentials with the option for authentication instead', 'use --user instead'],
+  ['check auth and auth.schemes', 'check --user, and --basic, --digest, --ntlm or --negotiate'],
+  ['auth.schemes', '--basic, --digest, --ntlm or --negotiate'],
   ['open it and pass the stream', 'pipe it into the program and give - as FILE'],
   ['proxy.tls.ca', 'NODE_EXTRA_CA_CERTS of the environment'],
   ['tls.dangerouslyAllowInvalidCertificates', '--insecure'],

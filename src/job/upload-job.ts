@@ -132,7 +132,8 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         `Job ${id} was started with a query in its URL, which is not kept: give the url again.`,
       );
     }
-    const reply = options.reply ?? replyOptionOf(record);
+    const given = options.reply === true ? {} : options.reply;
+    const reply = given ? { optional: record.reply?.optional, ...given } : replyOptionOf(record);
     if (record.reply !== undefined && reply === undefined) {
       throw new BitsArgumentError(`The reply of job ${id} went to a stream: give reply again.`);
     }
@@ -142,7 +143,6 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       url: options.url ?? record.url,
       source: options.source ?? record.source.path,
       reply,
-      replyOptional: options.replyOptional ?? record.reply?.optional,
       fragmentBytes: options.fragmentBytes ?? record.fragmentBytes,
     });
     // Not checked as a caller's is: a file may have any name.
@@ -400,11 +400,12 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         },
       );
     }
-    const isFreed = end?.kind !== 'cancelled' || end.freed;
+    if (end?.kind !== 'cancelled' || end.freed) {
+      return new BitsAbortError('The upload was cancelled.');
+    }
     return new BitsAbortError(
-      isFreed
-        ? 'The upload was cancelled.'
-        : 'The upload was cancelled, but the server did not confirm that it dropped the session.',
+      'The upload was cancelled, but the server did not confirm that it dropped the session.',
+      { cause: end.error },
     );
   }
 

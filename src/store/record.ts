@@ -6,7 +6,7 @@ import {
   MIN_FRAGMENT_BYTES,
 } from '../protocol/constants.js';
 import { parseHostId } from '../protocol/host-id.js';
-import type { ReplyResumePoint } from '../reply/resume-point.js';
+import type { ReplyResumePoint } from '../reply/download.js';
 import type { SessionSnapshot, SessionState } from '../session/session.js';
 import type { SourceIdentity } from '../source/source.js';
 import { count, damaged, fields, flag, oneOf, optional, text } from './checks.js';

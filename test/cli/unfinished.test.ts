@@ -98,9 +98,9 @@ describe('an unfinished upload', () => {
     it('is resumed by the same command, which reports it', async () => {
       await serve({ faults: [broken] });
       await fail();
-      const [id] = await recorded();
       const { code, stderr, objects } = await bits('put', '--json', file, `${server.url}x.bin`);
       expect(code).to.equal(0);
+      const { id } = objects().at(-1) ?? {};
       expect(stderr).to.equal(
         `${file}: resuming upload ${id}: 30.0 KiB of 100.0 KiB are on the server\n`,
       );
@@ -457,16 +457,27 @@ describe('an unfinished upload', () => {
       expect(await recorded()).to.be.empty;
     });
 
-    it('is reported when the server does not confirm that it removed the session', async () => {
+    it('is kept and can be cancelled again when the server does not remove the session', async () => {
       await serve();
       const id = await leftBehind();
-      server.addFault({ on: 'cancel-session', times: 9, do: { status: 503 } });
+      server.addFault({ on: 'cancel-session', do: { status: 503 } });
       const { code, stderr, objects } = await bits('cancel', '--json', '--retries=0', id);
-      expect(code).to.equal(0);
-      expect(objects()).to.deep.equal([
-        { type: 'result', file, url: `${server.url}x.bin`, id, freed: false },
-      ]);
-      expect(stderr).to.contain('did not confirm');
+      expect(code).to.equal(1);
+      const [{ message, retryable, ...error } = {}, ...others] = objects();
+      expect(others).to.deep.equal([]);
+      const url = `${server.url}x.bin`;
+      expect(error).to.deep.equal({
+        type: 'error',
+        file,
+        url,
+        code: 'BITS_ERR_SERVER',
+        status: 503,
+      });
+      expect(stderr).to.contain('did not confirm that it removed the session').and.contain(message);
+      expect(await recorded()).to.deep.equal([id]);
+      expect(await bits('cancel', id)).to.include({ code: 0, stdout: `${id}\n` });
+      expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
+      expect(await recorded()).to.be.empty;
     });
 
     it('is kept, like the others, when a signal ends the wait for the server', async () => {

@@ -361,7 +361,7 @@ describe('diagnose', () => {
       [404, /^the directory itself exists \(HEAD is answered with 403\).*404\.6/],
       [400, /in front of it.*verb/],
       [403, /permissions of the account/],
-      [502, /a proxy failed/],
+      [502, /front end answers/],
     ] as const) {
       it(`says what to check after ${status}, and who answered`, async () => {
         const url = (await refused(status, { Server: 'nginx/1.22.1' })).url('/');

@@ -1,4 +1,10 @@
-import { BitsStateError, type JobRecord, UploadJob, type UploadOptions } from '../../index.js';
+import {
+  BitsStateError,
+  isBitsError,
+  type JobRecord,
+  UploadJob,
+  type UploadOptions,
+} from '../../index.js';
 import type { CommandContext, Io } from '../context.js';
 import { type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf } from '../failure.js';
@@ -15,9 +21,15 @@ export interface Cancellation {
   options(): Partial<UploadOptions>;
   /** Completes `cancelled, because`. */
   readonly reason?: string;
+  /** The session has reached its time-out: the record is deleted even if the server does not answer. */
+  readonly isExpired?: boolean;
 }
 
-/** Frees the sessions on the servers and deletes the records, one after the other. */
+/**
+ * Frees the sessions on the servers and deletes the records, one after the other.
+ *
+ * A record stays if the server does not confirm that it removed the session.
+ */
 export async function cancelJobs(
   cancellations: readonly Cancellation[],
   flags: OutputFlags,
@@ -28,20 +40,67 @@ export async function cancelJobs(
   for (const cancellation of cancellations) {
     try {
       interruption.signal.throwIfAborted();
-      const freed = await cancel(cancellation, state);
-      report(cancellation, freed, io, flags);
+      await cancel(cancellation, state);
+      report(cancellation, true, io, flags);
     } catch (error) {
       if (interruption.reason !== undefined) {
         const { by, exitCode } = interruption.reason;
         if (by !== 'stdout') say(io.stderr, `bits-upload: stopped by ${by}`);
         return exitCode;
       }
-      const failure = failureOf(error);
+      const failure = failureOfCancel(error);
+      if (
+        cancellation.isExpired &&
+        failure.code !== 'BITS_ERR_AUTH' &&
+        (await forget(cancellation, state))
+      ) {
+        report(cancellation, false, io, flags);
+        continue;
+      }
       failures.push(failure);
       reportFailure(targetOf(cancellation.record), failure, io, flags);
     }
   }
   return exitCodeOf(failures, cancellations.length);
+}
+
+/**
+ * Works whether or not the file still exists.
+ * @throws BITS_ERR_STATE when another process uploads the file, or the file is stored by now;
+ *   BITS_ERR_ABORTED when the server did not confirm that it removed the session
+ */
+async function cancel({ record, options }: Cancellation, { store }: JobState): Promise<void> {
+  const job = await UploadJob.restore(store, record.id, {
+    ...options(),
+    // The stream would have to be given again, and no reply will be requested.
+    ...(record.reply?.to === 'stream' && { reply: true }),
+  });
+  await job.cancel();
+  if (job.state === 'completed') {
+    throw new BitsStateError('the file was stored before the upload could be cancelled');
+  }
+  if (job.state !== 'cancelled' || job.recorded) await job.result;
+}
+
+/** The cause of a Cancel-Session that was not confirmed says more than the abort of the job. */
+function failureOfCancel(error: unknown): Failure {
+  const cause = isBitsError(error, 'BITS_ERR_ABORTED') ? error.cause : undefined;
+  if (!isBitsError(cause)) return failureOf(error);
+  const failure = failureOf(cause);
+  const message = `the server did not confirm that it removed the session, so the record is kept: ${failure.message}`;
+  return { ...failure, message };
+}
+
+/** @returns whether the record could be deleted */
+async function forget({ record }: Cancellation, { store }: JobState): Promise<boolean> {
+  const { lock } = await store.lock(record.key);
+  if (lock === undefined) return false;
+  try {
+    await store.remove(record.key);
+    return true;
+  } finally {
+    await lock.release();
+  }
 }
 
 export function reportFailure(
@@ -70,29 +129,4 @@ function report(
   }
   const because = reason === undefined ? '' : `, because ${reason}`;
   if (!quiet && !json) say(stderr, `${target.file}: upload cancelled${because}`);
-}
-
-/**
- * Works whether or not the file still exists.
- * @returns whether the server confirmed that it removed the session
- * @throws BITS_ERR_STATE when another process uploads the file, or the file is stored by now;
- *   BITS_ERR_ABORTED when the signal aborted before the server answered
- */
-async function cancel({ record, options }: Cancellation, { store }: JobState): Promise<boolean> {
-  const job = await UploadJob.restore(store, record.id, {
-    ...options(),
-    // The stream would have to be given again, and no reply will be requested.
-    ...(record.reply?.to === 'stream' && { reply: true }),
-  });
-  let freed = true;
-  job.on('warning', ({ code }) => {
-    if (code === 'session-not-freed') freed = false;
-  });
-  await job.cancel();
-  if (job.state === 'completed') {
-    throw new BitsStateError('the file was stored before the upload could be cancelled');
-  }
-  // The record stays when a signal ended the wait for the server.
-  if (job.state !== 'cancelled' || job.recorded) await job.result;
-  return freed;
 }

@@ -26,12 +26,15 @@ ID is the id of an unfinished upload, or its first characters if no other id beg
 bits-upload jobs lists the ids. The file need not exist any more. Headers and the query of a URL are
 not stored: give them again.
 
-Standard output gets the id of each cancelled upload; with --json an object of type "result" with id,
-file, url and freed, which is false when the server did not confirm that it removed its session: the
-session then stays until its time-out.
+If the server does not confirm that it removed the session, the upload can be cancelled again; prune
+discards it when it is too old.
 
-Exit codes: 0 cancelled, 1 another process is uploading the file or it is stored already, 2 the command
-line is wrong, 130 stopped by SIGINT, 143 by SIGTERM.`;
+Standard output gets the id of each cancelled upload; with --json an object of type "result" with id,
+file, url and freed.
+
+Exit codes: 0 cancelled, 1 the server did not confirm it, another process is uploading the file, or the
+file is stored already, 2 the command line is wrong, 4 the server or a proxy refuses the credentials, or
+requires some, 130 stopped by SIGINT, 143 by SIGTERM.`;
 
 /** Adds the options and the action of `cancel`. */
 export function defineCancel(command: Command, context: CommandContext): void {

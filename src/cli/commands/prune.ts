@@ -42,7 +42,7 @@ const ONCE: ConnectionFlags = { retries: '0', timeout: '10s' };
 const HELP = `
 Discards uploads that cannot be resumed: those whose file is missing or has changed, and those without
 any progress for longer than the given age. Uploads that another process is running stay. Each server
-is asked once to free its session.
+is asked once to free its session. If it does not confirm that, the record is kept until it is too old.
 
 Unreadable records are set aside when they are found; they are listed on standard error, and deleted
 with --unreadable. Files that this program did not set aside are never deleted.
@@ -50,8 +50,8 @@ with --unreadable. Files that this program did not set aside are never deleted.
 Standard output gets the id of each discarded upload; with --json an object of type "result" with id,
 file, url, reason and freed, and one of type "problem" with where, message and removed.
 
-Exit codes: 0 done, 1 something could not be removed, 2 the command line is wrong, 130 stopped by
-SIGINT, 143 by SIGTERM.`;
+Exit codes: 0 done, 1 something could not be removed, 2 the command line is wrong, 4 a server or a proxy
+refuses the credentials, or requires some, 130 stopped by SIGINT, 143 by SIGTERM.`;
 
 /** Adds the options and the action of `prune`. */
 export function definePrune(command: Command, context: CommandContext): void {
@@ -85,12 +85,18 @@ async function prune(flags: PruneFlags, context: CommandContext): Promise<ExitCo
   for (const record of jobs.records) {
     const reason = await reasonToDiscard(record, state, maxAgeMs);
     if (reason === undefined) continue;
+    const isExpired = ageOf(record) > maxAgeMs;
     // The query of the URL is unknown here; the id of the session is enough.
-    cancellations.push({ record, reason, options: () => ({ ...shared, url: record.url }) });
+    const options = () => ({ ...shared, url: record.url });
+    cancellations.push({ record, reason, isExpired, options });
   }
   const code = await cancelJobs(cancellations, flags, state, context);
   const removed = await Promise.all(jobs.problems.map((problem) => settle(problem, flags, io)));
   return code === EXIT.done && removed.includes('failed') ? EXIT.failed : code;
+}
+
+function ageOf({ updatedAtMs }: JobRecord): number {
+  return Date.now() - updatedAtMs;
 }
 
 async function reasonToDiscard(
@@ -98,7 +104,7 @@ async function reasonToDiscard(
   { store }: JobState,
   maxAgeMs: number,
 ): Promise<string | undefined> {
-  const ageMs = Date.now() - record.updatedAtMs;
+  const ageMs = ageOf(record);
   const source = await sourceStatusOf(record);
   const reason =
     source === 'gone'

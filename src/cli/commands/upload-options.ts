@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { UploadOptions } from '../../index.js';
 import { DEFAULTS, MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from '../../internal.js';
@@ -124,8 +125,10 @@ function replyOptions(
 ): Partial<UploadOptions> {
   if (!reply && replyFile === undefined) return {};
   return {
-    reply: replyFile === undefined ? stdout : { file: replyFile },
-    ...(replyOptional !== undefined && { replyOptional }),
+    reply: {
+      to: replyFile === undefined ? stdout : resolve(replyFile),
+      ...(replyOptional !== undefined && { optional: replyOptional }),
+    },
   };
 }
 

@@ -1,7 +1,8 @@
 import { lookup } from 'node:dns/promises';
 import { isIP, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { BitsError } from '../errors.js';
+import { headerValue } from '../common/header-fields.js';
+import { type BitsError, isBitsError } from '../errors.js';
 import { toTransportFailure } from '../transport/failure.js';
 import type { ProxyServer } from '../transport/proxy/proxy-server.js';
 import { VERSION } from '../version.js';
@@ -15,13 +16,12 @@ import {
 import { Connections, type Place, placeOf } from './connections.js';
 import type { DiagnosisPlan } from './options.js';
 import { proxyName } from './route.js';
-import { bad, type Finding, good, skipped } from './step.js';
-import { unlessAborted, withinLimit } from './time-limit.js';
+import { bad, type Finding, good, skipped, withinLimit } from './step.js';
 
-/** Of a certificate that is still good. */
+/** A certificate that ends within this time gets a warning. */
 const SOON_MS = 14 * 24 * 60 * 60 * 1000;
 
-/** The way to the server, up to where HTTP begins. */
+/** The connection to the server, below HTTP. */
 export class Reach {
   readonly #plan: DiagnosisPlan;
   readonly #url: URL;
@@ -30,7 +30,7 @@ export class Reach {
   readonly #connections: Connections;
   readonly #proxyVerdict: () => Promise<BitsError | undefined>;
 
-  /** @param proxyVerdict sends a request, and gives what the proxy has against it. */
+  /** @param proxyVerdict sends a request, and gives the reason when the proxy refuses it */
   constructor(plan: DiagnosisPlan, proxyVerdict: () => Promise<BitsError | undefined>) {
     const { upload, route, stepTimeoutMs } = plan;
     this.#plan = plan;
@@ -42,26 +42,24 @@ export class Reach {
       tls: upload.tls,
       proxy: route.proxy,
       userAgent: userAgentOf(upload.headers),
-      // The limit of the whole step is the one to be told of.
+      // Longer than the limit of the step, so that the step's is the one that is reported.
       timeoutMs: stepTimeoutMs * 2,
     });
   }
 
   async dns(): Promise<Finding> {
     const name = this.#first.hostname.replace(/^\[(.*)\]$/, '$1');
-    const beyond = this.#proxy
-      ? `, the proxy; the name of the server is for the proxy to know`
-      : '';
+    const beyond = this.#proxy ? ', the proxy, which looks up the name of the server' : '';
     if (isIP(name) !== 0) return skipped(`${name} is an address, not a name${beyond}`);
     try {
-      const found = await this.#limited(`no name server told the address of ${name}`, () =>
+      const found = await this.#limited(`the DNS look-up of ${name} did not end`, () =>
         lookup(name, { all: true }),
       );
       const addresses = found.map(({ address }) => address);
       const more = addresses.length > 3 ? ` and ${addresses.length - 3} more` : '';
       return good(`${name} is ${addresses.slice(0, 3).join(', ')}${more}${beyond}`);
     } catch (error) {
-      return bad(toTransportFailure(unlessAborted(error), name), dnsAdvice(name));
+      return bad(failureOf(error, name), dnsAdvice(name));
     }
   }
 
@@ -69,14 +67,14 @@ export class Reach {
     const { hostname, port } = this.#first;
     const host = `${hostname}:${port}`;
     try {
-      const socket = await this.#socket(`${host} took no connection`, () =>
+      const socket = await this.#socket(`${host} accepted no connection`, () =>
         this.#connections.tcp(this.#first),
       );
       const { remoteAddress, localAddress } = socket;
       socket.destroy();
       return good(`connected to ${remoteAddress}, port ${port}, from ${localAddress}`);
     } catch (error) {
-      const failure = toTransportFailure(unlessAborted(error), host);
+      const failure = failureOf(error, host);
       return bad(failure, tcpAdvice(failure, port));
     }
   }
@@ -88,33 +86,34 @@ export class Reach {
     const name = `${proxyName(proxy)}, ${why}`;
     const tunnel = this.#url.protocol === 'https:' || proxy.kind === 'socks5' || proxy.tunnel;
     try {
-      const socket = await this.#socket(`the proxy ${proxy.host} made no connection`, () =>
+      const socket = await this.#socket(`the proxy ${proxy.host} opened no connection`, () =>
         this.#connections.throughProxy(this.#server, proxy, tunnel),
       );
       socket.destroy();
       const { hostname, port } = this.#server;
-      if (tunnel) return good(`${name}: it made a tunnel to ${hostname}:${port}`);
-      // Such a proxy says what it thinks of a request when it gets one.
+      if (tunnel) return good(`${name}: it opened a tunnel to ${hostname}:${port}`);
+      // Such a proxy refuses requests, not connections.
       const error = await this.#proxyVerdict();
       if (error !== undefined) throw error;
-      return good(`${name}: it is sent whole requests, for http: needs no tunnel`);
+      return good(`${name}: it forwards requests, because http: needs no tunnel`);
     } catch (error) {
-      const failure = toTransportFailure(unlessAborted(error), proxy.host);
+      const failure = failureOf(error, proxy.host);
       return bad(failure, proxyAdvice(failure, this.#url.hostname));
     }
   }
 
   async tls(): Promise<Finding> {
-    if (this.#url.protocol !== 'https:') return skipped('http: URLs go without TLS');
+    if (this.#url.protocol !== 'https:') return skipped('http: URLs do not use TLS');
     try {
-      const socket = await this.#socket(`${this.#url.host} did not agree on TLS`, () =>
-        this.#connections.tls(this.#server),
+      const socket = await this.#socket(
+        `${this.#url.host} did not complete the TLS handshake`,
+        () => this.#connections.tls(this.#server),
       );
       const finding = describeTls(socket, this.#plan);
       socket.destroy();
       return finding;
     } catch (error) {
-      const failure = toTransportFailure(unlessAborted(error), this.#url.host);
+      const failure = failureOf(error, this.#url.host);
       const certificate = failure.code === 'BITS_ERR_TLS' ? await this.#lookAt() : undefined;
       const finding = bad(failure, tlsAdvice(failure, this.#url, certificate));
       if (certificate === undefined) return finding;
@@ -122,22 +121,22 @@ export class Reach {
     }
   }
 
-  /** Whether the server ends TLS after the handshake, for want of a client certificate (TLS 1.3). */
+  /** Whether the server closes TLS 1.3 after the handshake because it requires a client certificate. */
   async wantsClientCertificate(): Promise<boolean> {
     if (this.#url.protocol !== 'https:') return false;
     try {
       const socket = await this.#socket('no TLS', () => this.#connections.tls(this.#server));
-      const error = await this.#limited('no alert', () => failureOf(socket)).finally(() => {
+      const error = await this.#limited('no alert', () => endOf(socket)).finally(() => {
         socket.destroy();
       });
       return /ALERT_CERTIFICATE_REQUIRED|ALERT_HANDSHAKE_FAILURE/.test(error?.code ?? '');
     } catch (error) {
-      unlessAborted(error);
+      throwAbort(error);
       return false;
     }
   }
 
-  /** The certificate that was not taken. */
+  /** The certificate that was not accepted. */
   async #lookAt(): Promise<ShownCertificate | undefined> {
     try {
       const socket = await this.#socket('nothing was shown', () =>
@@ -147,7 +146,7 @@ export class Reach {
       socket.destroy();
       return certificate;
     } catch (error) {
-      unlessAborted(error);
+      throwAbort(error);
       return undefined;
     }
   }
@@ -166,7 +165,7 @@ export class Reach {
     return withinLimit(stepTimeoutMs, upload.signal, what, work);
   }
 
-  /** A socket that comes after its time is closed. */
+  /** A socket that opens after the time limit is closed. */
   #socket<S extends Socket>(what: string, connect: () => Promise<S>): Promise<S> {
     return this.#limited(what, async (signal) => {
       const socket = await connect();
@@ -176,8 +175,8 @@ export class Reach {
   }
 }
 
-/** What a connection ends with to which nothing is said. */
-function failureOf(socket: Socket): Promise<NodeJS.ErrnoException | undefined> {
+/** The error that ends a connection over which nothing is sent. */
+function endOf(socket: Socket): Promise<NodeJS.ErrnoException | undefined> {
   return new Promise((resolve) => {
     socket.once('error', resolve);
     socket.once('close', () => resolve(undefined));
@@ -185,9 +184,18 @@ function failureOf(socket: Socket): Promise<NodeJS.ErrnoException | undefined> {
   });
 }
 
+/** @throws the error when it is the caller's abort, which is no finding */
+function throwAbort(error: unknown): void {
+  if (isBitsError(error, 'BITS_ERR_ABORTED')) throw error;
+}
+
+function failureOf(error: unknown, host: string): BitsError {
+  throwAbort(error);
+  return toTransportFailure(error, host);
+}
+
 function userAgentOf(headers: Readonly<Record<string, string>>): string {
-  const given = Object.entries(headers).find(([name]) => name.toLowerCase() === 'user-agent');
-  return given?.[1] ?? `bits-upload/${VERSION}`;
+  return headerValue(headers, 'user-agent') ?? `bits-upload/${VERSION}`;
 }
 
 function describeTls(socket: TLSSocket, { upload }: DiagnosisPlan): Finding {
@@ -199,12 +207,12 @@ function describeTls(socket: TLSSocket, { upload }: DiagnosisPlan): Finding {
     const problem = socket.authorizationError ? ` (${socket.authorizationError})` : '';
     return good(
       `${detail}; it is NOT checked${problem}`,
-      'give the authority instead of checking nothing: --cacert FILE, or the option tls.ca',
+      'trust the authority of the certificate with tls.ca instead of disabling the check',
     );
   }
   const isSoon = certificate.validTo.getTime() - Date.now() < SOON_MS;
   return good(
     detail,
-    isSoon ? `have the certificate renewed before ${dayOf(certificate.validTo)}` : undefined,
+    isSoon ? `renew the certificate before ${dayOf(certificate.validTo)}` : undefined,
   );
 }

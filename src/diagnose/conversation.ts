@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { throwIfAborted } from '../common/abort.js';
 import { type BitsError, BitsTransportError, isBitsError } from '../errors.js';
 import type { ResolvedOptions } from '../job/resolve-options.js';
 import { defaultTransport, Wire } from '../job/wire.js';
@@ -9,15 +10,15 @@ import { withHost } from '../protocol/host-id.js';
 import type { Ack, HostId, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { WireResponse } from '../transport/transport.js';
-import { aborted, withinLimit } from './time-limit.js';
+import { withinLimit } from './step.js';
 import { type Attempt, Witness } from './witness.js';
 
-/** What came of one packet. */
+/** The outcome of one packet. */
 export interface Exchanged {
-  /** All requests that it took. */
+  /** All requests that were sent for it. */
   readonly attempts: readonly Attempt[];
   readonly durationMs: number;
-  /** Who answered, redirects followed. */
+  /** The host that answered, after redirects. */
   readonly host: string;
   /** Exactly one of these. */
   readonly ack?: Ack;
@@ -32,7 +33,7 @@ export class Conversation {
   readonly #options: ResolvedOptions;
   readonly #limitMs: number;
 
-  /** @param limitMs for all requests that one packet takes. */
+  /** @param limitMs for all requests of one packet */
   constructor(options: ResolvedOptions, limitMs: number) {
     this.#witness = new Witness(defaultTransport(options, options.remoteUrl));
     const through = { ...options, transport: this.#witness };
@@ -41,7 +42,7 @@ export class Conversation {
     this.#limitMs = limitMs;
   }
 
-  /** @throws BITS_ERR_ABORTED when the caller's signal aborts; nothing else. */
+  /** @throws BITS_ERR_ABORTED when the caller's signal aborts; nothing else */
   async send(packet: RequestPacket, hostId?: HostId): Promise<Exchanged> {
     const { remoteUrl, headers: own } = this.#options;
     const { method, headers } = encodeRequest(packet);
@@ -70,13 +71,13 @@ export class Conversation {
       });
       return { ...seen(), ...answer };
     } catch (error) {
-      if (this.#options.signal?.aborted) throw aborted();
+      throwIfAborted(this.#options.signal);
       return { ...seen(), error: known(error) };
     }
   }
 
-  /** Whether a Ping is taken that calls itself POST, where `BITS_POST` is not. */
-  async isOverrideTaken(): Promise<boolean> {
+  /** Whether the server accepts a Ping as POST with X-HTTP-Method-Override. */
+  async isOverrideAccepted(): Promise<boolean> {
     const { methodOverride, remoteUrl } = this.#options;
     if (methodOverride) return false;
     const { headers } = encodeRequest({ type: 'ping' });
@@ -90,7 +91,7 @@ export class Conversation {
     );
   }
 
-  /** How the directory of the URL answers a plain HEAD; undefined: not at all. */
+  /** The answer of the URL's directory to a HEAD; undefined: none. */
   async directoryStatus(): Promise<number | undefined> {
     const answer = await this.#ask('HEAD', {}, new URL('.', this.#options.remoteUrl));
     return answer?.status;
@@ -101,7 +102,7 @@ export class Conversation {
     await this.#witness.close();
   }
 
-  /** A request that is no packet of an upload. */
+  /** Sends a request that is not a packet of an upload. */
   async #ask(
     method: string,
     headers: Readonly<Record<string, string>>,
@@ -118,7 +119,7 @@ export class Conversation {
         }),
       );
     } catch {
-      if (this.#options.signal?.aborted) throw aborted();
+      throwIfAborted(this.#options.signal);
       return undefined;
     }
   }

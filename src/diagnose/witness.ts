@@ -1,3 +1,4 @@
+import { headerValue } from '../common/header-fields.js';
 import { parseChallenges } from '../transport/auth/challenges.js';
 import type {
   SendOptions,
@@ -7,7 +8,7 @@ import type {
   WireResponse,
 } from '../transport/transport.js';
 
-/** One request as it went over the wire, and its answer. */
+/** One request and its answer. */
 export interface Attempt {
   /** The scheme of its `Authorization` header, as sent. */
   readonly scheme: string | undefined;
@@ -16,11 +17,11 @@ export interface Attempt {
   readonly status: number | undefined;
   /** What `WWW-Authenticate` names, as a user reads it. */
   readonly offers: readonly string[];
-  /** Of the answer's `Server` header, when it is harmless. */
+  /** The `Server` header of the answer, if it is safe to show. */
   readonly server: string | undefined;
 }
 
-/** Sees each request that the layers above a transport make of one packet. */
+/** Records each request that the layers above a transport send for one packet. */
 export class Witness implements Transport {
   readonly limitations: readonly TransportLimitation[];
   readonly maxBodyBytes?: number;
@@ -33,7 +34,7 @@ export class Witness implements Transport {
     if (inner.maxBodyBytes !== undefined) this.maxBodyBytes = inner.maxBodyBytes;
   }
 
-  /** What was seen since the last call. */
+  /** The requests since the last call. */
   take(): readonly Attempt[] {
     const attempts = this.#attempts;
     this.#attempts = [];
@@ -64,27 +65,26 @@ export class Witness implements Transport {
 }
 
 function schemeOf({ headers }: WireRequest): string | undefined {
-  const [, value] =
-    Object.entries(headers).find(([name]) => name.toLowerCase() === 'authorization') ?? [];
+  const value = headerValue(headers, 'authorization');
   if (value === undefined) return undefined;
   // A value without a scheme is the secret itself.
   return /^([A-Za-z][\w-]{0,30}) +\S/.exec(value)?.[1] ?? 'a scheme of its own';
 }
 
-const NAMES: Readonly<Record<string, string>> = {
-  basic: 'Basic',
-  bearer: 'Bearer',
-  digest: 'Digest',
-  ntlm: 'NTLM',
-  negotiate: 'Negotiate',
-};
+const NAMES: ReadonlyMap<string, string> = new Map([
+  ['basic', 'Basic'],
+  ['bearer', 'Bearer'],
+  ['digest', 'Digest'],
+  ['ntlm', 'NTLM'],
+  ['negotiate', 'Negotiate'],
+]);
 
 const MAX_OFFERS = 6;
 
 function offersOf(response: WireResponse | undefined): string[] {
   if (response?.status !== 401) return [];
   const offers = parseChallenges(response.headers['www-authenticate']);
-  const names = offers.map(({ scheme }) => NAMES[scheme] ?? scheme);
+  const names = offers.map(({ scheme }) => NAMES.get(scheme) ?? scheme);
   return [...new Set(names)].slice(0, MAX_OFFERS);
 }
 

@@ -11,7 +11,7 @@ export interface ConnectionOptions {
   readonly timeoutMs: number;
 }
 
-/** Where a connection leads to. */
+/** The destination of a connection. */
 export interface Place {
   /** IPv6 in brackets, as in URLs. */
   readonly hostname: string;
@@ -22,7 +22,7 @@ export function placeOf({ hostname, port, protocol }: URL): Place {
   return { hostname, port: Number(port || (protocol === 'https:' ? 443 : 80)) };
 }
 
-/** Opens connections by the same code as uploads do, one layer more each time. */
+/** Opens connections with the code that uploads use, each time with one more layer. */
 export class Connections {
   readonly #options: ConnectionOptions;
   readonly #closing = new AbortController();
@@ -31,23 +31,23 @@ export class Connections {
     this.#options = options;
   }
 
-  /** TCP alone, past any proxy. */
+  /** TCP only, without a proxy. */
   tcp(place: Place): Promise<Socket> {
     return this.#open('http:', place, { proxy: undefined });
   }
 
-  /** To the proxy, with TLS where it asks for that, and through it where requests go by a tunnel. */
+  /** To the proxy, with TLS if the proxy uses it, and through the proxy if requests use a tunnel. */
   throughProxy(place: Place, proxy: ProxyServer, tunnel: boolean): Promise<Socket> {
     if (tunnel) return this.#open('http:', place, { proxy });
     return this.#connector({ proxy }).connectTo(proxy, this.#closing.signal);
   }
 
-  /** TLS with the server, as uploads have it. */
+  /** TLS with the server, as uploads use it. */
   tls(place: Place): Promise<TLSSocket> {
     return this.#open('https:', place, { tls: this.#options.tls }) as Promise<TLSSocket>;
   }
 
-  /** TLS with whoever answers: to look at its certificate, and to tell it nothing. */
+  /** TLS without any check, to read the certificate; nothing is sent over it. */
   uncheckedTls(place: Place): Promise<TLSSocket> {
     const { servername, minVersion } = this.#options.tls ?? {};
     const tls = { servername, minVersion, dangerouslyAllowInvalidCertificates: true };

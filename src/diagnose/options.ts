@@ -5,7 +5,7 @@ import { type ResolvedOptions, resolveOptions } from '../job/resolve-options.js'
 import { appendFileName } from '../protocol/remote-url.js';
 import { type Route, routeTo } from './route.js';
 
-/** An upload's way to its server, as `UploadOptions` say it, and how far to go. */
+/** The connection options of an upload, and what to check. */
 export interface DiagnoseOptions
   extends Pick<
     UploadOptions,
@@ -23,9 +23,9 @@ export interface DiagnoseOptions
     | 'onResponse'
     | 'signal'
   > {
-  /** Whether a session is begun and cancelled, as a test of the right to write. @default false */
+  /** Whether to create a session and cancel it, to test the permission to write. @default false */
   probe?: boolean | undefined;
-  /** Longest time of a step. @default 30000 */
+  /** Time limit of one step. @default 30000 */
   stepTimeoutMs?: number | undefined;
 }
 
@@ -42,7 +42,7 @@ const MAX_STEP_TIMEOUT_MS = 60 * 60 * 1000;
 /** @throws BITS_ERR_ARGUMENT */
 export function planDiagnosis(options: DiagnoseOptions): DiagnosisPlan {
   if (typeof options !== 'object' || options === null) {
-    throw new BitsArgumentError('diagnose takes an object of options, with a url');
+    throw new BitsArgumentError('diagnose takes an object of options with a url');
   }
   const { probe = false, stepTimeoutMs = DEFAULT_STEP_TIMEOUT_MS, ...network } = options;
   if (!(stepTimeoutMs >= 1 && stepTimeoutMs <= MAX_STEP_TIMEOUT_MS)) {
@@ -53,10 +53,10 @@ export function planDiagnosis(options: DiagnoseOptions): DiagnosisPlan {
   const upload = resolveOptions({
     ...network,
     source: new Uint8Array(0),
-    // Above the limit of the whole step, which is the one to be told of.
+    // Longer than the limit of the step, so that the step's is the one that is reported.
     timeouts: { stallMs: stepTimeoutMs * 2, answerMs: stepTimeoutMs * 2 },
   });
-  // Uploads go to files: a directory may answer otherwise.
+  // Uploads go to files: a directory may answer differently.
   const remoteUrl = appendFileName(upload.remoteUrl, `bits-upload-probe-${randomUUID()}`);
   return {
     upload: { ...upload, remoteUrl },

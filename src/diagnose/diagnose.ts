@@ -4,28 +4,28 @@ import { type DiagnosisStep, type DiagnosisStepName, type Finding, skipped } fro
 import { Talk } from './talk.js';
 
 /**
- * Walks the way that an upload takes, one step after the other, and says in words where it ends and
- * what to look at there: DNS, TCP, proxy, TLS, authentication, Ping ([MC-BUP] §2.2.4), and with
- * `probe` Create-Session and Cancel-Session.
+ * Checks the way of an upload step by step, and says in plain words which step fails and what to check
+ * there: DNS, TCP, proxy, TLS, authentication, Ping ([MC-BUP] §2.2.4), and with `probe` Create-Session
+ * and Cancel-Session.
  *
- * Nothing is uploaded, and nothing stays on the server. The first failure ends the walk, for what
- * comes after it cannot be judged; those steps are reported as skipped. A failed step is a value:
- * iterating rejects only with BITS_ERR_ABORTED when the signal aborts. Each iteration is a new walk.
- * @throws BITS_ERR_ARGUMENT for options that cannot work.
+ * Nothing is uploaded, and nothing stays on the server. After a failure the remaining steps are
+ * reported as skipped. A failed step is a value: iterating rejects only with BITS_ERR_ABORTED when the
+ * signal aborts. Each iteration is a new diagnosis.
+ * @throws BITS_ERR_ARGUMENT for options that cannot work
  */
 export function diagnose(options: DiagnoseOptions): AsyncIterable<DiagnosisStep> {
   const plan = planDiagnosis(options);
-  return { [Symbol.asyncIterator]: () => walk(plan) };
+  return { [Symbol.asyncIterator]: () => steps(plan) };
 }
 
-async function* walk(plan: DiagnosisPlan): AsyncGenerator<DiagnosisStep, void, undefined> {
+async function* steps(plan: DiagnosisPlan): AsyncGenerator<DiagnosisStep, void, undefined> {
   const talk = new Talk(plan);
   const reach = new Reach(plan, () => talk.proxyVerdict());
   let failed: DiagnosisStepName | undefined;
   try {
     for (const [step, examine] of stepsOf(reach, talk, plan.probe)) {
       const finding: Finding =
-        failed === undefined ? await timed(examine) : skipped(`not tried: ${failed} failed`);
+        failed === undefined ? await timed(examine) : skipped(`not checked: ${failed} failed`);
       if (finding.ok === false) failed ??= step;
       const { ok, durationMs = 0, ...said } = finding;
       yield { step, ok, durationMs: Math.round(durationMs), ...said };

@@ -1,15 +1,15 @@
 import { X509Certificate } from 'node:crypto';
 import type { DetailedPeerCertificate, TLSSocket } from 'node:tls';
 
-/** What a server shows of itself. */
+/** The certificate of a server, as far as it is shown. */
 export interface ShownCertificate {
-  /** Names and addresses that it is for. */
+  /** Names and addresses that the certificate is valid for. */
   readonly names: readonly string[];
   readonly issuer: string;
   readonly validFrom: Date;
   readonly validTo: Date;
   readonly isSelfSigned: boolean;
-  /** How many certificates the server sent, and who issued the last of them. */
+  /** How many certificates the server sent, and who issued the last one. */
   readonly chainLength: number;
   readonly topIssuer: string;
   readonly topIsRoot: boolean;
@@ -25,7 +25,7 @@ export function shownCertificate(socket: TLSSocket): ShownCertificate | undefine
   const leaf = new X509Certificate(peer.raw);
   let top = peer as DetailedPeerCertificate;
   let chainLength = 1;
-  // The last one is its own issuer when it is a root, and else has none.
+  // A root is its own issuer; any other last certificate has none.
   while (chainLength < MAX_CHAIN && top.issuerCertificate?.raw) {
     if (top.issuerCertificate.raw.equals(top.raw)) break;
     top = top.issuerCertificate;
@@ -71,7 +71,7 @@ function nameOf(lines: string | undefined): string {
   return clean(name ?? text.split('\n')[0] ?? '') || 'nobody';
 }
 
-/** Certificates are texts of others. */
+/** A certificate may hold any text. */
 function clean(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, '?').slice(0, MAX_TEXT);
 }

@@ -4,41 +4,39 @@ import type { ProxyOption, ProxyServer } from '../transport/proxy/proxy-server.j
 /** How requests get to the server. */
 export interface Route {
   readonly proxy: ProxyServer | undefined;
-  /** Where the choice comes from, as a phrase. */
+  /** The origin of the choice, as a phrase. */
   readonly why: string;
 }
 
-type Environment = Readonly<Record<string, string | undefined>>;
-
 /**
  * Which proxy an upload to the URL goes through, and why.
- * @throws BITS_ERR_ARGUMENT for a proxy that cannot be used.
+ * @throws BITS_ERR_ARGUMENT for a proxy that cannot be used
  */
 export function routeTo(
   url: URL,
   option: ProxyOption | undefined,
   noProxy: string | undefined,
-  env: Environment = process.env,
 ): Route {
-  if (option === false) return { proxy: undefined, why: 'the option proxy switches it off' };
-  const proxy = proxyChoice(option, noProxy, env).proxyFor(url);
+  if (option === false) return { proxy: undefined, why: 'the option proxy disables it' };
+  const proxy = proxyChoice(option, noProxy).proxyFor(url);
   if (proxy !== undefined) {
     return {
       proxy,
-      why: option === undefined ? `from ${variableFor(url, env)}` : 'from the option proxy',
+      why: option === undefined ? `from ${variableFor(url)}` : 'from the option proxy',
     };
   }
-  const isException = proxyChoice(option, '', env).proxyFor(url) !== undefined;
+  const isException = proxyChoice(option, '').proxyFor(url) !== undefined;
   const exception = noProxy === undefined ? 'NO_PROXY of the environment' : 'the option noProxy';
   return {
     proxy: undefined,
     why: isException
       ? `${exception} names ${url.hostname}`
-      : `neither an option nor the environment names one for ${url.protocol} URLs`,
+      : `neither the option proxy nor the environment names one for ${url.protocol} URLs`,
   };
 }
 
-function variableFor(url: URL, env: Environment): string {
+function variableFor(url: URL): string {
+  const { env } = process;
   const scheme = url.protocol.slice(0, -1);
   const names = [`${scheme}_proxy`, 'all_proxy'].flatMap((name) => [name, name.toUpperCase()]);
   const decisive = names.find((name) => {

@@ -2,7 +2,7 @@ import { isUint8Array } from 'node:util/types';
 import { throwIfAborted, unlessAborted } from '../common/abort.js';
 import { BitsArgumentError, BitsError, BitsStateError } from '../errors.js';
 import { BlockSource } from './block-source.js';
-import { type ChunkFeed, chunkFeed, isReadable, type StreamInput } from './chunk-feed.js';
+import { type ChunkFeed, chunkFeed, type StreamInput } from './chunk-feed.js';
 import { FileBlocks } from './file-blocks.js';
 import type { ByteSource, OpenSource } from './source.js';
 import { createSpoolFile, GatheredWrites, type SpoolFile } from './spool-file.js';
@@ -41,8 +41,7 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
   const { maxBytes = DEFAULT_SPOOL_MAX_BYTES, limitName = 'maxBytes' } = options;
   if (!Number.isSafeInteger(maxBytes) || maxBytes < 1)
     throw new BitsArgumentError('maxBytes of a source stream must be a positive integer.');
-  // A stream may fail while its upload waits for its turn; open() finds out without a crash.
-  if (isReadable(stream)) stream.on('error', () => {});
+  const feed = chunkFeed(stream);
   let isRead = false;
   let isDisposed = false;
   let spooled: Spooled | undefined;
@@ -61,7 +60,6 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
         );
       }
       isRead = true;
-      const feed = chunkFeed(stream);
       try {
         throwIfAborted(signal);
         const spool = await createSpoolFile(options.directory);
@@ -80,7 +78,7 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
     },
     async dispose() {
       isDisposed = true;
-      if (!isRead) chunkFeed(stream).stop();
+      if (!isRead) feed.stop();
       isRead = true;
       // An upload that was refused the stream must not take it from the one that reads it.
       if (spooled === undefined || spooled.isInUse) return;
@@ -168,6 +166,7 @@ async function nextChunk(feed: ChunkFeed) {
   try {
     return await feed.next();
   } catch (cause) {
+    if (cause instanceof BitsArgumentError) throw cause;
     throw new BitsError('BITS_ERR_SOURCE', 'The source stream failed before its end.', { cause });
   }
 }

@@ -196,13 +196,6 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
   checkNetwork(options);
   return Object.freeze({
     remoteUrl: parseRemoteUrl(options.url),
-    source: toByteSource(options.source, {
-      name: checkName(options.name),
-      spool: {
-        maxBytes: wholeNumber('spoolMaxBytes', options.spoolMaxBytes, DEFAULTS.spoolMaxBytes),
-        limitName: 'spoolMaxBytes',
-      },
-    }),
     name: options.name,
     reply: options.reply === 'optional' ? true : options.reply,
     replyOptional: options.reply === 'optional' || (options.replyOptional ?? false),
@@ -244,6 +237,14 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
     transport: options.transport,
     store: options.store,
     resume: options.resume ?? true,
+    // Last: a stream belongs to the source from here on.
+    source: toByteSource(options.source, {
+      name: checkName(options.name),
+      spool: {
+        maxBytes: wholeNumber('spoolMaxBytes', options.spoolMaxBytes, DEFAULTS.spoolMaxBytes),
+        limitName: 'spoolMaxBytes',
+      },
+    }),
   });
 }
 

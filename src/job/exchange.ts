@@ -1,4 +1,3 @@
-import { isUint8Array } from 'node:util/types';
 import type { AbortSwitch } from '../common/abort-switch.js';
 import { describeError } from '../common/error-like.js';
 import { BitsError, isBitsError } from '../errors.js';
@@ -8,10 +7,11 @@ import { isTrustedHost, withHost } from '../protocol/host-id.js';
 import type { FragmentPacket, HostId, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { Session, SessionEvent, Target } from '../session/session.js';
+import { readRange } from '../source/range-reader.js';
 import type { OpenSource } from '../source/source.js';
 import { neverConnected } from '../transport/failure.js';
 import type { WireBody } from '../transport/transport.js';
-import { sourceError, verifySource } from './guarded-source.js';
+import { verifySource } from './guarded-source.js';
 import type { ResolvedOptions } from './options.js';
 import type { PacketSender } from './packet-sender.js';
 import type { Redirects } from './redirects.js';
@@ -42,7 +42,7 @@ export async function exchange(
   abortSwitch: AbortSwitch,
 ): Promise<SessionEvent> {
   const { packet, target } = command;
-  const bytes = packet.type === 'fragment' ? fragmentBody(parts.source, packet.range) : undefined;
+  const body = packet.type === 'fragment' ? fragmentBody(parts.source, packet.range) : undefined;
   try {
     // The caller may have stopped the job while its record was being written.
     abortSwitch.throwIfAborted();
@@ -56,7 +56,7 @@ export async function exchange(
       const sentMs = parts.now();
       const answer = await parts.sender.send(
         packet.type,
-        bytes === undefined ? { method, url, headers } : { method, url, headers, body: bytes.body },
+        { method, url, headers, ...(body && { body }) },
         {
           abortSwitch,
           stallTimeoutMs: parts.options.stallTimeoutMs,
@@ -77,7 +77,7 @@ export async function exchange(
     }
   } catch (error) {
     abortSwitch.throwIfAborted();
-    const known = bytes?.failed() ? sourceError('reading', error) : unforeseen(error);
+    const known = unforeseen(error);
     if (known.code === 'BITS_ERR_SOURCE_CHANGED') return { type: 'sourceChanged', error: known };
     return { type: 'failed', refusal: refusalOf(known) };
   }
@@ -128,40 +128,8 @@ function answerTimeoutMs(
   return waitsForApplication ? options.replyTimeoutMs : options.answerTimeoutMs;
 }
 
-/** The fragment's bytes, and whether it was reading them that failed. */
-function fragmentBody(
-  source: OpenSource,
-  { start, end }: { readonly start: number; readonly end: number },
-): { readonly body: WireBody; readonly failed: () => boolean } {
-  let failed = false;
-  const pieces = () => {
-    let iterator: AsyncIterator<Uint8Array> | undefined;
-    // Not a generator that yields the source's pieces: that takes three turns for each.
-    const watched: AsyncIterator<Uint8Array> = {
-      async next() {
-        try {
-          iterator ??= source.read(start, end)[Symbol.asyncIterator]();
-          const piece = await iterator.next();
-          if (!piece.done) assertBytes(piece.value);
-          return piece;
-        } catch (error) {
-          failed = true;
-          throw error;
-        }
-      },
-      async return() {
-        return (await iterator?.return?.()) ?? { done: true, value: undefined };
-      },
-    };
-    return { [Symbol.asyncIterator]: () => watched };
-  };
-  return { body: { byteLength: end - start, pieces }, failed: () => failed };
-}
-
-/** Of the pieces of a caller's own source. */
-function assertBytes(piece: unknown): void {
-  if (isUint8Array(piece)) return;
-  throw new BitsError('BITS_ERR_SOURCE', 'the source gave a piece that is no Uint8Array');
+function fragmentBody(source: OpenSource, { start, end }: FragmentPacket['range']): WireBody {
+  return { byteLength: end - start, pieces: () => readRange(source, start, end) };
 }
 
 function unforeseen(cause: unknown): BitsError {

@@ -172,7 +172,7 @@ describe('a source of the caller', () => {
     };
     const error = await errorOf(uploadOf(own({ read })).start());
     expect(error).to.include({ code: 'BITS_ERR_SOURCE' });
-    expect(error?.message).to.include('no Uint8Array');
+    expect(error?.message).to.include('not a Uint8Array');
   });
 
   for (const byteLength of [Number.NaN, -1, 1.5, Number.POSITIVE_INFINITY, null, '10', 10n]) {
@@ -254,6 +254,15 @@ describe('a source of the caller', () => {
       'reads',
       own({
         read: () => ({ [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}) }) }),
+      }),
+    ],
+    [
+      'ends after its last byte',
+      own({
+        async *read(start, end) {
+          yield new Uint8Array(end - start);
+          await new Promise(() => {});
+        },
       }),
     ],
   ] as const) {

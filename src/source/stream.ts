@@ -32,10 +32,15 @@ export interface StreamSourceOptions extends SpoolOptions {
 /**
  * A stream of bytes, stored in a temp file first: the protocol needs the length before the content.
  *
- * The stream belongs to the source from here on: it is destroyed when the upload cannot use it. The
- * temp file stays until `dispose`, or until the source is garbage, so that an upload that failed can
- * be resumed. Streams of strings or objects are refused when such a chunk arrives.
- * @throws BITS_ERR_ARGUMENT for a `maxBytes` that is not a positive integer
+ * The stream belongs to the source from here on: it waits until the upload starts, and is destroyed
+ * when the upload cannot use it. Others who listen to it or pipe it, from the same turn on or later,
+ * get every byte as well, and the slowest sets the pace; a stream that was read before is refused. Of
+ * an iterator the chunks that it still has are uploaded.
+ *
+ * The temp file stays until `dispose`, or until the source is garbage, so that an upload that failed
+ * can be resumed. Streams of strings or objects are refused when such a chunk arrives.
+ * @throws BITS_ERR_ARGUMENT for a stream that was read, is locked or closed, or belongs to another
+ *   upload, and for a `maxBytes` that is not a positive integer
  */
 export function streamSource(stream: StreamInput, options: StreamSourceOptions = {}): ByteSource {
   const { maxBytes = DEFAULT_SPOOL_MAX_BYTES, limitName = 'maxBytes' } = options;
@@ -45,9 +50,10 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
   let isRead = false;
   let isDisposed = false;
   let spooled: Spooled | undefined;
-  const source: ByteSource = {
+  return {
     name: options.name,
     async open(signal) {
+      throwIfAborted(signal);
       if (spooled !== undefined) {
         if (spooled.isInUse) throw new BitsStateError('Another upload reads the source stream.');
         return openSpooled(spooled);
@@ -61,7 +67,6 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
       }
       isRead = true;
       try {
-        throwIfAborted(signal);
         const spool = await createSpoolFile(options.directory);
         const stored = await spoolOf(feed, spool, { maxBytes, limitName }, signal);
         if (isDisposed) {
@@ -87,7 +92,6 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
       spooled = undefined;
     },
   };
-  return source;
 }
 
 /** Removes the temp files whose sources are garbage. */

@@ -262,6 +262,26 @@ describe('a stream source whose stream something else reads as well', () => {
       await expectWhole(sourceOf(stream));
     });
 
+    it('fails when something unpipes a stream that gives nothing for the time being', async () => {
+      const stream = new Readable({ read() {} });
+      const source = sourceOf(stream);
+      const opening = errorOf(source.open());
+      await once(stream, 'resume');
+      stream.unpipe();
+      expect((await opening)?.code).to.equal('BITS_ERR_SOURCE');
+    });
+
+    it('keeps a few chunks in memory when something resumes the stream before it is opened', async () => {
+      const stream = slow();
+      const source = sourceOf(stream);
+      let chunks = 0;
+      stream.on('data', () => chunks++);
+      stream.resume();
+      await turns(2 * CHUNKS);
+      expect(chunks).to.be.within(1, 5);
+      await expectWhole(source);
+    });
+
     it('takes nothing from the stream before it is opened', async () => {
       const stream = slow();
       const source = sourceOf(stream);

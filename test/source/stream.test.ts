@@ -83,6 +83,14 @@ describe('streamSource', () => {
     expect(await codeOf(disposable.open())).to.equal('BITS_ERR_STATE');
   });
 
+  it('is left unread by an open whose signal has aborted, and can be opened then', async () => {
+    const patient = source(Readable.from([pattern(10)]));
+    expect(await codeOf(patient.open(AbortSignal.abort()))).to.equal('BITS_ERR_ABORTED');
+    const opened = await patient.open();
+    expect(opened.byteLength).to.equal(10);
+    await opened.close();
+  });
+
   it('is read by one upload at a time', async () => {
     const shared = source(Readable.from([pattern(10)]));
     const opened = await shared.open();

@@ -23,7 +23,7 @@ export interface ChunkFeed {
 
 const ignore = () => {};
 
-/** Those that a feed was made of, each of which can only be read once. */
+/** The streams that belong to a feed: each can only be read once. */
 const taken = new WeakSet<object>();
 
 /**
@@ -140,7 +140,7 @@ function iteratorFeed(stream: AsyncIterable<Uint8Array>): ChunkFeed {
     const value = async () => {
       throw new BitsStateError('The generator belongs to an upload: nothing else can read it.');
     };
-    Object.defineProperty(iterator, 'next', { value, configurable: true });
+    Reflect.defineProperty(iterator, 'next', { value, configurable: true });
   }
   let isStarted = false;
   return {

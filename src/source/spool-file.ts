@@ -47,8 +47,8 @@ export async function createSpoolFile(
 /** Some file systems, as of shared folders, ignore the mode that a file is created with. */
 async function isPrivate(handle: FileHandle): Promise<boolean> {
   if (process.geteuid === undefined) return true;
-  const { uid, mode } = await handle.stat();
-  return uid === process.geteuid() && (mode & 0o077) === 0;
+  const stats = await handle.stat().catch(() => undefined);
+  return stats?.uid === process.geteuid() && (stats.mode & 0o077) === 0;
 }
 
 async function openNew(path: string, directory: string): Promise<FileHandle> {

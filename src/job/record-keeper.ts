@@ -34,6 +34,9 @@ export interface RecordRequest {
   readonly signal: AbortSignal;
 }
 
+/** Where a record is kept: by the file, the URL and its query. */
+type Place = Pick<RecordBase, 'key' | 'url' | 'queryHash'>;
+
 /** An earlier upload of the same file to the same URL that cannot be resumed. */
 export interface AbandonedUpload {
   readonly record: JobRecord;
@@ -43,7 +46,7 @@ export interface AbandonedUpload {
 
 /** Keeps a job's record while it runs, and holds the lock that keeps other processes away. */
 export class RecordKeeper {
-  /** The record to resume from, as it was when the lock was taken. */
+  /** The record to resume from, as it was when the lock was taken; saved over as this job's own. */
   readonly found: JobRecord | undefined;
   /** Its session is to be freed: one that is left may block the URL. */
   readonly abandoned: AbandonedUpload | undefined;
@@ -68,10 +71,9 @@ export class RecordKeeper {
   static async open(request: RecordRequest): Promise<RecordKeeper | undefined> {
     let lock: JobLock | undefined;
     try {
-      const address = await unlessAborted(addressOf(request), request.signal);
-      lock = await takeLock(request, address.key);
-      const found = await unlessAborted(findRecord(request, address.key), request.signal);
-      return new RecordKeeper(request, lock, address, found);
+      const place = await placeOf(request);
+      lock = await takeLock(request, place.key);
+      return new RecordKeeper(request, lock, place, await findEarlier(request, place));
     } catch (error) {
       if (lock !== undefined) await withPatience(release(lock), CLOSE_PATIENCE_MS);
       if (!isBitsError(error, 'BITS_ERR_STORE')) throw error;
@@ -86,22 +88,27 @@ export class RecordKeeper {
   private constructor(
     request: RecordRequest,
     lock: JobLock,
-    address: RecordAddress,
-    record: JobRecord | undefined,
+    place: Place,
+    { found, abandoned }: Pick<RecordKeeper, 'found' | 'abandoned'>,
   ) {
     this.#request = request;
     this.#lock = lock;
     this.lost = lock.lost;
-    const reason = record && reasonToAbandon(record, request, address);
-    this.found = reason === undefined ? record : undefined;
-    this.abandoned = record && reason !== undefined ? { record, reason } : undefined;
-    this.#isSaved = this.found !== undefined;
+    this.found = found;
+    this.abandoned = abandoned;
+    this.#isSaved = found !== undefined;
     this.#base = {
-      ...address,
+      ...place,
       id: request.id,
+      replyPartId: found?.reply?.partId ?? found?.id ?? request.id,
       source: request.identity,
-      createdAtMs: this.found?.createdAtMs ?? Date.now(),
+      createdAtMs: found?.createdAtMs ?? Date.now(),
     };
+  }
+
+  /** The id by which an unfinished reply is found: that of the job that began to download it. */
+  get replyPartId(): string {
+    return this.#base.replyPartId;
   }
 
   /** The last record that is kept for certain; undefined: none is. */
@@ -134,14 +141,13 @@ export class RecordKeeper {
    * not know the session any more then no longer proves that an unanswered Close had worked.
    */
   async doubtClose(record: JobRecord): Promise<void> {
-    const session = snapshotAfterCancel(record.session);
-    await this.#attempt(() => this.#request.store.save({ ...record, session }));
-  }
-
-  /** Keeps the record of an abandoned upload where this job's own record will not replace it. */
-  async setAside(record: JobRecord): Promise<void> {
-    await this.doubtClose({ ...record, key: keyOfId(record.id) });
-    await this.drop(record);
+    const { store } = this.#request;
+    const doubted = { ...record, session: snapshotAfterCancel(record.session) };
+    await this.#attempt(async () => {
+      // Out of the way of this job's own record; its session can still be freed by its id.
+      await store.save({ ...doubted, key: keyOfId(record.id) });
+      await store.remove(record.key);
+    });
   }
 
   /** Drops the record of an abandoned upload. */
@@ -206,14 +212,12 @@ export function holderOf(store: JobStore, record: JobRecord): Promise<LockOwner 
   return store.holder(record.key);
 }
 
-type RecordAddress = Pick<RecordBase, 'key' | 'url' | 'queryHash'>;
-
-/** Where the record of an upload is: a restored job keeps the place and the query it was started with. */
-async function addressOf({ record, remoteUrl, identity }: RecordRequest): Promise<RecordAddress> {
+async function placeOf({ remoteUrl, identity, record }: RecordRequest): Promise<Place> {
   const url = bareUrl(remoteUrl);
   const { path } = identity;
+  // A restored job keeps the query that it was started with: others find its record by it.
   const queryHash = record?.url === url ? record.queryHash : await hashQuery(remoteUrl, path);
-  return { url, queryHash, key: record?.key ?? uploadKey({ url, queryHash, path }) };
+  return { key: record?.key ?? uploadKey({ url, queryHash, path }), url, queryHash };
 }
 
 async function takeLock({ store, signal }: RecordRequest, key: string): Promise<JobLock> {
@@ -237,39 +241,41 @@ async function release(lock: JobLock): Promise<void> {
   await lock.release().catch(() => {});
 }
 
-/** For a new job, a record that cannot be used is none, with a warning. */
-async function findRecord(
-  { store, record, warn }: RecordRequest,
-  key: string,
-): Promise<JobRecord | undefined> {
+/** What the store has of this job, or of an earlier one of the same file and URL. */
+async function findEarlier(
+  request: RecordRequest,
+  place: Place,
+): Promise<Pick<RecordKeeper, 'found' | 'abandoned'>> {
+  const { store, record, signal, warn } = request;
   if (record !== undefined) {
-    const found = await store.load(key);
-    if (found !== undefined) return found;
+    const found = await unlessAborted(store.load(place.key), signal);
+    if (found?.id === record.id) return { found, abandoned: undefined };
     throw new BitsStateError(
       `Another process has finished, cancelled or dropped job ${record.id}.`,
     );
   }
   try {
-    return await store.load(key);
+    const found = await unlessAborted(store.load(place.key), signal);
+    const reason = found && reasonToAbandon(found, request, place);
+    return found === undefined || reason === undefined
+      ? { found, abandoned: undefined }
+      : { found: undefined, abandoned: { record: found, reason } };
   } catch (error) {
     if (!isBitsError(error, 'BITS_ERR_STORE')) throw error;
     warn({ code: 'record-unusable', message: error.message });
-    return undefined;
+    return { found: undefined, abandoned: undefined };
   }
 }
 
-/** Undefined when the job is to be resumed from the record. */
 function reasonToAbandon(
   record: JobRecord,
-  { record: restored, identity, options }: RecordRequest,
-  { url, queryHash }: RecordAddress,
+  { identity, options }: RecordRequest,
+  { url, queryHash }: Place,
 ): string | undefined {
-  if (restored !== undefined) return undefined;
-  const isSameUpload = record.source.path === identity.path && record.url === url;
-  if (!isSameUpload || record.queryHash !== queryHash) {
-    return 'it was restored for another file or URL';
-  }
-  if (!isSameFile(record.source, identity)) return 'the file has changed since';
+  const { source } = record;
+  const isOther = source.path !== identity.path || record.url !== url;
+  if (isOther || record.queryHash !== queryHash) return 'it was restored for another file or URL';
+  if (!isSameFile(source, identity)) return 'the file has changed since';
   if (isTooOld(record)) return 'it is too old';
   return options.resume ? undefined : 'this one starts over';
 }

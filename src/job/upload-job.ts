@@ -132,7 +132,8 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         `Job ${id} was started with a query in its URL, which is not kept: give the url again.`,
       );
     }
-    const reply = options.reply ?? replyOptionOf(record);
+    const given = options.reply === true ? {} : options.reply;
+    const reply = given ? { optional: record.reply?.optional, ...given } : replyOptionOf(record);
     if (record.reply !== undefined && reply === undefined) {
       throw new BitsArgumentError(`The reply of job ${id} went to a stream: give reply again.`);
     }
@@ -142,7 +143,6 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       url: options.url ?? record.url,
       source: options.source ?? record.source.path,
       reply,
-      replyOptional: options.replyOptional ?? record.reply?.optional,
       fragmentBytes: options.fragmentBytes ?? record.fragmentBytes,
     });
     // Not checked as a caller's is: a file may have any name.

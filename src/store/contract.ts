@@ -251,6 +251,7 @@ function contractRecord(): JobRecord {
       closeUncertain: false,
     },
     reply: {
+      partId: randomUUID(),
       to: 'file',
       optional: false,
       file: process.platform === 'win32' ? 'C:\\data\\answer.bin' : '/data/answer.bin',

@@ -6,7 +6,7 @@ import {
   MIN_FRAGMENT_BYTES,
 } from '../protocol/constants.js';
 import { parseHostId } from '../protocol/host-id.js';
-import type { ReplyResumePoint } from '../reply/resume-point.js';
+import type { ReplyResumePoint } from '../reply/download.js';
 import type { SessionSnapshot, SessionState } from '../session/session.js';
 import type { SourceIdentity } from '../source/source.js';
 import { count, damaged, fields, flag, oneOf, optional, text } from './checks.js';
@@ -19,6 +19,8 @@ export const MAX_RECORD_BYTES = 1024 ** 2;
 
 /** Where the reply goes. A `stream` has to be given again by whoever restores the job. */
 export interface RecordReply {
+  /** The id by which an unfinished reply in a file is found: of the job that began to download it. */
+  readonly partId: string;
   readonly to: 'memory' | 'file' | 'stream';
   /** Whether the upload also succeeds when the server announces no reply. */
   readonly optional: boolean;
@@ -108,6 +110,7 @@ const recordFields = fields<Omit<JobRecord, 'version'>>({
   }),
   reply: optional(
     fields<RecordReply>({
+      partId: text(36, 'a UUID', UUID),
       to: oneOf({ memory: true, file: true, stream: true }),
       optional: flag,
       file: optional(path),

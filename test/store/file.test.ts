@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import {
   appendFile,
@@ -339,7 +340,13 @@ describe('the file store', () => {
   it('uses a record of its owner, whatever files it names', async () => {
     const record = jobRecord({
       source: { path: '/etc/passwd', byteLength: 1000, mtimeNs: '17', inode: '42' },
-      reply: { to: 'file', optional: false, file: '/etc/answer', overwrite: true },
+      reply: {
+        to: 'file',
+        partId: randomUUID(),
+        optional: false,
+        file: '/etc/answer',
+        overwrite: true,
+      },
     });
     await store.save(record);
     expect((await store.list()).records).to.have.lengthOf(1);

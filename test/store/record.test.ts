@@ -26,6 +26,7 @@ const anyRecord: fc.Arbitrary<JobRecord> = fc.maxSafeNat().chain((totalBytes) =>
   });
   const reply = fc
     .record({
+      partId: fc.uuid(),
       to: fc.constantFrom('memory' as const, 'file' as const, 'stream' as const),
       optional: fc.boolean(),
       file: path,
@@ -110,6 +111,7 @@ const complete = jobRecord({
     replyUrl: 'x\\y',
   },
   reply: {
+    partId: '0193b5a6-5d3f-7c11-9a52-6b1f0e6c9d27',
     to: 'file',
     optional: false,
     file: '/data/answer',

@@ -41,7 +41,11 @@ const KEY_LENGTH = 32;
 export function createFileStore(options: FileStoreOptions = {}): JobStore {
   const { directory, trustDirectory = false, ...unknown } = options;
   const [name] = Object.keys(unknown);
-  if (name !== undefined) throw new BitsArgumentError(`createFileStore has no option ${name}`);
+  if (name !== undefined) {
+    throw new BitsArgumentError(
+      `createFileStore has no option ${JSON.stringify(name)}: it takes directory and trustDirectory`,
+    );
+  }
   if (directory !== undefined && (typeof directory !== 'string' || directory === '')) {
     throw new BitsArgumentError('the directory of a file store must be a path');
   }

@@ -87,10 +87,7 @@ const decimal = text(40, 'a decimal number', /^-?\d+$/);
 const header = text(MAX_HEADER_LENGTH, 'printable ASCII', printable);
 
 const recordFields = fields<Omit<JobRecord, 'version'>>({
-  key: (value, field) => {
-    if (!isJobKey(value)) throw damaged(field, 'a key');
-    return value;
-  },
+  key: text(32, 'a key', isJobKey),
   id: text(36, 'a UUID', UUID),
   url: bare,
   queryHash: optional(text(64, 'a hash', /^[0-9a-f]{64}$/)),

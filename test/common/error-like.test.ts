@@ -41,6 +41,8 @@ describe('errors of another realm', () => {
     const full = foreign(`Object.assign(new Error('x'), { code: 'ENOSPC' })`);
     expect(fileSystemError('write', 'a file', full)).to.have.property('reason', 'full');
     const outer = new BitsError('BITS_ERR_TRANSPORT', 'x', { cause: full });
+    const unknown = fileSystemError('write', 'a file', foreign(`new TypeError('no such thing')`));
+    expect(unknown.message).to.equal('cannot write a file: TypeError: no such thing');
     expect(causeCode(outer)).to.equal('ENOSPC');
   });
 });

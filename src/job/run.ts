@@ -40,7 +40,7 @@ import type { RunHooks } from './hooks.js';
 import { leftoverOf } from './job-records.js';
 import { isSameFile, Journal } from './journal.js';
 import type { Leftover } from './leftover.js';
-import { isCredentialHeader, type ResolvedOptions } from './options.js';
+import type { ResolvedOptions } from './options.js';
 import { PacketSender } from './packet-sender.js';
 import { planOf } from './plan.js';
 import { ProgressReport } from './progress.js';
@@ -259,7 +259,10 @@ export class Run {
     this.#journal?.lost.removeEventListener('abort', this.#request.hooks.onLockLost);
     if (this.#journal !== undefined) await this.#journal.close({ remove: this.#over });
     const { reply } = this.#request.options;
-    if (reply !== undefined) await this.#closeReply(reply, { keepPartial: !this.#over });
+    // Without a record, only a job that was suspended comes back for its part of the reply.
+    const canResume = this.record !== undefined || this.session.state === 'suspended';
+    const keepPartial = canResume && !this.#over;
+    if (reply !== undefined) await this.#closeReply(reply, { keepPartial });
     const closing = closeSource(this.#source, (error) =>
       this.#request.hooks.onWarning({
         code: 'source-not-closed',
@@ -427,6 +430,7 @@ export class Run {
     return new ReplyDownload({
       id: this.id,
       reply,
+      slowLimitMs: options.replyTimeoutMs,
       saved: this.#replyPoint,
       candidates: replyCandidates(replyUrl, this.remoteUrl, {
         hostId: session.hostId,
@@ -446,7 +450,7 @@ export class Run {
   readonly #fetchReply: ReplyFetch = (request, signal) => {
     const { options } = this.#request;
     const own = Object.entries(options.headers).filter(
-      ([name]) => request.withCredentials || !isCredentialHeader(name),
+      ([name]) => request.withCredentials || name.toLowerCase() === 'user-agent',
     );
     return this.#sender.send(
       'get-reply',

@@ -107,11 +107,21 @@ async function reserveAndRename(part: string, path: string, fs: ReplyFileSystem)
   const reserved = await fs.open(path, 'wx');
   await reserved.close();
   try {
+    await assertEmpty(path, fs);
     await fs.rename(part, path);
   } catch (error) {
-    await fs.unlink(path);
+    await assertEmpty(path, fs).then(
+      () => fs.unlink(path),
+      () => {},
+    );
     throw error;
   }
+}
+
+/** @throws EEXIST when somebody has written to it, or put another file there */
+async function assertEmpty(path: string, fs: ReplyFileSystem): Promise<void> {
+  const { size } = await fs.lstat(path);
+  if (size > 0) throw Object.assign(new Error(`${path} is in use`), { code: 'EEXIST' });
 }
 
 /**

@@ -158,6 +158,22 @@ describe('a reply to a file', () => {
     expect(await readFile(file)).to.deep.equal(bytes);
   });
 
+  it('never replaces what somebody writes to its reservation there', async () => {
+    const fs: ReplyFileSystem = {
+      ...nodeFs,
+      link: () => Promise.reject(systemError('EPERM')),
+      async open(path, flags, mode) {
+        const handle = await nodeFs.open(path, flags, mode);
+        if (path === file) await writeFile(file, 'precious');
+        return handle;
+      },
+    };
+    const sink = create({ fs });
+    expect((await rejection(store(sink))).message).to.include('EEXIST');
+    expect(await readFile(file, 'utf8')).to.equal('precious');
+    await sink.close({ keepPartial: false });
+  });
+
   it('removes its reservation when the rename fails there', async () => {
     const fs = {
       ...nodeFs,

@@ -1,7 +1,7 @@
 import { BitsError, BitsServerError } from '../errors.js';
 import { isTrustedHost } from '../protocol/host-id.js';
 import { PermanentRedirects, resolveRedirect } from '../protocol/redirect.js';
-import type { ResolvedOptions } from './options.js';
+import type { ResolvedOptions } from './resolve-options.js';
 
 type Policy = Pick<ResolvedOptions, 'hasCredentials' | 'trustedHosts'>;
 

@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import * as nodeFs from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { codeOf } from '../common/error-like.js';
 import { BitsArgumentError } from '../errors.js';
-import { errorCode, isSameFile, type ReplyFileSystem, unlessMissing } from './file-system.js';
+import { isSameFile, type ReplyFileSystem, unlessMissing } from './file-system.js';
 import { partPath, removePart, secondName } from './part-file.js';
 
 /** A file that a job's reply goes to. */
@@ -26,15 +27,15 @@ export async function checkReplyFile(
 ): Promise<void> {
   const directory = dirname(path);
   const parent = await fs.stat(directory).catch((cause) => {
-    throw unusable(`the directory ${directory} cannot be reached (${errorCode(cause)})`, cause);
+    throw unusable(`the directory ${directory} cannot be reached (${codeOf(cause)})`, cause);
   });
   if (!parent.isDirectory()) throw unusable(`${directory} is not a directory`);
   await fs.access(directory, constants.W_OK | constants.X_OK).catch((cause) => {
-    throw unusable(`the directory ${directory} cannot be written to (${errorCode(cause)})`, cause);
+    throw unusable(`the directory ${directory} cannot be written to (${codeOf(cause)})`, cause);
   });
 
   const present = await unlessMissing(fs.lstat(path)).catch((cause) => {
-    throw unusable(`${path} cannot be reached (${errorCode(cause)})`, cause);
+    throw unusable(`${path} cannot be reached (${codeOf(cause)})`, cause);
   });
   if (present === undefined) return;
   if (!present.isFile() && !present.isSymbolicLink()) {

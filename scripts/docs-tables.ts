@@ -11,16 +11,16 @@ import { defineResume } from '../src/cli/commands/resume.js';
 import { defineServe } from '../src/cli/commands/serve.js';
 import { Interruption } from '../src/cli/interruption.js';
 import { STATE_DIRECTORY_VARIABLE } from '../src/cli/state-directory.js';
-import { DEFAULTS } from '../src/job/options.js';
 import { ANSWERS, type AnswerRow, type StatusMatch } from '../src/protocol/answers.js';
 import { formatHresult, hresultName } from '../src/protocol/hresult.js';
+import { jobOptions } from './options-table.js';
 import { stateDiagram } from './state-diagram.js';
 
 /** The tables of the documentation that are made from code, by file and marker. */
 export const TABLES: readonly { file: string; marker: string; render: () => string }[] = [
   { file: 'docs/protocol.md', marker: 'answers', render: answersTable },
   { file: 'docs/protocol.md', marker: 'states', render: stateDiagram },
-  { file: 'docs/options.md', marker: 'defaults', render: defaultsTable },
+  { file: 'docs/options.md', marker: 'options', render: jobOptionsTable },
   { file: 'docs/cli.md', marker: 'network', render: networkTable },
   { file: 'docs/cli.md', marker: 'variables', render: variablesTable },
   ...commandTables({
@@ -121,10 +121,14 @@ function answersTable(): string {
   );
 }
 
-function defaultsTable(): string {
+function jobOptionsTable(): string {
   return table(
-    ['Option', 'Default'],
-    Object.entries(DEFAULTS).map(([name, value]) => [`\`${name}\``, `\`${value}\``]),
+    ['Option', 'What', 'Default'],
+    jobOptions().map(({ name, text, byDefault, isRequired }) => [
+      code(name),
+      cell(text),
+      isRequired ? 'required' : cell(byDefault ?? 'none'),
+    ]),
   );
 }
 

@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { Connector } from '../transport/connector.js';
-import { toTransportFailure } from '../transport/failure.js';
 import type { ProxyServer } from '../transport/proxy/proxy-server.js';
 import { resolveTls, type TlsOptions } from '../transport/tls-options.js';
 
@@ -26,7 +25,7 @@ export function placeOf({ hostname, port, protocol }: URL): Place {
 /** Opens connections by the same code as uploads do, one layer more each time. */
 export class Connections {
   readonly #options: ConnectionOptions;
-  readonly #connectors: Connector[] = [];
+  readonly #closing = new AbortController();
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -38,10 +37,9 @@ export class Connections {
   }
 
   /** To the proxy, with TLS where it asks for that, and through it where requests go by a tunnel. */
-  async throughProxy(place: Place, proxy: ProxyServer, tunnel: boolean): Promise<Socket> {
+  throughProxy(place: Place, proxy: ProxyServer, tunnel: boolean): Promise<Socket> {
     if (tunnel) return this.#open('http:', place, { proxy });
-    const connector = await this.#connector({ proxy });
-    return connected(connector.connectTo(proxy), 'http:', place);
+    return this.#connector({ proxy }).connectTo(proxy, this.#closing.signal);
   }
 
   /** TLS with the server, as uploads have it. */
@@ -57,39 +55,16 @@ export class Connections {
   }
 
   close(): void {
-    for (const connector of this.#connectors) connector.cut();
+    this.#closing.abort();
   }
 
-  async #open(protocol: string, place: Place, how: Partial<ConnectionOptions>): Promise<Socket> {
-    const connector = await this.#connector(how);
-    return connected(connector.connect, protocol, place);
+  #open(protocol: string, place: Place, how: Partial<ConnectionOptions>): Promise<Socket> {
+    const url = new URL(`${protocol}//${place.hostname}:${place.port}`);
+    return this.#connector(how).connect(url, this.#closing.signal);
   }
 
-  async #connector(how: Partial<ConnectionOptions>): Promise<Connector> {
-    const { buildConnector } = await import('undici');
+  #connector(how: Partial<ConnectionOptions>): Connector {
     const { tls, proxy, userAgent, timeoutMs } = { ...this.#options, ...how };
-    const connector = new Connector(buildConnector, {
-      tls: resolveTls(tls),
-      timeoutMs,
-      userAgent,
-      proxyFor: () => proxy,
-    });
-    this.#connectors.push(connector);
-    return connector;
+    return new Connector({ tls: resolveTls(tls), timeoutMs, userAgent, proxyFor: () => proxy });
   }
-}
-
-function connected(
-  connect: Connector['connect'],
-  protocol: string,
-  { hostname, port }: Place,
-): Promise<Socket> {
-  const host = `${hostname}:${port}`;
-  const bare = hostname.replace(/^\[(.*)\]$/, '$1');
-  return new Promise((resolve, reject) => {
-    connect({ protocol, hostname: bare, host, port: String(port) }, (error, socket) => {
-      if (error !== null) reject(toTransportFailure(error, host));
-      else resolve(socket);
-    });
-  });
 }

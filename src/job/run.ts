@@ -223,7 +223,10 @@ class Run implements CommandRunner {
     const isOver = this.#isOver;
     this.#keeper?.lost.removeEventListener('abort', this.#onLockLost);
     await this.#keeper?.close({ remove: isOver });
-    await this.#reply?.close(this.#driver.session, { keepPartial: !isOver });
+    const { session } = this.#driver;
+    // A failed job without a record is resumed by this process at most, which can fetch it again.
+    const canResume = this.#keeper?.record !== undefined || session.state !== 'error';
+    await this.#reply?.close(session, { keepPartial: canResume && !isOver });
     await closeSource(source, (error) =>
       this.#request.listener.onWarning({
         code: 'source-not-closed',

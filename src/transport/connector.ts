@@ -146,7 +146,7 @@ export class Connector {
     if (proxy.kind === 'socks5') {
       const socket = await connect();
       const hostname = options.hostname.replace(/^\[(.*)\]$/, '$1');
-      await openSocksTunnel(socket, { hostname, port }, proxy);
+      await openSocksTunnel(socket, { hostname, port }, proxy, attempt.signal);
       return socket;
     }
     const hostname = isIP(options.hostname) === 6 ? `[${options.hostname}]` : options.hostname;

@@ -9,8 +9,8 @@ import type { WireConnection, WireResponse } from '../transport.js';
 import type { ProxyAuth } from './proxy-auth.js';
 import {
   adviceFor,
+  dataOfItsOwn,
   notProxy,
-  proxyFailed,
   proxyUnreachable,
   tunnelRefused,
 } from './proxy-error.js';
@@ -136,10 +136,8 @@ async function ask(
   const isTunnel = status >= 200 && status < 300;
   if (socket === undefined || (isTunnel && begun?.length === 0)) return { response, socket };
   socket.destroy();
-  if (!isTunnel) return { response, socket: undefined };
-  // No server behind the tunnel speaks before it is asked, neither in HTTP nor in TLS.
-  const text = 'sent data of its own into the tunnel: check its address, and what runs there';
-  throw proxyFailed(proxy, text, { retryable: true });
+  if (isTunnel) throw dataOfItsOwn(proxy);
+  return { response, socket: undefined };
 }
 
 /**

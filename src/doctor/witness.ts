@@ -71,20 +71,20 @@ function schemeOf({ headers }: WireRequest): string | undefined {
   return /^([A-Za-z][\w-]{0,30}) +\S/.exec(value)?.[1] ?? 'a scheme of its own';
 }
 
-const NAMES: Readonly<Record<string, string>> = {
-  basic: 'Basic',
-  bearer: 'Bearer',
-  digest: 'Digest',
-  ntlm: 'NTLM',
-  negotiate: 'Negotiate',
-};
+const NAMES: ReadonlyMap<string, string> = new Map([
+  ['basic', 'Basic'],
+  ['bearer', 'Bearer'],
+  ['digest', 'Digest'],
+  ['ntlm', 'NTLM'],
+  ['negotiate', 'Negotiate'],
+]);
 
 const MAX_OFFERS = 6;
 
 function offersOf(response: WireResponse | undefined): string[] {
   if (response?.status !== 401) return [];
   const offers = parseChallenges(response.headers['www-authenticate']);
-  const names = offers.map(({ scheme }) => NAMES[scheme] ?? scheme);
+  const names = offers.map(({ scheme }) => NAMES.get(scheme) ?? scheme);
   return [...new Set(names)].slice(0, MAX_OFFERS);
 }
 

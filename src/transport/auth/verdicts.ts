@@ -5,12 +5,12 @@ import type { Peer } from './scheme.js';
 
 export type Verdict = 'accepted' | 'refused';
 
-/** So rarely does the same wrong password reach a peer: domains count failures in half an hour. */
+/** Domains count failures within some 30 minutes, and two of them lock no account. */
 export const VERDICT_MS = 15 * 60 * 1000;
 
 const MAX_PEERS = 256;
 
-const MAX_SECRETS = 64;
+const MAX_SECRETS = 256;
 
 interface Entry {
   readonly verdict: Verdict;

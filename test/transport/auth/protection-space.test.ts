@@ -1,10 +1,13 @@
+import { inspect } from 'node:util';
 import { expect } from 'chai';
+import fc from 'fast-check';
+import { isBitsError } from '../../../src/errors.js';
 import { type AuthOptions, authMeans } from '../../../src/transport/auth/options.js';
 import { ProtectionSpace } from '../../../src/transport/auth/protection-space.js';
 import { Verdicts } from '../../../src/transport/auth/verdicts.js';
 import type { WireConnection } from '../../../src/transport/transport.js';
 import { bitsError } from '../support.js';
-import { NTLM_USER, NtlmServer } from './ntlm-server.js';
+import { NTLM_USER, NtlmServer, serverChallenge } from './ntlm-server.js';
 import { peer } from './schemes.js';
 
 interface Line extends WireConnection {
@@ -246,5 +249,89 @@ describe('a protection space', () => {
       release();
       expect((await run(waiting, [challenge, accept])).seen).to.deep.equal([undefined, 'Basic']);
     });
+  });
+
+  it('comes to an end and reveals nothing, whatever a hostile peer answers', async () => {
+    const junk = fc.string({ unit: 'grapheme-ascii', maxLength: 30 });
+    const ntlm = fc.tuple(fc.nat(100), fc.nat(255), fc.nat(120)).map(([at, value, length]) => {
+      const message = serverChallenge({ timestamp: Buffer.alloc(8, 1) });
+      message[at % message.length] = value;
+      return message.subarray(0, length).toString('base64');
+    });
+    const params = fc.constantFrom(
+      'realm="r"',
+      'nonce="1"',
+      'nonce="2"',
+      'qop="auth"',
+      'qop="auth-int"',
+      'stale=true',
+      'algorithm=SHA-256',
+      'algorithm=__proto__',
+      'constructor=1',
+      '__proto__="x"',
+    );
+    const offer = fc.oneof(
+      junk,
+      fc.constantFrom('NTLM', 'Negotiate', 'Basic realm="x"', 'constructor', '__proto__ a=b'),
+      ntlm.map((message) => `NTLM ${message}`),
+      ntlm.map((message) => `Negotiate ${message}`),
+      fc.array(params, { maxLength: 6 }).map((all) => `Digest ${all.join(', ')}`),
+    );
+    const step = fc.record({
+      offers: fc.option(fc.array(offer, { maxLength: 4 }), { nil: undefined, freq: 6 }),
+      connection: fc.nat(2),
+      closes: fc.boolean(),
+      knowsConnection: fc.boolean(),
+    });
+    const means = fc.constantFrom<AuthOptions>(
+      { credentials: { username: 'User', password: 'hunter2' } },
+      { credentials: { username: 'User', password: 'hunter2' }, allowLegacyDigest: true },
+      { token: 'hunter2' },
+      { authorize: ({ challenges }) => challenges && `Own hunter2-${challenges.length}` },
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        means,
+        fc.array(step, { minLength: 1, maxLength: 20 }),
+        fc.boolean(),
+        fc.boolean(),
+        async (auth, steps, hasBody, isPrivate) => {
+          const to = new ProtectionSpace(authMeans(auth), peer({ isPrivate }), new Verdicts());
+          const lines = [line(), line(), line()];
+          let count = 0;
+          for (let request = 0; request < 3; request++) {
+            const before = count;
+            const values: string[] = [];
+            const end = await to
+              .send({
+                method: 'BITS_POST',
+                target: '/',
+                hasBody,
+                signal: undefined,
+                send: async ({ Authorization: value }) => {
+                  if (value !== undefined) values.push(value);
+                  const { offers, connection, closes, knowsConnection } =
+                    steps[count++ % steps.length]!;
+                  return {
+                    status: offers === undefined ? 200 : 401,
+                    headers: {
+                      ...(offers && { 'www-authenticate': offers.join(', ') }),
+                      ...(closes && { connection: 'close' }),
+                    },
+                    connection: knowsConnection ? lines[connection] : undefined,
+                    body: (async function* () {})(),
+                  };
+                },
+              })
+              .catch((error: unknown) => error);
+            expect(count - before).to.be.at.most(13);
+            if (!isPrivate) expect(values.join()).not.to.match(/Basic|Bearer/);
+            if (isBitsError(end)) expect(inspect(end, { depth: 9 })).not.to.include('hunter2');
+            else expect(end).to.have.property('status', 200);
+          }
+        },
+      ),
+      { numRuns: 300 },
+    );
   });
 });

@@ -44,9 +44,9 @@ describe('the verdicts on secrets', () => {
   });
 
   it('are limited in number, and the oldest ones go first', () => {
-    for (let i = 0; i < 100; i++) verdicts.set(HERE, `${i}`, 'refused');
+    for (let i = 0; i < 300; i++) verdicts.set(HERE, `${i}`, 'refused');
     expect(verdicts.of(HERE, '0')).to.equal(undefined);
-    expect(verdicts.of(HERE, '99')).to.equal('refused');
+    expect(verdicts.of(HERE, '299')).to.equal('refused');
     for (let i = 0; i < 300; i++) verdicts.set(peer({ title: `${i}` }), SECRET, 'refused');
     expect(verdicts.hasRefusals(HERE)).to.equal(false);
     expect(verdicts.hasRefusals(peer({ title: '299' }))).to.equal(true);
@@ -70,6 +70,7 @@ describe('the verdicts on secrets', () => {
     for (const error of await Promise.all(waiting)) {
       expect(error).to.include({ code: 'BITS_ERR_AUTH', retryable: false });
       expect(error.message).to.match(/web\.corp\.example:8080 .*before.*not sent/);
+      expect(error.message).to.include(`${VERDICT_MS / 60_000} minutes`);
     }
   });
 

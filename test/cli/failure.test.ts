@@ -38,7 +38,9 @@ describe('an error on the command line', () => {
       const text = await readFile(join('src', file), 'utf8');
       const code = text.replace(/^ *(?:\/\/|\/?\*).*$/gm, '');
       // A sentence has a space; names and keys have none.
-      messages.push(...(code.match(/'(?:[^'\\\n]|\\.)* (?:[^'\\\n]|\\.)*'|`[^`\n]* [^`\n]*`/g) ?? []));
+      messages.push(
+        ...(code.match(/'(?:[^'\\\n]|\\.)* (?:[^'\\\n]|\\.)*'|`[^`\n]* [^`\n]*`/g) ?? []),
+      );
     }
     const named = messages.filter((message) => SDK_OPTION.test(message));
     expect(named).to.have.length.greaterThan(10);

@@ -4,8 +4,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { propertyOf } from '../../common/error-like.js';
-import type { WireHeaders } from '../../protocol/packets.js';
-import { answerHeaders, EMPTY_BODY } from '../answer-head.js';
+import { answerHeaders } from '../answer-head.js';
 import type { WireConnection, WireResponse } from '../transport.js';
 import type { ProxyAuth } from './proxy-auth.js';
 import {

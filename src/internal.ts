@@ -4,4 +4,5 @@ export { DEFAULTS } from './job/options.js';
 export { holderOf } from './job/record-keeper.js';
 export { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from './protocol/constants.js';
 export { appendFileName, parseRemoteUrl, redactUrl } from './protocol/remote-url.js';
+export { sourceIdentityChange } from './source/source.js';
 export { defaultJobDirectory } from './store/file.js';

@@ -5,10 +5,9 @@ import {
   type JobRecord,
   type JobStore,
   type LockOwner,
-  type SourceIdentity,
   type StoredJobs,
 } from '../../index.js';
-import { holderOf, parseRemoteUrl } from '../../internal.js';
+import { holderOf, parseRemoteUrl, sourceIdentityChange } from '../../internal.js';
 import type { Target } from '../render/messages.js';
 import { UsageError } from '../values.js';
 
@@ -77,21 +76,17 @@ export async function sourceStatusOf({ source }: JobRecord): Promise<SourceStatu
   try {
     const opened = await fileSource(source.path).open();
     await opened.close();
-    return isSameFile(source, opened.identity) ? 'unchanged' : 'changed';
+    const { identity } = opened;
+    // The inode alone says nothing: FAT, network drives and restored caches give new ones.
+    return identity === undefined || sourceIdentityChange(source, identity) === 'changed'
+      ? 'changed'
+      : 'unchanged';
   } catch (error) {
     const cause = isBitsError(error)
       ? (error.cause as NodeJS.ErrnoException | undefined)
       : undefined;
     return cause?.code === 'ENOENT' || cause?.code === 'ENOTDIR' ? 'gone' : 'unreadable';
   }
-}
-
-function isSameFile(before: SourceIdentity, now: SourceIdentity | undefined): boolean {
-  return (
-    before.byteLength === now?.byteLength &&
-    before.mtimeNs === now.mtimeNs &&
-    before.inode === now.inode
-  );
 }
 
 /** The process that is running a job; undefined if there is none, or if it is unknown. */

@@ -85,7 +85,10 @@ function variablesTable(): string {
     ['Variable', 'What'],
     [
       ...SECRET_VARIABLES.map(({ variable, help }) => [code(variable), cell(help)]),
-      [code(STATE_DIRECTORY_VARIABLE), 'directory for the records of unfinished uploads; `--state-dir`'],
+      [
+        code(STATE_DIRECTORY_VARIABLE),
+        'directory for the records of unfinished uploads; `--state-dir`',
+      ],
     ],
   );
 }

@@ -15,7 +15,7 @@ import {
   type SizerOptions,
   snapshotOf,
 } from '../session/session.js';
-import type { ByteSource, SourceIdentity } from '../source/source.js';
+import { type ByteSource, type SourceIdentity, sourceIdentityChange } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
 import { type Checkpoint, checkpointOf, planOf } from './checkpoint.js';
 import { systemClock } from './clock.js';
@@ -27,7 +27,7 @@ import { closeSource, openSource, sourceError, unreadableSource } from './guarde
 import type { RunPurpose } from './lifecycle.js';
 import type { RetryDecision } from './options.js';
 import { ProgressReport, type UploadProgress } from './progress.js';
-import { isSameFile, RecordKeeper, sourceHasChanged } from './record-keeper.js';
+import { RecordKeeper, sourceHasChanged } from './record-keeper.js';
 import {
   assertReplyElsewhere,
   discardReplyElsewhere,
@@ -211,8 +211,16 @@ class Run implements CommandRunner {
     if (this.#request.purpose === 'cancel') return { type: 'cancelRequested' };
     if (this.#before === undefined) return { type: 'start' };
     const before = this.#before.identity;
-    if (before !== undefined && source.identity && !isSameFile(before, source.identity)) {
+    const change =
+      before && source.identity ? sourceIdentityChange(before, source.identity) : 'same';
+    if (before !== undefined && change === 'changed') {
       return { type: 'sourceChanged', error: sourceHasChanged(before.path) };
+    }
+    if (before !== undefined && change === 'inode-only') {
+      this.#request.listener.onWarning({
+        code: 'source-replaced',
+        message: `${before.path} was replaced by a file of the same size and time; the upload continues.`,
+      });
     }
     return { type: this.#driver.session.state === 'init' ? 'start' : 'resumeRequested' };
   }

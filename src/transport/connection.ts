@@ -81,8 +81,14 @@ export class Connection implements WireConnection {
         isHandedOver = true;
         // Not at once: undici overlooks a connection that it gets within its own call.
         queueMicrotask(() => {
-          if (isFirst) callback(null, socket);
-          else callback(this.#failure ?? coded('ECONNRESET', 'The connection has ended'), null);
+          if (isFirst) {
+            callback(null, socket);
+            return;
+          }
+          // undici wants another connection, so it has noticed that this one has ended.
+          socket.destroy();
+          // Not with undici's own error: for that one it would try to connect again and again.
+          callback(coded('ECONNRESET', 'The connection has ended'), null);
         });
       },
     });

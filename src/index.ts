@@ -1,6 +1,6 @@
-export { diagnose } from './doctor/diagnose.js';
-export type { DiagnoseOptions } from './doctor/options.js';
-export type { DiagnosisStep, DiagnosisStepName } from './doctor/step.js';
+export { diagnose } from './diagnose/diagnose.js';
+export type { DiagnoseOptions } from './diagnose/options.js';
+export type { DiagnosisStep, DiagnosisStepName } from './diagnose/step.js';
 export {
   BitsAbortError,
   BitsArgumentError,

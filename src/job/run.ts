@@ -66,7 +66,7 @@ export type RunEnd = { readonly checkpoint: Checkpoint | undefined } & (
   | { readonly kind: 'completed'; readonly result: UploadResult }
   | { readonly kind: 'failed'; readonly error: unknown }
   /** `freed`: whether the server is known to have dropped the session. */
-  | { readonly kind: 'cancelled'; readonly freed: boolean }
+  | { readonly kind: 'cancelled'; readonly freed: boolean; readonly error?: unknown }
   | { readonly kind: 'stopped' }
 );
 
@@ -242,7 +242,7 @@ class Run implements CommandRunner {
       case 'failed':
         return { kind: 'failed', error: outcome.error, checkpoint };
       case 'cancelled':
-        return { kind: 'cancelled', freed: outcome.freed, checkpoint: this.#uncancelled(outcome) };
+        return { ...outcome, checkpoint: this.#uncancelled(outcome) };
       case 'completed':
         return { kind: 'completed', checkpoint: undefined, result: this.#result(outcome) };
     }

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import {
   chmod,
   mkdir,
@@ -10,6 +11,7 @@ import {
   readFile,
   rm,
   stat,
+  watch,
   writeFile,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -21,6 +23,7 @@ import { run } from '../../src/cli/program.js';
 import { quoteArgument } from '../../src/cli/resume-command.js';
 import { createUndiciTransport, UploadJob, VERSION } from '../../src/index.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { answer, startRawServer } from '../support/raw-server.js';
 import { capturedIo } from './capture.js';
 import { stateEnvironment } from './scratch-state.js';
 import { MAIN, Spawned } from './spawned.js';
@@ -62,6 +65,8 @@ describe('the command line', () => {
     [['pt'], /unknown command 'pt'.*put/],
     [['--quite'], /unknown option '--quite'/],
     [['http://me:s3cret@h/', 'x'], /unknown command/],
+    [['http://h/?sig=s3cret', 'x'], /unknown command 'http:\/\/h\/\?…'/],
+    [['-ps3cret'], /unknown option '-p…'/],
   ] as [string[], RegExp][]) {
     it(`exits with 2 and a hint for ${JSON.stringify(args).replace('s3cret', '…')}`, async () => {
       const { code, stdout, stderr } = await runWith(...args);
@@ -245,6 +250,72 @@ describe('the program as a process', () => {
     program.kill('SIGINT');
     expect(await program.ended()).to.deep.equal({ code: 130, signal: null });
     expect(program.stderr).to.match(/stopped by SIGINT .*\n.*warning: .*may refuse the URL/);
+  });
+
+  it('exits with 130 at SIGINT while the session of a failed upload is freed', async () => {
+    const other = join(directory, 'other.bin');
+    await writeFile(other, 'x');
+    server.addFault({ on: 'fragment', do: { status: 403 } });
+    server.addFault({ on: 'cancel-session', do: 'hang' });
+    const args = ['put', '--quiet', '--state-dir', join(file, 'state'), file, other, server.url];
+    const program = new Spawned(args);
+    await server.waitForRequest('cancel-session');
+    program.kill('SIGINT');
+    expect(await program.ended()).to.deep.equal({ code: 130, signal: null });
+    expect(server.log.map(({ packet }) => packet)).to.deep.equal([
+      'create-session',
+      'fragment',
+      'cancel-session',
+    ]);
+  });
+
+  it('exits with 129 at SIGHUP, but ignores it under nohup', async function () {
+    if (!ofThisMachine) this.skip();
+    server.addFault({ on: 'create-session', do: 'hang' });
+    const program = new Spawned(['put', file, server.url]);
+    await server.waitForRequest('create-session');
+    program.kill('SIGHUP');
+    expect(await program.ended()).to.deep.equal({ code: 129, signal: null });
+    expect(program.stderr).to.contain('stopped by SIGHUP');
+
+    server.addFault({ on: 'create-session', do: { delayMs: 300 } });
+    const run = [process.execPath, MAIN, 'put', '--quiet', file, `${server.url}2`];
+    const env = { ...process.env, ...stateEnvironment() };
+    // A shell says which command it runs, and `exec` keeps the process.
+    const script = `exec env _=/usr/bin/nohup nohup "$@"`;
+    const child = execFile('sh', ['-c', script, 'sh', ...run], { env });
+    await server.waitForRequest('create-session', 2);
+    child.kill('SIGHUP');
+    expect((await once(child, 'close'))[0]).to.equal(0);
+  });
+
+  it('exits at once at a signal while a password command waits', async function () {
+    if (!ofThisMachine) this.skip();
+    const guarded = await startRawServer({
+      onRequest: ({ connection }) =>
+        connection.socket.write(answer(401, { 'WWW-Authenticate': 'Basic realm="x"' })),
+    });
+    try {
+      const asked = join(directory, 'asked');
+      const command = `touch ${asked}; exec sleep 60`;
+      const args = [
+        'put',
+        '-u',
+        'me',
+        '--password-command',
+        command,
+        file,
+        `${guarded.url('/in/')}`,
+      ];
+      const program = new Spawned(args);
+      for await (const _ of watch(directory)) if (existsSync(asked)) break;
+      const killedAtMs = performance.now();
+      program.kill('SIGTERM');
+      expect(await program.ended()).to.deep.equal({ code: 143, signal: null });
+      expect(performance.now() - killedAtMs).to.be.below(5000);
+    } finally {
+      await guarded.close();
+    }
   });
 
   it('exits with 143 at SIGTERM', async () => {

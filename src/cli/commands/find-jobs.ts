@@ -6,8 +6,9 @@ import {
   type JobStore,
   type LockOwner,
   type StoredJobs,
+  type UploadOptions,
 } from '../../index.js';
-import { holderOf, parseRemoteUrl, sourceIdentityChange } from '../../internal.js';
+import { holderOf, isTrustedHost, parseRemoteUrl, sourceIdentityChange } from '../../internal.js';
 import type { Target } from '../render/messages.js';
 import { UsageError } from '../values.js';
 
@@ -43,7 +44,9 @@ export function findJobs({ records, problems }: StoredJobs, ids: readonly string
 export const HIDDEN_QUERY = '?…';
 
 /** The file and the URL of a job, as they are shown. */
-export function targetOf(record: JobRecord): Target & { readonly file: string } {
+export function targetOf(
+  record: JobRecord,
+): Target & { readonly file: string; readonly url: string } {
   return {
     file: record.source.path,
     url: record.queryHash === undefined ? record.url : `${record.url}${HIDDEN_QUERY}`,
@@ -78,15 +81,46 @@ export async function sourceStatusOf({ source }: JobRecord): Promise<SourceStatu
     await opened.close();
     const { identity } = opened;
     // The inode alone says nothing: FAT, network drives and restored caches give new ones.
-    return identity === undefined || sourceIdentityChange(source, identity) === 'changed'
-      ? 'changed'
-      : 'unchanged';
+    const change = identity && sourceIdentityChange(source, identity);
+    return change === 'same' || change === 'inode-only' ? 'unchanged' : 'changed';
   } catch (error) {
     const cause = isBitsError(error)
       ? (error.cause as NodeJS.ErrnoException | undefined)
       : undefined;
     return cause?.code === 'ENOENT' || cause?.code === 'ENOTDIR' ? 'gone' : 'unreadable';
   }
+}
+
+/** Only the jobs of a host, which may be given with its port. */
+export function onlyOf(
+  host: string | undefined,
+  records: readonly JobRecord[],
+): readonly JobRecord[] {
+  if (host === undefined) return records;
+  const name = host.toLowerCase();
+  return records.filter(({ url }) => {
+    const its = new URL(url);
+    return its.hostname === name || its.host === name;
+  });
+}
+
+/**
+ * Credentials are for one host, and records name hosts that the user may not think of.
+ * @throws UsageError when they would go to several hosts that --trusted-host does not name
+ */
+export function assertOneHost(
+  records: readonly JobRecord[],
+  { auth, tls, headers, trustedHosts = [] }: Partial<UploadOptions>,
+): void {
+  const isSecret = auth ?? tls?.cert ?? tls?.pfx ?? headers;
+  const hosts = new Set(records.map(({ url }) => new URL(url).hostname));
+  if (isSecret === undefined || hosts.size < 2) return;
+  const nowhere = new URL('http://nowhere.invalid/');
+  if ([...hosts].every((host) => isTrustedHost(host, nowhere, trustedHosts))) return;
+  throw new UsageError(
+    `the uploads go to several hosts (${[...hosts].join(', ')}), and credentials and headers are for ` +
+      'one: choose a host with --host, or allow all of them with --trusted-host',
+  );
 }
 
 /** The process that is running a job; undefined if there is none, or if it is unknown. */

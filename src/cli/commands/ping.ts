@@ -66,7 +66,7 @@ async function ping(
   if (others.length > 0) throw new UsageError('ping takes one URL');
   const { timeout, header, probe = false, json = false } = flags;
   const steps = diagnose({
-    ...networkOptions(flags, io.env),
+    ...networkOptions(flags, { env: io.env, signal: interruption.signal }),
     ...(header !== undefined && { headers: parseHeaders(header) }),
     url: parseRemoteUrl(url),
     probe,
@@ -88,7 +88,7 @@ async function ping(
     const { reason } = interruption;
     if (reason === undefined || !(error instanceof BitsAbortError)) throw error;
     if (reason.by !== 'stdout') say(io.stderr, `bits-upload: stopped by ${reason.by}`);
-    return reason.exitCode;
+    return reason.exitCode ?? EXIT.failed;
   }
   if (failed.length === 0) return EXIT.done;
   return failed.some(({ code }) => code === 'BITS_ERR_AUTH') ? EXIT.auth : EXIT.failed;

@@ -51,6 +51,8 @@ module.exports = {
           '^src/index\\.ts$',
           '^src/testing/index\\.ts$',
           '^src/version\\.ts$',
+          // What a header may hold is a rule of HTTP, which the SDK does not have to export.
+          '^src/common/header-fields\\.ts$',
         ],
       },
     },
@@ -76,7 +78,7 @@ module.exports = {
     {
       name: 'p-retry-has-one-caller',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/job/retry\\.ts$' },
+      from: { path: '^src/', pathNot: '^src/job/driver\\.ts$' },
       to: { path: 'node_modules/p-retry/' },
     },
   ],

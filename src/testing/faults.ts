@@ -1,11 +1,12 @@
 import { AssertionError } from 'node:assert';
 import { BitsArgumentError } from '../errors.js';
 import type { PacketType } from '../protocol/packets.js';
+import type { HeaderChanges } from './answer.js';
 
-/** Which requests a fault strikes: a packet type, a GET of a reply, or each of these. */
+/** Which requests a fault applies to: a packet type, GETs of a reply, or all of these. */
 export type FaultTarget = PacketType | 'reply' | 'any';
 
-/** An answer in place of the server's own. */
+/** An answer that replaces the server's own. */
 export interface StatusFault {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
@@ -15,29 +16,29 @@ export interface StatusFault {
   readonly context?: number;
   /** @default no body */
   readonly body?: string;
-  /** The request takes effect all the same. @default false */
+  /** True: the request takes effect all the same. @default false */
   readonly afterCommit?: boolean;
-  /** No `Content-Length`, and the connection stays open: the answer never ends. @default false */
+  /** True: no `Content-Length`, and the connection stays open. @default false */
   readonly neverEnds?: boolean;
 }
 
 /**
- * What goes wrong.
+ * What goes wrong. A request "takes effect" when the server does what it asks for.
  *
- * - `reset-before`: a TCP reset when the head has arrived; nothing takes effect.
- * - `reset-mid`: a TCP reset halfway: of a Fragment's body, of which the first half is kept; of a
- *   reply's body; of the answer's head for other packets, which do take effect.
- * - `reset-after-commit`: the request takes effect, and a TCP reset comes in place of the answer; of
- *   a reply, the head is sent.
- * - `hang`, `hang-after-commit`: no answer ever comes, without or with effect.
+ * - `reset-before`: a TCP reset after the request's head; the request takes no effect.
+ * - `reset-mid`: a TCP reset halfway. Of a Fragment, the first half of the body is kept; of a reply,
+ *   half of its body is sent; other packets take effect, and half of the answer's head is sent.
+ * - `reset-after-commit`: the request takes effect, and a TCP reset replaces the answer; of a reply,
+ *   the answer's head is sent.
+ * - `hang`, `hang-after-commit`: no answer ever; without or with effect.
  * - `session-gone`: the server forgets the session and says so (0x8020001F).
- * - `garbage-page`: 200 with an HTML page and no `BITS-Packet-Type`, as a captive portal sends.
- * - `{ status }`: that answer, see {@link StatusFault}.
- * - `{ offset }`: the request takes effect, the answer names this offset; null: names none.
- * - `{ headers }`: the request takes effect, headers of the answer are changed; null removes one.
- * - `{ delayMs }`: the request takes effect, its answer comes late.
- * - `{ bytesPerSecond }`: the body of a Fragment is read, that of a reply written, at this speed.
- * - `{ redirect }`: 307 to that URL, nothing takes effect.
+ * - `garbage-page`: 200 with an HTML page and no `BITS-Packet-Type`, as from a captive portal.
+ * - `{ status }`: another answer, see {@link StatusFault}.
+ * - `{ offset }`: takes effect; the answer names this offset, or none with null.
+ * - `{ headers }`: takes effect; these headers of the answer are changed, or removed with null.
+ * - `{ delayMs }`: takes effect; the answer is sent later.
+ * - `{ bytesPerSecond }`: the body of a Fragment is read, or that of a reply is sent, at this speed.
+ * - `{ redirect }`: 307 to that URL; no effect.
  */
 export type FaultAction =
   | 'reset-before'
@@ -49,7 +50,7 @@ export type FaultAction =
   | 'garbage-page'
   | StatusFault
   | { readonly offset: number | string | null }
-  | { readonly headers: Readonly<Record<string, string | null>> }
+  | { readonly headers: HeaderChanges }
   | { readonly delayMs: number }
   | { readonly bytesPerSecond: number }
   | { readonly redirect: string };
@@ -57,9 +58,9 @@ export type FaultAction =
 /** A fault as data: `{ on: 'fragment', nth: 3, do: 'reset-after-commit' }`. */
 export interface Fault {
   readonly on: FaultTarget;
-  /** Counts the matching requests from the moment when the fault was added. @default 1 */
+  /** The first request it applies to, counted from when the fault was added. @default 1 */
   readonly nth?: number;
-  /** How many matching requests in a row it strikes. @default 1 */
+  /** To how many requests in a row it applies. @default 1 */
   readonly times?: number;
   readonly do: FaultAction;
 }
@@ -70,20 +71,20 @@ interface PlannedFault {
   left: number;
 }
 
-/** The faults that a server has yet to commit. */
+/** The faults that a server has not yet applied. */
 export class FaultPlan {
   #planned: PlannedFault[] = [];
 
-  /** @throws BITS_ERR_ARGUMENT when `nth` or `times` is no positive integer. */
+  /** @throws BITS_ERR_ARGUMENT when `nth` or `times` is not a positive integer. */
   add(fault: Fault): void {
     const { nth = 1, times = 1 } = fault;
     if (!isCount(nth) || !isCount(times)) {
-      throw new BitsArgumentError('nth and times of a fault must be integers from 1');
+      throw new BitsArgumentError('nth and times of a fault must be positive integers');
     }
     this.#planned.push({ fault, seen: 0, left: times });
   }
 
-  /** Counts a request; of several faults that are due, the first one added strikes. */
+  /** Counts a request and gives the fault that applies to it: of several, the one added first. */
   take(kind: PacketType | 'reply'): Fault | undefined {
     let due: PlannedFault | undefined;
     for (const planned of this.#planned) {
@@ -101,12 +102,12 @@ export class FaultPlan {
     return this.#planned.map(({ fault }) => fault);
   }
 
-  /** @throws AssertionError that lists the faults which never, or not often enough, struck. */
+  /** @throws AssertionError that lists the faults which were not applied as often as planned. */
   assertConsumed(): void {
     const left = this.unconsumed();
     if (left.length === 0) return;
     throw new AssertionError({
-      message: `Faults that did not strike: ${left.map((fault) => JSON.stringify(fault)).join(', ')}`,
+      message: `Faults that were not applied: ${left.map((fault) => JSON.stringify(fault)).join(', ')}`,
       actual: left,
       expected: [],
       operator: 'assertFaultsConsumed',

@@ -19,9 +19,9 @@ export class UploadSession {
   contentName: string | undefined;
   lastUsedAtMs: number;
   ended = false;
-  /** The application's answer, once it was asked. */
+  /** The application's answer, once it has been called. */
   reply: Promise<StoredReply | undefined> | undefined;
-  /** {@link reply}, once it is there. */
+  /** The value of {@link reply}. */
   storedReply: StoredReply | undefined;
   replyCalls = 0;
   #queue: Promise<unknown> = Promise.resolve();
@@ -38,7 +38,7 @@ export class UploadSession {
     return this.committed === (this.total ?? 0);
   }
 
-  /** Runs tasks that change the session one after another. */
+  /** Runs a task on the session after all earlier ones. */
   exclusively<T>(task: () => Promise<T>): Promise<T> {
     const run = this.#queue.then(task);
     this.#queue = run.catch(() => {});
@@ -53,7 +53,7 @@ export interface SessionStoreOptions {
   readonly now: () => number;
 }
 
-/** The sessions of one server, their unfinished files in a folder of its own under the root. */
+/** The sessions of one server; their unfinished files are in a folder of its own below the root. */
 export class SessionStore {
   readonly #options: SessionStoreOptions;
   readonly #folder: string;
@@ -77,7 +77,7 @@ export class SessionStore {
     return session;
   }
 
-  /** Finds a session that has not timed out, and starts its time anew. */
+  /** Finds a session that has not timed out, and restarts its time. */
   use(id: string | undefined): UploadSession | undefined {
     const session = id === undefined ? undefined : this.#sessions.get(id);
     if (session === undefined || this.#isExpired(session)) return undefined;
@@ -85,7 +85,7 @@ export class SessionStore {
     return session;
   }
 
-  /** Finds the session whose reply a URL path names. */
+  /** Finds the session with a reply at this URL path. */
   withReplyAt(segments: readonly string[]): UploadSession | undefined {
     const wanted = segments.join('/');
     for (const session of this.#sessions.values()) {
@@ -94,7 +94,7 @@ export class SessionStore {
     return undefined;
   }
 
-  /** Deletes a session with what it has on disk, published uploads excepted. */
+  /** Deletes a session and its files, except for published uploads. */
   async end(session: UploadSession): Promise<void> {
     session.ended = true;
     this.#sessions.delete(session.id);

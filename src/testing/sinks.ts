@@ -9,17 +9,17 @@ import { BitsStateError } from '../errors.js';
  * What becomes of uploaded bytes.
  *
  * - `disk`: a file under the root.
- * - `sha256`: only their hash is kept; for huge uploads whose content matters.
- * - `discard`: they are counted; for benchmarks.
+ * - `sha256`: only their hash is kept; for huge uploads.
+ * - `discard`: they are only counted; for benchmarks.
  */
 export type SinkKind = 'disk' | 'sha256' | 'discard';
 
-/** Takes the bytes of one upload, in order. */
+/** Receives the bytes of one upload, in order. */
 export interface UploadSink {
   append(chunks: readonly Buffer[]): Promise<void>;
-  /** Lower-case hexadecimal, of all bytes so far; undefined where none is kept. */
+  /** Of all bytes so far, in lower-case hexadecimal; undefined for other sinks. */
   sha256(): string | undefined;
-  /** @throws BITS_ERR_STATE where no bytes are kept. */
+  /** @throws BITS_ERR_STATE when no bytes are kept. */
   open(): Readable;
   /** Moves the upload to its final name, atomically. */
   publish(file: string, overwrite: boolean): Promise<void>;
@@ -27,7 +27,7 @@ export interface UploadSink {
   close(): Promise<void>;
 }
 
-/** @param folder exists, belongs to the upload and lies in the file system of the final name. */
+/** @param folder an existing folder of the upload's own, in the file system of the final name. */
 export async function createSink(kind: SinkKind, folder: string): Promise<UploadSink> {
   switch (kind) {
     case 'disk': {
@@ -117,10 +117,10 @@ class DiscardSink implements UploadSink {
 }
 
 function notKept(): BitsStateError {
-  return new BitsStateError("The bytes of this upload are not kept: use the sink 'disk'");
+  return new BitsStateError("This server does not keep uploaded bytes: set `sink` to 'disk'");
 }
 
-/** What is left of `chunks` after `bytes`. */
+/** What remains of `chunks` after so many bytes. */
 function without(chunks: readonly Buffer[], bytes: number): Buffer[] {
   let skip = bytes;
   const rest: Buffer[] = [];
@@ -132,9 +132,9 @@ function without(chunks: readonly Buffer[], bytes: number): Buffer[] {
 }
 
 /**
- * Gives a file its name unless that is taken: the only move that cannot overwrite.
+ * Moves a file to a name that is not in use: of all moves, only a hard link cannot overwrite.
  *
- * @returns false where the file system has no hard links and the name is free.
+ * @returns false when the file system has no hard links and the name is free.
  */
 async function linkNew(from: string, to: string): Promise<boolean> {
   try {
@@ -145,8 +145,9 @@ async function linkNew(from: string, to: string): Promise<boolean> {
       throw error;
     }
     const taken = await lstat(to).catch(() => undefined);
-    if (taken !== undefined)
-      throw Object.assign(new Error('The name is taken'), { code: 'EEXIST' });
+    if (taken !== undefined) {
+      throw Object.assign(new Error('The name is in use'), { code: 'EEXIST' });
+    }
     return false;
   }
   await unlink(from);

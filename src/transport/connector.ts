@@ -111,7 +111,13 @@ export class Connector {
     }
     const { userAgent } = this.#options;
     const auth = this.authFor(proxy);
-    return openHttpTunnel(`${hostname}:${port}`, { proxy, auth, userAgent, connect });
+    return openHttpTunnel(`${hostname}:${port}`, {
+      proxy,
+      auth,
+      userAgent,
+      signal: attempt,
+      connect,
+    });
   }
 
   async #toProxy(proxy: ProxyServer, attempt: AbortSignal): Promise<Socket> {

@@ -2,12 +2,11 @@ import type { Dispatcher } from 'undici';
 import { onAbort } from '../common/abort.js';
 import { Deferred } from '../common/deferred.js';
 import { BitsAbortError } from '../errors.js';
-import { AnswerBody } from './answer-body.js';
+import { AnswerBody, EMPTY_BODY } from './answer-body.js';
 import {
   answerHeaders,
   DRAIN_BYTES,
   DRAIN_MS,
-  EMPTY_BODY,
   endsWithConnection,
   isEmpty,
   isWorthDraining,

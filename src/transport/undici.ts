@@ -8,7 +8,7 @@ import { Connector } from './connector.js';
 import { Exchange } from './exchange.js';
 import { toTransportFailure } from './failure.js';
 import { loadUndici } from './load-undici.js';
-import { Forwarding } from './proxy/forwarding.js';
+import { Forwarding } from './proxy/proxy-auth.js';
 import { type ProxyChoice, proxyChoice } from './proxy/proxy-choice.js';
 import type { ProxyOption, ProxyServer } from './proxy/proxy-server.js';
 import { requestHead } from './request-head.js';
@@ -97,7 +97,7 @@ export class UndiciTransport implements Transport {
       target: `${origin}${pathname}${search}`,
     };
     const auth = this.#connector.authFor(proxy);
-    const forwarding = new Forwarding(proxy, auth, (attempt, itsOptions) =>
+    const forwarding = new Forwarding(auth, (attempt, itsOptions) =>
       this.#send(attempt, itsOptions, destination),
     );
     return forwarding.send(request, options);

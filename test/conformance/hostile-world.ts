@@ -2,8 +2,9 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { isBitsError } from '../../src/errors.js';
+import type { UploadResult } from '../../src/job/events.js';
 import type { UploadOptions } from '../../src/job/options.js';
-import { UploadJob, type UploadResult } from '../../src/job/upload-job.js';
+import { UploadJob } from '../../src/job/upload-job.js';
 import { createFileStore } from '../../src/store/file.js';
 import { createMemoryStore } from '../../src/store/memory.js';
 import type { JobStore } from '../../src/store/store.js';
@@ -13,9 +14,9 @@ import type { Incident, Scenario } from './scenario.js';
 
 const KIB = 1024;
 
-/** A scenario as it plays: servers that come and go, and what the client's processes leave. */
+/** Plays a scenario: servers that stop and start, and the records that client processes leave. */
 export class HostileWorld {
-  /** Runs that it took. */
+  /** Runs of jobs so far. */
   runs = 0;
   requests = 0;
   readonly #scenario: Scenario;
@@ -43,7 +44,7 @@ export class HostileWorld {
     );
   }
 
-  /** Runs the upload until it is done, however often it has to be taken up again. */
+  /** Runs the upload until it is done, however often it has to be resumed. */
   async play(): Promise<void> {
     const { bytes, seed, store, hostId } = this.#scenario;
     await mkdir(this.#folder, { recursive: true });
@@ -65,7 +66,7 @@ export class HostileWorld {
       }
       await this.#restarting;
       const arrived = await readFile(join(this.#server.root, 'file.bin')).catch(() => undefined);
-      // A Close whose answer is lost and whose session is lost too may have done its work or not.
+      // When the answer to Close and the session are lost, the file may be there or not.
       const maybe = result.closed === 'presumed' && this.#losesSessions;
       if (arrived !== undefined || !maybe) {
         expect(arrived?.equals(content), 'the file is exact').to.equal(true);
@@ -74,7 +75,7 @@ export class HostileWorld {
       expect(this.requests, 'requests').to.be.at.most(this.#mostRequests);
       if (this.#store) expect((await this.#store.list()).records, 'records').to.deep.equal([]);
     } finally {
-      // What the end of the server cuts off is no incident any more.
+      // The end of the server is not an incident.
       this.#incidents.length = 0;
       await this.#restarting;
       await this.#server.close();
@@ -99,7 +100,7 @@ export class HostileWorld {
     );
   }
 
-  /** Each fault that strikes and each incident may end one run. */
+  /** Each fault and each incident may end one run. */
   get #mostRuns(): number {
     const { faults, incidents } = this.#scenario;
     const strikes = faults.reduce((sum, { times = 1 }) => sum + times, 0);
@@ -116,7 +117,7 @@ export class HostileWorld {
       expect(reply).to.equal(undefined);
       return;
     }
-    // A file without bytes has no last fragment that could ask for a reply.
+    // An empty file has no last fragment and therefore no reply.
     if (this.#scenario.bytes === 0) return;
     const { to } = this.#scenario.reply;
     const got = to === 'file' ? await readFile(this.#replyFile) : Buffer.from(reply?.data ?? []);
@@ -181,7 +182,7 @@ export class HostileWorld {
     const { outcome, job } = await this.#begin(controller.signal);
     this.#job = this.#store === undefined ? job : undefined;
     let afterDeath: JobStore | undefined;
-    const deeds: Promise<unknown>[] = [];
+    const tasks: Promise<unknown>[] = [];
     let over = false;
     const die = async (store: JobStore | undefined): Promise<void> => {
       over = true;
@@ -192,12 +193,12 @@ export class HostileWorld {
       controller.abort();
     };
     this.#onIncident = ({ what }) => {
-      if (what === 'suspend') deeds.push(this.#pause(job, () => over));
-      else deeds.push(die(what === 'kill' ? this.#store : undefined));
+      if (what === 'suspend') tasks.push(this.#pause(job, () => over));
+      else tasks.push(die(what === 'kill' ? this.#store : undefined));
     };
     try {
       const result = await outcome;
-      // Death came too late.
+      // The job finished before its process died.
       afterDeath = undefined;
       return result;
     } catch (error) {
@@ -205,7 +206,7 @@ export class HostileWorld {
       return undefined;
     } finally {
       this.#onIncident = () => {};
-      for (const deed of deeds) await deed;
+      for (const task of tasks) await task;
       if (afterDeath !== undefined) this.#store = afterDeath;
     }
   }
@@ -215,7 +216,7 @@ export class HostileWorld {
       await job.suspend();
       if (job.state === 'suspended' && !over()) await job.resume();
     } catch (error) {
-      // The job may have ended by then; it is the run that tells how.
+      // The job may have ended by then; its run tells how.
       if (!isBitsError(error)) throw error;
     }
   }
@@ -245,18 +246,15 @@ export class HostileWorld {
       fragmentBytes,
       store: this.#store,
       signal,
-      // Connections die with their process: an answer on them is one that nobody has read.
+      // Connections end with their process: answers on them are not read.
       userAgent: `process ${this.#processes}`,
-      minRetryDelayMs: 1,
-      maxRetryDelayMs: 10,
-      maxRetryAfterMs: 10,
-      answerTimeoutMs: 120,
-      replyTimeoutMs: 120,
-      stallTimeoutMs: 1000,
-      noProgressTimeoutMs: 5000,
+      retry: { minDelayMs: 1, maxDelayMs: 10, maxRetryAfterMs: 10 },
+      timeouts: { answerMs: 120, replyMs: 120, stallMs: 1000, noProgressMs: 5000 },
       ...(reply !== undefined && {
-        reply: reply.to === 'file' ? { file: this.#replyFile } : true,
-        replyOptional: bytes === 0,
+        reply: {
+          to: reply.to === 'file' ? this.#replyFile : 'memory',
+          optional: bytes === 0,
+        },
       }),
     };
   }

@@ -3,7 +3,7 @@ import type { Fault, FaultAction } from '../../src/testing/index.js';
 
 const KIB = 1024;
 
-/** What happens to the client or the server when so many requests have come. */
+/** What happens to the client or the server after so many requests. */
 export interface Incident {
   readonly atRequest: number;
   readonly what: 'suspend' | 'abort' | 'kill' | 'restart-server';
@@ -57,7 +57,7 @@ const actions: fc.Arbitrary<FaultAction> = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom<FaultAction>('session-gone', 'garbage-page') },
   { weight: 2, arbitrary: status() },
   { weight: 1, arbitrary: status({ neverEnds: fc.constant(true) }) },
-  // Of what took effect, an answer that denies it for good would be a lie.
+  // After a request took effect, only an answer that allows a retry is true.
   {
     weight: 1,
     arbitrary: fc.record({
@@ -97,7 +97,7 @@ const actions: fc.Arbitrary<FaultAction> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ bytesPerSecond: fc.constantFrom(200_000, 2_000_000) }) },
 );
 
-/** Nobody can tell a page from a reply. */
+/** A reply can be any page. */
 const makesSense = ({ on, do: action }: Fault) => action !== 'garbage-page' || on !== 'reply';
 
 const faults: fc.Arbitrary<Fault> = fc
@@ -117,7 +117,7 @@ const faults: fc.Arbitrary<Fault> = fc
     do: actions,
   })
   .map(({ on, nth, ...rest }) => ({
-    // Of these there are few.
+    // There are few packets of other types.
     nth: on === 'fragment' ? nth : 1 + (nth % 3),
     on,
     ...rest,

@@ -14,7 +14,7 @@ const root = process.cwd();
 const USE = `import { UploadJob } from 'bits-upload';
   import { createBitsServer } from 'bits-upload/testing';
   const server = await createBitsServer();
-  const { bytes } = await new UploadJob({ url: server.url + 'x', source: new Uint8Array(70000) }).result;
+  const { bytes } = await new UploadJob({ url: server.url + 'x', source: new Uint8Array(70000) }).start();
   server.assertNoViolations();
   await server.close();
   console.log(bytes);`;
@@ -154,7 +154,7 @@ describe('the packed package', function () {
       join(folder, 'types.mts'),
       `import { UploadJob, type UploadResult, type UploadProgress, isBitsError } from 'bits-upload';
        import { createBitsServer, type Fault } from 'bits-upload/testing';
-       const job = new UploadJob({ url: 'http://x/', source: 'a', reply: { file: 'b' } });
+       const job = new UploadJob({ url: 'http://x/', source: 'a', reply: { to: 'b' } });
        export const result: Promise<UploadResult> = job.start();
        export const progress: AsyncIterable<UploadProgress> = job.progress;
        job.on('retry', ({ attempt, delayMs, error }) => [attempt, delayMs, error.code]);

@@ -28,8 +28,8 @@ describe('the reference server', () => {
   });
   const codes = () => server.violations.map(({ code }) => code);
 
-  describe('a whole upload', () => {
-    it('puts the file into place at Close, not before, and finds no violation', async () => {
+  describe('in a complete upload', () => {
+    it('puts the file into place at Close and not before, without a violation', async () => {
       await start();
       const created = await client.createSession('/a/b/f.bin');
       expect(created.status).to.equal(200);
@@ -85,14 +85,14 @@ describe('the reference server', () => {
       expect(entry.answerHeaders).to.include({ 'BITS-Received-Content-Range': '16' });
     });
 
-    it('names the session on every ack when asked to', async () => {
+    it('can name the session on every ack', async () => {
       await start({ omitSessionIdOnAck: false });
       const id = await client.open('/f');
       const ack = await client.fragment('/f', id, 0, DATA, 16);
       expect(ack.headers['bits-session-id']).to.equal(id);
     });
 
-    it('takes POST with X-HTTP-Method-Override for the verb', async () => {
+    it('accepts POST with X-HTTP-Method-Override', async () => {
       await start();
       const ping = packet('/f', 'Ping', { 'X-HTTP-Method-Override': 'BITS_POST' });
       const answer = await client.send(ping.replace('BITS_POST', 'POST'));
@@ -100,7 +100,7 @@ describe('the reference server', () => {
       server.assertNoViolations();
     });
 
-    it('hashes instead of storing', async () => {
+    it('can hash the bytes instead of storing them', async () => {
       await start({ sink: 'sha256' });
       const id = await client.open('/f');
       await client.fragment('/f', id, 0, DATA.subarray(0, 5), 16);
@@ -112,7 +112,7 @@ describe('the reference server', () => {
       expect(existsSync(path.join(server.root, 'f'))).to.equal(false);
     });
 
-    it('tells the application of each upload, which can read it', async () => {
+    it('calls the application with each upload, which it can read', async () => {
       const seen: [Upload, Buffer][] = [];
       await start({
         onUpload: async (upload) => {
@@ -127,7 +127,7 @@ describe('the reference server', () => {
     });
   });
 
-  describe('refusals of §3.2.5', () => {
+  describe('according to §3.2.5', () => {
     const refusals: {
       what: string;
       options?: BitsServerOptions;
@@ -224,7 +224,7 @@ describe('the reference server', () => {
       },
     ];
     for (const { what, options, status, hresult, violation, send } of refusals) {
-      it(`${what}: ${status} ${hresult ?? ''}`, async () => {
+      it(`answers ${what} with ${status} ${hresult ?? ''}`, async () => {
         await start(options);
         const answer = await send();
         expect(answer.status).to.equal(status);
@@ -240,7 +240,7 @@ describe('the reference server', () => {
       });
     }
 
-    it('does not overwrite unless told to', async () => {
+    it('overwrites files only with allowOverwrite', async () => {
       const root = mkdtempSync(path.join(tmpdir(), 'bits-test-'));
       try {
         await writeFile(path.join(root, 'f'), 'old');
@@ -279,7 +279,7 @@ describe('the reference server', () => {
       expect([high.status, high.headers['bits-received-content-range']]).to.deep.equal([416, '10']);
     });
 
-    it('keeps the part that it lacks with overlap accept', async () => {
+    it('keeps the new part of a fragment with overlap accept', async () => {
       await start({ overlap: 'accept' });
       const id = await client.open('/f');
       await client.fragment('/f', id, 0, DATA.subarray(0, 10), 16);
@@ -291,7 +291,7 @@ describe('the reference server', () => {
       expect(await readFile(path.join(server.root, 'f'))).to.deep.equal(DATA);
     });
 
-    it('deletes an upload that is closed too early, and one that is cancelled', async () => {
+    it('deletes an upload that is closed too early or cancelled', async () => {
       await start();
       for (const end of ['closeSession', 'cancelSession'] as const) {
         const id = await client.open('/f');
@@ -316,7 +316,7 @@ describe('the reference server', () => {
       server.assertNoViolations();
     });
 
-    it('keeps what arrived of a fragment that breaks off', async () => {
+    it('keeps the bytes that arrived of a broken fragment', async () => {
       await start();
       const id = await client.open('/f');
       const broken = await RawClient.connect(server);
@@ -337,7 +337,7 @@ describe('the reference server', () => {
       server.assertNoViolations();
     });
 
-    it('gives a Host-Id and checks that it is pinged and used', async () => {
+    it('sends a Host-Id and checks that it is pinged and used', async () => {
       await start({ hostId: 'web3:81', hostIdFallbackTimeoutMs: 60_000 });
       const created = await client.createSession('/f');
       expect(created.headers).to.include({
@@ -354,7 +354,7 @@ describe('the reference server', () => {
     });
   });
 
-  describe('paths', () => {
+  describe('with a path', () => {
     const evil = [
       '/../f',
       '/a/../../f',
@@ -432,8 +432,8 @@ describe('the reference server', () => {
     });
   });
 
-  describe('GET of uploaded files', () => {
-    it('serves whole, ranges, suffixes and heads exactly', async () => {
+  describe('for a GET', () => {
+    it('serves files, ranges, suffixes and heads exactly', async () => {
       await start();
       await writeFile(path.join(server.root, 'f'), DATA);
       const whole = await client.get('/f');
@@ -474,8 +474,8 @@ describe('the reference server', () => {
     });
   });
 
-  describe('its life', () => {
-    it('closes while requests hang, twice, and deletes its temporary root', async () => {
+  describe('as a whole', () => {
+    it('closes while requests hang, and deletes its temporary root', async () => {
       await start({ faults: [{ on: 'ping', do: 'hang' }] });
       client.write(packet('/f', 'Ping'));
       await server.waitForRequest('ping');
@@ -486,12 +486,12 @@ describe('the reference server', () => {
       expect(isBitsError(error) && error.code).to.equal('BITS_ERR_STATE');
     });
 
-    it('rejects options that make no sense', async () => {
+    it('rejects invalid options', async () => {
       const error = await createBitsServer({ maxUploadBytes: -1 }).catch((e: unknown) => e);
       expect(isBitsError(error) && error.code).to.equal('BITS_ERR_ARGUMENT');
     });
 
-    it('rejects when the port is taken', async () => {
+    it('rejects when the port is in use', async () => {
       await start();
       const error = await createBitsServer({ port: server.port }).catch((e: unknown) => e);
       expect((error as NodeJS.ErrnoException).code).to.equal('EADDRINUSE');

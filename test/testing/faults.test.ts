@@ -8,7 +8,7 @@ import { packet, RawClient } from './raw-client.js';
 
 const DATA = Buffer.from('0123456789abcdef');
 
-describe('faults of the reference server', () => {
+describe('a fault of the reference server', () => {
   let server: BitsServer;
   let client: RawClient;
   const start = async (...faults: Fault[]) => {
@@ -34,7 +34,7 @@ describe('faults of the reference server', () => {
     ['reset-after-commit', '10'],
   ];
   for (const [action, committed] of resets) {
-    it(`${action}: a reset with ${committed} of 10 bytes kept, and the resend is no violation`, async () => {
+    it(`named ${action} resets with ${committed} of 10 bytes kept, and sending again is no violation`, async () => {
       await start({ on: 'fragment', do: action });
       const id = await client.open('/f');
       const answer = client.fragment('/f', id, 0, DATA.subarray(0, 10), 16);
@@ -61,7 +61,7 @@ describe('faults of the reference server', () => {
     ['hang', '0'],
     ['hang-after-commit', '10'],
   ] as const) {
-    it(`${action}: no answer, ${committed} bytes kept`, async () => {
+    it(`named ${action} gives no answer and keeps ${committed} bytes`, async () => {
       await start({ on: 'fragment', do: action });
       const id = await client.open('/f');
       const answer = client.fragment('/f', id, 0, DATA.subarray(0, 10), 16).catch(() => 'none');
@@ -72,14 +72,14 @@ describe('faults of the reference server', () => {
     });
   }
 
-  it('reset-mid of a packet without body cuts the head of its answer', async () => {
+  it('named reset-mid cuts the head of the answer to a packet without a body', async () => {
     await start({ on: 'create-session', do: 'reset-mid' });
     await client.createSession('/f').catch(() => {});
     expect(client.received.toString()).to.match(/^(HTTP\/1.1 200 OK\r\nBITS-Packet-)?$/);
     await client.closed;
   });
 
-  it('session-gone: the session is forgotten; its use afterwards is a violation', async () => {
+  it('named session-gone ends the session, whose further use is a violation', async () => {
     await start({ on: 'fragment', do: 'session-gone' });
     const id = await client.open('/f');
     const gone = await client.fragment('/f', id, 0, DATA, 16);
@@ -90,7 +90,7 @@ describe('faults of the reference server', () => {
     expect(() => server.assertNoViolations()).to.throw(AssertionError, /§3\.1\.5\.1 in request 3/);
   });
 
-  it('garbage-page: 200 with a page and no Ack', async () => {
+  it('named garbage-page answers 200 with a page and no Ack', async () => {
     await start({ on: 'create-session', do: 'garbage-page' });
     const page = await client.createSession('/f');
     expect(page.status).to.equal(200);
@@ -98,7 +98,7 @@ describe('faults of the reference server', () => {
     expect(page.body.toString()).to.include('<!doctype html>');
   });
 
-  it('status: any answer, without effect or with', async () => {
+  it('with a status gives any answer, without effect or with', async () => {
     await start(
       { on: 'fragment', do: { status: 503, headers: { 'Retry-After': '1' }, body: 'busy' } },
       { on: 'fragment', do: { status: 500, hresult: 0x80070112, context: 7, afterCommit: true } },
@@ -120,7 +120,7 @@ describe('faults of the reference server', () => {
     server.assertNoViolations();
   });
 
-  it('status that never ends: no length, and the connection stays open', async () => {
+  it('with a status that never ends has no length and leaves the connection open', async () => {
     await start({ on: 'ping', do: { status: 500, body: 'x', neverEnds: true } });
     client.write(packet('/f', 'Ping'));
     await client.until((received) => received.includes('\r\n\r\nx'));
@@ -128,7 +128,7 @@ describe('faults of the reference server', () => {
     expect((await server.waitForRequest('ping')).outcome).to.equal('hanging');
   });
 
-  it('offset and headers: the ack is changed, the effect is not', async () => {
+  it('with an offset or headers changes the ack and not the effect', async () => {
     await start(
       { on: 'create-session', do: { headers: { 'bits-protocol': null, 'X-New': 'y' } } },
       { on: 'fragment', do: { offset: 99 } },
@@ -147,7 +147,7 @@ describe('faults of the reference server', () => {
     expect(await readFile(path.join(server.root, 'f'))).to.deep.equal(DATA);
   });
 
-  it('delay, slow and redirect', async () => {
+  it('can delay an answer, read slowly and redirect', async () => {
     await start(
       { on: 'ping', do: { delayMs: 30 } },
       { on: 'fragment', do: { bytesPerSecond: 400 } },
@@ -165,7 +165,7 @@ describe('faults of the reference server', () => {
     server.assertFaultsConsumed();
   });
 
-  it('strikes the nth matching request, as often as told', async () => {
+  it('applies to the nth matching request, as often as planned', async () => {
     await start(
       { on: 'ping', nth: 2, times: 2, do: { status: 503 } },
       { on: 'any', nth: 4, do: { status: 418 } },
@@ -177,7 +177,7 @@ describe('faults of the reference server', () => {
     expect((await client.ping('/f')).status).to.equal(500);
   });
 
-  it('lists the faults that did not strike', async () => {
+  it('is listed as long as it was not applied', async () => {
     const fault: Fault = { on: 'fragment', nth: 3, do: 'reset-after-commit' };
     await start(fault);
     expect(server.unconsumedFaults()).to.deep.equal([fault]);

@@ -29,7 +29,7 @@ describe('the framing of the reference server', () => {
     server.assertNoViolations();
   });
 
-  it('answers pipelined requests one after another, and calls them a violation', async () => {
+  it('answers pipelined requests one after another, and reports them', async () => {
     const id = await client.open('/f');
     const bytes = Buffer.from('abcd');
     client.write(
@@ -45,7 +45,7 @@ describe('the framing of the reference server', () => {
     expect(codes()).to.deep.equal(['pipelined', 'pipelined']);
   });
 
-  it('goes on after a body that it refused unread', async () => {
+  it('reads the next request after a body that it refused unread', async () => {
     const small = await createBitsServer({ maxFragmentBytes: 10 });
     const other = await RawClient.connect(small);
     const id = await other.open('/f');
@@ -58,7 +58,7 @@ describe('the framing of the reference server', () => {
     await small.close();
   });
 
-  it('answers a client that closed its half', async () => {
+  it('answers a client that closed its sending half', async () => {
     client.socket.end(ping);
     expect((await client.read()).status).to.equal(200);
     await client.closed;
@@ -117,12 +117,12 @@ describe('the framing of the reference server', () => {
     expect(codes()).to.deep.equal(['http-version']);
   });
 
-  it('closes when asked to', async () => {
+  it('closes the connection on Connection: close', async () => {
     await client.send(packet('/f', 'Ping', { Connection: 'close' }));
     await client.closed;
   });
 
-  it('drops clients that fall silent, but not ones that wait for an answer', async () => {
+  it('drops silent clients, but not those that wait for an answer', async () => {
     let release = () => {};
     const asked = new Promise<void>((resolve) => {
       release = resolve;

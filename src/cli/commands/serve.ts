@@ -17,21 +17,21 @@ interface ServeFlags {
   readonly quiet?: boolean;
 }
 
-/** Requests and violations that a server without end keeps in memory. */
+/** How many requests and violations the server keeps in memory: it may run for a long time. */
 const LOG_LIMIT = 1000;
 
 const EXAMPLES = `
-Puts uploads into the directory, under the path of their URL; a file that is there already is not
-overwritten. Standard output gets one line, "listening on http://127.0.0.1:PORT/", when the server
-is ready; standard error gets a line for each request, and one for each violation of the protocol by a
-client. There is neither authentication nor TLS: it is a server for tests.
+An upload is stored in the directory under the path of its URL. A file that exists is not overwritten.
+When the server is ready, it prints one line on standard output: "listening on
+http://127.0.0.1:PORT/". Standard error gets a line for each request and for each violation of the
+protocol by a client. There is no authentication and no TLS: use this server for tests only.
 
 Examples:
   bits-upload serve --root ./incoming
   bits-upload serve --root ./incoming --port 8080 --quiet
 
-It serves until a signal: 130 is its exit code after SIGINT (Ctrl-C), 143 after SIGTERM. 1: the port
-cannot be had, 2: the command line is wrong.`;
+The server runs until it is stopped by a signal. Exit codes: 130 after SIGINT (Ctrl-C), 143 after
+SIGTERM, 1 when the port is not available, 2 when the command line is wrong.`;
 
 /** Adds the options and the action of `serve`. */
 export function defineServe(
@@ -40,10 +40,10 @@ export function defineServe(
 ): void {
   command
     .description('Run a BITS server for tests.')
-    .option('--root <dir>', 'directory for uploads; it must exist')
+    .option('--root <dir>', 'an existing directory for uploads')
     .option('--port <n>', 'port to listen on (default: any free one)')
     .option('--host <host>', 'name or address to listen on', '127.0.0.1')
-    .option('--quiet', 'no line for each request')
+    .option('--quiet', 'do not print a line for each request')
     .addHelpText('after', EXAMPLES)
     .action(async (flags: ServeFlags) => exitWith(await serve(flags, io, interruption)));
 }
@@ -78,7 +78,7 @@ async function serve(
       say(
         stderr,
         `bits-upload: warning: ${host} is not a loopback address, and there is no authentication: ` +
-          'whoever reaches this machine can store files here',
+          'everybody who can reach this machine can store files here',
       );
     }
     await interruption.stopped();
@@ -94,7 +94,7 @@ async function existingDirectory(root: string | undefined): Promise<string> {
   }
   const stats = await stat(root).catch(() => undefined);
   if (stats?.isDirectory()) return root;
-  throw new UsageError(`--root ${root} is not a directory that exists`);
+  throw new UsageError(`--root ${root} is not an existing directory`);
 }
 
 function isLoopback(host: string): boolean {

@@ -1,6 +1,5 @@
+import { isHeaderValue, isToken, trimBlanks } from '../../common/header-fields.js';
 import { UsageError } from '../usage-error.js';
-
-const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 /**
  * Reads the values of `--header 'Name: value'`.
@@ -18,13 +17,13 @@ export function parseHeaders(given: readonly string[]): Record<string, string> {
       throw new UsageError(`${which} must have the form 'Name: value', with a colon`);
     }
     const name = line.slice(0, colon);
-    if (!NAME.test(name)) {
+    if (!isToken(name)) {
       throw new UsageError(
         `${which} has no legal name before its colon: letters, digits and dashes, without spaces`,
       );
     }
-    const value = line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, '');
-    if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) {
+    const value = trimBlanks(line.slice(colon + 1));
+    if (!isHeaderValue(value)) {
       throw new UsageError(
         `the value of ${which} (${name}) has control or non-Latin-1 characters, such as a line break`,
       );

@@ -107,7 +107,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const { method, url, headers } = this.#head;
     this.#connection = connection;
     this.#start = new Deferred();
-    connection.dispatch(
+    void connection.dispatch(
       {
         path: target,
         method,

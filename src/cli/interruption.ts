@@ -1,10 +1,12 @@
+import { onAbort } from '../common/abort.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 
 type SignalName = 'SIGINT' | 'SIGTERM';
 
 const EXIT_CODES = { SIGINT: EXIT.sigint, SIGTERM: EXIT.sigterm } as const;
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
-/** Why a command has to stop before its end. */
+/** Why a command has to stop early. */
 export interface StopReason {
   readonly by: SignalName | 'stdout';
   readonly exitCode: ExitCode;
@@ -19,17 +21,17 @@ export class Interruption {
     return this.#controller.signal;
   }
 
-  /** Undefined while nothing asked to stop. */
+  /** Undefined until something stops the command. */
   get reason(): StopReason | undefined {
     return this.#reason;
   }
 
   listen(): void {
-    for (const name of names()) process.on(name, this.#onSignal);
+    for (const name of SIGNALS) process.on(name, this.#onSignal);
   }
 
   forget(): void {
-    for (const name of names()) process.removeListener(name, this.#onSignal);
+    for (const name of SIGNALS) process.removeListener(name, this.#onSignal);
   }
 
   /** The first reason counts. */
@@ -39,21 +41,13 @@ export class Interruption {
     this.#controller.abort();
   }
 
-  /** Resolves when something asks to stop. */
+  /** Resolves when the command has to stop. */
   stopped(): Promise<void> {
-    const { signal } = this;
-    return new Promise((resolve) => {
-      if (signal.aborted) resolve();
-      else signal.addEventListener('abort', () => resolve(), { once: true });
-    });
+    return new Promise((resolve) => onAbort(this.signal, resolve));
   }
 
   readonly #onSignal = (name: SignalName): void => {
     if (this.#reason === undefined) this.stop({ by: name, exitCode: EXIT_CODES[name] });
     else process.exit(EXIT_CODES[name]);
   };
-}
-
-function names(): SignalName[] {
-  return ['SIGINT', 'SIGTERM'];
 }

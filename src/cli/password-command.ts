@@ -1,17 +1,17 @@
 import { spawn } from 'node:child_process';
 import { BitsError } from '../index.js';
 
-/** Long enough for somebody to type into a dialogue. */
+/** Enough time to type a password into a dialogue. */
 const LIMIT_MS = 120_000;
 
 const MAX_OUTPUT_BYTES = 64 * 1024;
 
 /**
- * Runs a command in the system's shell, and gives the first line that it prints.
+ * Runs a command in the shell of the system and returns the first line that it prints.
  *
- * It has the standard error of this program, so that it can ask, and no standard input.
- * @throws BITS_ERR_AUTH when it fails or prints nothing; the message shows neither the command nor
- *   what it printed.
+ * The command has the standard error of this program, for prompts, and no standard input.
+ * @throws BITS_ERR_AUTH when it fails or prints nothing; the message shows neither the command nor its
+ *   output
  */
 export function passwordOf(command: string): Promise<string> {
   const child = spawn(command, { shell: true, stdio: ['ignore', 'pipe', 'inherit'] });
@@ -26,7 +26,7 @@ export function passwordOf(command: string): Promise<string> {
     const timer = setTimeout(() => fail(`did not end within ${LIMIT_MS / 1000} s`), LIMIT_MS);
     child.stdout.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
-      if (bytes > MAX_OUTPUT_BYTES) fail('prints too much for a password');
+      if (bytes > MAX_OUTPUT_BYTES) fail('printed too much for a password');
       else chunks.push(chunk);
     });
     child.on('error', ({ code }: NodeJS.ErrnoException) => {
@@ -35,7 +35,8 @@ export function passwordOf(command: string): Promise<string> {
     });
     child.on('close', (exitCode, signal) => {
       clearTimeout(timer);
-      if (exitCode !== 0) fail(`failed (${signal ?? `exit code ${exitCode}`}): run it by itself`);
+      if (exitCode !== 0)
+        fail(`failed (${signal ?? `exit code ${exitCode}`}): run it separately to see why`);
       const [line = ''] = Buffer.concat(chunks).toString('utf8').split(/\r?\n/, 1);
       if (line === '') fail('printed no password');
       else resolve(line);

@@ -1,17 +1,18 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { createFileStore, defaultJobDirectory, type JobStore } from '../index.js';
-import type { Io } from './io.js';
-import { UsageError } from './usage-error.js';
+import { createFileStore, type JobStore } from '../index.js';
+import { defaultJobDirectory } from '../internal.js';
+import type { Io } from './context.js';
+import { UsageError } from './values.js';
 
 export interface StateFlags {
   readonly stateDir?: string;
 }
 
-/** Where the records of unfinished uploads are. */
+/** The records of unfinished uploads. */
 export interface JobState {
   readonly store: JobStore;
-  /** Absolute; undefined: the default one. */
+  /** Absolute; undefined: the default directory. */
   readonly directory: string | undefined;
 }
 
@@ -20,8 +21,8 @@ export const STATE_DIRECTORY_VARIABLE = 'BITS_UPLOAD_STATE_DIR';
 export function addStateOption(command: Command): Command {
   return command.option(
     '--state-dir <dir>',
-    `directory that keeps unfinished uploads (default: ${STATE_DIRECTORY_VARIABLE} of the ` +
-      "environment, else where your system keeps applications' data)",
+    `directory for the records of unfinished uploads (default: ${STATE_DIRECTORY_VARIABLE} of the ` +
+      'environment, or the directory of your system for application data)',
   );
 }
 

@@ -18,23 +18,23 @@ import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
-import { quoteArgument } from '../../src/cli/quote.js';
+import { quoteArgument } from '../../src/cli/resume-command.js';
 import { createUndiciTransport, UploadJob, VERSION } from '../../src/index.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { capturedIo } from './capture.js';
 import { stateEnvironment } from './scratch-state.js';
-import { MAIN, Spawned, TSX } from './spawned.js';
+import { MAIN, Spawned } from './spawned.js';
 
 const ofThisMachine = process.platform !== 'win32';
 
-describe('bits-upload', () => {
+describe('the command line', () => {
   const runWith = async (...args: string[]) => {
     const io = capturedIo();
     const code = await run(args, io);
     return { code, stdout: io.stdout.text, stderr: io.stderr.text };
   };
 
-  it('prints its version', async () => {
+  it('prints the version', async () => {
     expect(await runWith('-V', 'put')).to.deep.equal({
       code: 0,
       stdout: `${VERSION}\n`,
@@ -48,7 +48,7 @@ describe('bits-upload', () => {
   it('prints help with the commands, and for each command its options and defaults', async () => {
     const help = await runWith('--help');
     expect(help).to.include({ code: 0, stderr: '' });
-    expect(help.stdout).to.match(/put.*upload files[\s\S]*resume.*go on[\s\S]*serve.*server/);
+    expect(help.stdout).to.match(/put.*upload files[\s\S]*resume.*resume[\s\S]*serve.*server/);
     const putHelp = await runWith('put', '--help');
     expect(putHelp.stdout).to.match(
       /FILE… URL[\s\S]*--fragment-size[\s\S]*--timeout[\s\S]*default: 5m/,
@@ -63,7 +63,7 @@ describe('bits-upload', () => {
     [['--quite'], /unknown option '--quite'/],
     [['http://me:s3cret@h/', 'x'], /unknown command/],
   ] as [string[], RegExp][]) {
-    it(`exits with 2 and a hint for ${JSON.stringify(args)}`, async () => {
+    it(`exits with 2 and a hint for ${JSON.stringify(args).replace('s3cret', '…')}`, async () => {
       const { code, stdout, stderr } = await runWith(...args);
       expect({ code, stdout }).to.deep.equal({ code: 2, stdout: '' });
       expect(stderr)
@@ -74,7 +74,7 @@ describe('bits-upload', () => {
   }
 });
 
-describe('bits-upload as a process', () => {
+describe('the program as a process', () => {
   let directory: string;
   let server: BitsServer;
   let file: string;
@@ -94,7 +94,7 @@ describe('bits-upload as a process', () => {
 
   /** Uploads what a shell redirects to standard input. */
   const putFrom = async (redirection: string) => {
-    const program = [process.execPath, '--import', TSX, MAIN];
+    const program = [process.execPath, MAIN];
     const args = [...program, 'put', '--quiet', '-', `${server.url}in`];
     const env = { ...process.env, ...stateEnvironment() };
     const child = execFile('sh', ['-c', `exec "$@" ${redirection}`, 'sh', ...args], { env });
@@ -106,7 +106,7 @@ describe('bits-upload as a process', () => {
     return { code, stdout, stderr };
   };
 
-  it('keeps results on standard output and the rest on standard error', async () => {
+  it('writes results to standard output and everything else to standard error', async () => {
     const program = new Spawned(['put', file, server.url]);
     expect(await program.ended()).to.include({ code: 0 });
     expect(program.stdout).to.equal(`${server.url}dump.bin\n`);
@@ -114,7 +114,7 @@ describe('bits-upload as a process', () => {
     expect(await readFile(join(server.root, 'dump.bin'))).to.deep.equal(content);
   });
 
-  it('uploads what is piped into it', async () => {
+  it('uploads standard input', async () => {
     const program = new Spawned(['put', '--quiet', '-', `${server.url}in`], { stdin: content });
     expect(await program.ended()).to.include({ code: 0 });
     expect(await readFile(join(server.root, 'in'))).to.deep.equal(content);
@@ -124,7 +124,7 @@ describe('bits-upload as a process', () => {
     ['is closed', '<&-', /standard input is closed/],
     ['is a directory', '</', /standard input is a directory/],
   ] as const) {
-    it(`does not take a standard input that ${what} for an empty file: 2`, async function () {
+    it(`refuses a standard input that ${what}, and exits with 2`, async function () {
       if (!ofThisMachine) this.skip();
       const { code, stdout, stderr } = await putFrom(redirection);
       expect({ code, stdout }).to.deep.equal({ code: 2, stdout: '' });
@@ -133,13 +133,13 @@ describe('bits-upload as a process', () => {
     });
   }
 
-  it('uploads an empty file from a standard input that is empty', async function () {
+  it('uploads an empty file when standard input is empty', async function () {
     if (!ofThisMachine) this.skip();
     expect(await putFrom('</dev/null')).to.include({ code: 0, stdout: `${server.url}in\n` });
     expect(await readFile(join(server.root, 'in'), 'utf8')).to.equal('');
   });
 
-  it('loses no byte of a long reply in a pipe', async () => {
+  it('writes every byte of a long reply to a pipe', async () => {
     await server.close();
     const reply = randomBytes(3_000_000).toString('base64');
     server = await createBitsServer({ reply: () => reply });
@@ -148,7 +148,7 @@ describe('bits-upload as a process', () => {
     expect(program.stdout === reply).to.equal(true);
   });
 
-  it('stops the wire at SIGINT with 130, and leaves the session to be gone on with', async () => {
+  it('stops at SIGINT with 130, and keeps the session so that the upload can be resumed', async () => {
     server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
     const state = join(directory, "it's state");
     const args = ['put', '--json', '--fragment-size=64KiB', '--state-dir', state];
@@ -166,20 +166,20 @@ describe('bits-upload as a process', () => {
       resumable: true,
       resumeCommand: `bits-upload resume ${id} --state-dir ${quoteArgument(state)}`,
     });
-    expect(program.stderr).to.match(/stopped by SIGINT after .* is not in place\n/);
-    expect(program.stderr).to.contain(`to go on: ${resumeCommand}\n`);
+    expect(program.stderr).to.match(/stopped by SIGINT after .* is not complete on the server\n/);
+    expect(program.stderr).to.contain(`to resume it: ${resumeCommand}\n`);
     expect(server.log.map(({ packet }) => packet)).not.to.include('cancel-session');
     server.assertNoViolations();
     expect(await offsetOf(server)).to.equal('65536');
 
     if (!ofThisMachine) return;
-    // What it says is what a shell takes.
+    // A shell can run the command as it is printed.
     const installed = join(directory, 'bits-upload');
-    await writeFile(installed, `#!/bin/sh\nexec "$NODE" --import "$TSX" "$MAIN" "$@"\n`);
+    await writeFile(installed, `#!/bin/sh\nexec "$NODE" "$MAIN" "$@"\n`);
     await chmod(installed, 0o700);
     const PATH = `${directory}:${process.env.PATH}`;
     const { stdout } = await promisify(execFile)('sh', ['-c', resumeCommand], {
-      env: { ...process.env, PATH, NODE: process.execPath, TSX, MAIN },
+      env: { ...process.env, PATH, NODE: process.execPath, MAIN },
     });
     expect(stdout).to.equal(`${server.url}dump.bin\n`);
     expect(await readFile(join(server.root, 'dump.bin'))).to.deep.equal(content);
@@ -189,14 +189,16 @@ describe('bits-upload as a process', () => {
     ['standard input', () => '-', () => join(directory, 'state')],
     ['a file without a record', () => file, () => join(file, 'state')],
   ] as const) {
-    it(`frees the session of ${what} at SIGINT, for nobody can go on with it`, async () => {
+    it(`frees the session of ${what} at SIGINT, because it cannot be resumed`, async () => {
       server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
       const args = ['put', '--quiet', '--fragment-size=64KiB', '--state-dir', where()];
       const program = new Spawned([...args, source(), `${server.url}in`], { stdin: content });
       await server.waitForRequest('fragment', 2);
       program.kill('SIGINT');
       expect(await program.ended()).to.deep.equal({ code: 130, signal: null });
-      expect(program.stderr).to.match(/stopped by SIGINT .*run the same command to upload it anew/);
+      expect(program.stderr).to.match(
+        /stopped by SIGINT .*run the same command to upload it again/,
+      );
       expect(program.stderr.match(/without a record/g) ?? []).to.have.lengthOf.at.most(1);
       expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
       server.assertNoViolations();
@@ -221,7 +223,7 @@ describe('bits-upload as a process', () => {
     });
   }
 
-  it('waits for a session to be freed until the next signal', async () => {
+  it('stops waiting for a session to be freed at the next signal', async () => {
     server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
     server.addFault({ on: 'cancel-session', do: 'hang' });
     const args = ['put', '--quiet', '--fragment-size=64KiB', '-', `${server.url}in`];
@@ -234,18 +236,18 @@ describe('bits-upload as a process', () => {
     expect(program.stderr).to.match(/^bits-upload: -: stopped by SIGINT .*\n$/);
   });
 
-  it('waits for a session to be freed for some seconds, and says that it may block the URL', async () => {
+  it('stops waiting for a session to be freed after --timeout, and warns that it may block the URL', async () => {
     server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
     server.addFault({ on: 'cancel-session', do: 'hang' });
-    const args = ['put', '--quiet', '--fragment-size=64KiB', '-', `${server.url}in`];
-    const program = new Spawned(args, { stdin: content });
+    const args = ['put', '--quiet', '--timeout=2s', '--fragment-size=64KiB', '-'];
+    const program = new Spawned([...args, `${server.url}in`], { stdin: content });
     await server.waitForRequest('fragment', 2);
     program.kill('SIGINT');
     expect(await program.ended()).to.deep.equal({ code: 130, signal: null });
     expect(program.stderr).to.match(/stopped by SIGINT .*\n.*warning: .*may refuse the URL/);
   });
 
-  it('ends with 143 at SIGTERM', async () => {
+  it('exits with 143 at SIGTERM', async () => {
     server.addFault({ on: 'create-session', do: 'hang' });
     const program = new Spawned(['put', file, server.url]);
     await server.waitForRequest('create-session');
@@ -265,13 +267,13 @@ describe('bits-upload as a process', () => {
     expect(server.log).to.have.length(1);
   });
 
-  it('leaves the listeners of others alone and takes its own away', async () => {
+  it('removes its own signal listeners and no others', async () => {
     const before = process.listeners('SIGINT');
     await run(['put', file, server.url], capturedIo());
     expect(process.listeners('SIGINT')).to.deep.equal(before);
   });
 
-  it('stops quietly when nobody reads its standard output any more', async () => {
+  it('stops without a message when its standard output is closed', async () => {
     server.addFault({ on: 'fragment', nth: 2, times: 3, do: { delayMs: 400 } });
     const program = new Spawned(['put', '--json', '--fragment-size=64KiB', file, server.url]);
     await program.said(/"state":"fragment"/);
@@ -281,7 +283,7 @@ describe('bits-upload as a process', () => {
     expect(server.uploads).to.be.empty;
   });
 
-  it('fails when its result cannot be written', async function () {
+  it('exits with 1 when its result cannot be written', async function () {
     if (process.platform !== 'linux') this.skip();
     const full = await open('/dev/full', 'w');
     const program = new Spawned(['put', '--quiet', file, server.url], { stdout: full.fd });
@@ -290,15 +292,15 @@ describe('bits-upload as a process', () => {
     await full.close();
   });
 
-  it('goes on when nobody reads its standard error any more', async () => {
-    server.addFault({ on: 'create-session', do: 'hang' });
-    const program = new Spawned(['put', '--timeout=300ms', file, server.url]);
+  it('continues when its standard error is closed', async () => {
+    server.addFault({ on: 'create-session', do: 'reset-before' });
+    const program = new Spawned(['put', file, server.url]);
     program.process.stderr?.destroy();
     expect(await program.ended()).to.deep.equal({ code: 0, signal: null });
     expect(program.stdout).to.equal(`${server.url}dump.bin\n`);
   });
 
-  it('shows no header in the list of processes', async function () {
+  it('shows no argument in the list of processes', async function () {
     if (!ofThisMachine) this.skip();
     server.addFault({ on: 'create-session', do: 'hang' });
     const program = new Spawned(['put', '--header', 'X-Key: s3cret', file, server.url]);
@@ -311,7 +313,7 @@ describe('bits-upload as a process', () => {
   });
 });
 
-describe('bits-upload serve', () => {
+describe('the command serve', () => {
   let root: string;
 
   beforeEach(async () => {
@@ -326,7 +328,7 @@ describe('bits-upload serve', () => {
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const) {
-    it(`says where it listens, takes uploads, and ends at ${signal} with ${code}`, async () => {
+    it(`prints where it listens, stores uploads, and exits at ${signal} with ${code}`, async () => {
       const program = new Spawned(['serve', '--root', root]);
       await program.said(/\n/);
       expect(program.stdout).to.match(/^listening on http:\/\/127\.0\.0\.1:\d+\/\n$/);
@@ -342,7 +344,7 @@ describe('bits-upload serve', () => {
     });
   }
 
-  it('tells of violations of the protocol also when quiet', async () => {
+  it('reports violations of the protocol, even with --quiet', async () => {
     const program = new Spawned(['serve', '--root', root, '--quiet']);
     await program.said(/\n/);
     const transport = createUndiciTransport();
@@ -366,7 +368,7 @@ describe('bits-upload serve', () => {
     expect(program.stderr).to.equal('');
   });
 
-  it('warns of listening to the world without authentication', async () => {
+  it('warns when it listens on all addresses without authentication', async () => {
     const program = new Spawned(['serve', '--root', root, '--host', '0.0.0.0']);
     await program.said(/\n/);
     program.kill('SIGINT');
@@ -374,7 +376,7 @@ describe('bits-upload serve', () => {
     expect(program.stderr).to.match(/warning: .*no authentication/);
   });
 
-  it('exits with 1 when the port is taken', async () => {
+  it('exits with 1 when the port is in use', async () => {
     const first = await createBitsServer();
     const io = capturedIo();
     expect(await run(['serve', '--root', root, '--port', String(first.port)], io)).to.equal(1);
@@ -382,7 +384,7 @@ describe('bits-upload serve', () => {
     await first.close();
   });
 
-  it('wants a root that exists and a port that can be', async () => {
+  it('requires a root that exists and a valid port', async () => {
     await writeFile(join(root, 'file'), '');
     await mkdir(join(root, 'dir'));
     for (const args of [
@@ -401,7 +403,7 @@ describe('bits-upload serve', () => {
   });
 });
 
-/** Where the server stands in its only session, as it tells a Fragment that starts elsewhere. */
+/** The offset of the only session of the server, which it answers to a Fragment that starts elsewhere. */
 async function offsetOf(server: BitsServer): Promise<string | undefined> {
   const [create] = server.log;
   const transport = createUndiciTransport();

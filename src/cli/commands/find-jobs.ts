@@ -1,24 +1,23 @@
 import {
   BitsError,
   fileSource,
-  holderOf,
   isBitsError,
   type JobRecord,
   type JobStore,
   type LockOwner,
-  parseRemoteUrl,
   type SourceIdentity,
   type StoredJobs,
 } from '../../index.js';
-import type { Target } from '../render/reporter.js';
-import { UsageError } from '../usage-error.js';
+import { holderOf, parseRemoteUrl } from '../../internal.js';
+import type { Target } from '../render/messages.js';
+import { UsageError } from '../values.js';
 
-/** Whether the file of a job is what it was when the upload began. */
+/** The file of a job, compared with the file that the upload began with. */
 export type SourceStatus = 'unchanged' | 'changed' | 'gone' | 'unreadable';
 
 /**
- * The jobs that ids, or unique beginnings of ids, name; each once.
- * @throws UsageError for one that names none or several; BITS_ERR_STORE when its record is unreadable
+ * Finds jobs by their ids or by unique beginnings of them.
+ * @throws UsageError for an id of no job or of several; BITS_ERR_STORE when its record is unreadable
  */
 export function findJobs({ records, problems }: StoredJobs, ids: readonly string[]): JobRecord[] {
   const found = ids.map((id) => {
@@ -27,7 +26,7 @@ export function findJobs({ records, problems }: StoredJobs, ids: readonly string
     const [match, other] = matches;
     if (match !== undefined && other === undefined) return match;
     if (match !== undefined) {
-      throw new UsageError(`${id} is the beginning of ${matches.length} ids: give more of it`);
+      throw new UsageError(`${id} is the beginning of ${matches.length} ids: give more characters`);
     }
     const [problem] = problems;
     if (prefix !== '' && problem !== undefined) {
@@ -41,7 +40,7 @@ export function findJobs({ records, problems }: StoredJobs, ids: readonly string
   return [...new Set(found)];
 }
 
-/** Stands for the query of a URL, which is never shown: the user has to write it there. */
+/** Stands for the query of a URL, which is never shown: the user has to fill it in. */
 export const HIDDEN_QUERY = '?…';
 
 /** The file and the URL of a job, as they are shown. */
@@ -53,8 +52,8 @@ export function targetOf(record: JobRecord): Target & { readonly file: string } 
 }
 
 /**
- * The URL to restore a job with, when the record's own will not do.
- * @throws UsageError when the query is missing or not filled in, or another URL was given
+ * The URL to restore a job with, if the URL of the record is incomplete.
+ * @throws UsageError when the query is missing or not filled in, or for the URL of another upload
  */
 export function urlOption(record: JobRecord, given: string | undefined): { readonly url?: URL } {
   const { id, url, queryHash } = record;
@@ -66,11 +65,11 @@ export function urlOption(record: JobRecord, given: string | undefined): { reado
       );
     }
     if (`${parsed.origin}${parsed.pathname}` === url) return { url: parsed };
-    throw new UsageError(`--url is not the URL that upload ${id} goes to: ${url}`);
+    throw new UsageError(`--url is not the URL of upload ${id}: ${url}`);
   }
   if (queryHash === undefined) return {};
   throw new UsageError(
-    `the URL of upload ${id} has a query, which is not kept: give the whole URL with --url`,
+    `the URL of upload ${id} has a query, which is not stored: give the whole URL with --url`,
   );
 }
 
@@ -95,7 +94,7 @@ function isSameFile(before: SourceIdentity, now: SourceIdentity | undefined): bo
   );
 }
 
-/** The process that drives a job now; undefined when none does, or when that cannot be found out. */
+/** The process that is running a job; undefined if there is none, or if it is unknown. */
 export function driverOf(store: JobStore, record: JobRecord): Promise<LockOwner | undefined> {
   return holderOf(store, record).catch(() => undefined);
 }

@@ -97,6 +97,7 @@ async function storeBody(
   const { req, connection, contentLength = 0 } = exchange;
   const { signal } = connection;
   const wanted = cutInHalf ? Math.floor(contentLength / 2) : contentLength;
+  const writer = await session.sink.openWriter();
   let batch: Buffer[] = [];
   let batchBytes = 0;
   let position = 0;
@@ -106,7 +107,7 @@ async function storeBody(
     batch = [];
     batchBytes = 0;
     if (bytes === 0) return;
-    await session.sink.append(chunks);
+    await writer.append(chunks);
     session.committed += bytes;
   };
   try {
@@ -126,8 +127,13 @@ async function storeBody(
     }
   } catch (error) {
     if (!signal.aborted) throw error;
+  } finally {
+    try {
+      await flush();
+    } finally {
+      await writer.close();
+    }
   }
-  await flush();
   if (position === contentLength) return;
   connection.reset();
   throwIfAborted(signal);

@@ -1,17 +1,7 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import {
-  chmod,
-  mkdir,
-  mkdtemp,
-  open,
-  readdir,
-  readFile,
-  rm,
-  stat,
-  writeFile,
-} from 'node:fs/promises';
+import { chmod, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -19,7 +9,7 @@ import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
 import { quoteArgument } from '../../src/cli/quote.js';
-import { createUndiciTransport, UploadJob, VERSION } from '../../src/index.js';
+import { createUndiciTransport, VERSION } from '../../src/index.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { capturedIo } from './capture.js';
 import { stateEnvironment } from './scratch-state.js';
@@ -308,96 +298,6 @@ describe('bits-upload as a process', () => {
     expect(stdout.trim()).to.equal('bits-upload');
     program.kill('SIGTERM');
     await program.ended();
-  });
-});
-
-describe('bits-upload serve', () => {
-  let root: string;
-
-  beforeEach(async () => {
-    root = await mkdtemp(join(tmpdir(), 'bits-cli-'));
-  });
-
-  afterEach(() => rm(root, { recursive: true, force: true }));
-
-  const urlOf = ({ stdout }: Spawned): string => stdout.trimEnd().replace('listening on ', '');
-
-  for (const [signal, code] of [
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-  ] as const) {
-    it(`says where it listens, takes uploads, and ends at ${signal} with ${code}`, async () => {
-      const program = new Spawned(['serve', '--root', root]);
-      await program.said(/\n/);
-      expect(program.stdout).to.match(/^listening on http:\/\/127\.0\.0\.1:\d+\/\n$/);
-      const url = `${urlOf(program)}x.bin?key=s3cret`;
-      await new UploadJob({ url, source: randomBytes(10) }).start();
-      expect((await stat(join(root, 'x.bin'))).size).to.equal(10);
-      program.kill(signal);
-      expect(await program.ended()).to.deep.equal({ code, signal: null });
-      expect(program.stdout.match(/\n/g)).to.have.length(1);
-      expect(program.stderr).to.match(/BITS_POST fragment \/x\.bin\?… 0-10\/10 200\n/);
-      expect(program.stderr).not.to.contain('s3cret');
-      expect(await readdir(root)).to.deep.equal(['x.bin']);
-    });
-  }
-
-  it('tells of violations of the protocol also when quiet', async () => {
-    const program = new Spawned(['serve', '--root', root, '--quiet']);
-    await program.said(/\n/);
-    const transport = createUndiciTransport();
-    const url = new URL(urlOf(program));
-    await transport.send(
-      { method: 'BITS_POST', url, headers: { 'BITS-Packet-Type': 'Create-Session' } },
-      { stallTimeoutMs: 5000, answerTimeoutMs: 5000, answerBody: 'discard' },
-    );
-    await transport.close();
-    program.kill('SIGINT');
-    await program.ended();
-    expect(program.stderr).to.match(/^violation of the protocol in request 1: /);
-  });
-
-  it('writes an IPv6 address in brackets', async () => {
-    const program = new Spawned(['serve', '--root', root, '--host', '::1']);
-    await program.said(/\n/);
-    expect(program.stdout).to.match(/^listening on http:\/\/\[::1\]:\d+\/\n$/);
-    program.kill('SIGINT');
-    await program.ended();
-    expect(program.stderr).to.equal('');
-  });
-
-  it('warns of listening to the world without authentication', async () => {
-    const program = new Spawned(['serve', '--root', root, '--host', '0.0.0.0']);
-    await program.said(/\n/);
-    program.kill('SIGINT');
-    await program.ended();
-    expect(program.stderr).to.match(/warning: .*no authentication/);
-  });
-
-  it('exits with 1 when the port is taken', async () => {
-    const first = await createBitsServer();
-    const io = capturedIo();
-    expect(await run(['serve', '--root', root, '--port', String(first.port)], io)).to.equal(1);
-    expect(io.stderr.text).to.match(/cannot listen on 127\.0\.0\.1.*EADDRINUSE/);
-    await first.close();
-  });
-
-  it('wants a root that exists and a port that can be', async () => {
-    await writeFile(join(root, 'file'), '');
-    await mkdir(join(root, 'dir'));
-    for (const args of [
-      [],
-      ['--root', join(root, 'missing')],
-      ['--root', join(root, 'file')],
-      ['--root', root, '--port', '65536'],
-      ['--root', root, '--port', '-1'],
-      ['--root', root, 'extra'],
-    ]) {
-      const io = capturedIo();
-      expect(await run(['serve', ...args], io), args.join(' ')).to.equal(2);
-      expect(io.stdout.text).to.equal('');
-      expect(io.stderr.text).to.match(/Try 'bits-upload serve --help'/);
-    }
   });
 });
 

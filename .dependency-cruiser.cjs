@@ -78,7 +78,7 @@ module.exports = {
     {
       name: 'p-retry-has-one-caller',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/job/retry\\.ts$' },
+      from: { path: '^src/', pathNot: '^src/job/driver\\.ts$' },
       to: { path: 'node_modules/p-retry/' },
     },
   ],

@@ -26,7 +26,7 @@ try {
   console.log(`Uploading ${file} to ${url}`);
   const job = new UploadJob({ url, source: file, reply: true });
   for await (const progress of job.progress) draw(progress);
-  const result = await job.result;
+  const result = await job.start();
   if (process.stdout.isTTY) process.stdout.write('\n');
 
   const hash = createHash('sha256');

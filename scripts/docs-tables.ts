@@ -14,10 +14,12 @@ import { STATE_DIRECTORY_VARIABLE } from '../src/cli/state-directory.js';
 import { DEFAULTS } from '../src/job/options.js';
 import { ANSWERS, type AnswerRow, type StatusMatch } from '../src/protocol/answers.js';
 import { formatHresult, hresultName } from '../src/protocol/hresult.js';
+import { stateDiagram } from './state-diagram.js';
 
 /** The tables of the documentation that are made from code, by file and marker. */
 export const TABLES: readonly { file: string; marker: string; render: () => string }[] = [
   { file: 'docs/protocol.md', marker: 'answers', render: answersTable },
+  { file: 'docs/protocol.md', marker: 'states', render: stateDiagram },
   { file: 'docs/options.md', marker: 'defaults', render: defaultsTable },
   { file: 'docs/cli.md', marker: 'network', render: networkTable },
   { file: 'docs/cli.md', marker: 'variables', render: variablesTable },

@@ -17,19 +17,30 @@ export {
   type ServerErrorDetails,
   type StoreErrorReason,
 } from './errors.js';
-export type { UploadState, UploadWarning } from './job/hooks.js';
-export { holderOf } from './job/journal.js';
-export { DEFAULTS, type UploadOptions } from './job/options.js';
+export type { HeadersInput } from './job/check-headers.js';
+export type {
+  UploadJobEvents,
+  UploadResult,
+  UploadState,
+  UploadWarning,
+} from './job/events.js';
+export {
+  DEFAULTS,
+  type RetryDecision,
+  type RetryInput,
+  type TimeoutOptions,
+  type UploadOptions,
+} from './job/options.js';
 export type {
   PacketKind,
   PacketRequest,
   PacketResponse,
   RequestHook,
   ResponseHook,
-} from './job/packet-hooks.js';
+} from './job/packet-sender.js';
 export type { UploadProgress } from './job/progress.js';
-export type { RetryDecision } from './job/retry.js';
-export { UploadJob, type UploadJobEvents, type UploadResult } from './job/upload-job.js';
+export { holderOf } from './job/record-keeper.js';
+export { UploadJob, type UploadJobJson } from './job/upload-job.js';
 export { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from './protocol/constants.js';
 export { appendFileName, parseRemoteUrl, redactUrl } from './protocol/remote-url.js';
 export type { StoredReply } from './reply/download.js';

@@ -1,4 +1,4 @@
-import { addAbortListener } from 'node:events';
+import { addAbortListener, setMaxListeners } from 'node:events';
 import { BitsAbortError, isBitsError } from '../errors.js';
 
 /** What to reject with after an abort: the signal's own reason when it is an error of this package. */
@@ -16,6 +16,12 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
 
 /** Calls back once when the signal aborts, at once when it has; stops listening when disposed of. */
 export function onAbort(signal: AbortSignal, listener: () => void): Disposable {
+  if (signal.aborted) {
+    listener();
+    return { [Symbol.dispose]() {} };
+  }
+  // Many jobs may share a signal, and Node takes more than ten listeners for a leak.
+  setMaxListeners(0, signal);
   return addAbortListener(signal, listener);
 }
 

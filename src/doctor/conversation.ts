@@ -1,16 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { type BitsError, BitsTransportError, isBitsError } from '../errors.js';
-import type { ResolvedOptions } from '../job/options.js';
-import { PacketSender } from '../job/packet-sender.js';
-import { Redirects } from '../job/redirects.js';
-import { openTransport, openWire, type Wire } from '../job/wire.js';
+import type { ResolvedOptions } from '../job/resolve-options.js';
+import { defaultTransport, Wire } from '../job/wire.js';
 import { BITS_METHOD } from '../protocol/constants.js';
 import { decodeAnswer } from '../protocol/decode.js';
 import { encodeRequest } from '../protocol/encode.js';
 import { withHost } from '../protocol/host-id.js';
 import type { Ack, HostId, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
-import type { SendOptions, WireResponse } from '../transport/transport.js';
+import type { WireResponse } from '../transport/transport.js';
 import { aborted, withinLimit } from './time-limit.js';
 import { type Attempt, Witness } from './witness.js';
 
@@ -31,18 +29,14 @@ export interface Exchanged {
 export class Conversation {
   readonly #witness: Witness;
   readonly #wire: Wire;
-  readonly #sender: PacketSender;
-  readonly #redirects: Redirects;
   readonly #options: ResolvedOptions;
   readonly #limitMs: number;
 
   /** @param limitMs for all requests that one packet takes. */
   constructor(options: ResolvedOptions, limitMs: number) {
-    this.#witness = new Witness(openTransport(options, options.remoteUrl));
-    this.#wire = openWire({ ...options, transport: this.#witness }, options.remoteUrl);
-    const id = randomUUID();
-    this.#sender = new PacketSender(this.#wire.transport, options, () => id);
-    this.#redirects = new Redirects(options.remoteUrl, options);
+    this.#witness = new Witness(defaultTransport(options, options.remoteUrl));
+    const through = { ...options, transport: this.#witness };
+    this.#wire = new Wire(through, options.remoteUrl, randomUUID());
     this.#options = options;
     this.#limitMs = limitMs;
   }
@@ -61,14 +55,17 @@ export class Conversation {
     });
     try {
       const answer = await this.#limited(async (signal) => {
-        url = this.#redirects.current(url);
+        url = this.#wire.redirects.current(url);
         for (let hops = 0; ; hops++) {
           const request = { method, url, headers: { ...headers, ...own } };
-          const response = await this.#sender.send(packet.type, request, this.#how(signal));
+          const response = await this.#wire.send(packet.type, request, {
+            signal,
+            answerBody: 'discard',
+          });
           const decoded = decodeAnswer(packet, response, { nowMs: Date.now() });
           const location = 'refusal' in decoded ? locationOf(decoded.refusal) : undefined;
           if (location === undefined) return decoded;
-          url = this.#redirects.next(url, response.status, location, hops);
+          url = this.#wire.redirects.next(url, response.status, location, hops);
         }
       });
       return { ...seen(), ...answer };
@@ -100,7 +97,7 @@ export class Conversation {
   }
 
   async close(): Promise<void> {
-    await this.#wire.close();
+    await this.#wire.close({ reusable: false });
     await this.#witness.close();
   }
 
@@ -112,16 +109,18 @@ export class Conversation {
   ): Promise<WireResponse | undefined> {
     const request = { method, url, headers: { ...headers, ...this.#options.headers } };
     try {
-      return await this.#limited((signal) => this.#wire.transport.send(request, this.#how(signal)));
+      return await this.#limited((signal) =>
+        this.#wire.transport.send(request, {
+          signal,
+          stallTimeoutMs: this.#options.timeouts.stallMs,
+          answerTimeoutMs: this.#options.timeouts.answerMs,
+          answerBody: 'discard',
+        }),
+      );
     } catch {
       if (this.#options.signal?.aborted) throw aborted();
       return undefined;
     }
-  }
-
-  #how(signal: AbortSignal): SendOptions {
-    const { stallTimeoutMs, answerTimeoutMs } = this.#options;
-    return { signal, stallTimeoutMs, answerTimeoutMs, answerBody: 'discard' };
   }
 
   #limited<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { BitsArgumentError } from '../errors.js';
-import { type ResolvedOptions, resolveOptions, type UploadOptions } from '../job/options.js';
+import type { UploadOptions } from '../job/options.js';
+import { type ResolvedOptions, resolveOptions } from '../job/resolve-options.js';
 import { appendFileName } from '../protocol/remote-url.js';
 import { type Route, routeTo } from './route.js';
 
@@ -53,8 +54,7 @@ export function planDiagnosis(options: DiagnoseOptions): DiagnosisPlan {
     ...network,
     source: new Uint8Array(0),
     // Above the limit of the whole step, which is the one to be told of.
-    stallTimeoutMs: stepTimeoutMs * 2,
-    answerTimeoutMs: stepTimeoutMs * 2,
+    timeouts: { stallMs: stepTimeoutMs * 2, answerMs: stepTimeoutMs * 2 },
   });
   // Uploads go to files: a directory may answer otherwise.
   const remoteUrl = appendFileName(upload.remoteUrl, `bits-upload-probe-${randomUUID()}`);

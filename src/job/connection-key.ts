@@ -1,16 +1,16 @@
+import { headerValue } from '../common/header-fields.js';
 import { proxyChoice, proxyEnvironment } from '../transport/proxy/proxy-choice.js';
-import { headerOf } from './header-of.js';
-import type { ResolvedOptions } from './options.js';
+import type { ResolvedOptions } from './resolve-options.js';
 
-/** Schemes with which a server takes the whole connection for the user's, and not one request. */
+/** Schemes that authenticate the whole connection, and not one request. */
 const BINDS_CONNECTION = /^(?:ntlm|negotiate|kerberos)\b/i;
 
 /**
- * The same text for jobs that may go on with each other's connections; undefined: with none.
+ * The same text for jobs that may use each other's connections; undefined: a job may use none.
  *
- * A connection over which somebody has proved who he is must not serve anybody else: to a server or
- * a proxy, NTLM and Kerberos prove it for all that follows, and so does a client certificate. Other
- * credentials stand in the headers of each request, and count for that request alone.
+ * A connection that was authenticated for one user must not serve another one: NTLM, Kerberos and
+ * client certificates authenticate all requests of a connection. Other credentials stand in the
+ * headers of each request, and count for that request alone.
  */
 export function connectionKey(
   options: Pick<ResolvedOptions, 'auth' | 'tls' | 'proxy' | 'noProxy' | 'headers'>,
@@ -21,7 +21,7 @@ export function connectionKey(
   if (proxy !== undefined && proxy !== false) return undefined;
   if (Object.entries(headers).some(bindsConnection)) return undefined;
   // Neither holds a line break.
-  const shared = `${remoteUrl.origin}\n${headerOf(headers, 'user-agent') ?? ''}`;
+  const shared = `${remoteUrl.origin}\n${headerValue(headers, 'user-agent') ?? ''}`;
   // As it is now, and not as it was when the job was made: the transport is opened now.
   const environment = proxy === false ? undefined : proxyEnvironment();
   if (environment === undefined) return shared;

@@ -1,139 +1,172 @@
-import { AbortSwitch } from '../common/abort-switch.js';
-import { BitsAbortError, isBitsError } from '../errors.js';
+import pRetry from 'p-retry';
+import { abortError, throwIfAborted, unlessAborted } from '../common/abort.js';
+import { type BitsError, isBitsError } from '../errors.js';
 import { step } from '../session/machine.js';
 import type { Command, Session, SessionEvent } from '../session/session.js';
-import type { Clock } from './clock.js';
-import { type RetryDecision, type RetryPolicy, retryUntilProgress, TryAgain } from './retry.js';
+import { AwakeTime, type Clock, systemClock } from './clock.js';
+import type { RetryDecision, RetryOptions } from './options.js';
+import { askCaller, backOffMs, noProgress, onNetworkReturn, TryAgain } from './retry.js';
 
 /** A command that something comes of. */
-export type Doing = Extract<Command, { type: 'send' | 'download' }>;
-/** A command after which the driver has nothing to do until the caller says more. */
-export type Rest = Extract<Command, { type: 'finish' | 'pause' }>;
+export type WorkCommand = Extract<Command, { type: 'send' | 'download' }>;
+/** A command after which there is nothing to do until the caller says more. */
+export type RestCommand = Extract<Command, { type: 'finish' | 'pause' }>;
 
-export interface DriverParts {
-  /** Carries a command out; rejects only when the switch is used. */
-  readonly perform: (
-    command: Doing,
-    session: Session,
-    abortSwitch: AbortSwitch,
-  ) => Promise<SessionEvent>;
-  readonly policy: RetryPolicy;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly onStep: (session: Session, command: Command, before: Session) => void;
-  readonly onRetry: (decision: RetryDecision) => void;
-  /** To be cut by `interrupt` alone once the driver has it. */
-  readonly interruption: AbortSwitch;
+/** Carries out what the driver's session commands. */
+export interface CommandRunner {
+  /** Rejects only when the signal aborts. */
+  perform(command: WorkCommand, session: Session, signal: AbortSignal): Promise<SessionEvent>;
+  stepped(session: Session, command: Command, before: Session): void;
+  retrying(decision: RetryDecision): void;
 }
 
-/** How long a job that was cancelled and aborted in one breath waits for its session to be freed. */
-const LEAVE_MS = 2000;
+export interface DriverOptions {
+  readonly retry: RetryOptions;
+  readonly noProgressMs: number;
+  /** Suspends the session, or gives up a Cancel-Session under way. */
+  readonly signal: AbortSignal;
+  readonly clock?: Clock | undefined;
+  readonly random?: (() => number) | undefined;
+}
 
-/** Feeds the session with what happens, and happens what the session commands. */
+/**
+ * Feeds events to the session and executes its commands.
+ *
+ * The session decides what to send next; the driver decides when. It retries with p-retry: one use of
+ * it lasts from a failure to the next progress, and the back-off doubles from one attempt to the next.
+ */
 export class Driver {
-  readonly #parts: DriverParts;
+  readonly #runner: CommandRunner;
+  readonly #options: DriverOptions;
+  readonly #clock: Clock;
+  readonly #random: () => number;
   #session: Session;
   #command: Command = { type: 'pause' };
-  #interruption: AbortSwitch;
-  #wish: 'suspendRequested' | 'cancelRequested' | 'gaveUp' | undefined;
-  /** Since when nothing succeeds; undefined: all is well. */
-  #failingSinceMs: number | undefined;
-  #hostFailingSinceMs: number | undefined;
-  /** Aborted in the same breath in which it was cancelled. */
-  #hurries = false;
+  /** Runs while nothing succeeds. */
+  #failing: AwakeTime | undefined;
+  /** The machine was asleep since the first failure. */
+  #hasSlept = false;
+  /** As `#failing`, for the server that BITS-Host-Id named. */
+  #hostFailing: AwakeTime | undefined;
 
-  constructor(session: Session, parts: DriverParts) {
+  constructor(session: Session, runner: CommandRunner, options: DriverOptions) {
     this.#session = session;
-    this.#parts = parts;
-    this.#interruption = parts.interruption;
+    this.#runner = runner;
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
   }
 
   get session(): Session {
     return this.#session;
   }
 
-  /** Cuts what is going on at once; `drive` then goes on with the wish. */
-  interrupt(wish: 'suspendRequested' | 'cancelRequested'): void {
-    const { state, afterCancel } = this.#session;
-    const leaving = state === 'cancel-session' && afterCancel.kind !== 'create-session';
-    if (leaving && wish === 'cancelRequested') return;
-    if (this.#wish === 'cancelRequested') {
-      this.#hurries ||= wish === 'suspendRequested';
-      return;
-    }
-    this.#wish = leaving ? 'gaveUp' : wish;
-    this.#interruption.abort(new BitsAbortError('interrupted'));
-  }
-
-  /** Something came of the command that is being carried out, though it may yet fail. */
+  /** There is progress inside the command that is being carried out, though it may yet fail. */
   progressed(): void {
-    this.#failingSinceMs = undefined;
+    this.#failing = stopped(this.#failing);
   }
 
   /** Runs until the session finishes or pauses. */
-  async drive(event: SessionEvent): Promise<Rest> {
-    this.#failingSinceMs = undefined;
-    this.#hurries = event.type === 'cancelRequested' && this.#wish === 'suspendRequested';
-    this.#wish = undefined;
-    if (this.#interruption.aborted) this.#interruption = new AbortSwitch();
-    this.#step(event);
-    for (;;) {
-      const rest = this.#rest();
-      if (rest !== undefined) return rest;
-      try {
-        await retryUntilProgress((isRetry) => this.#goOn(isRetry), this.#parts.policy, {
-          interruption: this.#interruption,
-          random: this.#parts.random,
-          sleep: this.#parts.clock.sleep,
-          failingForMs: () => this.#failingForMs(),
-          longestWaitMs: () => this.#fallbackLeftMs() ?? Number.POSITIVE_INFINITY,
-          onRetry: this.#parts.onRetry,
+  async drive(event: SessionEvent): Promise<RestCommand> {
+    try {
+      this.#step(event);
+      for (;;) {
+        const rest = this.#rest();
+        if (rest !== undefined) return rest;
+        await this.#retryUntilProgress().catch((error) => {
+          // A stop that came together with the last answer came too late.
+          if (this.#rest() === undefined) this.#step(this.#eventOf(error));
         });
-      } catch (error) {
-        // A wish that came together with the last answer came too late.
-        if (this.#rest() === undefined) this.#step(this.#eventOf(error));
       }
+    } finally {
+      this.#failing = stopped(this.#failing);
+      this.#hostFailing = stopped(this.#hostFailing);
     }
   }
 
-  /** What was given up and aborted at once may take a Cancel-Session, but no time-outs and retries. */
-  #limitLeaving(interrupted: AbortSwitch): AbortController {
-    this.#hurries = false;
-    const over = new AbortController();
-    const signal = AbortSignal.any([over.signal, interrupted.signal]);
-    this.#parts.clock.sleep(LEAVE_MS, signal).then(
-      () => this.interrupt('suspendRequested'),
-      () => {},
-    );
-    return over;
-  }
-
-  #failingForMs(): number {
-    return this.#parts.clock.now() - (this.#failingSinceMs ?? this.#parts.clock.now());
-  }
-
-  #rest(): Rest | undefined {
+  #rest(): RestCommand | undefined {
     const { type } = this.#command;
-    return type === 'finish' || type === 'pause' ? (this.#command as Rest) : undefined;
+    return type === 'finish' || type === 'pause' ? (this.#command as RestCommand) : undefined;
+  }
+
+  /** @throws the error that ends the job, or that of the abort */
+  async #retryUntilProgress(): Promise<void> {
+    let first: unknown;
+    this.#hasSlept = false;
+    try {
+      await this.#advance({ isRetry: false });
+      return;
+    } catch (error) {
+      if (!(error instanceof TryAgain)) throw error;
+      first = error;
+    }
+    // Most attempts succeed, so p-retry is asked only after a failure, which it is handed first.
+    const attempt = async (attemptNumber: number): Promise<void> => {
+      if (attemptNumber === 1) throw first;
+      // After a sleep of the machine all retries are due again.
+      if (this.#hasSlept) return;
+      await this.#advance({ isRetry: true });
+    };
+    let isVetoed = false;
+    try {
+      await pRetry(attempt, {
+        retries: this.#options.retry.limit,
+        // The wait is ours, below: p-retry has neither full jitter nor Retry-After.
+        minTimeout: 0,
+        signal: this.#options.signal,
+        shouldRetry: ({ error }) => error instanceof TryAgain && !isVetoed,
+        onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
+          if (!(error instanceof TryAgain) || retriesLeft === 0) return;
+          isVetoed = !(await this.#backOff(error, attemptNumber));
+        },
+      });
+    } catch (error) {
+      throw error instanceof TryAgain ? error.refusal.error : error;
+    }
+  }
+
+  /** @returns false when the caller wants no further attempt */
+  async #backOff({ refusal }: TryAgain, attempt: number): Promise<boolean> {
+    const { retry, noProgressMs, signal } = this.#options;
+    const failingMs = this.#failing?.elapsedMs ?? 0;
+    const leftMs = noProgressMs - failingMs;
+    if (leftMs <= 0) throw noProgress(noProgressMs, refusal.error);
+    const waitMs = backOffMs(attempt, retry, refusal, this.#random);
+    const delayMs = Math.round(Math.min(waitMs, leftMs, this.#fallbackLeftMs() ?? waitMs));
+    const decision: RetryDecision = { attempt, delayMs, error: refusal.error };
+    if (!(await unlessAborted(askCaller(retry.shouldRetry, decision), signal))) return false;
+    this.#runner.retrying(decision);
+    await this.#sleep(delayMs);
+    return true;
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    const { signal } = this.#options;
+    const wake = new AbortController();
+    const stopLooking = onNetworkReturn(() => wake.abort(), this.#clock.schedule);
+    try {
+      await this.#clock.sleep(ms, AbortSignal.any([signal, wake.signal]));
+    } catch {
+      throwIfAborted(signal);
+    } finally {
+      stopLooking();
+    }
   }
 
   /**
-   * Goes on where the session stands, as far as it goes without a failure.
-   * @param isRetry ends it at the first progress, from which on failures are counted anew
+   * Does what the session commands, as far as it goes without a failure.
+   * @param options `isRetry`: ends at the first progress, from which on failures are counted anew
    */
-  async #goOn(isRetry: boolean): Promise<void> {
+  async #advance({ isRetry }: { readonly isRetry: boolean }): Promise<void> {
+    const { signal } = this.#options;
     if (this.#session.awaiting === 'retry') {
-      const fallbackLeftMs = this.#fallbackLeftMs();
-      const fallBack = fallbackLeftMs !== undefined && fallbackLeftMs <= 0;
-      this.#step({ type: fallBack ? 'fallbackExpired' : 'retryDue' });
+      const leftMs = this.#fallbackLeftMs();
+      this.#step({ type: leftMs !== undefined && leftMs <= 0 ? 'fallbackExpired' : 'retryDue' });
     }
     const { progress } = this.#session;
     while (this.#command.type === 'send' || this.#command.type === 'download') {
-      const interruption = this.#interruption;
-      interruption.throwIfAborted();
-      const leaving = this.#hurries ? this.#limitLeaving(interruption) : undefined;
-      this.#step(await this.#parts.perform(this.#command, this.#session, interruption));
-      leaving?.abort();
+      throwIfAborted(signal);
+      this.#step(await this.#runner.perform(this.#command, this.#session, signal));
       if (isRetry && this.#session.progress > progress) return;
     }
     if (this.#command.type === 'wait') throw new TryAgain(this.#command.refusal);
@@ -142,22 +175,21 @@ export class Driver {
   #step(event: SessionEvent): void {
     const before = this.#session;
     [this.#session, this.#command] = step(before, event);
-    if (this.#session.bestOffset > before.bestOffset) this.#failingSinceMs = undefined;
-    else if (event.type === 'failed') this.#failingSinceMs ??= this.#parts.clock.now();
+    if (this.#session.bestOffset > before.bestOffset) this.#failing = stopped(this.#failing);
+    else if (event.type === 'failed') this.#failing = this.#timed(this.#failing);
     this.#timeHostId(before);
-    this.#parts.onStep(this.#session, this.#command, before);
+    this.#runner.stepped(this.#session, this.#command, before);
   }
 
   #eventOf(error: unknown): SessionEvent {
-    const wish = this.#wish;
-    if (wish !== undefined && this.#interruption.aborted) {
-      this.#wish = undefined;
-      this.#interruption = new AbortSwitch();
-      if (wish !== 'gaveUp') return { type: wish };
+    const { signal } = this.#options;
+    if (signal.aborted) {
+      const { state, afterCancel } = this.#session;
+      const isLeaving = state === 'cancel-session' && afterCancel.kind === 'cancelled';
+      if (!isLeaving) return { type: 'suspendRequested' };
+      return { type: 'gaveUp', error: abortError(signal) as BitsError };
     }
     if (isBitsError(error)) return { type: 'gaveUp', error };
-    // A wait that was cut short rejects with an error of Node's.
-    if (wish === 'gaveUp') return { type: 'gaveUp', error: new BitsAbortError('interrupted') };
     throw error;
   }
 
@@ -165,17 +197,31 @@ export class Driver {
   #timeHostId(before: Session): void {
     const session = this.#session;
     if (session.progress > before.progress || session.hostId !== before.hostId) {
-      this.#hostFailingSinceMs = undefined;
+      this.#hostFailing = stopped(this.#hostFailing);
     } else if (this.#command.type === 'wait' && session.hostId !== undefined) {
-      this.#hostFailingSinceMs ??= this.#parts.clock.now();
+      this.#hostFailing = this.#timed(this.#hostFailing);
     }
   }
 
   #fallbackLeftMs(): number | undefined {
     const { hostIdFallbackTimeoutMs } = this.#session;
-    if (hostIdFallbackTimeoutMs === undefined || this.#hostFailingSinceMs === undefined) {
-      return undefined;
-    }
-    return this.#hostFailingSinceMs + hostIdFallbackTimeoutMs - this.#parts.clock.now();
+    if (hostIdFallbackTimeoutMs === undefined || this.#hostFailing === undefined) return undefined;
+    return hostIdFallbackTimeoutMs - this.#hostFailing.elapsedMs;
   }
+
+  /**
+   * Time begins with the first failure, and again with the first one after a sleep of the machine: a
+   * network needs a moment to come back.
+   */
+  #timed(time: AwakeTime | undefined): AwakeTime {
+    if (time?.gaps === 0) return time;
+    this.#hasSlept ||= time !== undefined;
+    stopped(time);
+    return new AwakeTime(this.#clock);
+  }
+}
+
+function stopped(time: AwakeTime | undefined): undefined {
+  time?.stop();
+  return undefined;
 }

@@ -1,86 +1,79 @@
 import { isUint8Array } from 'node:util/types';
-import type { AbortSwitch } from '../common/abort-switch.js';
+import { throwIfAborted } from '../common/abort.js';
 import { describeError } from '../common/error-like.js';
 import { BitsError, isBitsError } from '../errors.js';
 import { decodeAnswer } from '../protocol/decode.js';
 import { encodeRequest } from '../protocol/encode.js';
 import { isTrustedHost, withHost } from '../protocol/host-id.js';
-import type { FragmentPacket, HostId, RequestPacket } from '../protocol/packets.js';
+import type { RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { Session, SessionEvent, Target } from '../session/session.js';
-import { BlockSource } from '../source/block-source.js';
-import { isPromise } from '../source/maybe-promise.js';
 import type { OpenSource } from '../source/source.js';
 import { neverConnected } from '../transport/failure.js';
-import { QuickBody } from '../transport/quick-body.js';
 import type { WireBody } from '../transport/transport.js';
 import { sourceError, verifySource } from './guarded-source.js';
-import type { ResolvedOptions } from './options.js';
-import type { PacketSender } from './packet-sender.js';
-import type { Redirects } from './redirects.js';
+import type { ResolvedOptions } from './resolve-options.js';
+import type { Wire } from './wire.js';
 
-export interface ExchangeParts {
-  readonly sender: PacketSender;
-  readonly redirects: Redirects;
-  readonly source: OpenSource;
-  readonly remoteUrl: URL;
+/** What packets of a run are sent with. */
+export interface OpenConversation {
   readonly options: ResolvedOptions;
-  /** Monotonic, for durations. */
-  readonly now: () => number;
-  /** Wall clock, for `Retry-After` dates. */
-  readonly wallNow: () => number;
+  readonly remoteUrl: URL;
+  readonly source: OpenSource;
+  readonly wire: Wire;
+}
+
+export interface ExchangeOptions {
+  readonly signal: AbortSignal;
   /** A fragment is sent from its first byte, for the first time or once more. */
-  readonly onBodyBegins: (session: Session, packet: FragmentPacket) => void;
-  readonly onBodySent: (bytes: number) => void;
+  readonly onBodyBegins?: (() => void) | undefined;
+  readonly onBodySent?: ((bytes: number) => void) | undefined;
 }
 
 /**
- * Sends one packet and tells the session what came of it.
- * @throws BITS_ERR_ABORTED when `abortSwitch` is used; nothing else
+ * Sends one packet, follows redirects, and tells what the session is to make of the answer.
+ * @throws BITS_ERR_ABORTED when the signal aborts; nothing else
  */
 export async function exchange(
   session: Session,
-  command: { readonly packet: RequestPacket; readonly target: Target },
-  parts: ExchangeParts,
-  abortSwitch: AbortSwitch,
+  { packet, target }: { readonly packet: RequestPacket; readonly target: Target },
+  { options, remoteUrl, source, wire }: OpenConversation,
+  { signal, onBodyBegins, onBodySent }: ExchangeOptions,
 ): Promise<SessionEvent> {
-  const { packet, target } = command;
-  const bytes = packet.type === 'fragment' ? fragmentBody(parts.source, packet.range) : undefined;
+  const body = packet.type === 'fragment' ? new FragmentBody(source, packet.range) : undefined;
   try {
     // The caller may have stopped the job while its record was being written.
-    abortSwitch.throwIfAborted();
-    let url = parts.redirects.current(targetUrl(session, target, parts));
+    throwIfAborted(signal);
+    let url = wire.redirects.current(targetUrl(session, target, options, remoteUrl));
     // Close is what makes the file visible, so it must still be the one that was read.
-    if (packet.type === 'close-session') await verifySource(parts.source, abortSwitch);
+    if (packet.type === 'close-session') await verifySource(source, signal);
     const { method, headers } = encodeRequest(packet);
-    Object.assign(headers, parts.options.headers);
     for (let hops = 0; ; hops++) {
-      if (packet.type === 'fragment') parts.onBodyBegins(session, packet);
-      const sentMs = parts.now();
-      const answer = await parts.sender.send(
+      if (body !== undefined) onBodyBegins?.();
+      const sentAtMs = performance.now();
+      const answer = await wire.send(
         packet.type,
-        bytes === undefined ? { method, url, headers } : { method, url, headers, body: bytes.body },
+        { method, url, headers: { ...headers, ...options.headers }, ...(body && { body }) },
         {
-          abortSwitch,
-          stallTimeoutMs: parts.options.stallTimeoutMs,
-          answerTimeoutMs: answerTimeoutMs(session, packet, parts.options),
+          signal,
           answerBody: 'discard',
-          onBytesSent: parts.onBodySent,
+          answerTimeoutMs: answerTimeoutMs(session, packet, options),
+          onBytesSent: onBodySent,
         },
       );
-      const decoded = decodeAnswer(packet, answer, { nowMs: parts.wallNow() });
+      const decoded = decodeAnswer(packet, answer, { nowMs: Date.now() });
       if ('ack' in decoded) {
-        return { type: 'acked', ack: decoded.ack, elapsedMs: parts.now() - sentMs };
+        return { type: 'acked', ack: decoded.ack, elapsedMs: performance.now() - sentAtMs };
       }
       const { refusal } = decoded;
       if (refusal.meaning !== 'redirect' || refusal.location === undefined) {
         return { type: 'failed', refusal };
       }
-      url = parts.redirects.next(url, answer.status, refusal.location, hops);
+      url = wire.redirects.next(url, answer.status, refusal.location, hops);
     }
   } catch (error) {
-    abortSwitch.throwIfAborted();
-    const known = bytes?.failed() ? sourceError('reading', error) : unforeseen(error);
+    throwIfAborted(signal);
+    const known = body?.hasFailed ? sourceError('reading', error) : transportError(error);
     if (known.code === 'BITS_ERR_SOURCE_CHANGED') return { type: 'sourceChanged', error: known };
     return { type: 'failed', refusal: refusalOf(known) };
   }
@@ -88,7 +81,7 @@ export async function exchange(
 
 /** A failure without an answer, as the session sees it. */
 export function refusalOf(error: BitsError): Refusal {
-  const retryAfterMs = (error as { retryAfterMs?: unknown }).retryAfterMs;
+  const { retryAfterMs } = error as { retryAfterMs?: unknown };
   return {
     meaning: error.retryable ? 'transient' : 'fatal',
     error,
@@ -99,88 +92,87 @@ export function refusalOf(error: BitsError): Refusal {
 
 /**
  * The URL of the present server.
- * @throws BITS_ERR_UNTRUSTED_HOST when credentials would go to a host that nobody vouched for
+ * @throws BITS_ERR_UNTRUSTED_HOST when credentials would go to a host that is not trusted
  */
-function targetUrl(session: Session, target: Target, parts: ExchangeParts): URL {
-  const { hostId } = session;
-  if (target === 'origin' || hostId === undefined) return parts.remoteUrl;
-  const { hasCredentials, trustedHosts } = parts.options;
-  if (hasCredentials && !isTrustedHost(hostId, parts.remoteUrl, trustedHosts)) {
-    throw untrustedHost(hostId);
+function targetUrl(
+  { hostId }: Session,
+  target: Target,
+  { hasCredentials, trustedHosts }: ResolvedOptions,
+  remoteUrl: URL,
+): URL {
+  if (target === 'origin' || hostId === undefined) return remoteUrl;
+  if (hasCredentials && !isTrustedHost(hostId, remoteUrl, trustedHosts)) {
+    throw new BitsError(
+      'BITS_ERR_UNTRUSTED_HOST',
+      `${remoteUrl.host} moves this upload to ${hostId} (BITS-Host-Id), and this job has ` +
+        'credentials that must not go to another host unasked. If that host is yours, name it in trustedHosts.',
+    );
   }
-  return withHost(parts.remoteUrl, hostId);
+  return withHost(remoteUrl, hostId);
 }
 
-function untrustedHost(hostId: HostId): BitsError {
-  return new BitsError(
-    'BITS_ERR_UNTRUSTED_HOST',
-    `the server moves this upload to ${hostId} (BITS-Host-Id), and this job has credentials that ` +
-      'must not go to another host unasked. If that host is yours, name it in trustedHosts.',
-  );
-}
-
+/** The last fragment of an upload-reply is answered when the server's application is done. */
 function answerTimeoutMs(
   session: Session,
   packet: RequestPacket,
-  options: ResolvedOptions,
+  { timeouts }: ResolvedOptions,
 ): number {
-  const waitsForApplication =
-    session.plan.reply !== 'none' &&
-    packet.type === 'fragment' &&
-    packet.range.end === packet.range.total;
-  return waitsForApplication ? options.replyTimeoutMs : options.answerTimeoutMs;
+  const isLast = packet.type === 'fragment' && packet.range.end === packet.range.total;
+  return isLast && session.plan.reply !== 'none' ? timeouts.replyMs : timeouts.answerMs;
 }
 
-/** The fragment's bytes, and whether it was reading them that failed. */
-function fragmentBody(
-  source: OpenSource,
-  { start, end }: { readonly start: number; readonly end: number },
-): { readonly body: WireBody; readonly failed: () => boolean } {
-  let failed = false;
-  const fail = (error: unknown): never => {
-    failed = true;
-    throw error;
-  };
-  const pieces = () => {
-    let iterator: AsyncIterator<Uint8Array> | undefined;
-    // Not a generator that yields the source's pieces: that takes three turns for each.
-    const watched: AsyncIterator<Uint8Array> = {
-      async next() {
-        try {
-          iterator ??= source.read(start, end)[Symbol.asyncIterator]();
-          const piece = await iterator.next();
-          if (!piece.done) assertBytes(piece.value);
-          return piece;
-        } catch (error) {
-          return fail(error);
-        }
-      },
-      async return() {
-        return (await iterator?.return?.()) ?? { done: true, value: undefined };
-      },
-    };
-    return { [Symbol.asyncIterator]: () => watched };
-  };
-  const whole = () => {
+/** The fragment's bytes; it knows whether it was reading them that failed. */
+class FragmentBody implements WireBody {
+  readonly byteLength: number;
+  hasFailed = false;
+  readonly #source: OpenSource;
+  readonly #range: { readonly start: number; readonly end: number };
+
+  constructor(source: OpenSource, range: { readonly start: number; readonly end: number }) {
+    this.#source = source;
+    this.#range = range;
+    this.byteLength = range.end - range.start;
+  }
+
+  async *pieces(): AsyncGenerator<Uint8Array, void, undefined> {
+    const iterator = this.#read();
     try {
-      const bytes = BlockSource.readWhole(source, start, end);
-      return bytes && isPromise(bytes) ? bytes.catch(fail) : bytes;
-    } catch (error) {
-      return fail(error);
+      for (;;) {
+        const piece = await this.#next(iterator);
+        if (piece === undefined) return;
+        yield piece;
+      }
+    } finally {
+      await iterator.return?.();
     }
-  };
-  return { body: new QuickBody(end - start, pieces, whole), failed: () => failed };
+  }
+
+  #read(): AsyncIterator<Uint8Array> {
+    try {
+      return this.#source.read(this.#range.start, this.#range.end)[Symbol.asyncIterator]();
+    } catch (error) {
+      this.hasFailed = true;
+      throw error;
+    }
+  }
+
+  async #next(iterator: AsyncIterator<Uint8Array>): Promise<Uint8Array | undefined> {
+    try {
+      const { done, value } = await iterator.next();
+      if (done) return undefined;
+      if (isUint8Array(value)) return value;
+      // A caller's own source may give anything.
+      throw new BitsError('BITS_ERR_SOURCE', 'The source gave a piece that is no Uint8Array.');
+    } catch (error) {
+      this.hasFailed = true;
+      throw error;
+    }
+  }
 }
 
-/** Of the pieces of a caller's own source. */
-function assertBytes(piece: unknown): void {
-  if (isUint8Array(piece)) return;
-  throw new BitsError('BITS_ERR_SOURCE', 'the source gave a piece that is no Uint8Array');
-}
-
-function unforeseen(cause: unknown): BitsError {
+function transportError(cause: unknown): BitsError {
   if (isBitsError(cause)) return cause;
-  return new BitsError('BITS_ERR_TRANSPORT', `the transport failed: ${describeError(cause)}`, {
+  return new BitsError('BITS_ERR_TRANSPORT', `The transport failed: ${describeError(cause)}`, {
     cause,
   });
 }

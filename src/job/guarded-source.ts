@@ -1,14 +1,11 @@
-import type { AbortSwitch } from '../common/abort-switch.js';
+import { unlessAborted } from '../common/abort.js';
 import { describeError } from '../common/error-like.js';
 import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
-import { unlessAborted } from '../source/abort.js';
-import { BlockSource } from '../source/block-source.js';
-import { QuickSource } from '../source/quick-source.js';
 import type { ByteSource, OpenSource } from '../source/source.js';
 
 /**
- * How long a job that has ended waits for its source to close: a file should not be open any more
- * when a caller goes to delete it, but a drive that hangs must not hold the outcome back.
+ * How long a run that has ended waits for its source to close: a file should not be open any more
+ * when a caller goes to delete it, but a drive that hangs must not hold the result back.
  */
 const CLOSE_PATIENCE_MS = 250;
 
@@ -17,35 +14,24 @@ const CLOSE_PATIENCE_MS = 250;
  * @throws BITS_ERR_ARGUMENT when what it opens is no source
  * @throws BITS_ERR_SOURCE for any failure that is no `BitsError`
  */
-export async function openSource(
-  source: ByteSource,
-  abortSwitch: AbortSwitch,
-): Promise<OpenSource> {
-  const atOnce = QuickSource.openAtOnce(source);
-  if (atOnce !== undefined) return atOnce;
-  const { signal } = abortSwitch;
+export async function openSource(source: ByteSource, signal: AbortSignal): Promise<OpenSource> {
   const opening = (async () => source.open(signal))();
   try {
     const opened = await unlessAborted(opening, signal);
     assertOpenSource(opened);
     return opened;
   } catch (error) {
-    closeWhenOpen(opening);
+    opening.then((late) => closeSource(late)).catch(() => {});
     throw sourceError('opening', error);
   }
 }
 
 /** @throws BITS_ERR_SOURCE for any failure that is no `BitsError` */
-export function verifySource(source: OpenSource, abortSwitch: AbortSwitch): void | Promise<void> {
-  const fail = (error: unknown): never => {
-    throw sourceError('checking', error);
-  };
+export async function verifySource(source: OpenSource, signal: AbortSignal): Promise<void> {
   try {
-    const checked = BlockSource.verify(source);
-    if (checked === undefined) return;
-    return unlessAborted(Promise.resolve(checked), abortSwitch.signal).catch(fail);
+    await unlessAborted((async () => source.verify())(), signal);
   } catch (error) {
-    fail(error);
+    throw sourceError('checking', error);
   }
 }
 
@@ -53,39 +39,29 @@ export function verifySource(source: OpenSource, abortSwitch: AbortSwitch): void
  * Frees what a source holds; never rejects, because it changes nothing for the upload.
  * @param onFailure is told what went wrong, while somebody still waits.
  */
-export function closeSource(
+export async function closeSource(
   source: OpenSource,
   onFailure: (error: unknown) => void = () => {},
-): void | Promise<void> {
-  const failed = (error: unknown) => tell(onFailure, error);
-  try {
-    const closed = BlockSource.close(source);
-    if (closed !== undefined) return withPatience(Promise.resolve(closed).catch(failed));
-  } catch (error) {
-    failed(error);
-  }
-}
-
-function tell(onFailure: (error: unknown) => void, error: unknown): void {
-  try {
-    onFailure(error);
-  } catch {
-    // A listener's failure is none of the upload.
-  }
+): Promise<void> {
+  await withPatience((async () => source.close())().catch(onFailure), CLOSE_PATIENCE_MS);
 }
 
 /** Frees what a source keeps between two openings; never rejects, as {@link closeSource}. */
-export function disposeSource(source: ByteSource): void | Promise<void> {
+export async function disposeSource(source: ByteSource): Promise<void> {
   if (source.dispose === undefined) return;
-  return withPatience((async () => source.dispose?.())().catch(() => {}));
+  await withPatience(
+    (async () => source.dispose?.())().catch(() => {}),
+    CLOSE_PATIENCE_MS,
+  );
 }
 
-async function withPatience(closed: Promise<void>): Promise<void> {
+/** Waits for work that cannot be stopped, but not for ever. */
+export async function withPatience(work: Promise<void>, patienceMs: number): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const patience = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, CLOSE_PATIENCE_MS);
+    timer = setTimeout(resolve, patienceMs);
   });
-  await Promise.race([closed, patience]);
+  await Promise.race([work, patience]);
   clearTimeout(timer);
 }
 
@@ -97,8 +73,19 @@ export function sourceError(doing: string, cause: unknown): BitsError {
   });
 }
 
-function closeWhenOpen(opening: Promise<OpenSource>): void {
-  opening.then((late) => closeSource(late)).catch(() => {});
+/** Stands in for a source that need not be read, when a session is only to be cancelled. */
+export function unreadableSource(byteLength: number): ByteSource {
+  return {
+    name: undefined,
+    open: async () => ({
+      byteLength,
+      read: () => {
+        throw new BitsError('BITS_ERR_SOURCE', 'The source is closed: the upload is cancelled.');
+      },
+      verify: async () => {},
+      close: async () => {},
+    }),
+  };
 }
 
 /** Callers without TypeScript may give anything, and a length that is NaN would pass as an empty file. */
@@ -106,7 +93,7 @@ function assertOpenSource(opened: Partial<OpenSource> | null | undefined): void 
   const { byteLength } = opened ?? {};
   if (typeof byteLength !== 'number' || !Number.isSafeInteger(byteLength) || byteLength < 0) {
     throw new BitsArgumentError(
-      `The source's open() must give an object whose byteLength is a whole number, not ${String(byteLength)}`,
+      `open() of the source must give an object whose byteLength is a whole number, not ${String(byteLength)}.`,
     );
   }
 }

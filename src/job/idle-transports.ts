@@ -1,5 +1,5 @@
 import type { UndiciTransport } from '../transport/undici.js';
-import { later, type Schedule } from './schedule.js';
+import { later, type Schedule } from './clock.js';
 
 /** How long the connections of a job that has ended wait for another job. */
 export const LINGER_MS = 1000;
@@ -17,8 +17,8 @@ export interface Loan {
   readonly transport: ReusableTransport;
   /** Whether it comes from another job, and may have connections. */
   readonly wasUsed: boolean;
-  /** Lets another job have it, or closes it. */
-  giveBack(): Promise<void>;
+  /** Lets another job have it when its own was completed over it; closes it else. */
+  giveBack(fate: { readonly reusable: boolean }): Promise<void>;
 }
 
 interface Waiting {
@@ -28,7 +28,7 @@ interface Waiting {
 }
 
 /**
- * The transports between two jobs: a job goes on with the connection that another one left.
+ * The transports between two jobs: a job uses the connection that a completed one left.
  *
  * A transport belongs to one job at a time. So jobs under way at once have a connection each, none
  * waits for a fragment of another, and what is cut for one is nothing to the others.
@@ -59,10 +59,10 @@ export class IdleTransports {
     return {
       transport,
       wasUsed: waiting !== undefined,
-      giveBack: async () => {
+      giveBack: async ({ reusable }) => {
         if (!isOut) return;
         isOut = false;
-        if (transport.hasIdleConnection) this.#keep(key, transport);
+        if (reusable && transport.hasIdleConnection) this.#keep(key, transport);
         else await transport.close();
       },
     };

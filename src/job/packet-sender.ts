@@ -1,95 +1,117 @@
+import { unlessAborted } from '../common/abort.js';
+import { isCredentialHeader } from '../common/header-fields.js';
 import { BitsArgumentError } from '../errors.js';
 import { BITS_METHOD } from '../protocol/constants.js';
+import type { PacketType } from '../protocol/packets.js';
 import { redactUrl } from '../protocol/remote-url.js';
-import type { PacketOptions } from '../transport/packet-options.js';
-import type { WireRequest, WireResponse } from '../transport/transport.js';
-import { CHANNELS } from './diagnostics.js';
-import type { JobTransport } from './job-transport.js';
-import { checkHeaders, isCredentialHeader, type ResolvedOptions } from './options.js';
-import type { PacketKind, PacketRequest, PacketResponse } from './packet-hooks.js';
+import type { SendOptions, Transport, WireRequest, WireResponse } from '../transport/transport.js';
+import { checkHeaders } from './check-headers.js';
+import { CHANNELS, redactHeaders } from './diagnostics.js';
 
-const REDACTED = '[redacted]';
+/** A packet of the protocol, or the GET for the reply. */
+export type PacketKind = PacketType | 'get-reply';
 
-/** Sends the packets of a job, and lets those know who asked to. */
+/** One request, as hooks and diagnostics see it: secrets are left out. */
+export interface PacketRequest {
+  readonly jobId: string;
+  readonly packet: PacketKind;
+  /** As sent. */
+  readonly method: string;
+  /** Without the values of a query. */
+  readonly url: string;
+  /** Without those of the connection; values that may be secret are `[redacted]`. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly bodyBytes: number;
+}
+
+/** The answer to a {@link PacketRequest}, of any status. */
+export interface PacketResponse extends Omit<PacketRequest, 'headers' | 'bodyBytes'> {
+  readonly status: number;
+  /** In lower case; values that may be secret are `[redacted]`. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** From the request to the head of the answer. */
+  readonly elapsedMs: number;
+}
+
+/**
+ * Called before each request; what it returns is sent as headers, such as a correlation id.
+ *
+ * The protocol's own headers and credentials cannot be set. What it throws ends the job with
+ * BITS_ERR_ARGUMENT and the error as `cause`.
+ */
+export type RequestHook = (
+  request: PacketRequest,
+) => HookHeaders | undefined | void | Promise<HookHeaders | undefined> | Promise<void>;
+
+type HookHeaders = Readonly<Record<string, string>>;
+
+/** Called with each answer; what it throws ends the job as with {@link RequestHook}. */
+export type ResponseHook = (response: PacketResponse) => void | Promise<void>;
+
+export interface PacketOptions {
+  readonly methodOverride: boolean;
+  readonly onRequest: RequestHook | undefined;
+  readonly onResponse: ResponseHook | undefined;
+}
+
+/** Sends the packets of a job, and tells hooks and diagnostics channels about them. */
 export class PacketSender {
-  readonly #transport: Pick<JobTransport, 'send'>;
-  readonly #options: Pick<ResolvedOptions, 'methodOverride' | 'onRequest' | 'onResponse'>;
-  readonly #jobId: () => string;
+  readonly #transport: Pick<Transport, 'send'>;
+  readonly #options: PacketOptions;
+  readonly #jobId: string;
 
-  constructor(
-    transport: Pick<JobTransport, 'send'>,
-    options: Pick<ResolvedOptions, 'methodOverride' | 'onRequest' | 'onResponse'>,
-    jobId: () => string,
-  ) {
+  constructor(transport: Pick<Transport, 'send'>, options: PacketOptions, jobId: string) {
     this.#transport = transport;
     this.#options = options;
     this.#jobId = jobId;
   }
 
   /**
-   * Rejects with BITS_ERR_ARGUMENT when a hook throws or returns headers that cannot be sent, and what
-   *   the transport rejects with
+   * @throws BITS_ERR_ARGUMENT when a hook throws or returns headers that cannot be sent, and what the
+   *   transport throws
    */
-  send(packet: PacketKind, request: WireRequest, options: PacketOptions): Promise<WireResponse> {
-    const onWire = this.#options.methodOverride ? overridden(request) : request;
-    return this.#isWatched()
-      ? this.#tell(packet, onWire, options)
-      : this.#transport.send(onWire, options);
-  }
-
-  #isWatched(): boolean {
-    const { onRequest, onResponse } = this.#options;
-    const { request, response, failure } = CHANNELS;
-    return (
-      onRequest !== undefined ||
-      onResponse !== undefined ||
-      request.hasSubscribers ||
-      response.hasSubscribers ||
-      failure.hasSubscribers
-    );
-  }
-
-  async #tell(
+  async send(
     packet: PacketKind,
     request: WireRequest,
-    options: PacketOptions,
+    options: SendOptions,
   ): Promise<WireResponse> {
-    const { onRequest, onResponse } = this.#options;
-    const signal = options.signal ?? options.abortSwitch?.signal;
-    const told = this.#described(packet, request);
-    const more = onRequest && (await callHook('onRequest', async () => onRequest(told), signal));
-    const headers = { ...request.headers, ...(more && checkHookHeaders(more)) };
-    const { url, method } = told;
-    CHANNELS.request.publish({ ...told, headers: redacted(headers) });
-    const startedMs = performance.now();
-    const about = { jobId: told.jobId, packet, method, url };
+    const { methodOverride, onRequest, onResponse } = this.#options;
+    const { signal } = options;
+    let onWire = methodOverride ? overridden(request) : request;
+    const about = {
+      jobId: this.#jobId,
+      packet,
+      method: onWire.method,
+      url: redactUrl(onWire.url),
+    };
+    const describe = (): PacketRequest => ({
+      ...about,
+      headers: redactHeaders(onWire.headers),
+      bodyBytes: onWire.body?.byteLength ?? 0,
+    });
+    if (onRequest !== undefined) {
+      const more = await callHook('onRequest', () => onRequest(describe()), signal);
+      if (more) onWire = { ...onWire, headers: { ...onWire.headers, ...checkHookHeaders(more) } };
+    }
+    if (CHANNELS.request.hasSubscribers) CHANNELS.request.publish(describe());
+    const sentAtMs = performance.now();
     let response: WireResponse;
     try {
-      response = await this.#transport.send({ ...request, headers }, options);
+      response = await unlessAborted(this.#transport.send(onWire, options), signal);
     } catch (error) {
       CHANNELS.failure.publish({ ...about, error });
       throw error;
     }
+    if (onResponse === undefined && !CHANNELS.response.hasSubscribers) return response;
     const answered: PacketResponse = {
       ...about,
       status: response.status,
-      headers: redacted(response.headers),
-      elapsedMs: Math.round(performance.now() - startedMs),
+      headers: redactHeaders(response.headers),
+      elapsedMs: Math.round(performance.now() - sentAtMs),
     };
     CHANNELS.response.publish(answered);
-    if (onResponse) await callHook('onResponse', async () => onResponse(answered), signal);
+    if (onResponse) await callHook('onResponse', () => onResponse(answered), signal);
     return response;
-  }
-
-  #described(packet: PacketKind, request: WireRequest): PacketRequest {
-    return {
-      jobId: this.#jobId(),
-      packet,
-      method: request.method,
-      url: redactUrl(request.url),
-      headers: redacted(request.headers),
-      bodyBytes: request.body?.byteLength ?? 0,
-    };
   }
 }
 
@@ -100,42 +122,24 @@ function overridden(request: WireRequest): WireRequest {
   return { ...request, method: 'POST', headers };
 }
 
-const SECRET_HEADERS = new Set(['set-cookie', 'authentication-info', 'proxy-authentication-info']);
-
-function redacted(headers: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  const shown: Record<string, string> = {};
-  for (const [name, value] of Object.entries(headers)) {
-    const isSecret = isCredentialHeader(name) || SECRET_HEADERS.has(name.toLowerCase());
-    if (value !== undefined) shown[name] = isSecret ? REDACTED : value;
-  }
-  return shown;
-}
-
-function checkHookHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
+function checkHookHeaders(headers: HookHeaders): Readonly<Record<string, string>> {
   const checked = checkHeaders(headers);
   const credential = Object.keys(checked).find(isCredentialHeader);
   if (credential === undefined) return checked;
   throw new BitsArgumentError(
-    `onRequest returned the header ${credential}, which may not go to every host: use auth or headers`,
+    `onRequest returned the header ${credential}, which must not go to every host: use auth or headers.`,
   );
 }
 
 async function callHook<T>(
   name: string,
-  hook: () => Promise<T>,
+  hook: () => T | Promise<T>,
   signal: AbortSignal | undefined,
 ): Promise<T> {
-  let onAbort!: () => void;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(signal?.reason);
-  });
-  signal?.addEventListener('abort', onAbort, { once: true });
   try {
-    return await Promise.race([hook(), aborted]);
+    return await unlessAborted((async () => hook())(), signal);
   } catch (cause) {
     signal?.throwIfAborted();
-    throw new BitsArgumentError(`the ${name} function threw; see the cause`, { cause });
-  } finally {
-    signal?.removeEventListener('abort', onAbort);
+    throw new BitsArgumentError(`The function ${name} threw an error; see its cause.`, { cause });
   }
 }

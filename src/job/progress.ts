@@ -1,4 +1,4 @@
-import { later, type Schedule } from './schedule.js';
+import { later, type Schedule } from './clock.js';
 
 export interface UploadProgress {
   readonly phase: 'upload' | 'reply';
@@ -131,7 +131,17 @@ export class ProgressReport {
     else this.#tell();
   }
 
-  /** Goes on after a pause, which is no slowness, at the bytes that the server has acknowledged. */
+  /** Whether the last byte of the file has been sent. */
+  get isAllSent(): boolean {
+    return this.#fragmentStart + this.#inFlight >= this.#bytesTotal;
+  }
+
+  /** A retry follows: the time until then says nothing about the speed of the line. */
+  pauses(): void {
+    this.#speed.reset();
+  }
+
+  /** Continues after a pause, which is no slowness, at the bytes that the server has acknowledged. */
   continuesAt(offset: number): void {
     this.#speed.reset();
     this.#fragmentStart = offset;

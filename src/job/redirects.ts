@@ -1,6 +1,6 @@
 import { BitsError, BitsServerError } from '../errors.js';
 import { isTrustedHost } from '../protocol/host-id.js';
-import type { ResolvedOptions } from './options.js';
+import type { ResolvedOptions } from './resolve-options.js';
 
 export const MAX_REDIRECTS = 5;
 

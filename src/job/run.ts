@@ -1,535 +1,438 @@
-import { realpath } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
-import { AbortSwitch } from '../common/abort-switch.js';
-import { BitsAbortError, BitsArgumentError, BitsError, isBitsError } from '../errors.js';
-import type { FragmentPacket, RequestPacket } from '../protocol/packets.js';
-import type { Refusal } from '../protocol/refusal.js';
-import { appendFileName } from '../protocol/remote-url.js';
-import { replyCandidates } from '../reply/candidates.js';
-import {
-  createReplyDownload,
-  type ReplyDownload,
-  type ReplyFetch,
-  type StoredReply,
-} from '../reply/download.js';
-import { discardReplyPart } from '../reply/file-sink.js';
-import { ReplyGoneError } from '../reply/reply-gone-error.js';
-import type { ReplyResumePoint } from '../reply/resume-point.js';
-import { checkReplyTarget, discardReply, type ReplyOption } from '../reply/sink.js';
-import { step } from '../session/machine.js';
+import { throwIfAborted } from '../common/abort.js';
+import { BitsArgumentError } from '../errors.js';
+import type { RequestPacket } from '../protocol/packets.js';
+import { appendFileName, redactUrl } from '../protocol/remote-url.js';
+import { checkReplyTarget } from '../reply/sink.js';
 import {
   type Command,
   createSession,
   isFinal,
+  type Outcome,
   restoreSession,
   type Session,
   type SessionEvent,
   type SessionPlan,
   type SizerOptions,
+  snapshotOf,
 } from '../session/session.js';
-import type { ByteSource, OpenSource, SourceIdentity } from '../source/source.js';
+import type { ByteSource, SourceIdentity } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
-import type { JobStore } from '../store/store.js';
+import { type Checkpoint, checkpointOf, planOf } from './checkpoint.js';
 import { systemClock } from './clock.js';
-import { type Doing, Driver, type Rest } from './driver.js';
-import { type ExchangeParts, exchange, refusalOf } from './exchange.js';
-import { closeSource, openSource, sourceError } from './guarded-source.js';
-import type { RunHooks } from './hooks.js';
-import { leftoverOf } from './job-records.js';
-import { isSameFile, Journal } from './journal.js';
-import type { Leftover } from './leftover.js';
-import { isCredentialHeader, type ResolvedOptions } from './options.js';
-import { PacketSender } from './packet-sender.js';
-import { planOf } from './plan.js';
-import { ProgressReport } from './progress.js';
-import { Redirects } from './redirects.js';
-import { later } from './schedule.js';
+import { type CommandRunner, Driver, type WorkCommand } from './driver.js';
+import { clearEarlierUploads } from './earlier-uploads.js';
+import type { UploadResult, UploadState, UploadWarning } from './events.js';
+import { exchange, type OpenConversation } from './exchange.js';
+import { closeSource, openSource, sourceError, unreadableSource } from './guarded-source.js';
+import type { RunPurpose } from './lifecycle.js';
+import type { RetryDecision } from './options.js';
+import { ProgressReport, type UploadProgress } from './progress.js';
+import { isSameFile, RecordKeeper, sourceHasChanged } from './record-keeper.js';
+import {
+  assertReplyElsewhere,
+  discardReplyElsewhere,
+  ReplyDelivery,
+  type ReplyProgress,
+} from './reply-delivery.js';
+import type { ResolvedOptions } from './resolve-options.js';
 import { serverLimits } from './server-limits.js';
-import { openWire, type Wire } from './wire.js';
+import { Wire } from './wire.js';
 
-/** What a job brings to each of its runs. */
+/** What a job gives to each of its runs. */
 export interface RunRequest {
   readonly id: string;
   readonly options: ResolvedOptions;
-  readonly hooks: RunHooks;
-  readonly leftover: Leftover | undefined;
-  /** Set when nothing is to be done but to free the server's session. */
-  readonly leaving?: true;
+  readonly purpose: RunPurpose;
+  readonly checkpoint: Checkpoint | undefined;
+  /** Interrupts the run. */
+  readonly signal: AbortSignal;
+  readonly listener: RunListener;
 }
 
-interface Opened {
-  readonly source: OpenSource;
-  readonly wire: Wire;
-  readonly remoteUrl: URL;
-  readonly session: Session;
-  readonly journal: Journal | undefined;
-  readonly leftover: Leftover | undefined;
-  readonly interruption: AbortSwitch;
+/** What a run tells its job while it goes. */
+export interface RunListener {
+  onOpened(isResumed: boolean): void;
+  /** The server's session moved; `state` is undefined while nothing new can be told. */
+  onStep(session: Session, state: UploadState | undefined): void;
+  onProgress(progress: UploadProgress): void;
+  onRetry(decision: RetryDecision): void;
+  onWarning(warning: UploadWarning): void;
+  /** Another process may have taken the job over. */
+  onLockLost(): void;
 }
 
-/** Everything that a job holds open between its start and its end: source, sockets, reply. */
-export class Run {
-  readonly remoteUrl: URL;
-  bytesSent = 0;
+/** How a run ended; the checkpoint is what the next one continues from, if there is anything. */
+export type RunEnd = { readonly checkpoint: Checkpoint | undefined } & (
+  | { readonly kind: 'completed'; readonly result: UploadResult }
+  | { readonly kind: 'failed'; readonly error: unknown }
+  /** `freed`: whether the server is known to have dropped the session. */
+  | { readonly kind: 'cancelled'; readonly freed: boolean }
+  | { readonly kind: 'stopped' }
+);
+
+/** One run of a job: opens what it takes, drives the session, and closes everything. Never rejects. */
+export async function performRun(request: RunRequest): Promise<RunEnd> {
+  let run: Run;
+  try {
+    run = await Run.open(request);
+  } catch (error) {
+    // Nothing of this upload was sent, so all is as it was before.
+    const { checkpoint, signal } = request;
+    return signal.aborted ? { kind: 'stopped', checkpoint } : { kind: 'failed', error, checkpoint };
+  }
+  try {
+    const outcome = await run.drive();
+    await run.close({ isCompleted: outcome?.kind === 'completed' });
+    return run.end(outcome);
+  } catch (error) {
+    await run.close({ isCompleted: false });
+    return { kind: 'failed', error, checkpoint: run.checkpoint };
+  }
+}
+
+/** Everything that is open between the start and the end of a run. */
+class Run implements CommandRunner {
   readonly #request: RunRequest;
-  readonly #source: OpenSource;
-  readonly #wire: Wire;
-  readonly #sender: PacketSender;
-  readonly #redirects: Redirects;
-  readonly #journal: Journal | undefined;
-  readonly #goingOn: Leftover | undefined;
+  readonly #conversation: OpenConversation;
+  readonly #keeper: RecordKeeper | undefined;
+  readonly #reply: ReplyDelivery | undefined;
+  /** What the run continues from: the job's own checkpoint, or what the store has of an earlier job. */
+  readonly #before: Checkpoint | undefined;
   readonly #driver: Driver;
-  readonly #report: ProgressReport;
-  readonly #exchangeParts: ExchangeParts;
-  /** What is left to send of the fragment that the server's application waits for. */
-  #lastBytesLeft = Number.POSITIVE_INFINITY;
-  readonly #startedMs = performance.now();
-  readonly #interruption: AbortSwitch;
-  #download: { readonly replyUrl: string; readonly reply: ReplyDownload } | undefined;
-  #storedReply: StoredReply | undefined;
-  /** Bytes that come a second time are no progress. */
-  #mostReplyBytes = 0;
-  /** Where an earlier run's download of the same session's reply stood. */
-  #replyPoint: ReplyResumePoint | undefined;
-  /** Whether the caller cut short what is driven. */
-  #cut = false;
-  #over = false;
+  readonly #progress: ProgressReport;
+  readonly #startedAtMs = performance.now();
+  readonly #onLockLost = (): void => this.#request.listener.onLockLost();
+  /** The session as it was before it finished. */
+  #lastLive: Session;
+  /** The server did not confirm that it dropped the session. */
+  #isUnfreed = false;
+  #bytesSent = 0;
 
   /**
-   * Opens the source and makes ready to send; nothing has gone out when this fails.
-   * @param interruption ends the opening; what is sent later is cut by {@link interrupt}
+   * Opens the source and prepares to send; a failure closes what is open.
    * @throws BITS_ERR_ARGUMENT when the source, the URL and the options do not fit together
    */
-  static async open(
-    request: RunRequest,
-    source: ByteSource,
-    interruption = new AbortSwitch(),
-  ): Promise<Run> {
-    const { options, leftover } = request;
-    const opened = await openSource(source, interruption);
-    let journal: Journal | undefined;
+  static async open(request: RunRequest): Promise<Run> {
+    const { id, options, checkpoint, signal } = request;
+    throwIfAborted(signal);
+    const source = await openSource(sourceOf(request), signal);
+    let keeper: RecordKeeper | undefined;
     let wire: Wire | undefined;
     try {
-      const name = options.name ?? options.source.name;
-      const remoteUrl = fileUrl(options.remoteUrl, name);
-      const identity = opened.identity ?? leftover?.identity;
+      const remoteUrl = fileUrl(options);
+      // Of a file that has changed since, the record must go on saying what it was.
+      const identity = checkpoint?.identity ?? source.identity;
       if (options.reply !== undefined) await assertReplyElsewhere(options.reply, identity);
-      if (options.store !== undefined && identity !== undefined) {
-        journal = await openJournal(request, options.store, remoteUrl, identity);
+      keeper = await openKeeper(request, remoteUrl, identity);
+      const isReplyOpen = request.purpose === 'upload' && checkpoint?.storedReply === undefined;
+      if (options.reply !== undefined && isReplyOpen) {
+        // By the id of the job that is resumed, whose reply may be in place already.
+        await checkReplyTarget(options.reply, keeper?.found?.id ?? id);
       }
-      if (options.reply !== undefined && !request.leaving && !leftover?.storedReply) {
-        // By the id of the job that is gone on with, whose reply may be in place already.
-        await checkReplyTarget(options.reply, journal?.id ?? request.id);
-      }
-      wire = openWire(options, remoteUrl);
-      const plan = planOf(options, opened.byteLength, name ?? lastSegment(remoteUrl));
-      const sizer = {
-        fixedBytes: options.fragmentBytes,
-        capBytes: Math.min(
-          wire.transport.maxBodyBytes ?? Number.POSITIVE_INFINITY,
-          serverLimits.of(remoteUrl.origin) ?? Number.POSITIVE_INFINITY,
-        ),
-      };
-      const goingOn = newest(leftover, journal?.found, plan, sizer);
-      if (goingOn?.record !== undefined) await discardReplyElsewhere(options, goingOn.record);
-      const session = goingOn?.session ?? createSession(plan, sizer);
-      const run = new Run(request, {
-        source: opened,
-        wire,
-        remoteUrl,
-        session,
-        journal,
-        leftover: goingOn,
-        interruption,
-      });
-      if (journal !== undefined) await run.#clearAway(journal);
-      if (goingOn !== undefined) await run.#assertSameSource(goingOn.identity, opened.identity);
+      wire = new Wire(options, remoteUrl, id);
+      const run = new Run(request, { options, remoteUrl, source, wire }, keeper);
+      await run.#clearAway();
       return run;
     } catch (error) {
-      await closeSource(opened);
-      await journal?.close({ remove: false });
-      await wire?.close();
+      await closeSource(source);
+      await keeper?.close({ remove: false });
+      await wire?.close({ reusable: false });
       throw error;
     }
   }
 
-  private constructor(request: RunRequest, opened: Opened) {
-    const { options, hooks } = request;
+  private constructor(
+    request: RunRequest,
+    conversation: OpenConversation,
+    keeper: RecordKeeper | undefined,
+  ) {
+    const { id, options, signal, listener } = request;
+    const { source, wire, remoteUrl } = conversation;
     this.#request = request;
-    this.#source = opened.source;
-    this.#wire = opened.wire;
-    this.#journal = opened.journal;
-    this.#goingOn = opened.leftover;
-    this.#interruption = opened.interruption;
-    this.remoteUrl = opened.remoteUrl;
-    this.#sender = new PacketSender(opened.wire.transport, options, () => this.id);
-    this.#redirects = new Redirects(opened.remoteUrl, options);
-    this.#storedReply = opened.leftover?.storedReply;
-    this.#replyPoint = opened.leftover?.replyPoint;
-    const { now } = systemClock;
-    this.#report = new ProgressReport(opened.source.byteLength, now, hooks.onProgress);
-    this.#driver = new Driver(opened.session, {
-      perform: (command, session, abortSwitch) => this.#perform(command, session, abortSwitch),
-      policy: options,
-      clock: systemClock,
-      random: Math.random,
-      onStep: (session, command, before) => this.#stepped(session, command, before),
-      onRetry: hooks.onRetry,
-      interruption: opened.interruption,
+    this.#conversation = conversation;
+    this.#keeper = keeper;
+    const plan = planOf(options, source.byteLength, contentNameOf(options, remoteUrl));
+    const sizer = {
+      fixedBytes: options.fragmentBytes,
+      capBytes: Math.min(
+        wire.transport.maxBodyBytes ?? Number.POSITIVE_INFINITY,
+        serverLimits.of(remoteUrl.origin) ?? Number.POSITIVE_INFINITY,
+      ),
+    };
+    this.#before = newest(request.checkpoint, keeper?.found, plan, sizer);
+    this.#lastLive = this.#before?.session ?? createSession(plan, sizer);
+    this.#driver = new Driver(this.#lastLive, this, {
+      retry: options.retry,
+      noProgressMs: options.timeouts.noProgressMs,
+      signal,
     });
-    this.#exchangeParts = {
-      sender: this.#sender,
-      redirects: this.#redirects,
-      source: this.#source,
-      remoteUrl: this.remoteUrl,
-      options,
-      now,
-      wallNow: Date.now,
-      onBodyBegins: (session, packet) => this.#bodyBegins(session, packet),
-      onBodySent: (bytes) => this.#bodySent(bytes),
-    };
-    this.#journal?.lost.addEventListener('abort', hooks.onLockLost, { once: true });
-    for (const limitation of opened.wire.transport.limitations) hooks.onWarning(limitation);
+    this.#progress = new ProgressReport(source.byteLength, systemClock.now, (progress) =>
+      listener.onProgress(progress),
+    );
+    if (options.reply !== undefined) {
+      this.#reply = new ReplyDelivery(
+        keeper?.found?.id ?? id,
+        options.reply,
+        conversation,
+        this.#before,
+        (progress) => this.#replyReceived(progress),
+      );
+    }
+    keeper?.lost.addEventListener('abort', this.#onLockLost, { once: true });
+    for (const limitation of wire.transport.limitations) listener.onWarning(limitation);
   }
 
-  /** The job's id: an earlier one, when it goes on from a record. */
-  get id(): string {
-    return this.#journal?.id ?? this.#request.id;
-  }
-
-  get resumed(): boolean {
-    return this.#goingOn?.session.sessionId !== undefined;
-  }
-
-  get session(): Session {
-    return this.#driver.session;
-  }
-
-  /** Whether there is nothing left to go on with, nor to give up once more. */
-  get over(): boolean {
-    return this.#over;
-  }
-
-  get bytes(): number {
-    return this.#source.byteLength;
-  }
-
-  get durationMs(): number {
-    return Math.round(performance.now() - this.#startedMs);
-  }
-
-  get storedReply(): StoredReply | undefined {
-    return this.#storedReply;
-  }
-
-  /** What the store holds of the job; undefined: nothing. */
-  get record(): JobRecord | undefined {
-    return this.#journal?.record;
-  }
-
-  get leftover(): Leftover {
+  /** What the next run continues from, as things stand. */
+  get checkpoint(): Checkpoint {
+    const { source } = this.#conversation;
     return {
-      session: this.session,
-      identity: this.#source.identity ?? this.#goingOn?.identity,
-      storedReply: this.#storedReply,
-      replyPoint: this.#download?.reply.resumePoint ?? this.#replyPoint,
-      record: this.record,
+      session: this.#driver.session,
+      identity: this.#before?.identity ?? source.identity,
+      storedReply: this.#reply?.stored,
+      replyPoint: this.#reply?.resumePoint,
+      record: this.#keeper?.record,
     };
   }
 
-  async drive(event: SessionEvent): Promise<Rest> {
-    this.#report.continuesAt(this.session.offset);
+  /** @returns undefined when the run was interrupted and its session rests */
+  async drive(): Promise<Outcome | undefined> {
+    this.#request.listener.onOpened(this.#before?.session.sessionId !== undefined);
+    this.#progress.continuesAt(this.#driver.session.offset);
     try {
-      return await this.#driver.drive(event);
+      const rest = await this.#driver.drive(this.#firstEvent());
+      return rest.type === 'finish' ? rest.outcome : undefined;
     } finally {
-      this.#cut = false;
-      this.#report.rests();
+      this.#progress.rests();
     }
   }
 
-  interrupt(wish: 'suspendRequested' | 'cancelRequested'): void {
-    this.#cut = wish === 'suspendRequested';
-    this.#driver.interrupt(wish);
+  #firstEvent(): SessionEvent {
+    const { source } = this.#conversation;
+    if (this.#request.purpose === 'cancel') return { type: 'cancelRequested' };
+    if (this.#before === undefined) return { type: 'start' };
+    const before = this.#before.identity;
+    if (before !== undefined && source.identity && !isSameFile(before, source.identity)) {
+      return { type: 'sourceChanged', error: sourceHasChanged(before.path) };
+    }
+    return { type: this.#driver.session.state === 'init' ? 'start' : 'resumeRequested' };
   }
 
-  /** Frees all that is held; what the server has stays. */
-  async close(): Promise<void> {
-    this.#journal?.lost.removeEventListener('abort', this.#request.hooks.onLockLost);
-    if (this.#journal !== undefined) await this.#journal.close({ remove: this.#over });
-    const { reply } = this.#request.options;
-    if (reply !== undefined) await this.#closeReply(reply, { keepPartial: !this.#over });
-    const closing = closeSource(this.#source, (error) =>
-      this.#request.hooks.onWarning({
+  /** Closes everything; what the server has stays. */
+  async close({ isCompleted }: { readonly isCompleted: boolean }): Promise<void> {
+    const { source, wire } = this.#conversation;
+    const isOver = this.#isOver;
+    this.#keeper?.lost.removeEventListener('abort', this.#onLockLost);
+    await this.#keeper?.close({ remove: isOver });
+    await this.#reply?.close(this.#driver.session, { keepPartial: !isOver });
+    await closeSource(source, (error) =>
+      this.#request.listener.onWarning({
         code: 'source-not-closed',
         message: sourceError('closing', error).message,
       }),
     );
-    if (closing !== undefined) await closing;
-    await this.#wire.close();
+    await wire.close({ reusable: isCompleted });
   }
 
-  #perform(command: Doing, session: Session, abortSwitch: AbortSwitch): Promise<SessionEvent> {
-    const send = (it: Extract<Doing, { type: 'send' }>) =>
-      exchange(session, it, this.#exchangeParts, abortSwitch);
-    const isPlain = this.#journal === undefined && this.#request.options.reply === undefined;
-    if (isPlain && command.type === 'send') return send(command);
-    return this.#prepare(command, session).then(() =>
-      command.type === 'send'
-        ? send(command)
-        : this.#getReply(command.replyUrl, session, abortSwitch.signal),
+  /** How a closed run ended. */
+  end(outcome: Outcome | undefined): RunEnd {
+    const checkpoint = this.#isOver ? undefined : this.checkpoint;
+    switch (outcome?.kind) {
+      case undefined:
+        return { kind: 'stopped', checkpoint };
+      case 'failed':
+        return { kind: 'failed', error: outcome.error, checkpoint };
+      case 'cancelled':
+        return { kind: 'cancelled', freed: outcome.freed, checkpoint: this.#uncancelled(outcome) };
+      case 'completed':
+        return { kind: 'completed', checkpoint: undefined, result: this.#result(outcome) };
+    }
+  }
+
+  #result({ closed }: Extract<Outcome, { kind: 'completed' }>): UploadResult {
+    const { remoteUrl, source } = this.#conversation;
+    return {
+      id: this.#request.id,
+      url: redactUrl(remoteUrl),
+      bytes: source.byteLength,
+      bytesSent: this.#bytesSent,
+      durationMs: Math.round(performance.now() - this.#startedAtMs),
+      resumed: this.#before?.session.sessionId !== undefined,
+      closed,
+      reply: this.#reply?.stored,
+    };
+  }
+
+  /** The server may still hold the session, so that another Cancel may free it. */
+  #uncancelled({ freed }: Extract<Outcome, { kind: 'cancelled' }>): Checkpoint | undefined {
+    if (freed || this.#lastLive.sessionId === undefined) return undefined;
+    const { plan } = this.#lastLive;
+    return { ...this.checkpoint, session: restoreSession(plan, snapshotOf(this.#lastLive)) };
+  }
+
+  /** Whether there is nothing left to resume or to cancel. */
+  get #isOver(): boolean {
+    const { state } = this.#driver.session;
+    return isFinal(state) && !(state === 'cancelled' && this.#isUnfreed);
+  }
+
+  async #clearAway(): Promise<void> {
+    const { options, signal, listener } = this.#request;
+    if (this.#before?.record !== undefined) {
+      await discardReplyElsewhere(options.reply, this.#before.record);
+    }
+    if (this.#keeper === undefined) return;
+    await clearEarlierUploads(this.#keeper, this.#lastLive, this.#conversation, signal, (warning) =>
+      listener.onWarning(warning),
     );
   }
 
-  /** What has to be done before a command, so that nothing is lost by it. */
-  async #prepare(command: Doing, session: Session): Promise<void> {
-    // A process that does not know the URL would have to send the last fragment again to learn it.
-    if (command.type === 'download') return this.#journal?.flush();
+  async perform(
+    command: WorkCommand,
+    session: Session,
+    signal: AbortSignal,
+  ): Promise<SessionEvent> {
+    if (command.type === 'download') {
+      // A process that does not know the URL would have to send the last fragment again to learn it.
+      await this.#keeper?.flush();
+      if (this.#reply === undefined) throw new Error('run: a download without a reply');
+      return this.#reply.attempt(command.replyUrl, session, signal);
+    }
     const { packet } = command;
-    if (this.#journal !== undefined) await this.#keepRecord(packet, session, this.#journal);
-    const { reply } = this.#request.options;
-    if (packet.type === 'create-session' && reply !== undefined) await this.#forgetReply(reply);
-  }
-
-  /** The packet's body is sent from its first byte, for the first time or once more. */
-  #bodyBegins(session: Session, { range }: FragmentPacket): void {
-    const { start, end, total } = range;
-    this.#report.fragmentBegins(start);
-    const isLast = session.plan.reply !== 'none' && end === total;
-    this.#lastBytesLeft = isLast ? end - start : Number.POSITIVE_INFINITY;
-  }
-
-  #bodySent(bytes: number): void {
-    this.bytesSent += bytes;
-    this.#report.sent(bytes);
-    this.#lastBytesLeft -= bytes;
-    if (this.#lastBytesLeft === 0) this.#request.hooks.onState('await-reply');
-  }
-
-  /** Makes sure of the record where a process that dies now would lose bytes, or send them twice. */
-  async #keepRecord(packet: RequestPacket, session: Session, journal: Journal): Promise<void> {
-    if (packet.type === 'fragment' && !journal.saved) await journal.flush();
-    // What is recorded of a lost session, a Close under way above all, is true no more.
-    if (packet.type === 'create-session' && journal.saved) await journal.flush();
-    if (packet.type !== 'close-session') return;
-    journal.note({ ...this.leftover, session: { ...session, closeUncertain: true } });
-    await journal.flush();
-  }
-
-  /** Frees the server's sessions of uploads that cannot go on, and then drops their records. */
-  async #clearAway(journal: Journal): Promise<void> {
-    for (const { record, reason } of journal.abandoned) {
-      const freed = await this.#freeSession(restoreSession(this.session.plan, record.session));
-      if (freed) await journal.drop(record);
-      else await journal.doubtClose(record);
-      await discardPartOf(record);
-      const left = freed
-        ? ''
-        : '; its session could not be freed on the server yet, so its record stays';
-      this.#request.hooks.onWarning({
-        code: 'earlier-upload-dropped',
-        message: `an earlier upload of ${record.source.path} to this URL was given up, because ${reason}${left}`,
-      });
-    }
-  }
-
-  /**
-   * One try, because the upload does not depend on it: the server times the session out in the end.
-   * @returns false when another try may be worth while
-   */
-  async #freeSession(session: Session): Promise<boolean> {
-    const [leaving, command] = step(session, { type: 'cancelRequested' });
-    if (command.type !== 'send') return true;
-    const limit = new AbortSwitch();
-    const giveUp = () => limit.abort(new BitsAbortError('freeing the session was given up'));
-    const dismiss = later(giveUp, FREE_SESSION_TIMEOUT_MS);
-    if (this.#interruption.aborted) giveUp();
-    else this.#interruption.listen(giveUp);
-    try {
-      const event = await exchange(leaving, command, this.#exchangeParts, limit);
-      return event.type !== 'failed' || SESSION_IS_GONE.has(event.refusal.meaning);
-    } catch {
-      return false;
-    } finally {
-      this.#interruption.unlisten(giveUp);
-      dismiss();
-    }
-  }
-
-  async #assertSameSource(
-    before: SourceIdentity | undefined,
-    now: SourceIdentity | undefined,
-  ): Promise<void> {
-    if (before === undefined || now === undefined) return;
-    if (isSameFile(before, now)) return;
-    const freed = await this.#freeSession(this.session);
-    if (!freed && this.record !== undefined) await this.#journal?.doubtClose(this.record);
-    await this.#journal?.close({ remove: freed });
-    await discardPartOf(this.#goingOn?.record);
-    // A caller who cut that short can have it done once more.
-    if (freed || !this.#interruption.aborted) this.#request.hooks.onSessionGivenUp();
-    else this.#request.hooks.onCancelCutShort();
-    throw new BitsError(
-      'BITS_ERR_SOURCE_CHANGED',
-      `${before.path} is not the file that this upload began with (0x8020001D): start a new job`,
-    );
-  }
-
-  async #getReply(replyUrl: string, session: Session, signal: AbortSignal): Promise<SessionEvent> {
-    try {
-      if (this.#download?.replyUrl !== replyUrl) {
-        await this.#download?.reply.close({ keepPartial: false });
-        this.#download = { replyUrl, reply: this.#createDownload(replyUrl, session) };
-      }
-      this.#storedReply = await this.#download.reply.attempt(signal);
-      return { type: 'replyStored' };
-    } catch (error) {
-      signal.throwIfAborted();
-      if (error instanceof ReplyGoneError) return { type: 'replyGone', error };
-      if (isBitsError(error)) return { type: 'failed', refusal: refusalOf(error) };
-      throw error;
-    }
-  }
-
-  /** Also of a reply that an earlier run began, or finished, to download. */
-  async #closeReply(option: ReplyOption, fate: { readonly keepPartial: boolean }): Promise<void> {
-    const { replyUrl } = this.session;
-    let download = this.#download?.reply;
-    if (replyUrl !== undefined && typeof option === 'object' && 'file' in option) {
-      try {
-        download ??= this.#createDownload(replyUrl, this.session);
-      } catch {
-        // Of a URL that is refused nothing was downloaded.
-      }
-    }
-    await download?.close(fate);
-  }
-
-  /** The reply to an upload that begins again is another one. */
-  async #forgetReply(reply: ReplyOption): Promise<void> {
-    const download = this.#download;
-    const stored = this.#storedReply !== undefined;
-    this.#download = undefined;
-    this.#storedReply = undefined;
-    this.#mostReplyBytes = 0;
-    this.#replyPoint = undefined;
-    if (download !== undefined || this.#goingOn !== undefined) {
-      await discardReply(reply, { id: this.id, stored });
-    }
-    await download?.reply.close({ keepPartial: false });
-  }
-
-  #createDownload(replyUrl: string, session: Session): ReplyDownload {
-    const { options } = this.#request;
-    return createReplyDownload({
-      id: this.id,
-      option: options.reply ?? true,
-      sha256: options.replySha256,
-      saved: this.#replyPoint,
-      candidates: replyCandidates(replyUrl, this.remoteUrl, {
-        hostId: session.hostId,
-        trustedHosts: options.trustedHosts,
-        hasCredentials: options.hasCredentials,
-      }),
-      fetch: this.#fetchReply,
-      onProgress: (received, total) => {
-        if (received > this.#mostReplyBytes) this.#driver.progressed();
-        this.#mostReplyBytes = Math.max(this.#mostReplyBytes, received);
-        this.#journal?.note(this.leftover);
-        this.#report.replyReceived(received, total);
+    await this.#keepRecord(packet, session);
+    if (packet.type === 'create-session') await this.#reply?.forget();
+    return exchange(session, command, this.#conversation, {
+      signal,
+      onBodyBegins: () => {
+        if (packet.type === 'fragment') this.#progress.fragmentBegins(packet.range.start);
+      },
+      onBodySent: (bytes) => {
+        this.#bytesSent += bytes;
+        this.#progress.sent(bytes);
+        if (session.plan.reply !== 'none' && this.#progress.isAllSent) {
+          this.#request.listener.onStep(session, 'await-reply');
+        }
       },
     });
   }
 
-  readonly #fetchReply: ReplyFetch = (request, signal) => {
-    const { options } = this.#request;
-    const own = Object.entries(options.headers).filter(
-      ([name]) => request.withCredentials || !isCredentialHeader(name),
-    );
-    return this.#sender.send(
-      'get-reply',
-      {
-        method: 'GET',
-        url: request.url,
-        headers: { ...Object.fromEntries(own), ...request.headers },
-      },
-      {
-        signal,
-        stallTimeoutMs: options.stallTimeoutMs,
-        answerTimeoutMs: options.answerTimeoutMs,
-        answerBody: 'stream',
-      },
-    );
-  };
+  /** Makes sure of the record where a process that dies now would lose bytes, or send them twice. */
+  async #keepRecord(packet: RequestPacket, session: Session): Promise<void> {
+    const keeper = this.#keeper;
+    if (keeper === undefined) return;
+    if (packet.type === 'fragment' && !keeper.isSaved) await keeper.flush();
+    // What is recorded of a lost session, a Close under way above all, is no longer true.
+    if (packet.type === 'create-session' && keeper.isSaved) await keeper.flush();
+    if (packet.type !== 'close-session') return;
+    // The snapshot of a session in this state says that a Close is on its way.
+    keeper.note({ ...this.checkpoint, session });
+    await keeper.flush();
+  }
 
-  #stepped(session: Session, command: Command, before: Session): void {
-    const { hooks } = this.#request;
-    hooks.onState(session.state);
-    this.#over = isFinal(session.state) && !(this.#cut && isUnfreed(command));
-    // A Cancel-Session that was cut short is still in the record, so that it can be repeated.
-    if (this.#over || !isFinal(session.state)) this.#journal?.note({ ...this.leftover, session });
-    if (session.offset !== before.offset) this.#report.acknowledged(session.offset);
+  #replyReceived({ receivedBytes, totalBytes, isNew }: ReplyProgress): void {
+    if (isNew) this.#driver.progressed();
+    this.#keeper?.note(this.checkpoint);
+    this.#progress.replyReceived(receivedBytes, totalBytes);
+  }
+
+  retrying(decision: RetryDecision): void {
+    this.#progress.pauses();
+    this.#request.listener.onRetry(decision);
+  }
+
+  stepped(session: Session, command: Command, before: Session): void {
+    const { listener } = this.#request;
+    const isLive = session.awaiting !== 'caller' && !isFinal(session.state);
+    if (isLive || session.awaiting === 'caller') this.#lastLive = session;
+    this.#isUnfreed =
+      command.type === 'finish' && command.outcome.kind === 'cancelled' && !command.outcome.freed;
+    listener.onStep(session, isLive ? session.state : undefined);
+    // A Cancel-Session that was not answered is still in the record, so that it can be repeated.
+    if (!this.#isUnfreed) this.#keeper?.note({ ...this.checkpoint, session });
+    if (session.offset !== before.offset) this.#progress.acknowledged(session.offset);
     const { serverCapBytes } = session.sizer;
     if (serverCapBytes !== undefined && serverCapBytes !== before.sizer.serverCapBytes) {
-      serverLimits.learn(this.remoteUrl.origin, serverCapBytes);
+      serverLimits.learn(this.#conversation.remoteUrl.origin, serverCapBytes);
     }
-    if (session.restarts > before.restarts) {
-      hooks.onWarning({
-        code: 'session-restarted',
-        message: 'the server lost the session; the upload begins again from byte 0',
-      });
-    }
-    if (session.plan.reply === 'none' && session.replyUrl !== undefined && !before.replyUrl) {
-      hooks.onWarning({
-        code: 'reply-not-asked-for',
-        message: 'the server offers a reply that this job did not ask for; it is not downloaded',
-      });
-    }
-    if (command.type !== 'finish') return;
-    const { outcome } = command;
-    if (outcome.kind === 'completed' && outcome.closed === 'presumed') {
-      hooks.onWarning({
-        code: 'close-presumed',
-        message:
-          'the answer to Close-Session was lost and the server no longer knows the session, so ' +
-          'the file is presumed to be in place',
-      });
-    }
-    if (isUnfreed(command)) {
-      hooks.onWarning({
-        code: 'session-not-freed',
-        message:
-          'the server did not confirm Cancel-Session; it keeps the session until its time-out and ' +
-          'may refuse the URL until then',
-      });
-    }
+    for (const warning of warningsOf(session, command, before)) listener.onWarning(warning);
   }
 }
 
-/** The server did not confirm that it dropped the session that the caller gave up. */
-function isUnfreed(command: Command): boolean {
-  return (
-    command.type === 'finish' && command.outcome.kind === 'cancelled' && !command.outcome.freed
-  );
+function warningsOf(session: Session, command: Command, before: Session): UploadWarning[] {
+  const warnings: UploadWarning[] = [];
+  if (session.restarts > before.restarts) {
+    warnings.push({
+      code: 'session-restarted',
+      message: 'The server lost the session; the upload starts over from byte 0.',
+    });
+  }
+  if (session.plan.reply === 'none' && session.replyUrl !== undefined && !before.replyUrl) {
+    warnings.push({
+      code: 'reply-not-asked-for',
+      message: 'The server offers a reply that this job did not ask for; it is not downloaded.',
+    });
+  }
+  if (command.type !== 'finish') return warnings;
+  const { outcome } = command;
+  if (outcome.kind === 'completed' && outcome.closed === 'presumed') {
+    warnings.push({
+      code: 'close-presumed',
+      message:
+        'The answer to Close-Session was lost and the server no longer knows the session, so the ' +
+        'file is presumed to be in place.',
+    });
+  }
+  if (outcome.kind === 'cancelled' && !outcome.freed) {
+    warnings.push({
+      code: 'session-not-freed',
+      message:
+        'The server did not confirm Cancel-Session. It keeps the session until it times out, and ' +
+        'may refuse the URL until then. Cancel again to free it.',
+    });
+  }
+  return warnings;
 }
 
-const FREE_SESSION_TIMEOUT_MS = 10_000;
+function sourceOf({ options, purpose, checkpoint }: RunRequest): ByteSource {
+  // A session can be cancelled although the file is gone.
+  return purpose === 'cancel' && checkpoint !== undefined
+    ? unreadableSource(checkpoint.session.plan.totalBytes)
+    : options.source;
+}
 
-/** After any other answer to a Cancel-Session another one may be worth while. */
-const SESSION_IS_GONE: ReadonlySet<Refusal['meaning']> = new Set(['session-not-found', 'fatal']);
+async function openKeeper(
+  { id, options, checkpoint, signal, listener }: RunRequest,
+  remoteUrl: URL,
+  identity: SourceIdentity | undefined,
+): Promise<RecordKeeper | undefined> {
+  if (options.store === undefined || identity === undefined) return undefined;
+  return RecordKeeper.open({
+    store: options.store,
+    id,
+    identity,
+    remoteUrl,
+    options,
+    record: checkpoint?.record,
+    warn: (warning) => listener.onWarning(warning),
+    signal,
+  });
+}
 
-function fileUrl(remoteUrl: URL, name: string | undefined): URL {
+function fileUrl({ remoteUrl, name, source }: ResolvedOptions): URL {
   if (!remoteUrl.pathname.endsWith('/')) return remoteUrl;
-  if (name === undefined) {
+  const fileName = name ?? source.name;
+  if (fileName === undefined) {
     throw new BitsArgumentError(
-      'the URL ends in / and the source has no name to append: give the name option, or the full ' +
-        'URL of the file',
+      'The URL ends in / and the source has no name to append: give the name option, or the full ' +
+        'URL of the file.',
     );
   }
-  return appendFileName(remoteUrl, name);
+  return appendFileName(remoteUrl, fileName);
 }
 
-function lastSegment(url: URL): string {
-  const segment = url.pathname.slice(url.pathname.lastIndexOf('/') + 1);
+function contentNameOf({ name, source }: ResolvedOptions, remoteUrl: URL): string {
+  const given = name ?? source.name;
+  if (given !== undefined) return given;
+  const segment = remoteUrl.pathname.slice(remoteUrl.pathname.lastIndexOf('/') + 1);
   try {
     return decodeURIComponent(segment);
   } catch {
@@ -539,69 +442,12 @@ function lastSegment(url: URL): string {
 
 /** The best of what this process and the store know of an earlier run. */
 function newest(
-  leftover: Leftover | undefined,
+  checkpoint: Checkpoint | undefined,
   found: JobRecord | undefined,
   plan: SessionPlan,
   sizer: SizerOptions,
-): Leftover | undefined {
-  if (found === undefined) return leftover;
-  const current = leftover?.record?.updatedAtMs === found.updatedAtMs;
-  return current ? leftover : leftoverOf(found, plan, sizer);
-}
-
-function openJournal(
-  { id, options, hooks, leftover }: RunRequest,
-  store: JobStore,
-  remoteUrl: URL,
-  identity: SourceIdentity,
-): Promise<Journal | undefined> {
-  return Journal.open({
-    store,
-    id,
-    identity,
-    remoteUrl,
-    options,
-    record: leftover?.record,
-    warn: hooks.onWarning,
-    wallNow: Date.now,
-  });
-}
-
-/** @throws BITS_ERR_ARGUMENT when the reply would replace the file that is being uploaded */
-async function assertReplyElsewhere(
-  reply: ReplyOption,
-  identity: SourceIdentity | undefined,
-): Promise<void> {
-  if (typeof reply !== 'object' || !('file' in reply) || identity === undefined) return;
-  // A linked directory gives the same file two paths.
-  const [replyPath, sourcePath] = await Promise.all([reply.file, identity.path].map(truePath));
-  if (replyPath === sourcePath) {
-    throw new BitsArgumentError('the reply cannot go to the file that is uploaded');
-  }
-}
-
-/** What an earlier run stored of the reply where it shall not go any more. */
-async function discardReplyElsewhere({ reply }: ResolvedOptions, record: JobRecord): Promise<void> {
-  const file = record.reply?.file;
-  if (file === undefined) return;
-  if (typeof reply === 'object' && 'file' in reply) {
-    const [now, before] = await Promise.all([reply.file, file].map(placeOf));
-    if (now === before) return;
-  }
-  await discardPartOf(record);
-}
-
-async function discardPartOf(record: JobRecord | undefined): Promise<void> {
-  const file = record?.reply?.file;
-  if (record !== undefined && file !== undefined) await discardReplyPart({ id: record.id, file });
-}
-
-/** Whatever is there, and by whatever way the directory is named. */
-async function placeOf(path: string): Promise<string> {
-  return join(await truePath(dirname(resolve(path))), basename(path));
-}
-
-async function truePath(path: string): Promise<string> {
-  // What is not there yet is no other file either.
-  return realpath(path).catch(() => resolve(path));
+): Checkpoint | undefined {
+  if (found === undefined) return checkpoint;
+  const isCurrent = checkpoint?.record?.updatedAtMs === found.updatedAtMs;
+  return isCurrent ? checkpoint : checkpointOf(found, plan, sizer);
 }

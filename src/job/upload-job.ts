@@ -1,102 +1,94 @@
 import { EventEmitter } from 'node:events';
-import { AbortSwitch } from '../common/abort-switch.js';
-import { BitsAbortError, BitsArgumentError, BitsStateError } from '../errors.js';
-import { redactUrl } from '../protocol/remote-url.js';
-import type { StoredReply } from '../reply/download.js';
-import { assertMayClose, isFinal, type Outcome } from '../session/session.js';
+import { v7 as uuidV7 } from 'uuid';
+import { onAbort } from '../common/abort.js';
+import { Deferred } from '../common/deferred.js';
+import {
+  BitsAbortError,
+  BitsArgumentError,
+  BitsError,
+  BitsStateError,
+  isBitsError,
+} from '../errors.js';
+import { assertMayClose, type Session } from '../session/session.js';
 import type { JobStore } from '../store/store.js';
-import { onAbort } from './abort-listeners.js';
+import { type Checkpoint, checkpointOf, planOf, replyOptionOf } from './checkpoint.js';
+import { later, nextTurn } from './clock.js';
 import { CHANNELS } from './diagnostics.js';
+import type { UploadJobEvents, UploadResult, UploadState } from './events.js';
 import { disposeSource } from './guarded-source.js';
-import type { RunHooks, UploadState, UploadWarning } from './hooks.js';
-import { leftoverOf, replyOptionOf } from './job-records.js';
-import { Latest } from './latest.js';
-import type { Leftover } from './leftover.js';
-import { newJobId } from './new-job-id.js';
-import { type ResolvedOptions, resolveOptions, type UploadOptions } from './options.js';
-import { planOf } from './plan.js';
+import {
+  type Call,
+  type Lifecycle,
+  type LifecycleEffect,
+  type LifecycleEvent,
+  newLifecycle,
+  transition,
+} from './lifecycle.js';
+import type { UploadOptions } from './options.js';
 import type { UploadProgress } from './progress.js';
-import type { RetryDecision } from './retry.js';
-import { Run } from './run.js';
-import { nextTurn } from './schedule.js';
-import { Settleable } from './settleable.js';
-import { unreadableSource } from './unreadable-source.js';
+import { ProgressStream } from './progress-stream.js';
+import { type ResolvedOptions, resolveOptions } from './resolve-options.js';
+import { performRun, type RunEnd } from './run.js';
 
-export interface UploadResult {
+/** What `UploadJob.toJSON` gives: plain values, without secrets. */
+export interface UploadJobJson {
   readonly id: string;
-  /** Where the file is now; values of a query are left out. */
+  /** Without its query. */
   readonly url: string;
-  /** Size of the file. */
-  readonly bytes: number;
-  /** Body bytes that this run put on the wire; more than `bytes` when some were sent again. */
-  readonly bytesSent: number;
-  readonly durationMs: number;
-  /** Whether the run went on with a session that was begun before it. */
-  readonly resumed: boolean;
-  /** `presumed`: the answer to Close was lost, and the server then no longer knew the session. */
-  readonly closed: 'acknowledged' | 'presumed';
-  /** What the server's application answered, in an upload-reply job. */
-  readonly reply: StoredReply | undefined;
+  /** The source's name, if it has one. */
+  readonly source: string | undefined;
+  readonly state: UploadState;
+  /** The latest progress, if there was any. */
+  readonly progress: UploadProgress | undefined;
+  /** Whether the job is at work: started, and neither suspended nor ended. */
+  readonly isActive: boolean;
 }
 
-export interface UploadJobEvents {
-  state: [state: UploadState];
-  progress: [progress: UploadProgress];
-  retry: [retry: RetryDecision];
-  warning: [warning: UploadWarning];
-}
-
-type Ending = Outcome | { readonly kind: 'aborted' };
-type Wish = 'suspend' | 'resume' | 'cancel' | 'abort';
+/** A cancelled job that is aborted as well waits this long for the answer to Cancel-Session. */
+const HURRIED_CANCEL_MS = 2000;
 
 /**
  * One file on its way to a BITS server, from Create-Session to Close-Session.
  *
- * `result` settles when the file is in place, or rejects with a `BitsError`. After a failure or an
- * abort that left the server's session open, `resume()` goes on where the server stands.
+ * After a failure or an abort that left the server's session open, `resume()` continues where the
+ * server stands.
  */
 export class UploadJob extends EventEmitter<UploadJobEvents> {
-  #id = newJobId();
+  #id = uuidV7();
   #options: ResolvedOptions;
-  readonly #progress: Latest<UploadProgress>;
-  #signal: AbortSignal | undefined;
+  #life: Lifecycle = newLifecycle({ hasCheckpoint: false });
+  /** Events that came while another one was being carried out. */
+  readonly #events: { readonly event: LifecycleEvent; readonly answer?: Answer | undefined }[] = [];
+  #isDispatching = false;
   #state: UploadState = 'init';
-  #outcome = new Settleable<UploadResult>();
-  #started = false;
-  /** True from a start to the moment the outcome settles, while suspended too. */
-  #alive = false;
-  /** What the caller asked for last and the job has not yet come to. */
-  #wish: Wish | undefined;
-  #abortCause: BitsStateError | undefined;
-  /** Aborted while a cancel was still to come. */
-  #hurries = false;
-  #wished = new Settleable<void>();
-  #rested = new Settleable<void>();
-  #opening = new AbortSwitch();
-  #run: Run | undefined;
+  #checkpoint: Checkpoint | undefined;
+  #session: Session | undefined;
   #resumed = false;
-  /** The outcome is known, and what the run held is being freed: what is asked for now waits for that. */
-  #isEnding = false;
-  /** Stops listening to the signal. */
-  #forget: () => void = () => {};
-  #leftover: Leftover | undefined;
+  #interruption = new AbortController();
+  #runEnd: RunEnd | undefined;
+  #outcome = new Outcome();
+  readonly #calls: Record<Call, Answer[]> = {
+    suspend: [],
+    resume: [],
+    cancel: [],
+  };
+  #signal: AbortSignal | undefined;
+  #listening: Disposable | undefined;
+  #abortCause: unknown;
+  #latestProgress: UploadProgress | undefined;
+  readonly #progress = new ProgressStream<UploadProgress>(() => this.#begin());
 
   /**
-   * @throws BITS_ERR_ARGUMENT for options that cannot work. A source that cannot be read rejects
-   *   `result`, before anything is sent.
+   * Checks the options; nothing is opened and nothing sent before `start()`.
+   * @throws BITS_ERR_ARGUMENT for options that cannot work
    */
   constructor(options: UploadOptions) {
     super();
     this.#options = resolveOptions(options);
     this.#signal = this.#options.signal;
-    this.#progress = new Latest(() => void this.result);
   }
 
-  /**
-   * A UUID of version 7, so that ids sort by time.
-   *
-   * It becomes that of an earlier job when this one goes on with that job's record.
-   */
+  /** A UUID of version 7, so that ids sort by time; it never changes. */
   get id(): string {
     return this.#id;
   }
@@ -105,24 +97,24 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     return this.#state;
   }
 
-  /** Whether the run goes on, or went on, with a session that was begun before it. */
+  /** Whether the run resumes, or resumed, a session that was created before it. */
   get resumed(): boolean {
     return this.#resumed;
   }
 
   /**
-   * Whether the store has a record of the job, so that another process can go on with it: with
-   * `restore`, or with a job of the same file and URL.
+   * Whether the store has a record of the job, so that another process can resume it: with `restore`,
+   * or with a job of the same file and URL.
    */
   get recorded(): boolean {
-    return (this.#run?.record ?? this.#leftover?.record) !== undefined;
+    return this.#checkpoint?.record !== undefined;
   }
 
   /**
-   * A job from its record in a store; it is `suspended` until `resume()`, `start()` or `cancel()`.
+   * A job from its record in a store; it is `suspended` until `start()`, `resume()` or `cancel()`.
    *
-   * The record holds neither credentials nor the query of the URL, nor a stream for the reply:
-   * give those again.
+   * The record holds neither credentials nor the query of the URL, nor a stream for the reply: give
+   * those again.
    * @param options what differs from the record, which gives `url`, `source`, `name`, `reply` and
    *   `fragmentBytes`
    * @throws BITS_ERR_STORE when the record cannot be used
@@ -134,15 +126,15 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     options: Partial<UploadOptions> = {},
   ): Promise<UploadJob> {
     const record = await store.load(id);
-    if (record === undefined) throw new BitsStateError(`there is no record of job ${id}`);
+    if (record === undefined) throw new BitsStateError(`There is no record of job ${id}.`);
     if (record.queryHash !== undefined && options.url === undefined) {
       throw new BitsArgumentError(
-        `job ${id} was begun with a query in its URL, which is not kept: give the url again`,
+        `Job ${id} was started with a query in its URL, which is not kept: give the url again.`,
       );
     }
     const reply = options.reply ?? replyOptionOf(record);
     if (record.reply !== undefined && reply === undefined) {
-      throw new BitsArgumentError(`the reply of job ${id} went to a stream: give reply again`);
+      throw new BitsArgumentError(`The reply of job ${id} went to a stream: give reply again.`);
     }
     const job = createJob({
       ...options,
@@ -156,342 +148,329 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     // Not checked as a caller's is: a file may have any name.
     job.#options = { ...job.#options, name: options.name ?? record.contentName };
     const plan = planOf(job.#options, record.totalBytes, record.contentName);
-    job.#leftover = leftoverOf(record, plan, { fixedBytes: job.#options.fragmentBytes });
+    const sizer = { fixedBytes: job.#options.fragmentBytes };
+    job.#checkpoint = checkpointOf(record, plan, sizer);
+    job.#session = job.#checkpoint.session;
+    job.#life = newLifecycle({ hasCheckpoint: true });
     job.#id = record.id;
     job.#state = 'suspended';
     return job;
   }
 
-  /** The outcome of the present run; reading it starts a job that was not started yet. */
+  /**
+   * The outcome of the present run; reading it starts nothing.
+   *
+   * It rejects with a `BitsError`. Whoever reads it, or calls `start()`, handles that, as with every
+   * promise; whoever does not listens to `failed`.
+   */
   get result(): Promise<UploadResult> {
-    if (!this.#started) this.#launch();
     return this.#outcome.promise;
   }
 
-  /** The newest progress, time and again, until the run ends; iterating starts the job. */
+  /**
+   * The newest progress, time and again, until the run ends; iterating starts the job, and throws the
+   * error with which it fails.
+   */
   get progress(): AsyncIterable<UploadProgress> {
     return this.#progress;
   }
 
   /** Starts the upload; calling it again changes nothing. */
   start(): Promise<UploadResult> {
+    this.#begin();
     return this.result;
   }
 
   /**
-   * Stops the wire and keeps the server's session; `result` stays pending until `resume()`.
+   * Stops sending and keeps the server's session; `result` stays pending until `resume()`.
    * @throws BITS_ERR_STATE when the job has ended
    */
   async suspend(): Promise<void> {
-    if (!this.#started) this.#launch();
-    if (this.#isEnding) await this.#rested.promise;
-    if (!this.#alive) {
-      throw new BitsStateError(`the job cannot be suspended: it is ${this.#state}`);
+    if (await this.#isRefused('suspend')) {
+      throw new BitsStateError(`The job cannot be suspended: it is ${this.#state}.`);
     }
-    await this.#ask('suspend');
   }
 
   /**
-   * Goes on after `suspend()`, an abort or a failure, where the server stands.
+   * Continues after `suspend()`, an abort or a failure, where the server stands.
    * @param options `signal`: takes the place of the constructor's, which may have been aborted
-   * @throws BITS_ERR_STATE when there is nothing to go on with
+   * @throws BITS_ERR_STATE when there is nothing to resume
    */
   async resume(options: { signal?: AbortSignal } = {}): Promise<UploadResult> {
-    // An aborted signal stays so for ever; only another one can stop what is asked for now.
+    // An aborted signal stays so for ever; only another one can stop what follows.
     const signal = options.signal ?? (this.#signal?.aborted ? undefined : this.#signal);
-    if (this.#isEnding) await this.#rested.promise;
-    if (this.#wish !== undefined && this.#wish !== 'resume') {
-      const wish = this.#wish;
-      await this.#rested.promise;
-      // Another call may have been faster.
-      const goesOn = this.#alive && this.#state !== 'suspended' && this.#state !== 'error';
-      if (wish === 'suspend' && goesOn && this.#state !== 'cancel-session')
-        return this.#outcome.promise;
-    }
-    if (this.#state !== 'suspended' && this.#state !== 'error') {
+    if (await this.#isRefused('resume', () => this.#listenTo(signal))) {
       throw new BitsStateError(
-        `the job cannot be resumed: it is ${this.#state}, neither suspended nor in error`,
+        `The job cannot be resumed: it is ${this.#state}, neither suspended nor in error.`,
       );
     }
-    this.#forget();
-    this.#signal = signal;
-    if (this.#alive) {
-      this.#listen();
-      void this.#ask(this.#signal?.aborted ? 'abort' : 'resume');
-    } else {
-      this.#launch();
-    }
-    return this.#outcome.promise;
+    return this.result;
   }
 
   /**
    * Gives the upload up and frees the server's session; `result` rejects with BITS_ERR_ABORTED.
    *
-   * When Close-Session was already on its way the file may be in place: `result` then resolves.
-   * An abort meanwhile ends the wait for the server and keeps the record, to cancel once more; one in
-   * the same breath leaves the server two seconds.
+   * When Close-Session was already on its way the file may be in place: `result` then resolves. A
+   * session that the server did not confirm to have dropped can be cancelled again.
+   * @param options `signal`: ends the wait for the server
    */
-  async cancel(): Promise<void> {
-    if (this.#isEnding) await this.#rested.promise;
-    if (isFinal(this.#state)) return;
-    if (this.#alive) {
-      await this.#ask('cancel');
-      await this.#outcome.promise.catch(() => {});
-    }
-    // It came when the run was ending in another way.
-    if (!isFinal(this.#state) && !this.#alive) await this.#cancelRest();
-  }
-
-  async #cancelRest(): Promise<void> {
-    this.#launch();
-    await this.#ask('cancel');
-    await this.#outcome.promise.catch(() => {});
+  async cancel(options: { signal?: AbortSignal } = {}): Promise<void> {
+    const { signal } = options;
+    const listening = signal && onAbort(signal, () => this.#dispatch({ type: 'abort' }));
+    await this.#isRefused('cancel');
+    listening?.[Symbol.dispose]();
   }
 
   /**
    * Waits for the file to be put in place, as `Complete` of a Windows job does.
    * @throws BITS_ERR_STATE when closing the session now would lose bytes or the reply; nothing is
-   *   sent then
+   *   sent then ([MC-BUP] §3.1.5.1.5)
    */
   async complete(): Promise<UploadResult> {
     if (this.#state !== 'completed') {
-      const session = this.#run?.session ?? this.#leftover?.session;
-      if (session === undefined) {
-        throw new BitsStateError('nothing to complete: the upload has not begun');
+      if (this.#session === undefined) {
+        throw new BitsStateError('There is nothing to complete: the upload has not begun.');
       }
-      assertMayClose(session);
+      assertMayClose(this.#session);
     }
-    return this.#outcome.promise;
+    return this.result;
   }
 
-  /** Begins a run, whose outcome `result` then is. */
-  #launch(): void {
-    if (this.#started) {
-      this.#outcome = new Settleable();
-      this.#progress.reopen();
-      this.#opening = new AbortSwitch();
-      this.#rested = new Settleable();
-      this.#wished = new Settleable();
+  /** Plain values for logs and for a structured clone, without secrets. */
+  toJSON(): UploadJobJson {
+    const { remoteUrl, source, name } = this.#options;
+    const { phase } = this.#life;
+    return {
+      id: this.#id,
+      url: `${remoteUrl.origin}${remoteUrl.pathname}`,
+      source: name ?? source.name,
+      state: this.#state,
+      progress: this.#latestProgress,
+      isActive: phase === 'running' || phase === 'stopping',
+    };
+  }
+
+  #begin(): void {
+    if (this.#life.phase !== 'idle') return;
+    this.#dispatch({ type: 'start' });
+    this.#listenTo(this.#signal);
+  }
+
+  /** Asks for something, and tells when it is done whether it was refused. */
+  async #isRefused(call: Call, meanwhile: () => void = () => {}): Promise<boolean> {
+    const answer: Answer = new Deferred();
+    const wasIdle = this.#life.phase === 'idle';
+    this.#dispatch({ type: call }, answer);
+    if (call !== 'resume' && wasIdle) this.#listenTo(this.#signal);
+    meanwhile();
+    return (await answer.promise).isRefused;
+  }
+
+  #listenTo(signal: AbortSignal | undefined): void {
+    this.#listening?.[Symbol.dispose]();
+    this.#signal = signal;
+    this.#listening = signal && onAbort(signal, () => this.#dispatch({ type: 'abort' }));
+  }
+
+  /** One event after the other: a listener may call the job while it is told something. */
+  #dispatch(event: LifecycleEvent, answer?: Answer): void {
+    this.#events.push({ event, answer });
+    if (this.#isDispatching) return;
+    this.#isDispatching = true;
+    for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+      const { type } = next.event;
+      if (next.answer !== undefined && isCall(type)) this.#calls[type].push(next.answer);
+      const [life, effects] = transition(this.#life, next.event);
+      this.#life = life;
+      for (const effect of effects) this.#perform(effect);
     }
-    this.#started = true;
-    this.#alive = true;
-    this.#wish = undefined;
-    this.#hurries = false;
-    this.#listen();
-    // A tick later, so that listeners added right after the call miss nothing.
-    void Promise.resolve().then(() => this.#live());
+    this.#isDispatching = false;
   }
 
-  #listen(): void {
-    if (this.#signal !== undefined) this.#forget = onAbort(this.#signal, () => this.#ask('abort'));
-  }
-
-  /** Tells the run what the caller wants; resolves when it rests, or has ended. */
-  #ask(wish: Wish): Promise<void> {
-    // To stop for good is more than to pause.
-    const stops = this.#wish === 'abort' || this.#wish === 'cancel';
-    if (wish === 'suspend' && stops) return this.#rested.promise;
-    if (wish === 'abort' && this.#wish === 'cancel') this.#hurries = true;
-    else this.#wish = wish;
-    if (wish === 'resume') {
-      this.#rested.resolve();
-      this.#rested = new Settleable();
-    } else if (this.#run) {
-      this.#run.interrupt(wish === 'cancel' ? 'cancelRequested' : 'suspendRequested');
-    } else if (wish !== 'suspend') this.#opening.abort(new BitsAbortError('interrupted'));
-    this.#wished.resolve();
-    return this.#rested.promise;
-  }
-
-  /** A run, from its start to the moment when its outcome settles. */
-  async #live(): Promise<void> {
-    let settle: (outcome: Settleable<UploadResult>) => void;
-    try {
-      const ending = await this.#upload();
-      const run = this.#run;
-      await this.#release();
-      if (ending.kind !== 'aborted' && !this.#isResumable(ending)) {
-        await disposeSource(this.#options.source);
-      }
-      settle = (outcome) => this.#conclude(ending, run, outcome);
-    } catch (error) {
-      await this.#release();
-      if (this.#leftover === undefined) await disposeSource(this.#options.source);
-      settle = (outcome) => {
-        this.#enter(this.#leftover === undefined ? 'failed' : 'error');
-        outcome.reject(error);
-      };
-    }
-    this.#alive = false;
-    this.#isEnding = false;
-    this.#wish = undefined;
-    this.#forget();
-    this.#progress.end();
-    this.#rested.resolve();
-    // Last, for a listener may resume the job at once, and all these are another run's then.
-    settle(this.#outcome);
-  }
-
-  async #upload(): Promise<Ending> {
-    // To cancel is more than to abort, and may be what is left to do after it.
-    if (this.#signal?.aborted && this.#wish !== 'cancel') this.#wish = 'abort';
-    const run = await this.#open();
-    if (run === undefined) {
-      return this.#wish === 'cancel' ? { kind: 'cancelled', freed: true } : { kind: 'aborted' };
-    }
-    this.#run = run;
-    this.#id = run.id;
-    this.#resumed = run.resumed;
-    if (this.#hurries) run.interrupt('suspendRequested');
-    // A run that goes on from a record is at rest as well.
-    this.#wish ??= 'resume';
-    for (;;) {
-      if (this.#wish === 'abort') return { kind: 'aborted' };
-      const event = this.#nextEvent(run);
-      // Nothing less than the end is wished for after a cancel.
-      if (this.#wish !== 'cancel') this.#wish = undefined;
-      if (event !== undefined) {
-        const rest = await run.drive({ type: event });
-        if (rest.type === 'finish' && !(await this.#goesOn(rest.outcome))) return rest.outcome;
-      } else {
-        // Of a run that goes on from a record, or after a failure, nobody has been told yet.
+  #perform(effect: LifecycleEffect): void {
+    switch (effect.type) {
+      case 'run':
+        this.#run(effect);
+        break;
+      case 'interrupt':
+        this.#interruption.abort(new BitsAbortError('The job was stopped.'));
+        break;
+      case 'rest':
         this.#enter('suspended');
-        this.#rested.resolve();
-        await this.#wished.promise;
-        this.#wished = new Settleable();
-      }
+        break;
+      case 'settle':
+        this.#settle(effect.as);
+        break;
+      case 'answer':
+        for (const call of this.#calls[effect.call].splice(0)) {
+          call.resolve({ isRefused: effect.refused });
+        }
     }
   }
 
-  /**
-   * Whether a listener that was told of a failure has resumed the job at once.
-   *
-   * If not, the run is ending from this very turn on: what is asked for in the next concerns another.
-   */
-  async #goesOn(outcome: Outcome): Promise<boolean> {
-    if (outcome.kind === 'failed' && outcome.resumable && this.#wish === 'resume') {
-      // What fails without a request would otherwise keep timers and signals from their turn.
-      await nextTurn();
-      return true;
+  #run({ purpose, hurried }: Extract<LifecycleEffect, { type: 'run' }>): void {
+    if (this.#outcome.isSettled) {
+      this.#outcome = new Outcome();
+      this.#progress.reopen();
     }
-    this.#isEnding = true;
-    return false;
-  }
-
-  /** What to tell a session at rest; nothing while it shall go on resting. */
-  #nextEvent(
-    run: Run,
-  ): 'start' | 'suspendRequested' | 'resumeRequested' | 'cancelRequested' | undefined {
-    if (this.#wish === 'cancel') return 'cancelRequested';
-    if (run.session.state === 'init')
-      return this.#wish === 'suspend' ? 'suspendRequested' : 'start';
-    return this.#wish === 'resume' ? 'resumeRequested' : undefined;
-  }
-
-  /** Undefined when the caller stopped the job before anything was sent that is to be undone. */
-  async #open(): Promise<Run | undefined> {
-    const opening = this.#opening;
-    const hooks: RunHooks = {
-      onState: (state) => this.#enter(state),
-      onProgress: (progress) => {
-        this.#progress.push(progress);
-        this.emit('progress', progress);
-      },
-      onRetry: (decision) => {
-        CHANNELS.retry.publish({ jobId: this.#id, ...decision });
-        this.emit('retry', decision);
-      },
-      onWarning: (warning) => {
-        CHANNELS.warning.publish({ jobId: this.#id, ...warning });
-        this.emit('warning', warning);
-      },
-      onSessionGivenUp: () => {
-        this.#leftover = undefined;
-      },
-      onCancelCutShort: () => {
-        const left = this.#leftover;
-        // The next one may find no session, which then says nothing about a Close before.
-        this.#leftover = left && { ...left, session: { ...left.session, cancelUncertain: true } };
-      },
-      onLockLost: () => {
-        this.#abortCause = new BitsStateError('another process may have taken this job over');
-        void this.#ask('abort');
+    const interruption = new AbortController();
+    this.#interruption = interruption;
+    const dismiss = hurried
+      ? later(
+          () => interruption.abort(new BitsAbortError('The job was aborted.')),
+          HURRIED_CANCEL_MS,
+        )
+      : () => {};
+    const request = {
+      id: this.#id,
+      options: this.#options,
+      purpose,
+      checkpoint: this.#checkpoint,
+      signal: interruption.signal,
+      listener: {
+        onOpened: (isResumed: boolean) => {
+          this.#resumed = isResumed;
+        },
+        onStep: (session: Session, state: UploadState | undefined) => {
+          this.#session = session;
+          if (state !== undefined) this.#enter(state);
+        },
+        onProgress: (progress: UploadProgress) => {
+          this.#latestProgress = progress;
+          this.#progress.push(progress);
+          this.#tell('progress', progress);
+        },
+        onRetry: (decision: UploadJobEvents['retry'][0]) => {
+          CHANNELS.retry.publish({ jobId: this.#id, ...decision });
+          this.#tell('retry', decision);
+        },
+        onWarning: (warning: UploadJobEvents['warning'][0]) => {
+          CHANNELS.warning.publish({ jobId: this.#id, ...warning });
+          this.#tell('warning', warning);
+        },
+        onLockLost: () => {
+          this.#abortCause = new BitsStateError('Another process may have taken this job over.');
+          this.#dispatch({ type: 'abort' });
+        },
       },
     };
-    const parts = { id: this.#id, options: this.#options, hooks, leftover: this.#leftover };
-    if (!opening.aborted && this.#wish !== 'abort') {
-      try {
-        return await Run.open(parts, this.#options.source, opening);
-      } catch (error) {
-        if (!opening.aborted) throw error;
-      }
+    // A turn later: listeners added right after the call miss nothing, and one that resumes for ever
+    // leaves timers and signals their turn.
+    void nextTurn()
+      .then(() => performRun(request))
+      .then((end) => {
+        dismiss();
+        this.#runEnd = end;
+        this.#checkpoint = end.checkpoint;
+        const hasCheckpoint = end.checkpoint !== undefined;
+        this.#dispatch({ type: 'runEnded', end: end.kind, hasCheckpoint });
+      });
+  }
+
+  #settle(as: Extract<LifecycleEffect, { type: 'settle' }>['as']): void {
+    this.#listening?.[Symbol.dispose]();
+    const end = this.#runEnd;
+    this.#runEnd = undefined;
+    const isResumable = as === 'aborted' || (as === 'failed' && this.#checkpoint !== undefined);
+    if (!isResumable) void disposeSource(this.#options.source);
+    if (as === 'completed' && end?.kind === 'completed') {
+      this.#outcome.resolve(end.result);
+      this.#progress.end();
+      this.#enter('completed');
+      this.#tell('done', end.result);
+      return;
     }
-    if (this.#wish !== 'cancel' || this.#leftover === undefined) return undefined;
-    // The source may be gone; the server's session can be freed all the same.
-    const leaving = { ...parts, leftover: this.#leftover, leaving: true } as const;
-    return Run.open(leaving, unreadableSource(this.#leftover.session.plan.totalBytes));
+    const error = this.#errorOf(as, end);
+    this.#outcome.reject(error, { isHandled: this.listenerCount('failed') > 0 });
+    this.#progress.end({ error });
+    const failed = this.#checkpoint === undefined ? 'failed' : 'error';
+    this.#enter(as === 'failed' ? failed : as === 'aborted' ? 'suspended' : 'cancelled');
+    this.#tell('failed', error);
   }
 
-  #isResumable(ending: Ending): boolean {
-    return ending.kind === 'failed' && this.#leftover !== undefined;
-  }
-
-  async #release(): Promise<void> {
-    const run = this.#run;
-    if (run === undefined) return;
-    this.#run = undefined;
-    const leftover = run.over ? undefined : run.leftover;
-    await run.close();
-    // What it leaves in the store is known only now.
-    this.#leftover = leftover && { ...leftover, record: run.record };
-  }
-
-  #conclude(ending: Ending, run: Run | undefined, outcome: Settleable<UploadResult>): void {
-    switch (ending.kind) {
-      case 'completed':
-        if (run === undefined) throw new Error('upload job: completed without a run');
-        outcome.resolve({
-          id: this.id,
-          url: redactUrl(run.remoteUrl),
-          bytes: run.bytes,
-          bytesSent: run.bytesSent,
-          durationMs: run.durationMs,
-          resumed: run.resumed,
-          closed: ending.closed,
-          reply: run.storedReply,
-        });
-        return;
-      case 'failed':
-        outcome.reject(ending.error);
-        return;
-      case 'cancelled':
-        this.#enter('cancelled');
-        outcome.reject(
-          new BitsAbortError(
-            ending.freed
-              ? 'the upload was cancelled'
-              : 'the upload was cancelled, but the server did not confirm that it dropped the session',
-          ),
-        );
-        return;
-      case 'aborted': {
-        const cause = this.#abortCause ?? this.#signal?.reason;
-        this.#enter('suspended');
-        outcome.reject(
-          new BitsAbortError('the upload was aborted; resume() goes on where the server stands', {
-            cause,
-          }),
-        );
-      }
+  #errorOf(as: string, end: RunEnd | undefined): BitsError {
+    if (as === 'failed' && end?.kind === 'failed') return asBitsError(end.error);
+    if (as === 'aborted') {
+      const cause = this.#abortCause ?? this.#signal?.reason;
+      this.#abortCause = undefined;
+      return new BitsAbortError(
+        'The upload was aborted; resume() continues where the server stands.',
+        {
+          cause,
+        },
+      );
     }
+    const isFreed = end?.kind !== 'cancelled' || end.freed;
+    return new BitsAbortError(
+      isFreed
+        ? 'The upload was cancelled.'
+        : 'The upload was cancelled, but the server did not confirm that it dropped the session.',
+    );
   }
 
   #enter(state: UploadState): void {
     if (state === this.#state) return;
     this.#state = state;
     if (CHANNELS.state.hasSubscribers) CHANNELS.state.publish({ jobId: this.#id, state });
-    this.emit('state', state);
+    this.#tell('state', state);
   }
+
+  /** What a listener throws is Node's to report; it must not stop the upload. */
+  #tell<E extends keyof UploadJobEvents>(event: E, value: UploadJobEvents[E][0]): void {
+    try {
+      // biome-ignore lint/suspicious/noExplicitAny: the types of EventEmitter do not know one event of many
+      this.emit(event, ...([value] as any));
+    } catch (error) {
+      process.nextTick(() => {
+        throw error;
+      });
+    }
+  }
+}
+
+/** Tells a caller when what was asked for is done. */
+type Answer = Deferred<{ readonly isRefused: boolean }>;
+
+function isCall(type: LifecycleEvent['type']): type is Call {
+  return type === 'suspend' || type === 'resume' || type === 'cancel';
+}
+
+/** The promise of a result; one that nobody was given may be rejected unheard. */
+class Outcome {
+  readonly #deferred = new Deferred<UploadResult>();
+  #given: Promise<UploadResult> | undefined;
+  isSettled = false;
+
+  constructor() {
+    this.#deferred.promise.catch(() => {});
+  }
+
+  get promise(): Promise<UploadResult> {
+    this.#given ??= this.#deferred.promise.then((result) => result);
+    return this.#given;
+  }
+
+  resolve(result: UploadResult): void {
+    this.isSettled = true;
+    this.#deferred.resolve(result);
+  }
+
+  reject(error: BitsError, { isHandled }: { readonly isHandled: boolean }): void {
+    this.isSettled = true;
+    if (isHandled) this.promise.catch(() => {});
+    this.#deferred.reject(error);
+  }
+}
+
+function asBitsError(error: unknown): BitsError {
+  if (isBitsError(error)) return error;
+  return new BitsError(
+    'BITS_ERR_STATE',
+    'The job failed because of a fault in bits-upload; see the cause.',
+    {
+      cause: error,
+    },
+  );
 }
 
 /** Outside of the class: one that names itself is renamed by the build, and logs would show `_UploadJob`. */

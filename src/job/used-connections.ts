@@ -1,8 +1,7 @@
 import { isBitsError } from '../errors.js';
 import { PACKET_TYPE_NAMES } from '../protocol/constants.js';
 import { neverConnected } from '../transport/failure.js';
-import type { WireRequest } from '../transport/transport.js';
-import type { JobTransport } from './job-transport.js';
+import type { Transport, WireRequest } from '../transport/transport.js';
 
 const REPEATABLE: ReadonlySet<string | undefined> = new Set([
   PACKET_TYPE_NAMES['create-session'],
@@ -17,11 +16,14 @@ const REPEATABLE: ReadonlySet<string | undefined> = new Set([
  * costs none of the retries. It concerns the first request to each host, and none that could do harm
  * if the server had seen it after all.
  */
-export function overUsedConnections(transport: JobTransport): JobTransport {
+export function overUsedConnections(
+  transport: Pick<Transport, 'send' | 'limitations' | 'close'>,
+): Transport {
   const reached = new Set<string>();
   let latest: URL | undefined;
   return {
     limitations: transport.limitations,
+    close: () => transport.close(),
     send: (request, options) => {
       const { url } = request;
       const sent = transport.send(request, options);

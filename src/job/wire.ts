@@ -1,25 +1,85 @@
+import { headerValue, isCredentialHeader } from '../common/header-fields.js';
 import { isTrustedHost } from '../protocol/host-id.js';
 import { withAuthentication } from '../transport/auth/authenticating-transport.js';
-import { UndiciTransport, type UndiciTransportOptions } from '../transport/undici.js';
+import type { Transport, WireRequest, WireResponse } from '../transport/transport.js';
+import { UndiciTransport } from '../transport/undici.js';
 import { connectionKey } from './connection-key.js';
-import { headerOf } from './header-of.js';
 import { idleTransports } from './idle-transports.js';
-import { type JobTransport, jobTransport } from './job-transport.js';
-import type { ResolvedOptions } from './options.js';
+import { type PacketKind, PacketSender } from './packet-sender.js';
+import { Redirects } from './redirects.js';
+import type { ResolvedOptions } from './resolve-options.js';
 import { overUsedConnections } from './used-connections.js';
 
-/** The transport of a run, with what the options put around it. */
-export interface Wire {
-  readonly transport: JobTransport;
-  /** Closes what the run opened, or leaves it to another job; a caller's own transport stays open. */
-  close(): Promise<void>;
+/** How one packet is sent; the limits of the job are filled in. */
+export interface PacketOptions {
+  readonly signal: AbortSignal;
+  readonly answerBody: 'discard' | 'stream';
+  /** @default timeouts.answerMs */
+  readonly answerTimeoutMs?: number | undefined;
+  readonly onBytesSent?: ((bytes: number) => void) | undefined;
 }
 
-export function openWire(options: ResolvedOptions, remoteUrl: URL): Wire {
+/** A run's way to the server: its transport, with authentication, hooks and redirects around it. */
+export class Wire {
+  readonly redirects: Redirects;
+  /** With authentication; for requests that are no packets. */
+  readonly transport: Transport;
+  readonly #options: ResolvedOptions;
+  readonly #sender: PacketSender;
+  readonly #close: (fate: { readonly reusable: boolean }) => Promise<void>;
+
+  constructor(options: ResolvedOptions, remoteUrl: URL, jobId: string) {
+    this.#options = options;
+    this.redirects = new Redirects(remoteUrl, options);
+    const { transport, close } = openTransport(options, remoteUrl);
+    this.transport = transport;
+    this.#sender = new PacketSender(transport, options, jobId);
+    this.#close = close;
+  }
+
+  send(packet: PacketKind, request: WireRequest, options: PacketOptions): Promise<WireResponse> {
+    const { timeouts } = this.#options;
+    return this.#sender.send(packet, request, {
+      stallTimeoutMs: timeouts.stallMs,
+      ...options,
+      answerTimeoutMs: options.answerTimeoutMs ?? timeouts.answerMs,
+    });
+  }
+
+  /** The caller's headers, as far as they may go to a host. */
+  headersFor({ isTrusted }: { readonly isTrusted: boolean }): Readonly<Record<string, string>> {
+    const { headers } = this.#options;
+    if (isTrusted) return headers;
+    return Object.fromEntries(
+      Object.entries(headers).filter(([name]) => !isCredentialHeader(name)),
+    );
+  }
+
+  /**
+   * Closes what the run opened; a caller's own transport stays open.
+   * @param fate `reusable`: the upload is completed, so that another job may have the connection
+   */
+  close(fate: { readonly reusable: boolean }): Promise<void> {
+    return this.#close(fate);
+  }
+}
+
+interface OpenTransport {
+  readonly transport: Transport;
+  readonly close: (fate: { readonly reusable: boolean }) => Promise<void>;
+}
+
+function openTransport(options: ResolvedOptions, remoteUrl: URL): OpenTransport {
   const { transport: own, auth, allowInsecureAuth, trustedHosts } = options;
   const key = own === undefined ? connectionKey(options, remoteUrl) : undefined;
-  if (key !== undefined) return borrowed(key, options, remoteUrl);
-  const bare = own ?? openTransport(options, remoteUrl);
+  if (key !== undefined) {
+    const loan = idleTransports.borrow(key, () => defaultTransport(options, remoteUrl));
+    return {
+      transport: loan.wasUsed ? overUsedConnections(loan.transport) : loan.transport,
+      close: (fate) => loan.giveBack(fate),
+    };
+  }
+  const bare = own ?? defaultTransport(options, remoteUrl);
   const transport =
     auth === undefined
       ? bare
@@ -29,35 +89,23 @@ export function openWire(options: ResolvedOptions, remoteUrl: URL): Wire {
           mayAuthenticate: ({ host }) => isTrustedHost(host, remoteUrl, trustedHosts),
         });
   return {
-    transport: jobTransport(transport),
+    transport,
     close: async () => {
       if (own === undefined) await bare.close();
     },
   };
 }
 
-/** With the connection that another job left, if there is one. */
-function borrowed(key: string, options: ResolvedOptions, remoteUrl: URL): Wire {
-  const loan = idleTransports.borrow(key, () => openTransport(options, remoteUrl));
-  return {
-    transport: loan.wasUsed ? overUsedConnections(loan.transport) : loan.transport,
-    close: () => loan.giveBack(),
-  };
-}
-
 /** The default transport, as the options want it. */
-export function openTransport(options: ResolvedOptions, remoteUrl: URL): UndiciTransport {
-  return new UndiciTransport(network(options, remoteUrl));
-}
-
-function network(options: ResolvedOptions, remoteUrl: URL): UndiciTransportOptions {
-  const { tls, proxy, noProxy, headers } = options;
+export function defaultTransport(options: ResolvedOptions, remoteUrl: URL): UndiciTransport {
+  const { tls, proxy, noProxy, headers, timeouts } = options;
   const servername = tls?.servername;
-  return {
+  return new UndiciTransport({
     proxy,
     noProxy,
-    // Of packets it is a header already; this is for the proxy.
-    userAgent: headerOf(headers, 'user-agent'),
+    connectTimeoutMs: timeouts.connectMs,
+    // Packets have it as a header already; this is for the proxy.
+    userAgent: headerValue(headers, 'user-agent'),
     tls: tls && {
       ...tls,
       // The host of a BITS-Host-Id has a certificate of its own.
@@ -66,5 +114,5 @@ function network(options: ResolvedOptions, remoteUrl: URL): UndiciTransportOptio
           hostname === remoteUrl.hostname.replace(/^\[(.*)\]$/, '$1') ? servername : undefined,
       }),
     },
-  };
+  });
 }

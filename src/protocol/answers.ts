@@ -7,6 +7,7 @@ import {
   DISK_FULL_AS_SPECIFIED,
   E_ACCESSDENIED,
   E_INVALIDARG,
+  hresultAdvice,
 } from './hresult.js';
 import type { PacketType } from './packets.js';
 import type { RefusalMeaning } from './refusal.js';
@@ -17,7 +18,7 @@ export const CONTEXT_SERVER_APPLICATION = 0x7;
 /** An HTTP status, or the first and the last of a range. */
 export type StatusMatch = number | readonly [first: number, last: number];
 
-/** One kind of refusal: what it is recognised by, what it means, what to check. */
+/** One kind of refusal: how to recognise it, what it means, what to check. */
 export interface AnswerRow {
   /** Absent: every packet. */
   readonly packets?: readonly PacketType[];
@@ -39,11 +40,11 @@ const DISK_FULL_CODES = [DISK_FULL, DISK_FULL_AS_SPECIFIED];
 
 const UNKNOWN: AnswerRow = {
   meaning: 'fatal',
-  advice: 'this is no status of a BITS server: check what answers at the URL',
+  advice: 'no BITS server sends this status: check which server answers at the URL',
 };
 
 /**
- * What refusals mean, most telling row first; the first row that matches decides and the last
+ * What refusals mean, the most specific row first. The first row that matches decides; the last one
  * matches everything ([MC-BUP] §2.2 and §3.2.5, Win32: handling-server-application-errors,
  * ack-for-close-session).
  */
@@ -54,28 +55,28 @@ export const ANSWERS: readonly AnswerRow[] = [
     hresults: [BG_E_SESSION_NOT_FOUND],
     meaning: 'session-not-found',
     advice:
-      'the server no longer knows the upload session: it timed out, was cleaned up, or another ' +
-      'member of a server farm answered; check the session time-out and the affinity of the farm',
+      'the server does not know the upload session: it timed out, was deleted, or another member of ' +
+      'a server farm answered; check the session time-out, and the session affinity of the farm',
   },
   {
     statuses: [401],
     meaning: 'unauthorized',
     advice:
-      'the server asks for credentials that were not given or not accepted: check user name, ' +
-      'password and the authentication schemes that the server offers',
+      'the server requires authentication, and no credentials were given or they were not accepted: ' +
+      'check the user name, the password and the authentication schemes of the server',
   },
   {
     statuses: [407],
     meaning: 'unauthorized',
     advice:
-      'the proxy asks for credentials that were not given or not accepted: check the user name ' +
-      'and password for the proxy',
+      'the proxy requires authentication, and no credentials were given or they were not accepted: ' +
+      'check the user name and password for the proxy',
   },
   {
     packets: ENDINGS,
     statuses: [[500, 599]],
     meaning: 'transient',
-    advice: 'the server failed for now: check its event log when this lasts',
+    advice: 'the server has a temporary failure: check its event log if this continues',
   },
   {
     packets: ENDINGS,
@@ -84,7 +85,7 @@ export const ANSWERS: readonly AnswerRow[] = [
       [309, 499],
     ],
     meaning: 'fatal',
-    advice: 'the server will not end the session: check there whether the upload has arrived',
+    advice: 'the server does not end the session: check on the server whether the file has arrived',
   },
   {
     packets: TRANSFERS,
@@ -94,92 +95,100 @@ export const ANSWERS: readonly AnswerRow[] = [
     meaning: 'transient',
     advice:
       'the application that processes uploads on the server did not answer in time: check its log ' +
-      'when this lasts',
+      'if this continues',
   },
   {
     packets: TRANSFERS,
     statuses: [408, 409, 306, [308, 399], [500, 500], [502, 504], [506, 599]],
     context: CONTEXT_SERVER_APPLICATION,
     meaning: 'transient',
-    advice: 'the application that processes uploads on the server failed for now: check its log',
+    advice:
+      'the application that processes uploads on the server has a temporary failure: check its log ' +
+      'if this continues',
   },
   {
     packets: TRANSFERS,
     statuses: [[300, 599]],
     context: CONTEXT_SERVER_APPLICATION,
     meaning: 'fatal',
-    advice: 'the application that processes uploads on the server refused this one: check its log',
+    advice:
+      'the application that processes uploads on the server refused this upload: check its log',
   },
   {
     statuses: [307, 308],
     meaning: 'redirect',
-    advice: 'the server points elsewhere: check the URL',
+    advice: 'the server redirects the upload: check the URL',
   },
   {
     packets: ['fragment'],
     statuses: [416],
     meaning: 'out-of-step',
     advice:
-      'the server wants another part of the file than it was sent: check whether another client ' +
-      'uploads to the same URL',
+      'the server expects another part of the file: check whether another client uploads to the ' +
+      'same URL',
   },
   {
     statuses: [ERRORS],
     hresults: [BG_E_TOO_LARGE],
     meaning: 'fatal',
     advice:
-      'the file is over the maximum upload size of the directory: check BITSMaximumUploadSize on ' +
-      'the server',
+      'the file is larger than the maximum upload size of the directory: check ' +
+      'BITSMaximumUploadSize on the server',
   },
   {
     statuses: [ERRORS],
     hresults: [BG_E_CLIENT_SERVER_PROTOCOL_MISMATCH],
     meaning: 'fatal',
-    advice: 'the server supports no upload protocol of this client: check its BITS version',
+    advice:
+      'the server does not support the upload protocol of this client: check the BITS version of ' +
+      'the server',
   },
   {
     statuses: [ERRORS],
     hresults: [BG_E_SERVER_EXECUTE_ENABLE],
     meaning: 'fatal',
     advice:
-      'the server takes no uploads into a directory with script or execute permissions: remove ' +
-      'these from the IIS virtual directory',
+      'the server accepts no uploads into a directory with script or execute permissions: remove ' +
+      'these permissions from the IIS virtual directory',
   },
   {
     packets: ['fragment'],
     statuses: [413],
     meaning: 'fragment-too-large',
     advice:
-      'the server or a proxy takes no request of this size: check maxAllowedContentLength (IIS), ' +
-      'client_max_body_size (nginx) and the like, or send smaller fragments',
+      'the server or a proxy accepts no request of this size: check maxAllowedContentLength (IIS), ' +
+      'client_max_body_size (nginx) or the equivalent setting, or send smaller fragments',
   },
   {
     packets: ['fragment'],
     statuses: [404],
     meaning: 'maybe-too-large',
     advice:
-      'the path does not exist, uploads are not enabled for it, or the request was over ' +
-      'maxAllowedContentLength (IIS 7 and later; 30,000,000 bytes by default): check these three',
+      'the path does not exist, BITS uploads are not enabled for it, or the request was larger than ' +
+      'maxAllowedContentLength (IIS 7 and later; 30,000,000 bytes by default): check all three',
   },
   {
     statuses: [404],
     meaning: 'fatal',
     advice:
       'the path does not exist, BITS uploads are not enabled for the directory (IIS 7 and later), ' +
-      'or request filtering blocks the verb BITS_POST: check the URL and these settings',
+      'or request filtering blocks the verb BITS_POST (404.6 in the IIS log): check the URL and ' +
+      'these settings',
   },
   {
     statuses: [403],
     hresults: [E_ACCESSDENIED],
     meaning: 'fatal',
     advice:
-      'the account may not write there, or the file exists already while overwriting is off: check ' +
+      'the account may not write there, or the file exists and overwriting is not allowed: check ' +
       'the permissions of the directory, and BITSAllowOverwrites',
   },
   {
     statuses: [403],
     meaning: 'fatal',
-    advice: 'access is forbidden: check the permissions of the account and the rules of proxies',
+    advice:
+      'access is forbidden: check the permissions of the account, the rules of proxies, and the SSL ' +
+      'settings of IIS (403.4 requires https, 403.7 a client certificate)',
   },
   {
     statuses: [501],
@@ -191,75 +200,83 @@ export const ANSWERS: readonly AnswerRow[] = [
     statuses: [501],
     meaning: 'fatal',
     advice:
-      'BITS uploads are not enabled for the directory (IIS 6), or the server or a proxy does not ' +
-      'know the verb BITS_POST: check the BITS settings of the directory, or try methodOverride',
+      'BITS uploads are not enabled for the directory (BITSUploadEnabled), or the server or a proxy ' +
+      'does not know the verb BITS_POST: check the BITS settings of the directory, or try ' +
+      'methodOverride',
   },
   {
     statuses: [409],
     meaning: 'fatal',
     advice:
-      'the file exists already, or a session that was left over holds the URL: remove the file, ' +
-      'wait for the session time-out, or choose another name',
+      'the file exists already, or an unfinished session holds the URL: remove the file, wait for ' +
+      'the session time-out, or choose another name',
   },
   {
     statuses: [400],
     hresults: [E_INVALIDARG],
     meaning: 'fatal',
     advice:
-      'the server found the request malformed: check that the URL names a file and no directory, ' +
-      'that no header value is over 4 KiB, and that no proxy changes requests',
+      'the server calls the request malformed: check that the URL names a file and not a directory, ' +
+      'that no header value is longer than 4 KiB, and that no proxy changes requests',
   },
   {
     statuses: [405],
     meaning: 'fatal',
     advice:
-      'the verb BITS_POST is blocked: allow it in request filtering, WebDAV and proxies, or use ' +
-      'methodOverride',
+      'the verb BITS_POST is blocked: allow it in request filtering, in the WebDAV module and in ' +
+      'proxies, or use methodOverride',
   },
   {
     statuses: [400],
     meaning: 'fatal',
     advice:
-      'the server or a proxy in front of it took the request for malformed, perhaps for its verb ' +
+      'the server or a proxy in front of it calls the request malformed, perhaps because of the verb ' +
       'BITS_POST: check proxies and request filtering, or use methodOverride',
   },
   {
     statuses: [500],
     hresults: DISK_FULL_CODES,
     meaning: 'transient',
-    advice: "the server's disk is full: free space there",
+    advice: 'the server disk is full: free some space there',
   },
   {
     statuses: [408, 429],
     meaning: 'transient',
-    advice: 'the server is too busy or the connection too slow: check both when this lasts',
+    advice: 'the server is too busy or the connection too slow: check both if this continues',
   },
   {
     statuses: [505],
     meaning: 'fatal',
-    advice: 'the server does not take HTTP/1.1: check which server and proxies answer there',
+    advice: 'HTTP/1.1 is not supported: check which server and proxies answer at the URL',
+  },
+  {
+    statuses: [[502, 504]],
+    meaning: 'transient',
+    advice:
+      'a proxy or front end answers, but not the server behind it: check the application pool of the ' +
+      'server, and the address that the front end sends to',
   },
   {
     statuses: [[500, 599]],
     meaning: 'transient',
-    advice: 'the server or a proxy failed for now: check its event log when this lasts',
+    advice: 'the server or a proxy has a temporary failure: check its event log if this continues',
   },
   {
     statuses: [[300, 399]],
     meaning: 'fatal',
     advice:
-      'this redirect would change the request, as login pages and captive portals do: check the ' +
-      'URL and whether the network asks for a login',
+      'this kind of redirect would change the request, as login pages and captive portals do: check ' +
+      'the URL, and whether the network requires a login',
   },
   {
     statuses: [[400, 499]],
     meaning: 'fatal',
-    advice: 'the request was refused: check the URL and the settings of server and proxies',
+    advice: 'the request was refused: check the URL, and the settings of the server and of proxies',
   },
   UNKNOWN,
 ];
 
-/** What a refusal is recognised by. */
+/** What of a refusal decides which row applies. */
 export interface AnswerTraits {
   readonly packetType: PacketType;
   readonly status: number;
@@ -270,6 +287,14 @@ export interface AnswerTraits {
 /** Finds the row of {@link ANSWERS} that applies. */
 export function findAnswer(traits: AnswerTraits): AnswerRow {
   return ANSWERS.find((row) => applies(row, traits)) ?? UNKNOWN;
+}
+
+/** What a refusal means to the reader and what to check, as the end of a sentence. */
+export function adviceOn(traits: AnswerTraits): string {
+  const row = findAnswer(traits);
+  const known = traits.hresult === undefined ? undefined : hresultAdvice(traits.hresult);
+  // A row for this HRESULT has said it.
+  return known === undefined || row.hresults !== undefined ? row.advice : `${row.advice}; ${known}`;
 }
 
 function applies(row: AnswerRow, { packetType, status, hresult, context }: AnswerTraits): boolean {

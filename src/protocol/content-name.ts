@@ -1,9 +1,9 @@
 import { MAX_CONTENT_NAME_LENGTH } from './constants.js';
 
-// [MC-BUP] <3> forbids \ / : * ? " < > |; the percent sign is escaped so that escapes decode back.
+// [MC-BUP] <3> forbids \ / : * ? " < > |; the percent sign is escaped so that escapes can be decoded.
 const LITERALS = /^[!#$&'()+,\-.0-9;=@A-Z[\]^_`a-z{}~]+$/;
 
-// Stands in where nothing of the name is left; servers ignore the value.
+// For names of which nothing is left; servers ignore the value.
 const NAMELESS = 'upload';
 
 /**

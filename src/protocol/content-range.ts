@@ -3,7 +3,7 @@ import type { ContentRange } from './packets.js';
 /**
  * Writes the `Content-Range` of a Fragment ([MC-BUP] §2.2.6.1): `bytes 0-99/100`, last byte inclusive.
  *
- * @throws RangeError when the range is empty or no part of its total: it has no legal spelling.
+ * @throws RangeError when the range is empty or not within its total: it cannot be expressed.
  */
 export function formatContentRange(range: ContentRange): string {
   const { start, end, total } = range;

@@ -1,5 +1,5 @@
 import { BitsProtocolError, BitsServerError, type ServerErrorDetails } from '../errors.js';
-import { type AnswerRow, CONTEXT_SERVER_APPLICATION, findAnswer } from './answers.js';
+import { type AnswerRow, adviceOn, CONTEXT_SERVER_APPLICATION, findAnswer } from './answers.js';
 import {
   ACK_PACKET_TYPE,
   BITS_UPLOAD_PROTOCOL,
@@ -8,20 +8,20 @@ import {
 } from './constants.js';
 import { parseOffset } from './content-range.js';
 import { parseHostId } from './host-id.js';
-import { formatHresult, hresultAdvice, hresultName, parseHresult } from './hresult.js';
+import { formatHresult, hresultName, parseHresult } from './hresult.js';
 import type { Ack, AnswerHead, RequestPacket, WireHeaders } from './packets.js';
 import type { Refusal, RefusalMeaning } from './refusal.js';
 import { parseRetryAfterMs } from './retry-after.js';
 
-/** Either the success answer to a packet or what stands in its place. */
+/** The ack for a packet, or the refusal in its place. */
 export type Decoded = { readonly ack: Ack } | { readonly refusal: Refusal };
 
 /**
  * Reads the answer to a packet ([MC-BUP] §2.2.3 to §2.2.12).
  *
- * Whatever the server sends, the outcome is a value: nothing is thrown, and no header text but the
- * host of a redirect reaches a message. The total of the file is not known here: an offset above
- * it is for the session to reject.
+ * Whatever the server sends, the outcome is a value: nothing is thrown, and the host of a redirect is
+ * the only header text in a message. An offset above the total is for the session to reject: the total
+ * is not known here.
  *
  * @param context `nowMs`: the wall clock, for a `Retry-After` that gives a date.
  */
@@ -32,7 +32,7 @@ export function decodeAnswer(
 ): Decoded {
   const success = answer.status >= 200 && answer.status <= 299;
   if (!success) return decodeRefusal(packet, answer, context);
-  // Error headers on a success are ignored: servers send them with a Ping ack.
+  // Error headers on a success are ignored: some servers send them with the ack for a Ping.
   if (field(answer.headers, 'bits-packet-type')?.toLowerCase() !== ACK_PACKET_TYPE.toLowerCase()) {
     return notBits(packet, answer.status);
   }
@@ -53,12 +53,12 @@ function decodeAck(packet: RequestPacket, { status, headers }: AnswerHead): Deco
   }
 }
 
-// Printable ASCII: an id goes back in a request header and must not be able to end it.
+// Printable ASCII: the id is sent back in a request header and must not be able to end that header.
 const SESSION_ID = /^[\x20-\x7e]+$/;
 
 function decodeCreateAck(packet: RequestPacket, status: number, headers: WireHeaders): Decoded {
   if (status !== 200 && status !== 201) {
-    return violation(packet, `a status of ${status}, where 200 or 201 belongs`);
+    return violation(packet, `status ${status} instead of 200 or 201`);
   }
   const protocol = field(headers, 'bits-protocol');
   if (protocol !== undefined && protocol.toLowerCase() !== BITS_UPLOAD_PROTOCOL) {
@@ -67,13 +67,13 @@ function decodeCreateAck(packet: RequestPacket, status: number, headers: WireHea
   const sessionId = field(headers, 'bits-session-id');
   if (sessionId === undefined) return violation(packet, 'no BITS-Session-Id');
   if (sessionId.length > MAX_SESSION_ID_LENGTH || !SESSION_ID.test(sessionId)) {
-    return violation(packet, 'a BITS-Session-Id that is too long or no legal header text');
+    return violation(packet, 'a BITS-Session-Id that is too long or not legal in a header');
   }
   const hostIdText = field(headers, 'bits-host-id');
   if (hostIdText === undefined) return { ack: { type: 'create-session', sessionId } };
   const hostId = parseHostId(hostIdText);
   if (hostId === undefined) {
-    return violation(packet, 'a BITS-Host-Id that is no host name or address', 'BITSHostId');
+    return violation(packet, 'a BITS-Host-Id that is not a host name or address', 'BITSHostId');
   }
   const hostIdFallbackTimeoutMs = fallbackTimeoutMs(headers);
   return {
@@ -86,9 +86,9 @@ function decodeCreateAck(packet: RequestPacket, status: number, headers: WireHea
   };
 }
 
-// [MC-BUP] §3.1.2.3: this many seconds or more mean never.
+// [MC-BUP] §3.1.2.3: this number of seconds, or more, means never.
 const INFINITE_SECONDS = 0xffff_ffff;
-// The longest delay that timers of JavaScript can wait; a longer one would fire at once.
+// The longest delay of a JavaScript timer; a longer one would fire at once.
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 function fallbackTimeoutMs(headers: WireHeaders): number | undefined {
@@ -101,7 +101,7 @@ function fallbackTimeoutMs(headers: WireHeaders): number | undefined {
 function decodeFragmentAck(packet: RequestPacket, headers: WireHeaders): Decoded {
   const nextOffset = receivedOffset(headers);
   if (nextOffset === undefined) {
-    return violation(packet, 'no legible BITS-Received-Content-Range');
+    return violation(packet, 'no readable BITS-Received-Content-Range');
   }
   const replyUrl = field(headers, 'bits-reply-url');
   return { ack: { type: 'fragment', nextOffset, ...(replyUrl !== undefined && { replyUrl }) } };
@@ -115,7 +115,7 @@ function receivedOffset(headers: WireHeaders): number | undefined {
   return text === undefined ? undefined : parseOffset(text);
 }
 
-// IIS leaves the id out of every ack but the first, against [MC-BUP] §2.2: only another id is wrong.
+// IIS sends the id only with the first ack, contrary to [MC-BUP] §2.2: only another id is wrong.
 function otherSession(
   packet: Extract<RequestPacket, { sessionId: string }>,
   headers: WireHeaders,
@@ -137,8 +137,8 @@ function decodeRefusal(
   const retryAfterMs = parseRetryAfterMs(headers['retry-after'], context.nowMs);
   const location = field(headers, 'location');
 
-  const row = findAnswer({ packetType: packet.type, status, hresult, context: errorContext });
-  const meaning = meaningOf(row, location);
+  const traits = { packetType: packet.type, status, hresult, context: errorContext };
+  const meaning = meaningOf(findAnswer(traits), location);
   const name = hresult === undefined ? undefined : hresultName(hresult);
   const details: ServerErrorDetails = {
     status,
@@ -147,7 +147,7 @@ function decodeRefusal(
     ...(errorContext !== undefined && { context: errorContext }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   };
-  const message = refusalMessage(packet, details, row, location);
+  const message = `${whatWasRefused(packet, details, location)}: ${adviceOn(traits)}`;
   const error = new BitsServerError(message, details, {
     code: errorCodeOf(meaning),
     retryable: meaning === 'transient',
@@ -176,10 +176,9 @@ function errorCodeOf(meaning: RefusalMeaning) {
   return meaning === 'unauthorized' ? 'BITS_ERR_AUTH' : 'BITS_ERR_SERVER';
 }
 
-function refusalMessage(
+function whatWasRefused(
   packet: RequestPacket,
   { status, hresult, hresultName: name, context }: ServerErrorDetails,
-  row: AnswerRow,
   location: string | undefined,
 ): string {
   const what = [`HTTP status ${status}`];
@@ -189,13 +188,10 @@ function refusalMessage(
   if (context === CONTEXT_SERVER_APPLICATION) what.push('from the server application');
   if (status >= 300 && status <= 399) what.push(`pointing to ${hostOf(location)}`);
 
-  const advice = [row.advice];
-  const known = hresult === undefined ? undefined : hresultAdvice(hresult);
-  if (known !== undefined && row.hresults === undefined) advice.push(known);
-  return `${PACKET_TYPE_NAMES[packet.type]} was refused with ${what.join(', ')}: ${advice.join('; ')}`;
+  return `${PACKET_TYPE_NAMES[packet.type]} was refused with ${what.join(', ')}`;
 }
 
-// As URL writes it, a host is short ASCII without anything that could forge a line of a log.
+// As URL writes it, a host is ASCII and holds nothing that could forge a line of a log.
 function hostOf(location: string | undefined): string {
   if (location === undefined) return 'nowhere';
   try {
@@ -221,7 +217,7 @@ function notBits(packet: RequestPacket, status: number): Decoded {
 function violation(packet: RequestPacket, got: string, setting?: string): Decoded {
   const check = setting === undefined ? '' : ` (its setting ${setting})`;
   const error = new BitsProtocolError(
-    `The ack for ${PACKET_TYPE_NAMES[packet.type]} has ${got}: check the BITS server${check} and ` +
+    `The ack for ${PACKET_TYPE_NAMES[packet.type]} has ${got}: check the BITS server${check}, and ` +
       'whether a proxy changes headers',
   );
   return { refusal: { meaning: 'fatal', error } };

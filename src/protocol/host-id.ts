@@ -5,14 +5,14 @@ const MAX_HOST_LENGTH = 253;
 
 const BRACKETED = /^\[([0-9a-f:.]+)\](?::(\d{1,5}))?$/i;
 const BARE_V6 = /^[0-9a-f.]*:[0-9a-f.]*:[0-9a-f:.]*$/i;
-// The underscore is no host name of RFC 1123, but Windows machine names hold it.
+// An underscore is not legal in a host name (RFC 1123), but occurs in Windows machine names.
 const NAMED = /^([0-9a-z_-]+(?:\.[0-9a-z_-]+)*\.?)(?::(\d{1,5}))?$/i;
 
 /**
  * Reads `BITS-Host-Id` ([MC-BUP] §2.2.3.2): `HOST`, `host:port`, IPv4, `[v6]`, `[v6]:port` or bare v6.
  *
  * @returns the host as URLs write it, lower case, IPv6 in brackets; undefined for anything else, so
- * that nothing of a value but host and port can reach a request.
+ * that only a host and a port can reach a request.
  */
 export function parseHostId(value: string): HostId | undefined {
   const text = value.trim();
@@ -28,7 +28,7 @@ function canonicalHost(host: string, port: string | undefined): HostId | undefin
   if (port !== undefined && !(Number(port) >= 1 && Number(port) <= 65_535)) return undefined;
   const hostname = hostnameOf(host);
   if (hostname === undefined) return undefined;
-  // URL reads `2130706433` and `127.1` as 127.0.0.1: a host must be called what it is.
+  // URL reads `2130706433` and `127.1` as 127.0.0.1: a host must be written as it is.
   if (!host.startsWith('[') && hostname !== host) return undefined;
   return port === undefined ? hostname : `${hostname}:${Number(port)}`;
 }
@@ -44,8 +44,8 @@ function hostnameOf(host: string): string | undefined {
 /**
  * Puts a host id in place of the host of a URL; scheme, path and query stay ([MC-BUP] §1.3.4.2).
  *
- * A host id without a port means the default port of the scheme: the value stands for the whole
- * server part of the URL and for the `Host` header, which name a port only when it is another.
+ * A host id without a port means the default port of the scheme, because the value replaces the whole
+ * server part of the URL and the `Host` header.
  */
 export function withHost(url: URL, hostId: HostId): URL {
   const moved = new URL(url);
@@ -82,7 +82,7 @@ function hostNameOnly(host: string): string | undefined {
   return canonical === undefined ? undefined : hostnameOf(canonical);
 }
 
-// The caller may write a name in any script; a server may not, header text being ASCII.
+// The caller may write a name in any script; a server may not, because header text is ASCII.
 function trustedName(text: string): string | undefined {
   const international = /[^\u0000-\u007f]/.test(text) && /^[\p{L}\p{M}\p{N}.-]+$/u.test(text);
   return international ? hostnameOf(text) : hostNameOnly(text);

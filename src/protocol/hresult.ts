@@ -1,4 +1,4 @@
-/** What an HRESULT is called and what it asks the reader to check. */
+/** The name of an HRESULT, and what it says or asks to check. */
 interface HresultEntry {
   readonly name: string;
   readonly advice: string;
@@ -12,12 +12,12 @@ export const BG_E_CLIENT_SERVER_PROTOCOL_MISMATCH = 0x80200022;
 export const BG_E_SERVER_EXECUTE_ENABLE = 0x80200023;
 /** As [MC-BUP] prints it: the decimal Win32 error 112 read as hexadecimal digits. */
 export const DISK_FULL_AS_SPECIFIED = 0x80070112;
-/** As HRESULT_FROM_WIN32 makes it of ERROR_DISK_FULL. */
+/** As HRESULT_FROM_WIN32 makes it from ERROR_DISK_FULL. */
 export const DISK_FULL = 0x80070070;
 
 const DISK_FULL_ENTRY: HresultEntry = {
   name: 'ERROR_DISK_FULL',
-  advice: "the server's disk is full: free space there",
+  advice: 'the server disk is full: free some space there',
 };
 
 const ENTRIES: ReadonlyMap<number, HresultEntry> = new Map<number, HresultEntry>([
@@ -25,7 +25,7 @@ const ENTRIES: ReadonlyMap<number, HresultEntry> = new Map<number, HresultEntry>
     0x80004005,
     {
       name: 'E_FAIL',
-      advice: "the server failed without saying why: look at the server's event log",
+      advice: 'the server failed without a reason: check its event log',
     },
   ],
   [
@@ -33,8 +33,8 @@ const ENTRIES: ReadonlyMap<number, HresultEntry> = new Map<number, HresultEntry>
     {
       name: 'E_ACCESSDENIED',
       advice:
-        'check the write permission of the account, and whether the file exists already while ' +
-        'overwriting is off',
+        'check the write permission of the account, and whether the file exists and overwriting is ' +
+        'not allowed',
     },
   ],
   [0x8007000e, { name: 'E_OUTOFMEMORY', advice: 'the server is out of memory' }],
@@ -43,8 +43,8 @@ const ENTRIES: ReadonlyMap<number, HresultEntry> = new Map<number, HresultEntry>
     {
       name: 'E_INVALIDARG',
       advice:
-        'the server found the request malformed: check that the URL names a file and no ' +
-        'directory, and that no header value is over 4 KiB',
+        'the server calls the request malformed: check that the URL names a file and not a ' +
+        'directory, and that no header value is longer than 4 KiB',
     },
   ],
   [DISK_FULL, DISK_FULL_ENTRY],
@@ -68,7 +68,7 @@ const ENTRIES: ReadonlyMap<number, HresultEntry> = new Map<number, HresultEntry>
     0x8020001b,
     {
       name: 'BG_E_INVALID_SERVER_RESPONSE',
-      advice: 'something between here and the server may change its answers: check proxies',
+      advice: 'a proxy may change the answers of the server: check the proxies',
     },
   ],
   [
@@ -87,15 +87,15 @@ const ENTRIES: ReadonlyMap<number, HresultEntry> = new Map<number, HresultEntry>
     {
       name: 'BG_E_SESSION_NOT_FOUND',
       advice:
-        'the server no longer knows the upload session: it timed out, was cleaned up, or another ' +
-        'member of a server farm answered',
+        'the server does not know the upload session: it timed out, was deleted, or another member ' +
+        'of a server farm answered',
     },
   ],
   [
     BG_E_TOO_LARGE,
     {
       name: 'BG_E_TOO_LARGE',
-      advice: 'the file is over the maximum upload size of the directory on the server',
+      advice: 'the file is larger than the maximum upload size of the directory on the server',
     },
   ],
   [
@@ -106,7 +106,7 @@ const ENTRIES: ReadonlyMap<number, HresultEntry> = new Map<number, HresultEntry>
     BG_E_CLIENT_SERVER_PROTOCOL_MISMATCH,
     {
       name: 'BG_E_CLIENT_SERVER_PROTOCOL_MISMATCH',
-      advice: 'the server supports no upload protocol of this client',
+      advice: 'the server does not support the upload protocol of this client',
     },
   ],
   [
@@ -132,7 +132,7 @@ const ENTRIES: ReadonlyMap<number, HresultEntry> = new Map<number, HresultEntry>
     0x80200027,
     {
       name: 'BG_E_INVALID_AUTH_TARGET',
-      advice: 'check whether the server or a proxy asks for the credentials',
+      advice: 'check whether the server or a proxy requires the credentials',
     },
   ],
   [
@@ -168,7 +168,7 @@ export function formatHresult(hresult: number): string {
   return `0x${(hresult >>> 0).toString(16).toUpperCase().padStart(8, '0')}`;
 }
 
-/** The name of an HRESULT that uploads meet (Win32: BITS return values); undefined for others. */
+/** The name of an HRESULT that occurs in uploads (Win32: BITS return values); undefined for others. */
 export function hresultName(hresult: number): string | undefined {
   const unsigned = hresult >>> 0;
   const status = httpStatusOf(unsigned);

@@ -12,7 +12,7 @@ export type RequestPacket =
   | {
       readonly type: 'fragment';
       readonly sessionId: string;
-      /** As the user's file is called; encoded for the wire by `encode`. */
+      /** The name of the user's file; encoded for the wire by `encodeRequest`. */
       readonly contentName: string;
       readonly range: ContentRange;
     }

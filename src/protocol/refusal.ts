@@ -8,9 +8,9 @@ import type { BitsError } from '../errors.js';
  * - `session-not-found`: the server has no such session (0x8020001F).
  * - `out-of-step`: the server wants another offset ({@link Refusal.nextOffset}).
  * - `fragment-too-large`: 413.
- * - `maybe-too-large`: 404 on a Fragment, IIS 7's answer to an over-long request among other causes.
+ * - `maybe-too-large`: 404 on a Fragment, which IIS 7 also sends when a request is too long.
  * - `not-bits`: a success status without `BITS-Packet-Type: Ack`, as a captive portal sends.
- * - `unauthorized`: 401 or 407 that the transport could not answer.
+ * - `unauthorized`: 401 or 407, for which the transport had no accepted credentials.
  * - `redirect`: 3xx with a {@link Refusal.location}.
  */
 export type RefusalMeaning =
@@ -24,19 +24,19 @@ export type RefusalMeaning =
   | 'unauthorized'
   | 'redirect';
 
-/** An answer that is no success, or the lack of any answer, as the session sees it. */
+/** A refused packet, or one without an answer, as the session sees it. */
 export interface Refusal {
   readonly meaning: RefusalMeaning;
-  /** What the caller gets to see when the upload ends with this. */
+  /** What the caller gets when the upload ends with this. */
   readonly error: BitsError;
   /** The offset that the server asked for, with `out-of-step`. */
   readonly nextOffset?: number;
-  /** A reply URL that came with an out-of-step answer. */
+  /** A reply URL in an out-of-step answer. */
   readonly replyUrl?: string;
   /** How long the server asked to wait. */
   readonly retryAfterMs?: number;
   /** Where a redirect points, unresolved. */
   readonly location?: string;
-  /** True when no byte of the request can have left, so that it had no effect. */
+  /** True when no byte of the request can have been sent, so that it had no effect. */
   readonly unsent?: boolean;
 }

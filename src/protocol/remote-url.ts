@@ -16,7 +16,9 @@ const BARE_PERCENT = /%(?![0-9a-f]{2})/gi;
 export function parseRemoteUrl(input: string | URL): URL {
   const given = String(input);
   if (CONTROL_CHARACTER.test(given)) {
-    throw new BitsArgumentError('The URL holds a control character, such as a line break');
+    throw new BitsArgumentError(
+      'The URL contains a control character, such as a line break: remove it',
+    );
   }
   const text = given.trim().replaceAll('#', '%23');
   if (!/^https?:\/\//i.test(text)) {
@@ -31,8 +33,8 @@ export function parseRemoteUrl(input: string | URL): URL {
   }
   if (url.username !== '' || url.password !== '') {
     throw new BitsArgumentError(
-      'The URL holds a user name or password, which would end up in logs: ' +
-        'pass credentials with the option for authentication instead',
+      'The URL contains a user name or password, which would appear in logs: ' +
+        'give credentials with the option for authentication instead',
     );
   }
   if (url.href.includes('%')) {
@@ -44,19 +46,19 @@ export function parseRemoteUrl(input: string | URL): URL {
 }
 
 /**
- * Completes a URL that ends in `/` with the name of the file; any other URL comes back as it is.
+ * Completes a URL that ends in `/` with the name of the file; any other URL is returned as it is.
  *
  * Every character of the name survives: `#`, `?`, `%`, spaces and back-slashes are percent-encoded.
  *
  * @param name of the file, without path.
- * @throws BITS_ERR_ARGUMENT when a name is needed and this is none: empty, `.`, `..` or with a `/`.
+ * @throws BITS_ERR_ARGUMENT when a name is needed and this one is empty, `.`, `..` or contains a `/`.
  */
 export function appendFileName(url: URL, name: string): URL {
   const complete = new URL(url);
   if (!url.pathname.endsWith('/')) return complete;
   if (name === '' || name === '.' || name === '..' || name.includes('/')) {
     throw new BitsArgumentError(
-      'The URL ends in / and the source gives no file name to add: write the name into the URL',
+      'The URL ends in / and the source has no file name to append: add the name to the URL',
     );
   }
   // encodeURIComponent throws on a lone surrogate.
@@ -65,7 +67,7 @@ export function appendFileName(url: URL, name: string): URL {
   return complete;
 }
 
-/** A URL for messages and logs: no user name, no password, and of a query only that there is one. */
+/** A URL for messages and logs: without user name and password, and of a query only that there is one. */
 export function redactUrl(url: URL): string {
   return `${url.protocol}//${url.host}${url.pathname}${url.search === '' ? '' : '?…'}`;
 }

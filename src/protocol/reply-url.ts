@@ -4,9 +4,9 @@
  * IIS writes it relative to the directory of the remote URL, with back-slashes and raw braces:
  * `BITS-Sessions\Replies\{…}\responsefile.bin`; braces go out as `%7B` and `%7D`, as Windows does.
  *
- * @returns `relative` true for a reply on the remote URL's own origin by the server's own wording
- * (no scheme and no host in it); undefined for anything that must not be fetched: no http(s), user
- * and password inside, control characters, or plain http after an https upload.
+ * @returns `relative` true when the server named neither scheme nor host, so that the reply is on the
+ * remote URL's own origin; undefined for anything that must not be fetched: not http(s), a user name or
+ * password, control characters, or plain http after an https upload.
  */
 export function resolveReplyUrl(
   replyUrl: string,

@@ -1,4 +1,4 @@
-/** The longest wait that is taken over from a server; beyond it the header is no advice to follow. */
+/** The longest wait that a server may ask for. */
 const MAX_RETRY_AFTER_MS = 24 * 60 * 60 * 1000;
 
 const DELAY_SECONDS = /^\d{1,10}$/;
@@ -10,9 +10,9 @@ const HTTP_DATE =
 /**
  * Reads `Retry-After` (RFC 9110 §10.2.3), seconds or an HTTP date, as milliseconds from now.
  *
- * A date that has passed is 0; more than a day is cut to a day.
+ * A date in the past is 0; more than a day is a day.
  *
- * @returns undefined when there is nothing legible.
+ * @returns undefined when it cannot be read.
  */
 export function parseRetryAfterMs(value: string | undefined, nowMs: number): number | undefined {
   const text = value?.trim() ?? '';

@@ -3,47 +3,47 @@ import { MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
 /** IIS 7 and later refuse a request over 30,000,000 bytes by default ([MC-BUP] <10>). */
 const MAX_ADAPTIVE_BYTES = 28 * 1024 * 1024;
 const INITIAL_BYTES = 1024 * 1024;
-/** What one lost fragment may cost in time; half of it to twice of it is left as it is. */
+/** How long a fragment should take, so that a lost one costs no more; half and twice of it are accepted. */
 const TARGET_MS = 4000;
-/** The most by which one answer changes the size, either way. */
+/** The largest factor by which one answer changes the size. */
 const MAX_FACTOR = 8;
-/** A size of the caller's that was lost so often in a row does not get through. */
+/** After so many losses in a row, a fragment of the caller's size does not get through. */
 const MOST_FIXED_LOSSES = 3;
-/** Fragments that must pass after a loss before a larger one is tried. */
+/** How many fragments must pass after a loss before a larger one is tried. */
 const PATIENCE = 4;
 
 /**
- * What is known of a server that takes the beginning of a fragment only.
+ * What is known of a server that takes only the beginning of a fragment.
  *
- * `takenBytes` of the last such fragment; `from`: the size that was shortened to that, because it was so
- * twice. `in-vain`: it took a part of that as well, so that its limit is none of the size.
+ * `takenBytes`: of the last such fragment; `from`: the size before it was reduced to that, after two such
+ * fragments. `in-vain`: the server took only a part of the reduced size too, so it has no size limit.
  */
 export type Curtailment =
   | { readonly takenBytes: number; readonly from: number | undefined }
   | 'in-vain';
 
-/** How long the next fragment should be, learnt from the answers so far. */
+/** How long the next fragment should be, as learnt from the answers so far. */
 export interface FragmentSizer {
-  /** The caller's own size; the sizer then only shrinks, when it is refused or lost time and again. */
+  /** The caller chose the size; it only shrinks, when it is refused or lost repeatedly. */
   readonly fixed: boolean;
   readonly bytes: number;
-  /** No fragment above this: the caller's, the transport's or the server's limit. */
+  /** No fragment is larger: the limit of the caller, the transport or the server. */
   readonly capBytes: number;
-  /** The largest fragment that this server has taken. */
+  /** The largest fragment that this server has accepted. */
   readonly largestPassedBytes: number;
-  /** The server refused a fragment, which is where `capBytes` comes from. */
+  /** The server refused a fragment, so `capBytes` is its limit. */
   readonly capRefused: boolean;
-  /** A limit of the server's that a fragment has proved since: other uploads may start with it. */
+  /** The server's limit, once a fragment has proved it: other uploads may start with it. */
   readonly serverCapBytes: number | undefined;
-  /** Fragments still to pass before the next growth. */
+  /** How many fragments must pass before the size grows. */
   readonly patience: number;
-  /** A fragment was lost, so that growth has to be slow. */
+  /** A fragment was lost, so growth is slow. */
   readonly lossy: boolean;
-  /** How many fragments of the caller's size were lost since one passed. */
+  /** How many fragments of the caller's size were lost since one of them passed. */
   readonly fixedLosses: number;
-  /** What an answer takes whatever the size, as far as shrinking in vain has shown it. */
+  /** The time of an answer that does not depend on the size, found when a reduction saved no time. */
   readonly delayMs: number;
-  /** The fragment whose slowness made the present size, until that size has been tried. */
+  /** The slow fragment that led to the present size, until that size has been tried. */
   readonly shrunkFrom: { readonly bytes: number; readonly elapsedMs: number } | undefined;
   readonly curtailment: Curtailment | undefined;
 }
@@ -82,7 +82,7 @@ export function fragmentPassed(
     serverCapBytes: sizer.capRefused ? sizer.capBytes : undefined,
     fixedLosses: passed.bytes < sizer.bytes ? sizer.fixedLosses : 0,
   };
-  // A shorter one, such as the last of a file, tells nothing about the size.
+  // A shorter fragment, such as the last one of a file, says nothing about the size.
   if (sizer.fixed || passed.bytes < sizer.bytes) return next;
   return judged(next, passed.elapsedMs);
 }
@@ -107,7 +107,7 @@ function judged(sizer: FragmentSizer, elapsedMs: number): FragmentSizer {
   };
 }
 
-/** A smaller fragment takes less time, unless it is something else that takes the time. */
+/** A smaller fragment takes less time, unless the time does not depend on the size. */
 function shrankInVain(
   before: { readonly bytes: number; readonly elapsedMs: number },
   now: { readonly bytes: number; readonly elapsedMs: number },
@@ -116,13 +116,13 @@ function shrankInVain(
   return now.elapsedMs > (before.elapsedMs + inProportion) / 2;
 }
 
-function factor(wished: number): number {
-  return Math.min(MAX_FACTOR, Math.max(2, Math.round(wished)));
+function factor(wanted: number): number {
+  return Math.min(MAX_FACTOR, Math.max(2, Math.round(wanted)));
 }
 
 /**
- * A fragment that has to be sent again: the next loss shall cost less.
- * @param onTheWay it did not get through, and nobody but the network is to blame
+ * A fragment has to be sent again: the next loss should cost less.
+ * @param onTheWay the network lost it, not the server
  */
 export function fragmentLost(sizer: FragmentSizer, onTheWay = true): FragmentSizer {
   if (sizer.fixed) return onTheWay ? fixedLost(sizer) : sizer;
@@ -130,10 +130,10 @@ export function fragmentLost(sizer: FragmentSizer, onTheWay = true): FragmentSiz
 }
 
 /**
- * The server took the beginning of a fragment and asks for the rest: all of that was sent in vain.
+ * The server took only the beginning of a fragment: the rest was sent in vain.
  *
- * One that takes the same number of bytes twice has a limit, and gets no more than that. One that takes
- * a part of whatever it gets would be asked for less and less, and is left as it is.
+ * A server that takes the same number of bytes twice has a limit, and gets no larger fragments. For one
+ * that takes a part of any fragment, no size would be right, so the size stays.
  */
 export function fragmentCurtailed(
   sizer: FragmentSizer,
@@ -159,14 +159,14 @@ export function fragmentCurtailed(
   return { ...sizer, curtailment: { takenBytes, from: undefined } };
 }
 
-/** Something on the way may cut long requests off: each small one between two of them is progress. */
+/** A proxy may cut long requests; the short ones between them are progress, so nothing else would end it. */
 function fixedLost(sizer: FragmentSizer): FragmentSizer {
   const fixedLosses = sizer.fixedLosses + 1;
   if (fixedLosses < MOST_FIXED_LOSSES) return { ...sizer, fixedLosses };
   return { ...divided(sizer, 2), fixedLosses: 0 };
 }
 
-/** The server refused this many bytes; undefined when there is no smaller fragment to try. */
+/** The server refused so many bytes; undefined when there is no smaller fragment to try. */
 export function fragmentRefused(sizer: FragmentSizer, bytes: number): FragmentSizer | undefined {
   if (bytes <= MIN_FRAGMENT_BYTES) return undefined;
   const { largestPassedBytes } = sizer;

@@ -13,6 +13,9 @@ import {
   type AfterCancel,
   assertMayClose,
   type Command,
+  type Doubt,
+  FRESH,
+  maybeCancelled,
   type Outcome,
   owesReply,
   type Session,
@@ -21,13 +24,59 @@ import {
   type Target,
 } from './session.js';
 
+// The state machine of one upload ([MC-BUP] §3.1.5): its theory of operation.
+//
+// The machine is a value. `step(session, event)` gives the next session and the one command to carry
+// out; it does no I/O, reads no clock and changes nothing that it was given. The job carries out the
+// command, and what comes of it is the next event.
+//
+//   session   what is known of the upload: its state, what it waits for, what the server has
+//             acknowledged, and what is in doubt (session.ts)
+//   event     what happened: an answer, a failure, the end of a wait, a wish of the caller
+//   command   what to do next: send a packet, download the reply, wait, pause, finish
+//
+// Every state but three belongs to a packet of the protocol. `init` has sent nothing; `suspended` and
+// `error` wait for the caller, who may resume or cancel. `completed`, `cancelled` and `failed` are
+// final. `awaiting` says what a session waits for within its state, and so which events are legal: an
+// answer, the end of a back-off, the reply, or the caller. An event that is not legal is a bug and
+// throws a plain Error.
+//
+// `table` names the one function for each pair of state and event. All ways forward meet in `proceed`,
+// which looks at what is known and not at how it came about:
+//
+//   no session id                Create-Session, then a Ping when the server named another host
+//   a fragment may be doubled    Cancel-Session, then start over (`onUncertainFragment: 'restart'`)
+//   bytes unacknowledged         the Fragment that begins at the server's offset
+//   a reply is owed              the last Fragment once more until it is announced; then the download
+//   nothing                      Close-Session
+//
+// The server's offset decides, whatever was sent: `adoptOffset`. Three counts keep a server that makes
+// no progress from being asked for ever, and each ends in an error: `resyncs` (offsets that bring no
+// progress), `restarts` (new sessions; only the caller's resume sets it back) and `cancelAttempts`.
+// Time and retries are the job's: after `wait` it sends `retryDue`, or `gaveUp`.
+//
+// What no answer has settled is in `session.doubt`:
+//
+//   offset      A Fragment was interrupted. The next one is short, because it may be sent in vain.
+//               Ends with any offset that the server names.
+//   closed      A Close was interrupted. "Session not found" then means that it worked: `presumed`.
+//               Ends with the session, and when the origin is asked instead of the host-id's server.
+//   cancelled   A Cancel was interrupted. "Session not found" then proves nothing of a Close before.
+//               Ends when the server takes a fragment, and with the session.
+//   rested      The session was resumed. A reply that is gone may mean that the session is, too.
+//               Ends with any offset that the server names.
+//   forgotten   A request got no answer, or the session was resumed. A refusal that explains nothing
+//               may come from a server that forgot the session. Ends with the session.
+//   suspicions  How many such refusals came; a Ping that works then settles it. Ends with any offset,
+//               with a resume, and with the session.
+
 type Step = readonly [Session, Command];
 type EventOf<T extends SessionEvent['type']> = Extract<SessionEvent, { type: T }>;
 type Handlers = {
   readonly [T in SessionEvent['type']]?: (session: Session, event: EventOf<T>) => Step;
 };
 
-/** The caller's wishes and the end of its patience mean the same in every live state. */
+/** The wishes of the caller, and the end of its limits, mean the same in every live state. */
 const live = {
   suspendRequested: suspend,
   cancelRequested: cancelForCaller,
@@ -70,7 +119,7 @@ const table: Readonly<Record<SessionState, Handlers>> = {
   failed: {},
 };
 
-/** Which event a session may get while it waits for something; wishes of the caller always may come. */
+/** What a session has to wait for when an event comes; wishes of the caller may always come. */
 const awaited: Readonly<Partial<Record<SessionEvent['type'], readonly Session['awaiting'][]>>> = {
   acked: ['answer'],
   failed: ['answer', 'reply'],
@@ -103,7 +152,7 @@ export function step(session: Session, event: SessionEvent): Step {
 function proceed(session: Session): Step {
   if (session.state === 'ping' && session.awaiting === 'retry') return sendPing(session);
   if (session.sessionId === undefined) return sendCreate(session);
-  if (session.uncertain && session.plan.onUncertainFragment === 'restart') {
+  if (session.doubt.offset && session.plan.onUncertainFragment === 'restart') {
     return cancelFirst(session, { kind: 'create-session' });
   }
   if (session.offset < session.plan.totalBytes) return sendFragment(session);
@@ -114,28 +163,7 @@ function proceed(session: Session): Step {
 }
 
 function sendCreate(session: Session): Step {
-  const fresh: Session = {
-    ...session,
-    state: 'create-session',
-    awaiting: 'answer',
-    sessionId: undefined,
-    hostId: undefined,
-    hostIdFallbackTimeoutMs: undefined,
-    offset: 0,
-    sentTo: 0,
-    pending: undefined,
-    lastFragmentStart: undefined,
-    uncertain: false,
-    lastAnswered: false,
-    replyUrl: undefined,
-    replyStored: false,
-    closeUncertain: false,
-    unproven: false,
-    sessionBestOffset: 0,
-    resyncs: 0,
-    cut: false,
-    suspicions: 0,
-  };
+  const fresh: Session = { ...session, ...FRESH, state: 'create-session', awaiting: 'answer' };
   return [fresh, { type: 'send', packet: { type: 'create-session' }, target: 'origin' }];
 }
 
@@ -163,20 +191,20 @@ function sendFragment(session: Session): Step {
 }
 
 function nextRange(session: Session): { start: number; end: number } {
-  const { offset, lastFragmentStart, sizer, uncertain, plan } = session;
+  const { offset, lastFragmentStart, sizer, doubt, plan } = session;
   const total = plan.totalBytes;
-  // The server answers a repeated last fragment with the reply URL, and no other one.
-  // When it is refused as too large the end of it has to do, or the refusal would go on for ever.
+  // The server answers a repeated last fragment with the reply URL, and no other fragment.
+  // When that is refused as too large, the end of it must do, or the refusals would never end.
   if (offset === total) {
     const start = lastFragmentStart ?? Math.max(0, total - MIN_FRAGMENT_BYTES);
     return { start: Math.max(start, total - sizer.capBytes), end: total };
   }
   const resendsLast = plan.reply !== 'none' && lastFragmentStart === offset;
-  if (uncertain && resendsLast && total - offset <= sizer.capBytes) {
+  if (doubt.offset && resendsLast && total - offset <= sizer.capBytes) {
     return { start: offset, end: total };
   }
-  // While the server's offset is unknown, a whole fragment could be sent for nothing.
-  const bytes = uncertain ? Math.min(MIN_FRAGMENT_BYTES, sizer.bytes) : sizer.bytes;
+  // While the server's offset is in doubt, a whole fragment could be sent in vain.
+  const bytes = doubt.offset ? Math.min(MIN_FRAGMENT_BYTES, sizer.bytes) : sizer.bytes;
   return { start: offset, end: Math.min(total, offset + bytes) };
 }
 
@@ -207,23 +235,22 @@ function created(session: Session, event: EventOf<'acked'>): Step {
     sessionId: ack.sessionId,
     hostId: ack.hostId,
     hostIdFallbackTimeoutMs: ack.hostIdFallbackTimeoutMs,
-    cancelUncertain: false,
   };
   return ack.hostId === undefined ? proceed(next) : sendPing(next);
 }
 
 function pinged(session: Session, event: EventOf<'acked'>): Step {
   ackOf(event.ack, 'ping');
-  if (session.suspicions > 0) return presumeForgotten(session);
+  if (session.doubt.suspicions > 0) return presumeForgotten(session);
   return proceed({ ...forward(session), awaiting: 'nothing' });
 }
 
 function presumeForgotten(session: Session): Step {
   const error = new BitsProtocolError(
-    'the server answers a Ping and refuses every Fragment: it has forgotten the session, and ' +
-      'beginning again did not help. Ask its administrator for the reason in its log.',
+    'The server answers a Ping and refuses every Fragment, as if it had forgotten the session, and ' +
+      'to start over did not help. Ask its administrator for the reason in its log.',
   );
-  // It is a guess, so at the end a session that may live is kept for the caller to resume.
+  // It is a guess, so in the end a session that may exist is kept for the caller to resume.
   return session.restarts < session.plan.maxRestarts
     ? restartCancelling(session, error)
     : stop(session, error);
@@ -235,7 +262,7 @@ function fragmentAcked(session: Session, event: EventOf<'acked'>): Step {
   const sizer = sizedBy(session, ack.nextOffset, event.elapsedMs);
   const answeredLast = end === session.plan.totalBytes;
   // A session that takes a fragment was ended by no Cancel.
-  const alive: Session = { ...session, sizer, cancelUncertain: false };
+  const alive = doubting({ ...session, sizer }, { cancelled: false });
   return adoptOffset(alive, ack.nextOffset, ack.replyUrl, answeredLast);
 }
 
@@ -244,8 +271,8 @@ function sizedBy(session: Session, nextOffset: number, elapsedMs: number): Fragm
   const bytes = end - start;
   const takenBytes = nextOffset - start;
   if (takenBytes >= bytes) return fragmentPassed(session.sizer, { bytes, elapsedMs });
-  // Of a server that went back, or may have had a part already, it says nothing about sizes.
-  if (takenBytes <= 0 || session.uncertain) return session.sizer;
+  // When a server went back, or may have had a part already, it says nothing about sizes.
+  if (takenBytes <= 0 || session.doubt.offset) return session.sizer;
   return fragmentCurtailed(session.sizer, { bytes, takenBytes });
 }
 
@@ -262,18 +289,15 @@ function adoptOffset(
     return resync(
       session,
       new BitsProtocolError(
-        `the server claims to hold ${nextOffset} bytes, but only ${session.sentTo} of the file's ` +
-          `${totalBytes} were sent. Another upload may be writing to the same URL.`,
+        `The server claims to hold ${nextOffset} bytes, but only ${session.sentTo} of the file's ` +
+          `${totalBytes} were sent. Check for another upload to the same URL.`,
       ),
     );
   }
   const complete = nextOffset === totalBytes;
   const known: Session = {
-    ...session,
+    ...doubting(session, { offset: false, rested: false, suspicions: 0 }),
     pending: undefined,
-    uncertain: false,
-    unproven: false,
-    suspicions: 0,
     offset: nextOffset,
     lastAnswered: complete && (session.lastAnswered || end === totalBytes),
     replyUrl: complete ? (replyUrl ?? session.replyUrl) : undefined,
@@ -281,11 +305,11 @@ function adoptOffset(
   if (complete && reply === 'required' && known.replyUrl === undefined) {
     const missing = new BitsError(
       'BITS_ERR_REPLY',
-      'the server took the whole file but announced no reply (no BITS-Reply-URL). Check that ' +
+      'The server took the whole file but announced no reply (no BITS-Reply-URL). Check that ' +
         'upload-reply is enabled for this directory (BITSServerNotificationType), or make the ' +
         'reply optional.',
     );
-    // An acknowledgement that carried the URL may have been lost; the last fragment brings it again.
+    // An answer that named the reply may have been lost; the last fragment brings it again.
     return answeredLast ? stop(known, missing) : resync(known, missing);
   }
   if (nextOffset > session.sessionBestOffset) {
@@ -300,13 +324,13 @@ function adoptOffset(
   return resync(
     known,
     new BitsProtocolError(
-      `the server keeps asking for byte ${nextOffset} and does not take what is sent from there. ` +
+      `The server keeps asking for byte ${nextOffset} and does not take what is sent from there. ` +
         'Check for another upload to the same URL, or a proxy that drops request bodies.',
     ),
   );
 }
 
-/** Sends from where the server stands, a bounded number of times without progress. */
+/** Sends from the server's offset, a bounded number of times without progress. */
 function resync(session: Session, error: BitsError): Step {
   const resyncs = session.resyncs + 1;
   if (resyncs > session.plan.maxResyncs) return stop(session, error);
@@ -315,8 +339,7 @@ function resync(session: Session, error: BitsError): Step {
 
 function fragmentFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
   const { start, end } = pendingOf(session);
-  const doubt = suspicion(session, refusal);
-  if (doubt !== undefined) return doubt;
+  if (mayBeForgotten(session, refusal)) return suspect(session, refusal);
   switch (refusal.meaning) {
     case 'out-of-step':
       return refusal.nextOffset === undefined
@@ -341,24 +364,22 @@ function fragmentFailed(session: Session, { refusal }: EventOf<'failed'>): Step 
   }
 }
 
-/**
- * Some servers answer a fragment of a session they have forgotten with 400, 404 or 500. When a Ping
- * still works, the session is what is wrong. A 500 may as well pass, so it is doubted when repeated.
- */
-function suspicion(session: Session, refusal: Refusal): Step | undefined {
-  if (!session.cut || refusal.meaning === 'session-not-found') return undefined;
-  // Such a session begins again after each interruption, and is counted for it.
-  if (session.plan.onUncertainFragment === 'restart') return undefined;
+/** Some servers answer a fragment of a session that they have forgotten with 400, 404 or 500. */
+function mayBeForgotten(session: Session, { meaning, error }: Refusal): boolean {
+  if (!session.doubt.forgotten || meaning === 'session-not-found') return false;
+  // Such an upload starts over after each interruption, and that is counted.
+  if (session.plan.onUncertainFragment === 'restart') return false;
   // An HRESULT says what is wrong, so there is nothing to guess.
-  if (!(refusal.error instanceof BitsServerError) || refusal.error.hresult !== undefined) {
-    return undefined;
-  }
-  const { status } = refusal.error;
-  if (status !== 400 && status !== 404 && status !== 500) return undefined;
-  if (status === 500 && session.suspicions === 0) {
-    return waitFor({ ...session, suspicions: 1 }, refusal);
-  }
-  return sendPing({ ...session, suspicions: session.suspicions + 1 });
+  if (!(error instanceof BitsServerError) || error.hresult !== undefined) return false;
+  return error.status === 400 || error.status === 404 || error.status === 500;
+}
+
+/** When a Ping works, the session is what is wrong. A 500 may pass: only a repeated one is suspicious. */
+function suspect(session: Session, refusal: Refusal): Step {
+  const suspicions = session.doubt.suspicions + 1;
+  const suspicious = doubting(session, { suspicions });
+  const mayPass = refusal.meaning === 'transient' && suspicions === 1;
+  return mayPass ? waitFor(suspicious, refusal) : sendPing(suspicious);
 }
 
 function sendSmaller(session: Session, refusal: Refusal): Step {
@@ -375,7 +396,7 @@ function refused(session: Session, { refusal }: EventOf<'failed'>): Step {
     case 'transient':
       return waitFor(session, refusal);
     case 'not-bits':
-      // Before anything worked it is a wrong URL; afterwards a captive portal, which goes away.
+      // Before anything worked it is a wrong URL; afterwards a captive portal, which will go away.
       return session.everAcked ? waitFor(session, refusal) : stop(session, refusal.error);
     case 'session-not-found':
       return restart(session, refusal.error);
@@ -393,7 +414,7 @@ function replyStored(session: Session): Step {
  * its answer names the reply, or says that the session is not found ([MC-BUP] §3.2.5.1.2).
  */
 function replyGone(session: Session, { error }: EventOf<'replyGone'>): Step {
-  const mayAsk = session.unproven && session.plan.onUncertainFragment === 'resend';
+  const mayAsk = session.doubt.rested && session.plan.onUncertainFragment === 'resend';
   return mayAsk ? sendFragment(session) : stop(session, error);
 }
 
@@ -405,17 +426,21 @@ function closed(session: Session, event: EventOf<'acked'>): Step {
 function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
   switch (refusal.meaning) {
     case 'session-not-found':
-      // A first Close may have worked though its answer was lost. Without one the file is not there.
-      return session.closeUncertain && !session.cancelUncertain
+      return closedBefore(session)
         ? finish(session, 'completed', { kind: 'completed', closed: 'presumed' })
         : restart(session, refusal.error);
     case 'transient':
     case 'not-bits':
       return waitFor(session, refusal);
     default:
-      // An answered Close is not uncertain.
+      // An answered Close is not in doubt.
       return stop({ ...session, awaiting: 'nothing' }, refusal.error);
   }
+}
+
+/** A session that is not found was ended by a Close whose answer was lost, and so the file is there. */
+function closedBefore({ doubt }: Session): boolean {
+  return doubt.closed && !doubt.cancelled;
 }
 
 function waitFor(session: Session, refusal: Refusal): Step {
@@ -424,41 +449,42 @@ function waitFor(session: Session, refusal: Refusal): Step {
     : interrupted(session, mayHaveTakenEffect(refusal));
   const { error } = refusal;
   const answered = error instanceof BitsServerError || error instanceof BitsProtocolError;
+  const forgotten = session.doubt.forgotten || !answered;
   return [
-    { ...halted, awaiting: 'retry', cut: session.cut || !answered },
+    { ...doubting(halted, { forgotten }), awaiting: 'retry' },
     { type: 'wait', refusal },
   ];
 }
 
-/** After this, what the server did with the fragment or the Close on the wire is unknown. */
+/** After this, what the server did with the Fragment or the Close on the wire is not known. */
 function interrupted(session: Session, isLoss = false): Session {
   if (session.state === 'close-session' && session.awaiting === 'answer') {
-    return { ...session, closeUncertain: true };
+    return doubting(session, { closed: true });
   }
   if (session.pending === undefined) return session;
+  const { doubt, sizer } = session;
   return {
-    ...session,
+    ...doubting(session, { offset: true }),
     pending: undefined,
-    uncertain: true,
-    sizer: session.uncertain ? session.sizer : fragmentLost(session.sizer, isLoss),
+    sizer: doubt.offset ? sizer : fragmentLost(sizer, isLoss),
   };
 }
 
-/** As {@link interrupted}, of a packet that nobody waits for any more. */
+/** As {@link interrupted}, of a packet whose answer is no longer awaited. */
 function cutShort(session: Session): Session {
   const halted = interrupted(session);
   const cancelling = session.state === 'cancel-session' && session.awaiting === 'answer';
-  return cancelling ? { ...halted, cancelUncertain: true } : halted;
+  return cancelling ? maybeCancelled(halted) : halted;
 }
 
-/** The server has lost the session: begin again from byte 0, a bounded number of times. */
+/** The server has lost the session: start over from byte 0, a bounded number of times. */
 function restart(session: Session, error: BitsError): Step {
   const restarts = session.restarts + 1;
-  const lost: Session = { ...session, restarts, sessionId: undefined, suspicions: 0 };
+  const lost: Session = { ...session, restarts, sessionId: undefined };
   return restarts > session.plan.maxRestarts ? stop(lost, error) : sendCreate(lost);
 }
 
-/** As `restart`, for a session that the server may still hold and that would block the URL. */
+/** As {@link restart}, of a session that the server may still hold and that would block the URL. */
 function restartCancelling(session: Session, error: BitsError): Step {
   const restarts = session.restarts + 1;
   if (restarts > session.plan.maxRestarts) return stop(session, error);
@@ -481,7 +507,7 @@ function cancelFirst(session: Session, next: AfterCancel): Step {
     afterCancel: next,
   };
   if (session.sessionId !== undefined) return sendCancel(leaving);
-  // A Create-Session on the wire may yet make a session whose id nobody will know.
+  // A Create-Session on the wire may still make a session whose id nobody will know.
   const creating = session.state === 'create-session' && session.awaiting === 'answer';
   return afterCancel(leaving, !creating);
 }
@@ -506,18 +532,15 @@ function cancelAcked(session: Session, event: EventOf<'acked'>): Step {
 
 function cancelFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
   if (refusal.meaning === 'session-not-found') {
-    // The Cancel came too late: a Close whose answer was not awaited had put the file in place.
-    // Unless it was an earlier Cancel that ended the session, and then there is no file.
-    const byClose = session.closeUncertain && !session.cancelUncertain;
-    return byClose && session.afterCancel.kind === 'cancelled'
+    // The Cancel came too late when a Close before it had put the file in place.
+    return closedBefore(session) && session.afterCancel.kind === 'cancelled'
       ? finish(session, 'completed', { kind: 'completed', closed: 'presumed' })
       : afterCancel(session, true);
   }
   const again =
     refusal.meaning === 'transient' && session.cancelAttempts < session.plan.maxCancelAttempts;
   if (!again) return afterCancel(session, false);
-  const cancelUncertain = session.cancelUncertain || mayHaveTakenEffect(refusal);
-  return waitFor({ ...session, cancelUncertain }, refusal);
+  return waitFor(mayHaveTakenEffect(refusal) ? maybeCancelled(session) : session, refusal);
 }
 
 /** No answer came, or one from a gateway that knows no more than that. */
@@ -552,20 +575,13 @@ function suspend(session: Session): Step {
 
 /** [MC-BUP] <9>: a resumed session begins with a Ping. */
 function resume(session: Session): Step {
-  return sendPing({
-    ...session,
-    restarts: 0,
-    resyncs: 0,
-    suspicions: 0,
-    cut: true,
-    unproven: true,
-  });
+  const doubtful = doubting(session, { rested: true, forgotten: true, suspicions: 0 });
+  return sendPing({ ...doubtful, restarts: 0, resyncs: 0 });
 }
 
 function fallBack(session: Session): Step {
-  const origin = atOrigin(session);
-  // What the host-id's server did with a fragment or a Close says nothing about the origin's.
-  return sendPing({ ...origin, suspicions: 0, closeUncertain: false });
+  // What the host-id's server did with a Fragment or a Close says nothing about the origin's.
+  return sendPing(doubting(atOrigin(session), { suspicions: 0, closed: false }));
 }
 
 function atOrigin(session: Session): Session {
@@ -586,6 +602,10 @@ function finish(session: Session, state: SessionState, outcome: Outcome): Step {
     { ...session, state, awaiting: 'nothing', pending: undefined },
     { type: 'finish', outcome },
   ];
+}
+
+function doubting(session: Session, doubt: Partial<Doubt>): Session {
+  return { ...session, doubt: { ...session.doubt, ...doubt } };
 }
 
 function forward(session: Session): Session {

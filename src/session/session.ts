@@ -30,23 +30,43 @@ export interface SessionPlan {
   readonly totalBytes: number;
   readonly contentName: string;
   readonly reply: ReplyExpectation;
-  /** For servers that append a fragment again when it is sent again. */
+  /** `restart`: for servers that append a fragment once more when it is sent once more. */
   readonly onUncertainFragment: 'resend' | 'restart';
-  /** How often a lost session may be begun again from byte 0. */
+  /** How often the upload may start over from byte 0. */
   readonly maxRestarts: number;
-  /** How many answers in a row may ask for an offset that brings no progress. */
+  /** How many offsets in a row may bring no progress. */
   readonly maxResyncs: number;
   readonly maxCancelAttempts: number;
 }
 
-/** Which server a packet goes to: the remote URL's, or the one named by `BITS-Host-Id`. */
+/** Which server a packet goes to: the one of the remote URL, or the one that `BITS-Host-Id` names. */
 export type Target = 'origin' | 'host-id';
 
-/** Why a session is cancelled: by the caller, because the job failed, or to begin another one. */
+/** Why a session is cancelled: for the caller, because the job failed, or to start over. */
 export type AfterCancel =
   | { readonly kind: 'cancelled' }
   | { readonly kind: 'failed'; readonly error: BitsError }
   | { readonly kind: 'create-session' };
+
+/**
+ * What the session cannot know until an answer says so.
+ *
+ * A new session with the server begins without a doubt. {@link step} says what raises and ends each.
+ */
+export interface Doubt {
+  /** The server may hold other bytes than those below `offset`. */
+  readonly offset: boolean;
+  /** A Close may have put the file in place, though no answer said so. */
+  readonly closed: boolean;
+  /** A Cancel may have ended the session, though no answer said so. */
+  readonly cancelled: boolean;
+  /** The session rested, and the server has not shown since that it still has it. */
+  readonly rested: boolean;
+  /** A request got no answer, or the session rested: the server may have forgotten the session. */
+  readonly forgotten: boolean;
+  /** Refusals of a Fragment that a forgotten session would explain. */
+  readonly suspicions: number;
+}
 
 export interface Session {
   readonly state: SessionState;
@@ -58,41 +78,57 @@ export interface Session {
   readonly hostIdFallbackTimeoutMs: number | undefined;
   /** Every byte below it is acknowledged. */
   readonly offset: number;
-  /** End of the furthest byte commanded in this session. */
+  /** End of the furthest byte sent in this session. */
   readonly sentTo: number;
-  /** The fragment on the wire, or whose fate is unknown. */
+  /** The fragment on the wire. */
   readonly pending: { readonly start: number; readonly end: number } | undefined;
   /** Start of the fragment that reached the total, for sending it again ([MC-BUP] §3.2.5.1.2). */
   readonly lastFragmentStart: number | undefined;
-  /** A request was interrupted, so the server's offset is not known. */
-  readonly uncertain: boolean;
   /** The last fragment was answered: when no reply URL came with it, there is no reply. */
   readonly lastAnswered: boolean;
   readonly replyUrl: string | undefined;
   readonly replyStored: boolean;
-  /** A Close went out whose answer did not come. */
-  readonly closeUncertain: boolean;
-  /** Taken up again, and the server has not shown since that it still has the session. */
-  readonly unproven: boolean;
+  readonly doubt: Doubt;
+  /** Some packet was acknowledged, so a BITS server is there. */
   readonly everAcked: boolean;
   /** Highest offset acknowledged in this session. */
   readonly sessionBestOffset: number;
-  /** Highest offset acknowledged in any session: only going beyond it is progress. */
+  /** Highest offset acknowledged in any session: only an offset beyond it is progress. */
   readonly bestOffset: number;
-  /** Rises with every step forward; starts the count of retries anew. */
+  /** Rises with every step forward; retries are counted from the last rise. */
   readonly progress: number;
   readonly restarts: number;
   readonly resyncs: number;
   readonly cancelAttempts: number;
-  /** An earlier Cancel may have freed the session, though no answer said so. */
-  readonly cancelUncertain: boolean;
   readonly afterCancel: AfterCancel;
-  /** No answer came, or the session rested, since the server last took a fragment. */
-  readonly cut: boolean;
-  /** Refusals of the first fragment after an interruption, which may mean a forgotten session. */
-  readonly suspicions: number;
   readonly sizer: FragmentSizer;
 }
+
+const NO_DOUBT: Doubt = {
+  offset: false,
+  closed: false,
+  cancelled: false,
+  rested: false,
+  forgotten: false,
+  suspicions: 0,
+};
+
+/** What a new session with the server begins with; the other fields belong to the whole upload. */
+export const FRESH = {
+  sessionId: undefined,
+  hostId: undefined,
+  hostIdFallbackTimeoutMs: undefined,
+  offset: 0,
+  sentTo: 0,
+  pending: undefined,
+  lastFragmentStart: undefined,
+  lastAnswered: false,
+  replyUrl: undefined,
+  replyStored: false,
+  doubt: NO_DOUBT,
+  sessionBestOffset: 0,
+  resyncs: 0,
+} satisfies Partial<Session>;
 
 export type SessionEvent =
   | { readonly type: 'start' }
@@ -100,22 +136,22 @@ export type SessionEvent =
   | { readonly type: 'failed'; readonly refusal: Refusal }
   /** The back-off after a `wait` is over. */
   | { readonly type: 'retryDue' }
-  /** The caller's limits allow no further attempt. */
+  /** The limits of the caller allow no further attempt. */
   | { readonly type: 'gaveUp'; readonly error: BitsError }
   | { readonly type: 'replyStored' }
-  /** Nothing is at the reply's URL: it was deleted, with its session perhaps. */
+  /** There is nothing at the reply's URL: it was deleted, perhaps with its session. */
   | { readonly type: 'replyGone'; readonly error: BitsError }
   | { readonly type: 'suspendRequested' }
   | { readonly type: 'resumeRequested' }
   | { readonly type: 'cancelRequested' }
   | { readonly type: 'sourceChanged'; readonly error: BitsError }
-  /** `BITS-Host-Id-Fallback-Timeout` ran out while the host-id's server failed. */
+  /** `BITS-Host-Id-Fallback-Timeout` expired while the host-id's server failed. */
   | { readonly type: 'fallbackExpired' };
 
 export type Outcome =
-  /** `presumed`: the answer to Close was lost, and the server no longer knows the session. */
+  /** `presumed`: the answer to Close was lost, and the server does not know the session any more. */
   | { readonly kind: 'completed'; readonly closed: 'acknowledged' | 'presumed' }
-  /** `freed`: whether the server is known to have dropped the session. */
+  /** `freed`: whether the server is known to have deleted the session. */
   | { readonly kind: 'cancelled'; readonly freed: boolean }
   | { readonly kind: 'failed'; readonly error: BitsError; readonly resumable: boolean };
 
@@ -123,12 +159,12 @@ export type Command =
   | { readonly type: 'send'; readonly packet: RequestPacket; readonly target: Target }
   /** `replyUrl` as the server wrote it. */
   | { readonly type: 'download'; readonly replyUrl: string }
-  /** Something failed that may pass: send `retryDue` after a back-off, or `gaveUp`. */
+  /** A temporary failure: send `retryDue` after a back-off, or `gaveUp`. */
   | { readonly type: 'wait'; readonly refusal: Refusal }
   | { readonly type: 'pause' }
   | { readonly type: 'finish'; readonly outcome: Outcome };
 
-/** What has to survive a restart of the process for the session to go on. */
+/** What has to survive the end of the process, so that another one can resume the session. */
 export interface SessionSnapshot {
   readonly sessionId: string | undefined;
   readonly hostId: HostId | undefined;
@@ -147,85 +183,68 @@ export interface SizerOptions {
 
 /**
  * A session that has sent nothing yet.
- * @throws BITS_ERR_ARGUMENT for a reply to an empty file, which no Fragment could ask for
+ * @throws BITS_ERR_ARGUMENT when a reply to an empty file is required: no Fragment could ask for it
  */
 export function createSession(plan: SessionPlan, sizer: SizerOptions = {}): Session {
   if (plan.totalBytes === 0 && plan.reply === 'required') {
     throw new BitsArgumentError(
-      'an empty file cannot get a reply: the server announces it on the last fragment, and an ' +
-        'empty file has none. Upload at least one byte, or make the reply optional.',
+      'An empty file cannot get a reply: the server announces the reply in its answer to the last ' +
+        'fragment, and an empty file has none. Upload at least one byte, or make the reply optional.',
     );
   }
   return {
+    ...FRESH,
     state: 'init',
     plan,
     awaiting: 'start',
-    sessionId: undefined,
-    hostId: undefined,
-    hostIdFallbackTimeoutMs: undefined,
-    offset: 0,
-    sentTo: 0,
-    pending: undefined,
-    lastFragmentStart: undefined,
-    uncertain: false,
-    lastAnswered: false,
-    replyUrl: undefined,
-    replyStored: false,
-    closeUncertain: false,
-    unproven: false,
     everAcked: false,
-    sessionBestOffset: 0,
     bestOffset: 0,
     progress: 0,
     restarts: 0,
-    resyncs: 0,
     cancelAttempts: 0,
-    cancelUncertain: false,
     afterCancel: { kind: 'cancelled' },
-    cut: false,
-    suspicions: 0,
     sizer: createFragmentSizer(sizer),
   };
 }
 
 /**
- * A suspended session that goes on, after `resumeRequested`, where another process left it.
+ * A suspended session that resumes, after `resumeRequested`, where another process left it.
  *
- * What was sent after the snapshot is not known, so the server's offset is believed up to the total.
+ * What was sent after the snapshot is unknown, so any offset up to the total is believed.
  */
 export function restoreSession(
   plan: SessionPlan,
   snapshot: SessionSnapshot,
   sizer: SizerOptions = {},
 ): Session {
-  const fresh = createSession(plan, sizer);
+  const { closeUncertain, ...recorded } = snapshot;
   const offset = Math.min(snapshot.offset, plan.totalBytes);
   return {
-    ...fresh,
-    ...snapshot,
+    ...createSession(plan, sizer),
+    ...recorded,
     state: 'suspended',
     awaiting: 'caller',
     offset,
     sentTo: plan.totalBytes,
-    uncertain: offset < plan.totalBytes,
     lastAnswered: offset === plan.totalBytes,
+    doubt: { ...NO_DOUBT, offset: offset < plan.totalBytes, closed: closeUncertain },
     everAcked: snapshot.sessionId !== undefined,
     sessionBestOffset: offset,
     bestOffset: offset,
   };
 }
 
+/** What to record of a session, also while a packet is on its way whose effect nobody knows. */
 export function snapshotOf(session: Session): SessionSnapshot {
-  const { sessionId, hostId, hostIdFallbackTimeoutMs } = session;
+  const { sessionId, hostId, hostIdFallbackTimeoutMs, doubt } = session;
   const { lastFragmentStart, replyUrl, replyStored } = session;
-  // With all bytes acknowledged only the last fragment is ever unsettled, sent again for its answer.
+  // With all bytes acknowledged only the last fragment is ever in doubt, sent again for its answer.
   const complete = session.offset === session.plan.totalBytes;
-  const settled = session.pending === undefined && !session.uncertain;
+  const settled = session.pending === undefined && !doubt.offset;
   const offset = complete && !settled ? (lastFragmentStart ?? session.offset) : session.offset;
   const closing = session.state === 'close-session' && session.awaiting === 'answer';
-  // Once a Cancel is out, a server that does not know the session proves nothing of a Close before.
-  const cancelling = session.state === 'cancel-session' || session.cancelUncertain;
-  return {
+  const cancelling = session.state === 'cancel-session' || doubt.cancelled;
+  const snapshot = {
     sessionId,
     hostId,
     hostIdFallbackTimeoutMs,
@@ -233,8 +252,22 @@ export function snapshotOf(session: Session): SessionSnapshot {
     lastFragmentStart,
     replyUrl,
     replyStored,
-    closeUncertain: !cancelling && (session.closeUncertain || closing),
+    closeUncertain: doubt.closed || closing,
   };
+  return cancelling ? snapshotAfterCancel(snapshot) : snapshot;
+}
+
+/** A session of which a Cancel may have been received that nobody waited for. */
+export function maybeCancelled(session: Session): Session {
+  return { ...session, doubt: { ...session.doubt, cancelled: true } };
+}
+
+/**
+ * As {@link maybeCancelled}, of a record: a server that does not know the session after a Cancel
+ * proves nothing of a Close before it.
+ */
+export function snapshotAfterCancel(snapshot: SessionSnapshot): SessionSnapshot {
+  return { ...snapshot, closeUncertain: false };
 }
 
 export function isFinal(state: string): boolean {
@@ -254,17 +287,18 @@ export function owesReply(session: Session): boolean {
  */
 export function assertMayClose(session: Session): void {
   if (session.sessionId === undefined) {
-    throw new BitsStateError('nothing to close: the server has given no session yet');
+    throw new BitsStateError('There is nothing to close: the server has not created a session yet');
   }
   if (session.offset < session.plan.totalBytes) {
     throw new BitsStateError(
-      `closing now would delete the upload: the server has acknowledged ${session.offset} of ` +
-        `${session.plan.totalBytes} bytes. Wait for the result, or cancel.`,
+      `To close now would delete the upload: the server has acknowledged ${session.offset} of ` +
+        `${session.plan.totalBytes} bytes. Wait for the result, or cancel the job.`,
     );
   }
   if (owesReply(session)) {
     throw new BitsStateError(
-      'closing now would delete the reply, which is not stored yet. Wait for the result, or cancel.',
+      'To close now would delete the reply, which is not stored yet. Wait for the result, or cancel ' +
+        'the job.',
     );
   }
 }

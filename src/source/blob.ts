@@ -1,9 +1,9 @@
+import { throwIfAborted } from '../common/abort.js';
 import { BitsError } from '../errors.js';
-import { throwIfAborted } from './abort.js';
 import { BlockSource } from './block-source.js';
 import type { ByteSource } from './source.js';
 
-/** What is used of a `Blob`: TypeScript takes Node's and that of lib.dom for two things. */
+/** What is used of a `Blob`: to TypeScript Node's and that of lib.dom are two types. */
 export interface BlobInput {
   readonly size: number;
   slice(start: number, end: number): BlobInput;
@@ -13,7 +13,7 @@ export interface BlobInput {
 /**
  * A `Blob`, or a `File` with its name; read in slices, however large it is.
  *
- * For a file of this machine `fileSource` is some times faster than `fs.openAsBlob`.
+ * For a file of this machine `fileSource` is several times faster than `fs.openAsBlob`.
  * @param name for a blob that has none of its own.
  */
 export function blobSource(blob: BlobInput, name?: string): ByteSource {
@@ -57,8 +57,8 @@ async function readSlice(blob: BlobInput, start: number, end: number): Promise<U
 function changed(options: { cause?: unknown }): BitsError {
   return new BitsError(
     'BITS_ERR_SOURCE_CHANGED',
-    'The file behind the source blob changed or went away during the upload: ' +
-      'upload it anew when nothing writes to it (0x8020001D BG_E_LOCAL_FILE_CHANGED).',
+    'The file behind the source blob was changed or removed during the upload: ' +
+      'upload it again when nothing writes to it (0x8020001D BG_E_LOCAL_FILE_CHANGED).',
     options,
   );
 }

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { BitsArgumentError } from '../errors.js';
 
-/** What is used of a `ReadableStream`: TypeScript takes Node's and that of lib.dom for two things. */
+/** What is used of a `ReadableStream`: to TypeScript Node's and that of lib.dom are two types. */
 export interface WebStreamInput {
   readonly locked: boolean;
   getReader(): {
@@ -13,7 +13,7 @@ export interface WebStreamInput {
 /** What can be read once, from front to back. */
 export type StreamInput = Readable | WebStreamInput | AsyncIterable<Uint8Array>;
 
-/** The three kinds of stream behind one face. Chunks are unknown until somebody has looked. */
+/** The three kinds of stream behind one interface. The type of a chunk is not known yet. */
 export interface ChunkFeed {
   next(): Promise<{ readonly done?: boolean | undefined; readonly value?: unknown }>;
   /** Frees what is behind the stream, also while a `next` is pending. Never throws. */

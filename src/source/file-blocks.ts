@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
+import type { FileHandle } from 'node:fs/promises';
 import { BLOCK_BYTES, type Slot } from './block-source.js';
-import type { MaybePromise } from './maybe-promise.js';
 
 /**
  * Where in its memory a buffer begins. Fresh memory starts at or just after a page, as file content
@@ -8,55 +8,36 @@ import type { MaybePromise } from './maybe-promise.js';
  */
 const OFF_PAGE_BYTES = 128;
 
-/** Reads into a buffer at `offset` from the file's `position`; gives 0 bytes where the file ends. */
-export type ReadBytes = (
-  buffer: Uint8Array,
-  offset: number,
-  length: number,
-  position: number,
-) => MaybePromise<number>;
-
-/** Reads blocks of an open file into one reused buffer a slot: allocating anew is slower. */
+/** Reads blocks of an open file into one reused buffer a slot: new buffers cost a third of the speed. */
 export class FileBlocks {
-  readonly #read: ReadBytes;
+  readonly #handle: FileHandle;
   readonly #bufferBytes: number;
   #buffers: [Buffer?, Buffer?] = [];
 
-  constructor(read: ReadBytes, byteLength: number) {
-    this.#read = read;
+  constructor(handle: FileHandle, byteLength: number) {
+    this.#handle = handle;
     this.#bufferBytes = Math.min(BLOCK_BYTES, byteLength);
   }
 
   /** Gives fewer bytes than asked for only where the file ends. */
-  load(start: number, end: number, slot: Slot): MaybePromise<Uint8Array> {
+  async load(start: number, end: number, slot: Slot): Promise<Uint8Array> {
     const buffer = this.#bufferOf(slot);
-    const first = this.#read(buffer, 0, end - start, start);
-    if (first === end - start) return buffer.subarray(0, first);
-    return this.#fill(buffer, start, end, first);
-  }
-
-  async #fill(
-    buffer: Buffer,
-    start: number,
-    end: number,
-    first: MaybePromise<number>,
-  ): Promise<Uint8Array> {
     const wanted = end - start;
-    let bytesRead = await first;
-    let filled = bytesRead;
-    while (bytesRead > 0 && filled < wanted) {
-      bytesRead = await this.#read(buffer, filled, wanted - filled, start + filled);
+    let filled = 0;
+    while (filled < wanted) {
+      const position = start + filled;
+      const { bytesRead } = await this.#handle.read(buffer, filled, wanted - filled, position);
+      if (bytesRead === 0) break;
       filled += bytesRead;
     }
     return buffer.subarray(0, filled);
   }
 
   #bufferOf(slot: Slot): Buffer {
-    const buffer =
-      this.#buffers[slot] ??
-      Buffer.allocUnsafeSlow(OFF_PAGE_BYTES + this.#bufferBytes).subarray(OFF_PAGE_BYTES);
-    this.#buffers[slot] = buffer;
-    return buffer;
+    this.#buffers[slot] ??= Buffer.allocUnsafeSlow(OFF_PAGE_BYTES + this.#bufferBytes).subarray(
+      OFF_PAGE_BYTES,
+    );
+    return this.#buffers[slot];
   }
 
   /** Frees the buffers; the file stays open. */

@@ -1,72 +1,57 @@
 import { type BigIntStats, constants } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
+import { throwIfAborted } from '../common/abort.js';
 import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
-import { throwIfAborted } from './abort.js';
 import { BlockSource } from './block-source.js';
 import { FileBlocks } from './file-blocks.js';
-import { isPromise, type MaybePromise, whenThere } from './maybe-promise.js';
-import { OpenFile } from './open-file.js';
-import { QuickSource } from './quick-source.js';
 import type { ByteSource, OpenSource, SourceIdentity } from './source.js';
 
 /**
  * A regular file of this machine, read through one descriptor.
  *
- * What counts is the file that was opened: one that is appended to, cut or written to in mid-upload
- * ends the upload, while one that is replaced (as editors save, by renaming another over it) does
- * not: the descriptor goes on reading the old content, which is whole. The
+ * What counts is the file that was opened: one that is appended to, cut or written to during the
+ * upload ends it, while one that is replaced (as editors save, by renaming another over it) does
+ * not: the descriptor still reads the old content, which is whole. The
  * {@link OpenSource.identity} tells the two apart when the path is opened again after a restart.
- * @throws BITS_ERR_ARGUMENT for an empty path.
+ * @throws BITS_ERR_ARGUMENT for an empty path
  */
 export function fileSource(path: string): ByteSource {
   if (path === '') throw new BitsArgumentError('The path of the source file is empty.');
   // Now rather than on opening: the working directory may be another by then.
   const absolutePath = resolve(path);
-  return new QuickSource(
-    basename(absolutePath),
-    (signal) => openFile(absolutePath, signal),
-    () => openFileAtOnce(absolutePath),
-  );
-}
-
-/** What goes wrong here, `openFile` meets too, and explains. */
-function openFileAtOnce(path: string): OpenSource | undefined {
-  const opened = OpenFile.openAtOnce(path, OPEN_FLAGS, hasContent);
-  return opened && opensAs(path, opened.file, opened.stats);
-}
-
-function hasContent(stats: BigIntStats): boolean {
-  return stats.isFile() && stats.size > 0n;
+  return {
+    name: basename(absolutePath),
+    open: (signal) => openFile(absolutePath, signal),
+  };
 }
 
 async function openFile(path: string, signal: AbortSignal | undefined): Promise<OpenSource> {
   throwIfAborted(signal);
-  const file = await openRegular(path, OPEN_FLAGS);
+  const handle = await openRegular(path, OPEN_FLAGS);
   try {
-    const opened = await file.stat();
-    assertRegular(path, opened);
+    const stats = await handle.stat({ bigint: true });
+    assertRegular(path, stats);
+    if (stats.size === 0n) await assertEmpty(path, handle);
     throwIfAborted(signal);
-    if (opened.size === 0n) await assertEmpty(path, file);
-    return opensAs(path, file, opened);
+    return opened(path, handle, stats);
   } catch (error) {
-    await file.close();
-    throw error;
+    await handle.close();
+    throw readingFailed(path, error);
   }
 }
 
 /** Opening a FIFO would wait for its writer; Windows knows neither the flag nor such files. */
 const OPEN_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
-async function openRegular(path: string, flags: string | number): Promise<OpenFile> {
-  const isRetry = flags === 'r';
+async function openRegular(path: string, flags: number): Promise<FileHandle> {
   try {
-    return await OpenFile.open(path, flags, { mayTakeLong: isRetry });
+    return await open(path, flags);
   } catch (error) {
     await assertNotIrregular(path);
     // Another program gives up its lease on the file only to somebody who waits for that.
-    const leased = (error as NodeJS.ErrnoException).code === 'EAGAIN' && !isRetry;
-    if (leased) return await openRegular(path, 'r');
+    const isLeased = (error as NodeJS.ErrnoException).code === 'EAGAIN';
+    if (isLeased && flags !== constants.O_RDONLY) return openRegular(path, constants.O_RDONLY);
     throw cannotOpen(path, error);
   }
 }
@@ -84,13 +69,8 @@ function assertRegular(path: string, stats: BigIntStats): void {
 }
 
 /** Files that the system makes up while they are read, as those of /proc, have a size of 0. */
-async function assertEmpty(path: string, file: OpenFile): Promise<void> {
-  let bytesRead: number;
-  try {
-    bytesRead = await file.read(new Uint8Array(1), 0, 1, 0);
-  } catch (error) {
-    throw readingFailed(path, error);
-  }
+async function assertEmpty(path: string, handle: FileHandle): Promise<void> {
+  const { bytesRead } = await handle.read(new Uint8Array(1), 0, 1, 0);
   if (bytesRead === 0) return;
   throw new BitsArgumentError(
     `The size of ${path} is not known before it is read: open it and pass the stream.`,
@@ -130,37 +110,40 @@ function cannotOpen(path: string, cause: unknown): BitsError {
   }
 }
 
-function opensAs(path: string, file: OpenFile, opened: BigIntStats): OpenSource {
-  const byteLength = Number(opened.size);
+function opened(path: string, handle: FileHandle, stats: BigIntStats): OpenSource {
+  const byteLength = Number(stats.size);
   const identity: SourceIdentity = {
     path,
     byteLength,
-    mtimeNs: String(opened.mtimeNs),
-    inode: String(opened.ino),
+    mtimeNs: String(stats.mtimeNs),
+    inode: String(stats.ino),
   };
-  const blocks = new FileBlocks((...range) => file.read(...range), byteLength);
-  const assertSame = (now: BigIntStats) => {
-    const changes = changesBetween(opened, now);
+  const blocks = new FileBlocks(handle, byteLength);
+  const reading = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      throw readingFailed(path, error);
+    }
+  };
+  const assertUnchanged = async () => {
+    const changes = changesBetween(stats, await handle.stat({ bigint: true }));
     if (changes.length > 0) throw changed(path, changes.join(', '));
   };
   return new BlockSource({
     byteLength,
     identity,
-    verify: () => reading(path, () => whenThere(file.stat(), assertSame)),
+    verify: () => reading(assertUnchanged),
     load: (start, end, slot) =>
-      reading(path, () =>
-        whenThere(blocks.load(start, end, slot), (bytes) =>
-          // After reading: what is unchanged now was so when it was read.
-          whenThere(file.stat(), (now) => {
-            assertSame(now);
-            if (bytes.length === end - start) return bytes;
-            throw changed(path, `it ends at ${start + bytes.length}`);
-          }),
-        ),
-      ),
-    release() {
+      reading(async () => {
+        const bytes = await blocks.load(start, end, slot);
+        if (bytes.length === end - start) return bytes;
+        await assertUnchanged();
+        throw changed(path, `it ends at ${start + bytes.length}`);
+      }),
+    async release() {
       blocks.free();
-      return file.close();
+      await handle.close();
     },
   });
 }
@@ -178,20 +161,8 @@ function changed(path: string, what: string): BitsError {
   return new BitsError(
     'BITS_ERR_SOURCE_CHANGED',
     `The file ${path} changed during the upload (${what}): ` +
-      'upload it anew when nothing writes to it (0x8020001D BG_E_LOCAL_FILE_CHANGED).',
+      'upload it again when nothing writes to it (0x8020001D BG_E_LOCAL_FILE_CHANGED).',
   );
-}
-
-function reading<T>(path: string, work: () => MaybePromise<T>): MaybePromise<T> {
-  const fail = (error: unknown): never => {
-    throw readingFailed(path, error);
-  };
-  try {
-    const done = work();
-    return isPromise(done) ? done.catch(fail) : done;
-  } catch (error) {
-    return fail(error);
-  }
 }
 
 function readingFailed(path: string, cause: unknown): BitsError {

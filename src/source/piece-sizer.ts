@@ -1,7 +1,7 @@
 /** Small enough that progress and stalls show on a slow link. */
 export const MIN_PIECE_BYTES = 64 * 1024;
 
-/** Large enough that the cost of handing over a piece no longer shows on a fast link. */
+/** Large enough that the cost of handing over a piece does not matter on a fast link. */
 export const MAX_PIECE_BYTES = 2 * 1024 * 1024;
 
 /** A piece taken faster than this may be followed by one twice as long. */
@@ -10,7 +10,7 @@ const FAST_MS = 20;
 /** More than twice {@link FAST_MS}, or a piece that was doubled would be halved again at once. */
 const SLOW_MS = 50;
 
-/** After this, halving step by step would leave the progress still for too long. */
+/** After this, halving step by step would show no progress for too long. */
 const STALLED_MS = 1000;
 
 export interface PieceSizerOptions {
@@ -46,12 +46,12 @@ export class PieceSizer {
     return this.#pieceBytes;
   }
 
-  /** A piece goes to the consumer. */
+  /** The consumer gets a piece. */
   handed(bytes: number): void {
     this.#handed = { bytes, atMs: this.#now() };
   }
 
-  /** The consumer is through with the piece. Without this call the piece is not judged. */
+  /** The consumer asks for the next piece. Without this call the piece is not judged. */
   taken(): void {
     const piece = this.#handed;
     if (piece === undefined) return;

@@ -3,8 +3,8 @@ export interface ByteSource {
   /** File name without path, for Content-Name and for URLs that end in `/`. */
   readonly name: string | undefined;
   /**
-   * Makes the bytes readable; called again when a job goes on after a failure or an abort.
-   * @throws BITS_ERR_ARGUMENT when there is nothing readable there.
+   * Makes the bytes readable; called again when a job resumes after a failure or an abort.
+   * @throws BITS_ERR_ARGUMENT when nothing readable is there
    */
   open(signal?: AbortSignal): Promise<OpenSource>;
   /** Frees what is kept from one `open` to the next; called when the job has ended for good. */
@@ -13,22 +13,23 @@ export interface ByteSource {
 
 export interface OpenSource {
   readonly byteLength: number;
-  /** What recognises the same content after a restart of the process; absent: cannot be resumed then. */
+  /** Recognises the same content after a restart of the process; absent: cannot be resumed then. */
   readonly identity?: SourceIdentity;
   /**
    * Reads bytes `start` (inclusive) to `end` (exclusive), in order.
    *
    * A piece is valid only until the next one is asked for. One read at a time.
-   * @throws BITS_ERR_SOURCE_CHANGED when the content is no longer what was opened.
+   * @throws BITS_ERR_SOURCE_CHANGED, at the latest before the last piece, when the content is no
+   *   longer what was opened
    */
   read(start: number, end: number): AsyncIterable<Uint8Array>;
   /**
    * Checks that the content is still what was opened.
    * @throws BITS_ERR_SOURCE_CHANGED
    */
-  verify(): void | Promise<void>;
+  verify(): Promise<void>;
   /** Frees handles, buffers and temp files; safe to call twice. */
-  close(): void | Promise<void>;
+  close(): Promise<void>;
 }
 
 /** Identity of a local file. `mtimeNs` and `inode` are decimal strings: they exceed 2^53. */

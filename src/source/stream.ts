@@ -1,12 +1,11 @@
-import { Buffer } from 'node:buffer';
 import { isUint8Array } from 'node:util/types';
+import { throwIfAborted, unlessAborted } from '../common/abort.js';
 import { BitsArgumentError, BitsError, BitsStateError } from '../errors.js';
-import { throwIfAborted, unlessAborted } from './abort.js';
 import { BlockSource } from './block-source.js';
 import { type ChunkFeed, chunkFeed, isReadable, type StreamInput } from './chunk-feed.js';
 import { FileBlocks } from './file-blocks.js';
 import type { ByteSource, OpenSource } from './source.js';
-import { createSpoolFile, elsewhere, type SpoolFile } from './spool-file.js';
+import { createSpoolFile, GatheredWrites, type SpoolFile } from './spool-file.js';
 
 /** Four gibibytes; see {@link SpoolOptions.maxBytes}. */
 export const DEFAULT_SPOOL_MAX_BYTES = 4 * 1024 ** 3;
@@ -19,7 +18,7 @@ export interface SpoolOptions {
    * @default 4294967296
    */
   readonly maxBytes?: number | undefined;
-  /** What whoever has to raise `maxBytes` knows it by, for the error. @default 'maxBytes' */
+  /** The name of `maxBytes` in errors. @default 'maxBytes' */
   readonly limitName?: string | undefined;
   /** Where the temp file is made. @default os.tmpdir() */
   readonly directory?: string | undefined;
@@ -31,12 +30,12 @@ export interface StreamSourceOptions extends SpoolOptions {
 }
 
 /**
- * A stream of bytes, stored in a temp file first: the protocol wants the length before the content.
+ * A stream of bytes, stored in a temp file first: the protocol needs the length before the content.
  *
  * The stream belongs to the source from here on: it is destroyed when the upload cannot use it. The
- * temp file stays until `dispose`, or until nobody has the source any more, so that an upload that
- * failed can go on. Streams of strings or objects are refused when such a chunk comes.
- * @throws BITS_ERR_ARGUMENT for a `maxBytes` that is no positive integer.
+ * temp file stays until `dispose`, or until the source is garbage, so that an upload that failed can
+ * be resumed. Streams of strings or objects are refused when such a chunk arrives.
+ * @throws BITS_ERR_ARGUMENT for a `maxBytes` that is not a positive integer
  */
 export function streamSource(stream: StreamInput, options: StreamSourceOptions = {}): ByteSource {
   const { maxBytes = DEFAULT_SPOOL_MAX_BYTES, limitName = 'maxBytes' } = options;
@@ -57,8 +56,8 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
       if (isRead) {
         throw new BitsStateError(
           isDisposed
-            ? 'The source stream belongs to an upload that has ended: start one with a new stream.'
-            : 'The source stream was read in part before the upload was stopped: start one with a new stream.',
+            ? 'The source stream belongs to an upload that has ended: start a new job with a new stream.'
+            : 'The source stream was read in part before the upload was stopped: start a new job with a new stream.',
         );
       }
       isRead = true;
@@ -69,7 +68,7 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
         const stored = await spoolOf(feed, spool, { maxBytes, limitName }, signal);
         if (isDisposed) {
           await spool.remove();
-          throw new BitsStateError('The source stream is not wanted any more.');
+          throw new BitsStateError('The source stream was disposed of while it was being read.');
         }
         spooled = stored;
         abandoned.register(stored, spool, stored);
@@ -93,7 +92,7 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
   return source;
 }
 
-/** The temp files that nobody can read any more. */
+/** Removes the temp files whose sources are garbage. */
 const abandoned = new FinalizationRegistry<SpoolFile>((spool) => {
   spool.remove().catch(() => {});
 });
@@ -126,17 +125,13 @@ async function spoolOf(
 function openSpooled(spooled: Spooled): OpenSource {
   const { byteLength } = spooled;
   spooled.isInUse = true;
-  const blocks = new FileBlocks(
-    // By the whole of it, which keeps the temp file from being taken for abandoned.
-    async (...range) => (await spooled.spool.handle.read(...range)).bytesRead,
-    byteLength,
-  );
+  const blocks = new FileBlocks(spooled.spool.handle, byteLength);
   return new BlockSource({
     byteLength,
     load: async (start, end, slot) => {
       const bytes = await blocks.load(start, end, slot);
       if (bytes.length === end - start) return bytes;
-      throw new BitsError('BITS_ERR_SOURCE', 'The temp file of the source stream was cut.');
+      throw new BitsError('BITS_ERR_SOURCE', 'The temp file of the source stream was truncated.');
     },
     // Nobody else can reach the temp file.
     async verify() {},
@@ -159,7 +154,7 @@ async function store(
     const { done, value } = await unlessAborted(nextChunk(feed), signal);
     if (done) return await gathered.end();
     assertBytes(value);
-    // A stream that gives nothing time and again must not keep timers and signals from their turn.
+    // A stream of empty chunks must not starve timers and signals.
     if (value.byteLength === 0) await new Promise((resolve) => setImmediate(resolve));
     if (gathered.byteLength + value.byteLength > maxBytes)
       throw new BitsArgumentError(
@@ -182,58 +177,6 @@ function assertBytes(value: unknown): asserts value is Uint8Array {
   const what = typeof value === 'string' ? 'strings' : 'objects';
   throw new BitsArgumentError(
     `The source stream gives ${what}, not bytes: ` +
-      'leave out its encoding or object mode, or encode its chunks first.',
+      'remove its encoding or object mode, or encode its chunks first.',
   );
-}
-
-const WRITE_BYTES = 1024 * 1024;
-
-/** Streams give 16 to 64 KiB at once; a write to the file for each takes ten times as long. */
-class GatheredWrites {
-  readonly #spool: SpoolFile;
-  readonly #buffer = Buffer.allocUnsafeSlow(WRITE_BYTES);
-  #filled = 0;
-  #stored = 0;
-
-  constructor(spool: SpoolFile) {
-    this.#spool = spool;
-  }
-
-  get byteLength(): number {
-    return this.#stored + this.#filled;
-  }
-
-  async write(bytes: Uint8Array): Promise<void> {
-    let taken = 0;
-    while (taken < bytes.byteLength) {
-      const part = bytes.subarray(taken, taken + this.#buffer.length - this.#filled);
-      this.#buffer.set(part, this.#filled);
-      this.#filled += part.byteLength;
-      taken += part.byteLength;
-      if (this.#filled === this.#buffer.length) await this.#flush();
-    }
-  }
-
-  async end(): Promise<number> {
-    await this.#flush();
-    return this.#stored;
-  }
-
-  async #flush(): Promise<void> {
-    const { handle, directory } = this.#spool;
-    try {
-      await handle.writeFile(this.#buffer.subarray(0, this.#filled));
-    } catch (cause) {
-      const { code } = cause as NodeJS.ErrnoException;
-      const why = code === 'ENOSPC' ? 'it is full' : String(code);
-      const advice = `${elsewhere(directory)} with enough space`;
-      throw new BitsError(
-        'BITS_ERR_SOURCE',
-        `Cannot store the source stream in ${directory} (${why}): ${advice}.`,
-        { cause },
-      );
-    }
-    this.#stored += this.#filled;
-    this.#filled = 0;
-  }
 }

@@ -42,7 +42,7 @@ export function toByteSource(input: SourceInput, options: ToByteSourceOptions = 
     if (isStream(value)) return streamSource(value, { ...spool, name });
     if (isByteSource(value)) {
       if (value.name === undefined || typeof value.name === 'string') return value;
-      throw new BitsArgumentError('The name of a source must be a text, or undefined.');
+      throw new BitsArgumentError('The name of a source must be a string, or undefined.');
     }
   }
   throw new BitsArgumentError(
@@ -57,13 +57,13 @@ function pathOf(url: URL): string {
     return fileURLToPath(url);
   } catch (cause) {
     throw new BitsArgumentError(
-      `Only file: URLs of this machine can be a source, not one of ${url.protocol}`,
+      `Only a file: URL of this machine can be a source, not a ${url.protocol} URL.`,
       { cause },
     );
   }
 }
 
-/** By shape: the `Blob` of another realm or of a polyfill is none of ours. */
+/** By shape: the `Blob` of another realm or of a polyfill is no instance of this one's. */
 function isBlob(value: object): value is BlobInput {
   const { size, slice, arrayBuffer } = value as Record<keyof BlobInput, unknown>;
   return (

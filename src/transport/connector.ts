@@ -152,7 +152,8 @@ export class Connector {
     const hostname = isIP(options.hostname) === 6 ? `[${options.hostname}]` : options.hostname;
     const { userAgent } = this.#options;
     const auth = this.authFor(proxy);
-    return openHttpTunnel(`${hostname}:${port}`, { proxy, auth, userAgent, connect });
+    const { signal } = attempt;
+    return openHttpTunnel(`${hostname}:${port}`, { proxy, auth, userAgent, signal, connect });
   }
 
   #toProxy(proxy: ProxyServer, attempt: Attempt): Promise<Socket> {
@@ -187,6 +188,7 @@ class Attempt {
   readonly #callback: buildConnector.Callback;
   #socket: Socket | undefined;
   #isOver = false;
+  readonly #waiting = new AbortController();
 
   constructor(destination: string, callback: buildConnector.Callback) {
     this.destination = destination;
@@ -200,10 +202,16 @@ class Attempt {
       return;
     }
     this.#isOver = true;
+    this.#waiting.abort();
     // What fails above a tunnel leaves the tunnel behind.
     if (socket === null) this.#socket?.destroy();
     this.#callback(...result);
   };
+
+  /** Aborts when nobody waits for the connection any more. */
+  get signal(): AbortSignal {
+    return this.#waiting.signal;
+  }
 
   /** Makes a socket the one that is being worked on. */
   hold(socket: Socket | undefined): void {

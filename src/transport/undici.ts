@@ -7,7 +7,7 @@ import { withLegacyNames } from './legacy-handler.js';
 import { loadUndici } from './load-undici.js';
 import { type PacketOptions, withSignal } from './packet-options.js';
 import { Pools } from './pools.js';
-import { Forwarding } from './proxy/forwarding.js';
+import { Forwarding } from './proxy/proxy-auth.js';
 import { NO_PROXY, type ProxyChoice, proxyChoice } from './proxy/proxy-choice.js';
 import type { ProxyOption, ProxyServer } from './proxy/proxy-server.js';
 import { isHeaderValue, type RequestHead, requestHead } from './request-head.js';
@@ -126,7 +126,7 @@ export class UndiciTransport implements Transport {
   ): Promise<WireResponse> {
     requestHead(request, this.#userAgent);
     const { connector } = await this.#ownDispatcher();
-    const forwarding = new Forwarding(proxy, connector.authFor(proxy), (attempt, itsOptions) =>
+    const forwarding = new Forwarding(connector.authFor(proxy), (attempt, itsOptions) =>
       this.#send(attempt, itsOptions, proxy),
     );
     return forwarding.send(request, options);

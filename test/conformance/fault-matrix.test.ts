@@ -2,8 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { isBitsError } from '../../src/errors.js';
+import type { UploadResult } from '../../src/job/events.js';
 import type { UploadOptions } from '../../src/job/options.js';
-import { UploadJob, type UploadResult } from '../../src/job/upload-job.js';
+import { UploadJob } from '../../src/job/upload-job.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { patterned, temporaryFolder } from '../support/files.js';
 import { openHandles, untilClosed } from '../support/handles.js';
@@ -175,9 +176,8 @@ describe(`an upload with one fault, seed ${SEED}`, () => {
         url: new URL('file.bin', server.url),
         source: CONTENT,
         fragmentBytes: FRAGMENT_BYTES,
-        minRetryDelayMs: 0,
-        maxRetryAfterMs: 10,
-        ...(row.waits && { answerTimeoutMs: 250, replyTimeoutMs: 250 }),
+        retry: { minDelayMs: 0, maxRetryAfterMs: 10 },
+        ...(row.waits && { timeouts: { answerMs: 250, replyMs: 250 } }),
         ...(mode === 'reply' && { reply: true }),
         ...(mode === 'reply to a file' && { reply: { file: replyFile } }),
       };

@@ -91,7 +91,7 @@ const CASES: readonly Case[] = [
   {
     it: 'a captive portal after the first packet',
     server: () => answers({ Fragment: () => answer(200, {}, PAGE) }),
-    options: { retries: 3 },
+    options: { retry: { limit: 3 } },
     ends: 'BITS_ERR_NOT_BITS',
     requests: 5,
   },
@@ -115,14 +115,14 @@ const CASES: readonly Case[] = [
   {
     it: 'a server that accepts and never answers',
     server: () => answers({ 'Create-Session': never }),
-    options: { retries: 2 },
+    options: { retry: { limit: 2 } },
     ends: 'BITS_ERR_TIMEOUT',
     requests: 3,
   },
   {
     it: 'a server that stops answering in the middle',
     server: () => answers({ Fragment: (request, nth) => (nth > 2 ? undefined : correct(request)) }),
-    options: { noProgressTimeoutMs: 400 },
+    options: { timeouts: { noProgressMs: 400 } },
     ends: 'BITS_ERR_NO_PROGRESS',
     requests: 20,
   },
@@ -230,7 +230,7 @@ const CASES: readonly Case[] = [
         pour();
       },
     }),
-    options: { retries: 1 },
+    options: { retry: { limit: 1 } },
     ends: 'BITS_ERR_TIMEOUT',
     requests: 2,
   },
@@ -243,7 +243,7 @@ const CASES: readonly Case[] = [
         socket.once('close', () => clearInterval(timer));
       },
     }),
-    options: { retries: 1 },
+    options: { retry: { limit: 1 } },
     ends: 'BITS_ERR_TIMEOUT',
     requests: 2,
   },
@@ -256,7 +256,7 @@ const CASES: readonly Case[] = [
   {
     it: 'a server that half closes instead of answering',
     server: () => ({ onRequest: ({ connection }) => void connection.socket.end() }),
-    options: { retries: 2 },
+    options: { retry: { limit: 2 } },
     ends: 'BITS_ERR_TRANSPORT',
     requests: 3,
   },
@@ -271,14 +271,18 @@ const CASES: readonly Case[] = [
         if (type !== 'Fragment') request.connection.socket.write(correct(request));
       },
     }),
-    options: { source: patterned(24 * KIB * KIB), fragmentBytes: 24 * KIB * KIB, retries: 1 },
+    options: {
+      source: patterned(24 * KIB * KIB),
+      fragmentBytes: 24 * KIB * KIB,
+      retry: { limit: 1 },
+    },
     ends: 'BITS_ERR_TIMEOUT',
     requests: 3,
   },
   {
     it: 'a Close that is never answered',
     server: () => answers({ 'Close-Session': never }),
-    options: { retries: 2 },
+    options: { retry: { limit: 2 } },
     ends: 'BITS_ERR_TIMEOUT',
     requests: 9,
   },
@@ -292,7 +296,7 @@ const CASES: readonly Case[] = [
   {
     it: 'a Retry-After of a year',
     server: () => answers({ 'Create-Session': () => answer(503, { 'Retry-After': '31536000' }) }),
-    options: { retries: 2 },
+    options: { retry: { limit: 2 } },
     ends: 'BITS_ERR_SERVER',
     requests: 3,
   },
@@ -324,11 +328,8 @@ describe('an upload to a hostile server', () => {
       url: server.url(),
       source: CONTENT,
       fragmentBytes: 8 * KIB,
-      minRetryDelayMs: 0,
-      maxRetryAfterMs: 10,
-      stallTimeoutMs: timeoutMs,
-      answerTimeoutMs: timeoutMs,
-      noProgressTimeoutMs: 5000,
+      retry: { minDelayMs: 0, maxRetryAfterMs: 10 },
+      timeouts: { stallMs: timeoutMs, answerMs: timeoutMs, noProgressMs: 5000 },
       ...options,
     });
     const ended = await job.start().then(
@@ -356,7 +357,7 @@ describe('an upload to a hostile server', () => {
     const url = server.url();
     url.protocol = 'https:';
     const tls = { ca: tlsCertificate() };
-    expect(await upload('BITS_ERR_TRANSPORT', { url, tls, retries: 2 })).to.equal(
+    expect(await upload('BITS_ERR_TRANSPORT', { url, tls, retry: { limit: 2 } })).to.equal(
       'BITS_ERR_TRANSPORT',
     );
     expect(server.connections).to.have.lengthOf(3);
@@ -367,7 +368,7 @@ describe('an upload to a hostile server', () => {
     const url = server.url();
     url.protocol = 'https:';
     const tls = { ca: tlsCertificate() };
-    expect(await upload('BITS_ERR_TIMEOUT', { url, tls, retries: 2 })).to.equal('BITS_ERR_TIMEOUT');
+    expect(await upload('BITS_ERR_TIMEOUT', { url, tls, retry: { limit: 2 } })).to.equal('BITS_ERR_TIMEOUT');
   });
 
   it('fails with BITS_ERR_TRANSPORT on a server that is gone', async () => {
@@ -377,6 +378,6 @@ describe('an upload to a hostile server', () => {
     const { port } = free.address() as net.AddressInfo;
     await new Promise((resolve) => free.close(resolve));
     const url = `http://127.0.0.1:${port}/file.bin`;
-    expect(await upload('BITS_ERR_TRANSPORT', { url, retries: 5 })).to.equal('BITS_ERR_TRANSPORT');
+    expect(await upload('BITS_ERR_TRANSPORT', { url, retry: { limit: 5 } })).to.equal('BITS_ERR_TRANSPORT');
   });
 });

@@ -2,8 +2,9 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { isBitsError } from '../../src/errors.js';
+import type { UploadResult } from '../../src/job/events.js';
 import type { UploadOptions } from '../../src/job/options.js';
-import { UploadJob, type UploadResult } from '../../src/job/upload-job.js';
+import { UploadJob } from '../../src/job/upload-job.js';
 import { createFileStore } from '../../src/store/file.js';
 import { createMemoryStore } from '../../src/store/memory.js';
 import type { JobStore } from '../../src/store/store.js';
@@ -247,13 +248,8 @@ export class HostileWorld {
       signal,
       // Connections end with their process: answers on them are not read.
       userAgent: `process ${this.#processes}`,
-      minRetryDelayMs: 1,
-      maxRetryDelayMs: 10,
-      maxRetryAfterMs: 10,
-      answerTimeoutMs: 120,
-      replyTimeoutMs: 120,
-      stallTimeoutMs: 1000,
-      noProgressTimeoutMs: 5000,
+      retry: { minDelayMs: 1, maxDelayMs: 10, maxRetryAfterMs: 10 },
+      timeouts: { answerMs: 120, replyMs: 120, stallMs: 1000, noProgressMs: 5000 },
       ...(reply !== undefined && {
         reply: reply.to === 'file' ? { file: this.#replyFile } : true,
         replyOptional: bytes === 0,

@@ -31,8 +31,8 @@ describe('the README', () => {
     const code = testing.replace(/^import .*$/m, '').replace(
       '// … upload to server.url …',
       `await new UploadJob({
-          url: server.url + 'x', source: new Uint8Array(30000), fragmentBytes: 10000, minRetryDelayMs: 0,
-        }).result;`,
+          url: server.url + 'x', source: new Uint8Array(30000), fragmentBytes: 10000, retry: { minDelayMs: 0 },
+        }).start();`,
     );
     await runCode(code, { UploadJob, createBitsServer });
   });

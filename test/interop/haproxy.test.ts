@@ -89,7 +89,7 @@ backend bits
         await haproxy.untilSays(/Proxy bits stopped/, from);
       }),
       fragmentBytes: FRAGMENT_BYTES,
-      retries: 2,
+      retry: { limit: 2 },
     });
     expect((await job.start()).bytesSent).to.equal(FILE_BYTES);
     expect(backend.uploads.find(({ url }) => url.endsWith(path))).to.include({ sha256 });

@@ -80,7 +80,7 @@ http_access deny all
     const { backend } = site();
     const door = await site().door(ports.untuned);
     const proxy = `http://127.0.0.1:${door.port}`;
-    const options = { proxy, minRetryDelayMs: 10, retries: 10 };
+    const options = { proxy, retry: { minDelayMs: 10, limit: 10 } };
     const { retries } = await uploadBoth(backend, door, backend.url, options);
     for (const reason of retries) expect(reason).to.match(/^BITS_ERR_TRANSPORT/);
   });

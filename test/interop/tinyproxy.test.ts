@@ -47,7 +47,7 @@ ${access}
     const { backend } = site();
     const door = await site().door(ports.open);
     const proxy = `http://127.0.0.1:${door.port}`;
-    const options = { proxy, minRetryDelayMs: 10, retries: 10 };
+    const options = { proxy, retry: { minDelayMs: 10, limit: 10 } };
     const { file, retries } = await uploadBoth(backend, door, backend.url, options);
     expect(file).to.be.at.least(7);
     for (const reason of retries) expect(reason).to.match(/^BITS_ERR_TRANSPORT/);

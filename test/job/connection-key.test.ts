@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { connectionKey } from '../../src/job/connection-key.js';
-import { resolveOptions, type UploadOptions } from '../../src/job/options.js';
+import type { UploadOptions } from '../../src/job/options.js';
+import { resolveOptions } from '../../src/job/resolve-options.js';
 
 /** Each counts beside those before it. */
 const PROXY_VARIABLES = ['HTTP_PROXY', 'http_proxy', 'https_proxy', 'all_proxy', 'no_proxy'];
@@ -29,7 +30,7 @@ describe('the key to connections of other jobs', () => {
       { headers: { Cookie: 'a=b' } },
       { trustedHosts: ['*.example'] },
       { methodOverride: true },
-      { stallTimeoutMs: 5 },
+      { timeouts: { stallMs: 5 } },
       // There is no proxy anyway.
       { proxy: false },
       { noProxy: '*' },

@@ -1,10 +1,15 @@
 import { expect } from 'chai';
-import { AbortSwitch } from '../../src/common/abort-switch.js';
+import { BitsAbortError, BitsError } from '../../src/errors.js';
 import type { Clock } from '../../src/job/clock.js';
-import { Driver, type DriverParts, type Rest } from '../../src/job/driver.js';
+import {
+  type CommandRunner,
+  Driver,
+  type DriverOptions,
+  type RestCommand,
+} from '../../src/job/driver.js';
+import type { RetryDecision } from '../../src/job/options.js';
 import { DEFAULTS } from '../../src/job/options.js';
-import type { RetryDecision } from '../../src/job/retry.js';
-import { createSession } from '../../src/session/session.js';
+import { createSession, type SessionEvent } from '../../src/session/session.js';
 import { busy, created, gone, has, lost, PLAN, pinged, said } from '../session/script.js';
 
 const MINUTE_MS = 60_000;
@@ -13,57 +18,93 @@ const MINUTE_MS = 60_000;
 class FakeClock implements Clock {
   nowMs = 0;
   readonly waits: number[] = [];
+  readonly #timers = new Set<{ readonly work: () => void; readonly dueMs: number }>();
+
   now = (): number => this.nowMs;
+
   sleep = async (ms: number, signal: AbortSignal): Promise<void> => {
     signal.throwIfAborted();
     this.waits.push(ms);
-    this.nowMs += ms;
+    this.pass(ms);
   };
+
+  schedule = (work: () => void, delayMs: number): (() => void) => {
+    const timer = { work, dueMs: this.nowMs + delayMs };
+    this.#timers.add(timer);
+    return () => this.#timers.delete(timer);
+  };
+
+  /** As time passes for a process that runs: every timer fires when it is due. */
+  pass(ms: number): void {
+    const endMs = this.nowMs + ms;
+    for (;;) {
+      const [next] = [...this.#timers].sort((a, b) => a.dueMs - b.dueMs);
+      if (next === undefined || next.dueMs > endMs) break;
+      this.#timers.delete(next);
+      this.nowMs = Math.max(this.nowMs, next.dueMs);
+      next.work();
+    }
+    this.nowMs = endMs;
+  }
 }
 
-type Event = Awaited<ReturnType<DriverParts['perform']>>;
+interface WorldOptions extends Partial<DriverOptions> {
+  readonly totalBytes?: number;
+  readonly fragmentBytes?: number;
+  readonly onRetry?: (decision: RetryDecision) => void;
+}
 
 /** A driver in a world where `answer` tells what comes of each command, given in words. */
-class World {
+class World implements CommandRunner {
   readonly clock = new FakeClock();
   readonly commands: string[] = [];
   readonly retries: RetryDecision[] = [];
+  readonly interruption = new AbortController();
   readonly driver: Driver;
+  readonly #answer: (command: string, world: World) => SessionEvent;
+  readonly #onRetry: (decision: RetryDecision) => void;
 
-  constructor(
-    answer: (command: string, world: World) => Event,
-    changes: Partial<DriverParts> & { totalBytes?: number; fragmentBytes?: number } = {},
-  ) {
-    const { totalBytes = 250, fragmentBytes = 100, ...parts } = changes;
+  constructor(answer: (command: string, world: World) => SessionEvent, changes: WorldOptions = {}) {
+    const { totalBytes = 250, fragmentBytes = 100, onRetry = () => {}, ...options } = changes;
+    this.#answer = answer;
+    this.#onRetry = onRetry;
     const session = createSession({ ...PLAN, totalBytes });
     // Smaller than any server would see, so that offsets can be read.
     const sizer = { ...session.sizer, fixed: true, bytes: fragmentBytes };
-    this.driver = new Driver(
-      { ...session, sizer },
-      {
-        perform: async (command) => {
-          const words = said(command);
-          this.commands.push(words);
-          return answer(words, this);
-        },
-        policy: { ...DEFAULTS, shouldRetry: () => true },
-        clock: this.clock,
-        random: () => 1,
-        onStep: () => {},
-        onRetry: (decision) => this.retries.push(decision),
-        interruption: new AbortSwitch(),
-        ...parts,
-      },
-    );
+    this.driver = new Driver({ ...session, sizer }, this, {
+      retry: { ...DEFAULTS.retry, shouldRetry: () => true },
+      noProgressMs: DEFAULTS.timeouts.noProgressMs,
+      signal: this.interruption.signal,
+      clock: this.clock,
+      random: () => 1,
+      ...options,
+    });
+  }
+
+  async perform(command: Parameters<CommandRunner['perform']>[0]): Promise<SessionEvent> {
+    const words = said(command);
+    this.commands.push(words);
+    return this.#answer(words, this);
+  }
+
+  stepped(): void {}
+
+  retrying(decision: RetryDecision): void {
+    this.retries.push(decision);
+    this.#onRetry(decision);
+  }
+
+  interrupt(): void {
+    this.interruption.abort(new BitsAbortError('stopped'));
   }
 
   async ends(): Promise<string> {
-    const rest: Rest = await this.driver.drive({ type: 'start' });
+    const rest: RestCommand = await this.driver.drive({ type: 'start' });
     return said(rest);
   }
 }
 
-const closed: Event = { type: 'acked', ack: { type: 'close-session' }, elapsedMs: 1 };
+const closed: SessionEvent = { type: 'acked', ack: { type: 'close-session' }, elapsedMs: 1 };
 
 /** The end of the range in `fragment 0-100`. */
 const endOf = (command: string): number => Number(/-(\d+)/.exec(command.slice(8))?.[1]);
@@ -72,7 +113,7 @@ describe('the time that a job takes', () => {
   it('is ten minutes without a new byte, whatever else is answered', async () => {
     const world = new World((command) => (command === 'create-session' ? created() : busy));
     expect(await world.ends()).to.equal('failed BITS_ERR_NO_PROGRESS resumable');
-    expect(world.clock.nowMs).to.equal(DEFAULTS.noProgressTimeoutMs);
+    expect(world.clock.nowMs).to.equal(DEFAULTS.timeouts.noProgressMs);
     expect(world.clock.waits.slice(0, 8)).to.deep.equal(
       [1, 2, 4, 8, 16, 32, 60, 60].map((seconds) => seconds * 1000),
     );
@@ -81,7 +122,7 @@ describe('the time that a job takes', () => {
   it('counts requests that take long, too', async () => {
     const world = new World((command, { clock }) => {
       if (command === 'create-session') return created();
-      clock.nowMs += 5 * MINUTE_MS;
+      clock.pass(5 * MINUTE_MS);
       return lost;
     });
     expect(await world.ends()).to.equal('failed BITS_ERR_NO_PROGRESS resumable');
@@ -94,7 +135,7 @@ describe('the time that a job takes', () => {
       if (command === 'create-session') return created();
       if (command === 'close-session') return closed;
       if (failures++ > 0) return has(endOf(command));
-      clock.nowMs += 60 * MINUTE_MS;
+      clock.pass(60 * MINUTE_MS);
       return lost;
     });
     expect(await world.ends()).to.equal('completed acknowledged');
@@ -105,7 +146,7 @@ describe('the time that a job takes', () => {
     const world = new World((command, { clock, driver }) => {
       if (command === 'create-session') return created();
       if (command === 'close-session') return closed;
-      clock.nowMs += 9 * MINUTE_MS;
+      clock.pass(9 * MINUTE_MS);
       if (tries++ >= 10) return has(endOf(command));
       driver.progressed();
       return busy;
@@ -120,7 +161,7 @@ describe('the time that a job takes', () => {
         if (command === 'create-session') return created();
         if (command === 'close-session') return closed;
         failed = !failed;
-        if (failed) clock.nowMs += 9 * MINUTE_MS;
+        if (failed) clock.pass(9 * MINUTE_MS);
         return failed ? busy : has(endOf(command));
       },
       { totalBytes: 10_000 },
@@ -136,7 +177,7 @@ describe('the time that a job takes', () => {
         sessions++;
         return created();
       }
-      clock.nowMs += 4 * MINUTE_MS;
+      clock.pass(4 * MINUTE_MS);
       return sessions < 3 ? gone : busy;
     });
     expect(await world.ends()).to.equal('failed BITS_ERR_NO_PROGRESS resumable');
@@ -202,7 +243,7 @@ describe('the time that a job takes', () => {
       if (command.startsWith('close')) return closed;
       // Twice nearly long enough, and hours of success between.
       if (fails++ % 2 === 0) return busy;
-      clock.nowMs += 99_000 - 1000;
+      clock.pass(99_000 - 1000);
       return has(endOf(command));
     });
     expect(await world.ends()).to.equal('completed acknowledged');
@@ -219,49 +260,108 @@ describe('the time that a job takes', () => {
       command === 'create-session' ? created({ hostId: 'web3.corp.example' }) : busy,
     );
     expect(await world.ends()).to.equal('failed BITS_ERR_NO_PROGRESS resumable');
-    expect(world.clock.nowMs).to.equal(DEFAULTS.noProgressTimeoutMs);
+    expect(world.clock.nowMs).to.equal(DEFAULTS.timeouts.noProgressMs);
     expect(world.commands).to.not.include('ping');
   });
 
-  it('does not count while the job is suspended', async () => {
-    let down = true;
-    const world = new World((command, { clock, driver }) => {
+  it('counts a sleep of the machine for nothing, and begins all retries again after it', async () => {
+    let failures = 0;
+    const world = new World((command, { clock }) => {
       if (command === 'create-session') return created();
-      if (command === 'ping') return pinged;
       if (command === 'close-session') return closed;
-      if (!down) return has(endOf(command));
-      clock.nowMs += 9 * MINUTE_MS;
-      driver.interrupt('suspendRequested');
-      return busy;
+      failures++;
+      // The monotonic clock goes on while no timer fires.
+      if (failures === 3) clock.nowMs += 8 * 60 * MINUTE_MS;
+      return failures < 8 ? lost : has(endOf(command));
     });
-    expect(await world.ends()).to.equal('pause');
-    world.clock.nowMs += 24 * 60 * MINUTE_MS;
-    down = false;
-    const rest = await world.driver.drive({ type: 'resumeRequested' });
-    expect(said(rest)).to.equal('completed acknowledged');
+    expect(await world.ends()).to.equal('completed acknowledged');
+    expect(world.retries.map(({ attempt }) => attempt).slice(0, 5)).to.deep.equal([1, 2, 3, 1, 2]);
   });
 
-  for (const [wish, ends] of [
-    ['suspendRequested', 'pause'],
-    ['cancelRequested', 'cancelled freed'],
-  ] as const) {
-    it(`is none between ${wish} and the end of a back-off`, async () => {
+  it('is short between connections that do not come about, which cost nothing', async () => {
+    let failures = 0;
+    if (lost.type !== 'failed') throw new Error('not a failure');
+    const unsent: SessionEvent = { ...lost, refusal: { ...lost.refusal, unsent: true } };
+    const world = new World((command) => {
+      if (command === 'create-session') return ++failures < 10 ? unsent : created();
+      return command === 'close-session' ? closed : has(endOf(command));
+    });
+    expect(await world.ends()).to.equal('completed acknowledged');
+    expect(Math.max(...world.clock.waits)).to.equal(5000);
+  });
+
+  for (const what of ['a back-off', 'a shouldRetry that never answers'] as const) {
+    it(`is none between an interruption and the end of ${what}`, async () => {
       const clock: Clock = {
         now: () => 0,
         sleep: (_ms, signal) =>
           new Promise((_resolve, reject) => {
             signal.addEventListener('abort', () => reject(signal.reason));
           }),
+        schedule: () => () => {},
       };
-      const world = new World(
-        (command) => {
-          if (command === 'create-session') return created();
-          if (command !== 'cancel-session') return busy;
-          return { type: 'acked', ack: { type: 'cancel-session' }, elapsedMs: 1 };
+      const interrupt = () => void Promise.resolve().then(() => world.interrupt());
+      const shouldRetry = () => {
+        interrupt();
+        return new Promise<boolean>(() => {});
+      };
+      const world = new World((command) => (command === 'create-session' ? created() : busy), {
+        clock,
+        onRetry: interrupt,
+        retry: {
+          ...DEFAULTS.retry,
+          shouldRetry: what === 'a back-off' ? () => true : shouldRetry,
         },
-        { clock, onRetry: () => void Promise.resolve().then(() => world.driver.interrupt(wish)) },
-      );
-      expect(await world.ends()).to.equal(ends);
+      });
+      expect(await world.ends()).to.equal('pause');
     });
   }
+});
+
+describe('the retries of a job', () => {
+  const limited = { ...DEFAULTS.retry, limit: 3, shouldRetry: () => true };
+  const serverIsDown = (command: string) => (command === 'create-session' ? created() : busy);
+
+  it('are as many as the limit allows, and then the last failure ends the job', async () => {
+    const world = new World(serverIsDown, { retry: limited });
+    expect(await world.ends()).to.match(/^failed .* resumable$/);
+    expect(world.commands).to.have.lengthOf(1 + 4);
+    expect(world.retries.map(({ attempt }) => attempt)).to.deep.equal([1, 2, 3]);
+  });
+
+  it('end with a failure that says what failed last when nothing got further for too long', async () => {
+    const errors: BitsError[] = [];
+    const world = new World(serverIsDown);
+    world.stepped = ((_session: unknown, command: { outcome?: { error?: BitsError } }) => {
+      if (command.outcome?.error) errors.push(command.outcome.error);
+    }) as CommandRunner['stepped'] as () => void;
+    await world.ends();
+    expect(errors[0]).to.be.instanceOf(BitsError).and.include({ code: 'BITS_ERR_NO_PROGRESS' });
+    expect(errors[0]?.message).to.match(/no progress for 600 s .*last failure: /);
+  });
+
+  it('are not made of a fault in the code, a TypeError included', async () => {
+    for (const bug of [new TypeError('undefined is not a function'), new Error('bug')]) {
+      const world = new World(() => {
+        throw bug;
+      });
+      const error = await world.ends().catch((thrown: unknown) => thrown);
+      expect(error).to.equal(bug);
+      expect(world.commands).to.have.lengthOf(1);
+    }
+  });
+
+  it('end with BITS_ERR_ARGUMENT when shouldRetry throws', async () => {
+    const shouldRetry = () => {
+      throw new Error('oops');
+    };
+    const world = new World(serverIsDown, { retry: { ...limited, shouldRetry } });
+    expect(await world.ends()).to.include('BITS_ERR_ARGUMENT');
+  });
+
+  it('end at once when shouldRetry says so', async () => {
+    const world = new World(serverIsDown, { retry: { ...limited, shouldRetry: () => false } });
+    await world.ends();
+    expect(world.retries).to.have.lengthOf(0);
+  });
 });

@@ -61,7 +61,7 @@ describe('transports between jobs', () => {
     const first = borrow();
     const second = borrow();
     expect(second.transport).not.to.equal(first.transport);
-    await first.giveBack();
+    await first.giveBack({ reusable: true });
     const third = borrow();
     expect(third.transport).to.equal(first.transport);
     expect(borrow().transport).not.to.equal(first.transport);
@@ -76,13 +76,13 @@ describe('transports between jobs', () => {
   it('go to no job that must not have their connections', async () => {
     const { borrow } = world();
     const first = borrow('a');
-    await first.giveBack();
+    await first.giveBack({ reusable: true });
     expect(borrow('b').transport).not.to.equal(first.transport);
   });
 
   it('are closed when no job wants them in time', async () => {
     const { borrow, opened, wait } = world();
-    await borrow().giveBack();
+    await borrow().giveBack({ reusable: true });
     wait(LINGER_MS - 1);
     expect(opened[0]?.closed).to.equal(0);
     wait(1);
@@ -92,11 +92,11 @@ describe('transports between jobs', () => {
 
   it('are not closed under the job that has them', async () => {
     const { borrow, opened, wait } = world();
-    await borrow().giveBack();
+    await borrow().giveBack({ reusable: true });
     const { giveBack } = borrow();
     wait(2 * LINGER_MS);
     expect(opened[0]?.closed).to.equal(0);
-    await giveBack();
+    await giveBack({ reusable: true });
     wait(LINGER_MS);
     expect(opened[0]?.closed).to.equal(1);
   });
@@ -105,7 +105,7 @@ describe('transports between jobs', () => {
     const { borrow, opened, timers, wait } = world();
     const loans = [borrow(), borrow(), borrow()];
     for (const { giveBack } of loans) {
-      await giveBack();
+      await giveBack({ reusable: true });
       expect(timers.size).to.equal(1);
       wait(LINGER_MS / 4);
     }
@@ -123,13 +123,13 @@ describe('transports between jobs', () => {
     const { borrow, opened, wait } = world();
     const loans = [borrow(), borrow(), borrow()];
     for (const { giveBack } of loans) {
-      await giveBack();
+      await giveBack({ reusable: true });
       wait(1);
     }
     for (let i = 0; i < LINGER_MS; i += 100) {
       const { transport, giveBack } = borrow();
       expect(transport).to.equal(opened[2]);
-      await giveBack();
+      await giveBack({ reusable: true });
       wait(100);
     }
     expect(opened.map(({ closed }) => closed)).to.deep.equal([1, 1, 0]);
@@ -139,7 +139,7 @@ describe('transports between jobs', () => {
     const { borrow, opened } = world();
     const { giveBack } = borrow();
     opened[0]!.isIdle = false;
-    await giveBack();
+    await giveBack({ reusable: true });
     expect(opened[0]?.closed).to.equal(1);
     expect(borrow().transport).to.equal(opened[1]);
   });
@@ -147,8 +147,8 @@ describe('transports between jobs', () => {
   it('are given back once, however often a job says so', async () => {
     const { borrow } = world();
     const { giveBack } = borrow();
-    await giveBack();
-    await giveBack();
+    await giveBack({ reusable: true });
+    await giveBack({ reusable: true });
     expect(borrow().transport).not.to.equal(borrow().transport);
   });
 
@@ -158,7 +158,7 @@ describe('transports between jobs', () => {
   ] as const) {
     it(`are not used when the machine ${what}, for timers do not show it`, async () => {
       const { borrow, opened, clock } = world();
-      await borrow().giveBack();
+      await borrow().giveBack({ reusable: true });
       clock.nowMs += durationMs;
       expect(borrow().transport).to.equal(opened[1]);
       expect(opened[0]?.closed).to.equal(1);
@@ -171,7 +171,7 @@ describe('transports between jobs', () => {
     process.on('unhandledRejection', listen);
     try {
       const { borrow, opened, wait } = world();
-      await borrow().giveBack();
+      await borrow().giveBack({ reusable: true });
       opened[0]!.close = () => Promise.reject(new Error('nobody hears this'));
       wait(LINGER_MS);
       await new Promise((resolve) => setImmediate(resolve));
@@ -184,9 +184,16 @@ describe('transports between jobs', () => {
   it('are no more than so many: the oldest of any key is closed for another', async () => {
     const { borrow, opened } = world();
     const loans = Array.from({ length: MAX_WAITING + 1 }, (_, i) => borrow(`host ${i}`));
-    for (const loan of loans) await loan.giveBack();
+    for (const loan of loans) await loan.giveBack({ reusable: true });
     expect(opened.map(({ closed }) => closed)).to.deep.equal([1, ...Array(MAX_WAITING).fill(0)]);
     expect(borrow('host 0').wasUsed).to.equal(false);
     expect(borrow('host 1').wasUsed).to.equal(true);
+  });
+
+  it('are closed when the job that had them was not completed', async () => {
+    const { borrow, opened } = world();
+    await borrow().giveBack({ reusable: false });
+    expect(opened[0]?.closed).to.equal(1);
+    expect(borrow().wasUsed).to.equal(false);
   });
 });

@@ -40,7 +40,7 @@ describe('jobs on the real network', () => {
   it('are uploaded through a proxy, on one connection', async () => {
     const server = await serve();
     const proxy = keep(await startHttpProxy());
-    await upload(`${server.url}a.bin`, { proxy: proxy.proxyUrl }).result;
+    await upload(`${server.url}a.bin`, { proxy: proxy.proxyUrl }).start();
     await expectArrived(server);
     expect(proxy.connections).to.have.lengthOf(1);
     server.assertNoViolations();
@@ -51,7 +51,7 @@ describe('jobs on the real network', () => {
       it(`are followed with verb and body: ${on}`, async () => {
         const server = await serve();
         server.addFault({ on, do: { redirect: `${server.url}a.bin` } });
-        await upload(`${server.url}a.bin`).result;
+        await upload(`${server.url}a.bin`).start();
         await expectArrived(server);
       });
     }
@@ -60,7 +60,7 @@ describe('jobs on the real network', () => {
       const [from, to] = [await serve(), await serve()];
       const Location = `${to.url}b.bin`;
       from.addFault({ on: 'create-session', do: { status: 308, headers: { Location } } });
-      await upload(`${from.url}a.bin`).result;
+      await upload(`${from.url}a.bin`).start();
       await expectArrived(to, 'b.bin');
       expect(from.log).to.have.lengthOf(1);
     });
@@ -68,7 +68,7 @@ describe('jobs on the real network', () => {
     it('end after five', async () => {
       const server = await serve();
       server.addFault({ on: 'any', times: 6, do: { redirect: `${server.url}a.bin` } });
-      const error = await bitsError(upload(`${server.url}a.bin`).result);
+      const error = await bitsError(upload(`${server.url}a.bin`).start());
       expect(error).to.include({ code: 'BITS_ERR_SERVER', status: 307, retryable: false });
       server.assertFaultsConsumed();
     });
@@ -78,7 +78,7 @@ describe('jobs on the real network', () => {
       const elsewhere = to.url.replace('127.0.0.1', 'localhost');
       from.addFault({ on: 'any', do: { redirect: `${elsewhere}a.bin` } });
       const headers = { Authorization: 'Bearer hunter2' };
-      const error = await bitsError(upload(`${from.url}a.bin`, { headers }).result);
+      const error = await bitsError(upload(`${from.url}a.bin`, { headers }).start());
       expect(error.code).to.equal('BITS_ERR_UNTRUSTED_HOST');
       expect(error.message).to.include(new URL(elsewhere).host).and.to.include('trustedHosts');
       expect(to.log).to.have.lengthOf(0);
@@ -89,7 +89,7 @@ describe('jobs on the real network', () => {
       const Location = `${to.url.replace('127.0.0.1', 'localhost')}a.bin`;
       from.addFault({ on: 'create-session', do: { status: 308, headers: { Location } } });
       const headers = { Authorization: 'Bearer x' };
-      await upload(`${from.url}a.bin`, { headers, trustedHosts: ['localhost'] }).result;
+      await upload(`${from.url}a.bin`, { headers, trustedHosts: ['localhost'] }).start();
       await expectArrived(to);
       expect(to.log[0]?.headers.authorization).to.equal('Bearer x');
     });
@@ -99,7 +99,7 @@ describe('jobs on the real network', () => {
       const plain = await serve();
       server.addFault({ on: 'any', do: { redirect: `${plain.url}a.bin` } });
       const tls = { ca: tlsCertificate() };
-      const error = await bitsError(upload(`${server.url}a.bin`, { tls }).result);
+      const error = await bitsError(upload(`${server.url}a.bin`, { tls }).start());
       expect(error).to.include({ code: 'BITS_ERR_SERVER', retryable: false });
       expect(error.message).to.include(new URL(plain.url).host);
       expect(plain.log).to.have.lengthOf(0);
@@ -110,7 +110,7 @@ describe('jobs on the real network', () => {
         const server = await serve();
         const headers = { Location: 'http://login.example/x?token=hunter2' };
         server.addFault({ on: 'any', do: { status, headers } });
-        const error = await bitsError(upload(`${server.url}a.bin`).result);
+        const error = await bitsError(upload(`${server.url}a.bin`).start());
         expect(error).to.include({ code: 'BITS_ERR_SERVER', status });
         expect(error.message).to.include('login.example').and.not.to.include('hunter2');
       });
@@ -125,7 +125,7 @@ describe('jobs on the real network', () => {
       onRequest: ({ method, headers }) => {
         methods.add(`${method} ${headers['X-HTTP-Method-Override']}`);
       },
-    }).result;
+    }).start();
     await expectArrived(server);
     expect([...methods]).to.deep.equal(['POST BITS_POST']);
   });
@@ -136,7 +136,7 @@ describe('jobs on the real network', () => {
     await upload(`${server.url}a.bin`, {
       userAgent: 'Acme/1.0',
       onRequest: ({ headers }) => void agents.add(headers['User-Agent']),
-    }).result;
+    }).start();
     expect([...agents]).to.deep.equal(['Acme/1.0']);
   });
 
@@ -153,7 +153,7 @@ describe('jobs on the real network', () => {
         },
         onResponse: (response) => void responses.push(response),
       });
-      await job.result;
+      await job.start();
       const packets = ['create-session', 'fragment', 'fragment', 'fragment', 'close-session'];
       expect(requests.map(({ packet }) => packet)).to.deep.equal(packets);
       expect(responses.map(({ packet, status }) => `${packet} ${status}`)).to.deep.equal(
@@ -176,7 +176,7 @@ describe('jobs on the real network', () => {
             [hook]: () => {
               throw cause;
             },
-          }).result,
+          }).start(),
         );
         expect(error).to.include({ code: 'BITS_ERR_ARGUMENT', cause });
         expect(error.message).to.include(hook);
@@ -187,7 +187,7 @@ describe('jobs on the real network', () => {
       const server = await serve();
       for (const name of ['BITS-Session-Id', 'Authorization', 'Content-Length']) {
         const job = upload(`${server.url}a.bin`, { onRequest: () => ({ [name]: 'hunter2' }) });
-        const error = await bitsError(job.result);
+        const error = await bitsError(job.start());
         expect(error.code).to.equal('BITS_ERR_ARGUMENT');
         expect(error.message).to.include(name).and.not.to.include('hunter2');
       }
@@ -203,7 +203,7 @@ describe('jobs on the real network', () => {
           return new Promise<void>(() => {});
         },
       });
-      expect((await bitsError(job.result)).code).to.equal('BITS_ERR_ABORTED');
+      expect((await bitsError(job.start())).code).to.equal('BITS_ERR_ABORTED');
     });
   });
 
@@ -219,7 +219,7 @@ describe('jobs on the real network', () => {
     };
     for (const name of names) diagnosticsChannel.subscribe(`bits-upload:${name}`, listen);
     try {
-      await upload(`${server.url}a.bin`, { minRetryDelayMs: 0 }).result;
+      await upload(`${server.url}a.bin`, { retry: { minDelayMs: 0 } }).start();
     } finally {
       for (const name of names) diagnosticsChannel.unsubscribe(`bits-upload:${name}`, listen);
     }

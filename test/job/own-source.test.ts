@@ -190,7 +190,7 @@ describe('a source of the caller', () => {
   });
 
   it('is refused with a name that is no text', () => {
-    expect(() => uploadOf({ ...own(), name: 5 as unknown as string })).to.throw('must be a text');
+    expect(() => uploadOf({ ...own(), name: 5 as unknown as string })).to.throw('must be a string');
   });
 
   it('that cannot be closed leaves the upload a success, with a warning', async () => {

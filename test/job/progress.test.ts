@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { Latest } from '../../src/job/latest.js';
 import { etaMs, ProgressReport, SpeedMeter, type UploadProgress } from '../../src/job/progress.js';
+import { ProgressStream } from '../../src/job/progress-stream.js';
 
 describe('SpeedMeter', () => {
   it('comes near a steady speed and follows a change within seconds', () => {
@@ -149,9 +149,9 @@ describe('ProgressReport', () => {
   });
 });
 
-describe('Latest', () => {
+describe('a stream of progress', () => {
   it('gives a slow reader the newest value, and an end', async () => {
-    const latest = new Latest<number>(() => {});
+    const latest = new ProgressStream<number>(() => {});
     const reader = latest[Symbol.asyncIterator]();
     latest.push(1);
     latest.push(2);
@@ -166,7 +166,7 @@ describe('Latest', () => {
   });
 
   it('lets go of a reader that leaves', async () => {
-    const latest = new Latest<number>(() => {});
+    const latest = new ProgressStream<number>(() => {});
     const reader = latest[Symbol.asyncIterator]();
     const next = reader.next();
     await reader.return?.();
@@ -175,9 +175,20 @@ describe('Latest', () => {
 
   it('tells of each first use', () => {
     let uses = 0;
-    const latest = new Latest<number>(() => uses++);
+    const latest = new ProgressStream<number>(() => uses++);
     expect(uses).to.equal(0);
     latest[Symbol.asyncIterator]();
     expect(uses).to.equal(1);
+  });
+
+  it('throws the error with which the run failed, after the last value', async () => {
+    const stream = new ProgressStream<number>(() => {});
+    const reader = stream[Symbol.asyncIterator]();
+    stream.push(1);
+    stream.end({ error: new Error('the server said no') });
+    expect(await reader.next()).to.deep.equal({ done: false, value: 1 });
+    const error = await reader.next().catch((thrown: Error) => thrown);
+    expect(error).to.include({ message: 'the server said no' });
+    expect(await reader.next()).to.deep.equal({ done: true, value: undefined });
   });
 });

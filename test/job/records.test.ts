@@ -3,8 +3,8 @@ import { copyFile, readdir, readFile, rename, rm, utimes, writeFile } from 'node
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { BitsError } from '../../src/errors.js';
-import { holderOf } from '../../src/job/journal.js';
 import type { UploadOptions } from '../../src/job/options.js';
+import { holderOf } from '../../src/job/record-keeper.js';
 import { UploadJob } from '../../src/job/upload-job.js';
 import { createMemoryStore } from '../../src/store/memory.js';
 import type { JobStore } from '../../src/store/store.js';
@@ -50,9 +50,9 @@ describe('the record of a job', () => {
       url: new URL('file.bin', server.url),
       source: path,
       fragmentBytes: 10 * KIB,
-      minRetryDelayMs: 0,
       store,
       ...options,
+      retry: { minDelayMs: 0, ...options.retry },
     });
   }
 
@@ -69,7 +69,7 @@ describe('the record of a job', () => {
   async function interrupted(options: Partial<UploadOptions> = {}): Promise<UploadJob> {
     const controller = new AbortController();
     const first = job({ signal: controller.signal, ...options });
-    const { result } = first;
+    const result = first.start();
     await server.waitForRequest('fragment', 4);
     controller.abort();
     await failure(result);
@@ -118,15 +118,15 @@ describe('the record of a job', () => {
     expect(await records()).to.have.lengthOf(0);
   });
 
-  it('lets another job of the same file and URL go on, under the same id', async () => {
+  it('lets another job of the same file and URL resume it, under an id of its own', async () => {
     await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
     const first = await interrupted();
     const [record] = await records();
     expect(record).to.include({ id: first.id, totalBytes: 100 * KIB, state: 'suspended' });
     const second = job();
     const result = await second.start();
-    expect(second.id).to.equal(first.id);
-    expect(result).to.include({ id: first.id, resumed: true });
+    expect(second.id).to.not.equal(first.id);
+    expect(result).to.include({ id: second.id, resumed: true });
     expect(result.bytesSent).to.be.at.most(70 * KIB + 5 * KIB);
     expect(kinds().filter((kind) => kind === 'create-session')).to.have.lengthOf(1);
     expect(kinds()).to.include('ping');
@@ -163,10 +163,10 @@ describe('the record of a job', () => {
         { on: 'fragment', nth: 3, do: { status: 503 } },
       ],
     });
-    const upload = job({ retries: 0 });
+    const upload = job({ retry: { limit: 0 } });
     await failure(upload.start());
     expect(upload.recorded).to.equal(false);
-    const second = job({ retries: 0 });
+    const second = job({ retry: { limit: 0 } });
     await failure(second.start());
     expect(second).to.include({ state: 'error', recorded: true, resumed: false });
     await second.resume();
@@ -182,7 +182,7 @@ describe('the record of a job', () => {
     });
     const controller = new AbortController();
     const first = job({ signal: controller.signal });
-    const { result } = first;
+    const result = first.start();
     await server.waitForRequest('create-session', 2);
     expect((await records())[0]?.session).to.include({
       sessionId: undefined,
@@ -198,7 +198,7 @@ describe('the record of a job', () => {
     await serve({ faults: [{ on: 'fragment', nth: 3, do: { status: 503 } }] });
     const full = new BitsError('BITS_ERR_STORE', 'the disk is full');
     const broken: JobStore = { ...store, save: () => Promise.reject(full) };
-    const upload = job({ store: broken, retries: 0 });
+    const upload = job({ store: broken, retry: { limit: 0 } });
     await failure(upload.start());
     expect(upload).to.include({ state: 'error', recorded: false });
     expect(await upload.resume()).to.include({ resumed: true });
@@ -365,7 +365,7 @@ describe('the record of a job', () => {
     await serve({ faults: [{ on: 'close-session', do: 'hang-after-commit' }] });
     const controller = new AbortController();
     const first = job({ signal: controller.signal });
-    const { result } = first;
+    const result = first.start();
     await server.waitForRequest('close-session');
     expect((await records())[0]?.session.closeUncertain).to.equal(true);
     controller.abort();
@@ -417,7 +417,7 @@ describe('the record of a job', () => {
     });
     const controller = new AbortController();
     const first = job({ signal: controller.signal, reply: { file: reply } });
-    const { result } = first;
+    const result = first.start();
     await server.waitForRequest('close-session');
     controller.abort();
     await failure(result);
@@ -534,7 +534,7 @@ describe('the record of a job', () => {
     });
     const controller = new AbortController();
     const first = job({ signal: controller.signal, reply: { file: reply } });
-    const { result } = first;
+    const result = first.start();
     await once(first, 'state');
     await server.waitForRequest('reply');
     controller.abort();

@@ -18,6 +18,7 @@ function failing(...failures: readonly (Error | undefined)[]) {
   const sent: WireRequest[] = [];
   const transport = overUsedConnections({
     limitations: [],
+    close: async () => {},
     send: async (request) => {
       sent.push(request);
       const failure = failures[sent.length - 1];

@@ -14,7 +14,7 @@ const root = process.cwd();
 const USE = `import { UploadJob } from 'bits-upload';
   import { createBitsServer } from 'bits-upload/testing';
   const server = await createBitsServer();
-  const { bytes } = await new UploadJob({ url: server.url + 'x', source: new Uint8Array(70000) }).result;
+  const { bytes } = await new UploadJob({ url: server.url + 'x', source: new Uint8Array(70000) }).start();
   server.assertNoViolations();
   await server.close();
   console.log(bytes);`;

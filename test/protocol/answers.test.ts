@@ -16,8 +16,8 @@ function* everyTrait(): Generator<AnswerTraits> {
   }
 }
 
-describe('protocol/answers', () => {
-  it('has a use for every row: none stands behind a broader one', () => {
+describe('the table of answers', () => {
+  it('has no row that an earlier, broader row hides', () => {
     const used = new Set<unknown>();
     for (const traits of everyTrait()) used.add(findAnswer(traits));
     const unused = ANSWERS.filter((row) => !used.has(row)).map((row) => row.advice);
@@ -37,7 +37,7 @@ describe('protocol/answers', () => {
     }
   });
 
-  it('asks for another fragment of nothing but a Fragment', () => {
+  it('asks for another fragment only in answers to a Fragment', () => {
     for (const traits of everyTrait()) {
       const { meaning } = findAnswer(traits);
       if (/^(?:out-of-step|fragment-too-large|maybe-too-large)$/.test(meaning)) {

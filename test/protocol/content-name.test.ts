@@ -5,7 +5,7 @@ import { encodeContentName } from '../../src/protocol/content-name.js';
 // fast-check's binary strings hold lone surrogates.
 const names = fc.string({ unit: 'binary', maxLength: 400 });
 
-describe('protocol/content-name', () => {
+describe('a Content-Name', () => {
   for (const [name, expected] of [
     ['rfc2119.txt', 'rfc2119.txt'],
     ["a!#$&'()+,-.;=@[]^_`{}~Z9", "a!#$&'()+,-.;=@[]^_`{}~Z9"],
@@ -29,7 +29,7 @@ describe('protocol/content-name', () => {
     ['a/..', 'upload'],
     ['...', '...'],
   ] as const) {
-    it(`writes ${JSON.stringify(name)} as ${expected}`, () => {
+    it(`of ${JSON.stringify(name)} is ${expected}`, () => {
       expect(encodeContentName(name)).to.equal(expected);
     });
   }
@@ -39,7 +39,7 @@ describe('protocol/content-name', () => {
     expect(encodeContentName('x'.repeat(261))).to.equal('x'.repeat(260));
   });
 
-  it('cuts a long name between characters, never inside an escape', () => {
+  it('is cut between characters, and never inside an escape, when the name is long', () => {
     const encoded = encodeContentName(`x${'日'.repeat(100)}`);
     expect(encoded).to.have.lengthOf.within(252, 260);
     expect(decodeURIComponent(encoded)).to.equal(`x${'日'.repeat(28)}`);

@@ -14,8 +14,8 @@ const ranges = fc
   .map(([start = 0, end = 0, total = 0]) => ({ start, end, total }))
   .filter(({ start, end }) => start < end);
 
-describe('protocol/content-range', () => {
-  it('writes the last byte inclusive, as IIS 6 was sent it', () => {
+describe('a Content-Range', () => {
+  it('names the last byte inclusively, as Windows sent it to IIS 6', () => {
     expect(formatContentRange({ start: 0, end: 10, total: 100 })).to.equal('bytes 0-9/100');
     expect(formatContentRange({ start: 99, end: 100, total: 100 })).to.equal('bytes 99-99/100');
   });
@@ -30,12 +30,12 @@ describe('protocol/content-range', () => {
     { start: 0, end: 5, total: MAX + 1 },
     { start: Number.NaN, end: 5, total: 10 },
   ]) {
-    it(`has no spelling for ${JSON.stringify(range)}`, () => {
+    it(`cannot express ${JSON.stringify(range)}`, () => {
       expect(() => formatContentRange(range)).to.throw(RangeError);
     });
   }
 
-  it('reads back what it writes', () => {
+  it('is read back as it was written', () => {
     fc.assert(
       fc.property(ranges, (range) => {
         expect(parseContentRange(formatContentRange(range))).to.deep.equal(range);
@@ -62,7 +62,7 @@ describe('protocol/content-range', () => {
     ['octets 0-9/10', undefined],
     ['', undefined],
   ] as const) {
-    it(`parses ${JSON.stringify(value)}`, () => {
+    it(`is read from ${JSON.stringify(value)}`, () => {
       expect(parseContentRange(value)).to.deep.equal(expected);
     });
   }
@@ -83,12 +83,12 @@ describe('protocol/content-range', () => {
     ['Infinity', undefined],
     ['', undefined],
   ] as const) {
-    it(`reads the offset ${JSON.stringify(value.slice(0, 20))}`, () => {
+    it(`of the server, ${JSON.stringify(value.slice(0, 20))}, is read as an offset or refused`, () => {
       expect(parseOffset(value)).to.equal(expected);
     });
   }
 
-  it('answers any text with a value', () => {
+  it('is read from any text without an exception', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (value) => {
         parseContentRange(value);

@@ -45,7 +45,7 @@ function refusalOf(type: PacketType, status: number, headers: WireHeaders = {}):
   return decoded.refusal;
 }
 
-describe('protocol/decode: acks', () => {
+describe('the decoder of acks', () => {
   // As IIS 6 sent them, bare but for Create-Session ([MC-BUP] §4).
   const iis6: WireHeaders = {
     date: 'Mon, 18 Jun 2007 21:01:00 GMT',
@@ -200,7 +200,7 @@ describe('protocol/decode: acks', () => {
     });
   }
 
-  it('takes any success status for an ack but for that of Create-Session', () => {
+  it('accepts any success status in an ack, except 200 and 201 alone for Create-Session', () => {
     expect(ackOf('close-session', 204, {})).to.deep.equal({ type: 'close-session' });
     const refusal = refusalOf('create-session', 202, {
       'bits-packet-type': 'Ack',
@@ -216,7 +216,7 @@ describe('protocol/decode: acks', () => {
       { 'bits-packet-type': 'Nak' },
       { 'content-type': 'text/html', server: 'portal' },
     ]) {
-      it(`takes a 200 with ${JSON.stringify(headers)} for no ack of ${type}`, () => {
+      it(`does not accept a 200 with ${JSON.stringify(headers)} as the ack for ${type}`, () => {
         const { meaning, error } = refusalOf(type, 200, {
           ...headers,
           'bits-session-id': sessionId,
@@ -261,7 +261,7 @@ describe('protocol/decode: acks', () => {
     ),
   ];
   for (const [name, type, headers] of violations) {
-    it(`ends the upload on an ack with ${name}`, () => {
+    it(`ends the upload after an ack with ${name}`, () => {
       const { meaning, error } = refusalOf(type, 200, { 'bits-packet-type': 'Ack', ...headers });
       expect(meaning).to.equal('fatal');
       expect(error.code).to.equal('BITS_ERR_PROTOCOL');
@@ -292,7 +292,7 @@ const refusals: RefusalCase[] = [
     '0x8020001F',
     '0x5',
     'session-not-found',
-    /BG_E_SESSION_NOT_FOUND.*no longer knows/,
+    /BG_E_SESSION_NOT_FOUND.*does not know the upload session/,
   ],
   [['fragment'], [500], 'x8020001f', undefined, 'session-not-found', /0x8020001F/],
   [['fragment'], [500], '8020001f', '7', 'session-not-found', /0x8020001F/],
@@ -316,14 +316,15 @@ const refusals: RefusalCase[] = [
   [transfers, [500], '0x80070070', '0x5', 'transient', /disk is full/],
   [transfers, [408], '0x80070112', '0x7', 'transient', /application.*not answer in time/],
   [transfers, [408, 429], undefined, undefined, 'transient', /busy/],
-  [transfers, [500, 502, 503, 504, 507, 599], undefined, undefined, 'transient', /failed for now/],
+  [transfers, [500, 507, 599], undefined, undefined, 'transient', /temporary failure/],
+  [transfers, [502, 503, 504], undefined, undefined, 'transient', /not the server behind it/],
   [transfers, [500], '1', '0x5', 'transient', /0x00000001/],
-  [transfers, [500, 403], '0x80200022', '0x5', 'fatal', /no upload protocol/],
+  [transfers, [500, 403], '0x80200022', '0x5', 'fatal', /not support the upload protocol/],
   [transfers, [500, 403], '0x80200023', '0x5', 'fatal', /execute permissions/],
   [transfers, [505], undefined, undefined, 'fatal', /HTTP\/1\.1/],
   [transfers, [402, 406, 410, 411, 417, 422, 431], undefined, undefined, 'fatal', /refused/],
-  [everyPacket, [401], undefined, undefined, 'unauthorized', /server asks for credentials/],
-  [everyPacket, [407], undefined, undefined, 'unauthorized', /proxy asks for credentials/],
+  [everyPacket, [401], undefined, undefined, 'unauthorized', /server requires authentication/],
+  [everyPacket, [407], undefined, undefined, 'unauthorized', /proxy requires authentication/],
   [everyPacket, [300, 301, 302, 303, 304, 305], undefined, undefined, 'fatal', /nowhere/],
   [everyPacket, [307, 308], undefined, undefined, 'fatal', /nowhere/],
   [everyPacket, [0, 100, 101, 199, 600, 999, Number.NaN], undefined, undefined, 'fatal', /./],
@@ -339,18 +340,18 @@ const refusals: RefusalCase[] = [
   ],
   [transfers, [500], '0x80190194', '0x7', 'transient', /BG_E_HTTP_ERROR_404.*status 404/],
   // Win32: ack-for-close-session.
-  [endings, [500, 501, 502, 503, 504, 505, 599], undefined, undefined, 'transient', /for now/],
+  [endings, [500, 501, 502, 503, 504, 505, 599], undefined, undefined, 'transient', /temporary/],
   [endings, [500], '0x80200020', '0x5', 'transient', /BG_E_TOO_LARGE/],
-  [endings, [500], undefined, '0x7', 'transient', /for now/],
+  [endings, [500], undefined, '0x7', 'transient', /temporary/],
   [
     endings,
     [300, 304, 309, 400, 403, 404, 405, 408, 409, 413, 416, 429, 499],
     undefined,
     undefined,
     'fatal',
-    /will not end the session/,
+    /does not end the session/,
   ],
-  [endings, [306, 399, 408, 409], undefined, '0x7', 'fatal', /will not end the session/],
+  [endings, [306, 399, 408, 409], undefined, '0x7', 'fatal', /does not end the session/],
 ];
 
 const errorCodes: Partial<Record<RefusalMeaning, BitsErrorCode>> = {
@@ -365,11 +366,11 @@ const wireNames: Record<PacketType, string> = {
   'cancel-session': 'Cancel-Session',
 };
 
-describe('protocol/decode: refusals', () => {
+describe('the decoder of refusals', () => {
   for (const [types, statuses, hresult, context, meaning, says] of refusals) {
     for (const type of types) {
       for (const status of statuses) {
-        it(`${type}: ${status} ${hresult ?? ''} ${context ?? ''} means ${meaning}`, () => {
+        it(`takes ${[status, hresult, context].join(' ')} to ${type} for ${meaning}`, () => {
           const refusal = refusalOf(type, status, {
             'bits-packet-type': 'Ack',
             'bits-error-code': hresult,
@@ -403,7 +404,7 @@ describe('protocol/decode: refusals', () => {
     });
   });
 
-  it('prefers BITS-Error-Code to BITS-Error and lives with neither', () => {
+  it('prefers BITS-Error-Code to BITS-Error, and needs neither', () => {
     const both = { 'bits-error-code': '80070005', 'bits-error': '8020001f' };
     expect(refusalOf('fragment', 403, both).meaning).to.equal('fatal');
     const error = refusalOf('fragment', 503, { 'bits-error': 'evil' }).error as BitsServerError;
@@ -411,9 +412,9 @@ describe('protocol/decode: refusals', () => {
     expect(error.message).not.to.contain('evil');
   });
 
-  it('adds what a known HRESULT asks to check to a general message, once', () => {
+  it('adds the advice of a known HRESULT to a general message, and says nothing twice', () => {
     const general = refusalOf('fragment', 500, { 'bits-error': '80070005' }).error.message;
-    expect(general).to.match(/failed for now.*; check the write permission/);
+    expect(general).to.match(/temporary failure.*; check the write permission/);
     const telling = refusalOf('fragment', 403, { 'bits-error': '80070005' }).error.message;
     expect(telling).not.to.contain('check the write permission');
   });
@@ -435,7 +436,7 @@ describe('protocol/decode: refusals', () => {
     });
   }
 
-  it('takes offset and reply URL from no other refusal', () => {
+  it('takes an offset and a reply URL from no refusal but a 416', () => {
     const refusal = refusalOf('fragment', 503, {
       'bits-received-content-range': '100',
       'bits-reply-url': 'r.bin',
@@ -449,7 +450,7 @@ describe('protocol/decode: refusals', () => {
     ['Mon, 18 Jun 2007 21:02:00 GMT', 60_000],
     ['evil', undefined],
   ] as const) {
-    it(`hands Retry-After: ${value} on`, () => {
+    it(`passes Retry-After: ${value} on`, () => {
       const refusal = refusalOf('fragment', 503, { 'retry-after': value });
       expect(refusal.retryAfterMs).to.equal(expected);
       expect((refusal.error as BitsServerError).retryAfterMs).to.equal(expected);
@@ -457,7 +458,7 @@ describe('protocol/decode: refusals', () => {
   }
 
   for (const type of everyPacket) {
-    it(`${type}: follows 307 and 308 with a location, no other redirect`, () => {
+    it(`follows 307 and 308 with a location, and no other redirect, for ${type}`, () => {
       for (const status of [307, 308]) {
         const refusal = refusalOf(type, status, { location: ' https://web3/vdir/f?sig=secret ' });
         expect(refusal.meaning).to.equal('redirect');
@@ -483,7 +484,7 @@ describe('protocol/decode: refusals', () => {
     ['http://wéb/', 'host xn--wb-bja'],
     [`http://${'a'.repeat(5000)}/`, 'no host'],
   ] as const) {
-    it(`names of the location ${JSON.stringify(location.slice(0, 30))} ${says}`, () => {
+    it(`shows of the location ${JSON.stringify(location.slice(0, 30))} only ${says}`, () => {
       const { message } = refusalOf('fragment', 302, { location }).error;
       expect(message).to.contain(`pointing to ${says}:`);
       expect(message).not.to.match(/secret|[^\x20-\x7e]/);
@@ -491,7 +492,7 @@ describe('protocol/decode: refusals', () => {
   }
 });
 
-describe('protocol/decode: hostile answers', () => {
+describe('the decoder of answers', () => {
   const names = [
     'bits-packet-type',
     'bits-protocol',
@@ -518,7 +519,7 @@ describe('protocol/decode: hostile answers', () => {
     headers: fc.dictionary(fc.constantFrom(...names), values),
   });
 
-  it('become a value with a printable message, never an exception', () => {
+  it('makes a value with a printable message, and never an exception, of a hostile answer', () => {
     fc.assert(
       fc.property(fc.constantFrom(...everyPacket), answers, (type, answer) => {
         const decoded = decodeAnswer(packets[type], answer, { nowMs: NOW_MS });

@@ -54,9 +54,9 @@ const cases: [RequestPacket, [string, string][], number][] = [
   ],
 ];
 
-describe('protocol/encode', () => {
+describe('the encoder', () => {
   for (const [packet, headers, bodyBytes] of cases) {
-    it(`writes ${packet.type} with the headers of Windows in their order`, () => {
+    it(`writes ${packet.type} with the headers of Windows in the same order`, () => {
       const encoded = encodeRequest(packet);
       expect(encoded.method).to.equal('BITS_POST');
       expect(Object.entries(encoded.headers)).to.deep.equal(headers);
@@ -64,7 +64,7 @@ describe('protocol/encode', () => {
     });
   }
 
-  it('refuses a Fragment without a byte: no Content-Range can say it', () => {
+  it('refuses a Fragment without a byte, which no Content-Range can express', () => {
     const range = { start: 0, end: 0, total: 0 };
     expect(() => encodeRequest({ type: 'fragment', sessionId, contentName, range })).to.throw(
       RangeError,

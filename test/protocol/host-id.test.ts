@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { isTrustedHost, parseHostId, withHost } from '../../src/protocol/host-id.js';
 
-describe('protocol/host-id', () => {
+describe('a BITS-Host-Id', () => {
   for (const [value, expected] of [
     ['FRANKCAO8', 'frankcao8'],
     [' web3.corp.example ', 'web3.corp.example'],
@@ -20,7 +20,7 @@ describe('protocol/host-id', () => {
     ['::', '[::]'],
     ['::ffff:10.1.2.3', '[::ffff:a01:203]'],
   ] as const) {
-    it(`reads ${value} as ${expected}`, () => {
+    it(`of ${value} is read as ${expected}`, () => {
       expect(parseHostId(value)).to.equal(expected);
     });
   }
@@ -74,12 +74,12 @@ describe('protocol/host-id', () => {
     'x'.repeat(254),
     ':'.repeat(10_000),
   ]) {
-    it(`refuses ${JSON.stringify(value.slice(0, 30))}`, () => {
+    it(`of ${JSON.stringify(value.slice(0, 30))} is refused`, () => {
       expect(parseHostId(value)).to.equal(undefined);
     });
   }
 
-  it('lets nothing but a host and a port into a URL, whatever the text', () => {
+  it('brings nothing but a host and a port into a URL, whatever the text', () => {
     const text = fc.oneof(
       fc.string({ unit: 'binary' }),
       fc.string({ unit: fc.constantFrom(...'ab1.:[]@/\\#?% \r\n%-_') }),
@@ -106,13 +106,15 @@ describe('protocol/host-id', () => {
     ['https://farm/v/f.bin', 'web3:80', 'https://web3:80/v/f.bin'],
     ['http://farm/v/%20f.bin', '[2001:db8::1]:81', 'http://[2001:db8::1]:81/v/%20f.bin'],
   ] as const) {
-    it(`moves ${url} to ${hostId}`, () => {
+    it(`of ${hostId} replaces the host of ${url}`, () => {
       const origin = new URL(url);
       expect(withHost(origin, hostId).href).to.equal(expected);
       expect(origin.href, 'the URL given').to.equal(url);
     });
   }
+});
 
+describe('the trust in hosts', () => {
   const remoteUrl = new URL('https://upload.corp.example:8443/v/f.bin');
   const trusted = ['web3.other.example', '*.farm.example', '[2001:db8::1]', '10.0.0.1', '*.0.0.2'];
 
@@ -128,7 +130,7 @@ describe('protocol/host-id', () => {
     '[2001:db8::1]:99',
     '10.0.0.1:80',
   ]) {
-    it(`trusts ${host}`, () => {
+    it(`includes ${host}`, () => {
       expect(isTrustedHost(host, remoteUrl, trusted)).to.equal(true);
     });
   }
@@ -149,7 +151,7 @@ describe('protocol/host-id', () => {
     '[2001:db8::2]',
     '',
   ]) {
-    it(`does not trust ${JSON.stringify(host)}`, () => {
+    it(`does not include ${JSON.stringify(host)}`, () => {
       expect(isTrustedHost(host, remoteUrl, trusted)).to.equal(false);
     });
   }
@@ -163,23 +165,23 @@ describe('protocol/host-id', () => {
     '*corp.example',
     '**.example',
   ]) {
-    it(`trusts no other host by the pattern ${JSON.stringify(pattern)}`, () => {
+    it(`is not extended by the pattern ${JSON.stringify(pattern)}`, () => {
       expect(isTrustedHost('evil.corp.example', remoteUrl, [pattern])).to.equal(false);
     });
   }
 
-  it('trusts nothing by a wildcard without a name', () => {
+  it('is not extended by a wildcard without a name', () => {
     expect(isTrustedHost('evil.undefined', remoteUrl, ['*.', '*.*'])).to.equal(false);
   });
 
-  it('compares a trusted name of another script by its ASCII form', () => {
+  it('compares a name in another script by its ASCII form', () => {
     const asciiName = 'xn--bcher-kva.example';
     expect(isTrustedHost(asciiName, remoteUrl, ['Bücher.example'])).to.equal(true);
     expect(isTrustedHost(`a.${asciiName}`, remoteUrl, ['*.bücher.example'])).to.equal(true);
     expect(isTrustedHost('evil.example', remoteUrl, ['evil.example/ü'])).to.equal(false);
   });
 
-  it('takes ports in trusted names for any port, as with the own host', () => {
+  it('includes every port of a trusted name, as of the own host', () => {
     expect(isTrustedHost('web3:1', remoteUrl, ['web3:2'])).to.equal(true);
   });
 });

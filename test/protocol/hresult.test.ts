@@ -7,7 +7,7 @@ import {
   parseHresult,
 } from '../../src/protocol/hresult.js';
 
-describe('protocol/hresult', () => {
+describe('an HRESULT', () => {
   for (const [value, expected] of [
     ['0x8020001F', 0x8020001f],
     ['0X8020001f', 0x8020001f],
@@ -26,12 +26,12 @@ describe('protocol/hresult', () => {
     ['0x8020001F, 0x8020001F', undefined],
     ['BG_E_SESSION_NOT_FOUND', undefined],
   ] as const) {
-    it(`reads ${JSON.stringify(value)}`, () => {
+    it(`is read from ${JSON.stringify(value)}, or refused`, () => {
       expect(parseHresult(value)).to.equal(expected);
     });
   }
 
-  it('reads back what it writes, signed or unsigned', () => {
+  it('is read back as it was written, signed or unsigned', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 0xffffffff }), (hresult) => {
         expect(formatHresult(hresult)).to.match(/^0x[0-9A-F]{8}$/);
@@ -58,14 +58,14 @@ describe('protocol/hresult', () => {
     [0x80190194, 'BG_E_HTTP_ERROR_404'],
     [0x801901f4, 'BG_E_HTTP_ERROR_500'],
   ] as const) {
-    it(`knows ${formatHresult(hresult)} as ${name}, and what to check`, () => {
+    it(`of ${formatHresult(hresult)} has the name ${name} and an advice`, () => {
       expect(hresultName(hresult)).to.equal(name);
       expect(hresultAdvice(hresult)).to.be.a('string').and.not.empty;
     });
   }
 
   for (const hresult of [0, 1, 0x80190000, 0x80190063, 0x80190258, 0x80201234]) {
-    it(`has no name for ${formatHresult(hresult)}`, () => {
+    it(`of ${formatHresult(hresult)} has no name`, () => {
       expect(hresultName(hresult)).to.equal(undefined);
       expect(hresultAdvice(hresult)).to.equal(undefined);
     });

@@ -13,7 +13,7 @@ function errorOf(work: () => unknown): Error {
   throw new Error('nothing was thrown');
 }
 
-describe('protocol/remote-url', () => {
+describe('a remote URL', () => {
   for (const [input, expected] of [
     ['http://server/vdir/f.bin', 'http://server/vdir/f.bin'],
     ['HTTPS://Server:443/f.bin?a=1&b=%20', 'https://server/f.bin?a=1&b=%20'],
@@ -34,12 +34,12 @@ describe('protocol/remote-url', () => {
     ['http://server/{id}/f', 'http://server/%7Bid%7D/f'],
     ['http://server/a@b:c/f', 'http://server/a@b:c/f'],
   ] as const) {
-    it(`takes ${input}`, () => {
+    it(`may be ${input}`, () => {
       expect(parseRemoteUrl(input).href).to.equal(expected);
     });
   }
 
-  it('copies a URL object', () => {
+  it('is a copy when it is given as an object', () => {
     const url = new URL('http://server/f.bin');
     const parsed = parseRemoteUrl(url);
     expect(parsed.href).to.equal(url.href);
@@ -70,7 +70,7 @@ describe('protocol/remote-url', () => {
     ['http://me#:geheim@server/f', /option for authentication/],
     ['http://me:geheim@server:bad/f', /malformed/],
   ] as const) {
-    it(`refuses ${JSON.stringify(input)} and says what to do`, () => {
+    it(`may not be ${JSON.stringify(input)}, and the error says what to do`, () => {
       const error = errorOf(() => parseRemoteUrl(input));
       expect(error.message).to.match(hint);
       expect(error.message).not.to.contain('geheim');
@@ -78,17 +78,17 @@ describe('protocol/remote-url', () => {
     });
   }
 
-  it('takes the fragment of a URL object for a part of the name, as in text', () => {
+  it('has no fragment: a # belongs to the name, in an object as in text', () => {
     expect(parseRemoteUrl(new URL('http://server/f#1')).href).to.equal('http://server/f%231');
   });
 
-  it('refuses a URL object just so', () => {
+  it('is checked in the same way when it is given as an object', () => {
     errorOf(() => parseRemoteUrl(new URL('ftp://server/f')));
     errorOf(() => parseRemoteUrl(new URL('http://me:geheim@server/f')));
     errorOf(() => parseRemoteUrl(undefined as unknown as string));
   });
 
-  it('answers any text with a URL that is legal on the wire, or with the documented error', () => {
+  it('is legal on the wire, or refused with the documented error, whatever the text', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), fc.boolean(), (text, prefix) => {
         try {
@@ -116,7 +116,7 @@ describe('protocol/remote-url', () => {
     ['http://server/dir/name', 'f.bin', 'http://server/dir/name'],
     ['http://server/dir/name', '..', 'http://server/dir/name'],
   ] as const) {
-    it(`completes ${url} with ${JSON.stringify(name)}`, () => {
+    it(`${url} is completed with ${JSON.stringify(name)}`, () => {
       const given = new URL(url);
       expect(appendFileName(given, name).href).to.equal(expected);
       expect(given.href).to.equal(new URL(url).href);
@@ -124,12 +124,12 @@ describe('protocol/remote-url', () => {
   }
 
   for (const name of ['', '.', '..', '/etc/passwd', '../x']) {
-    it(`does not complete a URL with ${JSON.stringify(name)}`, () => {
+    it(`is not completed with ${JSON.stringify(name)}`, () => {
       errorOf(() => appendFileName(new URL('http://server/dir/'), name));
     });
   }
 
-  it('keeps any name in one segment below the directory, and decodable', () => {
+  it('keeps any name in one segment of the path, and decodable', () => {
     const names = fc.string({ unit: 'grapheme', minLength: 1 });
     fc.assert(
       fc.property(
@@ -144,7 +144,7 @@ describe('protocol/remote-url', () => {
     );
   });
 
-  it('shows a URL without user, password and query', () => {
+  it('is shown without user, password and query', () => {
     const url = new URL('https://me:geheim@server:8443/dir/f.bin?sig=geheim#geheim');
     expect(redactUrl(url)).to.equal('https://server:8443/dir/f.bin?…');
     expect(redactUrl(new URL('http://server/f'))).to.equal('http://server/f');

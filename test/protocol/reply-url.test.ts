@@ -4,8 +4,8 @@ import { resolveReplyUrl } from '../../src/protocol/reply-url.js';
 
 const remoteUrl = new URL('http://server:8080/vdir/sub/upload.bin?key=1');
 
-describe('protocol/reply-url', () => {
-  it('resolves the value of IIS 6 as Windows fetched it', () => {
+describe('a reply URL', () => {
+  it('of IIS 6 is resolved as Windows fetched it', () => {
     const value =
       'BITS-Sessions\\Replies\\{C85B4E0A-9EB9-4114-BFA4-8A43B4710091}\\responsefile.bin';
     expect(resolveReplyUrl(value, new URL('http://frankcao8/vdir/upload.txt'))?.url.href).to.equal(
@@ -29,7 +29,7 @@ describe('protocol/reply-url', () => {
     ['/\\static.example/r.bin', 'http://static.example/r.bin', false],
     ['HTTP:\\\\static.example\\r.bin', 'http://static.example/r.bin', false],
   ] as const) {
-    it(`resolves ${JSON.stringify(value)}`, () => {
+    it(`is resolved from ${JSON.stringify(value)}`, () => {
       const resolved = resolveReplyUrl(value, remoteUrl);
       expect(resolved?.url.href).to.equal(expected);
       expect(resolved?.relative).to.equal(relative);
@@ -53,19 +53,19 @@ describe('protocol/reply-url', () => {
     'a\0b',
     'a\tb',
   ]) {
-    it(`fetches nothing for ${JSON.stringify(value)}`, () => {
+    it(`is not fetched when it is ${JSON.stringify(value)}`, () => {
       expect(resolveReplyUrl(value, remoteUrl)).to.equal(undefined);
     });
   }
 
-  it('never leaves https for http', () => {
+  it('never leads from https to http', () => {
     const secure = new URL('https://server/vdir/upload.bin');
     expect(resolveReplyUrl('http://server/r.bin', secure)).to.equal(undefined);
     expect(resolveReplyUrl('r.bin', secure)?.url.href).to.equal('https://server/vdir/r.bin');
     expect(resolveReplyUrl('//other/r.bin', secure)?.url.protocol).to.equal('https:');
   });
 
-  it('calls relative only what stays on the origin, and answers any text with a value', () => {
+  it('is called relative only when it stays on the origin, whatever the text', () => {
     const text = fc.oneof(
       fc.string({ unit: 'binary' }),
       fc.string({ unit: fc.constantFrom(...'a:/\\@?#.{} htp') }),

@@ -5,7 +5,7 @@ import { parseRetryAfterMs } from '../../src/protocol/retry-after.js';
 const NOW_MS = Date.UTC(1994, 10, 6, 8, 49, 0);
 const DAY_MS = 86_400_000;
 
-describe('protocol/retry-after', () => {
+describe('Retry-After', () => {
   for (const [value, expected] of [
     ['0', 0],
     ['120', 120_000],
@@ -30,12 +30,12 @@ describe('protocol/retry-after', () => {
     ['Sun, 99 Nov 1994 08:49:37 GMT', undefined],
     ['Sun, 06 Nov 1994 08:49:37 +0100', undefined],
   ] as const) {
-    it(`reads ${JSON.stringify(value)}`, () => {
+    it(`is read from ${JSON.stringify(value)}, or ignored`, () => {
       expect(parseRetryAfterMs(value, NOW_MS)).to.equal(expected);
     });
   }
 
-  it('takes a date without a zone for GMT, wherever it runs', () => {
+  it('means GMT when its date names no zone, in whatever zone the client runs', () => {
     const zone = process.env.TZ;
     process.env.TZ = 'Asia/Tokyo';
     try {
@@ -46,7 +46,7 @@ describe('protocol/retry-after', () => {
     }
   });
 
-  it('never asks for a wait below zero or over a day', () => {
+  it('never asks for a wait below zero or longer than a day', () => {
     const text = fc.oneof(
       fc.string({ unit: 'binary' }),
       fc.integer().map(String),

@@ -23,7 +23,7 @@ function share(link: Link, totalBytes: number, seeds = SEEDS): number {
 const changes = ({ sizes }: Simulated, from: number) =>
   sizes.slice(from, -1).filter((bytes, index, all) => index > 0 && bytes !== all[index - 1]).length;
 
-describe('fragment sizer on model links', () => {
+describe('the fragment sizer on a model link', () => {
   for (const [name, bytesPerMs] of [
     ['20 kB/s', 20],
     ['200 kB/s', 200],
@@ -39,17 +39,17 @@ describe('fragment sizer on model links', () => {
       const link = { bytesPerMs, delayMs };
       const totalBytes = Math.min(bytesIn(link, 600_000), 1024 * MIB);
 
-      it(`reaches ${least} of the best fixed size: ${name}, answers after ${delayMs} ms`, () => {
+      it(`of ${name} and a delay of ${delayMs} ms reaches ${least} of the speed of the best fixed size`, () => {
         expect(share(link, totalBytes, [1])).to.be.above(least);
       });
 
-      it(`settles and then stays: ${name}, answers after ${delayMs} ms`, () => {
+      it(`of ${name} and a delay of ${delayMs} ms settles on a size and keeps it`, () => {
         expect(changes(simulate(link, 2 * totalBytes), 8)).to.equal(0);
       });
     }
   }
 
-  it('does not swing on a link whose speed does, by a third', () => {
+  it('keeps the size when the speed varies by a third', () => {
     for (const bytesPerMs of [50, 500, 1000, 1500, 2000, 3000, 5000]) {
       const link = { bytesPerMs, delayMs: 50, jitter: 1 / 3 };
       for (const seed of SEEDS) {
@@ -61,14 +61,14 @@ describe('fragment sizer on model links', () => {
 
   for (const breakEveryMs of [5000, 20_000, 100_000]) {
     for (const bytesPerMs of [200, 2000, 20_000]) {
-      it(`loses little to breaks every ${breakEveryMs / 1000} s at ${bytesPerMs} kB/s`, () => {
+      it(`of ${bytesPerMs} kB/s loses little time to breaks every ${breakEveryMs / 1000} s`, () => {
         const link = { bytesPerMs, delayMs: 50, breakEveryMs };
         expect(share(link, Math.min(bytesIn(link, 300_000), 1024 * MIB))).to.be.above(0.85);
       });
     }
   }
 
-  it('asks a server for its limit a few times only, and then keeps to it', () => {
+  it('is refused by a server with a limit a few times only, and then respects the limit', () => {
     for (const capBytes of [16 * KIB, 100 * KIB, MIB, 5 * MIB, 10_000_000]) {
       const link = { bytesPerMs: 10_000, delayMs: 50, capBytes };
       const run = simulate(link, 512 * MIB);
@@ -78,13 +78,13 @@ describe('fragment sizer on model links', () => {
     }
   });
 
-  it('sends no dwarfs to a server that takes 15 s to answer whatever the size', () => {
+  it('sends no small fragments to a server that needs 15 s to answer, whatever the size', () => {
     const { sizes } = simulate({ bytesPerMs: 50_000, delayMs: 15_000 }, 1024 * MIB);
     expect(sizes.length).to.be.below(60);
     expect(Math.max(...sizes)).to.equal(28 * MIB);
   });
 
-  it('costs three seconds or so when a slow link breaks, not a minute', () => {
+  it('loses some three seconds, not a minute, when a slow link breaks', () => {
     const link = { bytesPerMs: 20, delayMs: 50 };
     const { sizes } = simulate(link, bytesIn(link, 600_000));
     expect((sizes.at(-2) ?? 0) / link.bytesPerMs).to.be.within(2000, 8000);

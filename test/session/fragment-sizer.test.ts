@@ -17,45 +17,45 @@ const MIN = 5 * KIB;
 const pass = (sizer: FragmentSizer, elapsedMs: number) =>
   fragmentPassed(sizer, { bytes: sizer.bytes, elapsedMs });
 
-describe('fragment sizer', () => {
+describe('the fragment sizer', () => {
   it('begins with 1 MiB', () => {
     expect(createFragmentSizer({}).bytes).to.equal(MIB);
   });
 
-  it('begins with the cap when that is lower', () => {
+  it('begins with the cap when the cap is lower than 1 MiB', () => {
     expect(createFragmentSizer({ capBytes: 64 * KIB }).bytes).to.equal(64 * KIB);
   });
 
-  it('takes no cap under 5 KiB', () => {
+  it('accepts no cap below 5 KiB', () => {
     expect(createFragmentSizer({ capBytes: 1 }).capBytes).to.equal(MIN);
   });
 
-  it('doubles when a fragment took half of four seconds or less', () => {
+  it('doubles the size when a fragment took two seconds', () => {
     expect(pass(createFragmentSizer({}), 2000).bytes).to.equal(2 * MIB);
   });
 
-  it('grows by as much as the time leaves room for, by eight at most', () => {
+  it('increases the size in proportion to the time that is left, by a factor of eight at most', () => {
     expect(pass(createFragmentSizer({}), 1000).bytes).to.equal(4 * MIB);
     expect(pass(createFragmentSizer({}), 500).bytes).to.equal(8 * MIB);
     expect(pass(createFragmentSizer({}), 0).bytes).to.equal(8 * MIB);
   });
 
-  it('stays when a fragment took about four seconds', () => {
+  it('keeps the size when a fragment took about four seconds', () => {
     for (const elapsedMs of [2001, 4000, 8000]) {
       expect(pass(createFragmentSizer({}), elapsedMs).bytes).to.equal(MIB);
     }
   });
 
-  it('halves when a fragment took more than twice four seconds', () => {
+  it('halves the size when a fragment took more than eight seconds', () => {
     expect(pass(createFragmentSizer({}), 8001).bytes).to.equal(MIB / 2);
   });
 
-  it('shrinks by as much as the time demands, by eight at most', () => {
+  it('reduces the size in proportion to the time, by a factor of eight at most', () => {
     expect(pass(createFragmentSizer({}), 16_000).bytes).to.equal(MIB / 4);
     expect(pass(createFragmentSizer({}), 600_000).bytes).to.equal(MIB / 8);
   });
 
-  it('takes a shrinking back that made nothing faster, and grows from there', () => {
+  it('undoes a reduction that saved no time, and then increases the size', () => {
     const shrunk = pass(createFragmentSizer({}), 10_000);
     expect(shrunk.bytes).to.be.below(MIB);
     const back = pass(shrunk, 9500);
@@ -63,24 +63,24 @@ describe('fragment sizer', () => {
     expect(pass(back, 10_000).bytes).to.be.above(MIB);
   });
 
-  it('lets a shrinking stand that made fragments faster, if not by all of it', () => {
+  it('keeps a reduction that saved a part of the time', () => {
     const shrunk = pass(createFragmentSizer({}), 10_000);
     expect(pass(shrunk, 6000).bytes).to.equal(shrunk.bytes);
   });
 
-  it('never halves under 5 KiB', () => {
+  it('never reduces the size below 5 KiB', () => {
     let sizer = createFragmentSizer({});
     for (let i = 0; i < 20; i += 1) sizer = pass(sizer, sizer.bytes * 100);
     expect(sizer.bytes).to.equal(MIN);
     expect(fragmentLost(sizer).bytes).to.equal(MIN);
   });
 
-  it('never grows above the cap', () => {
+  it('never increases the size above the cap', () => {
     const sizer = pass(createFragmentSizer({ capBytes: 1.5 * MIB }), 1);
     expect(sizer.bytes).to.equal(1.5 * MIB);
   });
 
-  it('never grows by itself to what IIS refuses, nor with a higher cap of the caller', () => {
+  it('never chooses a size that IIS refuses, even when the caller allows more', () => {
     for (const options of [{}, { capBytes: 2 ** 31 }]) {
       let sizer = createFragmentSizer(options);
       for (let i = 0; i < 20; i += 1) sizer = pass(sizer, 1);
@@ -88,7 +88,7 @@ describe('fragment sizer', () => {
     }
   });
 
-  it('learns no speed from a fragment shorter than it asked for', () => {
+  it('learns nothing about the speed from a shorter fragment', () => {
     const sizer = createFragmentSizer({});
     expect(fragmentPassed(sizer, { bytes: MIB - 1, elapsedMs: 1 }).bytes).to.equal(MIB);
     expect(fragmentPassed(sizer, { bytes: MIB - 1, elapsedMs: 60_000 }).bytes).to.equal(MIB);
@@ -104,11 +104,11 @@ describe('fragment sizer', () => {
     expect(pass(createFragmentSizer({ fixedBytes: 9 }), 1).largestPassedBytes).to.equal(9);
   });
 
-  it('halves after a loss, so that the next one costs less', () => {
+  it('halves the size after a loss, so that the next one costs less', () => {
     expect(fragmentLost(createFragmentSizer({})).bytes).to.equal(MIB / 2);
   });
 
-  it('doubles after a loss, and after four fragments passed each time', () => {
+  it('doubles the size after a loss only when four fragments have passed', () => {
     let sizer = fragmentLost(createFragmentSizer({}));
     const sizes = Array.from({ length: 9 }, () => {
       sizer = pass(sizer, 1);
@@ -117,7 +117,7 @@ describe('fragment sizer', () => {
     expect(sizes).to.deep.equal([0.5, 0.5, 0.5, 1, 1, 1, 1, 2, 2]);
   });
 
-  describe('when a server takes the beginning of a fragment only', () => {
+  describe('for a server that takes only the beginning of a fragment', () => {
     /** Sends so many bytes to it. */
     function sent(takes: (bytes: number, count: number) => number, totalBytes = 64 * MIB) {
       let sizer = createFragmentSizer({});
@@ -136,17 +136,17 @@ describe('fragment sizer', () => {
       return { sizer, fragments, share: sentBytes / totalBytes };
     }
 
-    it('sends what it takes, and seldom more', () => {
+    it('sends as much as the server takes, and seldom more', () => {
       const { share, sizer } = sent(() => 64 * KIB);
       expect(share).to.be.below(1.25);
       expect(sizer.bytes).to.be.within(64 * KIB, 128 * KIB);
     });
 
-    it('stays at 5 KiB where it takes less than that', () => {
+    it('keeps 5 KiB when the server takes less than that', () => {
       expect(sent(() => 1, 10 * KIB).sizer.bytes).to.equal(MIN);
     });
 
-    it('grows when it takes more again', () => {
+    it('increases the size when the server takes more again', () => {
       const { sizer } = sent((_bytes, count) => (count < 10 ? 64 * KIB : Number.POSITIVE_INFINITY));
       expect(sizer.bytes).to.be.above(MIB);
     });
@@ -156,25 +156,25 @@ describe('fragment sizer', () => {
       ['nine tenths', (bytes: number) => bytes * 0.9],
       ['another part each time', (bytes: number, i: number) => bytes * ((i * 0.618 + 0.3) % 1)],
     ] as const) {
-      it(`does not send less and less where it takes ${what}`, () => {
+      it(`does not send less and less when the server takes ${what}`, () => {
         // No size would save a byte.
         expect(sent(takes).fragments).to.be.below(160);
       });
     }
 
-    it('thinks nothing of it when it happens once', () => {
+    it('ignores it when it happens once', () => {
       const odd = sent((bytes, i) => (i === 3 ? 1 : bytes));
       expect(odd.fragments).to.be.at.most(sent((bytes) => bytes).fragments + 1);
     });
   });
 
-  it('caps at what has passed when that is more than half of what was refused', () => {
+  it('takes the largest size that passed as the cap when that is over half of what was refused', () => {
     const sizer = fragmentPassed(createFragmentSizer({}), { bytes: 5 * MIB, elapsedMs: 4000 });
     expect(fragmentRefused(sizer, 8 * MIB)?.capBytes).to.equal(5 * MIB);
     expect(fragmentRefused(sizer, 5 * MIB)?.capBytes).to.equal(2.5 * MIB);
   });
 
-  it("tells the server's limit to others only when a fragment has proved it", () => {
+  it('reports the limit of the server only when a fragment has proved it', () => {
     const passed = pass(createFragmentSizer({}), 4000);
     expect(passed.serverCapBytes).to.equal(undefined);
     const refused = fragmentRefused(createFragmentSizer({}), MIB);
@@ -182,14 +182,14 @@ describe('fragment sizer', () => {
     if (refused) expect(pass(refused, 1).serverCapBytes).to.equal(MIB / 2);
   });
 
-  it('caps at half of what was refused, for good', () => {
+  it('takes half of what was refused as the cap, for good', () => {
     let sizer = fragmentRefused(createFragmentSizer({}), MIB);
     expect(sizer).to.include({ bytes: MIB / 2, capBytes: MIB / 2 });
     if (sizer) sizer = pass(sizer, 1);
     expect(sizer?.bytes).to.equal(MIB / 2);
   });
 
-  it('keeps a size that is under half of what was refused', () => {
+  it('keeps a size that is below half of what was refused', () => {
     const sizer = fragmentLost(fragmentLost(createFragmentSizer({})));
     expect(fragmentRefused(sizer, MIB)).to.include({ bytes: MIB / 4, capBytes: MIB / 2 });
   });
@@ -200,17 +200,17 @@ describe('fragment sizer', () => {
     expect(fragmentRefused(sizer, MIN)).to.equal(undefined);
   });
 
-  describe('with a size of the caller', () => {
+  describe('with a size that the caller chose', () => {
     const fixed = createFragmentSizer({ fixedBytes: 64 * MIB });
 
-    it('keeps it, whatever the speed and the losses', () => {
+    it('keeps the size, whatever the speed and the losses', () => {
       expect(fixed.bytes).to.equal(64 * MIB);
       expect(pass(fixed, 1).bytes).to.equal(64 * MIB);
       expect(pass(fixed, 60_000).bytes).to.equal(64 * MIB);
       expect(fragmentLost(fragmentLost(fixed)).bytes).to.equal(64 * MIB);
     });
 
-    it('shrinks when three in a row are lost, shorter ones in between not counted', () => {
+    it('reduces the size when three in a row are lost, and does not count shorter ones between them', () => {
       const twice = fragmentLost(fragmentLost(fixed));
       const short = fragmentPassed(twice, { bytes: MIN, elapsedMs: 1 });
       expect(fragmentLost(short).bytes).to.equal(32 * MIB);
@@ -218,21 +218,21 @@ describe('fragment sizer', () => {
       expect(fragmentLost(twice, false).bytes).to.equal(64 * MIB);
     });
 
-    it('lowers it to the cap of the transport', () => {
+    it('reduces the size to the cap of the transport', () => {
       expect(createFragmentSizer({ fixedBytes: 64 * MIB, capBytes: MIB }).bytes).to.equal(MIB);
     });
 
-    it('keeps it when a server takes less, for it may want it so', () => {
+    it('keeps the size when the server takes less', () => {
       const curtailed = { bytes: 64 * MIB, takenBytes: MIB };
       expect(fragmentCurtailed(fragmentCurtailed(fixed, curtailed), curtailed)).to.equal(fixed);
     });
 
-    it('lowers it when the server refuses it', () => {
+    it('reduces the size when the server refuses it', () => {
       expect(fragmentRefused(fixed, 64 * MIB)).to.include({ fixed: true, bytes: 32 * MIB });
     });
   });
 
-  it('stays between 5 KiB and the cap, and the cap never rises', () => {
+  it('keeps the size between 5 KiB and the cap, which never rises', () => {
     const events = fc.array(
       fc.record({
         what: fc.constantFrom('passed', 'lost', 'curtailed', 'refused'),

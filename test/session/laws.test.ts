@@ -43,8 +43,8 @@ function inFewPieces(plan: SessionPlan, sizer: SizerOptions): SizerOptions {
   return { ...sizer, fixedBytes: sizer.fixedBytes && Math.max(sizer.fixedBytes, least) };
 }
 
-describe('laws of a session', () => {
-  it('hold whatever the server and the caller do, in whatever order', () => {
+describe('the laws of a session', () => {
+  it('hold whatever the server and the caller do, in any order', () => {
     const seen = new Set<string>();
     fc.assert(
       fc.property(
@@ -99,7 +99,7 @@ describe('laws of a session', () => {
     ]);
   });
 
-  it('end every run that a server keeps answering in the same way', () => {
+  it('end every upload to a server that always answers in the same way', () => {
     fc.assert(
       fc.property(
         plans,
@@ -130,7 +130,7 @@ describe('laws of a session', () => {
     );
   });
 
-  it('bring every byte to a server that fails now and then, and the reply back', () => {
+  it('bring every byte to a server that fails occasionally, and its reply back', () => {
     const faults = fc.record({
       kind: fc.constantFrom(
         'none',

@@ -36,7 +36,7 @@ export interface Case {
   /** @default fragments of 100 bytes */
   readonly sizer?: SizerOptions;
   readonly script: Script;
-  /** What the error of the last command has to tell. */
+  /** What the error of the last command has to say. */
   readonly tells?: RegExp;
 }
 
@@ -72,11 +72,11 @@ const hostBegun: Script = [
   [pinged, 'fragment 0-100 @host-id'],
 ];
 
-/** What the session decides, a sentence of the protocol each: event by event, what it commands. */
+/** What the machine does, a rule of the protocol each: event by event, what it commands. */
 export const groups: Readonly<Record<string, readonly Case[]>> = {
-  'a normal run (§2)': [
+  'in an undisturbed upload (§2)': [
     {
-      it: 'creates, sends every byte in order from 0, and closes',
+      it: 'creates a session, sends every byte in order from 0, and closes',
       script: [...atClose, [closed, 'completed acknowledged']],
     },
     {
@@ -97,7 +97,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'sends a file of one fragment as one',
+      it: 'sends a file that fits into one fragment as one',
       plan: { totalBytes: 100 },
       script: [...begun, [has(100), 'close-session']],
     },
@@ -112,9 +112,9 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
   ],
-  'BITS-Host-Id (§4)': [
+  'with a BITS-Host-Id (§4)': [
     {
-      it: 'sends a Ping there first, and all later packets',
+      it: 'sends a Ping to the new host first, and all later packets there too',
       script: [
         ...hostBegun,
         [has(100), 'fragment 100-200 @host-id'],
@@ -124,7 +124,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is where an empty file is closed',
+      it: 'closes an empty file at the new host',
       plan: { totalBytes: 0 },
       script: [
         [start, 'create-session'],
@@ -133,7 +133,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is pinged again after a failed Ping',
+      it: 'repeats a Ping that failed',
       script: [
         [start, 'create-session'],
         [created(HOST), 'ping @host-id'],
@@ -143,7 +143,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is left for the origin, pinged first, when the fallback time is over',
+      it: 'returns to the origin, with a Ping first, when the fallback time is over',
       script: [
         ...hostBegun,
         [has(100), 'fragment 100-200 @host-id'],
@@ -155,7 +155,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is left for the origin when it does not even answer the first Ping',
+      it: 'returns to the origin when the new host does not even answer the first Ping',
       script: [
         [start, 'create-session'],
         [created(HOST_WITH_FALLBACK), 'ping @host-id'],
@@ -167,7 +167,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'leads to a new session when the origin does not know the old one',
+      it: 'starts over when the origin does not know the session of the new host',
       script: [
         ...hostBegun,
         [lost, 'wait'],
@@ -178,11 +178,11 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'leads to a Create at the origin when its server lost the session',
+      it: 'creates at the origin when the new host lost the session',
       script: [...hostBegun, [gone, 'create-session'], [created(), 'fragment 0-100']],
     },
     {
-      it: 'when left keeps no suspicion that its server raised',
+      it: 'forgets a suspicion against the new host when it returns to the origin',
       script: [
         ...hostBegun,
         [lost, 'wait'],
@@ -193,7 +193,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'when left makes no file presumed that only its server could have closed',
+      it: 'presumes no file at the origin that only the new host could have closed',
       plan: { totalBytes: 100 },
       script: [
         ...hostBegun,
@@ -205,7 +205,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'when left lets a Cancel go to the origin',
+      it: 'cancels at the origin when the fallback time is over',
       script: [
         ...hostBegun,
         [cancel, 'cancel-session @host-id'],
@@ -215,7 +215,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'when left in the middle of a reply goes on with the download',
+      it: 'resumes the download when it returns to the origin in the middle of a reply',
       plan: { reply: 'required', totalBytes: 100 },
       script: [
         ...hostBegun,
@@ -227,9 +227,9 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
   ],
-  'the offset of the server (§2)': [
+  'after the offset of the server (§2)': [
     {
-      it: 'wins when it is lower than what was sent',
+      it: 'sends from there when it is lower than what was sent',
       script: [
         ...begun,
         [has(100), 'fragment 100-200'],
@@ -239,11 +239,11 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'wins in the middle of a fragment',
+      it: 'sends from there when it is in the middle of a fragment',
       script: [...begun, [has(30), 'fragment 30-130'], [has(130), 'fragment 130-230']],
     },
     {
-      it: 'at the same place of two fragments makes the next ones no longer than that',
+      it: 'makes fragments no longer than what the server took of two in a row',
       plan: { totalBytes: 4 * 1024 * KIB },
       sizer: {},
       script: [
@@ -255,7 +255,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'in the middle of one that asks for the offset says nothing about sizes',
+      it: 'learns nothing about sizes from the part of a fragment that asks for the offset',
       plan: { totalBytes: 4 * 1024 * KIB },
       sizer: {},
       script: [
@@ -269,7 +269,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'wins beyond the fragment, when the answer to an earlier one was lost',
+      it: 'sends from there when it is beyond the fragment, because an earlier answer was lost',
       ...BIG,
       script: [
         ...bigBegun,
@@ -281,7 +281,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'wins on a 416 too',
+      it: 'sends from there when a 416 names it, too',
       ...BIG,
       script: [
         ...bigBegun,
@@ -292,7 +292,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'lets a 416 that claims the total lead to the Close',
+      it: 'closes when a 416 names the total',
       script: [
         ...atLast,
         [lost, 'wait'],
@@ -301,7 +301,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'above the total is asked again a few times, and then an error',
+      it: 'asks a few times about one above the total, and then ends in an error',
       script: [
         ...begun,
         [has(251), 'fragment 0-100'],
@@ -311,7 +311,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       tells: /claims to hold 251 bytes, but only 100 of the file's 250 were sent/,
     },
     {
-      it: 'above what was sent is asked again a few times, and then an error',
+      it: 'asks a few times about one above what was sent, and then ends in an error',
       script: [
         ...begun,
         [outOfStep(101), 'fragment 0-100'],
@@ -321,11 +321,11 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       tells: /claims to hold 101 bytes, but only 100/,
     },
     {
-      it: 'at exactly what was sent is believed',
+      it: 'believes one at exactly the end of what was sent',
       script: [...begun, [has(100), 'fragment 100-200'], [outOfStep(200), 'fragment 200-250']],
     },
     {
-      it: 'that goes nowhere is asked again a few times, and then an error',
+      it: 'asks a few times when it brings no progress, and then ends in an error',
       script: [
         ...begun,
         [has(0), 'fragment 0-100'],
@@ -335,7 +335,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       tells: /keeps asking for byte 0 .* drops request bodies/,
     },
     {
-      it: 'that goes up and down without ever a new best is bounded as well',
+      it: 'ends in an error when it goes up and down without a new best',
       script: [
         ...begun,
         [has(100), 'fragment 100-200'],
@@ -347,7 +347,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'may go nowhere again after progress',
+      it: 'has all attempts again after progress',
       script: [
         ...begun,
         [has(0), 'fragment 0-100'],
@@ -359,7 +359,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'may go nowhere again in the next session',
+      it: 'has all attempts again in the next session',
       script: [
         ...begun,
         [has(0), 'fragment 0-100'],
@@ -372,7 +372,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'that a 416 keeps to itself begins the upload again, freeing the old session',
+      it: 'starts over and frees the old session when a 416 names none',
       script: [
         ...begun,
         [has(100), 'fragment 100-200'],
@@ -386,7 +386,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is learnt with the smallest fragment after an interruption',
+      it: 'asks for it with the smallest fragment after an interruption',
       ...BIG,
       script: [
         ...bigBegun,
@@ -397,7 +397,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'once learnt again is followed by fragments half as large, however many were lost',
+      it: 'halves the size once after an interruption, however many short fragments were lost',
       plan: { totalBytes: 4 * 1024 * KIB },
       sizer: {},
       script: [
@@ -411,13 +411,13 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: "is learnt with no more than the caller's own fragment size",
+      it: "asks for it with no more than the caller's own fragment size",
       script: [...begun, [lost, 'wait'], [retryDue, 'fragment 0-100']],
     },
   ],
-  'a fragment that is too large (§3)': [
+  'at a fragment that is too large (§3)': [
     {
-      it: 'is halved down to 5 KiB at 413',
+      it: 'halves the size at each 413, down to 5 KiB',
       ...BIG,
       script: [
         ...bigBegun,
@@ -427,7 +427,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is never cut under 5 KiB',
+      it: 'never sends less than 5 KiB',
       plan: { totalBytes: 2 * MIN },
       sizer: { fixedBytes: MIN + 2 },
       script: [
@@ -437,7 +437,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is remembered for the fragments after it',
+      it: 'keeps to the smaller size in later fragments',
       ...BIG,
       script: [
         ...bigBegun,
@@ -447,7 +447,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is remembered by the adaptive size, which does not grow back',
+      it: 'does not let the adaptive size grow back',
       plan: { totalBytes: 100 * MIN },
       sizer: { capBytes: 8 * MIN },
       script: [
@@ -458,7 +458,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is remembered by the next session on the same server',
+      it: 'keeps to the smaller size in the next session on the same server',
       ...BIG,
       script: [
         ...bigBegun,
@@ -468,12 +468,12 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is guessed from a 404 to a fragment larger than any that passed',
+      it: 'halves the size at a 404 to a fragment larger than any that passed',
       ...BIG,
       script: [...bigBegun, [maybeTooLarge, piece(0, 2)], [has(2 * MIN), piece(2, 4)]],
     },
     {
-      it: 'is not guessed from a 404 to a fragment as large as one that passed',
+      it: 'ends at a 404 to a fragment as large as one that passed',
       script: [
         ...begun,
         [has(100), 'fragment 100-200'],
@@ -481,7 +481,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is not guessed from a 404 to a large fragment that has passed before',
+      it: 'ends at a 404 to a large fragment that has passed before',
       ...BIG,
       script: [
         ...bigBegun,
@@ -490,7 +490,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is not guessed from a 404 to the smallest fragment',
+      it: 'ends at a 404 to the smallest fragment',
       ...BIG,
       script: [
         ...bigBegun,
@@ -500,7 +500,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'did not pass when only its beginning was taken',
+      it: 'counts a fragment as passed only when all of it was taken',
       ...BIG,
       script: [
         ...bigBegun,
@@ -510,7 +510,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is cut even when it repeats the last fragment for the reply URL',
+      it: 'halves a repeated last fragment, too, that asks for the reply URL',
       plan: { totalBytes: 4 * MIN, reply: 'required' },
       sizer: BIG.sizer,
       script: [
@@ -522,7 +522,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is cut even when it repeats the last fragment after an interruption',
+      it: 'halves a repeated last fragment, too, after an interruption',
       plan: { totalBytes: 4 * MIN, reply: 'required' },
       sizer: BIG.sizer,
       script: [
@@ -534,9 +534,9 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
   ],
-  'session not found (§3)': [
+  'at "session not found" (§3)': [
     {
-      it: 'on a Fragment begins again from 0, a bounded number of times',
+      it: 'on a Fragment starts over from 0, a bounded number of times',
       script: [
         ...begun,
         [has(100), 'fragment 100-200'],
@@ -549,7 +549,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'on a Ping begins again from 0',
+      it: 'on a Ping starts over from 0',
       script: [
         ...begun,
         [suspend, 'pause'],
@@ -559,7 +559,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'on a Create is bounded too',
+      it: 'on a Create-Session tries again, a bounded number of times',
       script: [
         [start, 'create-session'],
         [gone, 'create-session'],
@@ -568,11 +568,11 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'on the first Close begins again from 0',
+      it: 'on a first Close starts over from 0',
       script: [...atClose, [gone, 'create-session'], [created(), 'fragment 0-100']],
     },
     {
-      it: 'on a Close after one whose answer was lost means that it worked',
+      it: 'on a Close after one whose answer was lost presumes that the file is in place',
       script: [
         ...atClose,
         [lost, 'wait'],
@@ -581,7 +581,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'on a Close after one cut by suspending means that it worked',
+      it: 'on a Close after one that was cut by a suspend presumes that the file is in place',
       script: [
         ...atClose,
         [suspend, 'pause'],
@@ -591,7 +591,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'on a Close after one that was refused begins again from 0',
+      it: 'on a Close after one that was refused starts over from 0',
       script: [
         ...atClose,
         [denied, 'failed BITS_ERR_SERVER resumable'],
@@ -601,16 +601,16 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'on a first Close begins anew with the reply in hand too, for the file is not in place',
+      it: 'on a first Close starts over even with the reply stored, because the file is not in place',
       plan: { reply: 'required' },
       script: [...atReply, [replyStored, 'close-session'], [gone, 'create-session']],
     },
     {
-      it: 'on a Close after one that reached no server begins anew',
+      it: 'on a Close after one that reached no server starts over',
       script: [...atClose, [unsent, 'wait'], [retryDue, 'close-session'], [gone, 'create-session']],
     },
     {
-      it: 'is found out by the last fragment when a resumed job finds its reply gone',
+      it: 'finds out with the last fragment whether a missing reply means a lost session',
       plan: { reply: 'required' },
       script: [
         ...atReply,
@@ -622,7 +622,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is not suspected again once the last fragment was answered',
+      it: 'does not ask again about a missing reply once the last fragment was answered',
       plan: { reply: 'required' },
       script: [
         ...atReply,
@@ -635,7 +635,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is not looked for with a fragment that might be appended twice',
+      it: 'does not ask about a missing reply with a fragment that might be appended twice',
       plan: { reply: 'required', onUncertainFragment: 'restart' },
       script: [
         ...atReply,
@@ -646,15 +646,15 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'on a Cancel means done',
+      it: 'on a Cancel counts the session as freed',
       script: [...begun, [cancel, 'cancel-session'], [gone, 'cancelled freed']],
     },
     {
-      it: 'on a Cancel after a Close whose answer was lost means that the Close worked',
+      it: 'on a Cancel after a Close whose answer was lost presumes that the Close worked',
       script: [...atClose, [cancel, 'cancel-session'], [gone, 'completed presumed']],
     },
     {
-      it: 'on a second Cancel is what the first one may have done, not the Close',
+      it: 'on a second Cancel attributes it to the first Cancel and not to the Close',
       script: [
         ...atClose,
         [cancel, 'cancel-session'],
@@ -664,7 +664,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'on a second Cancel after one that was refused still means that the Close worked',
+      it: 'on a second Cancel, after one that was refused, still presumes that the Close worked',
       script: [
         ...atClose,
         [cancel, 'cancel-session'],
@@ -674,7 +674,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'on a second Cancel after one that a gateway gave up is not the Close',
+      it: 'on a second Cancel, after one that a gateway gave up, does not presume the Close',
       script: [
         ...atClose,
         [cancel, 'cancel-session'],
@@ -684,7 +684,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'on the Cancel of a changed file never counts as completed',
+      it: 'on the Cancel for a changed file never counts the upload as completed',
       script: [
         ...atClose,
         [sourceChanged, 'cancel-session'],
@@ -692,7 +692,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'in one session leaves no uncertain Close behind for the next',
+      it: 'leaves no doubt about a Close behind for the next session',
       script: [
         ...atClose,
         [lost, 'wait'],
@@ -707,9 +707,9 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
   ],
-  'a session forgotten without saying so': [
+  'when a session may be forgotten': [
     {
-      it: '(400 without HRESULT after an interruption) is told by a Ping that works',
+      it: 'starts over after a 400 without HRESULT when a Ping works',
       script: [
         ...begun,
         [lost, 'wait'],
@@ -721,7 +721,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: '(404 without HRESULT after an interruption) is told by a Ping that works',
+      it: 'starts over after a 404 without HRESULT when a Ping works',
       script: [
         ...begun,
         [lost, 'wait'],
@@ -734,7 +734,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: '(500 without HRESULT after an interruption) is suspected when repeated',
+      it: 'starts over after a second 500 without HRESULT when a Ping works',
       script: [
         ...begun,
         [lost, 'wait'],
@@ -747,7 +747,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is not suspected when a fragment passes between two 500s',
+      it: 'suspects nothing when a fragment passes between two 500s',
       script: [
         ...begun,
         [lost, 'wait'],
@@ -761,11 +761,11 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is not suspected without an interruption',
+      it: 'suspects nothing without an interruption',
       script: [...begun, [status(400, 'fatal'), 'failed BITS_ERR_SERVER resumable']],
     },
     {
-      it: 'is not suspected when every request is answered, however often by 500',
+      it: 'suspects nothing when every request is answered, however often with 500',
       script: [
         ...begun,
         [status(500, 'transient'), 'wait'],
@@ -776,11 +776,11 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is not suspected at a first 500',
+      it: 'suspects nothing at a first 500',
       script: [...begun, [status(500, 'transient'), 'wait']],
     },
     {
-      it: 'is not suspected when an HRESULT says what is wrong',
+      it: 'suspects nothing when an HRESULT says what is wrong',
       script: [
         ...begun,
         [lost, 'wait'],
@@ -789,7 +789,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is not suspected at another status',
+      it: 'suspects nothing at another status',
       script: [
         ...begun,
         [lost, 'wait'],
@@ -798,7 +798,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is not suspected when no answer comes at all',
+      it: 'suspects nothing when no answer comes at all',
       script: [
         ...begun,
         [lost, 'wait'],
@@ -808,7 +808,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'ends in an error that tells, after a bounded number of restarts',
+      it: 'ends in an error that explains it, after a bounded number of restarts',
       plan: { maxRestarts: 0 },
       script: [
         ...begun,
@@ -820,7 +820,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       tells: /answers a Ping and refuses every Fragment/,
     },
     {
-      it: 'is not suspected any more by the session after it',
+      it: 'does not carry the suspicion over to the next session',
       script: [
         ...begun,
         [lost, 'wait'],
@@ -834,7 +834,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'is not suspected any more after a resume',
+      it: 'drops the suspicion when it is resumed',
       script: [
         ...begun,
         [lost, 'wait'],
@@ -846,16 +846,16 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
   ],
-  'an answer that is no Ack (§1)': [
+  'at an answer that is not an Ack (§1)': [
     {
-      it: 'is fatal on the first packet',
+      it: 'ends when it is the answer to the first packet',
       script: [
         [start, 'create-session'],
         [notBits, 'failed BITS_ERR_NOT_BITS'],
       ],
     },
     {
-      it: 'may pass once a packet has succeeded',
+      it: 'tries again once a packet has succeeded',
       script: [
         ...begun,
         [notBits, 'wait'],
@@ -866,7 +866,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'may pass on a Ping and a Close',
+      it: 'tries again a Ping and a Close',
       plan: { totalBytes: 0 },
       script: [
         [start, 'create-session'],
@@ -879,13 +879,13 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'counts as no Cancel',
+      it: 'does not count it as a Cancel',
       script: [...begun, [cancel, 'cancel-session'], [notBits, 'cancelled']],
     },
   ],
-  'refusals that may pass (§3)': [
+  'at a temporary refusal (§3)': [
     {
-      it: 'repeat a Create',
+      it: 'repeats a Create-Session',
       script: [
         [start, 'create-session'],
         [busy, 'wait'],
@@ -895,7 +895,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'repeat a Close',
+      it: 'repeats a Close',
       script: [
         ...atClose,
         [busy, 'wait'],
@@ -904,12 +904,12 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'repeat a download',
+      it: 'repeats a download',
       plan: { reply: 'required' },
       script: [...atReply, [lost, 'wait'], [retryDue, DOWNLOAD]],
     },
     {
-      it: 'repeat a Cancel a bounded number of times',
+      it: 'repeats a Cancel, a bounded number of times',
       script: [
         ...begun,
         [cancel, 'cancel-session'],
@@ -921,16 +921,16 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
   ],
-  'refusals that are final (§3)': [
+  'at a final refusal (§3)': [
     {
-      it: 'of a Create end without a session',
+      it: 'of a Create-Session ends without a session',
       script: [
         [start, 'create-session'],
         [denied, 'failed BITS_ERR_SERVER'],
       ],
     },
     {
-      it: 'of a Fragment keep the session',
+      it: 'of a Fragment keeps the session',
       script: [
         ...begun,
         [denied, 'failed BITS_ERR_SERVER resumable'],
@@ -939,7 +939,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'of a Ping keep the session',
+      it: 'of a Ping keeps the session',
       script: [
         ...begun,
         [suspend, 'pause'],
@@ -948,15 +948,15 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'of a Close are not retried',
+      it: 'of a Close does not repeat it',
       script: [...atClose, [status(409, 'fatal'), 'failed BITS_ERR_SERVER resumable']],
     },
     {
-      it: 'of a Cancel are not retried',
+      it: 'of a Cancel does not repeat it',
       script: [...begun, [cancel, 'cancel-session'], [status(409, 'fatal'), 'cancelled']],
     },
     {
-      it: 'of a download keep the session and its reply',
+      it: 'of a download keeps the session and its reply',
       plan: { reply: 'required' },
       script: [
         ...atReply,
@@ -968,7 +968,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
     },
     ...(['unauthorized', 'redirect', 'maybe-too-large', 'fragment-too-large'] as const).map(
       (meaning): Case => ({
-        it: `are also ${meaning} on a Create`,
+        it: `also ends a Create-Session when the refusal is ${meaning}`,
         script: [
           [start, 'create-session'],
           [status(404, meaning), 'failed BITS_ERR_SERVER'],
@@ -976,19 +976,19 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       }),
     ),
   ],
-  'an upload-reply (§5)': [
+  'in an upload-reply (§5)': [
     {
-      it: 'downloads what the last answer names, and closes only then',
+      it: 'downloads the reply that the last answer names, and only then closes',
       plan: { reply: 'required' },
       script: [...atReply, [replyStored, 'close-session'], [closed, 'completed acknowledged']],
     },
     {
-      it: 'downloads what a 416 at the end names',
+      it: 'downloads the reply that a 416 at the end names',
       plan: { reply: 'required' },
       script: [...atLast, [outOfStep(250, URL_OF_REPLY), DOWNLOAD]],
     },
     {
-      it: 'ignores a URL that comes before the end',
+      it: 'ignores a reply URL before the end',
       plan: { reply: 'required' },
       script: [
         ...begun,
@@ -998,13 +998,13 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'without a URL on the last answer is an error, when the reply is required',
+      it: 'ends in an error when the last answer names no reply and one is required',
       plan: { reply: 'required' },
       script: [...atLast, [has(250), 'failed BITS_ERR_REPLY resumable']],
       tells: /no BITS-Reply-URL.*BITSServerNotificationType/,
     },
     {
-      it: 'asks again with the last fragment when resumed after that error',
+      it: 'repeats the last fragment when it is resumed after that error',
       plan: { reply: 'required' },
       script: [
         ...atLast,
@@ -1015,21 +1015,21 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'without a URL on the last answer is done, when the reply is optional',
+      it: 'closes when the last answer names no reply and one is optional',
       plan: { reply: 'optional' },
       script: [...atLast, [has(250), 'close-session']],
     },
     {
-      it: 'downloads an optional reply that is there',
+      it: 'downloads an optional reply',
       plan: { reply: 'optional' },
       script: [...atReply, [replyStored, 'close-session']],
     },
     {
-      it: 'is not downloaded when none was asked for',
+      it: 'does not download a reply that was not requested',
       script: [...atLast, [has(250, URL_OF_REPLY), 'close-session']],
     },
     {
-      it: 'sends the very same last fragment again when its answer was lost',
+      it: 'repeats the very same last fragment when its answer was lost',
       plan: { totalBytes: 8 * MIN, reply: 'required' },
       sizer: BIG.sizer,
       script: [
@@ -1041,7 +1041,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'sends it again at exactly the size that the transport allows, though losses shrink',
+      it: 'repeats the last fragment at the size that the transport allows, though losses shrink others',
       plan: { totalBytes: 8 * MIN, reply: 'required' },
       sizer: { capBytes: 4 * MIN },
       script: [
@@ -1052,19 +1052,19 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'learns the offset with a small fragment when another than the last was lost',
+      it: 'asks for the offset with a small fragment when another fragment than the last was lost',
       plan: { totalBytes: 8 * MIN, reply: 'required' },
       sizer: BIG.sizer,
       script: [...bigBegun, [lost, 'wait'], [retryDue, piece(0, 1)]],
     },
     {
-      it: 'has no need of the same last fragment when no reply is expected',
+      it: 'does not repeat the same last fragment when no reply is expected',
       plan: { totalBytes: 8 * MIN },
       sizer: BIG.sizer,
       script: [...bigBegun, [has(4 * MIN), piece(4, 8)], [lost, 'wait'], [retryDue, piece(4, 5)]],
     },
     {
-      it: 'asks with the last fragment for a URL that a 416 left out, a bounded number of times',
+      it: 'repeats the last fragment after a 416 without a reply URL, a bounded number of times',
       plan: { reply: 'required' },
       script: [
         ...atLast,
@@ -1074,7 +1074,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'begins again when the server goes back after its last answer',
+      it: 'sends again what the server lost after its last answer',
       plan: { reply: 'required' },
       script: [
         ...atLast,
@@ -1085,9 +1085,9 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
   ],
-  'onUncertainFragment: restart': [
+  'with onUncertainFragment: restart': [
     {
-      it: 'cancels the session and begins another, a bounded number of times',
+      it: 'cancels the session and starts over, a bounded number of times',
       plan: { onUncertainFragment: 'restart' },
       script: [
         ...begun,
@@ -1104,7 +1104,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'cancels at a resume when a fragment was cut by suspending',
+      it: 'cancels when it is resumed after a suspend in a fragment',
       plan: { onUncertainFragment: 'restart' },
       script: [
         ...begun,
@@ -1115,12 +1115,12 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'believes an answer, whatever offset it gives',
+      it: 'believes an answer, whatever offset it names',
       plan: { onUncertainFragment: 'restart' },
       script: [...begun, [has(30), 'fragment 30-130'], [outOfStep(20), 'fragment 20-120']],
     },
     {
-      it: 'waits out a Create and a Close as ever',
+      it: 'repeats a Create-Session and a Close as usual',
       plan: { onUncertainFragment: 'restart', totalBytes: 0 },
       script: [
         [start, 'create-session'],
@@ -1146,7 +1146,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'begins nothing new when the patience ends while it frees the old session',
+      it: 'does not start over when the caller gives up while the old session is freed',
       plan: { onUncertainFragment: 'restart' },
       script: [
         ...begun,
@@ -1159,7 +1159,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
   ],
-  'suspending and resuming (§2)': [
+  'when it is suspended and resumed (§2)': [
     {
       it: 'before the start sends nothing, and resumes with a Ping',
       script: [
@@ -1169,7 +1169,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'while creating',
+      it: 'while creating resumes with a Ping and a new Create-Session',
       script: [
         [start, 'create-session'],
         [suspend, 'pause'],
@@ -1178,7 +1178,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'while pinging',
+      it: 'while pinging resumes with a Ping to the same host',
       script: [
         [start, 'create-session'],
         [created(HOST), 'ping @host-id'],
@@ -1188,7 +1188,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'in a fragment, whose fate is then unknown',
+      it: 'in a fragment asks for the offset first',
       ...BIG,
       script: [
         ...bigBegun,
@@ -1199,7 +1199,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'in a back-off',
+      it: 'in a back-off asks for the offset first',
       ...BIG,
       script: [
         ...bigBegun,
@@ -1210,7 +1210,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'in a download',
+      it: 'in a download resumes the download',
       plan: { reply: 'required' },
       script: [
         ...atReply,
@@ -1221,7 +1221,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'in a Close',
+      it: 'in a Close repeats the Close',
       script: [
         ...atClose,
         [suspend, 'pause'],
@@ -1231,7 +1231,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'counts restarts and resyncs anew',
+      it: 'counts restarts and resyncs from 0',
       script: [
         ...begun,
         [has(0), 'fragment 0-100'],
@@ -1254,17 +1254,17 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
   ],
-  'cancelling (§2)': [
-    { it: 'before the start sends nothing', script: [[cancel, 'cancelled freed']] },
+  'when it is cancelled (§2)': [
+    { it: 'before the start has nothing to free', script: [[cancel, 'cancelled freed']] },
     {
-      it: 'while creating cannot name the session that the server may have made',
+      it: 'while creating cannot free the session that the server may have made',
       script: [
         [start, 'create-session'],
         [cancel, 'cancelled'],
       ],
     },
     {
-      it: 'in the back-off of a Create has nothing to free',
+      it: 'in the back-off of a Create-Session has nothing to free',
       script: [
         [start, 'create-session'],
         [busy, 'wait'],
@@ -1272,7 +1272,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'while pinging',
+      it: 'while pinging frees the session',
       script: [
         [start, 'create-session'],
         [created(HOST), 'ping @host-id'],
@@ -1281,11 +1281,11 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'in a fragment',
+      it: 'in a fragment frees the session',
       script: [...begun, [cancel, 'cancel-session'], [cancelled, 'cancelled freed']],
     },
     {
-      it: 'in a back-off',
+      it: 'in a back-off frees the session',
       script: [
         ...begun,
         [lost, 'wait'],
@@ -1294,16 +1294,16 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'in a download',
+      it: 'in a download frees the session',
       plan: { reply: 'required' },
       script: [...atReply, [cancel, 'cancel-session'], [cancelled, 'cancelled freed']],
     },
     {
-      it: 'in a Close',
+      it: 'in a Close frees the session',
       script: [...atClose, [cancel, 'cancel-session'], [cancelled, 'cancelled freed']],
     },
     {
-      it: 'while suspended',
+      it: 'while suspended frees the session',
       script: [
         ...begun,
         [suspend, 'pause'],
@@ -1312,7 +1312,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'after an error',
+      it: 'after an error frees the session',
       script: [
         ...begun,
         [denied, 'failed BITS_ERR_SERVER resumable'],
@@ -1321,7 +1321,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'again while cancelling begins the count of attempts anew',
+      it: 'again while cancelling counts the attempts from 0',
       plan: { maxCancelAttempts: 2 },
       script: [
         ...begun,
@@ -1338,7 +1338,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       script: [...begun, [cancel, 'cancel-session'], [lost, 'wait'], [gaveUp, 'cancelled']],
     },
   ],
-  'a source that changes': [
+  'when the source changes': [
     {
       it: 'while creating fails without a packet',
       script: [
@@ -1347,7 +1347,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'while pinging cancels',
+      it: 'while pinging cancels the session',
       script: [
         [start, 'create-session'],
         [created(HOST), 'ping @host-id'],
@@ -1356,7 +1356,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'in a fragment cancels, and is not resumable',
+      it: 'in a fragment cancels the session, and cannot be resumed',
       script: [
         ...begun,
         [sourceChanged, 'cancel-session'],
@@ -1364,7 +1364,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'cancels as well as it can',
+      it: 'fails also when it cannot cancel the session',
       plan: { maxCancelAttempts: 2 },
       script: [
         ...begun,
@@ -1375,7 +1375,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'in a download cancels',
+      it: 'in a download cancels the session',
       plan: { reply: 'required' },
       script: [
         ...atReply,
@@ -1384,7 +1384,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'before the Close cancels',
+      it: 'before the Close cancels the session',
       script: [
         ...atClose,
         [sourceChanged, 'cancel-session'],
@@ -1392,7 +1392,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'while suspended cancels',
+      it: 'while suspended cancels the session',
       script: [
         ...begun,
         [suspend, 'pause'],
@@ -1409,9 +1409,9 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
   ],
-  'the end of patience': [
+  'when the caller gives up': [
     {
-      it: 'without a session is not resumable',
+      it: 'cannot be resumed without a session',
       script: [
         [start, 'create-session'],
         [lost, 'wait'],
@@ -1419,7 +1419,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'with a session is resumable, beginning with a Ping',
+      it: 'can be resumed with a session, beginning with a Ping',
       script: [
         ...begun,
         [lost, 'wait'],
@@ -1429,7 +1429,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'while a request is on the wire leaves its fate unknown',
+      it: 'while a request is on the wire has its effect in doubt',
       ...BIG,
       script: [
         ...bigBegun,
@@ -1439,7 +1439,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'in a Close leaves the next one presumed',
+      it: 'in a Close has the Close in doubt',
       script: [
         ...atClose,
         [lost, 'wait'],

@@ -70,7 +70,7 @@ function sessionAfter(script: Script, of: Pick<Case, 'plan' | 'sizer'> = {}): Se
   ).session;
 }
 
-describe('session machine', () => {
+describe('the session machine', () => {
   for (const [title, cases] of Object.entries(groups)) {
     describe(title, () => {
       for (const one of cases) {
@@ -109,7 +109,7 @@ describe('session machine', () => {
     expect(commands.at(-1)).to.have.nested.property('packet.sessionId', 'two');
   });
 
-  it('hands on the refusal that it waits for', () => {
+  it('passes on the refusal that it waits for', () => {
     const { commands } = play(sessionOf({}), [start, busy]);
     expect(commands.at(-1)).to.deep.equal({
       type: 'wait',
@@ -124,7 +124,7 @@ describe('session machine', () => {
     );
   });
 
-  it('has learnt nothing before it starts', () => {
+  it('knows nothing before it starts', () => {
     expect(sessionOf({})).to.include({ progress: 0, offset: 0, bestOffset: 0, restarts: 0 });
     expect(step(sessionOf({}), start)[0]).to.deep.equal({
       ...sessionOf({}),
@@ -133,7 +133,7 @@ describe('session machine', () => {
     });
   });
 
-  it('tells for how long a host-id may fail', () => {
+  it('says for how long a host-id may fail', () => {
     const { hostIdFallbackTimeoutMs } = sessionAfter([
       [start, ''],
       [created(HOST_WITH_FALLBACK), ''],
@@ -141,7 +141,7 @@ describe('session machine', () => {
     expect(hostIdFallbackTimeoutMs).to.equal(1000);
   });
 
-  it('keeps nothing of a lost session but what was learnt about the server', () => {
+  it('keeps nothing of a lost session except what it has learnt about the server', () => {
     const plan = { totalBytes: 8 * MIN, reply: 'required' } as const;
     const { session } = play(sessionOf({ plan, sizer: BIG.sizer }), [
       start,
@@ -170,16 +170,16 @@ describe('session machine', () => {
     expect(sizer.largestPassedBytes).to.equal(4 * MIN);
   });
 
-  describe('progress', () => {
+  describe('counts as progress', () => {
     const progressAfter = (...events: SessionEvent[]) =>
       sessionAfter([...begun, ...events.map((event) => [event, ''] as const)]).progress;
     const before = progressAfter();
 
-    it('is a byte acknowledged for the first time in a session', () => {
+    it('a byte that is acknowledged for the first time in a session', () => {
       expect(progressAfter(has(1))).to.equal(before + 1);
     });
 
-    it('is a Ping, a session and a reply', () => {
+    it('a Ping, a session and a reply', () => {
       expect(progressAfter(gone, created())).to.equal(before + 1);
       expect(progressAfter(suspend, resume, pinged)).to.equal(before + 1);
       const reply = { plan: { reply: 'required' } } as const;
@@ -187,13 +187,13 @@ describe('session machine', () => {
       expect(stored).to.equal(sessionAfter(atReply, reply).progress + 1);
     });
 
-    it('is no failure, no lower offset and no byte acknowledged before', () => {
+    it('no failure, no lower offset and no byte that was acknowledged before', () => {
       expect(progressAfter(lost, retryDue, lost)).to.equal(before);
       expect(progressAfter(has(0))).to.equal(before);
       expect(progressAfter(has(100), has(40), has(90), has(100))).to.equal(before + 1);
     });
 
-    it('of the whole upload is only what no session had acknowledged', () => {
+    it('of the whole upload only what no session had acknowledged', () => {
       const again = sessionAfter([
         ...begun,
         [has(100), ''],
@@ -207,7 +207,7 @@ describe('session machine', () => {
     });
   });
 
-  describe('a restored session', () => {
+  describe('with a restored session', () => {
     const restored = (snapshot: Partial<SessionSnapshot>, of: Pick<Case, 'plan' | 'sizer'> = {}) =>
       restoreSession(
         { ...PLAN, ...of.plan },
@@ -217,21 +217,21 @@ describe('session machine', () => {
     const goesOn = (session: Session, ...events: SessionEvent[]) =>
       play(session, [resume, ...events]).said;
 
-    it('begins with a Ping and learns the offset with the smallest fragment', () => {
+    it('begins with a Ping and asks for the offset with the smallest fragment', () => {
       expect(goesOn(restored({ offset: 2 * MIN }, BIG), pinged)).to.deep.equal([
         'ping',
         piece(2, 3),
       ]);
     });
 
-    it('goes on at its host-id', () => {
+    it('resumes at the host-id of the session', () => {
       expect(goesOn(restored({ ...HOST_WITH_FALLBACK, offset: 100 }), pinged)).to.deep.equal([
         'ping @host-id',
         'fragment 100-200 @host-id',
       ]);
     });
 
-    it('believes an offset up to the total, whatever it has sent itself', () => {
+    it('believes any offset up to the total', () => {
       expect(goesOn(restored({ offset: 0 }), pinged, has(250))[2]).to.equal('close-session');
     });
 
@@ -245,7 +245,7 @@ describe('session machine', () => {
       expect(goesOn(session, pinged)[1]).to.equal('close-session');
     });
 
-    it('without a session id creates a session', () => {
+    it('creates a session when the record has none', () => {
       expect(goesOn(restored({ sessionId: undefined }), pinged, created())).to.deep.equal([
         'ping',
         'create-session',
@@ -253,7 +253,7 @@ describe('session machine', () => {
       ]);
     });
 
-    it('takes an answer that is no Ack for passing when it had a session, and for fatal else', () => {
+    it('takes an answer that is not an Ack for temporary when there was a session, and for fatal otherwise', () => {
       expect(goesOn(restored({}), notBits)[1]).to.equal('wait');
       expect(goesOn(restored({ sessionId: undefined }), notBits)[1]).to.equal(
         'failed BITS_ERR_NOT_BITS',
@@ -285,7 +285,7 @@ describe('session machine', () => {
       expect(goesOn(restored({ offset: 250 }, small), pinged)[1]).to.equal('fragment 0-250');
     });
 
-    it('asks for an optional reply when another fragment tells that the file is complete', () => {
+    it('asks for an optional reply when a fragment shows that the file is complete', () => {
       const of = { plan: { ...BIG.plan, reply: 'optional' }, sizer: BIG.sizer } as const;
       const session = restored({ offset: MIN }, of);
       expect(
@@ -296,7 +296,7 @@ describe('session machine', () => {
       );
     });
 
-    it('asks for an optional reply again when the asking fails', () => {
+    it('asks for an optional reply again when that request fails', () => {
       const of = { plan: { ...BIG.plan, reply: 'optional' }, sizer: BIG.sizer } as const;
       const asked = [pinged, has(10 * MIN), lost, retryDue];
       expect(goesOn(restored({ offset: MIN }, of), ...asked).slice(2)).to.deep.equal([
@@ -314,7 +314,7 @@ describe('session machine', () => {
       }
     });
 
-    it('closes at once when an optional reply was looked for before', () => {
+    it('closes at once when an optional reply was asked for before', () => {
       const of = { plan: { reply: 'optional' } } as const;
       expect(goesOn(restored({ offset: 250 }, of), pinged)[1]).to.equal('close-session');
     });
@@ -326,7 +326,7 @@ describe('session machine', () => {
       }
     });
 
-    it('presumes no Close that was not sent', () => {
+    it('does not presume a Close that was not sent', () => {
       const session = restored(snapshotOf(sessionAfter(atLast)));
       expect(goesOn(session, pinged, has(250), gone)[3]).to.equal('create-session');
     });
@@ -336,7 +336,7 @@ describe('session machine', () => {
       expect(goesOn(restored({ offset: 100 }, of), pinged)[1]).to.equal('cancel-session');
     });
 
-    it('is what its snapshot says', () => {
+    it('gives the same snapshot again', () => {
       const before = sessionAfter([...atReply, [replyStored, '']], { plan: { reply: 'required' } });
       const snapshot = { ...snapshotOf(before), ...HOST_WITH_FALLBACK, closeUncertain: true };
       expect(snapshot).to.deep.equal({
@@ -352,7 +352,7 @@ describe('session machine', () => {
     });
   });
 
-  describe('a pair that cannot happen', () => {
+  describe('throws at an event that cannot happen', () => {
     const sampleEvents: readonly SessionEvent[] = [
       start,
       pinged,
@@ -407,7 +407,7 @@ describe('session machine', () => {
     };
 
     for (const [where, session, legal] of situations) {
-      it(`throws in ${where}`, () => {
+      it(`in ${where}`, () => {
         const events = sampleEvents.map((event) =>
           event.type === 'acked' ? (ackFor[session.state] ?? event) : event,
         );
@@ -429,7 +429,7 @@ describe('session machine', () => {
       });
     }
 
-    it('is also an answer to another packet', () => {
+    it('and at an ack for another packet', () => {
       const fragment = sessionAfter(begun);
       const onTheWire: readonly (readonly [Session, SessionEvent])[] = [
         [sessionAfter([[start, '']]), pinged],
@@ -444,15 +444,15 @@ describe('session machine', () => {
     });
   });
 
-  describe('assertMayClose', () => {
+  describe('before a Close', () => {
     const refuses = (session: Session, message: RegExp) =>
       expect(() => assertMayClose(session)).to.throw(BitsStateError, message);
 
     it('refuses without a session', () => {
-      refuses(sessionOf({}), /no session yet/);
+      refuses(sessionOf({}), /not created a session yet/);
     });
 
-    it('refuses while a byte is unacknowledged, and tells how many are', () => {
+    it('refuses while a byte is unacknowledged, and says how many are acknowledged', () => {
       refuses(
         sessionAfter([...begun, [has(249), '']], { sizer: { fixedBytes: 249 } }),
         /acknowledged 249 of 250 bytes/,
@@ -464,7 +464,7 @@ describe('session machine', () => {
       refuses(sessionAfter(atReply, { plan: { reply: 'optional' } }), /delete the reply/);
     });
 
-    it('allows what the machine itself would do', () => {
+    it('accepts a session that the machine itself would close', () => {
       assertMayClose(sessionAfter(atClose));
       assertMayClose(
         sessionAfter([...atReply, [replyStored, '']], { plan: { reply: 'required' } }),
@@ -473,18 +473,18 @@ describe('session machine', () => {
     });
   });
 
-  it('tells from the start that a required reply is owed', () => {
+  it('knows from the start that a required reply is owed', () => {
     expect(owesReply(sessionOf({ plan: { reply: 'required' } }))).to.equal(true);
     expect(owesReply(sessionOf({}))).to.equal(false);
   });
 
-  it('refuses to promise a reply to an empty file', () => {
+  it('refuses to require a reply to an empty file', () => {
     expect(() => sessionOf({ plan: { totalBytes: 0, reply: 'required' } }))
-      .to.throw(/empty file cannot get a reply/)
+      .to.throw(/An empty file cannot get a reply/)
       .with.property('code', 'BITS_ERR_ARGUMENT');
   });
 
-  it('calls three states final', () => {
+  it('has three final states', () => {
     const states = ['init', 'suspended', 'error', 'completed', 'cancelled', 'failed'] as const;
     expect(states.filter(isFinal)).to.deep.equal(['completed', 'cancelled', 'failed']);
   });
@@ -498,7 +498,7 @@ describe('session machine', () => {
     expect(session).to.deep.equal(copy);
   });
 
-  it('stops at a refusal whose meaning has no place there', () => {
+  it('ends at a refusal whose meaning does not fit the packet', () => {
     const { said } = play(sessionOf({}), [
       start,
       refusal('out-of-step', errorOf(play(sessionOf({}), [start, denied]).commands[1])),

@@ -45,7 +45,7 @@ export class Witness {
     this.#capBytes = capBytes;
   }
 
-  /** Another process goes on from the newest record: what was on the wire is lost. */
+  /** Another process resumes from the newest record: what was on the wire is lost. */
   restored(record: SessionSnapshot): void {
     this.#interrupt();
     this.#log.push('restored');
@@ -58,7 +58,7 @@ export class Witness {
     this.#restart(record);
   }
 
-  /** Another process goes on from an older record, so that the server knows more than it. */
+  /** Another process resumes from an older record, so that the server knows more than it. */
   restoredFromOlder(record: SessionSnapshot): void {
     this.#log.push('restored from an older record');
     if (record.sessionId !== undefined) this.#dead.delete(record.sessionId);
@@ -175,7 +175,7 @@ export class Witness {
     }
     if (command.type === 'finish') this.#watchFinish(event, session, command);
     this.#law(this.#creates <= maxRestarts + 2, 'restarts without end');
-    this.#law(this.#idleSends <= MOST_IDLE_SENDS, 'goes on without progress');
+    this.#law(this.#idleSends <= MOST_IDLE_SENDS, 'continues without progress');
   }
 
   #watchPacket(event: SessionEvent, packet: RequestPacket): void {

@@ -34,13 +34,13 @@ describe('blobSource', () => {
     },
   });
 
-  it('takes the last segment of a file name that holds a path', () => {
+  it('is named by the last segment of a file name that holds a path', () => {
     expect(blobSource(new File([], 'C:\\dir\\a.bin')).name).to.equal('a.bin');
     expect(blobSource(new File([], 'dir/a.bin')).name).to.equal('a.bin');
     expect(blobSource(new File([], '')).name).to.equal(undefined);
   });
 
-  it('asks for no more than a block at once', async () => {
+  it('reads at most one block at once', async () => {
     const asked: number[] = [];
     const blob = new Blob([pattern(2 * BLOCK_BYTES + 1)]);
     const slice = blob.slice.bind(blob);
@@ -57,7 +57,7 @@ describe('blobSource', () => {
     ['was appended to', () => appendFile(path(), 'more')],
     ['was removed', () => rm(path())],
   ] as const)
-    it(`notices that the file behind it ${title}`, async () => {
+    it(`fails the next read, and verify, when the file behind it ${title}`, async () => {
       await writeFile(path(), pattern(100));
       const opened = await blobSource(await openAsBlob(path())).open();
       await collect(opened.read(0, 10));
@@ -66,14 +66,14 @@ describe('blobSource', () => {
       expect(await codeOf(collect(opened.read(10, 20)))).to.equal('BITS_ERR_SOURCE_CHANGED');
     });
 
-  it('refuses a blob that gives less than it has', async () => {
+  it('refuses a blob that gives fewer bytes than its size', async () => {
     const blob = new Blob(['abcdef']);
     const opened = await blobSource(blob).open();
     blob.slice = () => new Blob([]);
     expect(await codeOf(collect(opened.read(0, 6)))).to.equal('BITS_ERR_SOURCE_CHANGED');
   });
 
-  it('names a blob that cannot be read for another reason', async () => {
+  it('fails with BITS_ERR_SOURCE when the blob cannot be read for another reason', async () => {
     const blob = new Blob(['abc']);
     blob.slice = () => {
       throw new Error('no');

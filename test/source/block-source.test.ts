@@ -7,7 +7,11 @@ import { codeOf, collect } from './reading.js';
 /** A content of which each block is one letter, and a record of what was asked of it. */
 function recorded(
   blocks: number,
-  options: { failAt?: () => number | undefined; sizer?: PieceSizer } = {},
+  options: {
+    failAt?: () => number | undefined;
+    isChanged?: () => boolean;
+    sizer?: PieceSizer;
+  } = {},
 ) {
   const log: string[] = [];
   let loading = 0;
@@ -26,6 +30,7 @@ function recorded(
       },
       async verify() {
         log.push('verify');
+        if (options.isChanged?.()) throw new BitsError('BITS_ERR_SOURCE_CHANGED', 'changed');
       },
       async release() {
         expect(loading, 'loads at release').to.equal(0);
@@ -45,22 +50,22 @@ const settled = async () => {
 };
 
 describe('BlockSource', () => {
-  it('reads one block ahead, and no more, while a piece is with the consumer', async () => {
+  it('reads one block ahead, and no more, while the consumer has a piece', async () => {
     const { blocks, log } = recorded(4);
     const pieces = blocks(0, 4);
     await pieces.next();
     await settled();
-    expect(log).to.deep.equal(['verify', 'load 0', 'load 1']);
+    expect(log).to.deep.equal(['load 0', 'load 1']);
     await pieces.next();
     await settled();
-    expect(log).to.deep.equal(['verify', 'load 0', 'load 1', 'load 2']);
+    expect(log).to.deep.equal(['load 0', 'load 1', 'load 2']);
   });
 
   it('reads ahead past the end of a read, for the one that follows', async () => {
     const { blocks, log } = recorded(4);
     await collect(blocks(0, 1));
     await settled();
-    expect(log).to.deep.equal(['verify', 'load 0', 'load 1']);
+    expect(log.filter((entry) => entry !== 'verify')).to.deep.equal(['load 0', 'load 1']);
     const pieces = blocks(1, 2);
     await pieces.next();
     expect(log.filter((entry) => entry === 'load 1')).to.have.length(1);
@@ -73,13 +78,13 @@ describe('BlockSource', () => {
     expect(log.filter((entry) => entry === 'load 0')).to.have.length(1);
   });
 
-  it('reads a block once for all the pieces before it', async () => {
+  it('reads a block once for all the pieces of it', async () => {
     const { blocks, log } = recorded(2, { sizer: new PieceSizer() });
     for await (const _piece of blocks(0, 2)) await settled();
-    expect(log).to.deep.equal(['verify', 'load 0', 'load 1']);
+    expect(log).to.deep.equal(['load 0', 'load 1', 'verify']);
   });
 
-  it('gives longer pieces to one who is quick, from one read to the next too', async () => {
+  it('gives longer pieces to a fast consumer, from one read to the next too', async () => {
     const { blocks } = recorded(3, { sizer: new PieceSizer({ now: () => 0 }) });
     const lengths: number[] = [];
     for (const block of [0, 1, 2])
@@ -93,25 +98,39 @@ describe('BlockSource', () => {
     await settled();
     expect((await collect(blocks(5, 6)))[0]).to.equal(65 + 5);
     await settled();
-    expect(log).to.deep.equal(['verify', 'load 0', 'load 1', 'verify', 'load 5', 'load 6']);
+    const loads = log.filter((entry) => entry !== 'verify');
+    expect(loads).to.deep.equal(['load 0', 'load 1', 'load 5', 'load 6']);
   });
 
-  it('reads nothing for a read that another took the place of before it began', async () => {
-    const { blocks, log } = recorded(8);
-    const older = blocks(0, 1);
-    const olderCode = codeOf(older.next());
-    const newer = await collect(blocks(5, 6));
-    expect(newer[0]).to.equal(65 + 5);
-    expect(await olderCode).to.equal('BITS_ERR_STATE');
-    expect(log).to.not.include('load 0');
+  it('reads the right bytes while the load of a read that was replaced is pending', async () => {
+    const { blocks } = recorded(8);
+    const older = codeOf(blocks(0, 1).next());
+    expect((await collect(blocks(5, 6)))[0]).to.equal(65 + 5);
+    expect(await older).to.equal('BITS_ERR_STATE');
   });
 
-  it('verifies before each read, an empty one and one from memory too', async () => {
-    const { source, log } = recorded(1);
-    await collect(source.read(0, 10));
-    await collect(source.read(10, 20));
-    await collect(source.read(20, 20));
-    expect(log.filter((entry) => entry === 'verify')).to.have.length(3);
+  it('verifies once a read, an empty one and one from memory too', async () => {
+    const { source, log } = recorded(3);
+    const reads = [
+      [0, 10],
+      [10, 20],
+      [20, 20],
+      [20, 3 * BLOCK_BYTES],
+    ] as const;
+    for (const [start, end] of reads) await collect(source.read(start, end));
+    expect(log.filter((entry) => entry === 'verify')).to.have.length(reads.length);
+  });
+
+  it('verifies after the last load of a read, and before it gives the last piece', async () => {
+    let isChanged = false;
+    const { blocks, log } = recorded(4, { isChanged: () => isChanged });
+    const pieces = blocks(0, 3);
+    await pieces.next();
+    isChanged = true;
+    expect((await pieces.next()).done).to.equal(false);
+    expect(log).to.not.include('verify');
+    expect(await codeOf(pieces.next())).to.equal('BITS_ERR_SOURCE_CHANGED');
+    expect(log.indexOf('verify')).to.be.above(log.indexOf('load 2'));
   });
 
   it('leaves a piece as it is until the next is asked for', async () => {
@@ -124,7 +143,7 @@ describe('BlockSource', () => {
     }
   });
 
-  it('keeps a failure of reading ahead to the read that needs those bytes', async () => {
+  it('keeps a failure of reading ahead for the read that needs those bytes', async () => {
     let failing: number | undefined = 1;
     const { blocks } = recorded(3, { failAt: () => failing });
     expect(await collect(blocks(0, 1))).to.have.length(BLOCK_BYTES);
@@ -134,80 +153,17 @@ describe('BlockSource', () => {
     expect((await collect(blocks(1, 2)))[0]).to.equal(65 + 1);
   });
 
-  it('keeps it to that read also when it fails at once', async () => {
-    const source = new BlockSource({
-      byteLength: 2 * BLOCK_BYTES,
-      load: (start, end) => {
-        if (start > 0) throw new BitsError('BITS_ERR_SOURCE', 'broken');
-        return new Uint8Array(end - start);
-      },
-      verify: () => {},
-      release: () => {},
-    });
-    expect(await BlockSource.readWhole(source, 0, 10)).to.have.length(10);
-    expect(await collect(source.read(0, BLOCK_BYTES))).to.have.length(BLOCK_BYTES);
-    expect(await codeOf(collect(source.read(BLOCK_BYTES, 2 * BLOCK_BYTES)))).to.equal(
-      'BITS_ERR_SOURCE',
-    );
-  });
-
-  it('ends quietly when a block that was read ahead fails and nobody asks for it', async () => {
+  it('ignores a failure of reading ahead when nobody needs those bytes', async () => {
     const { blocks, source } = recorded(3, { failAt: () => 1 });
     await collect(blocks(0, 3), 1);
     await settled();
     await source.close();
   });
 
-  describe('asked for a range in one piece', () => {
-    const KIB = 1024;
-
-    it('loads it without a look at what it was before: loading looks', async () => {
-      const { source, log } = recorded(2);
-      expect((await BlockSource.readWhole(source, 0, KIB))?.byteLength).to.equal(KIB);
-      expect(log.slice(0, 1)).to.deep.equal(['load 0']);
-      expect(log).to.not.include('verify');
-    });
-
-    it('looks when it has it in memory', async () => {
-      const { source, log } = recorded(1);
-      await BlockSource.readWhole(source, 0, KIB);
-      await BlockSource.readWhole(source, KIB, 2 * KIB);
-      expect(log).to.deep.equal(['load 0', 'verify']);
-    });
-
-    it('has none of a range that is in two blocks', async () => {
-      const { source, blocks } = recorded(3);
-      await collect(blocks(0, 1));
-      expect(BlockSource.readWhole(source, BLOCK_BYTES - 1, BLOCK_BYTES + 1)).to.equal(undefined);
-      expect(await collect(source.read(BLOCK_BYTES - 1, BLOCK_BYTES + 1))).to.deep.equal(
-        Buffer.from('AB'),
-      );
-    });
-
-    it('ends a read, and is ended by the next', async () => {
-      const { source, blocks } = recorded(3);
-      const older = blocks(0, 3);
-      await older.next();
-      const whole = BlockSource.readWhole(source, 2 * BLOCK_BYTES, 2 * BLOCK_BYTES + 1);
-      expect(await codeOf(older.next())).to.equal('BITS_ERR_STATE');
-      const newer = BlockSource.readWhole(source, 0, 1);
-      expect(await codeOf(whole)).to.equal('BITS_ERR_STATE');
-      expect((await newer)?.[0]).to.equal(65);
-    });
-
-    it('fails as the load does, and not for ever', async () => {
-      let failing: number | undefined = 0;
-      const { source } = recorded(1, { failAt: () => failing });
-      expect(await codeOf(BlockSource.readWhole(source, 0, 1))).to.equal('BITS_ERR_SOURCE');
-      failing = undefined;
-      expect((await BlockSource.readWhole(source, 0, 1))?.[0]).to.equal(65);
-    });
-  });
-
-  it('releases what it holds when the pending load is through, and only once', async () => {
+  it('releases its parts after the pending load, and only once', async () => {
     const { blocks, source, log } = recorded(3);
     await blocks(0, 3).next();
     await Promise.all([source.close(), source.close()]);
-    expect(log).to.deep.equal(['verify', 'load 0', 'load 1', 'release']);
+    expect(log).to.deep.equal(['load 0', 'load 1', 'release']);
   });
 });

@@ -3,6 +3,14 @@ import { bytesSource } from '../../src/source/bytes.js';
 import { describeContract, pattern } from './contract.js';
 import { codeOf, collect } from './reading.js';
 
+/** Of ES2024, which the compiler's library does not know yet. */
+type ResizableBuffer = ArrayBuffer & { resize(byteLength: number): void };
+
+function resizableBuffer(byteLength: number): ResizableBuffer {
+  const options = { maxByteLength: 2 * byteLength };
+  return Reflect.construct(ArrayBuffer, [byteLength, options]) as ResizableBuffer;
+}
+
 describe('bytesSource', () => {
   describeContract('bytesSource of a Uint8Array', {
     make: async (bytes, name) => ({ source: bytesSource(bytes, name) }),
@@ -24,11 +32,31 @@ describe('bytesSource', () => {
     expect((await source.open()).identity).to.equal(undefined);
   });
 
-  it('notices that the buffer was transferred', async () => {
-    const bytes = pattern(10);
-    const opened = await bytesSource(bytes).open();
-    structuredClone(bytes.buffer, { transfer: [bytes.buffer as ArrayBuffer] });
-    expect(await codeOf(opened.verify())).to.equal('BITS_ERR_SOURCE_CHANGED');
-    expect(await codeOf(collect(opened.read(0, 10)))).to.equal('BITS_ERR_SOURCE_CHANGED');
-  });
+  for (const [title, change] of [
+    ['transferred', (buffer) => structuredClone(buffer, { transfer: [buffer] })],
+    ['shrunk', (buffer) => buffer.resize(70_000)],
+    ['grown', (buffer) => buffer.resize(300_000)],
+  ] as [string, (buffer: ResizableBuffer) => void][]) {
+    it(`fails the next read, and verify, when the buffer was ${title}`, async () => {
+      const buffer = resizableBuffer(200_000);
+      const opened = await bytesSource(buffer).open();
+      change(buffer);
+      expect(await codeOf(opened.verify())).to.equal('BITS_ERR_SOURCE_CHANGED');
+      expect(await codeOf(collect(opened.read(0, 10)))).to.equal('BITS_ERR_SOURCE_CHANGED');
+    });
+
+    it(`fails before the last piece when the buffer is ${title} in mid-read`, async () => {
+      const buffer = resizableBuffer(200_000);
+      const opened = await bytesSource(buffer).open();
+      const pieces = opened.read(0, 200_000)[Symbol.asyncIterator]();
+      let got = (await pieces.next()).value?.byteLength;
+      change(buffer);
+      const rest = async () => {
+        for (let piece = await pieces.next(); !piece.done; piece = await pieces.next())
+          got += piece.value.byteLength;
+      };
+      expect(await codeOf(rest())).to.equal('BITS_ERR_SOURCE_CHANGED');
+      expect(got).to.be.below(200_000);
+    });
+  }
 });

@@ -1,9 +1,8 @@
 import { Buffer } from 'node:buffer';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { BLOCK_BYTES, BlockSource } from '../../src/source/block-source.js';
+import { BLOCK_BYTES } from '../../src/source/block-source.js';
 import { MAX_PIECE_BYTES } from '../../src/source/piece-sizer.js';
-import { QuickSource } from '../../src/source/quick-source.js';
 import type { ByteSource, OpenSource } from '../../src/source/source.js';
 import { codeOf, collect } from './reading.js';
 
@@ -14,9 +13,9 @@ export interface ContractFixture {
 }
 
 export interface ContractSubject {
-  /** Called for each check anew. */
+  /** Called once for each check. */
   make(bytes: Uint8Array, name: string): Promise<ContractFixture>;
-  /** Absent: `make` can give its source the name that it is told. */
+  /** Absent: `make` gives its source the name that it is told. */
   readonly nameless?: boolean;
 }
 
@@ -46,7 +45,7 @@ export const byteSourceContract: readonly ContractCheck[] = [
     2 * BLOCK_BYTES,
     3 * BLOCK_BYTES + 17,
   ].map((byteLength) => ({
-    title: `gives ${byteLength} bytes whole`,
+    title: `reads all of ${byteLength} bytes`,
     run: (subject: ContractSubject) =>
       withOpen(subject, pattern(byteLength), async (open, bytes) => {
         expect(open.byteLength).to.equal(byteLength);
@@ -54,14 +53,14 @@ export const byteSourceContract: readonly ContractCheck[] = [
       }),
   })),
   {
-    title: 'gives nothing for an empty range, wherever it is',
+    title: 'reads nothing for an empty range, wherever it is',
     run: (subject) =>
       withOpen(subject, pattern(100), async (open) => {
         for (const at of [0, 50, 100]) expect(await collect(open.read(at, at))).to.have.length(0);
       }),
   },
   {
-    title: 'gives pieces that are neither empty nor too large',
+    title: 'reads in pieces that are neither empty nor too large',
     run: (subject) =>
       withOpen(subject, pattern(3 * BLOCK_BYTES + 5), async (open) => {
         for await (const piece of open.read(3, open.byteLength))
@@ -69,7 +68,7 @@ export const byteSourceContract: readonly ContractCheck[] = [
       }),
   },
   {
-    title: 'gives the bytes of fragments one after the other',
+    title: 'reads one fragment after the other',
     run: (subject) =>
       withOpen(subject, pattern(3 * BLOCK_BYTES + 5), async (open, bytes) => {
         for (let start = 0; start < open.byteLength; start += 700_001) {
@@ -79,7 +78,7 @@ export const byteSourceContract: readonly ContractCheck[] = [
       }),
   },
   {
-    title: 'gives the exact bytes of any ranges, in any order, also when iterations are cut short',
+    title: 'reads the exact bytes of any ranges, in any order, also when iterations are cut short',
     run: (subject) =>
       withOpen(subject, pattern(2 * BLOCK_BYTES + 300_007), async (open, bytes) => {
         const edge = fc.oneof(
@@ -113,7 +112,7 @@ export const byteSourceContract: readonly ContractCheck[] = [
       }),
   },
   {
-    title: 'refuses ranges that are none of its own',
+    title: 'refuses ranges that lie outside its bytes',
     run: (subject) =>
       withOpen(subject, pattern(10), async (open) => {
         for (const [start, end] of [
@@ -127,7 +126,7 @@ export const byteSourceContract: readonly ContractCheck[] = [
       }),
   },
   {
-    title: 'lets a new read take the place of one that is not finished, and ends that one',
+    title: 'lets a new read take the place of an unfinished one, which then fails',
     run: (subject) =>
       withOpen(subject, pattern(3 * BLOCK_BYTES), async (open, bytes) => {
         const older = open.read(0, open.byteLength)[Symbol.asyncIterator]();
@@ -151,7 +150,7 @@ export const byteSourceContract: readonly ContractCheck[] = [
       }),
   },
   {
-    title: 'closes twice, and reads nothing after it',
+    title: 'may be closed twice, and then reads nothing',
     run: (subject) =>
       withOpen(subject, pattern(10), async (open) => {
         await Promise.all([open.close(), open.close()]);
@@ -161,7 +160,7 @@ export const byteSourceContract: readonly ContractCheck[] = [
       }),
   },
   {
-    title: 'closes while a piece is being read',
+    title: 'may be closed while a piece is being read',
     run: (subject) =>
       withOpen(subject, pattern(3 * BLOCK_BYTES), async (open) => {
         const pieces = open.read(0, open.byteLength)[Symbol.asyncIterator]();
@@ -172,38 +171,7 @@ export const byteSourceContract: readonly ContractCheck[] = [
       }),
   },
   {
-    title: 'gives a short range in one piece, if it has that, again and again',
-    run: (subject) =>
-      withOpen(subject, pattern(BLOCK_BYTES + 100), async (open, bytes) => {
-        for (const [start, end] of [
-          [0, 1],
-          [10, 10_000],
-          [10, 10_000],
-          [BLOCK_BYTES, BLOCK_BYTES + 100],
-          [BLOCK_BYTES - 50, BLOCK_BYTES + 50],
-          [5, 6],
-        ] as const) {
-          const whole = await BlockSource.readWhole(open, start, end);
-          if (whole !== undefined) expectSame(whole, bytes.subarray(start, end));
-          expectSame(await collect(open.read(start, end)), bytes.subarray(start, end));
-        }
-      }),
-  },
-  {
-    title: 'opens at once, if it can, as it opens in time',
-    run: (subject) =>
-      withOpen(subject, pattern(1000), async (open, bytes, source) => {
-        const other = QuickSource.openAtOnce(source);
-        if (other === undefined) return;
-        expect(other.byteLength).to.equal(open.byteLength);
-        expect(other.identity).to.deep.equal(open.identity);
-        expectSame(await collect(other.read(0, 1000)), bytes);
-        await other.close();
-        expectSame(await collect(open.read(0, 1000)), bytes);
-      }),
-  },
-  {
-    title: 'does not open for a signal that has fired',
+    title: 'does not open with a signal that has aborted',
     run: (subject) =>
       using(subject, pattern(10), async (source) => {
         const open = source.open(AbortSignal.abort(new Error('enough')));
@@ -248,12 +216,12 @@ async function using(
 async function withOpen(
   subject: ContractSubject,
   bytes: Uint8Array,
-  body: (open: OpenSource, bytes: Uint8Array, source: ByteSource) => Promise<void>,
+  body: (open: OpenSource, bytes: Uint8Array) => Promise<void>,
 ): Promise<void> {
   await using(subject, bytes, async (source) => {
     const open = await source.open();
     try {
-      await body(open, bytes, source);
+      await body(open, bytes);
     } finally {
       await open.close();
     }

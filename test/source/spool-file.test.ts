@@ -18,7 +18,7 @@ const refused = () => {
 describe('createSpoolFile', () => {
   const dir = useTempDir();
 
-  it('has no name from the start, yet takes and gives bytes', async function () {
+  it('has no name, yet stores bytes', async function () {
     if (process.platform === 'win32') return this.skip();
     const spool = await createSpoolFile(dir.path);
     expect(await readdir(dir.path)).to.deep.equal([]);
@@ -29,20 +29,20 @@ describe('createSpoolFile', () => {
     expect((await openFilesUnder(dir.path)) ?? []).to.deep.equal([]);
   });
 
-  it('is for this user alone', async function () {
+  it('can be read by this user alone', async function () {
     if (process.platform === 'win32') return this.skip();
     const spool = await createSpoolFile(dir.path);
     expect((await spool.handle.stat()).mode & 0o777).to.equal(0o600);
     await spool.remove();
   });
 
-  it('refuses a directory that is none, and names it', async () => {
+  it('refuses a directory that does not exist, and names it', async () => {
     const error = await errorOf(createSpoolFile(`${dir.path}/none`));
     expect(error?.code).to.equal('BITS_ERR_ARGUMENT');
     expect(error?.message).to.include(`${dir.path}/none`);
   });
 
-  it('refuses a temp directory of the system that is none, and names the variable for it', async () => {
+  it('refuses a system temp directory that does not exist, and names its environment variable', async () => {
     const variable = process.platform === 'win32' ? 'TEMP' : 'TMPDIR';
     const script = `
       const { createSpoolFile } = await import('./src/source/spool-file.ts');
@@ -57,8 +57,8 @@ describe('createSpoolFile', () => {
     expect(stdout).to.include(`set ${variable} to a directory that can be written to`);
   });
 
-  describe('where an open file keeps its name', () => {
-    it('loses it when it is removed, and the exit hook with the last one', async () => {
+  describe('on a system where an open file keeps its name', () => {
+    it('loses the name when it is removed, and the last one removes the exit listener', async () => {
       const hooks = process.listenerCount('exit');
       let refuse = true;
       const unlink = (path: string) => (refuse ? refused() : unlinked.push(path));
@@ -77,7 +77,7 @@ describe('createSpoolFile', () => {
     });
 
     for (const what of ['exit-while-named', 'crash-while-named'])
-      it(`loses it at ${what.split('-')[0]}`, async () => {
+      it(`loses the name at the ${what.split('-')[0]} of the process`, async () => {
         const child = new Child(dir.path, what);
         await child.ready;
         await child.exited;

@@ -50,7 +50,7 @@ describe('streamSource', () => {
     await opened.close();
   });
 
-  it('can be opened again, as for an upload that goes on', async () => {
+  it('can be opened again, as for an upload that is resumed', async () => {
     const again = source(Readable.from([pattern(5000)]));
     await (await again.open()).close();
     const opened = await again.open();
@@ -58,7 +58,7 @@ describe('streamSource', () => {
     await opened.close();
   });
 
-  it('cannot be opened again when it was not read to its end, nor when it was disposed of', async () => {
+  it('cannot be opened again when it was not read to its end, or was disposed of', async () => {
     const failing = source(Readable.from(['text']));
     expect(await codeOf(failing.open())).to.equal('BITS_ERR_ARGUMENT');
     expect(await codeOf(failing.open())).to.equal('BITS_ERR_STATE');
@@ -68,7 +68,7 @@ describe('streamSource', () => {
     expect(await codeOf(disposed.open())).to.equal('BITS_ERR_STATE');
   });
 
-  it('leaves nothing when it is disposed of while it is being stored', async () => {
+  it('leaves no temp file when it is disposed of while it is being stored', async () => {
     const stream = new ReadableStream<Uint8Array>({
       async pull(controller) {
         controller.enqueue(pattern(10));
@@ -83,7 +83,7 @@ describe('streamSource', () => {
     expect(await codeOf(disposable.open())).to.equal('BITS_ERR_STATE');
   });
 
-  it('is read by one at a time', async () => {
+  it('is read by one upload at a time', async () => {
     const shared = source(Readable.from([pattern(10)]));
     const opened = await shared.open();
     expect(await codeOf(shared.open())).to.equal('BITS_ERR_STATE');
@@ -117,8 +117,8 @@ describe('streamSource', () => {
     await opened.close();
   });
 
-  describe('the limit', () => {
-    it('lets a stream of exactly so many bytes through', async () => {
+  describe('with a limit', () => {
+    it('takes a stream of exactly that many bytes', async () => {
       const opened = await source(Readable.from(chunks(pattern(1000))), { maxBytes: 1000 }).open();
       expect(opened.byteLength).to.equal(1000);
       await opened.close();
@@ -132,7 +132,7 @@ describe('streamSource', () => {
       expect(stream.destroyed).to.equal(true);
     });
 
-    it('lets go of a stream that gives nothing for ever', async () => {
+    it('is aborted while a stream gives empty chunks for ever', async () => {
       async function* nothing() {
         for (;;) yield new Uint8Array(0);
       }
@@ -141,13 +141,13 @@ describe('streamSource', () => {
       expect(await codeOf(source(nothing()).open(controller.signal))).to.equal('BITS_ERR_ABORTED');
     });
 
-    it('is called what the caller knows it by', async () => {
+    it('names the limit as the caller does', async () => {
       const options = { maxBytes: 9, limitName: '--most' };
       const error = await errorOf(source(Readable.from(chunks(pattern(10))), options).open());
       expect(error?.message).to.include('longer than --most (9)');
     });
 
-    it('ends an endless stream', async () => {
+    it('stops an endless stream', async () => {
       let ended = false;
       async function* endless() {
         try {
@@ -163,12 +163,12 @@ describe('streamSource', () => {
     });
 
     for (const maxBytes of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY])
-      it(`cannot be ${maxBytes}`, () => {
+      it(`refuses a limit of ${maxBytes}`, () => {
         expect(() => source(Readable.from([]), { maxBytes })).to.throw(BitsArgumentError);
       });
   });
 
-  describe('a stream that fails', () => {
+  describe('of a stream that fails', () => {
     const cause = new Error('disk on fire');
 
     it('rejects with the cause: Readable', async () => {
@@ -197,7 +197,7 @@ describe('streamSource', () => {
       expect(await codeOf(source(stream).open())).to.equal('BITS_ERR_SOURCE');
     });
 
-    it('waits with the failure until it is opened, instead of ending the process', async () => {
+    it('keeps the failure until it is opened, instead of ending the process', async () => {
       const stream = new Readable({ read() {} });
       const waiting = source(stream);
       stream.destroy(cause);
@@ -205,7 +205,7 @@ describe('streamSource', () => {
       expect((await errorOf(waiting.open()))?.cause).to.equal(cause);
     });
 
-    it('is destroyed when there is no place to store it', async () => {
+    it('destroys the stream when there is no place to store it', async () => {
       const stream = Readable.from(chunks(pattern(10)));
       const code = await codeOf(source(stream, { directory: `${dir.path}/none` }).open());
       expect(code).to.equal('BITS_ERR_ARGUMENT');
@@ -213,33 +213,33 @@ describe('streamSource', () => {
     });
   });
 
-  describe('what is no stream of bytes', () => {
+  describe('of something else than unread bytes', () => {
     for (const [title, stream, says] of [
       ['strings', () => Readable.from(['text']), 'strings'],
       ['decoded text', () => Readable.from([Buffer.from('x')]).setEncoding('utf8'), 'strings'],
       ['objects', () => Readable.from([{ a: 1 }]), 'objects'],
       ['objects of a generator', () => objects() as AsyncIterable<never>, 'objects'],
     ] as const)
-      it(`is refused: ${title}`, async () => {
+      it(`is refused for ${title}`, async () => {
         const error = await errorOf(source(stream() as Readable).open());
         expect(error).to.be.instanceOf(BitsArgumentError);
         expect(error?.message).to.include(says);
       });
 
-    it('is refused: a stream that was read already', async () => {
+    it('is refused for a stream that was read already', async () => {
       const stream = Readable.from([pattern(10)]);
       await stream.toArray();
       expect(await codeOf(source(stream).open())).to.equal('BITS_ERR_ARGUMENT');
     });
 
-    it('is refused: a ReadableStream that another reads', async () => {
+    it('is refused for a ReadableStream that is locked', async () => {
       const stream = new ReadableStream<Uint8Array>();
       stream.getReader();
       expect(await codeOf(source(stream).open())).to.equal('BITS_ERR_ARGUMENT');
     });
   });
 
-  describe('the signal, while the stream gives nothing', () => {
+  describe('with a signal that aborts while the stream gives nothing', () => {
     it('destroys a Readable', async () => {
       const stream = new Readable({ read: () => abort.abort() });
       const abort = new AbortController();
@@ -305,7 +305,7 @@ describe('streamSource', () => {
     });
   });
 
-  it('gives what it has stored again and again', async () => {
+  it('can be read more than once', async () => {
     const bytes = pattern(3 * MiB);
     const opened = await source(Readable.from(chunks(bytes))).open();
     for (let i = 0; i < 2; i++)

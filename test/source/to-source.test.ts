@@ -50,12 +50,12 @@ describe('toByteSource', () => {
       }
     });
 
-  it('gives back a source that it is given', () => {
+  it('returns a source that it is given', () => {
     const source = bytesSource(bytes);
     expect(toByteSource(source, { name: 'other' })).to.equal(source);
   });
 
-  it('gives a name to what has none, and leaves files theirs', () => {
+  it('names what has no name of its own, and leaves files their names', () => {
     const nameOf = (input: SourceInput) => toByteSource(input, { name: 'n' }).name;
     expect(nameOf(bytes)).to.equal('n');
     expect(nameOf(new Blob([]))).to.equal('n');
@@ -64,7 +64,7 @@ describe('toByteSource', () => {
     expect(nameOf('/tmp/data.bin')).to.equal('data.bin');
   });
 
-  it('hands the options of the temp file on', async () => {
+  it('passes the options of the temp file on', async () => {
     const limited = toByteSource(Readable.from([bytes]), { spool: { maxBytes: 3 } });
     expect(await codeOf(limited.open())).to.equal('BITS_ERR_ARGUMENT');
     const nowhere = toByteSource(Readable.from([bytes]), {
@@ -91,10 +91,10 @@ describe('toByteSource', () => {
       );
     });
 
-  it('refuses URLs that name no local file, without repeating them', () => {
+  it('refuses URLs of no local file, without repeating them', () => {
     for (const url of ['http://user:secret@server/x', 'file://other-host/x', 'data:,secret'])
       expect(() => toByteSource(new URL(url)))
-        .to.throw(BitsArgumentError, 'file: URLs')
+        .to.throw(BitsArgumentError, 'file: URL')
         .with.property('message')
         .that.does.not.include('secret');
   });

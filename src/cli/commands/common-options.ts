@@ -40,13 +40,13 @@ export function addConnectionOptions(command: Command): Command {
     .option(
       '--timeout <duration>',
       'time for one answer: 500ms, 3s, 5m or 1h ' +
-        `(default: ${minutes(DEFAULTS.answerTimeoutMs)}, and ` +
-        `${minutes(DEFAULTS.stallTimeoutMs)} without a byte sent)`,
+        `(default: ${minutes(DEFAULTS.timeouts.answerMs)}, and ` +
+        `${minutes(DEFAULTS.timeouts.stallMs)} without a byte sent)`,
     )
     .option(
       '--retries <n>',
       'retries in a row without progress (default: as many as fit into ' +
-        `${minutes(DEFAULTS.noProgressTimeoutMs)})`,
+        `${minutes(DEFAULTS.timeouts.noProgressMs)})`,
     );
   return addNetworkOptions(addHeaderOption(command));
 }
@@ -83,7 +83,7 @@ export function connectionOptions(
   const { timeout, retries, header } = flags;
   return {
     ...(timeout !== undefined && timeouts(parseDuration('--timeout', timeout))),
-    ...(retries !== undefined && { retries: parseWholeNumber('--retries', retries) }),
+    ...(retries !== undefined && { retry: { limit: parseWholeNumber('--retries', retries) } }),
     ...(header !== undefined && { headers: parseHeaders(header) }),
     ...networkOptions(flags, env),
   };
@@ -120,11 +120,14 @@ export function connectionArguments(flags: ConnectionFlags): string[] {
  * does not cut short the work of the server's application on the last fragment, a longer one gives
  * it more time.
  */
-function timeouts(answerTimeoutMs: number): Partial<UploadOptions> {
+function timeouts(answerMs: number): Partial<UploadOptions> {
+  const { timeouts: defaults } = DEFAULTS;
   return {
-    answerTimeoutMs,
-    stallTimeoutMs: Math.min(DEFAULTS.stallTimeoutMs, answerTimeoutMs),
-    replyTimeoutMs: Math.max(DEFAULTS.replyTimeoutMs, answerTimeoutMs),
+    timeouts: {
+      answerMs,
+      stallMs: Math.min(defaults.stallMs, answerMs),
+      replyMs: Math.max(defaults.replyMs, answerMs),
+    },
   };
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** By the OID of a certificate's signature, as DER holds it: those that call for a longer hash. */
+/** Signature algorithms that require a longer hash, by their OID in DER. */
 const LONGER_HASHES: Readonly<Record<string, string>> = {
   '2a864886f70d01010c': 'sha384', // sha384WithRSAEncryption
   '2a864886f70d01010d': 'sha512', // sha512WithRSAEncryption
@@ -10,8 +10,8 @@ const LONGER_HASHES: Readonly<Record<string, string>> = {
 
 /**
  * The MD5 of the channel bindings that NTLM carries over TLS ([MS-NLMP] §3.1.5.1.2), of the kind
- * `tls-server-end-point` (RFC 5929 §4): it ties the proof to the server's certificate, so that it
- * is of no use to somebody in between.
+ * `tls-server-end-point` (RFC 5929 §4): it binds the proof to the server's certificate, so that it
+ * is useless to an attacker in between.
  *
  * @param certificate of the server, in DER.
  */

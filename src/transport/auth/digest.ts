@@ -2,8 +2,12 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { WireHeaders } from '../../protocol/packets.js';
 import { authSetupError } from './auth-error.js';
 import { type Challenge, parseChallenges } from './challenges.js';
-import { type Credentials, type CredentialsSource, plainUserName } from './credentials.js';
-import { quoted, utf8HeaderText } from './header-text.js';
+import {
+  type Credentials,
+  type CredentialsSource,
+  plainUserName,
+  secretOf,
+} from './credentials.js';
 import {
   type AuthRequest,
   type AuthScheme,
@@ -124,7 +128,7 @@ export function digestAuthorization(input: DigestInput): string {
   return `Digest ${fields.join(', ')}`;
 }
 
-/** Servers that speak of UTF-8 know `username*` (RFC 7616 §3.4); others get the bytes as they are. */
+/** Servers that announce UTF-8 know `username*` (RFC 7616 §3.4); others get the bytes as they are. */
 function userNameField(name: string, isUtf8: boolean): string {
   const isAscii = /^[\x20-\x7e]*$/.test(name);
   if (isAscii || !isUtf8) return `username=${quoted(utf8HeaderText(name))}`;
@@ -133,6 +137,16 @@ function userNameField(name: string, isUtf8: boolean): string {
     (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
   );
   return `username*=UTF-8''${encoded}`;
+}
+
+/** Text as the bytes of a header, in UTF-8: one character of the result is one byte on the wire. */
+function utf8HeaderText(text: string): string {
+  return Buffer.from(text, 'utf8').toString('latin1');
+}
+
+/** Text between quotes (RFC 9110 §5.6.4). */
+function quoted(text: string): string {
+  return `"${text.replace(/["\\]/g, '\\$&')}"`;
 }
 
 /** `Digest` with MD5 and SHA-256, their `-sess` variants, and `qop=auth` or none. */
@@ -167,18 +181,17 @@ class DigestState implements AuthState {
     request: AuthRequest,
     offers: readonly Challenge[] | undefined,
   ): Promise<AuthStep> {
+    const challenge = offers === undefined ? this.#challenge : bestDigestChallenge(offers);
+    if (offers !== undefined && this.#isJudged && !this.#isOnlyStale(challenge)) return REFUSED;
+    if (challenge === undefined) {
+      if (offers === undefined) return NOTHING;
+      return { type: 'unusable', reason: unanswerable(request.peer.title) };
+    }
+    const credentials = await this.#credentials.get(request.signal);
     if (offers !== undefined) {
-      const challenge = bestDigestChallenge(offers);
-      if (this.#isJudged && !this.#isOnlyStale(challenge)) return REFUSED;
-      if (challenge === undefined) {
-        return { type: 'unusable', reason: unanswerable(request.host) };
-      }
       this.#isJudged = true;
       this.#use(challenge);
     }
-    const challenge = this.#challenge;
-    if (challenge === undefined) return NOTHING;
-    const credentials = await this.#credentials.get();
     const value = digestAuthorization({
       challenge,
       credentials,
@@ -187,7 +200,7 @@ class DigestState implements AuthState {
       nonceCount: ++this.#nonceCount,
       clientNonce: this.#clientNonce,
     });
-    return { type: 'send', value, decisive: true };
+    return { type: 'send', value, secret: secretOf(credentials) };
   }
 
   accepted(headers: WireHeaders): void {
@@ -205,15 +218,15 @@ class DigestState implements AuthState {
     this.#clientNonce = randomBytes(16).toString('hex');
   }
 
-  /** A stale nonce says that the password was right; a server that says so for ever is not believed. */
+  /** A stale nonce means that the password was right; a server that repeats it is not believed. */
   #isOnlyStale(challenge: DigestChallenge | undefined): boolean {
     const isNew = challenge?.isStale === true && challenge.nonce !== this.#challenge?.nonce;
     return isNew && ++this.#staleAnswers <= 2;
   }
 }
 
-function unanswerable(host: string) {
+function unanswerable(title: string) {
   return authSetupError(
-    `${host} offers Digest authentication of a kind that is not supported: MD5 and SHA-256 with qop=auth are`,
+    `${title} offers an unsupported kind of Digest authentication: MD5 and SHA-256 with qop=auth are supported`,
   );
 }

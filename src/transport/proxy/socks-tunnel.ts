@@ -2,7 +2,13 @@ import { lookup } from 'node:dns/promises';
 import type { Socket } from 'node:net';
 import type { SocksClientError } from 'socks';
 import { authSetupError } from '../auth/auth-error.js';
-import { proxyFailed, proxyUnreachable, refusedText } from './proxy-error.js';
+import {
+  FORBIDDEN,
+  notProxy,
+  proxyUnreachable,
+  SERVER_UNREACHABLE,
+  tunnelRefused,
+} from './proxy-error.js';
 import type { ProxyServer } from './proxy-server.js';
 
 export interface TunnelTarget {
@@ -11,7 +17,7 @@ export interface TunnelTarget {
   readonly port: number;
 }
 
-/** The caller cuts the socket when its own time is over. */
+/** The caller destroys the socket when its own time limit is over. */
 const NEVER_MS = 2 ** 31 - 1;
 
 /**
@@ -45,31 +51,27 @@ export async function openSocksTunnel(
   }
 }
 
-/** Never with the cause: it holds the password. */
+/** Never with the cause: it contains the password. */
 function socksFailure({ message }: Error, target: string, proxy: ProxyServer): Error {
-  const refused = (advice: string, retryable: boolean): Error =>
-    proxyFailed(proxy, `made no connection to ${target}: ${advice}`, { retryable });
-  if (/Authentication failed/i.test(message)) return authSetupError(refusedText(proxy));
-  if (/no accepted authentication type/i.test(message)) {
-    const what =
-      proxy.credentials === undefined
-        ? 'asks for a user name and password: give them in the option proxy'
-        : 'takes no user name and password: check how it authenticates';
-    return authSetupError(`The proxy ${proxy.host} ${what}`);
-  }
-  if (/NotAllowed/.test(message)) {
-    return refused('its rules forbid this host or port: ask who runs the proxy', false);
-  }
-  if (/NetworkUnreachable|HostUnreachable|ConnectionRefused|TTLExpired|- Failure/.test(message)) {
-    return refused(
-      'it could not reach the server: check the host name, and that the proxy can get there',
-      true,
+  const title = `The proxy ${proxy.host}`;
+  if (/Authentication failed/i.test(message)) {
+    return authSetupError(
+      `${title} refused the credentials: check the user name and password for the proxy, and that the account is not locked or expired`,
     );
+  }
+  if (/no accepted authentication type/i.test(message)) {
+    return authSetupError(
+      proxy.credentials === undefined
+        ? `${title} requires a user name and password, but no credentials were given: give them in the option proxy`
+        : `${title} does not accept a user name and password: check how it authenticates`,
+    );
+  }
+  if (/NotAllowed/.test(message)) return tunnelRefused(proxy, target, FORBIDDEN);
+  if (/NetworkUnreachable|HostUnreachable|ConnectionRefused|TTLExpired|- Failure/.test(message)) {
+    return tunnelRefused(proxy, target, SERVER_UNREACHABLE);
   }
   if (/socket closed|ECONNRESET|EPIPE/i.test(message)) {
     return proxyUnreachable(Object.assign(new Error(message), { code: 'ECONNRESET' }), proxy);
   }
-  return proxyFailed(proxy, 'does not answer as a SOCKS5 proxy does: check its address and kind', {
-    retryable: false,
-  });
+  return notProxy(proxy);
 }

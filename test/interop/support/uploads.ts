@@ -59,7 +59,7 @@ export async function uploadFile(
   const violations = violationsSince(backend);
   const job = new UploadJob({
     fragmentBytes: FRAGMENT_BYTES,
-    retries: 2,
+    retry: { limit: 2 },
     ...options,
     url: new URL(path, base),
     source: bytes,
@@ -85,7 +85,7 @@ export async function uploadForReply(
   const violations = violationsSince(backend);
   const job = new UploadJob({
     fragmentBytes: MIB,
-    retries: 2,
+    retry: { limit: 2 },
     ...options,
     url: new URL(path, base),
     source: bytes,

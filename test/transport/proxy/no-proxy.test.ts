@@ -38,7 +38,7 @@ describe('NO_PROXY', () => {
     });
   }
 
-  it('is no way to spend time', () => {
+  it('takes linear time for long input', () => {
     const started = performance.now();
     noProxyMatcher('1'.repeat(200_000))(new URL('http://a.example/'));
     noProxyMatcher(`${':1'.repeat(100_000)}x`)(new URL('http://a.example/'));

@@ -1,4 +1,6 @@
 import { isAbsolute, resolve } from 'node:path';
+import type { StoredReply } from '../reply/download.js';
+import type { ReplyResumePoint } from '../reply/resume-point.js';
 import type { ReplyOption } from '../reply/sink.js';
 import {
   restoreSession,
@@ -9,8 +11,39 @@ import {
 } from '../session/session.js';
 import type { SourceIdentity } from '../source/source.js';
 import { type JobRecord, RECORD_VERSION, type RecordReply } from '../store/record.js';
-import type { Leftover } from './leftover.js';
-import type { ResolvedOptions } from './options.js';
+import type { ResolvedOptions } from './resolve-options.js';
+
+/** What a run leaves behind, so that another one can continue. */
+export interface Checkpoint {
+  readonly session: Session;
+  readonly identity: SourceIdentity | undefined;
+  readonly storedReply: StoredReply | undefined;
+  /** How much of the reply has been downloaded. */
+  readonly replyPoint: ReplyResumePoint | undefined;
+  /** What the store holds of it; undefined: nothing. */
+  readonly record: JobRecord | undefined;
+}
+
+/** Answers in a row that ask for bytes again and bring no progress. */
+const MAX_RESYNCS = 8;
+const MAX_CANCEL_ATTEMPTS = 3;
+
+/** What the options say about the session of a source with so many bytes. */
+export function planOf(
+  options: ResolvedOptions,
+  totalBytes: number,
+  contentName: string,
+): SessionPlan {
+  return {
+    totalBytes,
+    contentName,
+    reply: options.reply === undefined ? 'none' : options.replyOptional ? 'optional' : 'required',
+    onUncertainFragment: options.onUncertainFragment,
+    maxRestarts: options.maxRestarts,
+    maxResyncs: MAX_RESYNCS,
+    maxCancelAttempts: MAX_CANCEL_ATTEMPTS,
+  };
+}
 
 /** What of a job stays the same in all of its records. */
 export interface RecordBase {
@@ -23,12 +56,11 @@ export interface RecordBase {
 
 export function recordOf(
   base: RecordBase,
-  { session, replyPoint }: Pick<Leftover, 'session' | 'replyPoint'>,
+  { session, replyPoint }: Pick<Checkpoint, 'session' | 'replyPoint'>,
   options: ResolvedOptions,
   nowMs: number,
 ): JobRecord {
   const { path, byteLength, mtimeNs, inode } = base.source;
-  const reply = replyOf(options, replyPoint);
   return {
     version: RECORD_VERSION,
     id: base.id,
@@ -38,7 +70,7 @@ export function recordOf(
     contentName: session.plan.contentName,
     source: { path, byteLength, mtimeNs, inode },
     session: snapshotOf(session),
-    reply,
+    reply: recordReplyOf(options, replyPoint),
     fragmentBytes: options.fragmentBytes,
     state: session.state,
     bestOffset: session.bestOffset,
@@ -47,12 +79,12 @@ export function recordOf(
   };
 }
 
-/** What another process left, as if this one had. */
-export function leftoverOf(
+/** The checkpoint that another process left in a record. */
+export function checkpointOf(
   record: JobRecord,
   plan: SessionPlan,
   sizer: SizerOptions,
-): Leftover & { readonly session: Session } {
+): Checkpoint {
   // A reply counts as stored again when the download finds it stored; memory is gone by now.
   const snapshot = { ...record.session, replyStored: false };
   return {
@@ -64,7 +96,7 @@ export function leftoverOf(
   };
 }
 
-/** Where the reply of a recorded job goes; a stream must be given anew. */
+/** Where the reply of a recorded job goes; a stream must be given again. */
 export function replyOptionOf(record: JobRecord): ReplyOption | undefined {
   const { reply } = record;
   if (reply?.file !== undefined) {
@@ -75,9 +107,9 @@ export function replyOptionOf(record: JobRecord): ReplyOption | undefined {
   return reply.maxBytes === undefined ? true : { maxBytes: reply.maxBytes };
 }
 
-function replyOf(
+function recordReplyOf(
   options: ResolvedOptions,
-  resume: Leftover['replyPoint'],
+  resume: Checkpoint['replyPoint'],
 ): RecordReply | undefined {
   const { reply, replyOptional } = options;
   if (reply === undefined) return undefined;

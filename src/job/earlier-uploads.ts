@@ -1,0 +1,66 @@
+import { BitsAbortError } from '../errors.js';
+import type { Refusal } from '../protocol/refusal.js';
+import { step } from '../session/machine.js';
+import { restoreSession, type Session } from '../session/session.js';
+import type { UploadWarning } from './events.js';
+import { exchange, type OpenConversation } from './exchange.js';
+import type { RecordKeeper } from './record-keeper.js';
+import { discardPartOf } from './reply-delivery.js';
+
+const FREE_SESSION_TIMEOUT_MS = 10_000;
+
+/** After any other answer to a Cancel-Session another one may be worth while. */
+const SESSION_IS_GONE: ReadonlySet<Refusal['meaning']> = new Set(['session-not-found', 'fatal']);
+
+/** Frees the server's sessions of uploads that cannot be resumed, and then drops their records. */
+export async function clearEarlierUploads(
+  keeper: RecordKeeper,
+  session: Session,
+  conversation: OpenConversation,
+  signal: AbortSignal,
+  warn: (warning: UploadWarning) => void,
+): Promise<void> {
+  for (const { record, reason } of keeper.abandoned) {
+    const earlier = restoreSession(session.plan, record.session);
+    const isFreed = await freeSession(earlier, conversation, signal);
+    if (isFreed) await keeper.drop(record);
+    else await keeper.doubtClose(record);
+    await discardPartOf(record);
+    const left = isFreed
+      ? ''
+      : ' Its session could not be freed on the server yet, so its record stays.';
+    warn({
+      code: 'earlier-upload-dropped',
+      message: `An earlier upload of ${record.source.path} to this URL was given up, because ${reason}.${left}`,
+    });
+  }
+}
+
+/**
+ * Sends Cancel-Session once, because the upload does not depend on it: the server times the session
+ * out in the end.
+ * @returns false when another try may be worth while
+ */
+export async function freeSession(
+  session: Session,
+  conversation: OpenConversation,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const [leaving, command] = step(session, { type: 'cancelRequested' });
+  if (command.type !== 'send') return true;
+  const limit = new AbortController();
+  const timer = setTimeout(
+    () => limit.abort(new BitsAbortError('The server did not answer Cancel-Session in time.')),
+    FREE_SESSION_TIMEOUT_MS,
+  );
+  try {
+    const event = await exchange(leaving, command, conversation, {
+      signal: AbortSignal.any([signal, limit.signal]),
+    });
+    return event.type !== 'failed' || SESSION_IS_GONE.has(event.refusal.meaning);
+  } catch {
+    return false;
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,308 @@
+import { v5 as uuidV5 } from 'uuid';
+import { unlessAborted } from '../common/abort.js';
+import { describeError, isErrorLike } from '../common/error-like.js';
+import { BitsError, BitsStateError, isBitsError } from '../errors.js';
+import { snapshotAfterCancel } from '../session/session.js';
+import { snapshotAfterCancel } from '../session/session.js';
+import type { SourceIdentity } from '../source/source.js';
+import type { JobRecord } from '../store/record.js';
+import { bareUrl, hashQuery, isUrlOf } from '../store/record-url.js';
+import { findRecord, type JobLock, type JobStore, type LockOwner } from '../store/store.js';
+import { type Checkpoint, type RecordBase, recordOf } from './checkpoint.js';
+import { systemClock } from './clock.js';
+import type { UploadWarning } from './events.js';
+import { withPatience } from './guarded-source.js';
+import type { ResolvedOptions } from './resolve-options.js';
+
+/** Between changes of the state, a record is written at most so often. */
+const MIN_INTERVAL_MS = 1000;
+
+/** Servers forget sessions after this time by default ([MC-BUP] §3.2.1). */
+const MAX_AGE_MS = 14 * 24 * 60 * 60 * 1000;
+
+/** How long a run that has ended waits for a store that does not answer. */
+const CLOSE_PATIENCE_MS = 5000;
+
+/** Name space of locks: one for each pair of file and URL. */
+const LOCK_NAMESPACE = '0193b5a6-5d3f-7c11-9a52-6b1f0e6c9d27';
+
+export interface RecordRequest {
+  readonly store: JobStore;
+  readonly id: string;
+  readonly identity: SourceIdentity;
+  readonly remoteUrl: URL;
+  readonly options: ResolvedOptions;
+  /** The record of this job's checkpoint, if there is one. */
+  readonly record: JobRecord | undefined;
+  readonly warn: (warning: UploadWarning) => void;
+  /** Ends every wait for the store but those of {@link RecordKeeper.close}. */
+  readonly signal: AbortSignal;
+}
+
+/** An earlier upload of the same file to the same URL that cannot be resumed. */
+export interface AbandonedUpload {
+  readonly record: JobRecord;
+  /** To follow `because`. */
+  readonly reason: string;
+}
+
+/** Keeps a job's record while it runs, and holds the lock that keeps other processes away. */
+export class RecordKeeper {
+  /** The record to resume from, as it was when the lock was taken. */
+  readonly found: JobRecord | undefined;
+  /** Their sessions are to be freed: one that is left may block the URL. */
+  readonly abandoned: readonly AbandonedUpload[];
+  /** Aborted when another process may have taken over. */
+  readonly lost: AbortSignal;
+  readonly #request: RecordRequest;
+  readonly #base: RecordBase;
+  readonly #lock: JobLock;
+  #writing: Promise<void> = Promise.resolve();
+  #next: JobRecord | undefined;
+  #written: JobRecord | undefined;
+  #writtenAtMs = Number.NEGATIVE_INFINITY;
+  #isSaved: boolean;
+  #hasWarned = false;
+
+  /**
+   * Takes the lock and looks for a record to resume from.
+   *
+   * A store that does not work costs the ability to resume, not the upload: undefined, and a warning.
+   * @throws BITS_ERR_STATE when another process uploads this file to this URL, or has ended the job
+   */
+  static async open(request: RecordRequest): Promise<RecordKeeper | undefined> {
+    let lock: JobLock | undefined;
+    try {
+      lock = await takeLock(request);
+      const found = await unlessAborted(findOwn(request), request.signal);
+      const queryHash = await hashQuery(request.remoteUrl, request.id);
+      const abandoned = await unlessAborted(findAbandoned(request, found), request.signal);
+      return new RecordKeeper(request, lock, found, abandoned, queryHash);
+    } catch (error) {
+      if (lock !== undefined) await withPatience(release(lock), CLOSE_PATIENCE_MS);
+      if (!isBitsError(error, 'BITS_ERR_STORE')) throw error;
+      request.warn({
+        code: 'store-unusable',
+        message: `The upload continues without a record, so it cannot be resumed: ${error.message}`,
+      });
+      return undefined;
+    }
+  }
+
+  private constructor(
+    request: RecordRequest,
+    lock: JobLock,
+    found: JobRecord | undefined,
+    abandoned: readonly AbandonedUpload[],
+    queryHash: string | undefined,
+  ) {
+    this.#request = request;
+    this.#lock = lock;
+    this.lost = lock.lost;
+    this.found = found;
+    this.abandoned = abandoned;
+    this.#isSaved = found !== undefined;
+    this.#base = {
+      id: request.id,
+      url: bareUrl(request.remoteUrl),
+      queryHash,
+      source: request.identity,
+      createdAtMs: found?.createdAtMs ?? Date.now(),
+    };
+  }
+
+  /** The last record that is kept for certain; undefined: none is. */
+  get record(): JobRecord | undefined {
+    return this.#isSaved ? (this.#written ?? this.found) : undefined;
+  }
+
+  /** Whether another process would find the job. */
+  get isSaved(): boolean {
+    return this.#isSaved;
+  }
+
+  /** Notes where the job stands; writes it when it is time to. */
+  note(checkpoint: Pick<Checkpoint, 'session' | 'replyPoint'>): void {
+    const { session } = checkpoint;
+    // Before the first session there is nothing to resume; later a lost one must not stay.
+    if (session.sessionId === undefined && this.#next === undefined && !this.#isSaved) return;
+    this.#next = recordOf(this.#base, checkpoint, this.#request.options, Date.now());
+    const isDue = systemClock.now() - this.#writtenAtMs >= MIN_INTERVAL_MS;
+    if (isDue || session.state !== this.#written?.state) this.#write();
+  }
+
+  /** Resolves when what was noted last is written, or could not be. */
+  flush(): Promise<void> {
+    return unlessAborted(this.#flush(), this.#request.signal);
+  }
+
+  /**
+   * Notes of an abandoned upload that a Cancel-Session may have ended its session: a server that does
+   * not know the session any more then no longer proves that an unanswered Close had worked.
+   */
+  async doubtClose(record: JobRecord): Promise<void> {
+    const session = snapshotAfterCancel(record.session);
+    await this.#attempt(() => this.#request.store.save({ ...record, session }));
+  }
+
+  /** Drops the record of an abandoned upload. */
+  async drop(record: JobRecord): Promise<void> {
+    await this.#attempt(() => this.#request.store.remove(record.id));
+  }
+
+  /** Lets go of the job; `remove` when there is nothing left to resume. */
+  async close({ remove }: { readonly remove: boolean }): Promise<void> {
+    await withPatience(this.#close(remove), CLOSE_PATIENCE_MS);
+  }
+
+  async #close(remove: boolean): Promise<void> {
+    if (remove) {
+      await this.#writing;
+      const { found } = this;
+      const isSaved = this.#isSaved;
+      this.#isSaved = false;
+      if (found !== undefined && found.id !== this.#base.id) await this.drop(found);
+      if (isSaved) await this.#attempt(() => this.#request.store.remove(this.#base.id));
+    } else {
+      await this.#flush();
+    }
+    await this.#attempt(() => this.#lock.release());
+  }
+
+  async #flush(): Promise<void> {
+    this.#write();
+    await this.#writing;
+  }
+
+  #write(): void {
+    const record = this.#next;
+    if (record === undefined || record === this.#written) return;
+    const { found } = this;
+    const isFirst = this.#written === undefined;
+    this.#written = record;
+    this.#writtenAtMs = systemClock.now();
+    this.#writing = this.#writing.then(async () => {
+      // A later one says more; this one need not be written any more.
+      if (record !== this.#next && !isFirst) return;
+      await this.#attempt(async () => {
+        await this.#request.store.save(record);
+        this.#isSaved = true;
+        // A record that was taken over is this job's now.
+        if (isFirst && found !== undefined && found.id !== record.id) {
+          await this.#request.store.remove(found.id);
+        }
+      });
+    });
+  }
+
+  async #attempt(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (this.#hasWarned) return;
+      this.#hasWarned = true;
+      const reason = isErrorLike(error) ? error.message : describeError(error);
+      this.#request.warn({
+        code: 'record-not-kept',
+        message: `The upload continues, but it may not be possible to resume it: ${reason}`,
+      });
+    }
+  }
+}
+
+/** The process that runs the job of a record just now, if one does. */
+export function holderOf(store: JobStore, record: JobRecord): Promise<LockOwner | undefined> {
+  return store.holder(lockKey(record.url, record.source.path));
+}
+
+/** One lock for a file and a URL, so that two jobs cannot be started for them at once either. */
+export function lockKey(url: string, path: string): string {
+  return uuidV5(`${url}\n${path}`, LOCK_NAMESPACE);
+}
+
+async function takeLock({ store, remoteUrl, identity, signal }: RecordRequest): Promise<JobLock> {
+  const locking = store.lock(lockKey(bareUrl(remoteUrl), identity.path));
+  let claim: Awaited<typeof locking>;
+  try {
+    claim = await unlessAborted(locking, signal);
+  } catch (error) {
+    // Nobody waits for a lock that comes too late.
+    locking.then(({ lock }) => lock && release(lock)).catch(() => {});
+    throw error;
+  }
+  if (claim.lock !== undefined) return claim.lock;
+  const { pid, hostName } = claim.holder;
+  throw new BitsStateError(
+    `Process ${pid} on ${hostName} is uploading this file to this URL: wait until it has finished, or stop it.`,
+  );
+}
+
+async function release(lock: JobLock): Promise<void> {
+  await lock.release().catch(() => {});
+}
+
+async function findOwn(request: RecordRequest): Promise<JobRecord | undefined> {
+  const { store, identity, remoteUrl, record, options, warn } = request;
+  if (record !== undefined) {
+    const found = await store.load(record.id);
+    if (found !== undefined) return found;
+    throw new BitsStateError(
+      `Another process has finished, cancelled or dropped job ${record.id}.`,
+    );
+  }
+  if (!options.resume) return undefined;
+  const { path, byteLength, mtimeNs } = identity;
+  const search = await findRecord(store, { path, byteLength, mtimeNs, url: remoteUrl });
+  for (const { where, error } of search.problems) {
+    warn({ code: 'record-unusable', message: `${where}: ${error.message}` });
+  }
+  const found = search.record;
+  return found === undefined || isOutdated(found, identity) ? undefined : found;
+}
+
+async function findAbandoned(
+  request: RecordRequest,
+  found: JobRecord | undefined,
+): Promise<readonly AbandonedUpload[]> {
+  const { identity, remoteUrl } = request;
+  const { records } = await request.store.list();
+  const abandoned: AbandonedUpload[] = [];
+  for (const record of records) {
+    const { id, url, source } = record;
+    if (id === found?.id || url !== bareUrl(remoteUrl) || source.path !== identity.path) continue;
+    const reason = await reasonToAbandon(record, request);
+    if (reason !== undefined) abandoned.push({ record, reason });
+  }
+  return abandoned;
+}
+
+async function reasonToAbandon(
+  record: JobRecord,
+  { identity, options, remoteUrl }: RecordRequest,
+): Promise<string | undefined> {
+  if (!isSameFile(record.source, identity)) return 'the file has changed since';
+  if (isTooOld(record)) return 'it is too old';
+  const isUnwanted = !options.resume && (await isUrlOf(record, remoteUrl));
+  return isUnwanted ? 'this one starts over' : undefined;
+}
+
+function isOutdated(record: JobRecord, identity: SourceIdentity): boolean {
+  return isTooOld(record) || !isSameFile(record.source, identity);
+}
+
+function isTooOld(record: JobRecord): boolean {
+  return Date.now() - record.updatedAtMs > MAX_AGE_MS;
+}
+
+/** Whether a file is, as far as one can tell without reading it, what it was. */
+export function isSameFile(a: SourceIdentity, b: SourceIdentity): boolean {
+  return a.byteLength === b.byteLength && a.mtimeNs === b.mtimeNs && a.inode === b.inode;
+}
+
+/** @throws BITS_ERR_SOURCE_CHANGED (0x8020001D) when a file is not what the upload began with */
+export function sourceHasChanged(path: string): BitsError {
+  return new BitsError(
+    'BITS_ERR_SOURCE_CHANGED',
+    `${path} is not the file that this upload began with (0x8020001D): start a new job.`,
+  );
+}

@@ -1,0 +1,184 @@
+import { realpath } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { BitsArgumentError, isBitsError } from '../errors.js';
+import { replyCandidates } from '../reply/candidates.js';
+import { createReplyDownload, type ReplyDownload, type StoredReply } from '../reply/download.js';
+import { discardReplyPart } from '../reply/file-sink.js';
+import { ReplyGoneError } from '../reply/reply-gone-error.js';
+import type { ReplyResumePoint } from '../reply/resume-point.js';
+import { discardReply, type ReplyOption } from '../reply/sink.js';
+import type { Session, SessionEvent } from '../session/session.js';
+import type { SourceIdentity } from '../source/source.js';
+import type { JobRecord } from '../store/record.js';
+import type { Checkpoint } from './checkpoint.js';
+import { type OpenConversation, refusalOf } from './exchange.js';
+
+/** Downloads the reply of an upload-reply job to where the caller wants it. */
+export class ReplyDelivery {
+  readonly #id: string;
+  readonly #option: ReplyOption;
+  readonly #conversation: OpenConversation;
+  readonly #onProgress: (progress: ReplyProgress) => void;
+  /** Whether an earlier run may have stored something of the reply. */
+  readonly #isResumed: boolean;
+  #download: { readonly replyUrl: string; readonly reply: ReplyDownload } | undefined;
+  #stored: StoredReply | undefined;
+  #resumePoint: ReplyResumePoint | undefined;
+  #mostBytes = 0;
+
+  constructor(
+    id: string,
+    option: ReplyOption,
+    conversation: OpenConversation,
+    checkpoint: Checkpoint | undefined,
+    onProgress: (progress: ReplyProgress) => void,
+  ) {
+    this.#id = id;
+    this.#option = option;
+    this.#conversation = conversation;
+    this.#onProgress = onProgress;
+    this.#isResumed = checkpoint !== undefined;
+    this.#stored = checkpoint?.storedReply;
+    this.#resumePoint = checkpoint?.replyPoint;
+  }
+
+  get stored(): StoredReply | undefined {
+    return this.#stored;
+  }
+
+  /** Where the download stands, for a checkpoint. */
+  get resumePoint(): ReplyResumePoint | undefined {
+    return this.#download?.reply.resumePoint ?? this.#resumePoint;
+  }
+
+  /** Makes one attempt, and tells the session what came of it. */
+  async attempt(replyUrl: string, session: Session, signal: AbortSignal): Promise<SessionEvent> {
+    try {
+      if (this.#download?.replyUrl !== replyUrl) {
+        await this.#download?.reply.close({ keepPartial: false });
+        this.#download = { replyUrl, reply: this.#createDownload(replyUrl, session) };
+      }
+      this.#stored = await this.#download.reply.attempt(signal);
+      return { type: 'replyStored' };
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof ReplyGoneError) return { type: 'replyGone', error };
+      if (isBitsError(error)) return { type: 'failed', refusal: refusalOf(error) };
+      throw error;
+    }
+  }
+
+  /** Before a new session: the reply to an upload that starts over is another one. */
+  async forget(): Promise<void> {
+    const download = this.#download;
+    const stored = this.#stored !== undefined;
+    this.#download = undefined;
+    this.#stored = undefined;
+    this.#mostBytes = 0;
+    this.#resumePoint = undefined;
+    if (download !== undefined || this.#isResumed) {
+      await discardReply(this.#option, { id: this.#id, stored });
+    }
+    await download?.reply.close({ keepPartial: false });
+  }
+
+  /** Also closes what an earlier run downloaded of the same session's reply. */
+  async close(session: Session, fate: { readonly keepPartial: boolean }): Promise<void> {
+    const { replyUrl } = session;
+    let download = this.#download?.reply;
+    if (replyUrl !== undefined && isFile(this.#option)) {
+      try {
+        download ??= this.#createDownload(replyUrl, session);
+      } catch {
+        // Of a URL that is refused nothing was downloaded.
+      }
+    }
+    await download?.close(fate);
+  }
+
+  #createDownload(replyUrl: string, session: Session): ReplyDownload {
+    const { options, remoteUrl, wire } = this.#conversation;
+    return createReplyDownload({
+      id: this.#id,
+      option: this.#option,
+      sha256: options.replySha256,
+      saved: this.#resumePoint,
+      candidates: replyCandidates(replyUrl, remoteUrl, {
+        hostId: session.hostId,
+        trustedHosts: options.trustedHosts,
+        hasCredentials: options.hasCredentials,
+      }),
+      fetch: ({ url, headers, withCredentials }, signal) =>
+        wire.send(
+          'get-reply',
+          {
+            method: 'GET',
+            url,
+            headers: { ...wire.headersFor({ isTrusted: withCredentials }), ...headers },
+          },
+          { signal: signal ?? new AbortController().signal, answerBody: 'stream' },
+        ),
+      onProgress: (receivedBytes, totalBytes) => {
+        // Bytes that come a second time are no progress.
+        const isNew = receivedBytes > this.#mostBytes;
+        this.#mostBytes = Math.max(this.#mostBytes, receivedBytes);
+        this.#onProgress({ receivedBytes, totalBytes, isNew });
+      },
+    });
+  }
+}
+
+export interface ReplyProgress {
+  readonly receivedBytes: number;
+  readonly totalBytes: number | undefined;
+  /** More has come than ever before in this session. */
+  readonly isNew: boolean;
+}
+
+function isFile(option: ReplyOption): option is Extract<ReplyOption, { file: string }> {
+  return typeof option === 'object' && 'file' in option;
+}
+
+/** @throws BITS_ERR_ARGUMENT when the reply would replace the file that is being uploaded */
+export async function assertReplyElsewhere(
+  reply: ReplyOption,
+  identity: SourceIdentity | undefined,
+): Promise<void> {
+  if (!isFile(reply) || identity === undefined) return;
+  // A linked directory gives the same file two paths.
+  const [replyPath, sourcePath] = await Promise.all([reply.file, identity.path].map(truePath));
+  if (replyPath === sourcePath) {
+    throw new BitsArgumentError(
+      'The reply cannot go to the file that is uploaded: name another file.',
+    );
+  }
+}
+
+/** Removes what an earlier run stored of the reply when it is to go elsewhere now. */
+export async function discardReplyElsewhere(
+  reply: ReplyOption | undefined,
+  record: JobRecord,
+): Promise<void> {
+  const file = record.reply?.file;
+  if (file === undefined) return;
+  if (reply !== undefined && isFile(reply)) {
+    const [now, before] = await Promise.all([reply.file, file].map(placeOf));
+    if (now === before) return;
+  }
+  await discardPartOf(record);
+}
+
+export async function discardPartOf(record: JobRecord | undefined): Promise<void> {
+  const file = record?.reply?.file;
+  if (record !== undefined && file !== undefined) await discardReplyPart({ id: record.id, file });
+}
+
+/** Whatever is there, and by whatever way the directory is named. */
+async function placeOf(path: string): Promise<string> {
+  return join(await truePath(dirname(resolve(path))), basename(path));
+}
+
+async function truePath(path: string): Promise<string> {
+  // What is not there yet is no other file either.
+  return realpath(path).catch(() => resolve(path));
+}

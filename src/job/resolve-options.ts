@@ -1,0 +1,335 @@
+import { isCredentialHeader } from '../common/header-fields.js';
+import { BitsArgumentError } from '../errors.js';
+import { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
+import { parseRemoteUrl } from '../protocol/remote-url.js';
+import type { ReplyOption } from '../reply/sink.js';
+import type { ByteSource } from '../source/source.js';
+import { toByteSource } from '../source/to-source.js';
+import type { JobStore } from '../store/store.js';
+import { type AuthOptions, authMeans } from '../transport/auth/options.js';
+import { proxyChoice } from '../transport/proxy/proxy-choice.js';
+import type { ProxyOption } from '../transport/proxy/proxy-server.js';
+import { resolveTls, type TlsOptions } from '../transport/tls-options.js';
+import type { Transport } from '../transport/transport.js';
+import { checkHeaders } from './check-headers.js';
+import {
+  DEFAULTS,
+  type RetryInput,
+  type RetryOptions,
+  type TimeoutOptions,
+  type Timeouts,
+  type UploadOptions,
+} from './options.js';
+import type { RequestHook, ResponseHook } from './packet-sender.js';
+
+/** The options of a job with every default filled in. */
+export interface ResolvedOptions {
+  readonly remoteUrl: URL;
+  readonly source: ByteSource;
+  readonly name: string | undefined;
+  readonly reply: ReplyOption | undefined;
+  readonly replyOptional: boolean;
+  readonly replySha256: boolean;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Whether something in the options must not reach another host unasked. */
+  readonly hasCredentials: boolean;
+  readonly fragmentBytes: number | undefined;
+  readonly timeouts: Timeouts;
+  readonly retry: RetryOptions;
+  readonly maxRestarts: number;
+  readonly onUncertainFragment: 'resend' | 'restart';
+  readonly trustedHosts: readonly string[];
+  readonly auth: AuthOptions | undefined;
+  readonly allowInsecureAuth: boolean;
+  readonly tls: TlsOptions | undefined;
+  readonly proxy: ProxyOption | undefined;
+  readonly noProxy: string | undefined;
+  readonly methodOverride: boolean;
+  readonly onRequest: RequestHook | undefined;
+  readonly onResponse: ResponseHook | undefined;
+  readonly signal: AbortSignal | undefined;
+  readonly transport: Transport | undefined;
+  readonly store: JobStore | undefined;
+  readonly resume: boolean;
+}
+
+/** Every option there is; the type makes sure that none is forgotten. */
+const OPTION_NAMES: Readonly<Record<keyof UploadOptions, true>> = {
+  url: true,
+  source: true,
+  name: true,
+  reply: true,
+  replyOptional: true,
+  replySha256: true,
+  headers: true,
+  fragmentBytes: true,
+  timeouts: true,
+  retry: true,
+  maxRestarts: true,
+  onUncertainFragment: true,
+  trustedHosts: true,
+  auth: true,
+  allowInsecureAuth: true,
+  tls: true,
+  proxy: true,
+  noProxy: true,
+  userAgent: true,
+  methodOverride: true,
+  onRequest: true,
+  onResponse: true,
+  signal: true,
+  transport: true,
+  store: true,
+  resume: true,
+  spoolMaxBytes: true,
+};
+
+const STORE_METHODS = ['save', 'load', 'list', 'remove', 'lock', 'holder'] as const;
+
+/**
+ * The one place where options get their defaults and are checked.
+ * @throws BITS_ERR_ARGUMENT for an option that is unknown or cannot work, before anything is sent
+ */
+export function resolveOptions(options: UploadOptions): ResolvedOptions {
+  if (typeof options !== 'object' || options === null) {
+    throw new BitsArgumentError('UploadJob takes an object of options, with url and source.');
+  }
+  assertKnown('', options, OPTION_NAMES);
+  const headers = headersOf(options);
+  const tls = checkNetwork(options);
+  return Object.freeze({
+    remoteUrl: parseRemoteUrl(options.url),
+    source: toByteSource(options.source, {
+      name: checkName(options.name),
+      spool: {
+        maxBytes: wholeNumber('spoolMaxBytes', options.spoolMaxBytes, DEFAULTS.spoolMaxBytes),
+        limitName: 'spoolMaxBytes',
+      },
+    }),
+    name: options.name,
+    reply: options.reply === 'optional' ? true : options.reply,
+    replyOptional: options.reply === 'optional' || flag('replyOptional', options.replyOptional),
+    replySha256: flag('replySha256', options.replySha256),
+    headers,
+    hasCredentials:
+      options.auth !== undefined ||
+      Object.keys(headers).some(isCredentialHeader) ||
+      tls?.cert !== undefined ||
+      tls?.pfx !== undefined,
+    fragmentBytes: checkFragmentBytes(options.fragmentBytes),
+    timeouts: checkTimeouts(options.timeouts),
+    retry: checkRetry(options.retry),
+    maxRestarts: wholeNumber('maxRestarts', options.maxRestarts, DEFAULTS.maxRestarts),
+    onUncertainFragment: checkUncertain(options.onUncertainFragment),
+    trustedHosts: checkTrustedHosts(options.trustedHosts),
+    auth: checkAuth(options.auth),
+    allowInsecureAuth: flag('allowInsecureAuth', options.allowInsecureAuth),
+    tls,
+    proxy: options.proxy,
+    noProxy: text('noProxy', options.noProxy),
+    methodOverride: flag('methodOverride', options.methodOverride),
+    onRequest: checkFunction('onRequest', options.onRequest),
+    onResponse: checkFunction('onResponse', options.onResponse),
+    signal: checkSignal(options.signal),
+    transport: checkMethods('transport', options.transport, ['send', 'close']),
+    store: checkMethods('store', options.store, STORE_METHODS),
+    resume: flag('resume', options.resume, true),
+  });
+}
+
+function assertKnown(group: string, given: object, known: Readonly<Record<string, true>>): void {
+  for (const name of Object.keys(given)) {
+    if (Object.hasOwn(known, name)) continue;
+    throw new BitsArgumentError(`There is no option ${group}${name}: check its spelling.`);
+  }
+}
+
+function groupOf(name: string, given: unknown, known: Readonly<Record<string, true>>): object {
+  if (given === undefined) return {};
+  if (typeof given !== 'object' || given === null) {
+    throw new BitsArgumentError(`${name} must be an object of options.`);
+  }
+  assertKnown(`${name}.`, given, known);
+  return given;
+}
+
+/** Timers of Node cannot be longer; a longer one would fire at once. */
+const MAX_DURATION_MS = 2 ** 31 - 1;
+
+function duration(
+  name: string,
+  value: number | undefined,
+  fallback: number,
+  least: number,
+): number {
+  if (value === undefined) return fallback;
+  if (typeof value !== 'number' || !(value >= least) || value > MAX_DURATION_MS) {
+    throw new BitsArgumentError(
+      `${name} must be a number of milliseconds from ${least} to ${MAX_DURATION_MS}.`,
+    );
+  }
+  return value;
+}
+
+function checkTimeouts(given: TimeoutOptions | undefined): Timeouts {
+  const known = {
+    connectMs: true,
+    stallMs: true,
+    answerMs: true,
+    replyMs: true,
+    noProgressMs: true,
+  } as const;
+  const timeouts: TimeoutOptions = groupOf('timeouts', given, known);
+  const { timeouts: defaults } = DEFAULTS;
+  const limit = (name: keyof Timeouts): number =>
+    duration(`timeouts.${name}`, timeouts[name], defaults[name], 1);
+  return {
+    connectMs: limit('connectMs'),
+    stallMs: limit('stallMs'),
+    answerMs: limit('answerMs'),
+    replyMs: limit('replyMs'),
+    noProgressMs:
+      timeouts.noProgressMs === Number.POSITIVE_INFINITY
+        ? timeouts.noProgressMs
+        : limit('noProgressMs'),
+  };
+}
+
+function checkRetry(given: RetryInput | undefined): RetryOptions {
+  const known = {
+    limit: true,
+    minDelayMs: true,
+    maxDelayMs: true,
+    maxRetryAfterMs: true,
+    shouldRetry: true,
+  } as const;
+  const retry: RetryInput = groupOf('retry', given, known);
+  const { retry: defaults } = DEFAULTS;
+  const delay = (name: 'minDelayMs' | 'maxDelayMs' | 'maxRetryAfterMs'): number =>
+    duration(`retry.${name}`, retry[name], defaults[name], 0);
+  return {
+    limit:
+      retry.limit === Number.POSITIVE_INFINITY
+        ? retry.limit
+        : wholeNumber('retry.limit', retry.limit, defaults.limit),
+    minDelayMs: delay('minDelayMs'),
+    maxDelayMs: delay('maxDelayMs'),
+    maxRetryAfterMs: delay('maxRetryAfterMs'),
+    shouldRetry: checkFunction('retry.shouldRetry', retry.shouldRetry) ?? (() => true),
+  };
+}
+
+function wholeNumber(name: string, value: number | undefined, fallback: number): number {
+  if (value === undefined) return fallback;
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new BitsArgumentError(`${name} must be a whole number, 0 or more.`);
+  }
+  return value;
+}
+
+function flag(name: string, value: boolean | undefined, fallback = false): boolean {
+  if (value === undefined) return fallback;
+  if (typeof value !== 'boolean') throw new BitsArgumentError(`${name} must be true or false.`);
+  return value;
+}
+
+function text(name: string, value: string | undefined): string | undefined {
+  if (value === undefined || typeof value === 'string') return value;
+  throw new BitsArgumentError(`${name} must be a string.`);
+}
+
+function checkFragmentBytes(value: number | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  if (!Number.isSafeInteger(value) || value < MIN_FRAGMENT_BYTES || value > MAX_FRAGMENT_BYTES) {
+    throw new BitsArgumentError(
+      `fragmentBytes must be a whole number from ${MIN_FRAGMENT_BYTES} (5 KiB) to ` +
+        `${MAX_FRAGMENT_BYTES} (2 GiB).`,
+    );
+  }
+  return value;
+}
+
+function checkName(name: string | undefined): string | undefined {
+  if (name === undefined) return undefined;
+  if (typeof name !== 'string' || name === '') {
+    throw new BitsArgumentError('name must be a file name, and not empty.');
+  }
+  if (/[\x00-\x1f\x7f]/.test(name)) {
+    throw new BitsArgumentError('name must not have control characters.');
+  }
+  return name;
+}
+
+function checkUncertain(value: UploadOptions['onUncertainFragment']): 'resend' | 'restart' {
+  if (value === undefined) return DEFAULTS.onUncertainFragment;
+  if (value !== 'resend' && value !== 'restart') {
+    throw new BitsArgumentError("onUncertainFragment must be 'resend' or 'restart'.");
+  }
+  return value;
+}
+
+function checkTrustedHosts(hosts: readonly string[] | undefined): readonly string[] {
+  if (hosts === undefined) return [];
+  if (!Array.isArray(hosts) || hosts.some((host) => typeof host !== 'string')) {
+    throw new BitsArgumentError('trustedHosts must be an array of host names.');
+  }
+  return Object.freeze([...hosts]);
+}
+
+function checkAuth(auth: AuthOptions | undefined): AuthOptions | undefined {
+  // Called for its errors: what is wrong is told before anything is sent.
+  if (auth !== undefined) authMeans(auth);
+  return auth;
+}
+
+/** Checks what concerns the connection, before anything is sent. */
+function checkNetwork({ tls, proxy, noProxy, transport }: UploadOptions): TlsOptions | undefined {
+  if (transport === undefined) {
+    if (tls !== undefined) resolveTls(tls);
+    // The proxy of the environment is looked at when the connection is made.
+    if (proxy !== undefined) proxyChoice(proxy, noProxy);
+    return tls;
+  }
+  for (const [name, value] of Object.entries({ tls, proxy, noProxy })) {
+    if (value === undefined || value === false) continue;
+    throw new BitsArgumentError(
+      `${name} is an option of the default transport: give it to your own transport instead.`,
+    );
+  }
+  return undefined;
+}
+
+function checkFunction<T>(name: string, value: T | undefined): T | undefined {
+  if (value !== undefined && typeof value !== 'function') {
+    throw new BitsArgumentError(`${name} must be a function.`);
+  }
+  return value;
+}
+
+/** By shape: packages bring their own AbortController. */
+function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
+  if (signal === undefined) return undefined;
+  const { aborted, addEventListener } = (signal ?? {}) as Partial<AbortSignal>;
+  if (typeof aborted === 'boolean' && typeof addEventListener === 'function') return signal;
+  throw new BitsArgumentError('signal must be an AbortSignal.');
+}
+
+function checkMethods<T extends object>(
+  name: string,
+  value: T | undefined,
+  methods: readonly (keyof T & string)[],
+): T | undefined {
+  if (value === undefined) return undefined;
+  const missing = methods.find((method) => typeof value?.[method] !== 'function');
+  if (missing === undefined) return value;
+  throw new BitsArgumentError(`${name} must be an object with the method ${missing}().`);
+}
+
+function headersOf({ headers, userAgent }: UploadOptions): Readonly<Record<string, string>> {
+  const given = headers === undefined ? {} : checkHeaders(headers);
+  if (text('userAgent', userAgent) === undefined) return given;
+  if (Object.keys(given).some((name) => name.toLowerCase() === 'user-agent')) {
+    throw new BitsArgumentError('Give userAgent or a User-Agent header, not both.');
+  }
+  return checkHeaders({ ...given, 'User-Agent': userAgent as string });
+}

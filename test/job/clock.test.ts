@@ -1,0 +1,65 @@
+import { expect } from 'chai';
+import { AwakeTime, later } from '../../src/job/clock.js';
+
+describe('what is to be done later', () => {
+  it('is done though a test suite has put a setTimeout of its own in place since', async () => {
+    const real = globalThis.setTimeout;
+    globalThis.setTimeout = (() => expect.fail('it was asked')) as unknown as typeof setTimeout;
+    try {
+      await new Promise<void>((resolve) => later(resolve, 1));
+    } finally {
+      globalThis.setTimeout = real;
+    }
+  });
+
+  it('is not done once it is dismissed', async () => {
+    let done = false;
+    const dismiss = later(() => {
+      done = true;
+    }, 1);
+    dismiss();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(done).to.equal(false);
+  });
+});
+
+describe('the time that a process was awake', () => {
+  function world() {
+    const clock = { nowMs: 0, timer: () => {} };
+    const time = new AwakeTime({
+      now: () => clock.nowMs,
+      schedule: (work) => {
+        clock.timer = work;
+        return () => {};
+      },
+    });
+    return { clock, time };
+  }
+
+  it('is the time that passed while its timers fired', () => {
+    const { clock, time } = world();
+    for (let i = 0; i < 60; i++) {
+      clock.nowMs += 1000;
+      clock.timer();
+    }
+    clock.nowMs += 500;
+    expect(time.elapsedMs).to.equal(60_500);
+    expect(time.gaps).to.equal(0);
+  });
+
+  it('grows by one step in a night of sleep, whatever the clock says', () => {
+    const { clock, time } = world();
+    clock.nowMs += 8 * 3_600_000;
+    clock.timer();
+    expect(time.elapsedMs).to.equal(1000);
+    expect(time.gaps).to.equal(1);
+  });
+
+  it('does not shrink when a clock goes back', () => {
+    const { clock, time } = world();
+    clock.nowMs += 900;
+    clock.timer();
+    clock.nowMs -= 5000;
+    expect(time.elapsedMs).to.equal(900);
+  });
+});

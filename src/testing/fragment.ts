@@ -7,11 +7,17 @@ import { headerOf, type PacketRequest } from './packet-request.js';
 import type { ServerState } from './server-state.js';
 import type { UploadSession } from './sessions.js';
 
-/** How a fault wants the body of a Fragment to be read. */
+/** How a fault changes what becomes of the body of a Fragment. */
 export interface BodyReading {
   readonly bytesPerSecond?: number | undefined;
   /** Resets the connection when half of the body is stored. */
-  readonly cutInHalf?: boolean | undefined;
+  readonly cutInHalf?: boolean;
+  /** Stores no more than this. */
+  readonly keepBytes?: number;
+  /** Stores the whole body wherever the Fragment starts. */
+  readonly appendBlindly?: boolean;
+  /** Forgets the last bytes of the upload afterwards. */
+  readonly loseBytes?: number;
 }
 
 // Large enough for few system calls, small enough to lose when a connection breaks.
@@ -43,9 +49,16 @@ export async function receiveFragment(
   const inStep =
     range.start === session.committed ||
     (options.overlap === 'accept' && range.start < session.committed);
-  if (!inStep && !completeAgain) return outOfStep(session);
+  const { appendBlindly = false, loseBytes = 0 } = reading;
+  if (appendBlindly) {
+    session.committed = range.start;
+  } else if (!inStep && !completeAgain) return outOfStep(session);
 
   await storeBody(request, session, session.committed - range.start, reading);
+  if (loseBytes > 0) {
+    session.committed = Math.max(0, session.committed - loseBytes);
+    await session.sink.truncate(session.committed);
+  }
   sessions.use(session.id);
   return acknowledge(request, session, state);
 }
@@ -92,7 +105,7 @@ async function storeBody(
   { exchange, entry }: PacketRequest,
   session: UploadSession,
   skip: number,
-  { bytesPerSecond, cutInHalf = false }: BodyReading,
+  { bytesPerSecond, cutInHalf = false, keepBytes = Infinity }: BodyReading,
 ): Promise<void> {
   const { req, connection, contentLength = 0 } = exchange;
   const { signal } = connection;
@@ -114,7 +127,7 @@ async function storeBody(
     // Leaving this loop must not destroy the request: the answer to it is still to come.
     for await (const chunk of req.iterator({ destroyOnReturn: false })) {
       const piece: Buffer = chunk.subarray(0, wanted - position);
-      const fresh = piece.subarray(Math.max(0, skip - position));
+      const fresh = piece.subarray(Math.max(0, skip - position), Math.max(0, keepBytes - position));
       position += piece.length;
       entry.bodyBytes += piece.length;
       batch.push(fresh);

@@ -21,6 +21,8 @@ export interface Connection {
   readonly signal: AbortSignal;
   /** True when the client is gone, or at least sends nothing more. */
   readonly peerEnded: boolean;
+  /** Closes the connection from this side, unannounced, whatever is under way. */
+  close(): void;
   /** Ends the connection with a TCP reset, under TLS too; `signal` is aborted on return. */
   reset(): void;
 }
@@ -113,6 +115,10 @@ export class Http1Connection implements Connection {
 
   get peerEnded(): boolean {
     return this.#inputEnded || this.#socket.destroyed;
+  }
+
+  close(): void {
+    if (this.#phase !== 'closing') this.#linger();
   }
 
   reset(): void {

@@ -36,9 +36,10 @@ export async function serveReply(
   if (delivery === 'endless' && answer !== undefined) {
     return responder.sendEndless(answer, answer.body);
   }
+  if (effect.interimAnswers !== undefined) await responder.sendInterim(effect.interimAnswers);
   // A client asks for a reply by its URL alone: what is not there is 404.
   if (effect.forgetsSession === true) return responder.send({ status: 404, headers: {} });
-  if (answer !== undefined) return responder.send(answer, answer.body);
+  if (answer !== undefined) return responder.send(answer, { body: answer.body });
 
   const entity = reply.entityFor(req.method);
   if (entity === undefined) return responder.send({ status: 404, headers: {} });

@@ -112,7 +112,7 @@ function replyAt(path: UrlPath | undefined, { sessions }: ServerState): StoredRe
 function refuseHost(responder: Responder): Promise<void> {
   return responder.send(
     { status: 421, headers: { 'Content-Type': 'text/plain' } },
-    'This server was not started for that host. Add the host to those that it allows.\n',
+    { body: 'This server was not started for that host. Add the host to those that it allows.\n' },
   );
 }
 

@@ -1,6 +1,16 @@
 import { createHash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import { link, lstat, mkdir, open, realpath, rename, unlink, writeFile } from 'node:fs/promises';
+import {
+  link,
+  lstat,
+  mkdir,
+  open,
+  realpath,
+  rename,
+  truncate,
+  unlink,
+  writeFile,
+} from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { BitsStateError } from '../errors.js';
@@ -19,6 +29,8 @@ export type SinkKind = 'disk' | 'sha256' | 'discard';
 export interface UploadSink {
   /** Nothing stays open between two writers: a client may leave any number of uploads unfinished. */
   openWriter(): Promise<SinkWriter>;
+  /** @throws BITS_ERR_STATE when no bytes are kept. */
+  truncate(bytes: number): Promise<void>;
   /** Of all bytes so far, in lower-case hexadecimal; undefined for other sinks. */
   sha256(): string | undefined;
   /** @throws BITS_ERR_STATE when no bytes are kept. */
@@ -70,6 +82,11 @@ class DiskSink implements UploadSink {
     };
   }
 
+  async truncate(bytes: number): Promise<void> {
+    await truncate(this.#file, bytes);
+    this.#position = bytes;
+  }
+
   sha256(): undefined {
     return undefined;
   }
@@ -105,6 +122,10 @@ class HashSink implements UploadSink {
     return this.#hash.copy().digest('hex');
   }
 
+  async truncate(): Promise<void> {
+    throw notKept();
+  }
+
   open(): Readable {
     throw notKept();
   }
@@ -119,6 +140,10 @@ class DiscardSink implements UploadSink {
 
   sha256(): undefined {
     return undefined;
+  }
+
+  async truncate(): Promise<void> {
+    throw notKept();
   }
 
   open(): Readable {

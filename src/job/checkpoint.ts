@@ -1,7 +1,6 @@
-import { isAbsolute, resolve } from 'node:path';
-import type { StoredReply } from '../reply/download.js';
-import type { ReplyResumePoint } from '../reply/resume-point.js';
-import type { ReplyOption } from '../reply/sink.js';
+import type { ReplyResumePoint } from '../reply/download.js';
+import type { ReplyOptions } from '../reply/reply-option.js';
+import type { StoredReply } from '../reply/sink.js';
 import {
   restoreSession,
   type Session,
@@ -37,7 +36,7 @@ export function planOf(
   return {
     totalBytes,
     contentName,
-    reply: options.reply === undefined ? 'none' : options.replyOptional ? 'optional' : 'required',
+    reply: options.reply === undefined ? 'none' : options.reply.optional ? 'optional' : 'required',
     onUncertainFragment: options.onUncertainFragment,
     maxRestarts: options.maxRestarts,
     maxResyncs: MAX_RESYNCS,
@@ -47,7 +46,10 @@ export function planOf(
 
 /** What of a job stays the same in all of its records. */
 export interface RecordBase {
+  readonly key: string;
   readonly id: string;
+  /** The id by which an unfinished reply is found. */
+  readonly replyPartId: string;
   readonly url: string;
   readonly queryHash: string | undefined;
   readonly source: SourceIdentity;
@@ -63,6 +65,7 @@ export function recordOf(
   const { path, byteLength, mtimeNs, inode } = base.source;
   return {
     version: RECORD_VERSION,
+    key: base.key,
     id: base.id,
     url: base.url,
     queryHash: base.queryHash,
@@ -70,7 +73,7 @@ export function recordOf(
     contentName: session.plan.contentName,
     source: { path, byteLength, mtimeNs, inode },
     session: snapshotOf(session),
-    reply: recordReplyOf(options, replyPoint),
+    reply: recordReplyOf(options, base.replyPartId, replyPoint),
     fragmentBytes: options.fragmentBytes,
     state: session.state,
     bestOffset: session.bestOffset,
@@ -97,29 +100,20 @@ export function checkpointOf(
 }
 
 /** Where the reply of a recorded job goes; a stream must be given again. */
-export function replyOptionOf(record: JobRecord): ReplyOption | undefined {
-  const { reply } = record;
-  if (reply?.file !== undefined) {
-    const { file, overwrite, maxBytes } = reply;
-    return { file, overwrite, maxBytes };
-  }
+export function replyOptionOf({ reply }: JobRecord): ReplyOptions | undefined {
   if (reply === undefined || reply.to === 'stream') return undefined;
-  return reply.maxBytes === undefined ? true : { maxBytes: reply.maxBytes };
+  const { file, optional, overwrite, maxBytes } = reply;
+  return { to: file ?? 'memory', optional, overwrite, maxBytes };
 }
 
 function recordReplyOf(
-  options: ResolvedOptions,
+  { reply }: ResolvedOptions,
+  partId: string,
   resume: Checkpoint['replyPoint'],
 ): RecordReply | undefined {
-  const { reply, replyOptional } = options;
   if (reply === undefined) return undefined;
-  const common = { optional: replyOptional, overwrite: false, resume };
-  if (reply === true) return { ...common, to: 'memory' };
-  if ('file' in reply) {
-    const { file, overwrite = false, maxBytes } = reply;
-    const path = isAbsolute(file) ? file : resolve(file);
-    return { ...common, to: 'file', file: path, overwrite, maxBytes };
-  }
-  if ('maxBytes' in reply) return { ...common, to: 'memory', maxBytes: reply.maxBytes };
-  return { ...common, to: 'stream' };
+  const { to, optional, overwrite, maxBytes } = reply;
+  const common = { partId, optional, overwrite, maxBytes, resume };
+  if (to === 'memory') return { ...common, to };
+  return 'path' in to ? { ...common, to: 'file', file: to.path } : { ...common, to: 'stream' };
 }

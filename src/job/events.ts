@@ -1,5 +1,5 @@
 import type { BitsError } from '../errors.js';
-import type { StoredReply } from '../reply/download.js';
+import type { StoredReply } from '../reply/sink.js';
 import type { SessionState } from '../session/session.js';
 import type { RetryDecision } from './options.js';
 import type { UploadProgress } from './progress.js';

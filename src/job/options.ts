@@ -1,5 +1,5 @@
 import type { BitsError } from '../errors.js';
-import type { ReplyOption } from '../reply/sink.js';
+import type { ReplyOption } from '../reply/reply-option.js';
 import type { SourceInput } from '../source/to-source.js';
 import type { JobStore } from '../store/store.js';
 import type { AuthOptions } from '../transport/auth/options.js';
@@ -37,11 +37,7 @@ export interface UploadOptions {
   /** The file's name when the source has none, or another one. @default the source's name */
   name?: string | undefined;
   /** Makes this an upload-reply job, and says where the reply goes. @default no reply */
-  reply?: ReplyOption | 'optional' | undefined;
-  /** Whether the upload also succeeds when the server announces no reply. @default false */
-  replyOptional?: boolean | undefined;
-  /** Whether the result tells the SHA-256 of the reply. @default false */
-  replySha256?: boolean | undefined;
+  reply?: ReplyOption | undefined;
   /** Sent with every request: an object, a `Headers`, or pairs of name and value, as `fetch` takes. */
   headers?: HeadersInput | undefined;
   /** Fixed fragment size, 5 KiB to 2 GiB. @default learnt from the server's answers */

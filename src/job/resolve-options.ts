@@ -2,7 +2,7 @@ import { isCredentialHeader } from '../common/header-fields.js';
 import { BitsArgumentError } from '../errors.js';
 import { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
 import { parseRemoteUrl } from '../protocol/remote-url.js';
-import type { ReplyOption } from '../reply/sink.js';
+import { type ResolvedReply, resolveReply } from '../reply/reply-option.js';
 import type { ByteSource } from '../source/source.js';
 import { toByteSource } from '../source/to-source.js';
 import type { JobStore } from '../store/store.js';
@@ -27,9 +27,7 @@ export interface ResolvedOptions {
   readonly remoteUrl: URL;
   readonly source: ByteSource;
   readonly name: string | undefined;
-  readonly reply: ReplyOption | undefined;
-  readonly replyOptional: boolean;
-  readonly replySha256: boolean;
+  readonly reply: ResolvedReply | undefined;
   readonly headers: Readonly<Record<string, string>>;
   /** Whether something in the options must not reach another host unasked. */
   readonly hasCredentials: boolean;
@@ -59,8 +57,6 @@ const OPTION_NAMES: Readonly<Record<keyof UploadOptions, true>> = {
   source: true,
   name: true,
   reply: true,
-  replyOptional: true,
-  replySha256: true,
   headers: true,
   fragmentBytes: true,
   timeouts: true,
@@ -107,9 +103,7 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
       },
     }),
     name: options.name,
-    reply: options.reply === 'optional' ? true : options.reply,
-    replyOptional: options.reply === 'optional' || flag('replyOptional', options.replyOptional),
-    replySha256: flag('replySha256', options.replySha256),
+    reply: resolveReply(options.reply),
     headers,
     hasCredentials:
       options.auth !== undefined ||

@@ -2,7 +2,7 @@ import { throwIfAborted } from '../common/abort.js';
 import { BitsArgumentError } from '../errors.js';
 import type { RequestPacket } from '../protocol/packets.js';
 import { appendFileName, redactUrl } from '../protocol/remote-url.js';
-import { checkReplyTarget } from '../reply/sink.js';
+import { checkReplyTarget } from '../reply/reply-target.js';
 import {
   type Command,
   createSession,
@@ -20,7 +20,7 @@ import type { JobRecord } from '../store/record.js';
 import { type Checkpoint, checkpointOf, planOf } from './checkpoint.js';
 import { systemClock } from './clock.js';
 import { type CommandRunner, Driver, type WorkCommand } from './driver.js';
-import { clearEarlierUploads } from './earlier-uploads.js';
+import { clearEarlierUpload } from './earlier-uploads.js';
 import type { UploadResult, UploadState, UploadWarning } from './events.js';
 import { exchange, type OpenConversation } from './exchange.js';
 import { closeSource, openSource, sourceError, unreadableSource } from './guarded-source.js';
@@ -127,7 +127,7 @@ class Run implements CommandRunner {
       const isReplyOpen = request.purpose === 'upload' && checkpoint?.storedReply === undefined;
       if (options.reply !== undefined && isReplyOpen) {
         // By the id of the job that is resumed, whose reply may be in place already.
-        await checkReplyTarget(options.reply, keeper?.found?.id ?? id);
+        await checkReplyTarget(options.reply, keeper?.replyPartId ?? id);
       }
       wire = new Wire(options, remoteUrl, id);
       const run = new Run(request, { options, remoteUrl, source, wire }, keeper);
@@ -171,7 +171,7 @@ class Run implements CommandRunner {
     );
     if (options.reply !== undefined) {
       this.#reply = new ReplyDelivery(
-        keeper?.found?.id ?? id,
+        keeper?.replyPartId ?? id,
         options.reply,
         conversation,
         this.#before,
@@ -280,9 +280,15 @@ class Run implements CommandRunner {
     if (this.#before?.record !== undefined) {
       await discardReplyElsewhere(options.reply, this.#before.record);
     }
-    if (this.#keeper === undefined) return;
-    await clearEarlierUploads(this.#keeper, this.#lastLive, this.#conversation, signal, (warning) =>
-      listener.onWarning(warning),
+    const { abandoned } = this.#keeper ?? {};
+    if (this.#keeper === undefined || abandoned === undefined) return;
+    await clearEarlierUpload(
+      this.#keeper,
+      abandoned,
+      this.#lastLive,
+      this.#conversation,
+      signal,
+      (warning) => listener.onWarning(warning),
     );
   }
 

@@ -125,14 +125,15 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     id: string,
     options: Partial<UploadOptions> = {},
   ): Promise<UploadJob> {
-    const record = await store.load(id);
+    const record = (await store.list()).records.find((each) => each.id === id);
     if (record === undefined) throw new BitsStateError(`There is no record of job ${id}.`);
     if (record.queryHash !== undefined && options.url === undefined) {
       throw new BitsArgumentError(
         `Job ${id} was started with a query in its URL, which is not kept: give the url again.`,
       );
     }
-    const reply = options.reply ?? replyOptionOf(record);
+    const given = options.reply === true ? {} : options.reply;
+    const reply = given ? { optional: record.reply?.optional, ...given } : replyOptionOf(record);
     if (record.reply !== undefined && reply === undefined) {
       throw new BitsArgumentError(`The reply of job ${id} went to a stream: give reply again.`);
     }
@@ -142,7 +143,6 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       url: options.url ?? record.url,
       source: options.source ?? record.source.path,
       reply,
-      replyOptional: options.replyOptional ?? record.reply?.optional,
       fragmentBytes: options.fragmentBytes ?? record.fragmentBytes,
     });
     // Not checked as a caller's is: a file may have any name.

@@ -26,10 +26,10 @@ export interface ReplyHostPolicy {
 /**
  * Lists where a reply may be fetched from, in the order in which to try them on 404.
  *
- * A URL that the server wrote without a host: the remote URL's own host, then the host-id's (as
- * Windows does, [MC-BUP] §4). A URL with a host: that one alone. Hosts are judged as host-ids are:
- * the remote URL's host (any port) and `trustedHosts` get credentials; any other host is followed
- * only by a job that has none. A host-id that fails this test is left out, the origin still serves.
+ * For a URL without a host: the remote URL's own host, then the host-id's (as Windows does, [MC-BUP]
+ * §4). For a URL with a host: that host only. The remote URL's host (any port) and `trustedHosts` get
+ * credentials; any other host is asked only by a job that has none. A host-id that must not be asked
+ * is left out, because the origin still serves.
  *
  * @throws BITS_ERR_REPLY for anything but http(s), for http after https, and for a malformed URL;
  * BITS_ERR_UNTRUSTED_HOST for an unlisted host when the job has credentials.
@@ -54,8 +54,8 @@ function candidateAt(url: URL, remoteUrl: URL, policy: ReplyHostPolicy): ReplyCa
   if (!withCredentials && policy.hasCredentials) {
     throw new BitsError(
       'BITS_ERR_UNTRUSTED_HOST',
-      `The reply lies on ${url.hostname}, another host than the upload's, and this job has ` +
-        'credentials: add the host to the option trustedHosts if it may have them. Nothing was ' +
+      `The reply is on ${url.hostname}, another host than the upload's, and this job has ` +
+        'credentials: add the host to the option trustedHosts if it may get them. Nothing was ' +
         'sent there, and the session is left open.',
     );
   }
@@ -76,7 +76,7 @@ function resolved(text: string, base: URL, what: string): { url: URL; relative: 
   if (answer !== undefined) return answer;
   throw new BitsError(
     'BITS_ERR_REPLY',
-    `The ${what} cannot be fetched: it is malformed, holds a user name, is neither http nor ` +
+    `The ${what} cannot be fetched: it is malformed, contains a user name, is neither http nor ` +
       'https, or leads from https to http. Check the server application; the session is left open.',
   );
 }

@@ -1,12 +1,13 @@
-import { randomUUID } from 'node:crypto';
-import { open, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { open, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { replaceFile } from '../common/atomic-file.js';
+import { codeOf } from '../common/error-like.js';
 import { count, fields, optional, text } from './checks.js';
-import type { ProcessIdentity } from './process-identity.js';
-import { codeOf } from './store-error.js';
+import type { LinuxIdentity, ProcessIdentity } from './process-identity.js';
 
 /**
- * One contender's claim on a job: a file `<id>.<nonce>` of its own, whose first line is
+ * One contender's claim to a lock: a file `<key>.<nonce>` of its own, whose first line is
  * `<phase><beat>` at a fixed width and whose second line names the process.
  */
 export interface SeenClaim {
@@ -17,15 +18,32 @@ export interface SeenClaim {
   readonly owner: ProcessIdentity | undefined;
 }
 
-const PHASES = { c: 'claiming', h: 'holding' } as const;
+const NAME = /^([0-9a-f]{32})\.([0-9a-f]{32})$/;
 
-const ownerFields = fields({
+export interface ClaimName {
+  readonly key: string;
+  readonly nonce: string;
+}
+
+/** Undefined for the name of another file. */
+export function parseClaimName(name: string): ClaimName | undefined {
+  const [, key, nonce] = NAME.exec(name) ?? [];
+  return key === undefined || nonce === undefined ? undefined : { key, nonce };
+}
+
+export function claimPath(directory: string, { key, nonce }: ClaimName): string {
+  return join(directory, `${key}.${nonce}`);
+}
+
+const printable = /^[\x21-\x7e]+$/;
+
+const ownerFields = fields<ProcessIdentity>({
   pid: count(2 ** 32),
   hostName: text(255, 'a host name', /^[^\x00-\x1f\x7f]*$/),
   linux: optional(
-    fields({
-      bootId: text(64, 'a boot id', /^[\x21-\x7e]+$/),
-      pidNamespace: text(64, 'a namespace', /^[\x21-\x7e]+$/),
+    fields<LinuxIdentity>({
+      bootId: text(64, 'a boot id', printable),
+      pidNamespace: text(64, 'a namespace', printable),
       startTicks: text(20, 'a number', /^\d+$/),
     }),
   ),
@@ -33,30 +51,21 @@ const ownerFields = fields({
 
 /** A claim of this process. */
 export class Claim {
-  readonly nonce: string;
-  readonly path: string;
+  readonly nonce = randomBytes(16).toString('hex');
+  readonly #path: string;
   #phase: 'c' | 'h' = 'c';
   #beat = 0;
   #writing: Promise<void> = Promise.resolve();
 
-  private constructor(nonce: string, path: string) {
-    this.nonce = nonce;
-    this.path = path;
+  private constructor(directory: string, key: string) {
+    this.#path = claimPath(directory, { key, nonce: this.nonce });
   }
 
-  static async stake(directory: string, id: string, owner: ProcessIdentity): Promise<Claim> {
-    const nonce = randomUUID();
-    const claim = new Claim(nonce, join(directory, `${id}.${nonce}`));
-    const draft = `${claim.path}.new`;
-    try {
-      const content = `${claim.#heading()}\n${JSON.stringify(owner)}\n`;
-      await writeFile(draft, content, { flag: 'wx', mode: 0o600 });
-      // Under its name only when it is whole.
-      await rename(draft, claim.path);
-    } catch (error) {
-      await unlink(draft).catch(() => {});
-      throw error;
-    }
+  static async stake(directory: string, key: string, owner: ProcessIdentity): Promise<Claim> {
+    const claim = new Claim(directory, key);
+    const content = `${claim.#heading()}\n${JSON.stringify(owner)}\n`;
+    // Replaces nothing, but has its name only when it is whole.
+    await replaceFile(claim.#path, content, { durable: false });
     return claim;
   }
 
@@ -74,14 +83,15 @@ export class Claim {
 
   async withdraw(): Promise<void> {
     await this.#writing;
-    await removeClaim(this.path);
+    await removeClaim(this.#path);
   }
 
   async #rewriteHeading(): Promise<void> {
     this.#beat += 1;
-    const handle = await open(this.path, 'r+');
+    const heading = Buffer.from(this.#heading());
+    const handle = await open(this.#path, 'r+');
     try {
-      await handle.write(this.#heading(), 0, 'latin1');
+      await handle.write(heading, 0, heading.length, 0);
     } finally {
       await handle.close();
     }
@@ -102,7 +112,7 @@ export async function readClaim(path: string): Promise<SeenClaim | undefined> {
     throw error;
   }
   const [heading = '', identity = ''] = content.split('\n', 2);
-  const phase = PHASES[heading.charAt(0) as keyof typeof PHASES] ?? 'claiming';
+  const phase = heading.startsWith('h') ? 'holding' : 'claiming';
   return { phase, heading, owner: parseOwner(identity) };
 }
 
@@ -120,13 +130,5 @@ export async function removeClaim(path: string): Promise<void> {
     await unlink(path);
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error;
-  }
-}
-
-export async function isOlderThan(path: string, ageMs: number): Promise<boolean> {
-  try {
-    return Date.now() - (await stat(path)).mtimeMs > ageMs;
-  } catch {
-    return false;
   }
 }

@@ -1,19 +1,14 @@
 import { readdir, unlink } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
+import { removeOldTempFiles, replaceFile, syncDirectory } from '../common/atomic-file.js';
+import { codeOf } from '../common/error-like.js';
 import { BitsStoreError } from '../errors.js';
-import { isOlderThan } from './claim.js';
-import {
-  ensureDirectory,
-  readOwnFile,
-  replaceFile,
-  setFileAside,
-  syncDirectory,
-} from './file-io.js';
-import { checkJobId } from './job-id.js';
+import { checkJobKey, isJobKey } from './job-key.js';
 import { acquireLock, findHolder, sweepLocks } from './lock.js';
-import { isJobId, type JobRecord, parseRecord, serializeRecord } from './record.js';
+import { ensureDirectory, readOwnFile, setFileAside } from './own-files.js';
+import { byAge, type JobRecord, parseRecord, serializeRecord } from './record.js';
 import type { JobStore, LockOwner, LockResult, StoredJobs, StoreProblem } from './store.js';
-import { codeOf, fileSystemError } from './store-error.js';
+import { fileSystemError } from './store-error.js';
 
 export interface FileStoreOptions {
   /**
@@ -25,10 +20,7 @@ export interface FileStoreOptions {
 
 const RECORD_SUFFIX = '.json';
 const ASIDE_SUFFIX = '.unreadable-';
-const UUID_LENGTH = 36;
-
-/** A writer takes milliseconds; what is older was left by one that was killed. */
-const DRAFT_AGE_MS = 3_600_000;
+const KEY_LENGTH = 32;
 
 /**
  * Keeps one JSON file per job in a directory.
@@ -77,41 +69,43 @@ class FileStore implements JobStore {
 
   async save(record: JobRecord): Promise<void> {
     const content = serializeRecord(record);
-    const path = await this.#pathOf(record.id);
+    const path = await this.#pathOf(record.key);
     try {
       await ensureDirectory(await this.#where());
-      await this.#makeWay(path, record.id);
+      await this.#makeWay(path, record.key);
       await replaceFile(path, content);
     } catch (error) {
       throw fileSystemError('write the job record', path, error);
     }
   }
 
-  async load(id: string): Promise<JobRecord | undefined> {
-    const path = await this.#pathOf(id);
-    const found = await this.#read(path, id);
-    if (found === undefined) return this.#explainAbsence(path, id);
+  async load(key: string): Promise<JobRecord | undefined> {
+    const path = await this.#pathOf(key);
+    const found = await this.#read(path, key);
+    if (found === undefined) return undefined;
     if ('record' in found) return found.record;
-    const problem = await this.#retire(path, id, found.error);
-    if (problem === undefined) return this.load(id);
+    const problem = await this.#retire(path, key, found.error);
+    if (problem === undefined) return this.load(key);
     throw problem.error;
   }
 
   async list(): Promise<StoredJobs> {
     const records: JobRecord[] = [];
     const problems: StoreProblem[] = [];
-    for (const name of await this.#names()) {
+    const names = await this.#names();
+    for (const name of names.toSorted()) {
       const seen = await this.#look(name);
       if (seen === undefined) continue;
       if ('record' in seen) records.push(seen.record);
       else problems.push(seen);
     }
+    await removeOldTempFiles(await this.#where(), names);
     await sweepLocks(await this.#lockDirectory());
-    return { records, problems };
+    return { records: records.sort(byAge), problems };
   }
 
-  async remove(id: string): Promise<void> {
-    const path = await this.#pathOf(id);
+  async remove(key: string): Promise<void> {
+    const path = await this.#pathOf(key);
     try {
       await unlink(path);
       await syncDirectory(await this.#where());
@@ -120,14 +114,14 @@ class FileStore implements JobStore {
     }
   }
 
-  async lock(id: string): Promise<LockResult> {
-    checkJobId(id);
-    return acquireLock(await this.#lockDirectory(), id);
+  async lock(key: string): Promise<LockResult> {
+    checkJobKey(key);
+    return acquireLock(await this.#lockDirectory(), key);
   }
 
-  async holder(id: string): Promise<LockOwner | undefined> {
-    checkJobId(id);
-    return findHolder(await this.#lockDirectory(), id);
+  async holder(key: string): Promise<LockOwner | undefined> {
+    checkJobKey(key);
+    return findHolder(await this.#lockDirectory(), key);
   }
 
   #where(): Promise<string> {
@@ -140,50 +134,43 @@ class FileStore implements JobStore {
     return join(await this.#where(), 'locks');
   }
 
-  async #pathOf(id: string): Promise<string> {
-    checkJobId(id);
-    return join(await this.#where(), id + RECORD_SUFFIX);
+  async #pathOf(key: string): Promise<string> {
+    checkJobKey(key);
+    return join(await this.#where(), key + RECORD_SUFFIX);
   }
 
   async #names(): Promise<string[]> {
     const directory = await this.#where();
     try {
-      return (await readdir(directory)).sort();
+      return await readdir(directory);
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return [];
       throw fileSystemError('read the job records in', directory, error);
     }
   }
 
-  /** Undefined for what is neither a record nor in the way of one. */
+  /** Undefined for what is no record and does not look like one. */
   async #look(name: string): Promise<{ record: JobRecord } | StoreProblem | undefined> {
     const where = join(await this.#where(), name);
-    const id = name.slice(0, UUID_LENGTH);
-    const rest = isJobId(id) ? name.slice(UUID_LENGTH) : '';
-    if (rest.startsWith(RECORD_SUFFIX + ASIDE_SUFFIX)) return { where, error: setAside(where) };
-    if (/^\.json\.\d+$/.test(rest)) {
-      if (await isOlderThan(where, DRAFT_AGE_MS)) await unlink(where).catch(() => {});
-      return undefined;
-    }
-    if (rest === RECORD_SUFFIX) {
-      const found = await this.#read(where, id);
+    const key = name.slice(0, KEY_LENGTH);
+    const suffix = isJobKey(key) ? name.slice(KEY_LENGTH) : '';
+    if (suffix.startsWith(RECORD_SUFFIX + ASIDE_SUFFIX)) return { where, error: setAside(where) };
+    if (suffix === RECORD_SUFFIX) {
+      const found = await this.#read(where, key);
       if (found === undefined || 'record' in found) return found;
-      return (await this.#retire(where, id, found.error)) ?? this.#look(name);
+      return (await this.#retire(where, key, found.error)) ?? this.#look(name);
     }
     if (!name.endsWith(RECORD_SUFFIX)) return undefined;
-    return {
-      where,
-      error: new BitsStoreError('foreign', `${where} has not the name of a job record`),
-    };
+    return { where, error: new BitsStoreError('foreign', `${where} is not named as a job record`) };
   }
 
   /** Undefined when there is no such file; an error as a value, since listing goes on. */
-  async #read(path: string, id: string): Promise<Found | undefined> {
+  async #read(path: string, key: string): Promise<Found | undefined> {
     try {
       const content = await readOwnFile(path);
       if (content === undefined) return undefined;
       const record = parseRecord(content);
-      if (record.id === id) return { record };
+      if (record.key === key) return { record };
       throw new BitsStoreError('damaged', 'it is the record of another job');
     } catch (error) {
       const { reason, message } = fileSystemError('read the job record', path, error);
@@ -193,19 +180,19 @@ class FileStore implements JobStore {
   }
 
   /**
-   * Sets a damaged record aside, unless somebody drives the job: he will write a new one.
+   * Sets a damaged record aside, unless somebody holds its lock: they will write a new one.
    * @returns undefined when the record is in order by now, or gone
    */
   async #retire(
     path: string,
-    id: string,
+    key: string,
     error: BitsStoreError,
   ): Promise<StoreProblem | undefined> {
     if (error.reason !== 'damaged') return { where: path, error };
-    const { lock } = await this.lock(id).catch(() => ({ lock: undefined }));
+    const { lock } = await this.lock(key).catch(() => ({ lock: undefined }));
     if (lock === undefined) return { where: path, error };
     try {
-      const now = await this.#read(path, id);
+      const now = await this.#read(path, key);
       if (now === undefined || 'record' in now) return undefined;
       const aside = await setFileAside(path, ASIDE_SUFFIX);
       return { where: aside, error: setAside(aside, error) };
@@ -217,19 +204,12 @@ class FileStore implements JobStore {
     }
   }
 
-  /** The caller holds the job's lock, so that nobody else renames the file. */
-  async #makeWay(path: string, id: string): Promise<void> {
-    const found = await this.#read(path, id);
+  /** The caller holds the lock, so that nobody else renames the file. */
+  async #makeWay(path: string, key: string): Promise<void> {
+    const found = await this.#read(path, key);
     if (found === undefined || 'record' in found) return;
     if (found.error.reason !== 'damaged') throw found.error;
     await setFileAside(path, ASIDE_SUFFIX);
-  }
-
-  async #explainAbsence(path: string, id: string): Promise<undefined> {
-    const start = `${id}${RECORD_SUFFIX}${ASIDE_SUFFIX}`;
-    const aside = (await this.#names()).find((name) => name.startsWith(start));
-    if (aside !== undefined) throw setAside(path + aside.slice(id.length + RECORD_SUFFIX.length));
-    return undefined;
   }
 }
 
@@ -237,7 +217,7 @@ function setAside(where: string, cause?: unknown): BitsStoreError {
   return new BitsStoreError(
     'damaged',
     `a job record could not be read and was kept as ${where}: that upload can only be started ` +
-      'anew; delete the file when you no longer need it',
+      'over; delete the file when you no longer need it',
     cause,
   );
 }

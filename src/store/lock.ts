@@ -1,9 +1,18 @@
-import { readdir, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import { removeOldTempFiles } from '../common/atomic-file.js';
+import { codeOf } from '../common/error-like.js';
 import { BitsStoreError } from '../errors.js';
-import { Claim, isOlderThan, readClaim, removeClaim, type SeenClaim } from './claim.js';
-import { ensureDirectory } from './file-io.js';
+import {
+  Claim,
+  type ClaimName,
+  claimPath,
+  parseClaimName,
+  readClaim,
+  removeClaim,
+  type SeenClaim,
+} from './claim.js';
+import { ensureDirectory } from './own-files.js';
 import {
   type Fate,
   fateOf,
@@ -11,77 +20,68 @@ import {
   type ProcessIdentity,
 } from './process-identity.js';
 import type { JobLock, LockOwner, LockResult } from './store.js';
-import { codeOf, fileSystemError } from './store-error.js';
+import { fileSystemError } from './store-error.js';
 
 export interface LockTiming {
   /** How often a claim gives a sign of life. */
   readonly beatMs: number;
-  /** How long a claim whose process cannot be asked for may stay silent. */
+  /** How long a claim may stay silent whose process cannot be looked up here. */
   readonly silenceMs: number;
   readonly pollMs: number;
 }
 
 export const LOCK_TIMING: LockTiming = { beatMs: 1000, silenceMs: 10_000, pollMs: 20 };
 
-const NONCE = /^[0-9a-f-]{36}$/;
-
-/** Whoever only looks waits for so many signs of life at most. */
+/** Whoever only looks waits for this many signs of life at most. */
 const LOOK_BEATS = 3;
 
-/** What is left of a process killed between two system calls. */
-const DRAFT_AGE_MS = 3_600_000;
-
 /**
- * Claims a job among processes that share a directory.
+ * Takes a lock among processes that share a directory.
  *
- * Everybody stakes a claim under a name of his own and then looks at the others' claims. Of two
- * contenders the later one always sees the earlier one's claim, since a claim stays until its
- * owner withdraws it or is dead; so it is enough that each gives way to every live claim that it
- * sees, but for claims that are undecided and rank behind its own: for those it waits until they
- * have given way or won. Nothing is ever taken over or renamed, so breaking a dead owner's lock is
- * no race: its claim is simply ignored, and removed under a name that is never used again.
+ * Everybody stakes a claim under a name of its own and then looks at the others' claims. Of two
+ * contenders the later one always sees the earlier one's claim, since a claim stays until its owner
+ * withdraws it or is dead; so it is enough that each gives way to every live claim that it sees,
+ * except for claims that are undecided and rank behind its own: for those it waits until they have
+ * given way or won. Nothing is ever taken over or renamed, so breaking a dead owner's lock is no
+ * race: its claim is simply ignored, and removed under a name that is never used again.
  *
- * @param self is a parameter so that a process can be looked at from another machine's side.
+ * @param self is a parameter so that tests can look at a process from another machine's side.
  * @throws BITS_ERR_STORE when claims cannot be written or read
  */
 export async function acquireLock(
   directory: string,
-  id: string,
-  timing: LockTiming = LOCK_TIMING,
+  key: string,
+  timing = LOCK_TIMING,
   self?: ProcessIdentity,
 ): Promise<LockResult> {
   try {
     await ensureDirectory(directory);
     const identity = self ?? (await identifyThisProcess());
-    const claim = await Claim.stake(directory, id, identity);
-    return await new Contest(directory, id, timing, identity, claim).decide();
+    const claim = await Claim.stake(directory, key, identity);
+    return await new Contest(directory, key, timing, identity, claim).decide();
   } catch (error) {
     throw fileSystemError('lock a job in', directory, error);
   }
 }
 
 /**
- * Looks who claims a job, without a claim of its own, so that nobody is kept from it.
+ * Finds who holds a lock without staking a claim, so that nobody is kept from it.
  *
- * A claim whose process cannot be asked for counts when it gives a sign of life.
+ * A claim whose process cannot be looked up counts when it gives a sign of life.
  * @throws BITS_ERR_STORE when claims cannot be read
  */
 export async function findHolder(
   directory: string,
-  id: string,
-  timing: LockTiming = LOCK_TIMING,
+  key: string,
+  timing = LOCK_TIMING,
   self?: ProcessIdentity,
 ): Promise<LockOwner | undefined> {
   try {
-    const names = await readdir(directory).catch((error: unknown) => {
-      if (codeOf(error) === 'ENOENT') return [];
-      throw error;
-    });
-    const claims = noncesOf(names, id).map((nonce) => join(directory, `${id}.${nonce}`));
+    const claims = await claimsIn(directory, key);
     if (claims.length === 0) return undefined;
     const identity = self ?? (await identifyThisProcess());
-    const owners = await Promise.all(claims.map((path) => liveOwner(path, timing, identity)));
-    return owners.find((owner) => owner !== undefined);
+    const owners = claims.map((name) => liveOwner(claimPath(directory, name), timing, identity));
+    return (await Promise.all(owners)).find((owner) => owner !== undefined);
   } catch (error) {
     throw fileSystemError('look for the locks in', directory, error);
   }
@@ -92,53 +92,57 @@ async function liveOwner(
   { beatMs, pollMs }: LockTiming,
   self: ProcessIdentity,
 ): Promise<LockOwner | undefined> {
-  const startedMs = performance.now();
-  let first: SeenClaim | undefined;
-  for (;;) {
-    const seen = await readClaim(path);
-    if (seen === undefined) return undefined;
-    first ??= seen;
-    const fate = await fateOfClaim(seen, first, self);
-    if (fate === 'alive') return ownerOf(seen);
-    if (fate === 'dead' || performance.now() - startedMs > LOOK_BEATS * beatMs) return undefined;
-    await delay(pollMs);
+  for await (const { claim, fate, waitedMs } of observe(path, pollMs, self)) {
+    if (fate === 'alive') return ownerOf(claim);
+    if (fate === 'dead' || waitedMs > LOOK_BEATS * beatMs) return undefined;
   }
+  return undefined;
 }
 
-/** Removes what dead processes left, also of jobs that nobody will ever lock again. */
+/** Removes what dead processes left, also under keys that nobody will ever lock again. */
 export async function sweepLocks(directory: string): Promise<void> {
   const self = await identifyThisProcess();
   const names = await readdir(directory).catch(() => []);
-  for (const name of names) {
-    const path = join(directory, name);
-    if (name.endsWith('.new')) await removeOldDraft(path);
-    else if (NONCE.test(name.slice(37))) {
-      const claim = await readClaim(path).catch(() => undefined);
-      if (claim?.owner === undefined || (await fateOf(claim.owner, self)) !== 'dead') continue;
-      await removeClaim(path).catch(() => {});
-    }
+  await removeOldTempFiles(directory, names);
+  for (const name of names.flatMap((each) => parseClaimName(each) ?? [])) {
+    const path = claimPath(directory, name);
+    const claim = await readClaim(path).catch(() => undefined);
+    if (claim?.owner === undefined || (await fateOf(claim.owner, self)) !== 'dead') continue;
+    await removeClaim(path).catch(() => {});
   }
 }
 
-async function removeOldDraft(path: string): Promise<void> {
-  if (await isOlderThan(path, DRAFT_AGE_MS)) await unlink(path).catch(() => {});
+async function claimsIn(directory: string, key: string): Promise<ClaimName[]> {
+  const names = await readdir(directory).catch((error: unknown) => {
+    if (codeOf(error) === 'ENOENT') return [];
+    throw error;
+  });
+  return names.flatMap((each) => parseClaimName(each) ?? []).filter((name) => name.key === key);
 }
 
-function noncesOf(names: readonly string[], id: string): string[] {
-  const prefix = `${id}.`;
-  return names
-    .filter((name) => name.startsWith(prefix))
-    .map((name) => name.slice(prefix.length))
-    .filter((nonce) => NONCE.test(nonce));
+interface Observation {
+  readonly claim: SeenClaim;
+  readonly fate: Fate;
+  /** Counted in looks, so that a sleep of the machine is not taken for silence. */
+  readonly waitedMs: number;
 }
 
-async function fateOfClaim(
-  seen: SeenClaim,
-  first: SeenClaim,
+/** Looks at a claim time and again, until it is gone. */
+async function* observe(
+  path: string,
+  pollMs: number,
   self: ProcessIdentity,
-): Promise<Fate> {
-  const fate = seen.owner === undefined ? 'unknown' : await fateOf(seen.owner, self);
-  return fate === 'unknown' && seen.heading !== first.heading ? 'alive' : fate;
+): AsyncGenerator<Observation, void> {
+  let first: SeenClaim | undefined;
+  for (let waitedMs = 0; ; waitedMs += pollMs) {
+    const claim = await readClaim(path);
+    if (claim === undefined) return;
+    first ??= claim;
+    const fate = claim.owner === undefined ? 'unknown' : await fateOf(claim.owner, self);
+    const beats = claim.heading !== first.heading;
+    yield { claim, fate: fate === 'unknown' && beats ? 'alive' : fate, waitedMs };
+    await delay(pollMs);
+  }
 }
 
 function ownerOf({ owner }: SeenClaim): LockOwner {
@@ -147,7 +151,7 @@ function ownerOf({ owner }: SeenClaim): LockOwner {
 
 class Contest {
   readonly #directory: string;
-  readonly #id: string;
+  readonly #key: string;
   readonly #timing: LockTiming;
   readonly #self: ProcessIdentity;
   readonly #claim: Claim;
@@ -156,13 +160,13 @@ class Contest {
 
   constructor(
     directory: string,
-    id: string,
+    key: string,
     timing: LockTiming,
     self: ProcessIdentity,
     claim: Claim,
   ) {
     this.#directory = directory;
-    this.#id = id;
+    this.#key = key;
     this.#timing = timing;
     this.#self = self;
     this.#claim = claim;
@@ -171,8 +175,9 @@ class Contest {
 
   async decide(): Promise<LockResult> {
     try {
-      const rivals = await this.#rivals();
-      const holders = await Promise.all(rivals.map((nonce) => this.#yieldTo(nonce)));
+      const claims = await claimsIn(this.#directory, this.#key);
+      const rivals = claims.filter(({ nonce }) => nonce !== this.#claim.nonce);
+      const holders = await Promise.all(rivals.map((name) => this.#yieldTo(name)));
       const holder = holders.find((owner) => owner !== undefined);
       if (holder !== undefined) {
         await this.#withdraw();
@@ -200,32 +205,20 @@ class Contest {
     };
   }
 
-  async #rivals(): Promise<string[]> {
-    const nonces = noncesOf(await readdir(this.#directory), this.#id);
-    return nonces.filter((nonce) => nonce !== this.#claim.nonce);
-  }
-
-  /** Waits for a rival's fate where needed; returns its owner when it is to be given way to. */
-  async #yieldTo(nonce: string): Promise<LockOwner | undefined> {
-    const path = join(this.#directory, `${this.#id}.${nonce}`);
-    const startedMs = performance.now();
-    let first: SeenClaim | undefined;
-    for (;;) {
-      const seen = await readClaim(path);
-      if (seen === undefined) return undefined;
-      first ??= seen;
-      const patient = performance.now() - startedMs < this.#timing.silenceMs;
-      const fate = await fateOfClaim(seen, first, this.#self);
+  /** Waits until a rival's fate is known; returns its owner when this contender gives way to it. */
+  async #yieldTo(rival: ClaimName): Promise<LockOwner | undefined> {
+    const path = claimPath(this.#directory, rival);
+    const { pollMs, silenceMs } = this.#timing;
+    for await (const { claim, fate, waitedMs } of observe(path, pollMs, this.#self)) {
+      const patient = waitedMs < silenceMs;
       if (fate === 'dead' || (fate === 'unknown' && !patient)) {
         await removeClaim(path);
         return undefined;
       }
-      const undecided = seen.phase === 'claiming' && nonce > this.#claim.nonce;
-      if (fate === 'alive' && (!undecided || !patient)) {
-        return ownerOf(seen);
-      }
-      await delay(this.#timing.pollMs);
+      const undecided = claim.phase === 'claiming' && rival.nonce > this.#claim.nonce;
+      if (fate === 'alive' && (!undecided || !patient)) return ownerOf(claim);
     }
+    return undefined;
   }
 
   async #beat(): Promise<void> {
@@ -234,12 +227,8 @@ class Contest {
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') return;
       clearInterval(this.#heart);
-      this.#lost.abort(
-        new BitsStoreError(
-          'unavailable',
-          `the lock of this job was removed from ${this.#directory}`,
-        ),
-      );
+      const message = `the lock of this job was removed from ${this.#directory}`;
+      this.#lost.abort(new BitsStoreError('unavailable', message));
     }
   }
 

@@ -1,6 +1,6 @@
 import { readFile, readlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { codeOf } from './store-error.js';
+import { codeOf } from '../common/error-like.js';
 
 /** What tells one process from every other, also from a later one with the same pid. */
 export interface ProcessIdentity {

@@ -1,4 +1,4 @@
-import { isErrorLike } from '../common/error-like.js';
+import { codeOf, describeError } from '../common/error-like.js';
 import { BitsStoreError } from '../errors.js';
 
 const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
@@ -20,12 +20,8 @@ const ADVICE: Readonly<Record<string, string>> = {
 /** Turns a failure of the file system into one that says what to check. */
 export function fileSystemError(doing: string, where: string, cause: unknown): BitsStoreError {
   if (cause instanceof BitsStoreError) return cause;
-  const code = codeOf(cause) ?? 'unknown error';
+  const code = codeOf(cause) ?? '';
   const reason = FULL.has(code) ? 'full' : DENIED.has(code) ? 'denied' : 'unavailable';
-  return new BitsStoreError(reason, `cannot ${doing} ${where}: ${ADVICE[code] ?? code}`, cause);
-}
-
-export function codeOf(error: unknown): string | undefined {
-  const code = isErrorLike(error) ? (error as NodeJS.ErrnoException).code : undefined;
-  return typeof code === 'string' ? code : undefined;
+  const why = ADVICE[code] ?? describeError(cause);
+  return new BitsStoreError(reason, `cannot ${doing} ${where}: ${why}`, cause);
 }

@@ -54,6 +54,8 @@ describe('an unfinished upload of the command line', () => {
     return added.id;
   }
 
+  const recordName = async () =>
+    (await readdir(state)).find((name) => name.endsWith('.json')) ?? expect.fail('no record');
   const recorded = async () => (await store.list()).records.map(({ id }) => id);
   const kinds = () => server.log.map(({ packet }) => packet);
   const fragmentBytes = () =>
@@ -296,10 +298,11 @@ describe('an unfinished upload of the command line', () => {
     it('beside records that cannot be read', async () => {
       await serve();
       const id = await leftBehind();
-      await writeFile(join(state, `${id}.json`), '{"version":1,');
+      const name = await recordName();
+      await writeFile(join(state, name), '{"version":1,');
       const { code, stdout, stderr } = await bits('jobs');
       expect({ code, stdout }).to.deep.equal({ code: 0, stdout: '' });
-      expect(stderr).to.contain(`${id}.json.unreadable-1`);
+      expect(stderr).to.contain(`${name}.unreadable-1`);
       expect((await bits('jobs', '--json')).objects()).to.have.lengthOf(1);
       expect((await bits('resume', id)).code).to.equal(1);
     });
@@ -533,11 +536,12 @@ describe('an unfinished upload of the command line', () => {
 
     it('while unreadable records are reported, and deleted only when asked for', async () => {
       await serve();
-      const id = await leftBehind();
-      await writeFile(join(state, `${id}.json`), 'damaged');
+      await leftBehind();
+      const name = await recordName();
+      await writeFile(join(state, name), 'damaged');
       const foreign = join(state, 'mine.json');
       await writeFile(foreign, '{}');
-      const aside = `${id}.json.unreadable-1`;
+      const aside = `${name}.unreadable-1`;
       const listed = await bits('prune');
       expect(listed).to.include({ code: 0, stdout: '' });
       expect(listed.stderr).to.contain(aside).and.to.contain(foreign);

@@ -179,7 +179,7 @@ describe(`an upload with one fault, seed ${SEED}`, () => {
         retry: { minDelayMs: 0, maxRetryAfterMs: 10 },
         ...(row.waits && { timeouts: { answerMs: 250, replyMs: 250 } }),
         ...(mode === 'reply' && { reply: true }),
-        ...(mode === 'reply to a file' && { reply: { file: replyFile } }),
+        ...(mode === 'reply to a file' && { reply: { to: replyFile } }),
       };
       const job = new UploadJob(options);
       const warnings: string[] = [];

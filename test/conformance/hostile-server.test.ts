@@ -368,7 +368,9 @@ describe('an upload to a hostile server', () => {
     const url = server.url();
     url.protocol = 'https:';
     const tls = { ca: tlsCertificate() };
-    expect(await upload('BITS_ERR_TIMEOUT', { url, tls, retry: { limit: 2 } })).to.equal('BITS_ERR_TIMEOUT');
+    expect(await upload('BITS_ERR_TIMEOUT', { url, tls, retry: { limit: 2 } })).to.equal(
+      'BITS_ERR_TIMEOUT',
+    );
   });
 
   it('fails with BITS_ERR_TRANSPORT on a server that is gone', async () => {
@@ -378,6 +380,8 @@ describe('an upload to a hostile server', () => {
     const { port } = free.address() as net.AddressInfo;
     await new Promise((resolve) => free.close(resolve));
     const url = `http://127.0.0.1:${port}/file.bin`;
-    expect(await upload('BITS_ERR_TRANSPORT', { url, retry: { limit: 5 } })).to.equal('BITS_ERR_TRANSPORT');
+    expect(await upload('BITS_ERR_TRANSPORT', { url, retry: { limit: 5 } })).to.equal(
+      'BITS_ERR_TRANSPORT',
+    );
   });
 });

@@ -251,8 +251,10 @@ export class HostileWorld {
       retry: { minDelayMs: 1, maxDelayMs: 10, maxRetryAfterMs: 10 },
       timeouts: { answerMs: 120, replyMs: 120, stallMs: 1000, noProgressMs: 5000 },
       ...(reply !== undefined && {
-        reply: reply.to === 'file' ? { file: this.#replyFile } : true,
-        replyOptional: bytes === 0,
+        reply: {
+          to: reply.to === 'file' ? this.#replyFile : 'memory',
+          optional: bytes === 0,
+        },
       }),
     };
   }

@@ -1,19 +1,21 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { BitsStoreError } from '../../src/errors.js';
 import { createFileStore } from '../../src/store/file.js';
 import { acquireLock, findHolder, LOCK_TIMING } from '../../src/store/lock.js';
 import { identifyThisProcess, type ProcessIdentity } from '../../src/store/process-identity.js';
 import type { JobLock, LockOwner } from '../../src/store/store.js';
-import { killed, messageFrom, startChild } from './child.js';
+import { childPath, killed, messageFrom, startChild } from './child.js';
 import type { LockOrder } from './locking-child.js';
+import { anyKey } from './records.js';
+
+/** How often the lock changes hands under contention, come and go counted apart. */
+const HANDOVERS = Number(process.env.BITS_PROVE_LOCKS ?? 200);
 
 const isLinux = process.platform === 'linux';
 
@@ -25,7 +27,7 @@ const SILENT = { ...QUICK, beatMs: 2 ** 30 };
 describe('the lock of a job', () => {
   let directory: string;
   let locks: string;
-  const id = randomUUID();
+  const key = anyKey();
   const children: ChildProcess[] = [];
   const held: JobLock[] = [];
 
@@ -40,14 +42,14 @@ describe('the lock of a job', () => {
   });
 
   async function lockedBy(self?: ProcessIdentity, timing = PATIENT): Promise<JobLock> {
-    const { lock } = await acquireLock(locks, id, timing, self);
+    const { lock } = await acquireLock(locks, key, timing, self);
     if (lock === undefined) expect.fail('the lock was not given');
     held.push(lock);
     return lock;
   }
 
   async function lockingChild(): Promise<ChildProcess> {
-    const child = startChild('locking-child.ts', directory);
+    const child = await startChild('locking', directory);
     children.push(child);
     await messageFrom(child);
     return child;
@@ -62,8 +64,8 @@ describe('the lock of a job', () => {
   it('names the process that holds it', async () => {
     const child = await lockingChild();
     const owner = { pid: child.pid, hostName: hostname() };
-    expect(await order(child, { lock: id })).to.deep.equal(owner);
-    expect((await acquireLock(locks, id, PATIENT)).holder).to.deep.equal(owner);
+    expect(await order(child, { lock: key })).to.deep.equal(owner);
+    expect((await acquireLock(locks, key, PATIENT)).holder).to.deep.equal(owner);
     await order(child, 'release');
     await lockedBy();
   });
@@ -71,33 +73,21 @@ describe('the lock of a job', () => {
   it('of a killed process is free at once', async function () {
     if (process.platform === 'win32') this.skip();
     const child = await lockingChild();
-    await order(child, { lock: id });
-    expect(await findHolder(locks, id)).to.include({ pid: child.pid });
+    await order(child, { lock: key });
+    expect(await findHolder(locks, key)).to.include({ pid: child.pid });
     await killed(child);
-    expect(await findHolder(locks, id, PATIENT)).to.equal(undefined);
+    expect(await findHolder(locks, key, PATIENT)).to.equal(undefined);
     await lockedBy();
     expect(await readdir(locks)).to.have.lengthOf(1);
   });
 
-  it('of a killed process that its parent has not buried is free at once', async function () {
+  it('of a killed process whose parent does not wait for it is free at once', async function () {
     if (!isLinux) this.skip();
-    const script = fileURLToPath(new URL('orphaning-child.ts', import.meta.url));
     // The shell becomes `sleep`, which does not wait for the child that it inherits.
-    const parent = spawn(
-      'sh',
-      [
-        '-c',
-        '"$@" & exec sleep 60',
-        'sh',
-        process.execPath,
-        '--import',
-        'tsx',
-        script,
-        directory,
-        id,
-      ],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
-    );
+    const script = [process.execPath, await childPath('orphaning'), directory, key];
+    const parent = spawn('sh', ['-c', '"$@" & exec sleep 60', 'sh', ...script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     children.push(parent);
     const [pid] = (await once(parent.stdout, 'data')) as [Buffer];
     const stat = `/proc/${Number(String(pid))}/stat`;
@@ -114,14 +104,14 @@ describe('the lock of a job', () => {
     if (!robbed.lost.aborted) await once(robbed.lost, 'abort');
     expect(robbed.lost.reason).to.be.instanceOf(BitsStoreError);
     await robbed.release();
-    expect((await acquireLock(locks, id, PATIENT)).lock).to.equal(undefined);
+    expect((await acquireLock(locks, key, PATIENT)).lock).to.equal(undefined);
   });
 
-  it('is known as held by a process of this machine that gives no sign of life', async function () {
+  it('is held by a process of this machine also when it gives no sign of life', async function () {
     const self = await identifyThisProcess();
     if (self.linux === undefined) this.skip();
     await lockedBy(self, SILENT);
-    expect((await acquireLock(locks, id, { ...QUICK, silenceMs: 0 })).lock).to.equal(undefined);
+    expect((await acquireLock(locks, key, { ...QUICK, silenceMs: 0 })).lock).to.equal(undefined);
   });
 
   const strangers: Record<string, (self: ProcessIdentity) => ProcessIdentity> = {
@@ -145,16 +135,16 @@ describe('the lock of a job', () => {
     it(`is held by a process ${where} as long as it gives signs of life`, async () => {
       const stranger = strange(await identifyThisProcess());
       const alive = await lockedBy(stranger, QUICK);
-      expect((await acquireLock(locks, id, PATIENT)).holder).to.deep.equal(alive.owner);
-      expect(await findHolder(locks, id, PATIENT)).to.deep.equal(alive.owner);
+      expect((await acquireLock(locks, key, PATIENT)).holder).to.deep.equal(alive.owner);
+      expect(await findHolder(locks, key, PATIENT)).to.deep.equal(alive.owner);
       await alive.release();
       await lockedBy(stranger, SILENT);
-      expect(await findHolder(locks, id, QUICK)).to.equal(undefined);
+      expect(await findHolder(locks, key, QUICK)).to.equal(undefined);
       await lockedBy(undefined, QUICK);
     });
   }
 
-  it('is judged by pid and signs of life where the system tells no more', async () => {
+  it('is judged by pid and signs of life where the system shows no more', async () => {
     const plain = (pid: number) => ({ pid, hostName: hostname() });
     const child = await lockingChild();
     await killed(child);
@@ -162,12 +152,12 @@ describe('the lock of a job', () => {
     const second = await lockedBy(plain(process.pid), SILENT);
     await lockedBy(plain(process.ppid), QUICK);
     await second.release();
-    expect((await acquireLock(locks, id, PATIENT, plain(process.pid))).lock).to.equal(undefined);
+    expect((await acquireLock(locks, key, PATIENT, plain(process.pid))).lock).to.equal(undefined);
   });
 
   it('is free after a while when its file was damaged by a power cut', async () => {
     await (await lockedBy()).release();
-    await writeFile(join(locks, `${id}.${randomUUID()}`), '');
+    await writeFile(join(locks, `${key}.${anyKey()}`), '');
     await lockedBy(undefined, QUICK);
   });
 
@@ -178,9 +168,9 @@ describe('the lock of a job', () => {
     await lock.release();
   });
 
-  it('leaves nothing of dead processes once the jobs are listed', async () => {
+  it('of dead processes is removed when the jobs are listed', async () => {
     const child = await lockingChild();
-    await order(child, { lock: randomUUID() });
+    await order(child, { lock: anyKey() });
     await killed(child);
     const lock = await lockedBy();
     await createFileStore({ directory }).list();
@@ -191,7 +181,7 @@ describe('the lock of a job', () => {
   it('goes to exactly one of many who find the same dead owner', async function () {
     this.timeout(60_000);
     const dead = await lockingChild();
-    await order(dead, { lock: id });
+    await order(dead, { lock: key });
     const [name = ''] = await readdir(locks);
     const claim = join(directory, 'claim');
     await copyFile(join(locks, name), claim);
@@ -199,8 +189,8 @@ describe('the lock of a job', () => {
 
     const contenders = await Promise.all(Array.from({ length: 6 }, lockingChild));
     for (let round = 0; round < 60; round++) {
-      await copyFile(claim, join(locks, `${id}.${randomUUID()}`));
-      const answers = await Promise.all(contenders.map((child) => order(child, { lock: id })));
+      await copyFile(claim, join(locks, `${key}.${anyKey()}`));
+      const answers = await Promise.all(contenders.map((child) => order(child, { lock: key })));
       const winners = answers.filter((owner) => owner !== null) as LockOwner[];
       expect(winners).to.have.lengthOf(1);
       await Promise.all(contenders.map((child) => order(child, 'release')));
@@ -208,7 +198,7 @@ describe('the lock of a job', () => {
     expect(await readdir(locks)).to.deep.equal([]);
   });
 
-  it('never has two holders among processes that contend and are killed', async function () {
+  it('never has two holders, although the processes that contend are killed now and then', async function () {
     this.timeout(120_000);
     const log = join(directory, 'log');
     await writeFile(log, 'out\n');
@@ -216,7 +206,7 @@ describe('the lock of a job', () => {
     async function contend(): Promise<void> {
       while (spawned < 40) {
         spawned += 1;
-        const child = startChild('contending-child.ts', directory, id, log, '400');
+        const child = await startChild('contending', directory, key, log, String(HANDOVERS));
         children.push(child);
         const [code, signal] = (await once(child, 'exit')) as [number | null, string | null];
         if (code === 0) return;

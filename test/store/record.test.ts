@@ -26,6 +26,7 @@ const anyRecord: fc.Arbitrary<JobRecord> = fc.maxSafeNat().chain((totalBytes) =>
   });
   const reply = fc
     .record({
+      partId: fc.uuid(),
       to: fc.constantFrom('memory' as const, 'file' as const, 'stream' as const),
       optional: fc.boolean(),
       file: path,
@@ -36,6 +37,7 @@ const anyRecord: fc.Arbitrary<JobRecord> = fc.maxSafeNat().chain((totalBytes) =>
     .map((made) => (made.to === 'file' ? made : { ...made, file: undefined }));
   return fc.record({
     version: fc.constant(1 as const),
+    key: fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: 32, maxLength: 32 }),
     id: fc.uuid(),
     url: fc.webUrl().map((url) => new URL(url).href),
     queryHash: maybe(fc.constant('0f'.repeat(32))),
@@ -109,6 +111,7 @@ const complete = jobRecord({
     replyUrl: 'x\\y',
   },
   reply: {
+    partId: '0193b5a6-5d3f-7c11-9a52-6b1f0e6c9d27',
     to: 'file',
     optional: false,
     file: '/data/answer',

@@ -1,4 +1,3 @@
-import { basename } from 'node:path';
 import {
   BitsError,
   fileSource,
@@ -30,8 +29,13 @@ export function findJobs({ records, problems }: StoredJobs, ids: readonly string
     if (match !== undefined) {
       throw new UsageError(`${id} is the beginning of ${matches.length} ids: give more of it`);
     }
-    const problem = problems.find(({ where }) => prefix && basename(where).startsWith(prefix));
-    if (problem !== undefined) throw new BitsError('BITS_ERR_STORE', problem.error.message);
+    const [problem] = problems;
+    if (prefix !== '' && problem !== undefined) {
+      throw new BitsError(
+        'BITS_ERR_STORE',
+        `there is no record of upload ${id} that can be read; it may be this one: ${problem.error.message}`,
+      );
+    }
     throw new UsageError(`there is no unfinished upload ${id}: see bits-upload jobs`);
   });
   return [...new Set(found)];

@@ -122,7 +122,7 @@ async function reasonToGiveUp(
 }
 
 /** The names that the file store gives to what it sets aside. */
-const SET_ASIDE = /^[0-9a-f-]{36}\.json\.unreadable-\d+$/;
+const SET_ASIDE = /^[0-9a-f]{32}\.json\.unreadable-\d+$/;
 
 async function settle(
   { where, error }: StoreProblem,

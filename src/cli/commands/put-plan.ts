@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import {
   appendFileName,
@@ -129,8 +130,7 @@ function replyOptions(flags: PutFlags, stdout: Writable): Partial<UploadOptions>
   const { reply, replyFile, replyOptional } = flags;
   if (!reply && replyFile === undefined) return {};
   return {
-    reply: replyFile === undefined ? stdout : { file: replyFile },
-    replyOptional: replyOptional ?? false,
+    reply: { to: replyFile === undefined ? stdout : resolve(replyFile), optional: replyOptional },
   };
 }
 

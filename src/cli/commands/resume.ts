@@ -183,8 +183,8 @@ async function openJob(
   return UploadJob.restore(state.store, id, {
     ...options,
     ...place,
-    ...(reply && { reply: io.stdout }),
-    ...(replyFile !== undefined && { reply: { file: replyFile } }),
+    ...(reply && { reply: { to: io.stdout } }),
+    ...(replyFile !== undefined && { reply: { to: resolve(replyFile) } }),
   });
 }
 

@@ -1,9 +1,10 @@
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, mkdir, open, rename, stat, writeFile } from 'node:fs/promises';
+import { type FileHandle, lstat, mkdir, open, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { syncDirectory } from '../common/atomic-file.js';
+import { codeOf } from '../common/error-like.js';
 import { BitsStoreError } from '../errors.js';
 import { MAX_RECORD_BYTES } from './record.js';
-import { codeOf } from './store-error.js';
 
 /** Makes a directory for its owner alone; one that is there keeps its mode. */
 export async function ensureDirectory(directory: string): Promise<void> {
@@ -28,23 +29,6 @@ async function makeDirectories(directory: string): Promise<string | undefined> {
     });
   }
   return missing[0];
-}
-
-/**
- * Puts a file in place of another one, readable for its owner alone: after a crash or a power cut
- * the old content is there or the new one, never a mixture.
- */
-export async function replaceFile(path: string, text: string): Promise<void> {
-  // Not at the top of the module: it takes a while to load, and only jobs with records need it.
-  const { default: writeFileAtomic } = await import('write-file-atomic');
-  await writeFileAtomic(path, text, {
-    mode: 0o600,
-    // The library writes once and takes a short write, as on a disk that fills up, for a whole
-    // one; this one writes all or fails, so that the library then writes over allocated space.
-    tmpfileCreated: (draft) => writeFile(draft, text),
-  });
-  // The library syncs the file, not its name.
-  await syncDirectory(dirname(path));
 }
 
 /**
@@ -117,21 +101,5 @@ async function isThere(path: string): Promise<boolean> {
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return false;
     throw error;
-  }
-}
-
-const NO_DIRECTORY_SYNC = new Set(['EINVAL', 'EISDIR', 'ENOTSUP', 'ENOSYS', 'EPERM', 'EACCES']);
-
-/** Makes the names in a directory durable, where the system can do that: Windows cannot. */
-export async function syncDirectory(directory: string): Promise<void> {
-  try {
-    const handle = await open(directory, constants.O_RDONLY);
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    if (!NO_DIRECTORY_SYNC.has(codeOf(error) ?? '')) throw error;
   }
 }

@@ -58,8 +58,6 @@ export function effectOf(action: FaultAction | undefined): FaultEffect {
         forgetsSession: true,
         answer: refuse(500, BG_E_SESSION_NOT_FOUND),
       };
-    case 'append-blindly':
-      return { reading: { appendBlindly: true } };
     case 'answer-twice':
       return { isSentTwice: true };
     case 'garbage-page':

@@ -34,7 +34,6 @@ export interface StatusFault {
  *   the answer's head is sent.
  * - `hang`, `hang-after-commit`: no answer ever; without or with effect.
  * - `session-gone`: the server forgets the session and says so (0x8020001F).
- * - `append-blindly`: a Fragment is appended wherever it starts, and its ack names its own end.
  * - `answer-twice`: takes effect; the answer is sent twice.
  * - `garbage-page`: 200 with an HTML page and no `BITS-Packet-Type`, as from a captive portal.
  * - `{ status }`: another answer, see {@link StatusFault}.
@@ -59,7 +58,6 @@ export type FaultAction =
   | 'hang-after-commit'
   | 'session-gone'
   | 'garbage-page'
-  | 'append-blindly'
   | 'answer-twice'
   | StatusFault
   | { readonly offset: number | string | null }

@@ -14,8 +14,6 @@ export interface BodyReading {
   readonly cutInHalf?: boolean;
   /** Stores no more than this. */
   readonly keepBytes?: number;
-  /** Stores the whole body wherever the Fragment starts. */
-  readonly appendBlindly?: boolean;
   /** Forgets the last bytes of the upload afterwards. */
   readonly loseBytes?: number;
 }
@@ -49,12 +47,12 @@ export async function receiveFragment(
   const inStep =
     range.start === session.committed ||
     (options.overlap === 'accept' && range.start < session.committed);
-  const { appendBlindly = false, loseBytes = 0 } = reading;
-  if (appendBlindly) {
-    session.committed = range.start;
-  } else if (!inStep && !completeAgain) return outOfStep(session);
+  // Whatever the server holds, the ack of such a one names the Fragment's own end.
+  if (options.overlap === 'append') session.committed = range.start;
+  else if (!inStep && !completeAgain) return outOfStep(session);
 
   await storeBody(request, session, session.committed - range.start, reading);
+  const { loseBytes = 0 } = reading;
   if (loseBytes > 0) {
     session.committed = Math.max(0, session.committed - loseBytes);
     await session.sink.truncate(session.committed);

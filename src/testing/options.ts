@@ -63,10 +63,14 @@ export interface BitsServerOptions {
   /** Larger Fragments are refused with 413. @default no limit */
   readonly maxFragmentBytes?: number;
   /**
-   * A Fragment that starts below the next offset: `strict` answers 416 (§3.2.5.2.6), `accept` keeps
-   * the new part (Win32: ack-for-fragment). @default 'strict'
+   * A Fragment that does not start at the next offset.
+   *
+   * - `strict`: answers 416 (§3.2.5.2.6).
+   * - `accept`: when it starts below, keeps the new part (Win32: ack-for-fragment).
+   * - `append`: appends all of it and acknowledges its own end, as some servers do wrongly.
+   * @default 'strict'
    */
-  readonly overlap?: 'strict' | 'accept';
+  readonly overlap?: 'strict' | 'accept' | 'append';
   /** True: only the ack of Create-Session has a `BITS-Session-Id`, as from IIS. @default true */
   readonly omitSessionIdOnAck?: boolean;
   /** `BITS-Host-Id` of new sessions; a function is called for each. @default none */

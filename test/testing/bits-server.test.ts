@@ -296,6 +296,24 @@ describe('the reference server', () => {
       expect(await readFile(path.join(server.root, 'f'))).to.deep.equal(DATA);
     });
 
+    it('appends every fragment with overlap append, and acknowledges its own end', async () => {
+      await start({ overlap: 'append' });
+      const id = await client.open('/f');
+      const offsets: (string | undefined)[] = [];
+      for (const [from, to] of [
+        [0, 10],
+        [2, 4],
+        [10, 16],
+      ] as const) {
+        const { headers } = await client.fragment('/f', id, from, DATA.subarray(from, to), 16);
+        offsets.push(headers['bits-received-content-range']);
+      }
+      expect(offsets).to.deep.equal(['10', '4', '16']);
+      await client.closeSession('/f', id);
+      const file = await readFile(path.join(server.root, 'f'), 'utf8');
+      expect(file).to.equal('012345678923abcdef');
+    });
+
     it('deletes an upload that is closed too early or cancelled', async () => {
       await start();
       for (const end of ['closeSession', 'cancelSession'] as const) {

@@ -168,17 +168,6 @@ describe('a fault of the reference server', () => {
   const offsetIn = ({ headers }: RawAnswer) => headers['bits-received-content-range'];
   const stored = () => readFile(path.join(server.root, 'f'));
 
-  it('named append-blindly stores every fragment and acknowledges its own end', async () => {
-    await start({ on: 'fragment', times: Infinity, do: 'append-blindly' });
-    const id = await client.open('/f');
-    expect(offsetIn(await client.fragment('/f', id, 0, DATA.subarray(0, 10), 16))).to.equal('10');
-    expect(offsetIn(await client.fragment('/f', id, 2, DATA.subarray(2, 4), 16))).to.equal('4');
-    expect(offsetIn(await client.fragment('/f', id, 10, DATA.subarray(10), 16))).to.equal('16');
-    await client.closeSession('/f', id);
-    expect((await stored()).toString()).to.equal('012345678923abcdef');
-    server.assertFaultsConsumed();
-  });
-
   it('named answer-twice answers a packet twice', async () => {
     await start({ on: 'fragment', do: 'answer-twice' });
     const id = await client.open('/f');

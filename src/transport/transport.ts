@@ -68,6 +68,11 @@ export interface TransportLimitation {
  */
 export interface Transport {
   send(request: WireRequest, options: SendOptions): Promise<WireResponse>;
+  /**
+   * Whether it authenticates by itself, as with a client certificate: a server then cannot lead the
+   * upload to a host that is not in `trustedHosts`. @default false
+   */
+  readonly hasCredentials?: boolean;
   readonly limitations: readonly TransportLimitation[];
   /** Largest request body that it can send in reasonable memory; absent: no limit. */
   readonly maxBodyBytes?: number;

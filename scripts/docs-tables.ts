@@ -1,7 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { defineCancel } from '../src/cli/commands/cancel.js';
-import type { CommandContext } from '../src/cli/commands/command-context.js';
 import { defineJobs } from '../src/cli/commands/jobs.js';
 import { NETWORK_FLAGS, SECRET_VARIABLES } from '../src/cli/commands/network-flags.js';
 import { definePing } from '../src/cli/commands/ping.js';
@@ -9,6 +8,7 @@ import { definePrune } from '../src/cli/commands/prune.js';
 import { definePut } from '../src/cli/commands/put.js';
 import { defineResume } from '../src/cli/commands/resume.js';
 import { defineServe } from '../src/cli/commands/serve.js';
+import type { CommandContext } from '../src/cli/context.js';
 import { Interruption } from '../src/cli/interruption.js';
 import { STATE_DIRECTORY_VARIABLE } from '../src/cli/state-directory.js';
 import { ANSWERS, type AnswerRow, type StatusMatch } from '../src/protocol/answers.js';
@@ -85,7 +85,10 @@ function variablesTable(): string {
     ['Variable', 'What'],
     [
       ...SECRET_VARIABLES.map(({ variable, help }) => [code(variable), cell(help)]),
-      [code(STATE_DIRECTORY_VARIABLE), 'directory that keeps unfinished uploads; `--state-dir`'],
+      [
+        code(STATE_DIRECTORY_VARIABLE),
+        'directory for the records of unfinished uploads; `--state-dir`',
+      ],
     ],
   );
 }

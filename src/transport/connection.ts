@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { TLSSocket } from 'node:tls';
 import type { Client, Dispatcher } from 'undici';
 import { BITS_METHOD } from '../protocol/constants.js';
@@ -82,7 +83,8 @@ export class Connection implements WireConnection {
         // Not at once: undici overlooks a connection that it gets within its own call.
         queueMicrotask(() => {
           if (isFirst) callback(null, socket);
-          else callback(this.#failure ?? coded('ECONNRESET', 'The connection has ended'), null);
+          // Not with the socket's own error: after one of undici's own it would connect again.
+          else callback(coded('ECONNRESET', 'The connection has ended', this.#failure), null);
         });
       },
     });
@@ -115,13 +117,16 @@ export class Connection implements WireConnection {
    * Sends one request, and keeps the connection busy until {@link release}.
    * @param onBytesSent called when the operating system has a copy of so many bytes of the body
    */
-  dispatch(
+  async dispatch(
     request: ConnectionRequest,
     handler: Dispatcher.DispatchHandler,
     onBytesSent: (bytes: number) => void,
-  ): void {
+  ): Promise<void> {
     this.#isBusy = true;
     this.#onBytesSent = onBytesSent;
+    // undici waits for a turn of the event loop before it uses a connection again, so that an end
+    // that came with the last answer is seen. Within that turn it would not be.
+    if (this.#wasUsed) await setImmediate();
     this.#client.dispatch(
       {
         ...request,
@@ -240,6 +245,6 @@ function withContentLength(head: string): string {
   return `${head.slice(0, -2)}content-length: 0\r\n\r\n`;
 }
 
-function coded(code: string, message: string): Error {
-  return Object.assign(new Error(message), { code });
+function coded(code: string, message: string, cause?: unknown): Error {
+  return Object.assign(new Error(message, { cause }), { code });
 }

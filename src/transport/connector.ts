@@ -106,7 +106,7 @@ export class Connector {
     const connect = () => this.#toProxy(proxy, attempt);
     if (proxy.kind === 'socks5') {
       const socket = await connect();
-      await openSocksTunnel(socket, { hostname: withoutBrackets(hostname), port }, proxy);
+      await openSocksTunnel(socket, { hostname: withoutBrackets(hostname), port }, proxy, attempt);
       return socket;
     }
     const { userAgent } = this.#options;

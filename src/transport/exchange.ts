@@ -2,12 +2,11 @@ import type { Dispatcher } from 'undici';
 import { onAbort } from '../common/abort.js';
 import { Deferred } from '../common/deferred.js';
 import { BitsAbortError } from '../errors.js';
-import { AnswerBody } from './answer-body.js';
+import { AnswerBody, EMPTY_BODY } from './answer-body.js';
 import {
   answerHeaders,
   DRAIN_BYTES,
   DRAIN_MS,
-  EMPTY_BODY,
   endsWithConnection,
   isEmpty,
   isWorthDraining,
@@ -108,7 +107,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const { method, url, headers } = this.#head;
     this.#connection = connection;
     this.#start = new Deferred();
-    connection.dispatch(
+    void connection.dispatch(
       {
         path: target,
         method,

@@ -2,7 +2,7 @@ import { unlessAborted } from '../common/abort.js';
 import { describeError, isErrorLike } from '../common/error-like.js';
 import { BitsError, BitsStateError, isBitsError } from '../errors.js';
 import { snapshotAfterCancel } from '../session/session.js';
-import type { SourceIdentity } from '../source/source.js';
+import { type SourceIdentity, sourceIdentityChange } from '../source/source.js';
 import { bareUrl, hashQuery, keyOfId, uploadKey } from '../store/job-key.js';
 import type { JobRecord } from '../store/record.js';
 import type { JobLock, JobStore, LockOwner } from '../store/store.js';
@@ -275,18 +275,13 @@ function reasonToAbandon(
   const { source } = record;
   const isOther = source.path !== identity.path || record.url !== url;
   if (isOther || record.queryHash !== queryHash) return 'it was restored for another file or URL';
-  if (!isSameFile(source, identity)) return 'the file has changed since';
+  if (sourceIdentityChange(source, identity) === 'changed') return 'the file has changed since';
   if (isTooOld(record)) return 'it is too old';
   return options.resume ? undefined : 'this one starts over';
 }
 
 function isTooOld(record: JobRecord): boolean {
   return Date.now() - record.updatedAtMs > MAX_AGE_MS;
-}
-
-/** Whether a file is, as far as one can tell without reading it, what it was. */
-export function isSameFile(a: SourceIdentity, b: SourceIdentity): boolean {
-  return a.byteLength === b.byteLength && a.mtimeNs === b.mtimeNs && a.inode === b.inode;
 }
 
 /** @throws BITS_ERR_SOURCE_CHANGED (0x8020001D) when a file is not what the upload began with */

@@ -101,6 +101,7 @@ export class ReplyDelivery {
     return new ReplyDownload({
       id: this.#id,
       reply: this.#option,
+      slowLimitMs: options.timeouts.replyMs,
       saved: this.#resumePoint,
       candidates: replyCandidates(replyUrl, remoteUrl, {
         hostId: session.hostId,

@@ -95,13 +95,6 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
   const tls = checkNetwork(options);
   return Object.freeze({
     remoteUrl: parseRemoteUrl(options.url),
-    source: toByteSource(options.source, {
-      name: checkName(options.name),
-      spool: {
-        maxBytes: wholeNumber('spoolMaxBytes', options.spoolMaxBytes, DEFAULTS.spoolMaxBytes),
-        limitName: 'spoolMaxBytes',
-      },
-    }),
     name: options.name,
     reply: resolveReply(options.reply),
     headers,
@@ -128,6 +121,14 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
     transport: checkMethods('transport', options.transport, ['send', 'close']),
     store: checkMethods('store', options.store, STORE_METHODS),
     resume: flag('resume', options.resume, true),
+    // Last, because it takes hold of a stream: a refused option must not cost the caller that.
+    source: toByteSource(options.source, {
+      name: checkName(options.name),
+      spool: {
+        maxBytes: wholeNumber('spoolMaxBytes', options.spoolMaxBytes, DEFAULTS.spoolMaxBytes),
+        limitName: 'spoolMaxBytes',
+      },
+    }),
   });
 }
 

@@ -15,7 +15,7 @@ import {
   type SizerOptions,
   snapshotOf,
 } from '../session/session.js';
-import type { ByteSource, SourceIdentity } from '../source/source.js';
+import { type ByteSource, type SourceIdentity, sourceIdentityChange } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
 import { type Checkpoint, checkpointOf, planOf } from './checkpoint.js';
 import { systemClock } from './clock.js';
@@ -27,7 +27,7 @@ import { closeSource, openSource, sourceError, unreadableSource } from './guarde
 import type { RunPurpose } from './lifecycle.js';
 import type { RetryDecision } from './options.js';
 import { ProgressReport, type UploadProgress } from './progress.js';
-import { isSameFile, RecordKeeper, sourceHasChanged } from './record-keeper.js';
+import { RecordKeeper, sourceHasChanged } from './record-keeper.js';
 import {
   assertReplyElsewhere,
   discardReplyElsewhere,
@@ -66,7 +66,7 @@ export type RunEnd = { readonly checkpoint: Checkpoint | undefined } & (
   | { readonly kind: 'completed'; readonly result: UploadResult }
   | { readonly kind: 'failed'; readonly error: unknown }
   /** `freed`: whether the server is known to have dropped the session. */
-  | { readonly kind: 'cancelled'; readonly freed: boolean }
+  | { readonly kind: 'cancelled'; readonly freed: boolean; readonly error?: unknown }
   | { readonly kind: 'stopped' }
 );
 
@@ -211,8 +211,16 @@ class Run implements CommandRunner {
     if (this.#request.purpose === 'cancel') return { type: 'cancelRequested' };
     if (this.#before === undefined) return { type: 'start' };
     const before = this.#before.identity;
-    if (before !== undefined && source.identity && !isSameFile(before, source.identity)) {
+    const change =
+      before && source.identity ? sourceIdentityChange(before, source.identity) : 'same';
+    if (before !== undefined && change === 'changed') {
       return { type: 'sourceChanged', error: sourceHasChanged(before.path) };
+    }
+    if (before !== undefined && change === 'inode-only') {
+      this.#request.listener.onWarning({
+        code: 'source-replaced',
+        message: `${before.path} was replaced by a file of the same size and time; the upload continues.`,
+      });
     }
     return { type: this.#driver.session.state === 'init' ? 'start' : 'resumeRequested' };
   }
@@ -223,7 +231,10 @@ class Run implements CommandRunner {
     const isOver = this.#isOver;
     this.#keeper?.lost.removeEventListener('abort', this.#onLockLost);
     await this.#keeper?.close({ remove: isOver });
-    await this.#reply?.close(this.#driver.session, { keepPartial: !isOver });
+    const { session } = this.#driver;
+    // A failed job without a record is resumed by this process at most, which can fetch it again.
+    const canResume = this.#keeper?.record !== undefined || session.state !== 'error';
+    await this.#reply?.close(session, { keepPartial: canResume && !isOver });
     await closeSource(source, (error) =>
       this.#request.listener.onWarning({
         code: 'source-not-closed',
@@ -242,7 +253,7 @@ class Run implements CommandRunner {
       case 'failed':
         return { kind: 'failed', error: outcome.error, checkpoint };
       case 'cancelled':
-        return { kind: 'cancelled', freed: outcome.freed, checkpoint: this.#uncancelled(outcome) };
+        return { ...outcome, checkpoint: this.#uncancelled(outcome) };
       case 'completed':
         return { kind: 'completed', checkpoint: undefined, result: this.#result(outcome) };
     }

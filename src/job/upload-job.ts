@@ -400,11 +400,12 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         },
       );
     }
-    const isFreed = end?.kind !== 'cancelled' || end.freed;
+    if (end?.kind !== 'cancelled' || end.freed) {
+      return new BitsAbortError('The upload was cancelled.');
+    }
     return new BitsAbortError(
-      isFreed
-        ? 'The upload was cancelled.'
-        : 'The upload was cancelled, but the server did not confirm that it dropped the session.',
+      'The upload was cancelled, but the server did not confirm that it dropped the session.',
+      { cause: end.error },
     );
   }
 

@@ -1,4 +1,4 @@
-import { headerValue, isCredentialHeader } from '../common/header-fields.js';
+import { headerValue } from '../common/header-fields.js';
 import { isTrustedHost } from '../protocol/host-id.js';
 import { withAuthentication } from '../transport/auth/authenticating-transport.js';
 import type { Transport, WireRequest, WireResponse } from '../transport/transport.js';
@@ -51,7 +51,7 @@ export class Wire {
     const { headers } = this.#options;
     if (isTrusted) return headers;
     return Object.fromEntries(
-      Object.entries(headers).filter(([name]) => !isCredentialHeader(name)),
+      Object.entries(headers).filter(([name]) => name.toLowerCase() === 'user-agent'),
     );
   }
 

@@ -7,7 +7,7 @@ import { parseRetryAfterMs } from '../protocol/retry-after.js';
 export type ReplyAnswer =
   /** 200: the body is the reply from its first byte. `totalBytes` undefined: until the body ends. */
   | { readonly kind: 'whole'; readonly totalBytes: number | undefined }
-  /** 206; `range` undefined when it is missing, malformed or at odds with `Content-Length`. */
+  /** 206; `range` undefined when there is none, or several, or `Content-Length` contradicts it. */
   | { readonly kind: 'part'; readonly range: PartRange | undefined }
   /** 416; `totalBytes` as its `Content-Range` says. */
   | { readonly kind: 'unsatisfiable'; readonly totalBytes: number | undefined }
@@ -22,7 +22,8 @@ export interface PartRange {
   readonly total: number | undefined;
 }
 
-const REDIRECTS = new Set([301, 302, 307, 308]);
+// A GET stays a GET after each of them.
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const LATER_STATUSES = new Set([408, 425, 429]);
 // As for BITS packets: a retry cannot help here.
 const LASTING_SERVER_ERRORS = new Set([501, 505]);
@@ -62,6 +63,8 @@ function whole(headers: WireHeaders): ReplyAnswer {
 }
 
 function partRange(headers: WireHeaders): PartRange | undefined {
+  // Each part in such a body has a head of its own.
+  if (/^multipart\//i.test(headers['content-type']?.trim() ?? '')) return undefined;
   const range = parseContentRange(headers['content-range'] ?? '');
   const text = headers['content-length'];
   if (range === undefined || text === undefined) return range;

@@ -1,5 +1,6 @@
 import { throwIfAborted } from '../common/abort.js';
 import { BitsError, BitsStateError } from '../errors.js';
+import { ReplyBudget } from './budget.js';
 import type { ReplyCandidate } from './candidates.js';
 import {
   changed,
@@ -33,6 +34,8 @@ export interface ReplyDownloadOptions {
   /** At least one, in the order in which to try them. */
   readonly candidates: readonly ReplyCandidate[];
   readonly fetch: ReplyFetch;
+  /** How long, in all, the reply may come slower than 256 bytes per second. */
+  readonly slowLimitMs: number;
   /** Where an earlier download of the same reply stood. */
   readonly saved?: ReplyResumePoint | undefined;
   /** Called for each piece; `receivedBytes` falls when the download starts over. */
@@ -40,8 +43,6 @@ export interface ReplyDownloadOptions {
     | ((receivedBytes: number, totalBytes: number | undefined) => void)
     | undefined;
 }
-
-const MAX_REDIRECTS = 5;
 
 /** Nothing is at any place where the reply may be. */
 export class ReplyGoneError extends BitsError {
@@ -62,6 +63,7 @@ export class ReplyGoneError extends BitsError {
 export class ReplyDownload {
   readonly #options: ReplyDownloadOptions;
   readonly #sink: ReplySink;
+  readonly #budget: ReplyBudget;
   #known: ReplyKnowledge = NOTHING_KNOWN;
   #candidate = 0;
   /** What an earlier process left for the first attempt. */
@@ -74,8 +76,9 @@ export class ReplyDownload {
 
   constructor(options: ReplyDownloadOptions) {
     this.#options = options;
-    const { id, reply, saved, candidates } = options;
+    const { id, reply, saved, candidates, slowLimitMs } = options;
     this.#sink = createReplySink(reply, id);
+    this.#budget = new ReplyBudget(slowLimitMs);
     if (saved === undefined) return;
     const { receivedBytes, candidate, place, ...entity } = saved;
     this.#known = { ...NOTHING_KNOWN, entity, place };
@@ -163,9 +166,8 @@ export class ReplyDownload {
       );
       try {
         if (get.answer.kind === 'redirect') {
+          target = target.redirected(get.answer.location, redirects);
           redirects += 1;
-          if (redirects > MAX_REDIRECTS) throw tooManyRedirects();
-          target = target.redirected(get.answer.location);
         } else {
           const decision = decide(this.#known, request, get.answer, get.entity);
           if (await this.#carryOut(decision, get, gone, signal)) return;
@@ -240,7 +242,8 @@ export class ReplyDownload {
   ): Promise<void> {
     let takenBytes = 0;
     for (let piece = await get.next(); piece !== undefined; piece = await get.next()) {
-      if (piece.byteLength === 0) continue;
+      if (takenBytes === 0) this.#budget.answered();
+      this.#budget.received(piece.byteLength, get.waitedMs);
       takenBytes += piece.byteLength;
       if (bodyBytes !== undefined && takenBytes > bodyBytes) {
         await this.#sink.restart();
@@ -248,6 +251,7 @@ export class ReplyDownload {
         throw lengthError(`is longer than the ${bodyBytes} bytes that the server announced`);
       }
       await this.#sink.write(piece, signal);
+      this.#budget.kept(this.#sink.keptBytes);
       this.#progress();
     }
     if (bodyBytes !== undefined && takenBytes < bodyBytes) {
@@ -262,14 +266,6 @@ export class ReplyDownload {
   #progress(): void {
     this.#options.onProgress?.(this.#sink.keptBytes, this.totalBytes);
   }
-}
-
-function tooManyRedirects(): BitsError {
-  return new BitsError(
-    'BITS_ERR_REPLY',
-    `The reply was redirected more than ${MAX_REDIRECTS} times: check the server. The session is ` +
-      'left open.',
-  );
 }
 
 function lengthError(what: string): BitsError {

@@ -1,7 +1,9 @@
 import * as nodeFs from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { syncDirectory } from '../common/atomic-file.js';
+import { codeOf } from '../common/error-like.js';
 import { BitsError, isBitsError } from '../errors.js';
-import { errorCode, isSameFile, type ReplyFileSystem, syncDirectory } from './file-system.js';
+import { isSameFile, type ReplyFileSystem } from './file-system.js';
 import { modeFor, putInPlace, type ReplyFile } from './file-target.js';
 import { PartFile, partPath, removePart } from './part-file.js';
 import { assertFits, type ReplySink, type StoredReply } from './sink.js';
@@ -47,7 +49,7 @@ export class FileSink implements ReplySink {
         // A file that may be overwritten may have been written to as well.
         const { size } = await this.#fs.stat(this.#part.path);
         if (!overwrite || size === keepBytes) {
-          await syncDirectory(this.#fs, dirname(path));
+          await syncDirectory(dirname(path));
           await this.#part.readBack();
           return this.#stored();
         }
@@ -76,7 +78,7 @@ export class FileSink implements ReplySink {
     return this.#guarded(async () => {
       await this.#part.complete(await modeFor(this.#options, this.#fs));
       await putInPlace(this.#part.path, this.#options, this.#fs);
-      await syncDirectory(this.#fs, dirname(this.#options.path));
+      await syncDirectory(dirname(this.#options.path));
       return this.#stored();
     });
   }
@@ -119,7 +121,7 @@ const ADVICE: Readonly<Record<string, string>> = {
 };
 
 function fileError(target: string, cause: unknown): BitsError {
-  const code = errorCode(cause);
+  const code = codeOf(cause) ?? 'no code';
   const advice = ADVICE[code] ?? 'check the disk and the directory';
   return new BitsError(
     'BITS_ERR_REPLY',

@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import * as nodeFs from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { codeOf } from '../common/error-like.js';
 import { BitsArgumentError } from '../errors.js';
-import { errorCode, isSameFile, type ReplyFileSystem, unlessMissing } from './file-system.js';
+import { isSameFile, type ReplyFileSystem, unlessMissing } from './file-system.js';
 import { partPath, removePart, secondName } from './part-file.js';
 
 /** A file that a job's reply goes to. */
@@ -26,15 +27,15 @@ export async function checkReplyFile(
 ): Promise<void> {
   const directory = dirname(path);
   const parent = await fs.stat(directory).catch((cause) => {
-    throw unusable(`the directory ${directory} cannot be reached (${errorCode(cause)})`, cause);
+    throw unusable(`the directory ${directory} cannot be reached (${codeOf(cause)})`, cause);
   });
   if (!parent.isDirectory()) throw unusable(`${directory} is not a directory`);
   await fs.access(directory, constants.W_OK | constants.X_OK).catch((cause) => {
-    throw unusable(`the directory ${directory} cannot be written to (${errorCode(cause)})`, cause);
+    throw unusable(`the directory ${directory} cannot be written to (${codeOf(cause)})`, cause);
   });
 
   const present = await unlessMissing(fs.lstat(path)).catch((cause) => {
-    throw unusable(`${path} cannot be reached (${errorCode(cause)})`, cause);
+    throw unusable(`${path} cannot be reached (${codeOf(cause)})`, cause);
   });
   if (present === undefined) return;
   if (!present.isFile() && !present.isSymbolicLink()) {
@@ -107,11 +108,21 @@ async function reserveAndRename(part: string, path: string, fs: ReplyFileSystem)
   const reserved = await fs.open(path, 'wx');
   await reserved.close();
   try {
+    await assertEmpty(path, fs);
     await fs.rename(part, path);
   } catch (error) {
-    await fs.unlink(path);
+    await assertEmpty(path, fs).then(
+      () => fs.unlink(path),
+      () => {},
+    );
     throw error;
   }
+}
+
+/** @throws EEXIST when somebody has written to it, or put another file there */
+async function assertEmpty(path: string, fs: ReplyFileSystem): Promise<void> {
+  const { size } = await fs.lstat(path);
+  if (size > 0) throw Object.assign(new Error(`${path} is in use`), { code: 'EEXIST' });
 }
 
 /**

@@ -34,6 +34,9 @@ export type ReplyFetch = (
 export class ReplyGet {
   readonly answer: ReplyAnswer;
   readonly entity: ReplyEntity;
+  /** How long the last piece took; the first one since the request. */
+  waitedMs = 0;
+  readonly #sentMs: number;
   readonly #body: AsyncIterable<Uint8Array>;
   readonly #cut: AbortController;
   readonly #signal: AbortSignal | undefined;
@@ -47,11 +50,12 @@ export class ReplyGet {
     signal: AbortSignal | undefined,
   ): Promise<ReplyGet> {
     throwIfAborted(signal);
+    const sentMs = performance.now();
     const cut = new AbortController();
     const listening = signal && onAbort(signal, () => cut.abort(signal.reason));
     try {
       const response = await unlessAborted(fetch(request, cut.signal), signal);
-      return new ReplyGet(response, cut, signal, listening);
+      return new ReplyGet(response, sentMs, cut, signal, listening);
     } catch (error) {
       listening?.[Symbol.dispose]();
       throw failure(error, signal);
@@ -60,6 +64,7 @@ export class ReplyGet {
 
   private constructor(
     { status, headers, body }: ReplyResponse,
+    sentMs: number,
     cut: AbortController,
     signal: AbortSignal | undefined,
     listening: Disposable | undefined,
@@ -67,6 +72,7 @@ export class ReplyGet {
     this.answer = readReplyAnswer({ status, headers }, Date.now());
     this.entity = readEntity(headers, Date.now());
     this.#body = body;
+    this.#sentMs = sentMs;
     this.#cut = cut;
     this.#signal = signal;
     this.#listening = listening;
@@ -74,9 +80,11 @@ export class ReplyGet {
 
   /** The next piece of the body; undefined after the last one. */
   async next(): Promise<Uint8Array | undefined> {
+    const askedMs = this.#pieces === undefined ? this.#sentMs : performance.now();
     try {
       this.#pieces ??= this.#body[Symbol.asyncIterator]();
       const { done, value } = await unlessAborted(this.#pieces.next(), this.#signal);
+      this.waitedMs = performance.now() - askedMs;
       if (!done && !isUint8Array(value)) throw new TypeError('a piece is not a Uint8Array');
       if (done) this.#ended = true;
       return done ? undefined : value;

@@ -2,8 +2,10 @@ import { createHash, type Hash } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { syncFile } from '../common/atomic-file.js';
+import { codeOf } from '../common/error-like.js';
 import { BitsError } from '../errors.js';
-import { errorCode, isOwn, type ReplyFileSystem, syncFile } from './file-system.js';
+import { isOwn, type ReplyFileSystem } from './file-system.js';
 
 /** Longest time for which bytes that arrived may be lost in a power cut. */
 const SYNC_INTERVAL_MS = 1000;
@@ -123,8 +125,9 @@ export class PartFile {
       if (isTrusted(await handle.stat())) return handle;
       await handle.close();
     } catch (error) {
-      if (errorCode(error) === 'ENOENT') return undefined;
-      if (!NOT_A_PART.has(errorCode(error))) throw error;
+      const code = codeOf(error);
+      if (code === 'ENOENT') return undefined;
+      if (code === undefined || !NOT_A_PART.has(code)) throw error;
     }
     await this.#fs.unlink(this.path).catch((cause) => {
       throw new BitsError(

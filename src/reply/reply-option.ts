@@ -3,8 +3,10 @@ import type { Writable } from 'node:stream';
 import type { WritableStream } from 'node:stream/web';
 import { BitsArgumentError } from '../errors.js';
 
-/** The most that a reply in memory may hold, as for GetReplyData of Windows. */
-export const MAX_REPLY_DATA_BYTES = 1024 ** 2;
+/** As for GetReplyData of Windows. */
+const MAX_MEMORY_BYTES = 1024 ** 2;
+/** A server that never stops shall not fill the disk. */
+const MAX_BYTES = 1024 ** 3;
 
 /** Where a reply goes and what may become of it; `true` takes all defaults. */
 export type ReplyOption = true | ReplyOptions;
@@ -21,7 +23,7 @@ export interface ReplyOptions {
   optional?: boolean | undefined;
   /** Whether the result has the SHA-256 of the reply. @default false */
   sha256?: boolean | undefined;
-  /** Refuses a larger reply. @default 1048576 (1 MiB) for memory, else no limit */
+  /** Refuses a larger reply. @default 1048576 (1 MiB) for memory, else 1073741824 (1 GiB) */
   maxBytes?: number | undefined;
   /** Whether a file that exists already may be replaced. @default false */
   overwrite?: boolean | undefined;
@@ -56,7 +58,7 @@ export function resolveReply(option: ReplyOption | undefined): ResolvedReply | u
     to: target,
     optional: flag('optional', optional),
     sha256: flag('sha256', sha256),
-    maxBytes: limit(maxBytes, target === 'memory' ? MAX_REPLY_DATA_BYTES : Number.MAX_SAFE_INTEGER),
+    maxBytes: limit(maxBytes, target === 'memory' ? MAX_MEMORY_BYTES : MAX_BYTES),
     overwrite: flag('overwrite', overwrite),
   };
   if (reply.overwrite && !isFile) {

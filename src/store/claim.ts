@@ -1,13 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { open, readFile, unlink } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../common/atomic-file.js';
 import { codeOf } from '../common/error-like.js';
 import { count, fields, optional, text } from './checks.js';
+import type { OwnFiles } from './own-files.js';
 import type { LinuxIdentity, ProcessIdentity } from './process-identity.js';
+import { fileSystemError } from './store-error.js';
 
 /**
- * One contender's claim to a lock: a file `<key>.<nonce>` of its own, whose first line is
+ * What others see of a claim to a lock: a file `<key>.<nonce>` of its own, whose first line is
  * `<phase><beat>` at a fixed width and whose second line names the process.
  */
 export interface SeenClaim {
@@ -18,12 +21,12 @@ export interface SeenClaim {
   readonly owner: ProcessIdentity | undefined;
 }
 
-const NAME = /^([0-9a-f]{32})\.([0-9a-f]{32})$/;
-
 export interface ClaimName {
   readonly key: string;
   readonly nonce: string;
 }
+
+const NAME = /^([0-9a-f]{32})\.([0-9a-f]{32})$/;
 
 /** Undefined for the name of another file. */
 export function parseClaimName(name: string): ClaimName | undefined {
@@ -31,9 +34,7 @@ export function parseClaimName(name: string): ClaimName | undefined {
   return key === undefined || nonce === undefined ? undefined : { key, nonce };
 }
 
-export function claimPath(directory: string, { key, nonce }: ClaimName): string {
-  return join(directory, `${key}.${nonce}`);
-}
+const MAX_CLAIM_BYTES = 4096;
 
 const printable = /^[\x21-\x7e]+$/;
 
@@ -49,71 +50,37 @@ const ownerFields = fields<ProcessIdentity>({
   ),
 });
 
-/** A claim of this process. */
-export class Claim {
-  readonly nonce = randomBytes(16).toString('hex');
-  readonly #path: string;
-  #phase: 'c' | 'h' = 'c';
-  #beat = 0;
-  #writing: Promise<void> = Promise.resolve();
+/** The claims in one directory. */
+export class Claims {
+  readonly directory: string;
+  readonly files: OwnFiles;
 
-  private constructor(directory: string, key: string) {
-    this.#path = claimPath(directory, { key, nonce: this.nonce });
+  constructor(directory: string, files: OwnFiles) {
+    this.directory = directory;
+    this.files = files;
   }
 
-  static async stake(directory: string, key: string, owner: ProcessIdentity): Promise<Claim> {
-    const claim = new Claim(directory, key);
-    const content = `${claim.#heading()}\n${JSON.stringify(owner)}\n`;
-    // Replaces nothing, but has its name only when it is whole.
-    await replaceFile(claim.#path, content, { durable: false });
-    return claim;
+  pathOf({ key, nonce }: ClaimName): string {
+    return join(this.directory, `${key}.${nonce}`);
   }
 
-  hold(): Promise<void> {
-    this.#phase = 'h';
-    return this.beat();
+  /** Undefined when there is no such claim any more. */
+  async read(name: ClaimName): Promise<SeenClaim | undefined> {
+    const content = await this.files.read(this.pathOf(name), MAX_CLAIM_BYTES);
+    if (content === undefined) return undefined;
+    const [heading = '', identity = ''] = content.toString().split('\n', 2);
+    const phase = heading.startsWith('h') ? 'holding' : 'claiming';
+    return { phase, heading, owner: parseOwner(identity) };
   }
 
-  /** Gives a sign of life. @throws ENOENT when the claim was taken away */
-  beat(): Promise<void> {
-    const write = this.#writing.then(() => this.#rewriteHeading());
-    this.#writing = write.catch(() => {});
-    return write;
-  }
-
-  async withdraw(): Promise<void> {
-    await this.#writing;
-    await removeClaim(this.#path);
-  }
-
-  async #rewriteHeading(): Promise<void> {
-    this.#beat += 1;
-    const heading = Buffer.from(this.#heading());
-    const handle = await open(this.#path, 'r+');
+  /** Removes a claim by its own name, which no other claim ever has: so it can hit no live one. */
+  async remove(name: ClaimName): Promise<void> {
     try {
-      await handle.write(heading, 0, heading.length, 0);
-    } finally {
-      await handle.close();
+      await unlink(this.pathOf(name));
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error;
     }
   }
-
-  #heading(): string {
-    return this.#phase + String(this.#beat).padStart(12, '0');
-  }
-}
-
-/** Undefined when there is no such claim any more. */
-export async function readClaim(path: string): Promise<SeenClaim | undefined> {
-  let content: string;
-  try {
-    content = await readFile(path, 'utf8');
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
-  const [heading = '', identity = ''] = content.split('\n', 2);
-  const phase = heading.startsWith('h') ? 'holding' : 'claiming';
-  return { phase, heading, owner: parseOwner(identity) };
 }
 
 function parseOwner(identity: string): ProcessIdentity | undefined {
@@ -124,11 +91,80 @@ function parseOwner(identity: string): ProcessIdentity | undefined {
   }
 }
 
-/** Removes a claim by its own name, which no other claim ever has: so it can hit no live one. */
-export async function removeClaim(path: string): Promise<void> {
-  try {
-    await unlink(path);
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
+/** A claim of this process, which gives signs of life until it is withdrawn. */
+export class OwnClaim {
+  readonly name: ClaimName;
+  /** Aborted when somebody removed the claim. */
+  readonly gone: AbortSignal;
+  readonly #gone = new AbortController();
+  readonly #claims: Claims;
+  #phase: 'c' | 'h' = 'c';
+  #beat = 0;
+  #heart: NodeJS.Timeout | undefined;
+  #writing: Promise<void> = Promise.resolve();
+
+  private constructor(claims: Claims, key: string) {
+    this.#claims = claims;
+    this.name = { key, nonce: randomBytes(16).toString('hex') };
+    this.gone = this.#gone.signal;
+  }
+
+  static async stake(
+    claims: Claims,
+    key: string,
+    owner: ProcessIdentity,
+    beatMs: number,
+  ): Promise<OwnClaim> {
+    const claim = new OwnClaim(claims, key);
+    const content = `${claim.#heading()}\n${JSON.stringify(owner)}\n`;
+    // Replaces nothing, but has its name only when it is whole.
+    await replaceFile(claims.pathOf(claim.name), content, { durable: false });
+    // A disk that fails may work again at the next beat.
+    claim.#heart = setInterval(() => void claim.#rewrite().catch(() => {}), beatMs).unref();
+    return claim;
+  }
+
+  /** Turns the claim into the lock. @returns false when the claim is gone */
+  async hold(): Promise<boolean> {
+    this.#phase = 'h';
+    await this.#rewrite();
+    return !this.gone.aborted;
+  }
+
+  async withdraw(): Promise<void> {
+    clearInterval(this.#heart);
+    await this.#writing;
+    try {
+      await this.#claims.remove(this.name);
+    } catch (error) {
+      throw fileSystemError('unlock a job in', this.#claims.directory, error);
+    }
+  }
+
+  #rewrite(): Promise<void> {
+    const write = this.#writing.then(() => this.#rewriteHeading());
+    this.#writing = write.catch(() => {});
+    return write;
+  }
+
+  async #rewriteHeading(): Promise<void> {
+    this.#beat += 1;
+    const heading = Buffer.from(this.#heading());
+    const path = this.#claims.pathOf(this.name);
+    const handle = await this.#claims.files.open(path, constants.O_RDWR);
+    if (handle === undefined) {
+      clearInterval(this.#heart);
+      this.#gone.abort();
+      return;
+    }
+    try {
+      await handle.write(heading, 0, heading.length, 0);
+    } finally {
+      await handle.close();
+    }
+  }
+
+  #heading(): string {
+    return this.#phase + String(this.#beat).padStart(12, '0');
   }
 }

@@ -1,21 +1,28 @@
 import { readdir, unlink } from 'node:fs/promises';
-import { isAbsolute, join, resolve } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { removeOldTempFiles, replaceFile, syncDirectory } from '../common/atomic-file.js';
 import { codeOf } from '../common/error-like.js';
-import { BitsStoreError } from '../errors.js';
+import { BitsArgumentError, BitsStoreError } from '../errors.js';
 import { checkJobKey, isJobKey } from './job-key.js';
-import { acquireLock, findHolder, sweepLocks } from './lock.js';
-import { ensureDirectory, readOwnFile, setFileAside } from './own-files.js';
-import { byAge, type JobRecord, parseRecord, serializeRecord } from './record.js';
+import { Locks } from './lock.js';
+import { OwnFiles, setFileAside } from './own-files.js';
+import { byAge, type JobRecord, MAX_RECORD_BYTES, parseRecord, serializeRecord } from './record.js';
 import type { JobStore, LockOwner, LockResult, StoredJobs, StoreProblem } from './store.js';
 import { fileSystemError } from './store-error.js';
 
 export interface FileStoreOptions {
   /**
-   * Where the records lie. Made when it is missing, for its owner alone.
+   * Where the records are. Made when it is missing, for its owner alone.
    * @default `bits-upload/jobs` where the system keeps a user's application data
    */
   directory?: string | undefined;
+  /**
+   * Uses the directory whoever owns it, and whoever may write to it. Only for network shares that
+   * show another owner than the real one: who can write a record can have any of your files
+   * uploaded to a server of their choice.
+   * @default false
+   */
+  trustDirectory?: boolean | undefined;
 }
 
 const RECORD_SUFFIX = '.json';
@@ -25,14 +32,29 @@ const KEY_LENGTH = 32;
 /**
  * Keeps one JSON file per job in a directory.
  *
- * Files have the mode 0600 and are replaced, never written in place. A file that is no record is
+ * Files have the mode 0600 and are replaced, never written in place. A directory or a file that
+ * belongs to another user, or that others may write to, is not used. A file that is no record is
  * renamed to `<name>.unreadable-<n>` and reported by every `list()` until somebody removes it; a
  * record of another release, and what is not this user's regular file, is reported and left alone.
+ * @throws BITS_ERR_ARGUMENT
  */
 export function createFileStore(options: FileStoreOptions = {}): JobStore {
+  const { directory, trustDirectory = false, ...unknown } = options;
+  const [name] = Object.keys(unknown);
+  if (name !== undefined) {
+    throw new BitsArgumentError(
+      `createFileStore has no option ${JSON.stringify(name)}: it takes directory and trustDirectory`,
+    );
+  }
+  if (directory !== undefined && (typeof directory !== 'string' || directory === '')) {
+    throw new BitsArgumentError('the directory of a file store must be a path');
+  }
+  if (typeof trustDirectory !== 'boolean') {
+    throw new BitsArgumentError('trustDirectory must be true or false');
+  }
   // Now rather than on use: the working directory may be another by then.
-  const given = options.directory === undefined ? undefined : resolve(options.directory);
-  return new FileStore(given);
+  const given = directory === undefined ? undefined : resolve(directory);
+  return new FileStore(given, new OwnFiles(trustDirectory));
 }
 
 /**
@@ -50,7 +72,8 @@ export async function defaultJobDirectory(): Promise<string> {
   } catch (error) {
     throw new BitsStoreError(
       'unavailable',
-      'this user has no home directory to keep job records in, or XDG_DATA_HOME is no absolute path: name another directory',
+      'this user has no home directory to keep job records in, or XDG_DATA_HOME is no absolute ' +
+        'path: name another directory',
       error,
     );
   }
@@ -60,18 +83,20 @@ export async function defaultJobDirectory(): Promise<string> {
 type Found = { readonly record: JobRecord } | { readonly error: BitsStoreError };
 
 class FileStore implements JobStore {
-  #directory: Promise<string> | undefined;
+  readonly #files: OwnFiles;
   readonly #given: string | undefined;
+  #directory: string | undefined;
 
-  constructor(given: string | undefined) {
+  constructor(given: string | undefined, files: OwnFiles) {
     this.#given = given;
+    this.#files = files;
   }
 
   async save(record: JobRecord): Promise<void> {
     const content = serializeRecord(record);
     const path = await this.#pathOf(record.key);
     try {
-      await ensureDirectory(await this.#where());
+      await this.#files.ensureDirectory(dirname(path));
       await this.#makeWay(path, record.key);
       await replaceFile(path, content);
     } catch (error) {
@@ -92,15 +117,16 @@ class FileStore implements JobStore {
   async list(): Promise<StoredJobs> {
     const records: JobRecord[] = [];
     const problems: StoreProblem[] = [];
-    const names = await this.#names();
+    const directory = await this.#usableDirectory();
+    const names = await namesIn(directory);
     for (const name of names.toSorted()) {
-      const seen = await this.#look(name);
+      const seen = await this.#look(directory, name);
       if (seen === undefined) continue;
       if ('record' in seen) records.push(seen.record);
       else problems.push(seen);
     }
-    await removeOldTempFiles(await this.#where(), names);
-    await sweepLocks(await this.#lockDirectory());
+    await removeOldTempFiles(directory, names);
+    await (await this.#locks()).sweep();
     return { records: records.sort(byAge), problems };
   }
 
@@ -108,7 +134,7 @@ class FileStore implements JobStore {
     const path = await this.#pathOf(key);
     try {
       await unlink(path);
-      await syncDirectory(await this.#where());
+      await syncDirectory(dirname(path));
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw fileSystemError('remove the job record', path, error);
     }
@@ -116,49 +142,47 @@ class FileStore implements JobStore {
 
   async lock(key: string): Promise<LockResult> {
     checkJobKey(key);
-    return acquireLock(await this.#lockDirectory(), key);
+    return (await this.#locks()).acquire(key);
   }
 
   async holder(key: string): Promise<LockOwner | undefined> {
     checkJobKey(key);
-    return findHolder(await this.#lockDirectory(), key);
+    return (await this.#locks()).holder(key);
   }
 
-  #where(): Promise<string> {
-    if (this.#given !== undefined) return Promise.resolve(this.#given);
-    this.#directory ??= defaultJobDirectory();
-    return this.#directory;
-  }
-
-  async #lockDirectory(): Promise<string> {
-    return join(await this.#where(), 'locks');
+  async #locks(): Promise<Locks> {
+    return new Locks(join(await this.#usableDirectory(), 'locks'), { files: this.#files });
   }
 
   async #pathOf(key: string): Promise<string> {
     checkJobKey(key);
-    return join(await this.#where(), key + RECORD_SUFFIX);
+    return join(await this.#usableDirectory(), key + RECORD_SUFFIX);
   }
 
-  async #names(): Promise<string[]> {
-    const directory = await this.#where();
+  /** It may be missing. */
+  async #usableDirectory(): Promise<string> {
+    this.#directory ??= this.#given ?? (await defaultJobDirectory());
     try {
-      return await readdir(directory);
+      await this.#files.checkDirectory(this.#directory);
     } catch (error) {
-      if (codeOf(error) === 'ENOENT') return [];
-      throw fileSystemError('read the job records in', directory, error);
+      throw fileSystemError('use', this.#directory, error);
     }
+    return this.#directory;
   }
 
   /** Undefined for what is no record and does not look like one. */
-  async #look(name: string): Promise<{ record: JobRecord } | StoreProblem | undefined> {
-    const where = join(await this.#where(), name);
+  async #look(
+    directory: string,
+    name: string,
+  ): Promise<{ record: JobRecord } | StoreProblem | undefined> {
+    const where = join(directory, name);
     const key = name.slice(0, KEY_LENGTH);
     const suffix = isJobKey(key) ? name.slice(KEY_LENGTH) : '';
     if (suffix.startsWith(RECORD_SUFFIX + ASIDE_SUFFIX)) return { where, error: setAside(where) };
     if (suffix === RECORD_SUFFIX) {
       const found = await this.#read(where, key);
       if (found === undefined || 'record' in found) return found;
-      return (await this.#retire(where, key, found.error)) ?? this.#look(name);
+      return (await this.#retire(where, key, found.error)) ?? this.#look(directory, name);
     }
     if (!name.endsWith(RECORD_SUFFIX)) return undefined;
     return { where, error: new BitsStoreError('foreign', `${where} is not named as a job record`) };
@@ -167,9 +191,9 @@ class FileStore implements JobStore {
   /** Undefined when there is no such file; an error as a value, since listing goes on. */
   async #read(path: string, key: string): Promise<Found | undefined> {
     try {
-      const content = await readOwnFile(path);
+      const content = await this.#files.read(path, MAX_RECORD_BYTES);
       if (content === undefined) return undefined;
-      const record = parseRecord(content);
+      const record = parseRecord(decodeUtf8(content));
       if (record.key === key) return { record };
       throw new BitsStoreError('damaged', 'it is the record of another job');
     } catch (error) {
@@ -210,6 +234,23 @@ class FileStore implements JobStore {
     if (found === undefined || 'record' in found) return;
     if (found.error.reason !== 'damaged') throw found.error;
     await setFileAside(path, ASIDE_SUFFIX);
+  }
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return [];
+    throw fileSystemError('read the job records in', directory, error);
+  }
+}
+
+function decodeUtf8(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new BitsStoreError('damaged', 'it is not UTF-8');
   }
 }
 

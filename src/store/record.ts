@@ -82,16 +82,14 @@ const path = text(
   'an absolute path',
   (value) => isAbsolute(value) && !value.includes('\0'),
 );
+const bare = text(MAX_HEADER_LENGTH, 'an http URL without a query', isBareUrl);
 const decimal = text(40, 'a decimal number', /^-?\d+$/);
 const header = text(MAX_HEADER_LENGTH, 'printable ASCII', printable);
 
 const recordFields = fields<Omit<JobRecord, 'version'>>({
-  key: (value, field) => {
-    if (!isJobKey(value)) throw damaged(field, 'a key');
-    return value;
-  },
+  key: text(32, 'a key', isJobKey),
   id: text(36, 'a UUID', UUID),
-  url: text(MAX_HEADER_LENGTH, 'an http URL without a query', isBareUrl),
+  url: bare,
   queryHash: optional(text(64, 'a hash', /^[0-9a-f]{64}$/)),
   totalBytes: count(),
   contentName: text(MAX_PATH_LENGTH, 'a name', (name) => name !== '' && !name.includes('\0')),
@@ -123,7 +121,7 @@ const recordFields = fields<Omit<JobRecord, 'version'>>({
           etag: optional(header),
           lastModified: optional(header),
           ifRange: optional(header),
-          place: optional(header),
+          place: optional(bare),
         }),
       ),
     }),

@@ -63,8 +63,8 @@ export type LockResult =
 export interface JobLock {
   readonly owner: LockOwner;
   /**
-   * Aborted when the lock was taken away: its file was deleted, or another machine saw no sign of
-   * life for too long. Stop the job then.
+   * Aborted when somebody else has the lock now: another machine saw no sign of life for too long,
+   * or the lock was removed by hand and taken. Stop the job then.
    */
   readonly lost: AbortSignal;
   /** Calling it twice is no error. */

@@ -10,10 +10,10 @@ export type Phase = 'send' | 'answer' | 'answer-body' | 'send-and-answer';
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * One limit in time that every sign of life of an exchange moves on.
+ * A limit in time that starts over with every progress of an exchange.
  *
- * Its timer is left to run out and then set for what is left: signs of life come by the thousand,
- * and moving a timer costs more than to look at the clock.
+ * Its timer is left to run out and then set for the rest: progress comes by the thousand, and moving
+ * a timer costs more than reading the clock.
  */
 export class Deadline {
   readonly #limits: { readonly stallTimeoutMs: number; readonly answerTimeoutMs: number };
@@ -34,7 +34,7 @@ export class Deadline {
     this.#onExpired = onExpired;
   }
 
-  /** Gives the phase its whole time, again if it runs already. */
+  /** Gives a phase its whole time, also when it runs already. */
   run(phase: Phase): void {
     this.#phase = phase;
     this.#dueMs = performance.now() + this.#limitMs(phase);
@@ -80,7 +80,7 @@ export class Deadline {
     const limitMs = this.#limitMs(phase);
     return new BitsTimeoutError(
       {
-        send: `No byte of the request moved towards ${host} for ${limitMs} ms (stallTimeoutMs): check that it can be reached and that nothing in between holds the data up`,
+        send: `No byte of the request moved towards ${host} for ${limitMs} ms (stallTimeoutMs): check that it can be reached and that nothing in between holds the data back`,
         answer: `${host} did not answer within ${limitMs} ms after the whole request was sent (answerTimeoutMs): check the server's load, or raise the time if its application needs longer`,
         'send-and-answer': `${host} did not take the request and answer within ${limitMs} ms (stallTimeoutMs + answerTimeoutMs): check that it can be reached, and its load`,
         'answer-body': `${host} sent nothing more of its answer for ${limitMs} ms (answerTimeoutMs): check the server and the network to it`,

@@ -28,7 +28,9 @@ describe('an answer to the GET of a reply', () => {
     const broken = { kind: 'part', range: undefined };
     expect(read(206, { ...range, 'content-length': '4' })).to.deep.equal(broken);
     expect(read(206, { 'content-range': 'bytes 9-5/10' })).to.deep.equal(broken);
-    expect(read(206, { 'content-type': 'multipart/byteranges' })).to.deep.equal(broken);
+    const multipart = { 'content-type': ' Multipart/byteranges; boundary=x' };
+    expect(read(206, multipart)).to.deep.equal(broken);
+    expect(read(206, { ...range, ...multipart })).to.deep.equal(broken);
   });
 
   it('gives the length of the reply with a 416', () => {
@@ -53,7 +55,7 @@ describe('an answer to the GET of a reply', () => {
     });
   }
 
-  for (const status of [201, 203, 205, 300, 303, 304, 400, 401, 403, 405, 407, 501, 505]) {
+  for (const status of [201, 203, 205, 300, 304, 400, 401, 403, 405, 407, 501, 505]) {
     it(`is final after ${status}`, () => {
       expect(refusal(status).retryable).to.equal(false);
     });
@@ -71,7 +73,7 @@ describe('an answer to the GET of a reply', () => {
   });
 
   it('is a redirect only with a target', () => {
-    for (const status of [301, 302, 307, 308]) {
+    for (const status of [301, 302, 303, 307, 308]) {
       expect(read(status, { location: '/x' })).to.deep.equal({ kind: 'redirect', location: '/x' });
       expect(refusal(status, { location: ' ' }).retryable).to.equal(false);
     }

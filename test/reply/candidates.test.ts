@@ -69,6 +69,17 @@ describe('the places of a reply', () => {
     expect(error.retryable).to.equal(false);
   });
 
+  it('must not be on an unlisted host when the URL of the upload has a query', () => {
+    const signed = new URL(`${remote.href}?sig=s3cret`);
+    const error = failure(() => places('http://cdn.example/r', {}, signed));
+    expect(error.code).to.equal('BITS_ERR_UNTRUSTED_HOST');
+    expect(error.message).to.not.include('s3cret');
+    expect(places('#r', { hostId: 'node.example' }, signed)).to.deep.equal([`${signed.href} with`]);
+    expect(places('http://cdn.example/r', { trustedHosts: ['cdn.example'] }, signed)).to.deep.equal(
+      ['http://cdn.example/r with'],
+    );
+  });
+
   it('leave out a host-id that must not get the credentials', () => {
     expect(places('r.bin', { hostId: 'node.example', hasCredentials: true })).to.deep.equal([
       'http://web.example/uploads/r.bin with',
@@ -83,6 +94,8 @@ describe('the places of a reply', () => {
     ['http after https', 'http://web.example/r', secureRemote],
     ['a control character', 'r\r\nX: y', remote],
     ['nothing', '  ', remote],
+    ['a URL of more than 8 KiB', `r?${'x'.repeat(8192)}`, remote],
+    ['a URL that is more than 8 KiB in a request', `/${'\u00e9'.repeat(4000)}`, remote],
   ] as const) {
     it(`must not be ${what}`, () => {
       const error = failure(() => places(text, {}, from));
@@ -93,21 +106,23 @@ describe('the places of a reply', () => {
 
   it('follow the same rules after a redirect, as seen from the upload', () => {
     const open = replyCandidates('r.bin', secureRemote, policy())[0]!;
-    const moved = open.redirected('//cdn.example/x').redirected('../y');
+    const moved = open.redirected('//cdn.example/x', 0).redirected('../y', 1);
     expect([moved.url.href, moved.withCredentials]).to.deep.equal(['https://cdn.example/y', false]);
-    const back = moved.redirected('https://web.example/z');
+    const back = moved.redirected('https://web.example/z', 2);
     expect(back.withCredentials).to.equal(true);
-    expect(failure(() => open.redirected('http://web.example/z')).code).to.equal('BITS_ERR_REPLY');
+    expect(failure(() => open.redirected('http://web.example/z', 0)).code).to.equal(
+      'BITS_ERR_REPLY',
+    );
 
     const guarded = replyCandidates('r.bin', remote, policy({ hasCredentials: true }))[0]!;
-    expect(failure(() => guarded.redirected('http://cdn.example/x')).code).to.equal(
+    expect(failure(() => guarded.redirected('http://cdn.example/x', 0)).code).to.equal(
       'BITS_ERR_UNTRUSTED_HOST',
     );
   });
 
   it('do not fall back to http after a redirect to https', () => {
     const upgraded = replyCandidates('https://web.example/r', remote, policy())[0]!;
-    expect(failure(() => upgraded.redirected('http://web.example/r')).code).to.equal(
+    expect(failure(() => upgraded.redirected('http://web.example/r', 0)).code).to.equal(
       'BITS_ERR_REPLY',
     );
   });

@@ -46,6 +46,7 @@ describe('the download of a reply', () => {
       reply: resolved({ to: file, sha256: true }),
       candidates: host.candidates(),
       fetch: httpFetch,
+      slowLimitMs: 60_000,
       ...changes,
     });
     downloads.push(download);
@@ -378,17 +379,84 @@ describe('the download of a reply', () => {
     expect(error.message).to.include('{ to: path }');
   });
 
-  it('stops an endless reply to memory at its limit', async () => {
-    host.handler = (_request, response) => {
-      const more = () => {
-        while (response.writable && response.write(bytes));
+  for (const where of ['memory', 'a file', 'a stream'] as const) {
+    it(`stops an endless reply to ${where} at its limit`, async () => {
+      host.handler = (_request, response) => {
+        const more = () => {
+          while (response.writable && response.write(bytes));
+        };
+        response.on('drain', more).on('error', () => {});
+        more();
       };
-      response.on('drain', more).on('error', () => {});
-      more();
+      const to = { memory: 'memory', 'a file': file, 'a stream': new PassThrough().resume() }[
+        where
+      ];
+      const download = create({ reply: resolved({ to, maxBytes: 300_000 }) });
+      const error = await rejection(download.attempt());
+      expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY_TOO_LARGE', false]);
+      expect(error.message).to.include('300000').and.include('left open');
+    });
+  }
+
+  it('gives up on a reply of which a byte comes now and then', async () => {
+    host.handler = (_request, response) => {
+      const timer = setInterval(() => response.write('x'), 10);
+      response.on('close', () => clearInterval(timer));
     };
-    const error = await rejection(create({ reply: resolved({ maxBytes: 300_000 }) }).attempt());
-    expect(error.code).to.equal('BITS_ERR_REPLY_TOO_LARGE');
+    const error = await rejection(create({ slowLimitMs: 100 }).attempt());
+    expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_TIMEOUT', false]);
+    expect(error.message).to.include('100 ms').and.include('left open');
   });
+
+  it('does not count the time that a stream takes as time of the server', async () => {
+    host.handler = (_request, response) => {
+      response.write('a');
+      response.end('b');
+    };
+    const stream = new Writable({ write: (_piece, _encoding, done) => setTimeout(done, 150) });
+    const download = create({ reply: resolved({ to: stream }), slowLimitMs: 100 });
+    expect((await download.attempt()).bytes).to.equal(2);
+  });
+
+  it('gives up on a server that cuts the connection after each byte', async () => {
+    const fetch: ReplyFetch = async ({ headers }) => {
+      const start = Number(/\d+/.exec(headers.Range ?? '')?.[0] ?? 0);
+      const range = start > 0 && { 'content-range': `bytes ${start}-199999/200000` };
+      const body = (async function* () {
+        yield bytes.subarray(start, start + 1);
+        throw new Error('cut');
+      })();
+      return { status: start === 0 ? 200 : 206, headers: { etag, ...range }, body };
+    };
+    const download = create({ fetch, reply: resolved(true) });
+    let error = await rejection(download.attempt());
+    let attempts = 1;
+    for (; error.retryable; attempts += 1) error = await rejection(download.attempt());
+    expect(error.code).to.equal('BITS_ERR_REPLY');
+    expect(attempts).to.be.within(1000, 1100);
+  });
+
+  for (const [what, silence] of [
+    ['a transport that never answers', (wait) => wait],
+    [
+      'a transport whose body never comes',
+      (wait) => async () => {
+        const pieces = { next: wait, return: wait };
+        return { status: 200, headers: {}, body: { [Symbol.asyncIterator]: () => pieces } };
+      },
+    ],
+  ] as [string, (wait: () => Promise<never>) => ReplyFetch][]) {
+    it(`stops at once in spite of ${what} and heeds no signal`, async () => {
+      const stop = new AbortController();
+      const fetch = silence(() => {
+        setImmediate(() => stop.abort());
+        return new Promise(() => {});
+      });
+      const error = await rejection(create({ fetch }).attempt(stop.signal));
+      expect(error.code).to.equal('BITS_ERR_ABORTED');
+      expect(getEventListeners(stop.signal, 'abort')).to.have.length(0);
+    });
+  }
 
   it('tries the host-id after a 404 of the origin and stays there', async () => {
     const origin = await new ReplyHost((_request, response) =>
@@ -583,6 +651,7 @@ describe('the download of a reply', () => {
       reply: resolved({ to: file }),
       candidates: host.candidates(),
       fetch: httpFetch,
+      slowLimitMs: 60_000,
     }).attempt();
     const stored = await create().attempt();
     expect(stored).to.deep.equal({ bytes: bytes.byteLength, file, sha256: sha256(bytes) });

@@ -158,6 +158,22 @@ describe('a reply to a file', () => {
     expect(await readFile(file)).to.deep.equal(bytes);
   });
 
+  it('never replaces what somebody writes to its reservation there', async () => {
+    const fs: ReplyFileSystem = {
+      ...nodeFs,
+      link: () => Promise.reject(systemError('EPERM')),
+      async open(path, flags, mode) {
+        const handle = await nodeFs.open(path, flags, mode);
+        if (path === file) await writeFile(file, 'precious');
+        return handle;
+      },
+    };
+    const sink = create({ fs });
+    expect((await rejection(store(sink))).message).to.include('EEXIST');
+    expect(await readFile(file, 'utf8')).to.equal('precious');
+    await sink.close({ keepPartial: false });
+  });
+
   it('removes its reservation when the rename fails there', async () => {
     const fs = {
       ...nodeFs,
@@ -395,20 +411,27 @@ describe('a reply to a file', () => {
 
   it('syncs the file before it takes the name, and the directory after', async () => {
     const order: string[] = [];
+    const probe = await nodeFs.open(directory);
+    const handles = Object.getPrototypeOf(probe) as nodeFs.FileHandle;
+    await probe.close();
+    const { sync } = handles;
+    handles.sync = async function (this: nodeFs.FileHandle) {
+      order.push((await this.stat()).isDirectory() ? 'sync directory' : 'sync file');
+      return sync.call(this);
+    };
     const fs: ReplyFileSystem = {
-      ...failingHandles({
-        async sync(handle) {
-          order.push((await handle.stat()).isDirectory() ? 'sync directory' : 'sync file');
-          return handle.sync();
-        },
-      }),
+      ...nodeFs,
       link: (from, to) => {
         order.push('link');
         return link(from, to);
       },
     };
     const sink = create({ fs });
-    await store(sink);
+    try {
+      await store(sink);
+    } finally {
+      handles.sync = sync;
+    }
     expect(order).to.deep.equal(['sync file', 'link', 'sync directory']);
     await sink.close({ keepPartial: false });
   });

@@ -85,6 +85,7 @@ describe('a process killed while it downloads a reply', () => {
       reply: resolved({ to: file, sha256: true }),
       candidates: host.candidates(),
       fetch: httpFetch,
+      slowLimitMs: 60_000,
       saved,
     });
     expect((await last.attempt()).sha256).to.equal(sha256(bytes));

@@ -15,6 +15,12 @@ describe('the option reply', () => {
     expect(resolveReply({ to: 'memory' })).to.deep.equal(memory);
   });
 
+  it('has a limit of 1 GiB for a file or a stream by default', () => {
+    for (const to of ['answer.bin', new PassThrough()]) {
+      expect(resolveReply({ to })?.maxBytes).to.equal(1024 ** 3);
+    }
+  });
+
   it('takes any string but memory for the path of a file, and makes it absolute', () => {
     expect(resolveReply({ to: 'answer.bin' })?.to).to.deep.equal({ path: resolve('answer.bin') });
     expect(resolveReply({ to: './memory' })?.to).to.deep.equal({ path: resolve('memory') });

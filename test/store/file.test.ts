@@ -1,13 +1,17 @@
 import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import {
   appendFile,
   chmod,
   chown,
+  link,
   mkdir,
+  open,
   readdir,
   readFile,
   rename,
+  rm,
   stat,
   symlink,
   truncate,
@@ -18,7 +22,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, join, relative } from 'node:path';
 import { expect } from 'chai';
-import { BitsStoreError } from '../../src/errors.js';
+import { BitsArgumentError, BitsStoreError } from '../../src/errors.js';
 import { createFileStore, defaultJobDirectory } from '../../src/store/file.js';
 import { byAge, parseRecord, serializeRecord } from '../../src/store/record.js';
 import { childPath, killed, messageFrom, startChild } from './child.js';
@@ -223,16 +227,172 @@ describe('the file store', () => {
     expect(await readFile(outside, 'utf8')).to.include(target.source.path);
   });
 
-  it("does not trust another user's record", async function () {
-    if (!isRoot) this.skip();
+  describe('on a machine with several users', () => {
+    const OTHER_USER = 65_534;
+    const attempts = (which: typeof store): Record<string, () => Promise<unknown>> => ({
+      save: () => which.save(jobRecord()),
+      load: () => which.load(anyKey()),
+      list: () => which.list(),
+      remove: () => which.remove(anyKey()),
+      lock: () => which.lock(anyKey()),
+      holder: () => which.holder(anyKey()),
+    });
+
+    beforeEach(function () {
+      if (!posix) this.skip();
+    });
+
+    it('uses no directory of another user', async function () {
+      if (!isRoot) this.skip();
+      await store.save(jobRecord());
+      await chown(directory, OTHER_USER, OTHER_USER);
+      for (const [what, attempt] of Object.entries(attempts(store))) {
+        const error = await failureOf(attempt());
+        expect(error, what).to.include({ code: 'BITS_ERR_STORE', reason: 'foreign' });
+        expect(error.message).to.include(directory).and.to.include(`uid ${OTHER_USER}`);
+        expect(error.message).to.include('another directory');
+      }
+      expect(await filesIn()).to.have.lengthOf(1);
+    });
+
+    for (const mode of [0o770, 0o707, 0o722, 0o777]) {
+      it(`uses no directory of the mode ${mode.toString(8)}, and names the remedy`, async () => {
+        await chmod(directory, mode);
+        for (const [what, attempt] of Object.entries(attempts(store))) {
+          const error = await failureOf(attempt());
+          expect(error, what).to.include({ code: 'BITS_ERR_STORE', reason: 'foreign' });
+          expect(error.message).to.include('chmod 700');
+        }
+        await chmod(directory, 0o700);
+        await store.save(jobRecord());
+      });
+    }
+
+    it('uses a directory that others can read, or add files to but not remove any', async () => {
+      const record = jobRecord();
+      for (const mode of [0o755, 0o1777]) {
+        await chmod(directory, mode);
+        await store.save(record);
+        expect(await store.load(record.key)).to.deep.equal(record);
+        await (await store.lock(record.key)).lock?.release();
+      }
+    });
+
+    it('uses no record that others could have written, and leaves it as it is', async () => {
+      const foreign: Record<string, (path: string) => Promise<void>> = {
+        'another user can write to': (path) => chmod(path, 0o606),
+        'a group can write to': (path) => chmod(path, 0o660),
+        'has a second name': (path) => link(path, join(directory, 'second')),
+        ...(isRoot && { 'belongs to another user': (path) => chown(path, OTHER_USER, OTHER_USER) }),
+      };
+      for (const [what, change] of Object.entries(foreign)) {
+        const record = jobRecord();
+        await store.save(record);
+        await change(fileOf(record.key));
+        const before = await readFile(fileOf(record.key), 'utf8');
+        for (const attempt of [() => store.load(record.key), () => store.save(record)]) {
+          expect(await reasonOf(attempt()), what).to.equal('foreign');
+        }
+        const { records, problems } = await store.list();
+        expect(records).to.deep.equal([]);
+        expect(problems.map(({ error }) => error.reason)).to.deep.equal(['foreign']);
+        expect(await readFile(fileOf(record.key), 'utf8')).to.equal(before);
+        await unlink(fileOf(record.key));
+      }
+    });
+
+    it('uses all that is in a directory that the caller trusts, as on a network share', async () => {
+      const sharing = createFileStore({ directory, trustDirectory: true });
+      const record = jobRecord();
+      await sharing.save(record);
+      const { lock } = await sharing.lock(record.key);
+      const [claim = ''] = await readdir(join(directory, 'locks'));
+      const paths = [directory, join(directory, 'locks', claim), fileOf(record.key)];
+      for (const path of paths) {
+        await chmod(path, 0o777);
+        if (isRoot) await chown(path, OTHER_USER, OTHER_USER);
+      }
+      expect(await sharing.load(record.key)).to.deep.equal(record);
+      expect((await sharing.lock(record.key)).holder).to.include({ pid: process.pid });
+      await sharing.save({ ...record, state: 'suspended' });
+      await lock?.release();
+      expect((await sharing.list()).problems).to.deep.equal([]);
+    });
+
+    it('makes what it makes for its owner alone, whatever the umask is', async () => {
+      const before = process.umask(0);
+      const record = jobRecord();
+      const path = join(directory, 'new');
+      try {
+        const strict = createFileStore({ directory: path });
+        await strict.save(record);
+        await strict.lock(record.key);
+      } finally {
+        process.umask(before);
+      }
+      const modeOf = async (of: string) => (await stat(of)).mode & 0o777;
+      expect(await modeOf(path)).to.equal(0o700);
+      expect(await modeOf(join(path, 'locks'))).to.equal(0o700);
+      expect(await modeOf(join(path, `${record.key}.json`))).to.equal(0o600);
+    });
+  });
+
+  it('uses a record of its owner, whatever files it names', async () => {
+    const record = jobRecord({
+      source: { path: '/etc/passwd', byteLength: 1000, mtimeNs: '17', inode: '42' },
+      reply: {
+        to: 'file',
+        partId: randomUUID(),
+        optional: false,
+        file: '/etc/answer',
+        overwrite: true,
+      },
+    });
+    await store.save(record);
+    expect((await store.list()).records).to.have.lengthOf(1);
+  });
+
+  it('refuses options that it does not have, and values of another type', () => {
+    for (const options of [
+      { dir: directory },
+      { directory: '' },
+      { directory: 7 },
+      { trustDirectory: 'yes' },
+    ]) {
+      expect(() => createFileStore(options as object))
+        .to.throw(BitsArgumentError)
+        .with.property('code', 'BITS_ERR_ARGUMENT');
+    }
+  });
+
+  it('makes its directory again when somebody removed it', async () => {
     const record = jobRecord();
     await store.save(record);
-    await chown(fileOf(record.key), 65_534, 65_534);
-    expect(await reasonOf(store.load(record.key))).to.equal('foreign');
-    expect((await store.list()).problems).to.have.lengthOf(1);
-    // As on a shared folder that shows everything as belonging to one user.
-    await chown(directory, 65_534, 65_534);
+    await rm(directory, { recursive: true });
+    expect(await store.load(record.key)).to.equal(undefined);
+    await store.save(record);
     expect(await store.load(record.key)).to.deep.equal(record);
+  });
+
+  it('keeps the former record when the disk fails, names the cause and can save later', async () => {
+    const record = jobRecord();
+    await store.save(record);
+    const handle = await open(fileOf(record.key));
+    const prototype = Object.getPrototypeOf(handle);
+    await handle.close();
+    const { sync } = prototype;
+    prototype.sync = () =>
+      Promise.reject(Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO' }));
+    try {
+      const error = await failureOf(store.save({ ...record, state: 'suspended' }));
+      expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'unavailable' });
+      expect(error.message).to.include('the disk failed').and.to.include(fileOf(record.key));
+    } finally {
+      prototype.sync = sync;
+    }
+    expect(await store.load(record.key)).to.deep.equal(record);
+    await store.save({ ...record, state: 'suspended' });
+    expect((await store.load(record.key))?.state).to.equal('suspended');
   });
 
   it('removes old temporary files of killed writers, of records and of locks', async () => {

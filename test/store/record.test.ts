@@ -22,7 +22,7 @@ const anyRecord: fc.Arbitrary<JobRecord> = fc.maxSafeNat().chain((totalBytes) =>
     etag: maybe(printable(30)),
     lastModified: maybe(printable(30)),
     ifRange: maybe(printable(30)),
-    place: maybe(printable(30)),
+    place: maybe(fc.webUrl().map((url) => `${new URL(url).origin}/reply`)),
   });
   const reply = fc
     .record({
@@ -223,9 +223,25 @@ describe('a job record', () => {
       'HTTP://h/x',
       '/x',
     ];
-    for (const url of urls) refusal({ ...complete, url });
+    for (const url of urls) {
+      refusal({ ...complete, url });
+      const resume = { receivedBytes: 1, candidate: 0, place: url };
+      refusal({ ...complete, reply: { ...complete.reply, resume } });
+    }
     for (const hostId of ['web3/x', 'u@web3', 'WEB3', 'web3\r\nx: y', '']) {
       refusal({ ...complete, session: { ...complete.session, hostId } });
+    }
+  });
+
+  it('is read when a clock that was wrong wrote it', () => {
+    const future = { ...complete, createdAtMs: 8.64e15, updatedAtMs: 8.64e15 };
+    expect(parseRecord(serializeRecord(future))).to.deep.equal(future);
+    refusal({ ...complete, updatedAtMs: 8.64e15 + 1 });
+  });
+
+  it('is refused with a key that could name another file', () => {
+    for (const key of ['', '../0123', 'A'.repeat(32), `${'0'.repeat(31)}/`, '0'.repeat(33)]) {
+      refusal({ ...complete, key });
     }
   });
 

@@ -2,13 +2,11 @@ import { stat } from 'node:fs/promises';
 import net from 'node:net';
 import type { Command } from 'commander';
 import { type BitsServer, createBitsServer, type LoggedRequest } from '../../testing/index.js';
+import type { CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import type { Interruption } from '../interruption.js';
-import type { Io } from '../io.js';
-import { parseWholeNumber } from '../parse/whole-number.js';
-import { say } from '../render/messages.js';
-import { UsageError } from '../usage-error.js';
-import type { CommandContext } from './command-context.js';
+import { say } from '../render/text.js';
+import { parseWholeNumber, UsageError } from '../values.js';
 
 interface ServeFlags {
   readonly root?: string;

@@ -23,6 +23,13 @@ export function credentialsRefused(peer: Peer, scheme: string): BitsServerError 
   return authRefusedError(peer, `${peer.title} refused the credentials (${scheme}): ${advice}`);
 }
 
+/** An earlier request with the same credentials was refused; nothing was sent this time. */
+export function refusedBefore({ title }: Peer): BitsError {
+  return authSetupError(
+    `${title} has refused these credentials before, so that they were not sent again: more attempts could lock the account; correct them, or try again 15 minutes after the refusal`,
+  );
+}
+
 /** None of the offers can be answered with what there is. */
 export function noUsableOffer(
   peer: Peer,

@@ -3,11 +3,14 @@ import { BitsArgumentError, BitsError } from '../../errors.js';
 import { encodeRequest } from '../../protocol/encode.js';
 import type { SendOptions, Transport, WireRequest, WireResponse } from '../transport.js';
 import { type AuthMeans, type AuthOptions, authMeans } from './options.js';
+import { isPrivateChannel } from './private-channel.js';
 import { drain, ProtectionSpace } from './protection-space.js';
+import type { Peer } from './scheme.js';
+import { processVerdicts, Trial } from './verdicts.js';
 
 export interface AuthenticationOptions {
-  /** How to answer 401. */
-  readonly server: AuthOptions;
+  /** How to answer 401; undefined: not at all. */
+  readonly server: AuthOptions | undefined;
   /** Lets Basic and bearer tokens go over http to other machines. @default false */
   readonly allowInsecureAuth?: boolean | undefined;
   /** Whether a server may receive the credentials, or a proof of them. */
@@ -20,7 +23,7 @@ export interface AuthenticationOptions {
  * Besides what {@link Transport.send} says, `send` rejects with BITS_ERR_AUTH when the credentials
  * are refused or no offer of the server can be answered, and with BITS_ERR_UNTRUSTED_HOST when
  * another host requires authentication. Requests with an `Authorization` header of their own are
- * sent as they are.
+ * sent as they are, but not again after the server has refused that header (BITS_ERR_AUTH).
  * @throws BITS_ERR_ARGUMENT for options that cannot work.
  */
 export function withAuthentication(inner: Transport, options: AuthenticationOptions): Transport {
@@ -34,27 +37,30 @@ class AuthenticatingTransport implements Transport {
   readonly limitations: Transport['limitations'];
   readonly maxBodyBytes?: number;
   readonly #inner: Transport;
-  readonly #means: AuthMeans;
+  readonly #means: AuthMeans | undefined;
   readonly #options: AuthenticationOptions;
   /** By origin. */
   readonly #spaces = new Map<string, ProtectionSpace>();
+  /** Origins that have accepted the header of a request. */
+  readonly #accepting = new Set<string>();
 
   constructor(inner: Transport, options: AuthenticationOptions) {
     this.#inner = inner;
     this.#options = options;
-    this.#means = authMeans(options.server);
+    this.#means = options.server && authMeans(options.server);
     this.limitations = inner.limitations;
     if (inner.maxBodyBytes !== undefined) this.maxBodyBytes = inner.maxBodyBytes;
   }
 
   async send(request: WireRequest, options: SendOptions): Promise<WireResponse> {
     const { url, headers } = request;
-    if (headerValue(headers, 'authorization') !== undefined) {
-      return this.#inner.send(request, options);
-    }
+    const own = headerValue(headers, 'authorization');
+    if (own !== undefined) return this.#sendOwn(own, request, options);
+    if (this.#means === undefined) return this.#inner.send(request, options);
     if (this.#options.mayAuthenticate(url)) {
+      const space = this.#spaceOf(url, this.#means);
       const target = `${url.pathname}${url.search}`;
-      return sendProtected(this.#spaceOf(url), target, request, options, (...attempt) =>
+      return sendProtected(space, target, request, options, (...attempt) =>
         this.#inner.send(...attempt),
       );
     }
@@ -71,26 +77,44 @@ class AuthenticatingTransport implements Transport {
     return this.#inner.close();
   }
 
-  #spaceOf(url: URL): ProtectionSpace {
+  /** With an `Authorization` header of the request's own, whose 401 is for the caller to read. */
+  async #sendOwn(value: string, request: WireRequest, options: SendOptions): Promise<WireResponse> {
+    const { origin } = request.url;
+    const peer = this.#peerOf(request.url);
+    const trial = new Trial(peer, processVerdicts);
+    try {
+      if (!this.#accepting.has(origin)) await trial.begin(value, options.signal);
+      const response = await this.#inner.send(request, options);
+      if (response.status === 401) {
+        this.#accepting.delete(origin);
+        processVerdicts.set(peer, value, 'refused');
+      } else if (!this.#accepting.has(origin)) {
+        this.#accepting.add(origin);
+        processVerdicts.set(peer, value, 'accepted');
+      }
+      return response;
+    } finally {
+      trial.end();
+    }
+  }
+
+  #spaceOf(url: URL, means: AuthMeans): ProtectionSpace {
     const known = this.#spaces.get(url.origin);
     if (known) return known;
-    const space = new ProtectionSpace(this.#means, {
+    const space = new ProtectionSpace(means, this.#peerOf(url));
+    this.#spaces.set(url.origin, space);
+    return space;
+  }
+
+  #peerOf(url: URL): Peer {
+    return {
       isProxy: false,
       title: url.host,
       hostname: url.hostname,
       isSecure: url.protocol === 'https:',
       isPrivate: this.#options.allowInsecureAuth === true || isPrivateChannel(url),
-    });
-    this.#spaces.set(url.origin, space);
-    return space;
+    };
   }
-}
-
-const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
-
-/** Whether nobody in between can read what is sent: https, or a server on this machine. */
-export function isPrivateChannel(url: URL): boolean {
-  return url.protocol === 'https:' || LOOPBACK.test(url.hostname);
 }
 
 /**

@@ -45,7 +45,8 @@ class BasicState implements AuthState {
     // The same value again could only lock the account.
     if (offers !== undefined && this.#isSent) return REFUSED;
     if (!peer.isPrivate) {
-      throw unencrypted(`${peer.title} requires Basic authentication, which sends the password`);
+      const what = `${peer.title} requires Basic authentication, which sends the password`;
+      return { type: 'unusable', reason: unencrypted(what) };
     }
     const credentials = await this.#credentials.get(signal);
     const name = plainUserName(credentials);

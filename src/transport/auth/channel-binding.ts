@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 
 /** Signature algorithms that require a longer hash, by their OID in DER. */
-const LONGER_HASHES: Readonly<Record<string, string>> = {
-  '2a864886f70d01010c': 'sha384', // sha384WithRSAEncryption
-  '2a864886f70d01010d': 'sha512', // sha512WithRSAEncryption
-  '2a8648ce3d040303': 'sha384', // ecdsa-with-SHA384
-  '2a8648ce3d040304': 'sha512', // ecdsa-with-SHA512
-};
+const LONGER_HASHES: ReadonlyMap<string, string> = new Map([
+  ['2a864886f70d01010c', 'sha384'], // sha384WithRSAEncryption
+  ['2a864886f70d01010d', 'sha512'], // sha512WithRSAEncryption
+  ['2a8648ce3d040303', 'sha384'], // ecdsa-with-SHA384
+  ['2a8648ce3d040304', 'sha512'], // ecdsa-with-SHA512
+]);
 
 /**
  * The MD5 of the channel bindings that NTLM carries over TLS ([MS-NLMP] §3.1.5.1.2), of the kind
@@ -32,7 +32,7 @@ function endPointHash(certificate: Uint8Array): string {
   const oid = algorithm && contentOf(certificate, algorithm.start);
   if (!oid) return 'sha256';
   const hex = Buffer.from(certificate.subarray(oid.start, oid.end)).toString('hex');
-  return LONGER_HASHES[hex] ?? 'sha256';
+  return LONGER_HASHES.get(hex) ?? 'sha256';
 }
 
 /** The content of a DER element with a tag of one byte. */

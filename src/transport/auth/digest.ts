@@ -44,19 +44,27 @@ export interface DigestChallenge {
   readonly isUtf8: boolean;
 }
 
-/** The best of the Digest offers that can be answered. */
-export function bestDigestChallenge(offers: readonly Challenge[]): DigestChallenge | undefined {
+/**
+ * The best of the Digest offers that can be answered.
+ *
+ * @param allowLegacy whether an offer without qop is as good as another.
+ */
+export function bestDigestChallenge(
+  offers: readonly Challenge[],
+  allowLegacy: boolean,
+): DigestChallenge | undefined {
+  const strength = (challenge: DigestChallenge) => strengthOf(challenge, allowLegacy);
   return offers
     .map(readDigestChallenge)
     .filter((challenge) => challenge !== undefined)
     .reduce<DigestChallenge | undefined>(
-      (best, one) => (best === undefined || strengthOf(one) > strengthOf(best) ? one : best),
+      (best, one) => (best === undefined || strength(one) > strength(best) ? one : best),
       undefined,
     );
 }
 
-function strengthOf({ algorithm }: DigestChallenge): number {
-  return HASHES[algorithm].strength;
+function strengthOf({ algorithm, hasQop }: DigestChallenge, allowLegacy: boolean): number {
+  return hasQop || allowLegacy ? HASHES[algorithm].strength : STRENGTH.legacyDigest;
 }
 
 function readDigestChallenge({ scheme, params }: Challenge): DigestChallenge | undefined {
@@ -149,23 +157,28 @@ function quoted(text: string): string {
   return `"${text.replace(/["\\]/g, '\\$&')}"`;
 }
 
-/** `Digest` with MD5 and SHA-256, their `-sess` variants, and `qop=auth` or none. */
-export function digestScheme(credentials: CredentialsSource): AuthScheme {
+/**
+ * `Digest` with MD5 and SHA-256, their `-sess` variants, and `qop=auth`.
+ *
+ * @param allowLegacy whether an offer without qop is answered, too (RFC 2069).
+ */
+export function digestScheme(credentials: CredentialsSource, allowLegacy = false): AuthScheme {
   return {
     name: 'digest',
     title: 'Digest',
     connectionBound: false,
     eager: false,
     strength: (offers) => {
-      const challenge = bestDigestChallenge(offers);
-      return challenge && strengthOf(challenge);
+      const challenge = bestDigestChallenge(offers, allowLegacy);
+      return challenge && strengthOf(challenge, allowLegacy);
     },
-    begin: () => new DigestState(credentials),
+    begin: () => new DigestState(credentials, allowLegacy),
   };
 }
 
 class DigestState implements AuthState {
   readonly #credentials: CredentialsSource;
+  readonly #allowLegacy: boolean;
   #challenge: DigestChallenge | undefined;
   #nonceCount = 0;
   /** For the whole use of a nonce, as the -sess variants need it. */
@@ -173,19 +186,24 @@ class DigestState implements AuthState {
   #isJudged = false;
   #staleAnswers = 0;
 
-  constructor(credentials: CredentialsSource) {
+  constructor(credentials: CredentialsSource, allowLegacy: boolean) {
     this.#credentials = credentials;
+    this.#allowLegacy = allowLegacy;
   }
 
   async authorize(
     request: AuthRequest,
     offers: readonly Challenge[] | undefined,
   ): Promise<AuthStep> {
-    const challenge = offers === undefined ? this.#challenge : bestDigestChallenge(offers);
+    const challenge =
+      offers === undefined ? this.#challenge : bestDigestChallenge(offers, this.#allowLegacy);
     if (offers !== undefined && this.#isJudged && !this.#isOnlyStale(challenge)) return REFUSED;
     if (challenge === undefined) {
       if (offers === undefined) return NOTHING;
       return { type: 'unusable', reason: unanswerable(request.peer.title) };
+    }
+    if (!challenge.hasQop && !this.#allowLegacy) {
+      return { type: 'unusable', reason: legacy(request.peer.title) };
     }
     const credentials = await this.#credentials.get(request.signal);
     if (offers !== undefined) {
@@ -228,5 +246,11 @@ class DigestState implements AuthState {
 function unanswerable(title: string) {
   return authSetupError(
     `${title} offers an unsupported kind of Digest authentication: MD5 and SHA-256 with qop=auth are supported`,
+  );
+}
+
+function legacy(title: string) {
+  return authSetupError(
+    `${title} offers Digest authentication without qop (RFC 2069), which protects the password poorly: enable qop=auth there, or set auth.allowLegacyDigest`,
   );
 }

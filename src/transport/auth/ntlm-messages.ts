@@ -64,8 +64,8 @@ export interface NtlmChallenge {
   readonly flags: number;
   /** 8 bytes. */
   readonly serverChallenge: Uint8Array;
-  /** Without the end mark. */
-  readonly targetInfo: readonly AvPair[];
+  /** Without the end mark; undefined when there is none. */
+  readonly targetInfo: readonly AvPair[] | undefined;
 }
 
 /** No server sends more ([MS-NLMP] has no limit of its own). */
@@ -78,7 +78,7 @@ export function decodeChallenge(message: Buffer): NtlmChallenge | undefined {
   const flags = message.readUInt32LE(20);
   const serverChallenge = Uint8Array.prototype.slice.call(message, 24, 32);
   const hasTargetInfo = (flags & NTLM_FLAGS.targetInfo) !== 0 && message.length >= 48;
-  if (!hasTargetInfo) return { flags, serverChallenge, targetInfo: [] };
+  if (!hasTargetInfo) return { flags, serverChallenge, targetInfo: undefined };
   const start = message.readUInt32LE(44);
   const end = start + message.readUInt16LE(40);
   if (end > message.length) return undefined;

@@ -57,14 +57,15 @@ export async function ntlmAnswer(input: NtlmAnswerInput): Promise<Buffer | undef
   if (challenge === undefined) return undefined;
   const { user, domain } = windowsAccount(credentials);
   const key = await ntowfV2(credentials.password, user, domain);
-  const timestamp = challenge.targetInfo.find(({ id }) => id === AV_ID.timestamp)?.value;
+  const { targetInfo } = challenge;
+  const timestamp = targetInfo?.find(({ id }) => id === AV_ID.timestamp)?.value;
   const hasMic = timestamp?.byteLength === 8;
   const { lmResponse, ntResponse, sessionBaseKey } = ntlmV2Responses({
     key,
     serverChallenge: challenge.serverChallenge,
     clientChallenge,
     time: hasMic ? timestamp : fileTime(input.nowMs),
-    targetInfo: encodeAvPairs(clientTargetInfo(challenge.targetInfo, hasMic, input)),
+    targetInfo: encodeAvPairs(targetInfo ? clientTargetInfo(targetInfo, hasMic, input) : []),
   });
   const text = textEncoder(challenge);
   const message = encodeAuthenticate({
@@ -72,8 +73,8 @@ export async function ntlmAnswer(input: NtlmAnswerInput): Promise<Buffer | undef
     domain: text(domain),
     user: text(user),
     workstation: new Uint8Array(0),
-    // A server that tells its time looks at the MIC instead.
-    lmResponse: hasMic ? Buffer.alloc(24) : lmResponse,
+    // Only servers without target information need it: others have a better proof.
+    lmResponse: targetInfo ? Buffer.alloc(24) : lmResponse,
     ntResponse,
     sessionKey: new Uint8Array(0),
     hasMic,
@@ -91,15 +92,14 @@ function clientTargetInfo(
   { servicePrincipal, peerCertificate }: NtlmAnswerInput,
 ): AvPair[] {
   const own: ReadonlySet<number> = new Set([AV_ID.flags, AV_ID.targetName, AV_ID.channelBindings]);
-  const pairs = fromServer.filter(({ id }) => !own.has(id));
-  if (!hasMic) return pairs;
   const flags = Buffer.alloc(4);
   const flagsOfServer = fromServer.find(({ id }) => id === AV_ID.flags)?.value;
   if (flagsOfServer?.byteLength === 4) flags.set(flagsOfServer);
-  flags.writeUInt32LE((flags.readUInt32LE() | AV_FLAG_MIC) >>> 0);
+  const others = flags.readUInt32LE() & ~AV_FLAG_MIC;
+  flags.writeUInt32LE((others | (hasMic ? AV_FLAG_MIC : 0)) >>> 0);
   return [
-    ...pairs,
-    { id: AV_ID.flags, value: flags },
+    ...fromServer.filter(({ id }) => !own.has(id)),
+    ...(flags.readUInt32LE() === 0 ? [] : [{ id: AV_ID.flags, value: flags }]),
     {
       id: AV_ID.channelBindings,
       value: peerCertificate ? channelBindingHash(peerCertificate) : Buffer.alloc(16),

@@ -23,6 +23,9 @@ export interface AuthOptions {
   /**
    * For Digest, NTLM (also as `Negotiate`) and Basic. A function is called when they are first
    * needed, and again once they were refused.
+   *
+   * Credentials that a host has refused are not sent to it again by this process for 15 minutes,
+   * whichever job and scheme they are for; other credentials are tried at once.
    */
   readonly credentials?: CredentialsInput | undefined;
   /** `Negotiate` with a Kerberos ticket; needs the package `kerberos`. */
@@ -36,6 +39,11 @@ export interface AuthOptions {
    * Kerberos, NTLM, Digest with SHA-256, Digest with MD5, Basic
    */
   readonly schemes?: readonly AuthSchemeName[] | undefined;
+  /**
+   * Answers Digest challenges without `qop`, too (RFC 2069): they allow an attacker in between to
+   * choose all that is hashed with the password. @default false
+   */
+  readonly allowLegacyDigest?: boolean | undefined;
 }
 
 /** What there is to authenticate with. */
@@ -70,7 +78,7 @@ export function authMeans(options: AuthOptions): AuthMeans {
   const secret = credentials === undefined ? undefined : credentialsSource(checkInput(credentials));
   const schemes = [
     ...(kerberos === undefined ? [] : [kerberosScheme(kerberos === true ? {} : kerberos)]),
-    ...(secret === undefined ? [] : passwordSchemes(secret, kerberos !== undefined)),
+    ...(secret === undefined ? [] : passwordSchemes(secret, options)),
   ].filter(({ name }) => allowed === undefined || allowed.has(name));
   if (schemes.length === 0) {
     throw new BitsArgumentError('auth.schemes allows none of the schemes that auth is for');
@@ -81,16 +89,19 @@ export function authMeans(options: AuthOptions): AuthMeans {
 /** Sends a password as Basic before there is a challenge, as curl does for proxies. */
 export function basicFirst(credentials: Credentials): AuthMeans {
   const secret = credentialsSource(checkInput(credentials));
-  const others = passwordSchemes(secret, false).filter(({ name }) => name !== 'basic');
+  const others = passwordSchemes(secret, {}).filter(({ name }) => name !== 'basic');
   return { schemes: [basicScheme(secret, true), ...others], secret };
 }
 
-function passwordSchemes(credentials: CredentialsSource, hasKerberos: boolean): AuthScheme[] {
+function passwordSchemes(
+  credentials: CredentialsSource,
+  { kerberos, allowLegacyDigest }: AuthOptions,
+): AuthScheme[] {
   return [
     ntlmScheme(credentials, 'NTLM'),
     // Two schemes under one name would read each other's answers.
-    ...(hasKerberos ? [] : [ntlmScheme(credentials, 'Negotiate')]),
-    digestScheme(credentials),
+    ...(kerberos !== undefined ? [] : [ntlmScheme(credentials, 'Negotiate')]),
+    digestScheme(credentials, allowLegacyDigest === true),
     basicScheme(credentials),
   ];
 }

@@ -6,11 +6,13 @@ import {
   authSetupError,
   credentialsRefused,
   noUsableOffer,
+  refusedBefore,
   unboundConnection,
 } from './auth-error.js';
 import { type Challenge, parseChallenges } from './challenges.js';
 import type { AuthMeans } from './options.js';
 import type { AuthScheme, AuthState, Peer } from './scheme.js';
+import { processVerdicts, Trial, type Verdicts } from './verdicts.js';
 
 /** A request to a server or proxy that may require authentication. */
 export interface ProtectedRequest<A extends ProtectedAnswer> {
@@ -70,12 +72,14 @@ const MAX_DRAIN_BYTES = 64 * 1024;
  * One host that may require authentication (RFC 9110 §11.5): which scheme it accepts, and how far
  * the proof has come.
  *
- * Until the credentials are accepted, requests go one after the other: two handshakes on one
- * connection spoil each other, and two first attempts with a wrong password are one too many.
+ * Until the credentials are accepted, requests go one after the other, those of other spaces with the
+ * same credentials included: two handshakes on one connection spoil each other, and two attempts with
+ * a wrong password are one too many.
  */
 export class ProtectionSpace {
   readonly #means: AuthMeans;
   readonly #peer: Peer;
+  readonly #verdicts: Verdicts;
   readonly #mutex = new Mutex();
   #scheme: AuthScheme | undefined;
   /** Of a scheme that is not bound to connections. */
@@ -84,11 +88,13 @@ export class ProtectionSpace {
   #latest: WireConnection | undefined;
   #proofs = 0;
   readonly #unusable = new Map<AuthScheme, BitsError>();
-  #refused: { readonly error: BitsError; readonly secret: string } | undefined;
+  /** What is accepted here is not stopped by a refusal elsewhere, as of a directory without rights. */
+  #isAccepted = false;
 
-  constructor(means: AuthMeans, peer: Peer) {
+  constructor(means: AuthMeans, peer: Peer, verdicts: Verdicts = processVerdicts) {
     this.#means = means;
     this.#peer = peer;
+    this.#verdicts = verdicts;
     this.#begin(undefined);
   }
 
@@ -99,21 +105,24 @@ export class ProtectionSpace {
    * `send` throws
    */
   async send<A extends ProtectedAnswer>(request: ProtectedRequest<A>): Promise<A> {
-    let challenged: Challenged | undefined;
-    if (!this.#needsMutex) {
-      const first = await this.#attempt(request, undefined);
-      if (first.challenged === undefined) return first.answer;
-      challenged = first.challenged;
-    }
-    const release = await this.#mutex.acquire(request.signal);
+    const trial = new Trial(this.#peer, this.#verdicts);
+    let release: (() => void) | undefined;
     try {
+      let challenged: Challenged | undefined;
+      if (!this.#needsMutex) {
+        const first = await this.#attempt(request, undefined, trial);
+        if (first.challenged === undefined) return first.answer;
+        challenged = first.challenged;
+      }
+      release = await this.#mutex.acquire(request.signal);
       for (let attempts = 0; attempts < MAX_ATTEMPTS; attempts++) {
-        const next = await this.#attempt(request, challenged);
+        const next = await this.#attempt(request, challenged, trial);
         if (next.challenged === undefined && !next.isHandshake) return next.answer;
         challenged = next.challenged;
       }
     } finally {
-      release();
+      trial.end();
+      release?.();
     }
     throw authSetupError(
       `${this.#peer.title} keeps requiring authentication: check that neither it nor a proxy in between closes the connection after each answer, because NTLM and Negotiate need it open`,
@@ -129,8 +138,9 @@ export class ProtectionSpace {
   async #attempt<A extends ProtectedAnswer>(
     request: ProtectedRequest<A>,
     before: Challenged | undefined,
+    trial: Trial,
   ): Promise<{ answer: A; challenged: Challenged | undefined; isHandshake: boolean }> {
-    const attempt = await this.#prepare(request, before);
+    const attempt = await this.#prepare(request, before, trial);
     const { isHandshake } = attempt;
     const answer = await request.send(attempt.headers, isHandshake);
     const isAccepted = answer.status !== (this.#peer.isProxy ? 407 : 401);
@@ -147,6 +157,7 @@ export class ProtectionSpace {
   async #prepare(
     request: ProtectedRequest<ProtectedAnswer>,
     before: Challenged | undefined,
+    trial: Trial,
   ): Promise<Attempt> {
     const { method, target, hasBody, signal } = request;
     await this.#checkRefusal(signal);
@@ -168,6 +179,8 @@ export class ProtectionSpace {
       if (step.type === 'refused') throw this.#refuse(run);
       if (step.type === 'nothing') return { ...this.#plainAttempt(), isHandshake, run, expected };
       if (step.type === 'send') {
+        if (step.secret !== undefined && !this.#isAccepted)
+          await this.#try(step.secret, trial, signal);
         run.secret = step.secret ?? run.secret;
         if (scheme.connectionBound) run.isProven = false;
         const name = this.#peer.isProxy ? 'Proxy-Authorization' : 'Authorization';
@@ -197,8 +210,13 @@ export class ProtectionSpace {
     }
     if (!isAccepted) return;
     run.state.accepted(headers);
+    const { secret } = run;
     run.secret = undefined;
     if (run.isProven) return;
+    if (secret !== undefined) {
+      this.#verdicts.set(this.#peer, secret, 'accepted');
+      this.#isAccepted = true;
+    }
     run.isProven = true;
     this.#proofs++;
   }
@@ -247,21 +265,32 @@ export class ProtectionSpace {
   }
 
   async #checkRefusal(signal: AbortSignal | undefined): Promise<void> {
-    const refused = this.#refused;
-    if (refused === undefined) return;
-    if ((await this.#means.secret?.text(signal)) === refused.secret) throw refused.error;
-    this.#refused = undefined;
+    if (this.#isAccepted || !this.#verdicts.hasRefusals(this.#peer)) return;
+    const secret = await this.#means.secret?.text(signal);
+    if (secret === undefined || this.#verdicts.of(this.#peer, secret) !== 'refused') return;
+    // A function may give others by now.
+    this.#means.secret?.forget(secret);
+    throw refusedBefore(this.#peer);
+  }
+
+  async #try(secret: string, trial: Trial, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await trial.begin(secret, signal);
+    } catch (error) {
+      // The state of the run counts on what is not sent after all.
+      this.#begin(undefined);
+      throw error;
+    }
   }
 
   #refuse({ scheme, secret }: Run): BitsError {
-    const error = credentialsRefused(this.#peer, scheme.title);
+    this.#isAccepted = false;
     if (secret !== undefined) {
-      this.#refused = { error, secret };
-      // A function may give others by now.
+      this.#verdicts.set(this.#peer, secret, 'refused');
       this.#means.secret?.forget(secret);
     }
     this.#begin(undefined);
-    return error;
+    return credentialsRefused(this.#peer, scheme.title);
   }
 
   #noOffer(offers: readonly Challenge[], able: AuthScheme | undefined): BitsError {

@@ -79,6 +79,8 @@ export const STRENGTH = {
   digestSha256: 40,
   digestMd5: 30,
   basic: 10,
+  // Only to say why it is not used.
+  legacyDigest: 5,
 } as const;
 
 export const NOTHING: AuthStep = { type: 'nothing' };

@@ -1,6 +1,7 @@
 import { sendProtected } from '../auth/authenticating-transport.js';
 import { authMeans, basicFirst } from '../auth/options.js';
 import { ProtectionSpace } from '../auth/protection-space.js';
+import type { Peer } from '../auth/scheme.js';
 import type { SendOptions, Transport, WireRequest, WireResponse } from '../transport.js';
 import type { ProxyServer } from './proxy-server.js';
 
@@ -11,13 +12,17 @@ import type { ProxyServer } from './proxy-server.js';
  * schemes, they are used for the strongest of those.
  */
 export class ProxyAuth extends ProtectionSpace {
-  constructor({ credentials, auth, host, hostname, isSecure }: ProxyServer) {
+  constructor(proxy: ProxyServer) {
+    const { credentials, auth } = proxy;
     const none = { schemes: [] };
     const means = auth ? authMeans(auth) : credentials ? basicFirst(credentials) : none;
-    // As in curl, passwords go to http proxies in Basic: there is hardly a proxy that has TLS.
-    const title = `The proxy ${host}`;
-    super(means, { isProxy: true, title, hostname, isSecure, isPrivate: true });
+    super(means, proxyPeer(proxy));
   }
+}
+
+export function proxyPeer({ host, hostname, isSecure }: ProxyServer): Peer {
+  // As in curl, passwords go to http proxies in Basic: there is hardly a proxy with TLS.
+  return { isProxy: true, title: `The proxy ${host}`, hostname, isSecure, isPrivate: true };
 }
 
 /** Sends whole requests to a proxy, and authenticates to it when it answers 407. */

@@ -15,7 +15,7 @@ export function proxyUnreachable(error: unknown, proxy: ProxyServer): Error {
 }
 
 /** The proxy answered in a way that it should not. */
-export function proxyFailed(
+function proxyFailed(
   proxy: ProxyServer,
   text: string,
   options: { readonly retryable: boolean },
@@ -30,6 +30,12 @@ export function notProxy(proxy: ProxyServer): BitsTransportError {
   const kind = proxy.kind === 'http' ? 'an HTTP' : 'a SOCKS5';
   const text = `does not answer as ${kind} proxy does: check its address and kind`;
   return proxyFailed(proxy, text, { retryable: false });
+}
+
+/** No server behind a tunnel speaks before it is asked, neither in HTTP nor in TLS. */
+export function dataOfItsOwn(proxy: ProxyServer): BitsTransportError {
+  const text = 'sent data of its own into the tunnel: check its address, and what runs there';
+  return proxyFailed(proxy, text, { retryable: true });
 }
 
 interface Advice {

@@ -116,10 +116,14 @@ function parseProxyUrl(
   try {
     // For every scheme: only with http does URL check hosts and ports.
     const url = new URL(`http://${rest}`);
+    // As the end of a password with / ? or #, of which the rest would be shown as the host.
+    if (`${url.pathname}${url.search}${url.hash}`.includes('@')) throw new Error('an @ too late');
     return { scheme, url, isPort80: /^[^/?#]*:0*80(?:[/?#]|$)/.test(rest) };
   } catch {
     // Without a cause: the error of URL contains the input.
-    throw new BitsArgumentError(`${what} is malformed: check its host name and port`);
+    throw new BitsArgumentError(
+      `${what} is malformed: check its host name and port, and write / ? and # in a user name or password as %2F, %3F and %23`,
+    );
   }
 }
 

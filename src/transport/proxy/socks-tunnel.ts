@@ -1,8 +1,14 @@
 import { lookup } from 'node:dns/promises';
 import type { Socket } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SocksClientError } from 'socks';
+import { isBitsError } from '../../errors.js';
 import { authSetupError } from '../auth/auth-error.js';
+import { secretOf } from '../auth/credentials.js';
+import { processVerdicts, Trial } from '../auth/verdicts.js';
+import { proxyPeer } from './proxy-auth.js';
 import {
+  dataOfItsOwn,
   FORBIDDEN,
   notProxy,
   proxyUnreachable,
@@ -20,41 +26,74 @@ export interface TunnelTarget {
 /** The caller destroys the socket when its own time limit is over. */
 const NEVER_MS = 2 ** 31 - 1;
 
+const REFUSED = /Authentication failed/i;
+
 /**
  * Asks a SOCKS5 proxy (RFC 1928, RFC 1929) for a connection to the target.
  *
+ * @param signal aborts when nobody waits for the connection any more.
  * @throws BITS_ERR_PROXY, BITS_ERR_AUTH
  */
 export async function openSocksTunnel(
   socket: Socket,
   target: TunnelTarget,
   proxy: ProxyServer,
+  signal: AbortSignal,
 ): Promise<void> {
-  const { SocksClient } = await import('socks');
   const host = proxy.looksUpHere ? (await lookup(target.hostname)).address : target.hostname;
-  const { credentials } = proxy;
+  const peer = proxyPeer(proxy);
+  const secret = proxy.credentials && secretOf(proxy.credentials);
+  const trial = new Trial(peer, processVerdicts);
+  if (secret !== undefined) await trial.begin(secret, signal);
   try {
-    await SocksClient.createConnection({
-      command: 'connect',
-      destination: { host, port: target.port },
-      proxy: {
-        host: proxy.hostname,
-        port: proxy.port,
-        type: 5,
-        ...(credentials && { userId: credentials.username, password: credentials.password }),
-      },
-      existing_socket: socket,
-      timeout: NEVER_MS,
-    });
+    const speaksFirst = await connect(socket, { host, port: target.port }, proxy);
+    if (secret !== undefined) processVerdicts.set(peer, secret, 'accepted');
+    if (speaksFirst) throw dataOfItsOwn(proxy);
   } catch (error) {
-    throw socksFailure(error as SocksClientError, `${target.hostname}:${target.port}`, proxy);
+    const { message } = error as SocksClientError;
+    if (secret !== undefined && REFUSED.test(message)) processVerdicts.set(peer, secret, 'refused');
+    throw isBitsError(error)
+      ? error
+      : socksFailure(message, `${target.hostname}:${target.port}`, proxy);
+  } finally {
+    trial.end();
   }
 }
 
+/** @returns whether data came through the connection before any was sent. */
+async function connect(
+  socket: Socket,
+  destination: { readonly host: string; readonly port: number },
+  { credentials, hostname, port }: ProxyServer,
+): Promise<boolean> {
+  const { SocksClient } = await import('socks');
+  await SocksClient.createConnection({
+    command: 'connect',
+    destination,
+    proxy: {
+      host: hostname,
+      port,
+      type: 5,
+      ...(credentials && { userId: credentials.username, password: credentials.password }),
+    },
+    existing_socket: socket,
+    timeout: NEVER_MS,
+  });
+  let hasData = false;
+  const note = () => {
+    hasData = true;
+  };
+  // The package emits what came behind the reply a turn later.
+  socket.on('data', note);
+  await nextTurn();
+  socket.off('data', note);
+  return hasData;
+}
+
 /** Never with the cause: it contains the password. */
-function socksFailure({ message }: Error, target: string, proxy: ProxyServer): Error {
+function socksFailure(message: string, target: string, proxy: ProxyServer): Error {
   const title = `The proxy ${proxy.host}`;
-  if (/Authentication failed/i.test(message)) {
+  if (REFUSED.test(message)) {
     return authSetupError(
       `${title} refused the credentials: check the user name and password for the proxy, and that the account is not locked or expired`,
     );

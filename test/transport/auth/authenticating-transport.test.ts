@@ -20,6 +20,12 @@ import {
 import { NTLM_USER } from './ntlm-server.js';
 
 const SECRET = 'hunter2-secret';
+
+let passwords = 0;
+
+/** Another one each time, because ports are used again and refusals are remembered. */
+const wrongPassword = () => `${SECRET}-${++passwords}`;
+
 const USER = { username: 'User', password: 'Password' };
 const BODY = pattern(100_000);
 
@@ -247,8 +253,9 @@ describe('a transport with authentication', () => {
     for (const [name, guard, options] of guards) {
       it(`makes exactly one attempt (${name}) and reveals no secret`, async () => {
         const server = await serve(guard());
+        const password = wrongPassword();
         const made = transport({
-          credentials: { username: 'Domain\\User', password: SECRET },
+          credentials: { username: 'Domain\\User', password },
           ...options,
         });
         const error = await bitsError(made.send(ping(server.url()), LONG));
@@ -259,10 +266,17 @@ describe('a transport with authentication', () => {
         });
         expect(shown).to.have.length(1);
         const before = server.requests.length;
-        // The Cancel that follows a failure must not be a second attempt.
-        expect(await bitsError(made.send(fragment(server.url(), BODY), LONG))).to.equal(error);
+        // The Cancel that follows a failure must not be a second attempt, and other jobs no third one.
+        for (const next of [
+          made,
+          transport({ credentials: { username: 'Domain\\User', password } }),
+        ]) {
+          const again = await bitsError(next.send(fragment(server.url(), BODY), LONG));
+          expect(again).to.include({ code: 'BITS_ERR_AUTH', retryable: false });
+          expect(again.message).to.match(/before.*not sent again/);
+        }
         expect(server.requests).to.have.length(before);
-        const basic = Buffer.from(`Domain\\User:${SECRET}`).toString('base64');
+        const basic = Buffer.from(`Domain\\User:${password}`).toString('base64');
         for (const text of [
           inspect(error, { depth: 9 }),
           inspect(made, { depth: 9 }),
@@ -279,16 +293,54 @@ describe('a transport with authentication', () => {
       const server = await serve((request) =>
         authorizationOf(request) === undefined ? digest(request) : ['Basic realm="x"'],
       );
-      const made = transport({ credentials: { username: 'User', password: 'wrong' } });
+      const made = transport({ credentials: { username: 'User', password: wrongPassword() } });
       expect((await bitsError(made.send(ping(server.url()), LONG))).code).to.equal('BITS_ERR_AUTH');
       expect(server.requests).to.have.length(2);
     });
 
+    for (const [name, guard] of [
+      ['NTLM', () => ntlmGuard()],
+      ['Digest', () => digestGuard()],
+      ['Basic', () => basicGuard()],
+    ] as const) {
+      it(`makes one attempt for twelve transports at the same time (${name})`, async () => {
+        const server = await serve(guard());
+        const credentials = { username: 'User', password: wrongPassword() };
+        const errors = await Promise.all(
+          Array.from({ length: 12 }, () =>
+            bitsError(transport({ credentials }).send(ping(server.url()), LONG)),
+          ),
+        );
+        expect(new Set(errors.map(({ code }) => code))).to.deep.equal(new Set(['BITS_ERR_AUTH']));
+        const shown = server.requests.filter((request) => {
+          const value = authorizationOf(request);
+          return value !== undefined && !value.includes('TlRMTVNTUAAB');
+        });
+        expect(shown).to.have.length(1);
+      });
+    }
+
+    it('makes one attempt with an Authorization header of the request', async () => {
+      const server = await serve(basicGuard());
+      const authorization = `Basic ${Buffer.from(`User:${wrongPassword()}`).toString('base64')}`;
+      const inner = createUndiciTransport();
+      opened.push(inner);
+      const send = () =>
+        withAuthentication(inner, { server: undefined, mayAuthenticate: () => false }).send(
+          ping(server.url(), { Authorization: authorization }),
+          LONG,
+        );
+      expect((await send()).status).to.equal(401);
+      const error = await bitsError(send());
+      expect(error.message).to.match(/before.*not sent again/);
+      expect(server.requests).to.have.length(1);
+    });
+
     it('calls a function again, and tries other credentials', async () => {
       const server = await serve(basicGuard());
-      const passwords = ['wrong', 'Password'];
+      const given = [wrongPassword(), 'Password'];
       const made = transport({
-        credentials: async () => ({ username: 'User', password: passwords.shift() ?? '' }),
+        credentials: async () => ({ username: 'User', password: given.shift() ?? '' }),
       });
       await bitsError(made.send(ping(server.url()), LONG));
       expect((await made.send(ping(server.url()), LONG)).status).to.equal(200);
@@ -296,7 +348,7 @@ describe('a transport with authentication', () => {
 
     it('makes one attempt for simultaneous requests', async () => {
       const server = await serve(basicGuard());
-      const made = transport({ credentials: { username: 'User', password: 'wrong' } });
+      const made = transport({ credentials: { username: 'User', password: wrongPassword() } });
       const errors = await Promise.all(
         [1, 2, 3].map(() => bitsError(made.send(ping(server.url()), LONG))),
       );

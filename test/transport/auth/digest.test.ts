@@ -19,7 +19,7 @@ interface Case {
 }
 
 function authorization(given: Case): Record<string, string> {
-  const challenge = bestDigestChallenge(parseChallenges(given.header));
+  const challenge = bestDigestChallenge(parseChallenges(given.header), true);
   if (challenge === undefined) throw new Error('no answerable challenge');
   const value = digestAuthorization({
     challenge,
@@ -126,13 +126,21 @@ describe('a Digest authorization', () => {
 });
 
 describe('the choice of a Digest challenge', () => {
-  const algorithmOf = (header: string) => bestDigestChallenge(parseChallenges(header))?.algorithm;
+  const algorithmOf = (header: string, allowLegacy = true) =>
+    bestDigestChallenge(parseChallenges(header), allowLegacy)?.algorithm;
 
   it('prefers SHA-256 to MD5 in any order', () => {
     const md5 = 'Digest realm="r", nonce="1"';
     const sha = 'Digest realm="r", nonce="2", algorithm="sha-256"';
     expect(algorithmOf(`${md5}, ${sha}`)).to.equal('SHA-256');
     expect(algorithmOf(`${sha}, ${md5}`)).to.equal('SHA-256');
+  });
+
+  it('prefers a weaker hash with qop to a stronger one without, unless both are allowed', () => {
+    const header =
+      'Digest realm="r", nonce="1", algorithm=SHA-256, Digest realm="r", nonce="2", qop="auth"';
+    expect(algorithmOf(header, false)).to.equal('MD5');
+    expect(algorithmOf(header, true)).to.equal('SHA-256');
   });
 
   it('ignores other hashes, auth-int alone, and challenges without a nonce', () => {
@@ -152,6 +160,26 @@ describe('the Digest scheme', () => {
     if (settled.type !== 'send') throw new Error(settled.type);
     return Object.fromEntries(parseChallenges(settled.value)[0]!.params);
   }
+
+  it('does not answer a challenge without qop unless that is allowed', async () => {
+    const legacy = parseChallenges('Digest realm="r", nonce="1"');
+    const step = await begin().authorize(request(), legacy);
+    expect(step).to.have.property('type', 'unusable');
+    expect(step).to.have.nested.property('reason.message').that.includes('allowLegacyDigest');
+    const allowed = digestScheme(credentialsSource(MUFASA), true).begin();
+    expect((await allowed.authorize(request(), legacy)).type).to.equal('send');
+  });
+
+  it('does not answer a challenge that loses qop in the middle', async () => {
+    const state = begin();
+    await state.authorize(request(), offers('1'));
+    state.accepted({});
+    const step = await state.authorize(
+      request(),
+      parseChallenges('Digest realm="r", nonce="2", stale=true'),
+    );
+    expect(step).to.have.property('type', 'unusable');
+  });
 
   it('counts the uses of a nonce, and starts over with the next nonce', async () => {
     const state = begin();

@@ -60,7 +60,7 @@ describe('NTLMv2 by the examples of [MS-NLMP] §4.2.4', () => {
       serverChallenge: challenge.serverChallenge,
       clientChallenge: Buffer.alloc(8, 0xaa),
       time: Buffer.alloc(8),
-      targetInfo: encodeAvPairs(challenge.targetInfo),
+      targetInfo: encodeAvPairs(challenge.targetInfo ?? []),
     });
   }
 
@@ -184,12 +184,25 @@ describe('the NTLM answer', () => {
     );
   });
 
-  it('sends the LMv2 response and its own time to one that does not', async () => {
-    const message = await ntlmAnswer({ ...base, challenge: serverChallenge(), nowMs: 5 });
+  it('adds target name and channel bindings without a MIC for a server that does not', async () => {
+    const peerCertificate = Buffer.from('no real certificate');
+    const challenge = serverChallenge({ avFlags: 0x3 });
+    const message = await ntlmAnswer({ ...base, challenge, peerCertificate, nowMs: 5 });
+    const read = readAuthenticate(message!);
+    expect(read.lmResponse).to.deep.equal(Buffer.alloc(24));
+    expect(read.time).to.deep.equal(fileTime(5));
+    expect(read.av.get(AV_ID.flags)?.readUInt32LE()).to.equal(1);
+    expect(read.av.get(AV_ID.targetName)?.toString('utf16le')).to.equal('HTTP/web');
+    expect(read.av.get(AV_ID.channelBindings)).to.deep.equal(channelBindingHash(peerCertificate));
+  });
+
+  it('sends the LMv2 response only to a server without target information', async () => {
+    const challenge = serverChallenge({ withoutTargetInfo: true });
+    const message = await ntlmAnswer({ ...base, challenge, nowMs: 5 });
     const read = readAuthenticate(message!);
     expect(read.lmResponse.subarray(16)).to.deep.equal(base.clientChallenge);
     expect(read.time).to.deep.equal(fileTime(5));
-    expect(read.av.has(AV_ID.flags)).to.equal(false);
+    expect(read.av.size).to.equal(0);
   });
 
   it('sends the name with a separate domain, or user@domain as one name', async () => {

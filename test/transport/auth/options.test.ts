@@ -1,9 +1,12 @@
 import { inspect } from 'node:util';
 import { expect } from 'chai';
-import { isPrivateChannel } from '../../../src/transport/auth/authenticating-transport.js';
 import { parseChallenges } from '../../../src/transport/auth/challenges.js';
 import { credentialsSource } from '../../../src/transport/auth/credentials.js';
 import { type AuthOptions, authMeans } from '../../../src/transport/auth/options.js';
+import {
+  exposedAuthorization,
+  isPrivateChannel,
+} from '../../../src/transport/auth/private-channel.js';
 import { bitsError } from '../support.js';
 
 const USER = { username: 'User', password: 'hunter2-secret' };
@@ -11,7 +14,9 @@ const USER = { username: 'User', password: 'hunter2-secret' };
 describe('the auth options', () => {
   it('prefer the strongest offer', () => {
     const { schemes } = authMeans({ credentials: USER });
-    const offers = parseChallenges('Basic, Digest realm="r", nonce="n", NTLM, Negotiate');
+    const offers = parseChallenges(
+      'Basic, Digest realm="r", nonce="n", qop="auth", NTLM, Negotiate',
+    );
     const order = schemes
       .map((scheme) => ({ title: scheme.title, strength: scheme.strength(offers) ?? 0 }))
       .sort((a, b) => b.strength - a.strength)
@@ -109,6 +114,29 @@ describe('a private channel', () => {
   ] as const) {
     it(`is ${isPrivate ? '' : 'not '}given for ${url}`, () => {
       expect(isPrivateChannel(new URL(url))).to.equal(isPrivate);
+    });
+  }
+});
+
+describe('a warning about an exposed Authorization header', () => {
+  const FAR = new URL('http://web.corp.example/');
+
+  for (const value of ['Basic VTpQ', 'bearer abc', ' Basic VTpQ', 'secret', 'Digestive x']) {
+    it(`is given for ${JSON.stringify(value)} over http to another machine`, () => {
+      const warning = exposedAuthorization({ authorization: value }, FAR);
+      expect(warning?.code).to.equal('authorization-unencrypted');
+      expect(warning?.message).to.include('web.corp.example').and.not.include(value.trim());
+    });
+  }
+
+  for (const [what, headers, url] of [
+    ['a proof', { Authorization: 'Digest username="u"' }, FAR],
+    ['https', { Authorization: 'Basic VTpQ' }, new URL('https://web.corp.example/')],
+    ['this machine', { Authorization: 'Basic VTpQ' }, new URL('http://localhost/')],
+    ['other headers', { Accept: '*/*' }, FAR],
+  ] as const) {
+    it(`is not given for ${what}`, () => {
+      expect(exposedAuthorization(headers, url)).to.equal(undefined);
     });
   }
 });

@@ -26,6 +26,11 @@ const CREDENTIALS = { username: 'User', password: 'Password' };
 const NTLM_CREDENTIALS = { username: 'Domain\\User', password: 'Password' };
 const TLS = { ca: tlsCertificate() };
 
+let passwords = 0;
+
+/** Another one each time, because ports are used again and refusals are remembered. */
+const wrongPassword = () => `hunter2-${++passwords}`;
+
 describe('a proxy', () => {
   const closing: { close(): Promise<void> }[] = [];
 
@@ -203,22 +208,53 @@ describe('a proxy', () => {
         expect(proxy.connections).to.have.lengthOf(1);
       });
 
-      for (const [scheme, guard, own] of [
-        ['Basic', () => basicGuard('another'), CREDENTIALS],
-        ['Digest', () => digestGuard(), { username: 'User', password: 'hunter2' }],
+      for (const [scheme, guard] of [
+        ['Basic', () => basicGuard()],
+        ['Digest', () => digestGuard()],
       ] as const) {
         it(`receives a wrong password only once: ${scheme}, ${name}`, async () => {
           const server = await serve(tls);
           const proxy = await proxied({ guard: guard() });
+          const own = { username: 'User', password: wrongPassword() };
           const transport = make({ url: proxy.proxyUrl, auth: undefined, ...own });
           const error = await bitsError(transport.send(ping(server.url()), LONG));
           expect(error).to.include({ code: 'BITS_ERR_AUTH', status: 407, retryable: false });
           expect(error.message).to.include(`proxy 127.0.0.1:${proxy.port}`);
           expectNoSecret(error, own.password);
           const asked = proxy.log.length;
-          await bitsError(transport.send(ping(server.url()), LONG));
+          const other = make({ url: proxy.proxyUrl, auth: { credentials: own } });
+          for (const next of [transport, other]) {
+            const again = await bitsError(next.send(ping(server.url()), LONG));
+            expect(again.code).to.equal('BITS_ERR_AUTH');
+            expect(again.message).to.match(/^The proxy .*before.*not sent again/);
+          }
           expect(proxy.log).to.have.lengthOf(asked);
           expect(server.requests).to.have.lengthOf(0);
+        });
+      }
+
+      for (const [scheme, guard] of [
+        ['Basic', basicGuard],
+        ['Digest', digestGuard],
+        ['NTLM', ntlmGuard],
+      ] as const) {
+        it(`receives a wrong password once for twelve transports: ${scheme}, ${name}`, async () => {
+          const server = await serve(tls);
+          const proxy = await proxied({ guard: guard() });
+          const own = { username: 'User', password: wrongPassword() };
+          const errors = await Promise.all(
+            Array.from({ length: 12 }, () =>
+              bitsError(make({ url: proxy.proxyUrl, ...own }).send(ping(server.url()), LONG)),
+            ),
+          );
+          expect(new Set(errors.map(({ code }) => code))).to.deep.equal(new Set(['BITS_ERR_AUTH']));
+          const values = proxy.requests.map(({ headers }) => headers['proxy-authorization'] ?? '');
+          const proofs = values.filter(
+            (value) =>
+              value.startsWith(`${scheme} `) &&
+              (scheme !== 'NTLM' || value.includes('TlRMTVNTUAAD')),
+          );
+          expect(proofs).to.have.lengthOf(1);
         });
       }
 
@@ -401,7 +437,7 @@ describe('a proxy', () => {
       it(`leads to an error about ${name}`, async () => {
         const server = await serve();
         const proxy = await socks(options);
-        const user = 'credentials' in options ? 'User:hunter2@' : '';
+        const user = 'credentials' in options ? `User:${wrongPassword()}@` : '';
         const url = `socks5h://${user}127.0.0.1:${proxy.port}`;
         const error = await bitsError(make(url).send(ping(server.url()), LONG));
         expect(error).to.include({ code, retryable });
@@ -409,6 +445,36 @@ describe('a proxy', () => {
         expectNoSecret(error, 'hunter2');
       });
     }
+
+    it('receives a wrong password once for twelve transports', async () => {
+      const server = await serve();
+      const proxy = await socks({ credentials: CREDENTIALS });
+      const url = `socks5h://User:${wrongPassword()}@127.0.0.1:${proxy.port}`;
+      const errors = await Promise.all(
+        Array.from({ length: 12 }, () => bitsError(make(url).send(ping(server.url()), LONG))),
+      );
+      expect(new Set(errors.map(({ code }) => code))).to.deep.equal(new Set(['BITS_ERR_AUTH']));
+      expect(proxy.attempts()).to.equal(1);
+    });
+
+    it('lets many transports in at the same time with the right password', async () => {
+      const server = await serve();
+      const proxy = await socks({ credentials: CREDENTIALS });
+      const url = `socks5h://User:Password@127.0.0.1:${proxy.port}`;
+      const answers = await Promise.all(
+        Array.from({ length: 12 }, () => make(url).send(ping(server.url()), LONG)),
+      );
+      expect(answers.map(({ status }) => status)).to.deep.equal(Array(12).fill(200));
+    });
+
+    it('fails when it sends data of its own behind its reply', async () => {
+      const server = await serve();
+      const proxy = await socks({ banner: 'SSH-2.0-x\r\n' });
+      const url = `socks5h://127.0.0.1:${proxy.port}`;
+      const error = await bitsError(make(url).send(ping(server.url()), LONG));
+      expect(error).to.include({ code: 'BITS_ERR_PROXY', retryable: true });
+      expect(proxy.connections()).to.equal(1);
+    });
 
     it('leads to an error that requests a user name and password when none was given', async () => {
       const server = await serve();

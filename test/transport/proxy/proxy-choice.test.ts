@@ -78,6 +78,9 @@ describe('the choice of a proxy', () => {
   for (const [what, option] of [
     ['another scheme', 'socks4://user:hunter2@proxy'],
     ['a malformed port', 'http://user:hunter2@proxy:99999'],
+    ['a password with a number sign', 'http://hunter2:12#hunter2@proxy:3128'],
+    ['a password with a slash', 'http://hunter2:12/hunter2@proxy:3128'],
+    ['a password with a question mark', 'hunter2:12?hunter2@proxy:3128'],
     ['a malformed escape', 'http://user:hunter2%@proxy'],
     ['a control character', 'http://user:hunter2%0d%0a@proxy'],
     ['an empty password for SOCKS5', 'socks5://hunter2@proxy'],

@@ -29,6 +29,11 @@ export interface SendOptions {
    * body; in milliseconds.
    */
   readonly answerTimeoutMs: number;
+  /**
+   * Requests with the same kind are answered in about the same time: a wait that is much longer than
+   * those before may end before `answerTimeoutMs`. Leave it out where the server may take its time.
+   */
+  readonly kind?: string | undefined;
   /** `discard`: resolve on the head, and drain the body within bounds; `stream`: hand it over. */
   readonly answerBody: 'discard' | 'stream';
   /** Called with the number of body bytes handed to the network since the last call. */

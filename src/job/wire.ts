@@ -26,6 +26,7 @@ export class Wire {
   readonly transport: Transport;
   readonly #options: ResolvedOptions;
   readonly #sender: PacketSender;
+  readonly #isTrusted: (url: URL) => boolean;
   readonly #close: (fate: { readonly reusable: boolean }) => Promise<void>;
 
   constructor(options: ResolvedOptions, remoteUrl: URL, jobId: string) {
@@ -33,7 +34,8 @@ export class Wire {
     this.redirects = new Redirects(remoteUrl, options);
     const { transport, close } = openTransport(options, remoteUrl);
     this.transport = transport;
-    this.#sender = new PacketSender(transport, options, jobId);
+    this.#isTrusted = ({ host }) => isTrustedHost(host, remoteUrl, options.trustedHosts);
+    this.#sender = new PacketSender(transport, options, jobId, this.#isTrusted);
     this.#close = close;
   }
 
@@ -46,10 +48,10 @@ export class Wire {
     });
   }
 
-  /** The caller's headers, as far as they may go to a host. */
-  headersFor({ isTrusted }: { readonly isTrusted: boolean }): Readonly<Record<string, string>> {
+  /** The caller's headers, as far as they may go to the host of a URL. */
+  headersFor(url: URL): Readonly<Record<string, string>> {
     const { headers } = this.#options;
-    if (isTrusted) return headers;
+    if (this.#isTrusted(url)) return headers;
     return Object.fromEntries(
       Object.entries(headers).filter(([name]) => name.toLowerCase() === 'user-agent'),
     );

@@ -64,3 +64,8 @@ export class AnswerBody implements AsyncIterable<Uint8Array> {
     this.#deadline.end();
   }
 }
+
+/** The body of an answer that nobody reads. */
+export const EMPTY_BODY: AsyncIterable<Uint8Array> = {
+  async *[Symbol.asyncIterator]() {},
+};

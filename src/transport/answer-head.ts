@@ -22,11 +22,6 @@ function text(value: string | Uint8Array = ''): string {
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1');
 }
 
-/** The body of an answer that nobody reads. */
-export const EMPTY_BODY: AsyncIterable<Uint8Array> = {
-  async *[Symbol.asyncIterator]() {},
-};
-
 /** An answer body that nobody reads is taken off the wire up to this size, to keep the connection. */
 export const DRAIN_BYTES = 64 * 1024;
 

@@ -1,7 +1,9 @@
 import type { Socket } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { TLSSocket } from 'node:tls';
 import type { Client, Dispatcher } from 'undici';
 import { BITS_METHOD } from '../protocol/constants.js';
+import { isLocalAddress, resetSocket } from './sockets.js';
 import type { WireConnection } from './transport.js';
 
 /** How long an idle connection is kept: a pause of the source should not cost it. */
@@ -49,6 +51,7 @@ export class Connection implements WireConnection {
   readonly destination: string;
   readonly #socket: Socket;
   readonly #client: Client;
+  readonly #localAddress: string | undefined;
   #isBusy = false;
   #wasUsed = false;
   /** Of the request that has the connection. */
@@ -59,6 +62,7 @@ export class Connection implements WireConnection {
   /** The start of what may be an interim answer. */
   #held = NO_BYTES;
   #bytesBeforeHead = 0;
+  #hasAnswered = false;
   #isPaused = false;
   #failure: Error | undefined;
 
@@ -66,6 +70,9 @@ export class Connection implements WireConnection {
   constructor(socket: Socket, destination: string, undici: { readonly Client: typeof Client }) {
     this.destination = destination;
     this.#socket = socket;
+    const { localAddress } = socket;
+    // Not every system lists all of its addresses.
+    this.#localAddress = localAddress && isLocalAddress(localAddress) ? localAddress : undefined;
     this.#patch(socket);
     let isHandedOver = false;
     // The origin shows in diagnostics only: each request names its host, and TLS is below undici.
@@ -81,14 +88,9 @@ export class Connection implements WireConnection {
         isHandedOver = true;
         // Not at once: undici overlooks a connection that it gets within its own call.
         queueMicrotask(() => {
-          if (isFirst) {
-            callback(null, socket);
-            return;
-          }
-          // undici wants another connection, so it has noticed that this one has ended.
-          socket.destroy();
-          // Not with undici's own error: for that one it would try to connect again and again.
-          callback(coded('ECONNRESET', 'The connection has ended'), null);
+          if (isFirst) callback(null, socket);
+          // Not with the socket's own error: after one of undici's own it would connect again.
+          else callback(coded('ECONNRESET', 'The connection has ended', this.#failure), null);
         });
       },
     });
@@ -108,6 +110,11 @@ export class Connection implements WireConnection {
     return this.#wasUsed;
   }
 
+  /** Whether anything has come since the request was sent. */
+  get hasAnswered(): boolean {
+    return this.#hasAnswered;
+  }
+
   /** What it broke with; undefined after an orderly end. */
   get failure(): Error | undefined {
     return this.#failure;
@@ -121,13 +128,17 @@ export class Connection implements WireConnection {
    * Sends one request, and keeps the connection busy until {@link release}.
    * @param onBytesSent called when the operating system has a copy of so many bytes of the body
    */
-  dispatch(
+  async dispatch(
     request: ConnectionRequest,
     handler: Dispatcher.DispatchHandler,
     onBytesSent: (bytes: number) => void,
-  ): void {
+  ): Promise<void> {
     this.#isBusy = true;
+    this.#hasAnswered = false;
     this.#onBytesSent = onBytesSent;
+    // undici waits for a turn of the event loop before it uses a connection again, so that an end
+    // that came with the last answer is seen. Within that turn it would not be.
+    if (this.#wasUsed) await setImmediate();
     this.#client.dispatch(
       {
         ...request,
@@ -158,7 +169,21 @@ export class Connection implements WireConnection {
     this.#socket.emit('readable');
   }
 
-  /** Closes the connection, whatever is on it; resolves when the socket is closed. */
+  /** The address that this machine had at the other end, when it has it no more. */
+  lostAddress(): string | undefined {
+    const address = this.#localAddress;
+    return address === undefined || isLocalAddress(address) ? undefined : address;
+  }
+
+  /**
+   * Gives the connection up: the system forgets what it still had to send, which otherwise would
+   * arrive after what is sent next.
+   */
+  reset(): void {
+    resetSocket(this.#socket);
+  }
+
+  /** Closes the connection in order; resolves when the socket is closed. */
   async close(): Promise<void> {
     const socket = this.#socket;
     if (socket.closed) return;
@@ -194,6 +219,7 @@ export class Connection implements WireConnection {
     socket.read = (size?: number) => {
       if (this.#isPaused) return null;
       const bytes = read(size) as Buffer | null;
+      this.#hasAnswered ||= bytes !== null;
       if (bytes === null || (this.#isAsked && !this.#isBeforeHead)) return bytes;
       if (this.#isAsked) return this.#withoutInterim(bytes);
       const isBanner = !this.#wasUsed && !bytes.toString('latin1').startsWith('HTTP/');
@@ -246,6 +272,6 @@ function withContentLength(head: string): string {
   return `${head.slice(0, -2)}content-length: 0\r\n\r\n`;
 }
 
-function coded(code: string, message: string): Error {
-  return Object.assign(new Error(message), { code });
+function coded(code: string, message: string, cause?: unknown): Error {
+  return Object.assign(new Error(message, { cause }), { code });
 }

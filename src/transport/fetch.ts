@@ -8,13 +8,8 @@ import {
   BitsTransportError,
 } from '../errors.js';
 import { VERSION } from '../version.js';
-import {
-  answerHeaders,
-  DRAIN_BYTES,
-  DRAIN_MS,
-  EMPTY_BODY,
-  isWorthDraining,
-} from './answer-head.js';
+import { EMPTY_BODY } from './answer-body.js';
+import { answerHeaders, DRAIN_BYTES, DRAIN_MS, isWorthDraining } from './answer-head.js';
 import { Deadline } from './deadline.js';
 import { toTransportFailure } from './failure.js';
 import { type RequestHead, requestHead } from './request-head.js';

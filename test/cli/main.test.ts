@@ -2,18 +2,7 @@ import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import {
-  chmod,
-  mkdir,
-  mkdtemp,
-  open,
-  readdir,
-  readFile,
-  rm,
-  stat,
-  watch,
-  writeFile,
-} from 'node:fs/promises';
+import { chmod, mkdtemp, open, readFile, rm, watch, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -21,7 +10,7 @@ import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
 import { quoteArgument } from '../../src/cli/resume-command.js';
-import { createUndiciTransport, UploadJob, VERSION } from '../../src/index.js';
+import { createUndiciTransport, VERSION } from '../../src/index.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { answer, startRawServer } from '../support/raw-server.js';
 import { capturedIo } from './capture.js';
@@ -397,97 +386,7 @@ describe('the program as a process', () => {
   });
 });
 
-describe('the command serve', () => {
-  let root: string;
-
-  beforeEach(async () => {
-    root = await mkdtemp(join(tmpdir(), 'bits-cli-'));
-  });
-
-  afterEach(() => rm(root, { recursive: true, force: true }));
-
-  const urlOf = ({ stdout }: Spawned): string => stdout.trimEnd().replace('listening on ', '');
-
-  for (const [signal, code] of [
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-  ] as const) {
-    it(`prints where it listens, stores uploads, and exits at ${signal} with ${code}`, async () => {
-      const program = new Spawned(['serve', '--root', root]);
-      await program.said(/\n/);
-      expect(program.stdout).to.match(/^listening on http:\/\/127\.0\.0\.1:\d+\/\n$/);
-      const url = `${urlOf(program)}x.bin?key=s3cret`;
-      await new UploadJob({ url, source: randomBytes(10) }).start();
-      expect((await stat(join(root, 'x.bin'))).size).to.equal(10);
-      program.kill(signal);
-      expect(await program.ended()).to.deep.equal({ code, signal: null });
-      expect(program.stdout.match(/\n/g)).to.have.length(1);
-      expect(program.stderr).to.match(/BITS_POST fragment \/x\.bin\?… 0-10\/10 200\n/);
-      expect(program.stderr).not.to.contain('s3cret');
-      expect(await readdir(root)).to.deep.equal(['x.bin']);
-    });
-  }
-
-  it('reports violations of the protocol, even with --quiet', async () => {
-    const program = new Spawned(['serve', '--root', root, '--quiet']);
-    await program.said(/\n/);
-    const transport = createUndiciTransport();
-    const url = new URL(urlOf(program));
-    await transport.send(
-      { method: 'BITS_POST', url, headers: { 'BITS-Packet-Type': 'Create-Session' } },
-      { stallTimeoutMs: 5000, answerTimeoutMs: 5000, answerBody: 'discard' },
-    );
-    await transport.close();
-    program.kill('SIGINT');
-    await program.ended();
-    expect(program.stderr).to.match(/^violation of the protocol in request 1: /);
-  });
-
-  it('writes an IPv6 address in brackets', async () => {
-    const program = new Spawned(['serve', '--root', root, '--host', '::1']);
-    await program.said(/\n/);
-    expect(program.stdout).to.match(/^listening on http:\/\/\[::1\]:\d+\/\n$/);
-    program.kill('SIGINT');
-    await program.ended();
-    expect(program.stderr).to.equal('');
-  });
-
-  it('warns when it listens on all addresses without authentication', async () => {
-    const program = new Spawned(['serve', '--root', root, '--host', '0.0.0.0']);
-    await program.said(/\n/);
-    program.kill('SIGINT');
-    await program.ended();
-    expect(program.stderr).to.match(/warning: .*no authentication/);
-  });
-
-  it('exits with 1 when the port is in use', async () => {
-    const first = await createBitsServer();
-    const io = capturedIo();
-    expect(await run(['serve', '--root', root, '--port', String(first.port)], io)).to.equal(1);
-    expect(io.stderr.text).to.match(/cannot listen on 127\.0\.0\.1.*EADDRINUSE/);
-    await first.close();
-  });
-
-  it('requires a root that exists and a valid port', async () => {
-    await writeFile(join(root, 'file'), '');
-    await mkdir(join(root, 'dir'));
-    for (const args of [
-      [],
-      ['--root', join(root, 'missing')],
-      ['--root', join(root, 'file')],
-      ['--root', root, '--port', '65536'],
-      ['--root', root, '--port', '-1'],
-      ['--root', root, 'extra'],
-    ]) {
-      const io = capturedIo();
-      expect(await run(['serve', ...args], io), args.join(' ')).to.equal(2);
-      expect(io.stdout.text).to.equal('');
-      expect(io.stderr.text).to.match(/Try 'bits-upload serve --help'/);
-    }
-  });
-});
-
-/** The offset of the only session of the server, which it answers to a Fragment that starts elsewhere. */
+/** Where the server stands in its only session, as it tells a Fragment that starts elsewhere. */
 async function offsetOf(server: BitsServer): Promise<string | undefined> {
   const [create] = server.log;
   const transport = createUndiciTransport();

@@ -99,6 +99,17 @@ describe('a connection', () => {
     });
   }
 
+  it('is not used again when the server ends it with an answer, without saying so', async () => {
+    const server = await serve({
+      onRequest: ({ connection: { socket, requests } }) => {
+        if (requests.length === 3) socket.end(answer());
+        else socket.write(answer());
+      },
+    });
+    for (let i = 0; i < 7; i++) await transport.send(ping(server.url()), LONG);
+    expect(server.connections.map(({ requests }) => requests.length)).to.deep.equal([3, 3, 1]);
+  });
+
   it('fails when another protocol greets, without its text', async () => {
     const greeting = '220 hush ESMTP ready\r\n';
     const server = await serve({ onConnection: ({ socket }) => void socket.write(greeting) });

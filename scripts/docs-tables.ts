@@ -1,7 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { defineCancel } from '../src/cli/commands/cancel.js';
-import type { CommandContext } from '../src/cli/commands/command-context.js';
 import { defineJobs } from '../src/cli/commands/jobs.js';
 import { NETWORK_FLAGS, SECRET_VARIABLES } from '../src/cli/commands/network-flags.js';
 import { definePing } from '../src/cli/commands/ping.js';
@@ -9,18 +8,19 @@ import { definePrune } from '../src/cli/commands/prune.js';
 import { definePut } from '../src/cli/commands/put.js';
 import { defineResume } from '../src/cli/commands/resume.js';
 import { defineServe } from '../src/cli/commands/serve.js';
+import type { CommandContext } from '../src/cli/context.js';
 import { Interruption } from '../src/cli/interruption.js';
 import { STATE_DIRECTORY_VARIABLE } from '../src/cli/state-directory.js';
-import { DEFAULTS } from '../src/job/options.js';
 import { ANSWERS, type AnswerRow, type StatusMatch } from '../src/protocol/answers.js';
 import { formatHresult, hresultName } from '../src/protocol/hresult.js';
+import { jobOptions } from './options-table.js';
 import { stateDiagram } from './state-diagram.js';
 
 /** The tables of the documentation that are made from code, by file and marker. */
 export const TABLES: readonly { file: string; marker: string; render: () => string }[] = [
   { file: 'docs/protocol.md', marker: 'answers', render: answersTable },
   { file: 'docs/protocol.md', marker: 'states', render: stateDiagram },
-  { file: 'docs/options.md', marker: 'defaults', render: defaultsTable },
+  { file: 'docs/options.md', marker: 'options', render: jobOptionsTable },
   { file: 'docs/cli.md', marker: 'network', render: networkTable },
   { file: 'docs/cli.md', marker: 'variables', render: variablesTable },
   ...commandTables({
@@ -85,7 +85,10 @@ function variablesTable(): string {
     ['Variable', 'What'],
     [
       ...SECRET_VARIABLES.map(({ variable, help }) => [code(variable), cell(help)]),
-      [code(STATE_DIRECTORY_VARIABLE), 'directory that keeps unfinished uploads; `--state-dir`'],
+      [
+        code(STATE_DIRECTORY_VARIABLE),
+        'directory for the records of unfinished uploads; `--state-dir`',
+      ],
     ],
   );
 }
@@ -121,10 +124,14 @@ function answersTable(): string {
   );
 }
 
-function defaultsTable(): string {
+function jobOptionsTable(): string {
   return table(
-    ['Option', 'Default'],
-    Object.entries(DEFAULTS).map(([name, value]) => [`\`${name}\``, `\`${value}\``]),
+    ['Option', 'What', 'Default'],
+    jobOptions().map(({ name, text, byDefault, isRequired }) => [
+      code(name),
+      cell(text),
+      isRequired ? 'required' : cell(byDefault ?? 'none'),
+    ]),
   );
 }
 

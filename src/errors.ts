@@ -171,8 +171,9 @@ export class BitsServerError extends BitsError {
 
 /**
  * `damaged`: not a record, or one that contradicts itself. `unknown-version`: written by another
- * release. `foreign`: not a regular file of this user. `full`, `denied`: the disk, or its
- * permissions. `unavailable`: anything else that keeps the store from working.
+ * release. `foreign`: not a regular file, or a file or directory that another user owns or can write
+ * to. `full`, `denied`: the disk, or its permissions. `unavailable`: anything else that keeps the
+ * store from working.
  */
 export type StoreErrorReason =
   | 'damaged'

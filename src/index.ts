@@ -1,12 +1,13 @@
-export { diagnose } from './doctor/diagnose.js';
-export type { DiagnoseOptions } from './doctor/options.js';
-export type { DiagnosisStep, DiagnosisStepName } from './doctor/step.js';
+export { diagnose } from './diagnose/diagnose.js';
+export type { DiagnoseOptions } from './diagnose/options.js';
+export type { DiagnosisStep, DiagnosisStepName } from './diagnose/step.js';
 export {
   BitsAbortError,
   BitsArgumentError,
   BitsError,
   type BitsErrorCode,
   type BitsErrorJson,
+  type BitsErrorOptions,
   BitsProtocolError,
   BitsServerError,
   BitsStateError,
@@ -17,18 +18,18 @@ export {
   type ServerErrorDetails,
   type StoreErrorReason,
 } from './errors.js';
+export type { HeadersInput } from './job/check-headers.js';
 export type {
   UploadJobEvents,
   UploadResult,
   UploadState,
   UploadWarning,
 } from './job/events.js';
-export {
-  DEFAULTS,
-  type HeadersInput,
-  type RetryInput,
-  type TimeoutOptions,
-  type UploadOptions,
+export type {
+  RetryDecision,
+  RetryInput,
+  TimeoutOptions,
+  UploadOptions,
 } from './job/options.js';
 export type {
   PacketKind,
@@ -38,23 +39,23 @@ export type {
   ResponseHook,
 } from './job/packet-sender.js';
 export type { UploadProgress } from './job/progress.js';
-export { holderOf } from './job/record-keeper.js';
-export type { RetryDecision } from './job/retry.js';
 export { UploadJob, type UploadJobJson } from './job/upload-job.js';
-export { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from './protocol/constants.js';
-export { appendFileName, parseRemoteUrl, redactUrl } from './protocol/remote-url.js';
-export type { StoredReply } from './reply/download.js';
-export type { ReplyOption } from './reply/sink.js';
-export type { SessionState } from './session/session.js';
-export { blobSource } from './source/blob.js';
+export type { HostId, PacketType, WireHeaders } from './protocol/packets.js';
+export type { ReplyResumePoint } from './reply/download.js';
+export type { ReplyEntity } from './reply/entity.js';
+export type { ReplyOption, ReplyOptions } from './reply/reply-option.js';
+export type { StoredReply } from './reply/sink.js';
+export type { SessionSnapshot, SessionState } from './session/session.js';
+export { type BlobInput, blobSource } from './source/blob.js';
 export { bytesSource } from './source/bytes.js';
+export type { StreamInput, WebStreamInput } from './source/chunk-feed.js';
 export { fileSource } from './source/file.js';
 export type { ByteSource, OpenSource, SourceIdentity } from './source/source.js';
-export { type StreamSourceOptions, streamSource } from './source/stream.js';
-export { type SourceInput, toByteSource } from './source/to-source.js';
-export { createFileStore, defaultJobDirectory, type FileStoreOptions } from './store/file.js';
+export { type SpoolOptions, type StreamSourceOptions, streamSource } from './source/stream.js';
+export type { SourceInput } from './source/to-source.js';
+export { createFileStore, type FileStoreOptions } from './store/file.js';
 export { createMemoryStore } from './store/memory.js';
-export type { JobRecord } from './store/record.js';
+export type { JobRecord, RecordReply } from './store/record.js';
 export type {
   JobLock,
   JobStore,
@@ -72,6 +73,7 @@ export type {
   Transport,
   TransportLimitation,
   WireBody,
+  WireConnection,
   WireRequest,
   WireResponse,
 } from './transport/transport.js';

@@ -1,11 +1,10 @@
 /**
- * Loaded before every test: shuts the network, loopback excepted.
+ * Loaded before every test: blocks the network, except for loopback.
  *
- * The lock is on the sockets, below every client: nock alone would let an extension method such as
- * `BITS_POST` through to undici. nock is loaded but switched off, so that tests meet the real
- * `fetch` and `node:http`; a test that wants it calls `nock.activate()` and, at its end,
- * `nock.restore()`. A test that needs another host name gives its client a `lookup` of its own
- * which answers with a loopback address.
+ * Sockets are blocked, below every client: nock alone would let an extension method such as
+ * `BITS_POST` through to undici. nock is loaded but inactive, so that tests use the real `fetch` and
+ * `node:http`; a test that needs nock calls `nock.activate()` and, at its end, `nock.restore()`. A
+ * test that needs another host name gives its client a `lookup` that answers with a loopback address.
  */
 import dns from 'node:dns';
 import { syncBuiltinESMExports } from 'node:module';
@@ -24,7 +23,7 @@ export function isLoopback(host: string): boolean {
   return loopback.check(bare, family === 6 ? 'ipv6' : 'ipv4');
 }
 
-/** What a test sees when it reaches beyond this machine. */
+/** The error of a test that tries to reach another machine. */
 export class NetworkShutError extends Error {
   readonly code = 'ERR_TEST_NETWORK_SHUT';
   constructor(host: string) {
@@ -42,7 +41,7 @@ function connectOptions(args: unknown[]): net.NetConnectOpts | undefined {
   return { port: Number(first), ...(host === undefined ? {} : { host }) };
 }
 
-/** Lets a test's own lookup name hosts as it likes, as long as they are on this machine. */
+/** Lets a test's own lookup resolve any name, as long as the address is on this machine. */
 function guardedLookup(lookup: net.LookupFunction): net.LookupFunction {
   return (host, options, done) =>
     lookup(host, options, (error, address, family) => {
@@ -89,7 +88,7 @@ Object.assign(dns.promises, {
 });
 syncBuiltinESMExports();
 
-// Whoever runs the tests may be behind a proxy; the tests are not.
+// The tests do not use the proxy of the person who runs them.
 for (const name of Object.keys(process.env)) {
   if (/^(?:https?|all|no)_proxy$/i.test(name)) delete process.env[name];
 }

@@ -1,10 +1,6 @@
-import type { Failure } from './render/reporter.js';
+import type { Failure } from './failure.js';
 
-/**
- * What the program tells the shell.
- *
- * A command that a signal ended exits with 128 and the signal's number, `serve` too.
- */
+/** A command that a signal ends exits with 128 plus the number of the signal, `serve` too. */
 export const EXIT = Object.freeze({
   done: 0,
   failed: 1,
@@ -12,6 +8,7 @@ export const EXIT = Object.freeze({
   auth: 4,
   resumable: 5,
   sourceChanged: 6,
+  sighup: 129,
   sigint: 130,
   sigterm: 143,
 });
@@ -19,17 +16,16 @@ export const EXIT = Object.freeze({
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 /**
- * Of several failures the one that has to be dealt with first: credentials, without which nothing
- * works; then what failed for good; then files that changed. So `resumable` says that nothing is
- * left to do but to resume.
+ * Of several failures the one to deal with first: credentials, without which nothing works; then final
+ * failures; then files that changed. `resumable` then means that resuming is all that is left to do.
  */
 const PRECEDENCE = [EXIT.auth, EXIT.failed, EXIT.sourceChanged, EXIT.resumable];
 
-/** @param errands how many things were to be done */
-export function exitCodeOf(failures: readonly Failure[], errands: number): ExitCode {
+/** @param tasks the number of all tasks, failed or not */
+export function exitCodeOf(failures: readonly Failure[], tasks: number): ExitCode {
   if (failures.length === 0) return EXIT.done;
   const nothingSent = failures.every(({ code }) => code === 'BITS_ERR_ARGUMENT');
-  if (nothingSent && failures.length === errands) return EXIT.usage;
+  if (nothingSent && failures.length === tasks) return EXIT.usage;
   const codes = failures.map(codeOf);
   return PRECEDENCE.find((code) => codes.includes(code)) ?? EXIT.failed;
 }
@@ -41,7 +37,7 @@ function codeOf({ code, resumable }: Failure): ExitCode {
     case 'BITS_ERR_SOURCE_CHANGED':
       return EXIT.sourceChanged;
     case 'BITS_ERR_STATE':
-      // Another process has the job.
+      // Another process uploads the file.
       return EXIT.failed;
     default:
       return resumable ? EXIT.resumable : EXIT.failed;

@@ -1,12 +1,16 @@
 #!/usr/bin/env node
+import { setFlagsFromString } from 'node:v8';
 import { VERSION } from '../version.js';
 
 const args = process.argv.slice(2);
 
 if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
-  // Before anything else is loaded: scripts ask for it often.
+  // Before anything else is loaded: scripts often ask for it.
   process.stdout.write(`${VERSION}\n`);
 } else {
-  const { runProcess } = await import('./run-process.js');
+  // V8 would optimize the HTTP parser of undici (WebAssembly) after the third answer, and the process
+  // would wait 150 ms for that at its end. Now only long transfers are worth it.
+  setFlagsFromString('--wasm-tiering-budget=100000000');
+  const { runProcess } = await import('./program.js');
   await runProcess(args);
 }

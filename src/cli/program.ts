@@ -1,15 +1,15 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.js';
-import type { CommandContext } from './commands/command-context.js';
+import { type CommandContext, flushed, type Io } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
+import { withFlags } from './failure.js';
 import { Interruption } from './interruption.js';
-import { flushed, type Io } from './io.js';
-import { say } from './render/messages.js';
-import { UsageError } from './usage-error.js';
+import { say, writeJson } from './render/text.js';
+import { UsageError } from './values.js';
 
 interface CommandEntry {
   readonly summary: string;
-  /** Loads the command and what it needs; the others stay unloaded. */
+  /** Loads only this command and what it needs. */
   readonly load: () => Promise<(command: Command, context: CommandContext) => void>;
 }
 
@@ -23,15 +23,15 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import('./commands/jobs.js')).defineJobs,
   },
   resume: {
-    summary: 'go on with unfinished uploads',
+    summary: 'resume unfinished uploads',
     load: async () => (await import('./commands/resume.js')).defineResume,
   },
   cancel: {
-    summary: "give up unfinished uploads and free the server's sessions",
+    summary: 'cancel unfinished uploads and free their sessions on the server',
     load: async () => (await import('./commands/cancel.js')).defineCancel,
   },
   prune: {
-    summary: 'give up uploads that cannot be gone on with',
+    summary: 'discard uploads that cannot be resumed',
     load: async () => (await import('./commands/prune.js')).definePrune,
   },
   ping: {
@@ -50,13 +50,23 @@ Examples:
   bits-upload resume --all
   bits-upload serve --root ./incoming
 
-Results are on standard output, progress and messages on standard error.
+Results are written to standard output, progress and messages to standard error.
 Exit codes: 0 done, 1 failed, 2 wrong command line, 4 credentials refused or missing, 5 not done but
-resumable, 6 the file changed, 130 stopped by SIGINT, 143 by SIGTERM.`;
+resumable, 6 the file changed, 129 stopped by SIGHUP, 130 by SIGINT, 143 by SIGTERM.`;
+
+/** Runs one command line as this process, and ends the process. */
+export async function runProcess(args: readonly string[]): Promise<void> {
+  // Arguments may hold secrets; the title takes their place in the list of processes.
+  process.title = 'bits-upload';
+  const code = await run(args, process);
+  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+  // A DNS look-up cannot be aborted and would delay the end of a stopped process.
+  process.exit(code);
+}
 
 /**
  * Runs one command line.
- * @param args without the program's name
+ * @param args without the name of the program
  */
 export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
   const interruption = new Interruption();
@@ -68,13 +78,13 @@ export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
     stdoutFailed = true;
     interruption.stop({ by: 'stdout', exitCode: EXIT.failed });
   });
-  // Whoever closed it does not want to know.
+  // Nobody reads messages any more, but the upload can continue.
   io.stderr.on('error', () => {});
   interruption.listen();
   try {
     const code = await dispatch(args, io, interruption);
     const error = await flushed(io.stdout);
-    // A result that nobody got is none.
+    // A result that could not be written is a failure.
     return (error || stdoutFailed) && code === EXIT.done ? EXIT.failed : code;
   } finally {
     interruption.forget();
@@ -108,7 +118,7 @@ async function dispatch(
       say(io.stderr, `bits-upload: unexpected error, please report it: ${String(error)}`);
       return EXIT.failed;
     }
-    tellUsageError(usage, args, io);
+    sayUsageError(usage, args, io);
     return EXIT.usage;
   }
 }
@@ -124,12 +134,12 @@ async function createProgram(args: readonly string[], context: CommandContext): 
     .exitOverride()
     .configureOutput({
       writeOut: (text) => stdout.write(text),
-      // Errors are told once, by this program, after it has looked for secrets in them.
+      // This program prints errors itself, after it has removed secrets.
       writeErr: () => {},
     });
   for (const [name, { summary, load }] of Object.entries(COMMANDS)) {
     const command = program.command(name).summary(summary);
-    // The second one after `help`.
+    // The name of a command is the first argument, or the second after `help`.
     if (args.slice(0, 2).includes(name)) (await load())(command, context);
   }
   return program;
@@ -139,22 +149,30 @@ function usageErrorOf(error: unknown): string | undefined {
   if (error instanceof CommanderError) return messageOf(error);
   if (!(error instanceof Error)) return undefined;
   const { code } = error as NodeJS.ErrnoException;
-  return code === 'BITS_ERR_ARGUMENT' ? error.message : undefined;
+  return code === 'BITS_ERR_ARGUMENT' ? withFlags(error.message) : undefined;
 }
 
-/** Commander repeats what was given, and that may be a secret: `--haeder=Authorization: …`. */
+/** Commander repeats arguments, which may be secrets: `--haeder=Authorization: …`. */
 function messageOf({ message }: CommanderError): string {
-  return message
-    .replace(/^error: /, '')
-    .replace(/'(--?[^\s'=]*)=.*'/s, "'$1'")
-    .replace(/:\/\/.*@/s, '://…@')
-    .replace(/\n/g, ' ');
+  const [, quoted] = /^error: unknown \w+ '(.*)'/s.exec(message) ?? [];
+  const shown = quoted ? message.replace(quoted, () => withoutSecret(quoted)) : message;
+  return shown.replace(/^error: /, '').replace(/\n/g, ' ');
 }
 
-function tellUsageError(message: string, args: readonly string[], { stdout, stderr }: Io): void {
+/** The part of a wrong argument that cannot be a secret. */
+function withoutSecret(argument: string): string {
+  if (/^--[\w-]*$/.test(argument)) return argument;
+  // `--user=name:password`, and `-pSECRET` as other programs have it.
+  const [option] = /^--[\w-]*(?==)|^-\w/.exec(argument) ?? [];
+  if (option !== undefined) return argument === option ? option : `${option}…`;
+  if (!/:\/\//.test(argument)) return argument;
+  return argument.replace(/:\/\/.*@/s, '://…@').replace(/[?#].*$/s, '?…');
+}
+
+function sayUsageError(message: string, args: readonly string[], { stdout, stderr }: Io): void {
   if (args.includes('--json')) {
     const failure = { code: 'BITS_ERR_ARGUMENT', message, retryable: false };
-    stdout.write(`${JSON.stringify({ type: 'error', file: null, url: null, ...failure })}\n`);
+    writeJson(stdout, { type: 'error', file: null, url: null, ...failure });
   }
   const command = args.find((arg) => Object.hasOwn(COMMANDS, arg));
   say(stderr, `bits-upload: ${message}`);

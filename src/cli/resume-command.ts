@@ -1,15 +1,14 @@
-import { quoteArgument } from './quote.js';
 import type { JobState } from './state-directory.js';
 
 /**
- * The command that goes on with a job, as it can be pasted into a shell.
+ * The command that resumes a job, ready to be pasted into a shell.
  * @param more arguments that have to be given again
  */
 export function resumeCommand(id: string, state: JobState, more: readonly string[]): string {
   return commandFor('resume', id, state, more);
 }
 
-/** The command that gives a job up; as {@link resumeCommand}. */
+/** The command that cancels a job; like {@link resumeCommand}. */
 export function cancelCommand(id: string, state: JobState, more: readonly string[]): string {
   return commandFor('cancel', id, state, more);
 }
@@ -17,10 +16,18 @@ export function cancelCommand(id: string, state: JobState, more: readonly string
 function commandFor(
   command: 'resume' | 'cancel',
   id: string,
-  { directory }: JobState,
+  state: JobState,
   more: readonly string[],
 ): string {
-  const state = directory === undefined ? [] : ['--state-dir', directory];
-  const args = [command, id, ...state, ...more];
+  const args = [command, id, ...state.arguments, ...more];
   return ['bits-upload', ...args.map((arg) => quoteArgument(arg))].join(' ');
+}
+
+const PLAIN = /^[\w@%+=:,./-]+$/;
+const PLAIN_ON_WINDOWS = /^[\w@+=:,./\\-]+$/;
+
+/** Quotes an argument for a POSIX shell, on Windows for `cmd`. */
+export function quoteArgument(text: string, platform: string = process.platform): string {
+  if (platform === 'win32') return PLAIN_ON_WINDOWS.test(text) ? text : `"${text}"`;
+  return PLAIN.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

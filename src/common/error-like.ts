@@ -44,3 +44,9 @@ export function propertyOf(value: object, name: string): unknown {
     return undefined;
   }
 }
+
+/** The `code` of an error of Node or of this package, such as `ENOENT`. */
+export function codeOf(error: unknown): string | undefined {
+  const code = isErrorLike(error) ? propertyOf(error, 'code') : undefined;
+  return typeof code === 'string' ? code : undefined;
+}

@@ -1,7 +1,6 @@
-import { isAbsolute, resolve } from 'node:path';
-import type { StoredReply } from '../reply/download.js';
-import type { ReplyResumePoint } from '../reply/resume-point.js';
-import type { ReplyOption } from '../reply/sink.js';
+import { BitsArgumentError } from '../errors.js';
+import type { ReplyResumePoint } from '../reply/download.js';
+import type { StoredReply } from '../reply/sink.js';
 import {
   restoreSession,
   type Session,
@@ -11,6 +10,7 @@ import {
 } from '../session/session.js';
 import type { SourceIdentity } from '../source/source.js';
 import { type JobRecord, RECORD_VERSION, type RecordReply } from '../store/record.js';
+import type { UploadOptions } from './options.js';
 import type { ResolvedOptions } from './resolve-options.js';
 
 /** What a run leaves behind, so that another one can continue. */
@@ -37,7 +37,7 @@ export function planOf(
   return {
     totalBytes,
     contentName,
-    reply: options.reply === undefined ? 'none' : options.replyOptional ? 'optional' : 'required',
+    reply: options.reply === undefined ? 'none' : options.reply.optional ? 'optional' : 'required',
     onUncertainFragment: options.onUncertainFragment,
     maxRestarts: options.maxRestarts,
     maxResyncs: MAX_RESYNCS,
@@ -47,7 +47,10 @@ export function planOf(
 
 /** What of a job stays the same in all of its records. */
 export interface RecordBase {
+  readonly key: string;
   readonly id: string;
+  /** The id by which an unfinished reply is found. */
+  readonly replyPartId: string;
   readonly url: string;
   readonly queryHash: string | undefined;
   readonly source: SourceIdentity;
@@ -63,6 +66,7 @@ export function recordOf(
   const { path, byteLength, mtimeNs, inode } = base.source;
   return {
     version: RECORD_VERSION,
+    key: base.key,
     id: base.id,
     url: base.url,
     queryHash: base.queryHash,
@@ -70,7 +74,7 @@ export function recordOf(
     contentName: session.plan.contentName,
     source: { path, byteLength, mtimeNs, inode },
     session: snapshotOf(session),
-    reply: recordReplyOf(options, replyPoint),
+    reply: recordReplyOf(options, base.replyPartId, replyPoint),
     fragmentBytes: options.fragmentBytes,
     state: session.state,
     bestOffset: session.bestOffset,
@@ -96,30 +100,40 @@ export function checkpointOf(
   };
 }
 
-/** Where the reply of a recorded job goes; a stream must be given again. */
-export function replyOptionOf(record: JobRecord): ReplyOption | undefined {
-  const { reply } = record;
-  if (reply?.file !== undefined) {
-    const { file, overwrite, maxBytes } = reply;
-    return { file, overwrite, maxBytes };
+/**
+ * The options of a recorded job: those that are given now, and the rest from the record.
+ * @throws BITS_ERR_ARGUMENT when something is missing that the record does not hold
+ */
+export function restoredOptions(record: JobRecord, options: Partial<UploadOptions>): UploadOptions {
+  const { id, queryHash, reply } = record;
+  if (queryHash !== undefined && options.url === undefined) {
+    throw new BitsArgumentError(
+      `Job ${id} was started with a query in its URL, which is not kept: give the url again.`,
+    );
   }
-  if (reply === undefined || reply.to === 'stream') return undefined;
-  return reply.maxBytes === undefined ? true : { maxBytes: reply.maxBytes };
+  if (reply?.to === 'stream' && options.reply === undefined) {
+    throw new BitsArgumentError(`The reply of job ${id} went to a stream: give reply again.`);
+  }
+  const given = options.reply === true ? {} : options.reply;
+  const { file = 'memory', optional, overwrite, maxBytes } = reply ?? {};
+  const recorded = reply && { to: file, optional, overwrite, maxBytes };
+  return {
+    ...options,
+    url: options.url ?? record.url,
+    source: options.source ?? record.source.path,
+    reply: given ? { optional, ...given } : recorded,
+    fragmentBytes: options.fragmentBytes ?? record.fragmentBytes,
+  };
 }
 
 function recordReplyOf(
-  options: ResolvedOptions,
+  { reply }: ResolvedOptions,
+  partId: string,
   resume: Checkpoint['replyPoint'],
 ): RecordReply | undefined {
-  const { reply, replyOptional } = options;
   if (reply === undefined) return undefined;
-  const common = { optional: replyOptional, overwrite: false, resume };
-  if (reply === true) return { ...common, to: 'memory' };
-  if ('file' in reply) {
-    const { file, overwrite = false, maxBytes } = reply;
-    const path = isAbsolute(file) ? file : resolve(file);
-    return { ...common, to: 'file', file: path, overwrite, maxBytes };
-  }
-  if ('maxBytes' in reply) return { ...common, to: 'memory', maxBytes: reply.maxBytes };
-  return { ...common, to: 'stream' };
+  const { to, optional, overwrite, maxBytes } = reply;
+  const common = { partId, optional, overwrite, maxBytes, resume };
+  if (to === 'memory') return { ...common, to };
+  return 'path' in to ? { ...common, to: 'file', file: to.path } : { ...common, to: 'stream' };
 }

@@ -4,15 +4,8 @@ import { type BitsError, isBitsError } from '../errors.js';
 import { step } from '../session/machine.js';
 import type { Command, Session, SessionEvent } from '../session/session.js';
 import { AwakeTime, type Clock, systemClock } from './clock.js';
-import type { RetryOptions } from './resolve-options.js';
-import {
-  askCaller,
-  backOffMs,
-  noProgress,
-  onNetworkReturn,
-  type RetryDecision,
-  TryAgain,
-} from './retry.js';
+import type { RetryDecision, RetryOptions } from './options.js';
+import { askCaller, backOffMs, noProgress, onNetworkReturn, TryAgain } from './retry.js';
 
 /** A command that something comes of. */
 export type WorkCommand = Extract<Command, { type: 'send' | 'download' }>;

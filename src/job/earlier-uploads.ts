@@ -4,7 +4,7 @@ import { step } from '../session/machine.js';
 import { restoreSession, type Session } from '../session/session.js';
 import type { UploadWarning } from './events.js';
 import { exchange, type OpenConversation } from './exchange.js';
-import type { RecordKeeper } from './record-keeper.js';
+import type { AbandonedUpload, RecordKeeper } from './record-keeper.js';
 import { discardPartOf } from './reply-delivery.js';
 
 const FREE_SESSION_TIMEOUT_MS = 10_000;
@@ -12,28 +12,27 @@ const FREE_SESSION_TIMEOUT_MS = 10_000;
 /** After any other answer to a Cancel-Session another one may be worth while. */
 const SESSION_IS_GONE: ReadonlySet<Refusal['meaning']> = new Set(['session-not-found', 'fatal']);
 
-/** Frees the server's sessions of uploads that cannot be resumed, and then drops their records. */
-export async function clearEarlierUploads(
+/** Frees the server's session of an earlier upload that cannot be resumed, and then drops its record. */
+export async function clearEarlierUpload(
   keeper: RecordKeeper,
+  { record, reason }: AbandonedUpload,
   session: Session,
   conversation: OpenConversation,
   signal: AbortSignal,
   warn: (warning: UploadWarning) => void,
 ): Promise<void> {
-  for (const { record, reason } of keeper.abandoned) {
-    const earlier = restoreSession(session.plan, record.session);
-    const isFreed = await freeSession(earlier, conversation, signal);
-    if (isFreed) await keeper.drop(record);
-    else await keeper.doubtClose(record);
-    await discardPartOf(record);
-    const left = isFreed
-      ? ''
-      : ' Its session could not be freed on the server yet, so its record stays.';
-    warn({
-      code: 'earlier-upload-dropped',
-      message: `An earlier upload of ${record.source.path} to this URL was given up, because ${reason}.${left}`,
-    });
-  }
+  const earlier = restoreSession(session.plan, record.session);
+  const isFreed = await freeSession(earlier, conversation, signal);
+  if (isFreed) await keeper.drop(record);
+  else await keeper.doubtClose(record);
+  await discardPartOf(record);
+  const left = isFreed
+    ? ''
+    : ' Its session could not be freed on the server yet, so its record stays.';
+  warn({
+    code: 'earlier-upload-dropped',
+    message: `An earlier upload of ${record.source.path} to this URL was given up, because ${reason}.${left}`,
+  });
 }
 
 /**

@@ -1,8 +1,8 @@
 import type { BitsError } from '../errors.js';
-import type { StoredReply } from '../reply/download.js';
+import type { StoredReply } from '../reply/sink.js';
 import type { SessionState } from '../session/session.js';
+import type { RetryDecision } from './options.js';
 import type { UploadProgress } from './progress.js';
-import type { RetryDecision } from './retry.js';
 
 /** A session's state, or `await-reply`: all bytes are sent, and the server's application works. */
 export type UploadState = SessionState | 'await-reply';

@@ -1,17 +1,17 @@
-import { isUint8Array } from 'node:util/types';
 import { throwIfAborted } from '../common/abort.js';
 import { describeError } from '../common/error-like.js';
 import { BitsError, isBitsError } from '../errors.js';
 import { decodeAnswer } from '../protocol/decode.js';
 import { encodeRequest } from '../protocol/encode.js';
 import { isTrustedHost, withHost } from '../protocol/host-id.js';
-import type { RequestPacket } from '../protocol/packets.js';
+import type { FragmentPacket, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { Session, SessionEvent, Target } from '../session/session.js';
+import { readRange } from '../source/range-reader.js';
 import type { OpenSource } from '../source/source.js';
 import { neverConnected } from '../transport/failure.js';
 import type { WireBody } from '../transport/transport.js';
-import { sourceError, verifySource } from './guarded-source.js';
+import { verifySource } from './guarded-source.js';
 import type { ResolvedOptions } from './resolve-options.js';
 import type { Wire } from './wire.js';
 
@@ -40,7 +40,7 @@ export async function exchange(
   { options, remoteUrl, source, wire }: OpenConversation,
   { signal, onBodyBegins, onBodySent }: ExchangeOptions,
 ): Promise<SessionEvent> {
-  const body = packet.type === 'fragment' ? new FragmentBody(source, packet.range) : undefined;
+  const body = packet.type === 'fragment' ? fragmentBody(source, packet.range) : undefined;
   try {
     // The caller may have stopped the job while its record was being written.
     throwIfAborted(signal);
@@ -53,7 +53,7 @@ export async function exchange(
       const sentAtMs = performance.now();
       const answer = await wire.send(
         packet.type,
-        { method, url, headers: { ...headers, ...options.headers }, ...(body && { body }) },
+        { method, url, headers: { ...headers, ...wire.headersFor(url) }, ...(body && { body }) },
         {
           signal,
           answerBody: 'discard',
@@ -73,7 +73,7 @@ export async function exchange(
     }
   } catch (error) {
     throwIfAborted(signal);
-    const known = body?.hasFailed ? sourceError('reading', error) : transportError(error);
+    const known = transportError(error);
     if (known.code === 'BITS_ERR_SOURCE_CHANGED') return { type: 'sourceChanged', error: known };
     return { type: 'failed', refusal: refusalOf(known) };
   }
@@ -121,53 +121,8 @@ function answerTimeoutMs(
   return isLast && session.plan.reply !== 'none' ? timeouts.replyMs : timeouts.answerMs;
 }
 
-/** The fragment's bytes; it knows whether it was reading them that failed. */
-class FragmentBody implements WireBody {
-  readonly byteLength: number;
-  hasFailed = false;
-  readonly #source: OpenSource;
-  readonly #range: { readonly start: number; readonly end: number };
-
-  constructor(source: OpenSource, range: { readonly start: number; readonly end: number }) {
-    this.#source = source;
-    this.#range = range;
-    this.byteLength = range.end - range.start;
-  }
-
-  async *pieces(): AsyncGenerator<Uint8Array, void, undefined> {
-    const iterator = this.#read();
-    try {
-      for (;;) {
-        const piece = await this.#next(iterator);
-        if (piece === undefined) return;
-        yield piece;
-      }
-    } finally {
-      await iterator.return?.();
-    }
-  }
-
-  #read(): AsyncIterator<Uint8Array> {
-    try {
-      return this.#source.read(this.#range.start, this.#range.end)[Symbol.asyncIterator]();
-    } catch (error) {
-      this.hasFailed = true;
-      throw error;
-    }
-  }
-
-  async #next(iterator: AsyncIterator<Uint8Array>): Promise<Uint8Array | undefined> {
-    try {
-      const { done, value } = await iterator.next();
-      if (done) return undefined;
-      if (isUint8Array(value)) return value;
-      // A caller's own source may give anything.
-      throw new BitsError('BITS_ERR_SOURCE', 'The source gave a piece that is no Uint8Array.');
-    } catch (error) {
-      this.hasFailed = true;
-      throw error;
-    }
-  }
+function fragmentBody(source: OpenSource, { start, end }: FragmentPacket['range']): WireBody {
+  return { byteLength: end - start, pieces: () => readRange(source, start, end) };
 }
 
 function transportError(cause: unknown): BitsError {

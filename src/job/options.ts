@@ -1,12 +1,13 @@
-import type { ReplyOption } from '../reply/sink.js';
+import type { BitsError } from '../errors.js';
+import type { ReplyOption } from '../reply/reply-option.js';
 import type { SourceInput } from '../source/to-source.js';
 import type { JobStore } from '../store/store.js';
 import type { AuthOptions } from '../transport/auth/options.js';
 import type { ProxyOption } from '../transport/proxy/proxy-server.js';
 import type { TlsOptions } from '../transport/tls-options.js';
 import type { Transport } from '../transport/transport.js';
+import type { HeadersInput } from './check-headers.js';
 import type { RequestHook, ResponseHook } from './packet-sender.js';
-import type { RetryDecision } from './retry.js';
 
 /** Every default of a job; the documentation's table is made from it. */
 export const DEFAULTS = Object.freeze({
@@ -36,11 +37,7 @@ export interface UploadOptions {
   /** The file's name when the source has none, or another one. @default the source's name */
   name?: string | undefined;
   /** Makes this an upload-reply job, and says where the reply goes. @default no reply */
-  reply?: ReplyOption | 'optional' | undefined;
-  /** Whether the upload also succeeds when the server announces no reply. @default false */
-  replyOptional?: boolean | undefined;
-  /** Whether the result tells the SHA-256 of the reply. @default false */
-  replySha256?: boolean | undefined;
+  reply?: ReplyOption | undefined;
   /** Sent with every request: an object, a `Headers`, or pairs of name and value, as `fetch` takes. */
   headers?: HeadersInput | undefined;
   /** Fixed fragment size, 5 KiB to 2 GiB. @default learnt from the server's answers */
@@ -100,11 +97,6 @@ export interface UploadOptions {
   spoolMaxBytes?: number | undefined;
 }
 
-/** Headers as `fetch` takes them. */
-export type HeadersInput =
-  | Readonly<Record<string, string>>
-  | Iterable<readonly [name: string, value: string]>;
-
 /** Milliseconds; `Infinity` where it is said. */
 export interface TimeoutOptions {
   /** Longest time to connect, TLS and a proxy's tunnel included. @default 30000 */
@@ -134,3 +126,17 @@ export interface RetryInput {
   /** Asked before each retry; `false` ends the job with the error. @default always true */
   shouldRetry?: ((decision: RetryDecision) => boolean | Promise<boolean>) | undefined;
 }
+
+/** What `retry.shouldRetry` and the `retry` event are told. */
+export interface RetryDecision {
+  /** 1 for the first retry since the last progress. */
+  readonly attempt: number;
+  /** How long the job waits before it, at most. */
+  readonly delayMs: number;
+  readonly error: BitsError;
+}
+
+type Whole<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> };
+
+export type RetryOptions = Whole<RetryInput>;
+export type Timeouts = Whole<TimeoutOptions>;

@@ -5,8 +5,8 @@ import { BITS_METHOD } from '../protocol/constants.js';
 import type { PacketType } from '../protocol/packets.js';
 import { redactUrl } from '../protocol/remote-url.js';
 import type { SendOptions, Transport, WireRequest, WireResponse } from '../transport/transport.js';
+import { checkHeaders } from './check-headers.js';
 import { CHANNELS, redactHeaders } from './diagnostics.js';
-import { checkHeaders, type ResolvedOptions } from './resolve-options.js';
 
 /** A packet of the protocol, or the GET for the reply. */
 export type PacketKind = PacketType | 'get-reply';
@@ -48,20 +48,29 @@ type HookHeaders = Readonly<Record<string, string>>;
 /** Called with each answer; what it throws ends the job as with {@link RequestHook}. */
 export type ResponseHook = (response: PacketResponse) => void | Promise<void>;
 
+export interface PacketOptions {
+  readonly methodOverride: boolean;
+  readonly onRequest: RequestHook | undefined;
+  readonly onResponse: ResponseHook | undefined;
+}
+
 /** Sends the packets of a job, and tells hooks and diagnostics channels about them. */
 export class PacketSender {
   readonly #transport: Pick<Transport, 'send'>;
-  readonly #options: Pick<ResolvedOptions, 'methodOverride' | 'onRequest' | 'onResponse'>;
+  readonly #options: PacketOptions;
   readonly #jobId: string;
+  readonly #isTrusted: (url: URL) => boolean;
 
   constructor(
     transport: Pick<Transport, 'send'>,
-    options: Pick<ResolvedOptions, 'methodOverride' | 'onRequest' | 'onResponse'>,
+    options: PacketOptions,
     jobId: string,
+    isTrusted: (url: URL) => boolean,
   ) {
     this.#transport = transport;
     this.#options = options;
     this.#jobId = jobId;
+    this.#isTrusted = isTrusted;
   }
 
   /**
@@ -89,7 +98,9 @@ export class PacketSender {
     });
     if (onRequest !== undefined) {
       const more = await callHook('onRequest', () => onRequest(describe()), signal);
-      if (more) onWire = { ...onWire, headers: { ...onWire.headers, ...checkHookHeaders(more) } };
+      // What the hook adds may be a secret, too.
+      if (more && this.#isTrusted(onWire.url))
+        onWire = { ...onWire, headers: { ...onWire.headers, ...checkHookHeaders(more) } };
     }
     if (CHANNELS.request.hasSubscribers) CHANNELS.request.publish(describe());
     const sentAtMs = performance.now();

@@ -1,12 +1,11 @@
-import { v5 as uuidV5 } from 'uuid';
 import { unlessAborted } from '../common/abort.js';
 import { describeError, isErrorLike } from '../common/error-like.js';
 import { BitsError, BitsStateError, isBitsError } from '../errors.js';
 import { snapshotAfterCancel } from '../session/session.js';
-import type { SourceIdentity } from '../source/source.js';
+import { type SourceIdentity, sourceIdentityChange } from '../source/source.js';
+import { bareUrl, hashQuery, keyOfId, uploadKey } from '../store/job-key.js';
 import type { JobRecord } from '../store/record.js';
-import { bareUrl, hashQuery, isUrlOf } from '../store/record-url.js';
-import { findRecord, type JobLock, type JobStore, type LockOwner } from '../store/store.js';
+import type { JobLock, JobStore, LockOwner } from '../store/store.js';
 import { type Checkpoint, type RecordBase, recordOf } from './checkpoint.js';
 import { systemClock } from './clock.js';
 import type { UploadWarning } from './events.js';
@@ -22,9 +21,6 @@ const MAX_AGE_MS = 14 * 24 * 60 * 60 * 1000;
 /** How long a run that has ended waits for a store that does not answer. */
 const CLOSE_PATIENCE_MS = 5000;
 
-/** Name space of locks: one for each pair of file and URL. */
-const LOCK_NAMESPACE = '0193b5a6-5d3f-7c11-9a52-6b1f0e6c9d27';
-
 export interface RecordRequest {
   readonly store: JobStore;
   readonly id: string;
@@ -38,6 +34,9 @@ export interface RecordRequest {
   readonly signal: AbortSignal;
 }
 
+/** Where a record is kept: by the file, the URL and its query. */
+type Place = Pick<RecordBase, 'key' | 'url' | 'queryHash'>;
+
 /** An earlier upload of the same file to the same URL that cannot be resumed. */
 export interface AbandonedUpload {
   readonly record: JobRecord;
@@ -47,10 +46,10 @@ export interface AbandonedUpload {
 
 /** Keeps a job's record while it runs, and holds the lock that keeps other processes away. */
 export class RecordKeeper {
-  /** The record to resume from, as it was when the lock was taken. */
+  /** The record to resume from, as it was when the lock was taken; saved over as this job's own. */
   readonly found: JobRecord | undefined;
-  /** Their sessions are to be freed: one that is left may block the URL. */
-  readonly abandoned: readonly AbandonedUpload[];
+  /** Its session is to be freed: one that is left may block the URL. */
+  readonly abandoned: AbandonedUpload | undefined;
   /** Aborted when another process may have taken over. */
   readonly lost: AbortSignal;
   readonly #request: RecordRequest;
@@ -60,7 +59,8 @@ export class RecordKeeper {
   #next: JobRecord | undefined;
   #written: JobRecord | undefined;
   #writtenAtMs = Number.NEGATIVE_INFINITY;
-  #isSaved: boolean;
+  /** What the store has for certain. */
+  #kept: JobRecord | undefined;
   #hasWarned = false;
 
   /**
@@ -72,11 +72,9 @@ export class RecordKeeper {
   static async open(request: RecordRequest): Promise<RecordKeeper | undefined> {
     let lock: JobLock | undefined;
     try {
-      lock = await takeLock(request);
-      const found = await unlessAborted(findOwn(request), request.signal);
-      const queryHash = await hashQuery(request.remoteUrl, request.id);
-      const abandoned = await unlessAborted(findAbandoned(request, found), request.signal);
-      return new RecordKeeper(request, lock, found, abandoned, queryHash);
+      const place = await placeOf(request);
+      lock = await takeLock(request, place.key);
+      return new RecordKeeper(request, lock, place, await findEarlier(request, place));
     } catch (error) {
       if (lock !== undefined) await withPatience(release(lock), CLOSE_PATIENCE_MS);
       if (!isBitsError(error, 'BITS_ERR_STORE')) throw error;
@@ -91,40 +89,44 @@ export class RecordKeeper {
   private constructor(
     request: RecordRequest,
     lock: JobLock,
-    found: JobRecord | undefined,
-    abandoned: readonly AbandonedUpload[],
-    queryHash: string | undefined,
+    place: Place,
+    { found, abandoned }: Pick<RecordKeeper, 'found' | 'abandoned'>,
   ) {
     this.#request = request;
     this.#lock = lock;
     this.lost = lock.lost;
     this.found = found;
     this.abandoned = abandoned;
-    this.#isSaved = found !== undefined;
+    this.#kept = found;
     this.#base = {
+      ...place,
       id: request.id,
-      url: bareUrl(request.remoteUrl),
-      queryHash,
+      replyPartId: found?.reply?.partId ?? found?.id ?? request.id,
       source: request.identity,
       createdAtMs: found?.createdAtMs ?? Date.now(),
     };
   }
 
+  /** The id by which an unfinished reply is found: that of the job that began to download it. */
+  get replyPartId(): string {
+    return this.#base.replyPartId;
+  }
+
   /** The last record that is kept for certain; undefined: none is. */
   get record(): JobRecord | undefined {
-    return this.#isSaved ? (this.#written ?? this.found) : undefined;
+    return this.#kept;
   }
 
   /** Whether another process would find the job. */
   get isSaved(): boolean {
-    return this.#isSaved;
+    return this.#kept !== undefined;
   }
 
   /** Notes where the job stands; writes it when it is time to. */
   note(checkpoint: Pick<Checkpoint, 'session' | 'replyPoint'>): void {
     const { session } = checkpoint;
     // Before the first session there is nothing to resume; later a lost one must not stay.
-    if (session.sessionId === undefined && this.#next === undefined && !this.#isSaved) return;
+    if (session.sessionId === undefined && this.#next === undefined && !this.isSaved) return;
     this.#next = recordOf(this.#base, checkpoint, this.#request.options, Date.now());
     const isDue = systemClock.now() - this.#writtenAtMs >= MIN_INTERVAL_MS;
     if (isDue || session.state !== this.#written?.state) this.#write();
@@ -140,13 +142,18 @@ export class RecordKeeper {
    * not know the session any more then no longer proves that an unanswered Close had worked.
    */
   async doubtClose(record: JobRecord): Promise<void> {
-    const session = snapshotAfterCancel(record.session);
-    await this.#attempt(() => this.#request.store.save({ ...record, session }));
+    const { store } = this.#request;
+    const doubted = { ...record, session: snapshotAfterCancel(record.session) };
+    await this.#attempt(async () => {
+      // Out of the way of this job's own record; its session can still be freed by its id.
+      await store.save({ ...doubted, key: keyOfId(record.id) });
+      await store.remove(record.key);
+    });
   }
 
   /** Drops the record of an abandoned upload. */
   async drop(record: JobRecord): Promise<void> {
-    await this.#attempt(() => this.#request.store.remove(record.id));
+    await this.#attempt(() => this.#request.store.remove(record.key));
   }
 
   /** Lets go of the job; `remove` when there is nothing left to resume. */
@@ -157,11 +164,9 @@ export class RecordKeeper {
   async #close(remove: boolean): Promise<void> {
     if (remove) {
       await this.#writing;
-      const { found } = this;
-      const isSaved = this.#isSaved;
-      this.#isSaved = false;
-      if (found !== undefined && found.id !== this.#base.id) await this.drop(found);
-      if (isSaved) await this.#attempt(() => this.#request.store.remove(this.#base.id));
+      const { isSaved } = this;
+      this.#kept = undefined;
+      if (isSaved) await this.#attempt(() => this.#request.store.remove(this.#base.key));
     } else {
       await this.#flush();
     }
@@ -176,20 +181,14 @@ export class RecordKeeper {
   #write(): void {
     const record = this.#next;
     if (record === undefined || record === this.#written) return;
-    const { found } = this;
-    const isFirst = this.#written === undefined;
     this.#written = record;
     this.#writtenAtMs = systemClock.now();
     this.#writing = this.#writing.then(async () => {
       // A later one says more; this one need not be written any more.
-      if (record !== this.#next && !isFirst) return;
+      if (record !== this.#next) return;
       await this.#attempt(async () => {
         await this.#request.store.save(record);
-        this.#isSaved = true;
-        // A record that was taken over is this job's now.
-        if (isFirst && found !== undefined && found.id !== record.id) {
-          await this.#request.store.remove(found.id);
-        }
+        this.#kept = record;
       });
     });
   }
@@ -211,16 +210,19 @@ export class RecordKeeper {
 
 /** The process that runs the job of a record just now, if one does. */
 export function holderOf(store: JobStore, record: JobRecord): Promise<LockOwner | undefined> {
-  return store.holder(lockKey(record.url, record.source.path));
+  return store.holder(record.key);
 }
 
-/** One lock for a file and a URL, so that two jobs cannot be started for them at once either. */
-export function lockKey(url: string, path: string): string {
-  return uuidV5(`${url}\n${path}`, LOCK_NAMESPACE);
+async function placeOf({ remoteUrl, identity, record }: RecordRequest): Promise<Place> {
+  const url = bareUrl(remoteUrl);
+  const { path } = identity;
+  // A restored job keeps the query that it was started with: others find its record by it.
+  const queryHash = record?.url === url ? record.queryHash : await hashQuery(remoteUrl, path);
+  return { key: record?.key ?? uploadKey({ url, queryHash, path }), url, queryHash };
 }
 
-async function takeLock({ store, remoteUrl, identity, signal }: RecordRequest): Promise<JobLock> {
-  const locking = store.lock(lockKey(bareUrl(remoteUrl), identity.path));
+async function takeLock({ store, signal }: RecordRequest, key: string): Promise<JobLock> {
+  const locking = store.lock(key);
   let claim: Awaited<typeof locking>;
   try {
     claim = await unlessAborted(locking, signal);
@@ -240,62 +242,47 @@ async function release(lock: JobLock): Promise<void> {
   await lock.release().catch(() => {});
 }
 
-async function findOwn(request: RecordRequest): Promise<JobRecord | undefined> {
-  const { store, identity, remoteUrl, record, options, warn } = request;
+/** What the store has of this job, or of an earlier one of the same file and URL. */
+async function findEarlier(
+  request: RecordRequest,
+  place: Place,
+): Promise<Pick<RecordKeeper, 'found' | 'abandoned'>> {
+  const { store, record, signal, warn } = request;
   if (record !== undefined) {
-    const found = await store.load(record.id);
-    if (found !== undefined) return found;
+    const found = await unlessAborted(store.load(place.key), signal);
+    if (found?.id === record.id) return { found, abandoned: undefined };
     throw new BitsStateError(
       `Another process has finished, cancelled or dropped job ${record.id}.`,
     );
   }
-  if (!options.resume) return undefined;
-  const { path, byteLength, mtimeNs } = identity;
-  const search = await findRecord(store, { path, byteLength, mtimeNs, url: remoteUrl });
-  for (const { where, error } of search.problems) {
-    warn({ code: 'record-unusable', message: `${where}: ${error.message}` });
+  try {
+    const found = await unlessAborted(store.load(place.key), signal);
+    const reason = found && reasonToAbandon(found, request, place);
+    return found === undefined || reason === undefined
+      ? { found, abandoned: undefined }
+      : { found: undefined, abandoned: { record: found, reason } };
+  } catch (error) {
+    if (!isBitsError(error, 'BITS_ERR_STORE')) throw error;
+    warn({ code: 'record-unusable', message: error.message });
+    return { found: undefined, abandoned: undefined };
   }
-  const found = search.record;
-  return found === undefined || isOutdated(found, identity) ? undefined : found;
 }
 
-async function findAbandoned(
-  request: RecordRequest,
-  found: JobRecord | undefined,
-): Promise<readonly AbandonedUpload[]> {
-  const { identity, remoteUrl } = request;
-  const { records } = await request.store.list();
-  const abandoned: AbandonedUpload[] = [];
-  for (const record of records) {
-    const { id, url, source } = record;
-    if (id === found?.id || url !== bareUrl(remoteUrl) || source.path !== identity.path) continue;
-    const reason = await reasonToAbandon(record, request);
-    if (reason !== undefined) abandoned.push({ record, reason });
-  }
-  return abandoned;
-}
-
-async function reasonToAbandon(
+function reasonToAbandon(
   record: JobRecord,
-  { identity, options, remoteUrl }: RecordRequest,
-): Promise<string | undefined> {
-  if (!isSameFile(record.source, identity)) return 'the file has changed since';
+  { identity, options }: RecordRequest,
+  { url, queryHash }: Place,
+): string | undefined {
+  const { source } = record;
+  const isOther = source.path !== identity.path || record.url !== url;
+  if (isOther || record.queryHash !== queryHash) return 'it was restored for another file or URL';
+  if (sourceIdentityChange(source, identity) === 'changed') return 'the file has changed since';
   if (isTooOld(record)) return 'it is too old';
-  const isUnwanted = !options.resume && (await isUrlOf(record, remoteUrl));
-  return isUnwanted ? 'this one starts over' : undefined;
-}
-
-function isOutdated(record: JobRecord, identity: SourceIdentity): boolean {
-  return isTooOld(record) || !isSameFile(record.source, identity);
+  return options.resume ? undefined : 'this one starts over';
 }
 
 function isTooOld(record: JobRecord): boolean {
   return Date.now() - record.updatedAtMs > MAX_AGE_MS;
-}
-
-/** Whether a file is, as far as one can tell without reading it, what it was. */
-export function isSameFile(a: SourceIdentity, b: SourceIdentity): boolean {
-  return a.byteLength === b.byteLength && a.mtimeNs === b.mtimeNs && a.inode === b.inode;
 }
 
 /** @throws BITS_ERR_SOURCE_CHANGED (0x8020001D) when a file is not what the upload began with */

@@ -1,8 +1,7 @@
 import { BitsError, BitsServerError } from '../errors.js';
 import { isTrustedHost } from '../protocol/host-id.js';
+import { PermanentRedirects, resolveRedirect } from '../protocol/redirect.js';
 import type { ResolvedOptions } from './resolve-options.js';
-
-export const MAX_REDIRECTS = 5;
 
 type Policy = Pick<ResolvedOptions, 'hasCredentials' | 'trustedHosts'>;
 
@@ -10,8 +9,7 @@ type Policy = Pick<ResolvedOptions, 'hasCredentials' | 'trustedHosts'>;
 export class Redirects {
   readonly #remoteUrl: URL;
   readonly #policy: Policy;
-  /** By 308: these hold for the rest of the job. */
-  readonly #moved = new Map<string, URL>();
+  readonly #moved = new PermanentRedirects();
 
   constructor(remoteUrl: URL, policy: Policy) {
     this.#remoteUrl = remoteUrl;
@@ -20,14 +18,7 @@ export class Redirects {
 
   /** Where a URL has moved for good; else the URL itself. */
   current(url: URL): URL {
-    if (this.#moved.size === 0) return url;
-    let at = url;
-    for (let hops = 0; hops < MAX_REDIRECTS; hops++) {
-      const next = this.#moved.get(at.href);
-      if (next === undefined) break;
-      at = next;
-    }
-    return at;
+    return this.#moved.current(url);
   }
 
   /**
@@ -39,26 +30,12 @@ export class Redirects {
    * @throws BITS_ERR_UNTRUSTED_HOST when credentials would go to a host that nobody vouched for
    */
   next(from: URL, status: number, location: string, hops: number): URL {
-    const refuse = (why: string): never => {
-      throw new BitsServerError(`${from.host} redirects the upload (${status}), and ${why}`, {
-        status,
-      });
-    };
-    if (hops >= MAX_REDIRECTS) {
-      refuse(`that was redirect ${hops + 1} in a row: check the server for a circle`);
+    const redirect = resolveRedirect(from, location, hops);
+    if ('refused' in redirect) {
+      const message = `${from.host} redirects the upload (${status}), and ${redirect.refused}`;
+      throw new BitsServerError(message, { status });
     }
-    const to = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
-    if (to === undefined || !/^https?:$/.test(to.protocol) || to.host.length > MAX_HOST_LENGTH) {
-      return refuse('the Location is no URL of http or https: check the server');
-    }
-    if (to.username !== '' || to.password !== '') {
-      return refuse(`the Location, on ${to.host}, holds a user name: check the server`);
-    }
-    if (from.protocol === 'https:' && to.protocol === 'http:') {
-      return refuse(
-        `the Location, on ${to.host}, is http, where nothing is private: check the server`,
-      );
-    }
+    const to = redirect.url;
     const { hasCredentials, trustedHosts } = this.#policy;
     if (hasCredentials && !isTrustedHost(to.host, this.#remoteUrl, trustedHosts)) {
       throw new BitsError(
@@ -67,10 +44,7 @@ export class Redirects {
           'that must not go to another host unasked. If that host is yours, name it in trustedHosts.',
       );
     }
-    to.hash = '';
-    if (status === 308) this.#moved.set(from.href, to);
+    if (status === 308) this.#moved.remember(from, to);
     return to;
   }
 }
-
-const MAX_HOST_LENGTH = 260;

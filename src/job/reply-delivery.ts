@@ -2,11 +2,11 @@ import { realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { BitsArgumentError, isBitsError } from '../errors.js';
 import { replyCandidates } from '../reply/candidates.js';
-import { createReplyDownload, type ReplyDownload, type StoredReply } from '../reply/download.js';
-import { discardReplyPart } from '../reply/file-sink.js';
-import { ReplyGoneError } from '../reply/reply-gone-error.js';
-import type { ReplyResumePoint } from '../reply/resume-point.js';
-import { discardReply, type ReplyOption } from '../reply/sink.js';
+import { ReplyDownload, ReplyGoneError, type ReplyResumePoint } from '../reply/download.js';
+import { discardReplyPart } from '../reply/file-target.js';
+import type { ResolvedReply } from '../reply/reply-option.js';
+import { discardReply } from '../reply/reply-target.js';
+import type { StoredReply } from '../reply/sink.js';
 import type { Session, SessionEvent } from '../session/session.js';
 import type { SourceIdentity } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
@@ -16,7 +16,7 @@ import { type OpenConversation, refusalOf } from './exchange.js';
 /** Downloads the reply of an upload-reply job to where the caller wants it. */
 export class ReplyDelivery {
   readonly #id: string;
-  readonly #option: ReplyOption;
+  readonly #option: ResolvedReply;
   readonly #conversation: OpenConversation;
   readonly #onProgress: (progress: ReplyProgress) => void;
   /** Whether an earlier run may have stored something of the reply. */
@@ -28,7 +28,7 @@ export class ReplyDelivery {
 
   constructor(
     id: string,
-    option: ReplyOption,
+    option: ResolvedReply,
     conversation: OpenConversation,
     checkpoint: Checkpoint | undefined,
     onProgress: (progress: ReplyProgress) => void,
@@ -86,7 +86,7 @@ export class ReplyDelivery {
   async close(session: Session, fate: { readonly keepPartial: boolean }): Promise<void> {
     const { replyUrl } = session;
     let download = this.#download?.reply;
-    if (replyUrl !== undefined && isFile(this.#option)) {
+    if (replyUrl !== undefined && pathOf(this.#option) !== undefined) {
       try {
         download ??= this.#createDownload(replyUrl, session);
       } catch {
@@ -98,23 +98,23 @@ export class ReplyDelivery {
 
   #createDownload(replyUrl: string, session: Session): ReplyDownload {
     const { options, remoteUrl, wire } = this.#conversation;
-    return createReplyDownload({
+    return new ReplyDownload({
       id: this.#id,
-      option: this.#option,
-      sha256: options.replySha256,
+      reply: this.#option,
+      slowLimitMs: options.timeouts.replyMs,
       saved: this.#resumePoint,
       candidates: replyCandidates(replyUrl, remoteUrl, {
         hostId: session.hostId,
         trustedHosts: options.trustedHosts,
         hasCredentials: options.hasCredentials,
       }),
-      fetch: ({ url, headers, withCredentials }, signal) =>
+      fetch: ({ url, headers }, signal) =>
         wire.send(
           'get-reply',
           {
             method: 'GET',
             url,
-            headers: { ...wire.headersFor({ isTrusted: withCredentials }), ...headers },
+            headers: { ...wire.headersFor(url), ...headers },
           },
           { signal: signal ?? new AbortController().signal, answerBody: 'stream' },
         ),
@@ -135,18 +135,20 @@ export interface ReplyProgress {
   readonly isNew: boolean;
 }
 
-function isFile(option: ReplyOption): option is Extract<ReplyOption, { file: string }> {
-  return typeof option === 'object' && 'file' in option;
+/** Undefined unless the reply goes to a file. */
+function pathOf({ to }: ResolvedReply): string | undefined {
+  return typeof to === 'object' && 'path' in to ? to.path : undefined;
 }
 
 /** @throws BITS_ERR_ARGUMENT when the reply would replace the file that is being uploaded */
 export async function assertReplyElsewhere(
-  reply: ReplyOption,
+  reply: ResolvedReply,
   identity: SourceIdentity | undefined,
 ): Promise<void> {
-  if (!isFile(reply) || identity === undefined) return;
+  const path = pathOf(reply);
+  if (path === undefined || identity === undefined) return;
   // A linked directory gives the same file two paths.
-  const [replyPath, sourcePath] = await Promise.all([reply.file, identity.path].map(truePath));
+  const [replyPath, sourcePath] = await Promise.all([path, identity.path].map(truePath));
   if (replyPath === sourcePath) {
     throw new BitsArgumentError(
       'The reply cannot go to the file that is uploaded: name another file.',
@@ -156,21 +158,23 @@ export async function assertReplyElsewhere(
 
 /** Removes what an earlier run stored of the reply when it is to go elsewhere now. */
 export async function discardReplyElsewhere(
-  reply: ReplyOption | undefined,
+  reply: ResolvedReply | undefined,
   record: JobRecord,
 ): Promise<void> {
   const file = record.reply?.file;
   if (file === undefined) return;
-  if (reply !== undefined && isFile(reply)) {
-    const [now, before] = await Promise.all([reply.file, file].map(placeOf));
+  const path = reply && pathOf(reply);
+  if (path !== undefined) {
+    const [now, before] = await Promise.all([path, file].map(placeOf));
     if (now === before) return;
   }
   await discardPartOf(record);
 }
 
 export async function discardPartOf(record: JobRecord | undefined): Promise<void> {
-  const file = record?.reply?.file;
-  if (record !== undefined && file !== undefined) await discardReplyPart({ id: record.id, file });
+  const { partId, file } = record?.reply ?? {};
+  if (partId !== undefined && file !== undefined)
+    await discardReplyPart({ id: partId, path: file });
 }
 
 /** Whatever is there, and by whatever way the directory is named. */

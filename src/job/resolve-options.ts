@@ -1,8 +1,8 @@
-import { isCredentialHeader, isHeaderValue, isToken } from '../common/header-fields.js';
+import { isCredentialHeader } from '../common/header-fields.js';
 import { BitsArgumentError } from '../errors.js';
 import { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
 import { parseRemoteUrl } from '../protocol/remote-url.js';
-import type { ReplyOption } from '../reply/sink.js';
+import { type ResolvedReply, resolveReply } from '../reply/reply-option.js';
 import type { ByteSource } from '../source/source.js';
 import { toByteSource } from '../source/to-source.js';
 import type { JobStore } from '../store/store.js';
@@ -11,22 +11,23 @@ import { proxyChoice } from '../transport/proxy/proxy-choice.js';
 import type { ProxyOption } from '../transport/proxy/proxy-server.js';
 import { resolveTls, type TlsOptions } from '../transport/tls-options.js';
 import type { Transport } from '../transport/transport.js';
-import { DEFAULTS, type RetryInput, type TimeoutOptions, type UploadOptions } from './options.js';
+import { checkHeaders } from './check-headers.js';
+import {
+  DEFAULTS,
+  type RetryInput,
+  type RetryOptions,
+  type TimeoutOptions,
+  type Timeouts,
+  type UploadOptions,
+} from './options.js';
 import type { RequestHook, ResponseHook } from './packet-sender.js';
-
-type Whole<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> };
-
-export type RetryOptions = Whole<RetryInput>;
-export type Timeouts = Whole<TimeoutOptions>;
 
 /** The options of a job with every default filled in. */
 export interface ResolvedOptions {
   readonly remoteUrl: URL;
   readonly source: ByteSource;
   readonly name: string | undefined;
-  readonly reply: ReplyOption | undefined;
-  readonly replyOptional: boolean;
-  readonly replySha256: boolean;
+  readonly reply: ResolvedReply | undefined;
   readonly headers: Readonly<Record<string, string>>;
   /** Whether something in the options must not reach another host unasked. */
   readonly hasCredentials: boolean;
@@ -56,8 +57,6 @@ const OPTION_NAMES: Readonly<Record<keyof UploadOptions, true>> = {
   source: true,
   name: true,
   reply: true,
-  replyOptional: true,
-  replySha256: true,
   headers: true,
   fragmentBytes: true,
   timeouts: true,
@@ -93,26 +92,21 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
   }
   assertKnown('', options, OPTION_NAMES);
   const headers = headersOf(options);
+  const remoteUrl = parseRemoteUrl(options.url);
   const tls = checkNetwork(options);
   return Object.freeze({
-    remoteUrl: parseRemoteUrl(options.url),
-    source: toByteSource(options.source, {
-      name: checkName(options.name),
-      spool: {
-        maxBytes: wholeNumber('spoolMaxBytes', options.spoolMaxBytes, DEFAULTS.spoolMaxBytes),
-        limitName: 'spoolMaxBytes',
-      },
-    }),
+    remoteUrl,
     name: options.name,
-    reply: options.reply === 'optional' ? true : options.reply,
-    replyOptional: options.reply === 'optional' || flag('replyOptional', options.replyOptional),
-    replySha256: flag('replySha256', options.replySha256),
+    reply: resolveReply(options.reply),
     headers,
     hasCredentials:
       options.auth !== undefined ||
+      options.transport?.hasCredentials === true ||
       Object.keys(headers).some(isCredentialHeader) ||
       tls?.cert !== undefined ||
-      tls?.pfx !== undefined,
+      tls?.pfx !== undefined ||
+      // A query may be a token, such as a shared access signature.
+      remoteUrl.search !== '',
     fragmentBytes: checkFragmentBytes(options.fragmentBytes),
     timeouts: checkTimeouts(options.timeouts),
     retry: checkRetry(options.retry),
@@ -131,6 +125,14 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
     transport: checkMethods('transport', options.transport, ['send', 'close']),
     store: checkMethods('store', options.store, STORE_METHODS),
     resume: flag('resume', options.resume, true),
+    // Last, because it takes hold of a stream: a refused option must not cost the caller that.
+    source: toByteSource(options.source, {
+      name: checkName(options.name),
+      spool: {
+        maxBytes: wholeNumber('spoolMaxBytes', options.spoolMaxBytes, DEFAULTS.spoolMaxBytes),
+        limitName: 'spoolMaxBytes',
+      },
+    }),
   });
 }
 
@@ -322,22 +324,6 @@ function checkMethods<T extends object>(
   throw new BitsArgumentError(`${name} must be an object with the method ${missing}().`);
 }
 
-/** Headers of the protocol and of the connection, which a caller would only break. */
-const OWN_HEADERS: ReadonlySet<string> = new Set([
-  'accept-encoding',
-  'connection',
-  'content-length',
-  'content-name',
-  'content-range',
-  'expect',
-  'host',
-  'keep-alive',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
-
 function headersOf({ headers, userAgent }: UploadOptions): Readonly<Record<string, string>> {
   const given = headers === undefined ? {} : checkHeaders(headers);
   if (text('userAgent', userAgent) === undefined) return given;
@@ -345,33 +331,4 @@ function headersOf({ headers, userAgent }: UploadOptions): Readonly<Record<strin
     throw new BitsArgumentError('Give userAgent or a User-Agent header, not both.');
   }
   return checkHeaders({ ...given, 'User-Agent': userAgent as string });
-}
-
-/** @throws BITS_ERR_ARGUMENT for a header that cannot, or must not, be sent */
-export function checkHeaders(
-  headers: NonNullable<UploadOptions['headers']>,
-): Readonly<Record<string, string>> {
-  if (typeof headers !== 'object' || headers === null) {
-    throw new BitsArgumentError('headers must be an object, a Headers or pairs of name and value.');
-  }
-  const pairs: Iterable<readonly [string, string]> =
-    Symbol.iterator in headers ? headers : Object.entries(headers);
-  const checked: [string, string][] = [];
-  for (const [name, value] of pairs) {
-    if (typeof name !== 'string' || !isToken(name)) {
-      throw new BitsArgumentError(`${JSON.stringify(name)} is not a legal header name.`);
-    }
-    if (typeof value !== 'string' || !isHeaderValue(value)) {
-      // The value may be a secret, so it is not shown.
-      throw new BitsArgumentError(
-        `The value of the header ${name} has control or non-Latin-1 characters.`,
-      );
-    }
-    const lowerCase = name.toLowerCase();
-    if (OWN_HEADERS.has(lowerCase) || lowerCase.startsWith('bits-')) {
-      throw new BitsArgumentError(`The header ${name} belongs to the protocol and cannot be set.`);
-    }
-    checked.push([name, value]);
-  }
-  return Object.freeze(Object.fromEntries(checked));
 }

@@ -2,16 +2,7 @@ import { networkInterfaces } from 'node:os';
 import { BitsArgumentError, BitsError } from '../errors.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { Schedule } from './clock.js';
-import type { RetryOptions } from './resolve-options.js';
-
-/** What `retry.shouldRetry` and the `retry` event are told. */
-export interface RetryDecision {
-  /** 1 for the first retry since the last progress. */
-  readonly attempt: number;
-  /** How long the job waits before it, at most. */
-  readonly delayMs: number;
-  readonly error: BitsError;
-}
+import type { RetryDecision, RetryOptions } from './options.js';
 
 /** Thrown by an attempt that may be repeated; p-retry takes only `Error`s that are no TypeError. */
 export class TryAgain extends Error {

@@ -2,7 +2,7 @@ import { throwIfAborted } from '../common/abort.js';
 import { BitsArgumentError } from '../errors.js';
 import type { RequestPacket } from '../protocol/packets.js';
 import { appendFileName, redactUrl } from '../protocol/remote-url.js';
-import { checkReplyTarget } from '../reply/sink.js';
+import { checkReplyTarget } from '../reply/reply-target.js';
 import {
   type Command,
   createSession,
@@ -15,18 +15,19 @@ import {
   type SizerOptions,
   snapshotOf,
 } from '../session/session.js';
-import type { ByteSource, SourceIdentity } from '../source/source.js';
+import { type ByteSource, type SourceIdentity, sourceIdentityChange } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
 import { type Checkpoint, checkpointOf, planOf } from './checkpoint.js';
 import { systemClock } from './clock.js';
 import { type CommandRunner, Driver, type WorkCommand } from './driver.js';
-import { clearEarlierUploads } from './earlier-uploads.js';
+import { clearEarlierUpload } from './earlier-uploads.js';
 import type { UploadResult, UploadState, UploadWarning } from './events.js';
 import { exchange, type OpenConversation } from './exchange.js';
 import { closeSource, openSource, sourceError, unreadableSource } from './guarded-source.js';
 import type { RunPurpose } from './lifecycle.js';
+import type { RetryDecision } from './options.js';
 import { ProgressReport, type UploadProgress } from './progress.js';
-import { isSameFile, RecordKeeper, sourceHasChanged } from './record-keeper.js';
+import { RecordKeeper, sourceHasChanged } from './record-keeper.js';
 import {
   assertReplyElsewhere,
   discardReplyElsewhere,
@@ -34,7 +35,6 @@ import {
   type ReplyProgress,
 } from './reply-delivery.js';
 import type { ResolvedOptions } from './resolve-options.js';
-import type { RetryDecision } from './retry.js';
 import { serverLimits } from './server-limits.js';
 import { Wire } from './wire.js';
 
@@ -66,7 +66,7 @@ export type RunEnd = { readonly checkpoint: Checkpoint | undefined } & (
   | { readonly kind: 'completed'; readonly result: UploadResult }
   | { readonly kind: 'failed'; readonly error: unknown }
   /** `freed`: whether the server is known to have dropped the session. */
-  | { readonly kind: 'cancelled'; readonly freed: boolean }
+  | { readonly kind: 'cancelled'; readonly freed: boolean; readonly error?: unknown }
   | { readonly kind: 'stopped' }
 );
 
@@ -127,7 +127,7 @@ class Run implements CommandRunner {
       const isReplyOpen = request.purpose === 'upload' && checkpoint?.storedReply === undefined;
       if (options.reply !== undefined && isReplyOpen) {
         // By the id of the job that is resumed, whose reply may be in place already.
-        await checkReplyTarget(options.reply, keeper?.found?.id ?? id);
+        await checkReplyTarget(options.reply, keeper?.replyPartId ?? id);
       }
       wire = new Wire(options, remoteUrl, id);
       const run = new Run(request, { options, remoteUrl, source, wire }, keeper);
@@ -171,7 +171,7 @@ class Run implements CommandRunner {
     );
     if (options.reply !== undefined) {
       this.#reply = new ReplyDelivery(
-        keeper?.found?.id ?? id,
+        keeper?.replyPartId ?? id,
         options.reply,
         conversation,
         this.#before,
@@ -211,8 +211,16 @@ class Run implements CommandRunner {
     if (this.#request.purpose === 'cancel') return { type: 'cancelRequested' };
     if (this.#before === undefined) return { type: 'start' };
     const before = this.#before.identity;
-    if (before !== undefined && source.identity && !isSameFile(before, source.identity)) {
+    const change =
+      before && source.identity ? sourceIdentityChange(before, source.identity) : 'same';
+    if (before !== undefined && change === 'changed') {
       return { type: 'sourceChanged', error: sourceHasChanged(before.path) };
+    }
+    if (before !== undefined && change === 'inode-only') {
+      this.#request.listener.onWarning({
+        code: 'source-replaced',
+        message: `${before.path} was replaced by a file of the same size and time; the upload continues.`,
+      });
     }
     return { type: this.#driver.session.state === 'init' ? 'start' : 'resumeRequested' };
   }
@@ -223,7 +231,10 @@ class Run implements CommandRunner {
     const isOver = this.#isOver;
     this.#keeper?.lost.removeEventListener('abort', this.#onLockLost);
     await this.#keeper?.close({ remove: isOver });
-    await this.#reply?.close(this.#driver.session, { keepPartial: !isOver });
+    const { session } = this.#driver;
+    // A failed job without a record is resumed by this process at most, which can fetch it again.
+    const canResume = this.#keeper?.record !== undefined || session.state !== 'error';
+    await this.#reply?.close(session, { keepPartial: canResume && !isOver });
     await closeSource(source, (error) =>
       this.#request.listener.onWarning({
         code: 'source-not-closed',
@@ -242,7 +253,7 @@ class Run implements CommandRunner {
       case 'failed':
         return { kind: 'failed', error: outcome.error, checkpoint };
       case 'cancelled':
-        return { kind: 'cancelled', freed: outcome.freed, checkpoint: this.#uncancelled(outcome) };
+        return { ...outcome, checkpoint: this.#uncancelled(outcome) };
       case 'completed':
         return { kind: 'completed', checkpoint: undefined, result: this.#result(outcome) };
     }
@@ -280,9 +291,15 @@ class Run implements CommandRunner {
     if (this.#before?.record !== undefined) {
       await discardReplyElsewhere(options.reply, this.#before.record);
     }
-    if (this.#keeper === undefined) return;
-    await clearEarlierUploads(this.#keeper, this.#lastLive, this.#conversation, signal, (warning) =>
-      listener.onWarning(warning),
+    const { abandoned } = this.#keeper ?? {};
+    if (this.#keeper === undefined || abandoned === undefined) return;
+    await clearEarlierUpload(
+      this.#keeper,
+      abandoned,
+      this.#lastLive,
+      this.#conversation,
+      signal,
+      (warning) => listener.onWarning(warning),
     );
   }
 
@@ -323,6 +340,7 @@ class Run implements CommandRunner {
     // What is recorded of a lost session, a Close under way above all, is no longer true.
     if (packet.type === 'create-session' && keeper.isSaved) await keeper.flush();
     if (packet.type !== 'close-session') return;
+    // The snapshot of a session in this state says that a Close is on its way.
     keeper.note({ ...this.checkpoint, session });
     await keeper.flush();
   }

@@ -1,3 +1,6 @@
+/** Longest reply URL, as the server writes it and as it is requested. */
+const MAX_URL_LENGTH = 8 * 1024;
+
 /**
  * Resolves `BITS-Reply-URL` against the remote URL ([MC-BUP] §2.2.7.2).
  *
@@ -6,14 +9,15 @@
  *
  * @returns `relative` true when the server named neither scheme nor host, so that the reply is on the
  * remote URL's own origin; undefined for anything that must not be fetched: not http(s), a user name or
- * password, control characters, or plain http after an https upload.
+ * password, control characters, plain http after an https upload, or more than 8 KiB.
  */
 export function resolveReplyUrl(
   replyUrl: string,
   remoteUrl: URL,
 ): { url: URL; relative: boolean } | undefined {
   const text = replyUrl.trim();
-  if (text === '' || /[\u0000-\u001f\u007f]/.test(text)) return undefined;
+  if (text === '' || text.length > MAX_URL_LENGTH || /[\u0000-\u001f\u007f]/.test(text))
+    return undefined;
   const wire = slashed(text).replaceAll('{', '%7B').replaceAll('}', '%7D');
 
   let url: URL;
@@ -26,6 +30,7 @@ export function resolveReplyUrl(
   if (remoteUrl.protocol === 'https:' && url.protocol === 'http:') return undefined;
   if (url.username !== '' || url.password !== '') return undefined;
   url.hash = '';
+  if (url.href.length > MAX_URL_LENGTH) return undefined;
   const relative = !/^(?:[a-z][a-z0-9+.-]*:|\/\/)/i.test(wire);
   return { url, relative };
 }

@@ -7,9 +7,9 @@ import { parseRetryAfterMs } from '../protocol/retry-after.js';
 export type ReplyAnswer =
   /** 200: the body is the reply from its first byte. `totalBytes` undefined: until the body ends. */
   | { readonly kind: 'whole'; readonly totalBytes: number | undefined }
-  /** 206; `range` undefined when it is missing, malformed or at odds with `Content-Length`. */
+  /** 206; `range` undefined when there is none, or several, or `Content-Length` contradicts it. */
   | { readonly kind: 'part'; readonly range: PartRange | undefined }
-  /** 416; `totalBytes` as its `Content-Range` tells. */
+  /** 416; `totalBytes` as its `Content-Range` says. */
   | { readonly kind: 'unsatisfiable'; readonly totalBytes: number | undefined }
   | { readonly kind: 'gone'; readonly status: number }
   | { readonly kind: 'redirect'; readonly location: string }
@@ -22,16 +22,17 @@ export interface PartRange {
   readonly total: number | undefined;
 }
 
-const REDIRECTS = new Set([301, 302, 307, 308]);
+// A GET stays a GET after each of them.
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const LATER_STATUSES = new Set([408, 425, 429]);
-// As for BITS packets: what the server cannot do it will not do later either.
+// As for BITS packets: a retry cannot help here.
 const LASTING_SERVER_ERRORS = new Set([501, 505]);
 
 /**
  * Reads an answer to the GET of a reply; nothing is thrown, and no header text reaches a message.
  *
- * 202 and 204 are no reply but the lack of one, worth another try: taking them for an empty reply
- * would close the session and destroy the one that may still come.
+ * 202 and 204 mean that there is no reply yet: taking them for an empty reply would close the session
+ * and destroy the one that may still come.
  *
  * @param nowMs the wall clock, for a `Retry-After` that gives a date.
  */
@@ -55,13 +56,15 @@ function whole(headers: WireHeaders): ReplyAnswer {
   return refused(
     new BitsError(
       'BITS_ERR_REPLY',
-      'The reply has an illegible Content-Length: check the server and proxies in between',
+      'The reply has an invalid Content-Length: check the server and proxies in between',
       { retryable: true },
     ),
   );
 }
 
 function partRange(headers: WireHeaders): PartRange | undefined {
+  // Each part in such a body has a head of its own.
+  if (/^multipart\//i.test(headers['content-type']?.trim() ?? '')) return undefined;
   const range = parseContentRange(headers['content-range'] ?? '');
   const text = headers['content-length'];
   if (range === undefined || text === undefined) return range;
@@ -88,9 +91,9 @@ function isPlain(coding: string | undefined, plain: string): boolean {
 function encodedError(): BitsError {
   return new BitsError(
     'BITS_ERR_REPLY',
-    'The reply came compressed (Content-Encoding or Transfer-Encoding) although it was asked for as it is: switch ' +
-      'compression off for the reply directory, on the server and on proxies in between. The ' +
-      'session is left open.',
+    'The reply is compressed (Content-Encoding or Transfer-Encoding) although that was not ' +
+      'requested: switch compression off for the reply directory, on the server and on proxies in ' +
+      'between. The session is left open.',
   );
 }
 
@@ -127,5 +130,5 @@ function adviceOn(status: number): string {
   if (status === 403) return 'check the read permission on the reply directory';
   if (status === 407) return 'check the credentials for the proxy';
   if (status >= 300 && status <= 399) return 'a redirect that cannot be followed';
-  return 'check that the server hands out replies by GET at the URL it announced';
+  return 'check that the server allows GET for the URL of the reply that it announced';
 }

@@ -1,35 +1,43 @@
 import { BitsError } from '../errors.js';
 import { isTrustedHost, withHost } from '../protocol/host-id.js';
 import type { HostId } from '../protocol/packets.js';
+import { resolveRedirect } from '../protocol/redirect.js';
 import { resolveReplyUrl } from '../protocol/reply-url.js';
 
 /** A place to fetch the reply from. */
 export interface ReplyCandidate {
   readonly url: URL;
-  /** Whether credentials of any kind may go there: headers, answers to challenges, certificates. */
+  /**
+   * Whether what the caller gave for the server may go there: headers, answers to challenges, a
+   * client certificate. If not, no header of the caller's but `User-Agent` may be sent.
+   */
   readonly withCredentials: boolean;
   /**
    * Where a redirect from here leads, under the same policy.
+   * @param hops how many redirects were followed before it
    * @throws BITS_ERR_REPLY, BITS_ERR_UNTRUSTED_HOST
    */
-  redirected(location: string): ReplyCandidate;
+  redirected(location: string, hops: number): ReplyCandidate;
 }
 
 export interface ReplyHostPolicy {
   /** The session's `BITS-Host-Id`, when the session is on one. */
   readonly hostId: HostId | undefined;
   readonly trustedHosts: readonly string[];
-  /** Whether the job has any credentials: a scheme, an `Authorization` header, a client certificate. */
+  /**
+   * Whether the job has any credentials: a scheme, an `Authorization` header, a client certificate,
+   * also one of the transport's. A query in the remote URL counts in any case.
+   */
   readonly hasCredentials: boolean;
 }
 
 /**
  * Lists where a reply may be fetched from, in the order in which to try them on 404.
  *
- * A URL that the server wrote without a host: the remote URL's own host, then the host-id's (as
- * Windows does, [MC-BUP] §4). A URL with a host: that one alone. Hosts are judged as host-ids are:
- * the remote URL's host (any port) and `trustedHosts` get credentials; any other host is followed
- * only by a job that has none. A host-id that fails this test is left out, the origin still serves.
+ * For a URL without a host: the remote URL's own host, then the host-id's (as Windows does, [MC-BUP]
+ * §4). For a URL with a host: that host only. The remote URL's host (any port) and `trustedHosts` get
+ * credentials; any other host is asked only by a job that has none. A host-id that must not be asked
+ * is left out, because the origin still serves.
  *
  * @throws BITS_ERR_REPLY for anything but http(s), for http after https, and for a malformed URL;
  * BITS_ERR_UNTRUSTED_HOST for an unlisted host when the job has credentials.
@@ -37,46 +45,51 @@ export interface ReplyHostPolicy {
 export function replyCandidates(
   replyUrl: string,
   remoteUrl: URL,
-  policy: ReplyHostPolicy,
+  { hostId, trustedHosts, hasCredentials }: ReplyHostPolicy,
 ): readonly ReplyCandidate[] {
-  const { url, relative } = resolved(replyUrl, remoteUrl, 'reply URL (BITS-Reply-URL)');
-  const announced = candidateAt(url, remoteUrl, policy);
-  if (!relative || policy.hostId === undefined) return [announced];
+  // A query may be a signature, as of a SAS URL.
+  const isGuarded = hasCredentials || remoteUrl.search !== '';
+  const isTrusted = ({ host }: URL) => isTrustedHost(host, remoteUrl, trustedHosts);
 
-  const moved = withHost(url, policy.hostId);
-  const reachable = !policy.hasCredentials || isTrusted(moved, remoteUrl, policy);
-  if (moved.host === url.host || !reachable) return [announced];
-  return [announced, candidateAt(moved, remoteUrl, policy)];
-}
+  const candidateAt = (url: URL): ReplyCandidate => {
+    const withCredentials = isTrusted(url);
+    if (!withCredentials && isGuarded) throw untrusted(url);
+    return {
+      url,
+      withCredentials,
+      redirected(location, hops) {
+        const redirect = resolveRedirect(url, location, hops);
+        if ('url' in redirect) return candidateAt(redirect.url);
+        throw unusable(`${url.host} redirects the reply, and ${redirect.refused}`);
+      },
+    };
+  };
 
-function candidateAt(url: URL, remoteUrl: URL, policy: ReplyHostPolicy): ReplyCandidate {
-  const withCredentials = isTrusted(url, remoteUrl, policy);
-  if (!withCredentials && policy.hasCredentials) {
-    throw new BitsError(
-      'BITS_ERR_UNTRUSTED_HOST',
-      `The reply lies on ${url.hostname}, another host than the upload's, and this job has ` +
-        'credentials: add the host to the option trustedHosts if it may have them. Nothing was ' +
-        'sent there, and the session is left open.',
+  const resolved = resolveReplyUrl(replyUrl, remoteUrl);
+  if (resolved === undefined) {
+    throw unusable(
+      'The reply URL (BITS-Reply-URL) is malformed or too long, contains a user name, is not http or ' +
+        'https, or leads from https to http: check the server application',
     );
   }
-  return {
-    url,
-    withCredentials,
-    redirected: (location) =>
-      candidateAt(resolved(location, url, 'redirect of the reply').url, remoteUrl, policy),
-  };
+  const announced = candidateAt(resolved.url);
+  if (!resolved.relative || hostId === undefined) return [announced];
+  const moved = withHost(resolved.url, hostId);
+  const isElsewhere = moved.host !== resolved.url.host;
+  return isElsewhere && (!isGuarded || isTrusted(moved))
+    ? [announced, candidateAt(moved)]
+    : [announced];
 }
 
-function isTrusted(url: URL, remoteUrl: URL, { trustedHosts }: ReplyHostPolicy): boolean {
-  return isTrustedHost(url.host, remoteUrl, trustedHosts);
-}
-
-function resolved(text: string, base: URL, what: string): { url: URL; relative: boolean } {
-  const answer = resolveReplyUrl(text, base);
-  if (answer !== undefined) return answer;
-  throw new BitsError(
-    'BITS_ERR_REPLY',
-    `The ${what} cannot be fetched: it is malformed, holds a user name, is neither http nor ` +
-      'https, or leads from https to http. Check the server application; the session is left open.',
+function untrusted({ hostname }: URL): BitsError {
+  return new BitsError(
+    'BITS_ERR_UNTRUSTED_HOST',
+    `The reply is on ${hostname}, another host than the upload's, and this job has credentials: add ` +
+      'the host to the option trustedHosts if it may get them. Nothing was sent there, and the ' +
+      'session is left open.',
   );
+}
+
+function unusable(why: string): BitsError {
+  return new BitsError('BITS_ERR_REPLY', `${why}. The session is left open.`);
 }

@@ -5,7 +5,7 @@ export interface ReplyEntity {
   readonly totalBytes?: number | undefined;
   readonly etag?: string | undefined;
   readonly lastModified?: string | undefined;
-  /** What may stand in `If-Range`; absent: these bytes cannot be continued, only fetched again. */
+  /** What can be sent as `If-Range`; absent: these bytes cannot be continued, only fetched again. */
   readonly ifRange?: string | undefined;
 }
 
@@ -22,11 +22,7 @@ const STRONG_DATE_AGE_MS = 1000;
  *
  * @param nowMs the wall clock, in place of a missing `Date` (RFC 9110 §6.6.1).
  */
-export function readEntity(
-  headers: WireHeaders,
-  totalBytes: number | undefined,
-  nowMs: number,
-): ReplyEntity {
+export function readEntity(headers: WireHeaders, nowMs: number): ReplyEntity {
   const etag = matching(headers.etag, ETAG);
   const lastModified = matching(headers['last-modified'], DATE);
   const strongTag = etag?.startsWith('"') ? etag : undefined;
@@ -36,10 +32,10 @@ export function readEntity(
     modifiedMs !== undefined && answeredMs - modifiedMs >= STRONG_DATE_AGE_MS
       ? lastModified
       : undefined;
-  return { totalBytes, etag, lastModified, ifRange: strongTag ?? strongDate };
+  return { etag, lastModified, ifRange: strongTag ?? strongDate };
 }
 
-/** False when anything that both have says that the content is another; ETags count before dates. */
+/** False when something that both have differs; ETags are compared before dates. */
 export function isSameEntity(known: ReplyEntity, now: ReplyEntity): boolean {
   if (differ(known.totalBytes, now.totalBytes)) return false;
   if (known.etag !== undefined && now.etag !== undefined) {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { BitsError } from '../errors.js';
-import { assertFits, type ReplySink, type StoredReply } from './reply-sink.js';
+import { assertFits, type ReplySink, type StoredReply } from './sink.js';
 
 const FIRST_BUFFER_BYTES = 16 * 1024;
 
@@ -25,7 +25,7 @@ export class MemorySink implements ReplySink {
     assertFits(
       totalBytes,
       this.#maxBytes,
-      'have it stored with reply: { file: … }, or raise maxBytes',
+      'have it stored with reply: { to: path }, or raise reply.maxBytes',
     );
   }
 
@@ -65,7 +65,7 @@ export class MemorySink implements ReplySink {
     } catch (cause) {
       throw new BitsError(
         'BITS_ERR_REPLY',
-        'There is not enough memory for the reply: have it stored with reply: { file: … }. The ' +
+        'There is not enough memory for the reply: have it stored with reply: { to: path }. The ' +
           'session is left open.',
         { cause },
       );

@@ -1,8 +1,10 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
-import { BitsAbortError, BitsError } from '../errors.js';
-import type { ReplySink, StoredReply } from './reply-sink.js';
+import { abortError, throwIfAborted, unlessAborted } from '../common/abort.js';
+import { Deferred } from '../common/deferred.js';
+import { BitsError } from '../errors.js';
+import { assertFits, type ReplySink, type StoredReply } from './sink.js';
 
 /**
  * Hands a reply to a stream of the caller's, one piece at a time and each byte once.
@@ -10,12 +12,13 @@ import type { ReplySink, StoredReply } from './reply-sink.js';
  * When the download starts over, what the stream already has is read again, compared by SHA-256
  * and left out. The stream is ended when the reply is whole, and `finish` waits until it has
  * flushed; standard output and standard error stay open. After a failure it is neither ended nor
- * destroyed, so that a later attempt can go on.
+ * destroyed, so that a later attempt can resume.
  */
 export class StreamSink implements ReplySink {
   keptBytes = 0;
   readonly durableBytes = 0;
   readonly #stream: Writable;
+  readonly #maxBytes: number;
   readonly #sha256: boolean;
   #handedBytes = 0;
   readonly #handed = createHash('sha256');
@@ -23,8 +26,9 @@ export class StreamSink implements ReplySink {
   #failure: Error | undefined;
   #ended = false;
 
-  constructor(stream: Writable, sha256: boolean) {
+  constructor(stream: Writable, maxBytes: number, sha256: boolean) {
     this.#stream = stream;
+    this.#maxBytes = maxBytes;
     this.#sha256 = sha256;
     this.#listen();
   }
@@ -34,7 +38,9 @@ export class StreamSink implements ReplySink {
     if (keepBytes < this.keptBytes) await this.restart();
   }
 
-  expect(): void {}
+  expect(totalBytes: number): void {
+    assertFits(totalBytes, this.#maxBytes, 'raise reply.maxBytes');
+  }
 
   async restart(): Promise<void> {
     this.keptBytes = 0;
@@ -42,6 +48,7 @@ export class StreamSink implements ReplySink {
   }
 
   async write(piece: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
+    this.expect(this.keptBytes + piece.byteLength);
     const known = piece.subarray(0, this.#handedBytes - this.keptBytes);
     if (known.byteLength > 0) this.#compare(known);
     const fresh = piece.subarray(known.byteLength);
@@ -76,32 +83,27 @@ export class StreamSink implements ReplySink {
     return new BitsError(
       'BITS_ERR_REPLY',
       `The reply changed after ${this.#handedBytes} bytes of it had gone to the stream, which ` +
-        'cannot take them back: use reply: { file: … } for replies that may change. The session ' +
-        'is left open.',
+        'cannot take them back: use reply: { to: path } for replies that may change. The session is ' +
+        'left open.',
     );
   }
 
   async #handOver(piece: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
     this.#assertOpen();
-    if (signal?.aborted) throw abortError(signal);
-    return new Promise((resolve, reject) => {
-      const settle = (error?: BitsError) => {
-        this.#stream.off('close', onClose).off('error', onError);
-        signal?.removeEventListener('abort', onAbort);
-        if (error === undefined) resolve();
-        else reject(error);
-      };
-      const onClose = () => settle(streamError(this.#failure));
-      const onError = (cause: Error) => settle(streamError(cause));
-      const onAbort = () => settle(abortError(signal));
-      this.#stream.once('close', onClose).once('error', onError);
-      signal?.addEventListener('abort', onAbort, { once: true });
-
-      this.#handed.update(piece);
-      this.#handedBytes += piece.byteLength;
-      this.keptBytes = this.#handedBytes;
-      this.#stream.write(piece, (error) => settle(error ? streamError(error) : undefined));
-    });
+    throwIfAborted(signal);
+    const taken = new Deferred<void>();
+    const onClose = () => taken.reject(streamError(this.#failure));
+    const onError = (cause: Error) => taken.reject(streamError(cause));
+    this.#stream.once('close', onClose).once('error', onError);
+    this.#handed.update(piece);
+    this.#handedBytes += piece.byteLength;
+    this.keptBytes = this.#handedBytes;
+    try {
+      this.#stream.write(piece, (error) => (error ? onError(error) : taken.resolve()));
+      await unlessAborted(taken.promise, signal);
+    } finally {
+      this.#stream.off('close', onClose).off('error', onError);
+    }
   }
 
   async #end(signal: AbortSignal | undefined): Promise<void> {
@@ -141,10 +143,6 @@ export class StreamSink implements ReplySink {
 
 function isStandardStream(stream: Writable): boolean {
   return stream === process.stdout || stream === process.stderr;
-}
-
-function abortError(signal: AbortSignal | undefined): BitsAbortError {
-  return new BitsAbortError('The download of the reply was stopped.', { cause: signal?.reason });
 }
 
 function streamError(cause: unknown): BitsError {

@@ -787,8 +787,9 @@ function cancelFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
   }
   const mayPass =
     refusal.meaning === 'transient' || (refusal.meaning === 'misfit' && !session.newConnection);
-  if (!mayPass || session.cancelAttempts >= session.plan.maxCancelAttempts)
-    return afterCancel(session, false);
+  if (!mayPass || session.cancelAttempts >= session.plan.maxCancelAttempts) {
+    return afterCancel(session, false, refusal.error);
+  }
   return waitFor(mayHaveTakenEffect(refusal) ? maybeCancelled(session) : session, refusal);
 }
 
@@ -801,20 +802,20 @@ function mayHaveTakenEffect({ error, unsent }: Refusal): boolean {
 function cancelGivenUp(session: Session, { error }: EventOf<'gaveUp'>): Step {
   return session.afterCancel.kind === 'create-session'
     ? stop(session, error)
-    : afterCancel(session, false);
+    : afterCancel(session, false, error);
 }
 
-function afterCancel(session: Session, freed: boolean): Step {
+function afterCancel(session: Session, freed: boolean, error?: BitsError): Step {
   const gone: Session = { ...session, sessionId: undefined };
   switch (session.afterCancel.kind) {
     case 'create-session':
       return sendCreate(gone);
     case 'failed': {
-      const { error } = session.afterCancel;
-      return finish(gone, 'failed', { kind: 'failed', error, resumable: false });
+      const { error: cause } = session.afterCancel;
+      return finish(gone, 'failed', { kind: 'failed', error: cause, resumable: false });
     }
     case 'cancelled':
-      return finish(gone, 'cancelled', { kind: 'cancelled', freed });
+      return finish(gone, 'cancelled', { kind: 'cancelled', freed, ...(error && { error }) });
   }
 }
 

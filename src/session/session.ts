@@ -185,8 +185,8 @@ export type SessionEvent =
 export type Outcome =
   /** `presumed`: the answer to Close was lost, and the server does not know the session any more. */
   | { readonly kind: 'completed'; readonly closed: 'acknowledged' | 'presumed' }
-  /** `freed`: whether the server is known to have deleted the session. */
-  | { readonly kind: 'cancelled'; readonly freed: boolean }
+  /** `freed`: whether the server is known to have deleted the session; `error`: why it is not. */
+  | { readonly kind: 'cancelled'; readonly freed: boolean; readonly error?: BitsError }
   | { readonly kind: 'failed'; readonly error: BitsError; readonly resumable: boolean };
 
 export type Command =

@@ -27,6 +27,7 @@ export function blobSource(blob: BlobInput, name?: string): ByteSource {
         byteLength,
         load,
         async verify() {
+          if (blob.size !== byteLength) throw changed({});
           // A blob over a file notices a change when it is read, and only then.
           await load(0, Math.min(1, byteLength));
         },

@@ -1,5 +1,6 @@
-import type { Readable } from 'node:stream';
-import { BitsArgumentError } from '../errors.js';
+import { finished, PassThrough, Readable } from 'node:stream';
+import { isGeneratorObject } from 'node:util/types';
+import { BitsArgumentError, BitsStateError } from '../errors.js';
 
 /** What is used of a `ReadableStream`: to TypeScript Node's and that of lib.dom are two types. */
 export interface WebStreamInput {
@@ -22,11 +23,30 @@ export interface ChunkFeed {
 
 const ignore = () => {};
 
-/** @throws BITS_ERR_ARGUMENT when somebody else reads or has read the stream. */
+/** The streams that belong to a feed: each can only be read once. */
+const taken = new WeakSet<object>();
+
+/**
+ * Takes hold of a stream: whoever else reads it from now on, every byte reaches the feed, or the feed
+ * fails.
+ *
+ * The stream waits for the first `next`, and others who read it wait with it.
+ * @throws BITS_ERR_ARGUMENT when somebody else reads or has read the stream
+ */
 export function chunkFeed(stream: StreamInput): ChunkFeed {
+  if (taken.has(stream))
+    throw new BitsArgumentError(
+      'The source stream already belongs to another upload: give each upload a stream of its own.',
+    );
+  const feed = feedOf(stream);
+  taken.add(stream);
+  return feed;
+}
+
+function feedOf(stream: StreamInput): ChunkFeed {
   if (isWebStream(stream)) return webFeed(stream);
   if (isReadable(stream)) return readableFeed(stream);
-  return iteratorFeed(stream[Symbol.asyncIterator]());
+  return iteratorFeed(stream);
 }
 
 export function isStream(value: object): value is StreamInput {
@@ -34,9 +54,9 @@ export function isStream(value: object): value is StreamInput {
 }
 
 /** By shape: packages bring their own copy of Node's streams. */
-export function isReadable(value: object): value is Readable {
-  const { on, destroy } = value as Partial<Readable>;
-  return typeof on === 'function' && typeof destroy === 'function';
+function isReadable(value: object): value is Readable {
+  const { on, pipe, destroy } = value as Partial<Readable>;
+  return [on, pipe, destroy].every((method) => typeof method === 'function');
 }
 
 function isWebStream(value: object): value is WebStreamInput {
@@ -44,8 +64,9 @@ function isWebStream(value: object): value is WebStreamInput {
 }
 
 function webFeed(stream: WebStreamInput): ChunkFeed {
-  if (stream.locked)
-    throw new BitsArgumentError('The source stream is locked: something else is reading it.');
+  if (stream.locked) throw refusal('is locked, because something else reads it');
+  // Also of web streams, although its type knows Node's own only.
+  if (Readable.isDisturbed(stream as unknown as Readable)) throw refusal('was read already');
   // Not its iterator, whose return() waits for a pending read before it cancels.
   const reader = stream.getReader();
   return {
@@ -54,16 +75,85 @@ function webFeed(stream: WebStreamInput): ChunkFeed {
   };
 }
 
+/**
+ * By `pipe`, which gives each of several readers every chunk and holds the stream back for the
+ * slowest one.
+ */
 function readableFeed(stream: Readable): ChunkFeed {
-  if (stream.readableEnded)
-    throw new BitsArgumentError('The source stream has been read to its end already.');
-  const feed = iteratorFeed(stream[Symbol.asyncIterator]());
-  return { next: feed.next, stop: () => void stream.destroy() };
+  assertUnread(stream);
+  const held = new PassThrough({ objectMode: true, highWaterMark: 1 });
+  held.on('error', ignore);
+  const lose = () => held.destroy(new Error('Something else took the stream from the upload'));
+  stream.prependOnceListener('end', () => {
+    if (stream.listeners('data').includes(onData)) held.end();
+    else lose();
+  });
+  held.once('unpipe', () => {
+    if (!held.writableEnded) lose();
+  });
+  stream.pipe(held, { end: false });
+  const onData = stream.listeners('data').at(-1) as () => void;
+  finished(stream, { writable: false }, (error) => error && held.destroy(error));
+  stream.pause();
+  const chunks = held[Symbol.asyncIterator]();
+  let isStarted = false;
+  return {
+    next() {
+      if (!isStarted) stream.resume();
+      isStarted = true;
+      return chunks.next();
+    },
+    stop() {
+      stream.destroy();
+      held.destroy();
+    },
+  };
 }
 
-function iteratorFeed(iterator: AsyncIterator<unknown>): ChunkFeed {
+function assertUnread(stream: Readable): void {
+  const { errored } = stream;
+  if (errored) throw refusal('has failed', errored);
+  if (stream.readableDidRead || stream.readableEnded) throw refusal('was read already');
+  if (stream.destroyed || stream.readable === false) throw refusal('was closed already');
+  if (stream.readableEncoding)
+    throw new BitsArgumentError(
+      'The source stream gives strings, not bytes: remove its encoding (setEncoding).',
+    );
+  // Streams of older packages do not tell whether they were read.
+  const mayBeRead = stream.readableDidRead === undefined && stream.readableFlowing === true;
+  if (mayBeRead || stream.listenerCount('readable') > 0) throw refusal('is read by something else');
+}
+
+function refusal(what: string, cause?: unknown): BitsArgumentError {
+  return new BitsArgumentError(
+    `The source stream ${what}: create the upload before anything reads the stream, or pass a new stream.`,
+    { cause },
+  );
+}
+
+function iteratorFeed(stream: AsyncIterable<Uint8Array>): ChunkFeed {
+  const iterator = stream[Symbol.asyncIterator]();
+  const next = iterator.next.bind(iterator);
+  const isOwnIterator = (iterator as unknown) === stream;
+  // Of a generator, others would take every other chunk; of other objects the method may be needed.
+  if (isOwnIterator && isGeneratorObject(stream)) {
+    const value = async () => {
+      throw new BitsStateError('The generator belongs to an upload: nothing else can read it.');
+    };
+    Reflect.defineProperty(iterator, 'next', { value, configurable: true });
+  }
+  let isStarted = false;
   return {
-    next: async () => await iterator.next(),
+    async next() {
+      const result = await next();
+      if (result.done && !isStarted && isOwnIterator)
+        throw new BitsArgumentError(
+          'The source iterator ended at once: it was read already, or is empty. Pass a new one, ' +
+            'or new Uint8Array(0) for an empty file.',
+        );
+      isStarted = true;
+      return result;
+    },
     stop: () => void stopIterator(iterator).catch(ignore),
   };
 }

@@ -1,5 +1,5 @@
 import { type BigIntStats, constants } from 'node:fs';
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { type FileHandle, open, readlink, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { throwIfAborted } from '../common/abort.js';
 import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
@@ -52,7 +52,7 @@ async function openRegular(path: string, flags: number): Promise<FileHandle> {
     // Another program gives up its lease on the file only to somebody who waits for that.
     const isLeased = (error as NodeJS.ErrnoException).code === 'EAGAIN';
     if (isLeased && flags !== constants.O_RDONLY) return openRegular(path, constants.O_RDONLY);
-    throw cannotOpen(path, error);
+    throw await cannotOpen(path, error);
   }
 }
 
@@ -64,8 +64,14 @@ async function assertNotIrregular(path: string): Promise<void> {
 
 function assertRegular(path: string, stats: BigIntStats): void {
   if (stats.isFile()) return;
-  const what = stats.isDirectory() ? 'a directory' : kindOf(stats);
-  throw new BitsArgumentError(`The source ${path} is ${what}, not a regular file.`);
+  throw new BitsArgumentError(`The source ${path} is ${kindOf(stats)}.`);
+}
+
+function kindOf(stats: BigIntStats): string {
+  if (stats.isDirectory()) return 'a directory, not a regular file: upload the files in it';
+  if (stats.isFIFO()) return 'a FIFO, not a regular file: upload it as a stream';
+  if (stats.isSocket()) return 'a socket, not a regular file: connect to it and upload the stream';
+  return 'a device, not a regular file: upload it as a stream';
 }
 
 /** Files that the system makes up while they are read, as those of /proc, have a size of 0. */
@@ -73,22 +79,25 @@ async function assertEmpty(path: string, handle: FileHandle): Promise<void> {
   const { bytesRead } = await handle.read(new Uint8Array(1), 0, 1, 0);
   if (bytesRead === 0) return;
   throw new BitsArgumentError(
-    `The size of ${path} is not known before it is read: open it and pass the stream.`,
+    `The size of ${path} is not known before it is read: upload it as a stream.`,
   );
 }
 
-function kindOf(stats: BigIntStats): string {
-  if (stats.isFIFO()) return 'a FIFO (open it and pass the stream)';
-  if (stats.isSocket()) return 'a socket';
-  return 'a device';
-}
-
-function cannotOpen(path: string, cause: unknown): BitsError {
-  const code = (cause as NodeJS.ErrnoException).code;
+async function cannotOpen(path: string, cause: unknown): Promise<BitsError> {
+  const { code } = cause as NodeJS.ErrnoException;
   switch (code) {
     case 'ENOENT':
+      return new BitsArgumentError(await whyMissing(path), { cause });
     case 'ENOTDIR':
-      return new BitsArgumentError(`There is no file ${path}: check the path.`, { cause });
+      return new BitsArgumentError(
+        `There is no file ${path}, because a part of its path is not a directory: check the path.`,
+        { cause },
+      );
+    case 'ELOOP':
+      return new BitsArgumentError(
+        `There are too many symbolic links in ${path}: check whether they form a circle.`,
+        { cause },
+      );
     case 'EACCES':
     case 'EPERM':
       return new BitsArgumentError(
@@ -97,7 +106,6 @@ function cannotOpen(path: string, cause: unknown): BitsError {
       );
     case 'ERR_INVALID_ARG_VALUE':
     case 'ENAMETOOLONG':
-    case 'ELOOP':
       return new BitsArgumentError(`The path ${JSON.stringify(path)} is not valid (${code}).`, {
         cause,
       });
@@ -108,6 +116,16 @@ function cannotOpen(path: string, cause: unknown): BitsError {
         cause,
       });
   }
+}
+
+async function whyMissing(path: string): Promise<string> {
+  const target = await readlink(path).catch(() => undefined);
+  if (target !== undefined)
+    return `${path} is a symbolic link to ${target}, which does not exist: correct the link.`;
+  // What Node puts in place of bytes that are not UTF-8, and cannot turn back into them.
+  if (path.includes('\ufffd'))
+    return `There is no file ${path}. Its name may hold bytes that are not UTF-8: rename the file.`;
+  return `There is no file ${path}: check the path.`;
 }
 
 function opened(path: string, handle: FileHandle, stats: BigIntStats): OpenSource {
@@ -148,12 +166,12 @@ function opened(path: string, handle: FileHandle, stats: BigIntStats): OpenSourc
   });
 }
 
+/** Not the inode: network file systems may give an open file another one. */
 function changesBetween(before: BigIntStats, now: BigIntStats): string[] {
   const changes: string[] = [];
   if (now.size !== before.size) changes.push(`size ${before.size} to ${now.size} bytes`);
   if (now.mtimeNs !== before.mtimeNs)
     changes.push(`modification time ${before.mtime.toISOString()} to ${now.mtime.toISOString()}`);
-  if (now.ino !== before.ino) changes.push(`inode ${before.ino} to ${now.ino}`);
   return changes;
 }
 

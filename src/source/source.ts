@@ -32,10 +32,29 @@ export interface OpenSource {
   close(): Promise<void>;
 }
 
-/** Identity of a local file. `mtimeNs` and `inode` are decimal strings: they exceed 2^53. */
+/**
+ * Recognises the content of a local file without reading it: by its size and modification time, as
+ * Windows does. See {@link sourceIdentityChange}.
+ *
+ * `mtimeNs` and `inode` are decimal strings: they exceed 2^53.
+ */
 export interface SourceIdentity {
   readonly path: string;
   readonly byteLength: number;
   readonly mtimeNs: string;
   readonly inode: string;
+}
+
+/**
+ * Whether a file is still the one that an upload began with.
+ *
+ * `inode-only` deserves a warning, and no more: FAT and network file systems number files anew each
+ * time they are mounted, and a copy that keeps size and time, as from a backup, holds the same bytes.
+ */
+export function sourceIdentityChange(
+  before: SourceIdentity,
+  now: SourceIdentity,
+): 'same' | 'inode-only' | 'changed' {
+  if (before.byteLength !== now.byteLength || before.mtimeNs !== now.mtimeNs) return 'changed';
+  return before.inode === now.inode ? 'same' : 'inode-only';
 }

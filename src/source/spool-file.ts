@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { unlinkSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import { BitsArgumentError, BitsError } from '../errors.js';
 
 /** A temp file that only this process uses. */
@@ -27,23 +27,33 @@ export async function createSpoolFile(
   directory: string = tmpdir(),
   unlink: (path: string) => void = unlinkSync,
 ): Promise<SpoolFile> {
-  const path = join(directory, `bits-upload-${process.pid}-${randomUUID()}.spool`);
+  const path = resolve(directory, `bits-upload-${process.pid}-${randomUUID()}.spool`);
   const handle = await openNew(path, directory);
   const unnamed = tryTo(() => unlink(path));
   if (!unnamed) removeAtExit(path);
-  return {
-    handle,
-    directory,
-    async remove() {
-      await handle.close();
-      if (unnamed || !tryTo(() => unlink(path))) return;
-      forget(path);
-    },
+  const remove = async () => {
+    await handle.close();
+    if (unnamed || !tryTo(() => unlink(path))) return;
+    forget(path);
   };
+  if (await isPrivate(handle)) return { handle, directory, remove };
+  await remove();
+  throw new BitsArgumentError(
+    `Other users might read a temp file in ${directory}, where a source stream is stored first: ` +
+      `${elsewhere(directory)} whose file system keeps owners and permissions.`,
+  );
+}
+
+/** Some file systems, as of shared folders, ignore the mode that a file is created with. */
+async function isPrivate(handle: FileHandle): Promise<boolean> {
+  if (process.geteuid === undefined) return true;
+  const stats = await handle.stat().catch(() => undefined);
+  return stats?.uid === process.geteuid() && (stats.mode & 0o077) === 0;
 }
 
 async function openNew(path: string, directory: string): Promise<FileHandle> {
   try {
+    // 'x' fails for whatever has that name already, a symbolic link included.
     return await open(path, 'wx+', 0o600);
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;

@@ -2,7 +2,7 @@ import { isUint8Array } from 'node:util/types';
 import { throwIfAborted, unlessAborted } from '../common/abort.js';
 import { BitsArgumentError, BitsError, BitsStateError } from '../errors.js';
 import { BlockSource } from './block-source.js';
-import { type ChunkFeed, chunkFeed, isReadable, type StreamInput } from './chunk-feed.js';
+import { type ChunkFeed, chunkFeed, type StreamInput } from './chunk-feed.js';
 import { FileBlocks } from './file-blocks.js';
 import type { ByteSource, OpenSource } from './source.js';
 import { createSpoolFile, GatheredWrites, type SpoolFile } from './spool-file.js';
@@ -32,23 +32,28 @@ export interface StreamSourceOptions extends SpoolOptions {
 /**
  * A stream of bytes, stored in a temp file first: the protocol needs the length before the content.
  *
- * The stream belongs to the source from here on: it is destroyed when the upload cannot use it. The
- * temp file stays until `dispose`, or until the source is garbage, so that an upload that failed can
- * be resumed. Streams of strings or objects are refused when such a chunk arrives.
- * @throws BITS_ERR_ARGUMENT for a `maxBytes` that is not a positive integer
+ * The stream belongs to the source from here on: it waits until the upload starts, and is destroyed
+ * when the upload cannot use it. Others who listen to it or pipe it, from the same turn on or later,
+ * get every byte as well, and the slowest sets the pace; a stream that was read before is refused. Of
+ * an iterator the chunks that it still has are uploaded.
+ *
+ * The temp file stays until `dispose`, or until the source is garbage, so that an upload that failed
+ * can be resumed. Streams of strings or objects are refused when such a chunk arrives.
+ * @throws BITS_ERR_ARGUMENT for a stream that was read, is locked or closed, or belongs to another
+ *   upload, and for a `maxBytes` that is not a positive integer
  */
 export function streamSource(stream: StreamInput, options: StreamSourceOptions = {}): ByteSource {
   const { maxBytes = DEFAULT_SPOOL_MAX_BYTES, limitName = 'maxBytes' } = options;
   if (!Number.isSafeInteger(maxBytes) || maxBytes < 1)
     throw new BitsArgumentError('maxBytes of a source stream must be a positive integer.');
-  // A stream may fail while its upload waits for its turn; open() finds out without a crash.
-  if (isReadable(stream)) stream.on('error', () => {});
+  const feed = chunkFeed(stream);
   let isRead = false;
   let isDisposed = false;
   let spooled: Spooled | undefined;
-  const source: ByteSource = {
+  return {
     name: options.name,
     async open(signal) {
+      throwIfAborted(signal);
       if (spooled !== undefined) {
         if (spooled.isInUse) throw new BitsStateError('Another upload reads the source stream.');
         return openSpooled(spooled);
@@ -61,9 +66,7 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
         );
       }
       isRead = true;
-      const feed = chunkFeed(stream);
       try {
-        throwIfAborted(signal);
         const spool = await createSpoolFile(options.directory);
         const stored = await spoolOf(feed, spool, { maxBytes, limitName }, signal);
         if (isDisposed) {
@@ -80,7 +83,7 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
     },
     async dispose() {
       isDisposed = true;
-      if (!isRead) chunkFeed(stream).stop();
+      if (!isRead) feed.stop();
       isRead = true;
       // An upload that was refused the stream must not take it from the one that reads it.
       if (spooled === undefined || spooled.isInUse) return;
@@ -89,7 +92,6 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
       spooled = undefined;
     },
   };
-  return source;
 }
 
 /** Removes the temp files whose sources are garbage. */
@@ -168,6 +170,7 @@ async function nextChunk(feed: ChunkFeed) {
   try {
     return await feed.next();
   } catch (cause) {
+    if (cause instanceof BitsArgumentError) throw cause;
     throw new BitsError('BITS_ERR_SOURCE', 'The source stream failed before its end.', { cause });
   }
 }

@@ -56,10 +56,10 @@ function pathOf(url: URL): string {
   try {
     return fileURLToPath(url);
   } catch (cause) {
-    throw new BitsArgumentError(
-      `Only a file: URL of this machine can be a source, not a ${url.protocol} URL.`,
-      { cause },
-    );
+    const advice = 'pass a path, or a file: URL with no host and valid UTF-8';
+    throw new BitsArgumentError(`A ${url.protocol} URL is no file of this machine: ${advice}.`, {
+      cause,
+    });
   }
 }
 

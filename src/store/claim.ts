@@ -1,12 +1,16 @@
-import { randomUUID } from 'node:crypto';
-import { open, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { replaceFile } from '../common/atomic-file.js';
+import { codeOf } from '../common/error-like.js';
 import { count, fields, optional, text } from './checks.js';
-import type { ProcessIdentity } from './process-identity.js';
-import { codeOf } from './store-error.js';
+import type { OwnFiles } from './own-files.js';
+import type { LinuxIdentity, ProcessIdentity } from './process-identity.js';
+import { fileSystemError } from './store-error.js';
 
 /**
- * One contender's claim on a job: a file `<id>.<nonce>` of its own, whose first line is
+ * What others see of a claim to a lock: a file `<key>.<nonce>` of its own, whose first line is
  * `<phase><beat>` at a fixed width and whose second line names the process.
  */
 export interface SeenClaim {
@@ -17,93 +21,66 @@ export interface SeenClaim {
   readonly owner: ProcessIdentity | undefined;
 }
 
-const PHASES = { c: 'claiming', h: 'holding' } as const;
+export interface ClaimName {
+  readonly key: string;
+  readonly nonce: string;
+}
 
-const ownerFields = fields({
+const NAME = /^([0-9a-f]{32})\.([0-9a-f]{32})$/;
+
+/** Undefined for the name of another file. */
+export function parseClaimName(name: string): ClaimName | undefined {
+  const [, key, nonce] = NAME.exec(name) ?? [];
+  return key === undefined || nonce === undefined ? undefined : { key, nonce };
+}
+
+const MAX_CLAIM_BYTES = 4096;
+
+const printable = /^[\x21-\x7e]+$/;
+
+const ownerFields = fields<ProcessIdentity>({
   pid: count(2 ** 32),
   hostName: text(255, 'a host name', /^[^\x00-\x1f\x7f]*$/),
   linux: optional(
-    fields({
-      bootId: text(64, 'a boot id', /^[\x21-\x7e]+$/),
-      pidNamespace: text(64, 'a namespace', /^[\x21-\x7e]+$/),
+    fields<LinuxIdentity>({
+      bootId: text(64, 'a boot id', printable),
+      pidNamespace: text(64, 'a namespace', printable),
       startTicks: text(20, 'a number', /^\d+$/),
     }),
   ),
 });
 
-/** A claim of this process. */
-export class Claim {
-  readonly nonce: string;
-  readonly path: string;
-  #phase: 'c' | 'h' = 'c';
-  #beat = 0;
-  #writing: Promise<void> = Promise.resolve();
+/** The claims in one directory. */
+export class Claims {
+  readonly directory: string;
+  readonly files: OwnFiles;
 
-  private constructor(nonce: string, path: string) {
-    this.nonce = nonce;
-    this.path = path;
+  constructor(directory: string, files: OwnFiles) {
+    this.directory = directory;
+    this.files = files;
   }
 
-  static async stake(directory: string, id: string, owner: ProcessIdentity): Promise<Claim> {
-    const nonce = randomUUID();
-    const claim = new Claim(nonce, join(directory, `${id}.${nonce}`));
-    const draft = `${claim.path}.new`;
+  pathOf({ key, nonce }: ClaimName): string {
+    return join(this.directory, `${key}.${nonce}`);
+  }
+
+  /** Undefined when there is no such claim any more. */
+  async read(name: ClaimName): Promise<SeenClaim | undefined> {
+    const content = await this.files.read(this.pathOf(name), MAX_CLAIM_BYTES);
+    if (content === undefined) return undefined;
+    const [heading = '', identity = ''] = content.toString().split('\n', 2);
+    const phase = heading.startsWith('h') ? 'holding' : 'claiming';
+    return { phase, heading, owner: parseOwner(identity) };
+  }
+
+  /** Removes a claim by its own name, which no other claim ever has: so it can hit no live one. */
+  async remove(name: ClaimName): Promise<void> {
     try {
-      const content = `${claim.#heading()}\n${JSON.stringify(owner)}\n`;
-      await writeFile(draft, content, { flag: 'wx', mode: 0o600 });
-      // Under its name only when it is whole.
-      await rename(draft, claim.path);
+      await unlink(this.pathOf(name));
     } catch (error) {
-      await unlink(draft).catch(() => {});
-      throw error;
-    }
-    return claim;
-  }
-
-  hold(): Promise<void> {
-    this.#phase = 'h';
-    return this.beat();
-  }
-
-  /** Gives a sign of life. @throws ENOENT when the claim was taken away */
-  beat(): Promise<void> {
-    const write = this.#writing.then(() => this.#rewriteHeading());
-    this.#writing = write.catch(() => {});
-    return write;
-  }
-
-  async withdraw(): Promise<void> {
-    await this.#writing;
-    await removeClaim(this.path);
-  }
-
-  async #rewriteHeading(): Promise<void> {
-    this.#beat += 1;
-    const handle = await open(this.path, 'r+');
-    try {
-      await handle.write(this.#heading(), 0, 'latin1');
-    } finally {
-      await handle.close();
+      if (codeOf(error) !== 'ENOENT') throw error;
     }
   }
-
-  #heading(): string {
-    return this.#phase + String(this.#beat).padStart(12, '0');
-  }
-}
-
-/** Undefined when there is no such claim any more. */
-export async function readClaim(path: string): Promise<SeenClaim | undefined> {
-  let content: string;
-  try {
-    content = await readFile(path, 'utf8');
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
-  const [heading = '', identity = ''] = content.split('\n', 2);
-  const phase = PHASES[heading.charAt(0) as keyof typeof PHASES] ?? 'claiming';
-  return { phase, heading, owner: parseOwner(identity) };
 }
 
 function parseOwner(identity: string): ProcessIdentity | undefined {
@@ -114,19 +91,92 @@ function parseOwner(identity: string): ProcessIdentity | undefined {
   }
 }
 
-/** Removes a claim by its own name, which no other claim ever has: so it can hit no live one. */
-export async function removeClaim(path: string): Promise<void> {
-  try {
-    await unlink(path);
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
-  }
-}
+/** A claim of this process, which gives signs of life until it is withdrawn. */
+export class OwnClaim {
+  readonly name: ClaimName;
+  /** Aborted when somebody removed the claim. */
+  readonly gone: AbortSignal;
+  readonly #gone = new AbortController();
+  readonly #claims: Claims;
+  #phase: 'c' | 'h' = 'c';
+  #beat = 0;
+  #heart: NodeJS.Timeout | undefined;
+  #isWriting = false;
+  #writing: Promise<void> = Promise.resolve();
 
-export async function isOlderThan(path: string, ageMs: number): Promise<boolean> {
-  try {
-    return Date.now() - (await stat(path)).mtimeMs > ageMs;
-  } catch {
-    return false;
+  private constructor(claims: Claims, key: string) {
+    this.#claims = claims;
+    this.name = { key, nonce: randomBytes(16).toString('hex') };
+    this.gone = this.#gone.signal;
+  }
+
+  static async stake(
+    claims: Claims,
+    key: string,
+    owner: ProcessIdentity,
+    beatMs: number,
+  ): Promise<OwnClaim> {
+    const claim = new OwnClaim(claims, key);
+    const content = `${claim.#heading()}\n${JSON.stringify(owner)}\n`;
+    // Replaces nothing, but has its name only when it is whole.
+    await replaceFile(claims.pathOf(claim.name), content, { durable: false });
+    claim.#heart = setInterval(() => claim.#giveSign(), beatMs).unref();
+    return claim;
+  }
+
+  /** Turns the claim into the lock. @returns false when the claim is gone */
+  async hold(): Promise<boolean> {
+    this.#phase = 'h';
+    await this.#rewrite();
+    return !this.gone.aborted;
+  }
+
+  async withdraw(): Promise<void> {
+    clearInterval(this.#heart);
+    await this.#writing;
+    try {
+      await this.#claims.remove(this.name);
+    } catch (error) {
+      throw fileSystemError('unlock a job in', this.#claims.directory, error);
+    }
+  }
+
+  #giveSign(): void {
+    // A file server that does not answer must not make them pile up.
+    if (this.#isWriting) return;
+    // A disk that fails may work again at the next beat.
+    void this.#rewrite().catch(() => {});
+  }
+
+  #rewrite(): Promise<void> {
+    this.#isWriting = true;
+    const write = this.#writing.then(() => this.#rewriteHeading());
+    this.#writing = write
+      .catch(() => {})
+      .finally(() => {
+        this.#isWriting = false;
+      });
+    return write;
+  }
+
+  async #rewriteHeading(): Promise<void> {
+    this.#beat += 1;
+    const heading = Buffer.from(this.#heading());
+    const path = this.#claims.pathOf(this.name);
+    const handle = await this.#claims.files.open(path, constants.O_RDWR);
+    if (handle === undefined) {
+      clearInterval(this.#heart);
+      this.#gone.abort();
+      return;
+    }
+    try {
+      await handle.write(heading, 0, heading.length, 0);
+    } finally {
+      await handle.close();
+    }
+  }
+
+  #heading(): string {
+    return this.#phase + String(this.#beat).padStart(12, '0');
   }
 }

@@ -1,262 +1,204 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { isBitsError } from '../errors.js';
+import { keyOfId } from './job-key.js';
 import { type JobRecord, RECORD_VERSION, serializeRecord } from './record.js';
-import { hashQuery } from './record-url.js';
-import { findRecord, type JobLock, type JobStore } from './store.js';
+import type { JobLock, JobStore } from './store.js';
 
 export interface JobStoreFactory {
   /** Makes an empty store. */
   create(): JobStore | Promise<JobStore>;
-  /** Opens the same store again, as another process would; left out by one that dies with its own. */
+  /** Opens the same store again, as another process would; left out when that is impossible. */
   reopen?(store: JobStore): JobStore | Promise<JobStore>;
 }
 
 export interface ContractCase {
+  /** What a store does, as in `it(name, run)`. */
   readonly name: string;
-  /** @throws AssertionError when the store breaks the contract */
+  /** @throws AssertionError when the store does not do it */
   run(): Promise<void>;
 }
 
 /**
- * What every `JobStore` must do, for running under any test framework:
+ * What every `JobStore` does, as test cases for any framework:
  * `for (const { name, run } of jobStoreContract(factory)) it(name, run)`.
  */
 export function jobStoreContract(factory: JobStoreFactory): readonly ContractCase[] {
   const { reopen } = factory;
-  const cases = [...recordCases, ...lockCases].map(([name, test]) => ({
+  const cases = Object.entries({ ...recordCases, ...lockCases }).map(([name, test]) => ({
     name,
     run: async () => test(await factory.create()),
   }));
   if (reopen === undefined) return cases;
-  return [
-    ...cases,
-    ...sharedCases.map(([name, test]) => ({
-      name,
-      run: async () => {
-        const first = await factory.create();
-        await test(first, await reopen.call(factory, first));
-      },
-    })),
-  ];
+  const shared = Object.entries(sharedCases).map(([name, test]) => ({
+    name,
+    async run() {
+      const store = await factory.create();
+      await test(store, await reopen.call(factory, store));
+    },
+  }));
+  return [...cases, ...shared];
 }
 
-type Case = readonly [name: string, test: (store: JobStore) => Promise<void>];
+type Cases<Stores extends JobStore[]> = Readonly<
+  Record<string, (...stores: Stores) => Promise<void>>
+>;
 
-const recordCases: readonly Case[] = [
-  [
-    'gives back the record that was saved, and only what a record names',
-    async (store) => {
-      const record = contractRecord();
-      await store.save({ ...record, authorization: 'Basic c2VjcmV0' } as JobRecord);
-      const loaded = await store.load(record.id);
-      sameRecord(loaded, record);
-      assert.ok(!Object.hasOwn(loaded as object, 'authorization'), 'a field too many was kept');
-      sameRecords((await store.list()).records, [record]);
-    },
-  ],
-  [
-    'keeps its own copy of a record',
-    async (store) => {
-      const record = contractRecord();
-      const session = { ...record.session };
-      await store.save({ ...record, session });
-      session.offset = 0;
-      const loaded = await store.load(record.id);
-      sameRecord(loaded, record);
-      (loaded as { state: string }).state = 'changed';
-      sameRecord(await store.load(record.id), record);
-    },
-  ],
-  [
-    'puts a later record in place of the former one',
-    async (store) => {
-      const record = contractRecord();
-      await store.save(record);
-      const later: JobRecord = {
-        ...record,
-        state: 'close-session',
-        updatedAtMs: 1_700_000_009_000,
-      };
-      await store.save(later);
-      sameRecords((await store.list()).records, [later]);
-    },
-  ],
-  [
-    'keeps jobs apart',
-    async (store) => {
-      const [one, two] = [contractRecord(), contractRecord()];
-      await Promise.all([store.save(one), store.save(two)]);
-      await store.remove(one.id);
-      assert.equal(await store.load(one.id), undefined);
-      sameRecord(await store.load(two.id), two);
-    },
-  ],
-  [
-    'is empty at first, knows no unknown job and removes one without complaint',
-    async (store) => {
-      assert.deepEqual(await store.list(), { records: [], problems: [] });
-      assert.equal(await store.load(randomUUID()), undefined);
-      await store.remove(randomUUID());
-    },
-  ],
-  [
-    'ends with one whole record when saves overlap',
-    async (store) => {
-      const record = contractRecord();
-      const versions = Array.from({ length: 10 }, (_, index) => ({
-        ...record,
-        updatedAtMs: record.updatedAtMs + index,
-      }));
-      await Promise.all(versions.map((version) => store.save(version)));
-      const loaded = await store.load(record.id);
-      assert.ok(versions.some((version) => version.updatedAtMs === loaded?.updatedAtMs));
-    },
-  ],
-  [
-    'refuses a record that it could not read back, and keeps the former one',
-    async (store) => {
-      const record = contractRecord();
-      await store.save(record);
-      const broken = { ...record, totalBytes: -1 };
-      await rejectsWith('BITS_ERR_STORE', () => store.save(broken));
-      sameRecord(await store.load(record.id), record);
-    },
-  ],
-  [
-    'refuses ids that are no UUID',
-    async (store) => {
-      const ids = ['', '.', '../x', 'job', randomUUID().toUpperCase(), `${randomUUID()}/x`];
-      for (const id of [...ids, undefined as unknown as string]) {
-        await rejectsWith('BITS_ERR_ARGUMENT', () => store.load(id));
-        await rejectsWith('BITS_ERR_ARGUMENT', () => store.remove(id));
-        await rejectsWith('BITS_ERR_ARGUMENT', () => store.lock(id));
-        await rejectsWith('BITS_ERR_ARGUMENT', () => store.holder(id));
-      }
-    },
-  ],
-  [
-    'finds a job by its file and its URL, the query included',
-    async (store) => {
-      const url = new URL('http://bits.example/drop/dump.zip?sig=abc');
-      const base = contractRecord();
-      const queryHash = await hashQuery(url, base.id);
-      const record: JobRecord = { ...base, queryHash };
-      await store.save(record);
-      const query = { ...record.source, url };
-      const found = async (change: object) =>
-        (await findRecord(store, { ...query, ...change })).record;
-      sameRecord(await found({}), record);
-      assert.equal(await found({ path: '/other/dump.zip' }), undefined);
-      assert.equal(await found({ mtimeNs: '1' }), undefined);
-      assert.equal(await found({ byteLength: 1 }), undefined);
-      assert.equal(await found({ url: new URL('?sig=abd', url) }), undefined);
-      assert.equal(await found({ url: new URL('http://bits.example/drop/dump.zip') }), undefined);
-    },
-  ],
-];
+const recordCases: Cases<[store: JobStore]> = {
+  async 'returns the record that was saved, and only the fields of a record'(store) {
+    const record = contractRecord();
+    await store.save({ ...record, authorization: 'Basic c2VjcmV0' } as JobRecord);
+    const loaded = await store.load(record.key);
+    sameRecord(loaded, record);
+    assert.ok(!Object.hasOwn(loaded as object, 'authorization'), 'an unknown field was kept');
+    sameRecords((await store.list()).records, [record]);
+  },
+  async 'keeps its own copy of a record'(store) {
+    const record = contractRecord();
+    const session = { ...record.session };
+    await store.save({ ...record, session });
+    session.offset = 0;
+    const loaded = await store.load(record.key);
+    sameRecord(loaded, record);
+    (loaded as { state: string }).state = 'changed';
+    sameRecord(await store.load(record.key), record);
+  },
+  async 'replaces a record by a later one with the same key, whatever its id'(store) {
+    const record = contractRecord();
+    await store.save(record);
+    const later: JobRecord = {
+      ...record,
+      id: randomUUID(),
+      state: 'close-session',
+      updatedAtMs: 1_700_000_009_000,
+    };
+    await store.save(later);
+    sameRecord(await store.load(record.key), later);
+    sameRecords((await store.list()).records, [later]);
+  },
+  async 'keeps jobs apart'(store) {
+    const [one, two] = [contractRecord(), contractRecord()];
+    await Promise.all([store.save(one), store.save(two)]);
+    await store.remove(one.key);
+    assert.equal(await store.load(one.key), undefined);
+    sameRecord(await store.load(two.key), two);
+  },
+  async 'lists the oldest job first'(store) {
+    const ages = [3, 1, 4, 2].map((createdAtMs) => ({ ...contractRecord(), createdAtMs }));
+    for (const record of ages) await store.save(record);
+    const { records } = await store.list();
+    assert.deepEqual(
+      records.map(({ createdAtMs }) => createdAtMs),
+      [1, 2, 3, 4],
+    );
+  },
+  async 'is empty at first, has no record under an unknown key and removes one without an error'(
+    store,
+  ) {
+    assert.deepEqual(await store.list(), { records: [], problems: [] });
+    assert.equal(await store.load(anyKey()), undefined);
+    await store.remove(anyKey());
+  },
+  async 'ends with one whole record when saves overlap'(store) {
+    const record = contractRecord();
+    const versions = Array.from({ length: 10 }, (_, index) => ({
+      ...record,
+      updatedAtMs: record.updatedAtMs + index,
+    }));
+    await Promise.all(versions.map((version) => store.save(version)));
+    const loaded = await store.load(record.key);
+    assert.ok(versions.some((version) => version.updatedAtMs === loaded?.updatedAtMs));
+  },
+  async 'refuses a record that it could not read back, and keeps the former one'(store) {
+    const record = contractRecord();
+    await store.save(record);
+    const broken = { ...record, totalBytes: -1 };
+    await rejectsWith('BITS_ERR_STORE', () => store.save(broken));
+    sameRecord(await store.load(record.key), record);
+  },
+  async 'refuses keys of another form'(store) {
+    const keys = ['', '.', '../x', 'job', anyKey().toUpperCase(), `${anyKey()}/x`, randomUUID()];
+    for (const key of [...keys, undefined as unknown as string]) {
+      await rejectsWith('BITS_ERR_ARGUMENT', () => store.load(key));
+      await rejectsWith('BITS_ERR_ARGUMENT', () => store.remove(key));
+      await rejectsWith('BITS_ERR_ARGUMENT', () => store.lock(key));
+      await rejectsWith('BITS_ERR_ARGUMENT', () => store.holder(key));
+    }
+  },
+};
 
-const lockCases: readonly Case[] = [
-  [
-    'locks a job once, until it is released',
-    async (store) => {
-      const id = randomUUID();
-      const lock = await locked(store, id);
-      const refused = await store.lock(id);
-      assert.equal(refused.lock, undefined);
-      assert.deepEqual(refused.holder, lock.owner);
-      assert.equal(lock.lost.aborted, false);
-      await lock.release();
-      await (await locked(store, id)).release();
-    },
-  ],
-  [
-    'names the holder to those who look, and does not keep the job from them',
-    async (store) => {
-      const id = randomUUID();
-      assert.equal(await store.holder(id), undefined);
-      const lock = await locked(store, id);
-      assert.deepEqual(await store.holder(id), lock.owner);
-      assert.equal(await store.holder(randomUUID()), undefined);
-      await lock.release();
-      assert.equal(await store.holder(id), undefined);
-      await (await locked(store, id)).release();
-    },
-  ],
-  [
-    'locks a job whether or not it has a record, and each on its own',
-    async (store) => {
-      const record = contractRecord();
-      await store.save(record);
-      const locks = [await locked(store, record.id), await locked(store, randomUUID())];
-      for (const lock of locks) await lock.release();
-    },
-  ],
-  [
-    'does not free another lock when one is released twice',
-    async (store) => {
-      const id = randomUUID();
-      const first = await locked(store, id);
-      await first.release();
-      const second = await locked(store, id);
-      await first.release();
-      assert.equal((await store.lock(id)).lock, undefined);
-      await second.release();
-    },
-  ],
-  [
-    'gives the lock to exactly one of many who ask at once',
-    async (store) => {
-      const id = randomUUID();
-      const results = await Promise.all(Array.from({ length: 20 }, () => store.lock(id)));
-      const locks = results.flatMap(({ lock }) => (lock === undefined ? [] : [lock]));
-      assert.equal(locks.length, 1);
-      await locks[0]?.release();
-    },
-  ],
-  [
-    'saves, loads and removes under the lock',
-    async (store) => {
-      const record = contractRecord();
-      const lock = await locked(store, record.id);
-      await store.save(record);
-      sameRecord(await store.load(record.id), record);
-      await store.remove(record.id);
-      assert.deepEqual(await store.list(), { records: [], problems: [] });
-      await lock.release();
-    },
-  ],
-];
+const lockCases: Cases<[store: JobStore]> = {
+  async 'locks a job once, until it is released'(store) {
+    const key = anyKey();
+    const lock = await locked(store, key);
+    const refused = await store.lock(key);
+    assert.equal(refused.lock, undefined);
+    assert.deepEqual(refused.holder, lock.owner);
+    assert.equal(lock.lost.aborted, false);
+    await lock.release();
+    await (await locked(store, key)).release();
+  },
+  async 'names the holder of a lock without taking it'(store) {
+    const key = anyKey();
+    assert.equal(await store.holder(key), undefined);
+    const lock = await locked(store, key);
+    assert.deepEqual(await store.holder(key), lock.owner);
+    assert.equal(await store.holder(anyKey()), undefined);
+    await lock.release();
+    assert.equal(await store.holder(key), undefined);
+    await (await locked(store, key)).release();
+  },
+  async 'locks each job on its own, whether or not it has a record'(store) {
+    const record = contractRecord();
+    await store.save(record);
+    const locks = [await locked(store, record.key), await locked(store, anyKey())];
+    for (const lock of locks) await lock.release();
+  },
+  async 'does not free the lock of another holder when a lock is released twice'(store) {
+    const key = anyKey();
+    const first = await locked(store, key);
+    await first.release();
+    const second = await locked(store, key);
+    await first.release();
+    assert.equal((await store.lock(key)).lock, undefined);
+    await second.release();
+  },
+  async 'gives the lock to exactly one of many who ask at once'(store) {
+    const key = anyKey();
+    const results = await Promise.all(Array.from({ length: 20 }, () => store.lock(key)));
+    const locks = results.flatMap(({ lock }) => (lock === undefined ? [] : [lock]));
+    assert.equal(locks.length, 1);
+    await locks[0]?.release();
+  },
+  async 'saves, loads and removes under the lock'(store) {
+    const record = contractRecord();
+    const lock = await locked(store, record.key);
+    await store.save(record);
+    sameRecord(await store.load(record.key), record);
+    await store.remove(record.key);
+    assert.deepEqual(await store.list(), { records: [], problems: [] });
+    await lock.release();
+  },
+};
 
-type SharedCase = readonly [
-  name: string,
-  test: (store: JobStore, again: JobStore) => Promise<void>,
-];
-
-const sharedCases: readonly SharedCase[] = [
-  [
-    'shows its records to whoever opens it again',
-    async (store, again) => {
-      const record = contractRecord();
-      await store.save(record);
-      sameRecord(await again.load(record.id), record);
-      sameRecords((await again.list()).records, [record]);
-      await again.remove(record.id);
-      assert.equal(await store.load(record.id), undefined);
-    },
-  ],
-  [
-    'locks a job for whoever opens it again',
-    async (store, again) => {
-      const id = randomUUID();
-      const lock = await locked(store, id);
-      assert.equal((await again.lock(id)).lock, undefined);
-      assert.deepEqual(await again.holder(id), lock.owner);
-      await lock.release();
-      await (await locked(again, id)).release();
-    },
-  ],
-];
+const sharedCases: Cases<[store: JobStore, again: JobStore]> = {
+  async 'shows its records to everyone who opens it'(store, again) {
+    const record = contractRecord();
+    await store.save(record);
+    sameRecord(await again.load(record.key), record);
+    sameRecords((await again.list()).records, [record]);
+    await again.remove(record.key);
+    assert.equal(await store.load(record.key), undefined);
+  },
+  async 'locks a job for everyone who opens it'(store, again) {
+    const key = anyKey();
+    const lock = await locked(store, key);
+    assert.equal((await again.lock(key)).lock, undefined);
+    assert.deepEqual(await again.holder(key), lock.owner);
+    await lock.release();
+    await (await locked(again, key)).release();
+  },
+};
 
 /** Compares as text: a store may leave out a field or keep it as `undefined`. */
 function sameRecord(actual: JobRecord | undefined, expected: JobRecord): void {
@@ -268,9 +210,9 @@ function sameRecords(actual: readonly JobRecord[], expected: readonly JobRecord[
   assert.deepEqual(actual.map(serializeRecord), expected.map(serializeRecord));
 }
 
-async function locked(store: JobStore, id: string): Promise<JobLock> {
-  const { lock } = await store.lock(id);
-  assert.ok(lock, 'the lock was not given although nobody holds it');
+async function locked(store: JobStore, key: string): Promise<JobLock> {
+  const { lock } = await store.lock(key);
+  assert.ok(lock, 'the lock was refused although nobody holds it');
   return lock;
 }
 
@@ -278,10 +220,15 @@ async function rejectsWith(code: string, attempt: () => Promise<unknown>): Promi
   await assert.rejects(attempt, (error) => isBitsError(error) && error.code === code);
 }
 
-/** A record that uses every field, `undefined` standing where a field is left out. */
+function anyKey(): string {
+  return keyOfId(randomUUID());
+}
+
+/** A record that uses every field, or has `undefined` where it could be left out. */
 function contractRecord(): JobRecord {
   return {
     version: RECORD_VERSION,
+    key: anyKey(),
     id: randomUUID(),
     url: 'http://bits.example/drop/dump.zip',
     queryHash: undefined,
@@ -303,6 +250,7 @@ function contractRecord(): JobRecord {
       closeUncertain: false,
     },
     reply: {
+      partId: randomUUID(),
       to: 'file',
       optional: false,
       file: process.platform === 'win32' ? 'C:\\data\\answer.bin' : '/data/answer.bin',

@@ -1,46 +1,60 @@
 import { readdir, unlink } from 'node:fs/promises';
-import { isAbsolute, join, resolve } from 'node:path';
-import { BitsStoreError } from '../errors.js';
-import { isOlderThan } from './claim.js';
-import {
-  ensureDirectory,
-  readOwnFile,
-  replaceFile,
-  setFileAside,
-  syncDirectory,
-} from './file-io.js';
-import { checkJobId } from './job-id.js';
-import { acquireLock, findHolder, sweepLocks } from './lock.js';
-import { isJobId, type JobRecord, parseRecord, serializeRecord } from './record.js';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { removeOldTempFiles, replaceFile, syncDirectory } from '../common/atomic-file.js';
+import { codeOf } from '../common/error-like.js';
+import { BitsArgumentError, BitsStoreError } from '../errors.js';
+import { checkJobKey, isJobKey } from './job-key.js';
+import { Locks } from './lock.js';
+import { OwnFiles, setFileAside } from './own-files.js';
+import { byAge, type JobRecord, MAX_RECORD_BYTES, parseRecord, serializeRecord } from './record.js';
 import type { JobStore, LockOwner, LockResult, StoredJobs, StoreProblem } from './store.js';
-import { codeOf, fileSystemError } from './store-error.js';
+import { fileSystemError } from './store-error.js';
 
 export interface FileStoreOptions {
   /**
-   * Where the records lie. Made when it is missing, for its owner alone.
+   * Where the records are. Made when it is missing, for its owner alone.
    * @default `bits-upload/jobs` where the system keeps a user's application data
    */
   directory?: string | undefined;
+  /**
+   * Uses the directory whoever owns it, and whoever may write to it. Only for network shares that
+   * show another owner than the real one: who can write a record can have any of your files
+   * uploaded to a server of their choice.
+   * @default false
+   */
+  trustDirectory?: boolean | undefined;
 }
 
 const RECORD_SUFFIX = '.json';
 const ASIDE_SUFFIX = '.unreadable-';
-const UUID_LENGTH = 36;
-
-/** A writer takes milliseconds; what is older was left by one that was killed. */
-const DRAFT_AGE_MS = 3_600_000;
+const KEY_LENGTH = 32;
 
 /**
  * Keeps one JSON file per job in a directory.
  *
- * Files have the mode 0600 and are replaced, never written in place. A file that is no record is
+ * Files have the mode 0600 and are replaced, never written in place. A directory or a file that
+ * belongs to another user, or that others may write to, is not used. A file that is no record is
  * renamed to `<name>.unreadable-<n>` and reported by every `list()` until somebody removes it; a
  * record of another release, and what is not this user's regular file, is reported and left alone.
+ * @throws BITS_ERR_ARGUMENT
  */
 export function createFileStore(options: FileStoreOptions = {}): JobStore {
+  const { directory, trustDirectory = false, ...unknown } = options;
+  const [name] = Object.keys(unknown);
+  if (name !== undefined) {
+    throw new BitsArgumentError(
+      `createFileStore has no option ${JSON.stringify(name)}: it takes directory and trustDirectory`,
+    );
+  }
+  if (directory !== undefined && (typeof directory !== 'string' || directory === '')) {
+    throw new BitsArgumentError('the directory of a file store must be a path');
+  }
+  if (typeof trustDirectory !== 'boolean') {
+    throw new BitsArgumentError('trustDirectory must be true or false');
+  }
   // Now rather than on use: the working directory may be another by then.
-  const given = options.directory === undefined ? undefined : resolve(options.directory);
-  return new FileStore(given);
+  const given = directory === undefined ? undefined : resolve(directory);
+  return new FileStore(given, new OwnFiles(trustDirectory));
 }
 
 /**
@@ -58,7 +72,8 @@ export async function defaultJobDirectory(): Promise<string> {
   } catch (error) {
     throw new BitsStoreError(
       'unavailable',
-      'this user has no home directory to keep job records in, or XDG_DATA_HOME is no absolute path: name another directory',
+      'this user has no home directory to keep job records in, or XDG_DATA_HOME is no absolute ' +
+        'path: name another directory',
       error,
     );
   }
@@ -68,122 +83,118 @@ export async function defaultJobDirectory(): Promise<string> {
 type Found = { readonly record: JobRecord } | { readonly error: BitsStoreError };
 
 class FileStore implements JobStore {
-  #directory: Promise<string> | undefined;
+  readonly #files: OwnFiles;
   readonly #given: string | undefined;
+  #directory: string | undefined;
 
-  constructor(given: string | undefined) {
+  constructor(given: string | undefined, files: OwnFiles) {
     this.#given = given;
+    this.#files = files;
   }
 
   async save(record: JobRecord): Promise<void> {
     const content = serializeRecord(record);
-    const path = await this.#pathOf(record.id);
+    const path = await this.#pathOf(record.key);
     try {
-      await ensureDirectory(await this.#where());
-      await this.#makeWay(path, record.id);
+      await this.#files.ensureDirectory(dirname(path));
+      await this.#makeWay(path, record.key);
       await replaceFile(path, content);
     } catch (error) {
       throw fileSystemError('write the job record', path, error);
     }
   }
 
-  async load(id: string): Promise<JobRecord | undefined> {
-    const path = await this.#pathOf(id);
-    const found = await this.#read(path, id);
-    if (found === undefined) return this.#explainAbsence(path, id);
+  async load(key: string): Promise<JobRecord | undefined> {
+    const path = await this.#pathOf(key);
+    const found = await this.#read(path, key);
+    if (found === undefined) return undefined;
     if ('record' in found) return found.record;
-    const problem = await this.#retire(path, id, found.error);
-    if (problem === undefined) return this.load(id);
+    const problem = await this.#retire(path, key, found.error);
+    if (problem === undefined) return this.load(key);
     throw problem.error;
   }
 
   async list(): Promise<StoredJobs> {
     const records: JobRecord[] = [];
     const problems: StoreProblem[] = [];
-    for (const name of await this.#names()) {
-      const seen = await this.#look(name);
+    const directory = await this.#usableDirectory();
+    const names = await namesIn(directory);
+    for (const name of names.toSorted()) {
+      const seen = await this.#look(directory, name);
       if (seen === undefined) continue;
       if ('record' in seen) records.push(seen.record);
       else problems.push(seen);
     }
-    await sweepLocks(await this.#lockDirectory());
-    return { records, problems };
+    await removeOldTempFiles(directory, names);
+    await (await this.#locks()).sweep();
+    return { records: records.sort(byAge), problems };
   }
 
-  async remove(id: string): Promise<void> {
-    const path = await this.#pathOf(id);
+  async remove(key: string): Promise<void> {
+    const path = await this.#pathOf(key);
     try {
       await unlink(path);
-      await syncDirectory(await this.#where());
+      await syncDirectory(dirname(path));
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw fileSystemError('remove the job record', path, error);
     }
   }
 
-  async lock(id: string): Promise<LockResult> {
-    checkJobId(id);
-    return acquireLock(await this.#lockDirectory(), id);
+  async lock(key: string): Promise<LockResult> {
+    checkJobKey(key);
+    return (await this.#locks()).acquire(key);
   }
 
-  async holder(id: string): Promise<LockOwner | undefined> {
-    checkJobId(id);
-    return findHolder(await this.#lockDirectory(), id);
+  async holder(key: string): Promise<LockOwner | undefined> {
+    checkJobKey(key);
+    return (await this.#locks()).holder(key);
   }
 
-  #where(): Promise<string> {
-    if (this.#given !== undefined) return Promise.resolve(this.#given);
-    this.#directory ??= defaultJobDirectory();
+  async #locks(): Promise<Locks> {
+    return new Locks(join(await this.#usableDirectory(), 'locks'), { files: this.#files });
+  }
+
+  async #pathOf(key: string): Promise<string> {
+    checkJobKey(key);
+    return join(await this.#usableDirectory(), key + RECORD_SUFFIX);
+  }
+
+  /** It may be missing. */
+  async #usableDirectory(): Promise<string> {
+    this.#directory ??= this.#given ?? (await defaultJobDirectory());
+    try {
+      await this.#files.checkDirectory(this.#directory);
+    } catch (error) {
+      throw fileSystemError('use', this.#directory, error);
+    }
     return this.#directory;
   }
 
-  async #lockDirectory(): Promise<string> {
-    return join(await this.#where(), 'locks');
-  }
-
-  async #pathOf(id: string): Promise<string> {
-    checkJobId(id);
-    return join(await this.#where(), id + RECORD_SUFFIX);
-  }
-
-  async #names(): Promise<string[]> {
-    const directory = await this.#where();
-    try {
-      return (await readdir(directory)).sort();
-    } catch (error) {
-      if (codeOf(error) === 'ENOENT') return [];
-      throw fileSystemError('read the job records in', directory, error);
-    }
-  }
-
-  /** Undefined for what is neither a record nor in the way of one. */
-  async #look(name: string): Promise<{ record: JobRecord } | StoreProblem | undefined> {
-    const where = join(await this.#where(), name);
-    const id = name.slice(0, UUID_LENGTH);
-    const rest = isJobId(id) ? name.slice(UUID_LENGTH) : '';
-    if (rest.startsWith(RECORD_SUFFIX + ASIDE_SUFFIX)) return { where, error: setAside(where) };
-    if (/^\.json\.\d+$/.test(rest)) {
-      if (await isOlderThan(where, DRAFT_AGE_MS)) await unlink(where).catch(() => {});
-      return undefined;
-    }
-    if (rest === RECORD_SUFFIX) {
-      const found = await this.#read(where, id);
+  /** Undefined for what is no record and does not look like one. */
+  async #look(
+    directory: string,
+    name: string,
+  ): Promise<{ record: JobRecord } | StoreProblem | undefined> {
+    const where = join(directory, name);
+    const key = name.slice(0, KEY_LENGTH);
+    const suffix = isJobKey(key) ? name.slice(KEY_LENGTH) : '';
+    if (suffix.startsWith(RECORD_SUFFIX + ASIDE_SUFFIX)) return { where, error: setAside(where) };
+    if (suffix === RECORD_SUFFIX) {
+      const found = await this.#read(where, key);
       if (found === undefined || 'record' in found) return found;
-      return (await this.#retire(where, id, found.error)) ?? this.#look(name);
+      return (await this.#retire(where, key, found.error)) ?? this.#look(directory, name);
     }
     if (!name.endsWith(RECORD_SUFFIX)) return undefined;
-    return {
-      where,
-      error: new BitsStoreError('foreign', `${where} has not the name of a job record`),
-    };
+    return { where, error: new BitsStoreError('foreign', `${where} is not named as a job record`) };
   }
 
   /** Undefined when there is no such file; an error as a value, since listing goes on. */
-  async #read(path: string, id: string): Promise<Found | undefined> {
+  async #read(path: string, key: string): Promise<Found | undefined> {
     try {
-      const content = await readOwnFile(path);
+      const content = await this.#files.read(path, MAX_RECORD_BYTES);
       if (content === undefined) return undefined;
-      const record = parseRecord(content);
-      if (record.id === id) return { record };
+      const record = parseRecord(decodeUtf8(content));
+      if (record.key === key) return { record };
       throw new BitsStoreError('damaged', 'it is the record of another job');
     } catch (error) {
       const { reason, message } = fileSystemError('read the job record', path, error);
@@ -193,19 +204,19 @@ class FileStore implements JobStore {
   }
 
   /**
-   * Sets a damaged record aside, unless somebody drives the job: he will write a new one.
+   * Sets a damaged record aside, unless somebody holds its lock: they will write a new one.
    * @returns undefined when the record is in order by now, or gone
    */
   async #retire(
     path: string,
-    id: string,
+    key: string,
     error: BitsStoreError,
   ): Promise<StoreProblem | undefined> {
     if (error.reason !== 'damaged') return { where: path, error };
-    const { lock } = await this.lock(id).catch(() => ({ lock: undefined }));
+    const { lock } = await this.lock(key).catch(() => ({ lock: undefined }));
     if (lock === undefined) return { where: path, error };
     try {
-      const now = await this.#read(path, id);
+      const now = await this.#read(path, key);
       if (now === undefined || 'record' in now) return undefined;
       const aside = await setFileAside(path, ASIDE_SUFFIX);
       return { where: aside, error: setAside(aside, error) };
@@ -217,19 +228,29 @@ class FileStore implements JobStore {
     }
   }
 
-  /** The caller holds the job's lock, so that nobody else renames the file. */
-  async #makeWay(path: string, id: string): Promise<void> {
-    const found = await this.#read(path, id);
+  /** The caller holds the lock, so that nobody else renames the file. */
+  async #makeWay(path: string, key: string): Promise<void> {
+    const found = await this.#read(path, key);
     if (found === undefined || 'record' in found) return;
     if (found.error.reason !== 'damaged') throw found.error;
     await setFileAside(path, ASIDE_SUFFIX);
   }
+}
 
-  async #explainAbsence(path: string, id: string): Promise<undefined> {
-    const start = `${id}${RECORD_SUFFIX}${ASIDE_SUFFIX}`;
-    const aside = (await this.#names()).find((name) => name.startsWith(start));
-    if (aside !== undefined) throw setAside(path + aside.slice(id.length + RECORD_SUFFIX.length));
-    return undefined;
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return [];
+    throw fileSystemError('read the job records in', directory, error);
+  }
+}
+
+function decodeUtf8(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new BitsStoreError('damaged', 'it is not UTF-8');
   }
 }
 
@@ -237,7 +258,7 @@ function setAside(where: string, cause?: unknown): BitsStoreError {
   return new BitsStoreError(
     'damaged',
     `a job record could not be read and was kept as ${where}: that upload can only be started ` +
-      'anew; delete the file when you no longer need it',
+      'over; delete the file when you no longer need it',
     cause,
   );
 }

@@ -1,48 +1,48 @@
 import { hostname } from 'node:os';
-import { checkJobId } from './job-id.js';
-import { parseRecord, serializeRecord } from './record.js';
+import { checkJobKey } from './job-key.js';
+import { byAge, parseRecord, serializeRecord } from './record.js';
 import type { JobStore, LockOwner } from './store.js';
 
-/** Keeps records for the life of this object: for tests, and where nothing shall reach the disk. */
+/** Keeps records as long as this object lives: for tests, and where nothing may reach the disk. */
 export function createMemoryStore(): JobStore {
-  // As text, so that nobody changes a record through an object that he saved or loaded.
+  // As text, so that nobody changes a record through an object that they saved or loaded.
   const texts = new Map<string, string>();
   const locked = new Set<string>();
   const owner: LockOwner = { pid: process.pid, hostName: hostname() };
   return {
     async save(record) {
-      texts.set(record.id, serializeRecord(record));
+      texts.set(record.key, serializeRecord(record));
     },
-    async load(id) {
-      checkJobId(id);
-      const text = texts.get(id);
+    async load(key) {
+      checkJobKey(key);
+      const text = texts.get(key);
       return text === undefined ? undefined : parseRecord(text);
     },
     async list() {
-      return { records: Array.from(texts.values(), parseRecord), problems: [] };
+      return { records: Array.from(texts.values(), parseRecord).sort(byAge), problems: [] };
     },
-    async remove(id) {
-      checkJobId(id);
-      texts.delete(id);
+    async remove(key) {
+      checkJobKey(key);
+      texts.delete(key);
     },
-    async lock(id) {
-      checkJobId(id);
-      if (locked.has(id)) return { holder: owner };
-      locked.add(id);
+    async lock(key) {
+      checkJobKey(key);
+      if (locked.has(key)) return { holder: owner };
+      locked.add(key);
       let released = false;
       const lock = {
         owner,
         lost: new AbortController().signal,
         async release() {
-          if (!released) locked.delete(id);
+          if (!released) locked.delete(key);
           released = true;
         },
       };
       return { lock };
     },
-    async holder(id) {
-      checkJobId(id);
-      return locked.has(id) ? owner : undefined;
+    async holder(key) {
+      checkJobKey(key);
+      return locked.has(key) ? owner : undefined;
     },
   };
 }

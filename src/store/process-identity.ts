@@ -1,6 +1,6 @@
 import { readFile, readlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { codeOf } from './store-error.js';
+import { codeOf } from '../common/error-like.js';
 
 /** What tells one process from every other, also from a later one with the same pid. */
 export interface ProcessIdentity {
@@ -43,14 +43,15 @@ async function readLinuxIdentity(): Promise<LinuxIdentity | undefined> {
 
 /** Whether the process that `owner` names still runs, as far as `self` can see. */
 export async function fateOf(owner: ProcessIdentity, self: ProcessIdentity): Promise<Fate> {
+  // Also on Linux: a copy of a virtual machine has the boot id of the original.
+  if (owner.hostName !== self.hostName) return 'unknown';
   if (owner.linux !== undefined && self.linux !== undefined) {
     const visible =
       owner.linux.bootId === self.linux.bootId &&
       owner.linux.pidNamespace === self.linux.pidNamespace;
     return visible ? fateOnLinux(owner.pid, owner.linux.startTicks) : 'unknown';
   }
-  const sameSystem = owner.linux === undefined && self.linux === undefined;
-  if (!sameSystem || owner.hostName !== self.hostName) return 'unknown';
+  if (owner.linux !== undefined || self.linux !== undefined) return 'unknown';
   // A pid that exists may have been given to another process since.
   return exists(owner.pid) ? 'unknown' : 'dead';
 }

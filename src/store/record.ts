@@ -6,69 +6,21 @@ import {
   MIN_FRAGMENT_BYTES,
 } from '../protocol/constants.js';
 import { parseHostId } from '../protocol/host-id.js';
+import type { ReplyResumePoint } from '../reply/download.js';
+import type { SessionSnapshot, SessionState } from '../session/session.js';
+import type { SourceIdentity } from '../source/source.js';
 import { count, damaged, fields, flag, oneOf, optional, text } from './checks.js';
-import { isBareUrl } from './record-url.js';
+import { isBareUrl, isJobKey } from './job-key.js';
 
 export const RECORD_VERSION = 1;
 
 /** More than any legal record takes. */
 export const MAX_RECORD_BYTES = 1024 ** 2;
 
-/** The states of a session, as a record names them. */
-export type RecordState = (typeof STATES)[number];
-
-const STATES = [
-  'init',
-  'create-session',
-  'ping',
-  'fragment',
-  'get-reply',
-  'close-session',
-  'cancel-session',
-  'suspended',
-  'error',
-  'completed',
-  'cancelled',
-  'failed',
-] as const;
-
-/** What tells the file of a job from another one; `mtimeNs` and `inode` are decimal strings. */
-export interface RecordSource {
-  /** Absolute path. */
-  readonly path: string;
-  readonly byteLength: number;
-  readonly mtimeNs: string;
-  readonly inode: string;
-}
-
-/** Where the session with the server stands; offsets are end-exclusive. */
-export interface RecordSession {
-  readonly sessionId: string | undefined;
-  /** Host and port as URLs write them; undefined: the remote URL's own. */
-  readonly hostId: string | undefined;
-  readonly hostIdFallbackTimeoutMs: number | undefined;
-  /** Every byte below it was acknowledged. */
-  readonly offset: number;
-  /** As the server wrote it: nothing of it is trusted. */
-  readonly replyUrl: string | undefined;
-  readonly replyStored: boolean;
-  /** A Close went out whose answer did not come. */
-  readonly closeUncertain: boolean;
-}
-
-/** How far the download of a reply had come. */
-export interface RecordReplyResume {
-  readonly receivedBytes: number;
-  readonly candidate: number;
-  readonly totalBytes?: number | undefined;
-  readonly etag?: string | undefined;
-  readonly lastModified?: string | undefined;
-  readonly ifRange?: string | undefined;
-  readonly place?: string | undefined;
-}
-
-/** Where the reply goes. A `stream` must be given anew by whoever restores the job. */
+/** Where the reply goes. A `stream` has to be given again by whoever restores the job. */
 export interface RecordReply {
+  /** The id by which an unfinished reply in a file is found: of the job that began to download it. */
+  readonly partId: string;
   readonly to: 'memory' | 'file' | 'stream';
   /** Whether the upload also succeeds when the server announces no reply. */
   readonly optional: boolean;
@@ -76,19 +28,21 @@ export interface RecordReply {
   readonly file?: string | undefined;
   readonly overwrite: boolean;
   readonly maxBytes?: number | undefined;
-  readonly resume?: RecordReplyResume | undefined;
+  readonly resume?: ReplyResumePoint | undefined;
 }
 
 /**
- * What another process needs to go on with a job. Plain JSON.
+ * What another process needs to resume a job. Plain JSON.
  *
  * It holds no credential, no header and no query of the URL, which may be a token: of the query
- * there is a salted hash, so that a job is continued only with the URL it was begun with. It does
- * hold the session id and the reply URL that the server gave, without which nothing can be
- * continued; so the file store keeps it readable for its owner alone.
+ * there is a salted hash, so that a job is resumed only with the URL that it was started with. It
+ * does hold the session id and the reply URL that the server gave, without which nothing can be
+ * resumed; so the file store keeps it readable for its owner alone.
  */
 export interface JobRecord {
   readonly version: typeof RECORD_VERSION;
+  /** Where a store keeps the record, and what its lock is called; see `uploadKey`. */
+  readonly key: string;
   /** UUID in lower case. */
   readonly id: string;
   /** The file's URL without user name, password, query and fragment. */
@@ -97,13 +51,13 @@ export interface JobRecord {
   readonly queryHash?: string | undefined;
   readonly totalBytes: number;
   readonly contentName: string;
-  readonly source: RecordSource;
-  readonly session: RecordSession;
-  /** Undefined when the job wants no reply. */
+  readonly source: SourceIdentity;
+  readonly session: SessionSnapshot;
+  /** Undefined when the job expects no reply. */
   readonly reply?: RecordReply | undefined;
   /** The fixed fragment size that the caller chose. */
   readonly fragmentBytes?: number | undefined;
-  readonly state: RecordState;
+  readonly state: SessionState;
   /** The highest offset that was ever acknowledged, in any session. */
   readonly bestOffset: number;
   /** Milliseconds since 1970, by the clock of the machine that wrote them. */
@@ -128,57 +82,68 @@ const path = text(
   'an absolute path',
   (value) => isAbsolute(value) && !value.includes('\0'),
 );
+const bare = text(MAX_HEADER_LENGTH, 'an http URL without a query', isBareUrl);
 const decimal = text(40, 'a decimal number', /^-?\d+$/);
 const header = text(MAX_HEADER_LENGTH, 'printable ASCII', printable);
 
-const recordFields = fields({
+const recordFields = fields<Omit<JobRecord, 'version'>>({
+  key: text(32, 'a key', isJobKey),
   id: text(36, 'a UUID', UUID),
-  url: text(MAX_HEADER_LENGTH, 'an http URL without a query', isBareUrl),
+  url: bare,
   queryHash: optional(text(64, 'a hash', /^[0-9a-f]{64}$/)),
   totalBytes: count(),
   contentName: text(MAX_PATH_LENGTH, 'a name', (name) => name !== '' && !name.includes('\0')),
-  source: fields({ path, byteLength: count(), mtimeNs: decimal, inode: decimal }),
-  session: fields({
+  source: fields<SourceIdentity>({ path, byteLength: count(), mtimeNs: decimal, inode: decimal }),
+  session: fields<SessionSnapshot>({
     sessionId: optional(text(MAX_SESSION_ID_LENGTH, 'a session id', printable)),
     hostId: optional(text(300, 'a host', (host) => parseHostId(host) === host)),
     hostIdFallbackTimeoutMs: optional(count()),
     offset: count(),
-    // A server may write any byte but control characters; it is resolved and judged when used.
+    // A server may write any byte but control characters; it is resolved and checked when used.
     replyUrl: optional(text(MAX_HEADER_LENGTH, 'a header value', /^[^\x00-\x1f\x7f]+$/)),
     replyStored: flag,
     closeUncertain: flag,
   }),
   reply: optional(
-    fields({
-      to: oneOf(['memory', 'file', 'stream']),
+    fields<RecordReply>({
+      partId: text(36, 'a UUID', UUID),
+      to: oneOf({ memory: true, file: true, stream: true }),
       optional: flag,
       file: optional(path),
       overwrite: flag,
       maxBytes: optional(count()),
       resume: optional(
-        fields({
+        fields<ReplyResumePoint>({
           receivedBytes: count(),
           candidate: count(1000),
           totalBytes: optional(count()),
           etag: optional(header),
           lastModified: optional(header),
           ifRange: optional(header),
-          place: optional(header),
+          place: optional(bare),
         }),
       ),
     }),
   ),
   fragmentBytes: optional(count(MAX_FRAGMENT_BYTES)),
-  state: oneOf(STATES),
+  state: oneOf<SessionState>({
+    init: true,
+    'create-session': true,
+    ping: true,
+    fragment: true,
+    'get-reply': true,
+    'close-session': true,
+    'cancel-session': true,
+    suspended: true,
+    error: true,
+    completed: true,
+    cancelled: true,
+    failed: true,
+  }),
   bestOffset: count(),
   createdAtMs: count(MAX_TIME_MS),
   updatedAtMs: count(MAX_TIME_MS),
 });
-
-/** Whether a value can name a job: a UUID in lower case. */
-export function isJobId(value: unknown): value is string {
-  return typeof value === 'string' && UUID.test(value);
-}
 
 /**
  * Reads a record, which may have been damaged or written by somebody else.
@@ -204,6 +169,11 @@ export function serializeRecord(record: JobRecord): string {
   return `${JSON.stringify(parseRecord(record), undefined, 2)}\n`;
 }
 
+/** For sorting: the oldest job first. */
+export function byAge(a: JobRecord, b: JobRecord): number {
+  return a.createdAtMs - b.createdAtMs || (a.id < b.id ? -1 : 1);
+}
+
 function parseJson(input: string): unknown {
   if (input.length > MAX_RECORD_BYTES) {
     throw new BitsStoreError('damaged', `the job record is larger than ${MAX_RECORD_BYTES} bytes`);
@@ -216,8 +186,10 @@ function parseJson(input: string): unknown {
   }
 }
 
+const versionField = fields<{ version: unknown }>({ version: (found) => found });
+
 function readRecord(value: unknown): JobRecord {
-  const { version } = fields({ version: (found) => found })(value, 'record');
+  const { version } = versionField(value, 'record');
   if (version !== RECORD_VERSION) {
     if (!Number.isSafeInteger(version)) throw damaged('record.version', 'a whole number');
     throw new BitsStoreError(

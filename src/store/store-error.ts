@@ -1,16 +1,20 @@
-import { isErrorLike } from '../common/error-like.js';
+import { codeOf, describeError } from '../common/error-like.js';
 import { BitsStoreError } from '../errors.js';
 
 const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
-const DENIED = new Set(['EACCES', 'EPERM', 'EROFS']);
+const DENIED = new Set(['EACCES', 'EPERM', 'EROFS', 'ERR_ACCESS_DENIED']);
 
 const ADVICE: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full: free some space, or keep the records in another directory',
   EDQUOT: 'the disk quota is used up: free some space, or keep the records in another directory',
   EFBIG: 'a limit on the size of files forbids it: check ulimit -f',
+  EIO: 'the disk failed: check it, or keep the records in another directory',
+  ESTALE: 'the network share was lost: check it, or keep the records in another directory',
   EACCES: 'permission denied: check who owns it, or keep the records in another directory',
   EPERM: 'not permitted: check who owns it, or keep the records in another directory',
   EROFS: 'the file system is read-only: keep the records in another directory',
+  ERR_ACCESS_DENIED:
+    'Node runs with --permission: give --allow-fs-read and --allow-fs-write for this directory',
   ENOTDIR: 'a part of this path is a file, not a directory',
   EEXIST: 'it is a file, not a directory',
   EMFILE: 'too many files are open: check ulimit -n',
@@ -20,12 +24,8 @@ const ADVICE: Readonly<Record<string, string>> = {
 /** Turns a failure of the file system into one that says what to check. */
 export function fileSystemError(doing: string, where: string, cause: unknown): BitsStoreError {
   if (cause instanceof BitsStoreError) return cause;
-  const code = codeOf(cause) ?? 'unknown error';
+  const code = codeOf(cause) ?? '';
   const reason = FULL.has(code) ? 'full' : DENIED.has(code) ? 'denied' : 'unavailable';
-  return new BitsStoreError(reason, `cannot ${doing} ${where}: ${ADVICE[code] ?? code}`, cause);
-}
-
-export function codeOf(error: unknown): string | undefined {
-  const code = isErrorLike(error) ? (error as NodeJS.ErrnoException).code : undefined;
-  return typeof code === 'string' ? code : undefined;
+  const why = ADVICE[code] ?? describeError(cause);
+  return new BitsStoreError(reason, `cannot ${doing} ${where}: ${why}`, cause);
 }

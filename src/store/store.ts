@@ -1,45 +1,50 @@
 import type { BitsStoreError } from '../errors.js';
 import type { JobRecord } from './record.js';
-import { isUrlOf } from './record-url.js';
 
-/** Keeps the records of jobs, so that another process can go on with them. */
+/**
+ * Keeps the records of jobs, so that another process can resume them.
+ *
+ * Records and locks have the same keys: 32 hexadecimal digits in lower case, of which a store need
+ * know no more. Every method throws BITS_ERR_ARGUMENT for a key of another form.
+ */
 export interface JobStore {
   /**
-   * Keeps a record in place of the job's former one: after a crash at any moment, one of the two
-   * is there, whole. Call it with the job's lock held.
-   * @throws BITS_ERR_STORE when it could not be kept; the former one then still is
+   * Keeps a record under its `key`, in place of the former one: after a crash at any moment, one of
+   * the two is there, whole. Call it with the lock of the key held.
+   * @throws BITS_ERR_STORE when it could not be kept; the former one is then still there
    */
   save(record: JobRecord): Promise<void>;
   /**
-   * @returns undefined when the store knows no such job
+   * @returns undefined when there is no record under this key
    * @throws BITS_ERR_STORE when there is a record but it cannot be used
    */
-  load(id: string): Promise<JobRecord | undefined>;
+  load(key: string): Promise<JobRecord | undefined>;
   /**
-   * All records that can be used, and what there is besides.
+   * All records that can be used, and what else there is.
    * @throws BITS_ERR_STORE when the store as a whole cannot be read
    */
   list(): Promise<StoredJobs>;
-  /** Drops a record; to drop one that is not there is no error. Call it with the lock held. */
-  remove(id: string): Promise<void>;
+  /** Drops a record; dropping one that is not there is no error. Call it with the lock held. */
+  remove(key: string): Promise<void>;
   /**
-   * Claims a job, so that no other process and no other caller in this one drives it.
+   * Locks a key, so that no other process, and no other caller in this one, uses the record.
    *
    * Answers at once, or after some seconds when the holder is on another machine; a holder that
    * died does not count. Never waits for a holder to finish.
    * @throws BITS_ERR_STORE when locks cannot be kept at all
    */
-  lock(id: string): Promise<LockResult>;
+  lock(key: string): Promise<LockResult>;
   /**
-   * Who holds a job's lock, for those who only look; undefined: nobody.
+   * Who holds the lock of a key, without taking it; undefined: nobody.
    *
    * Answers at once, or after some seconds when the holder may be on another machine.
    * @throws BITS_ERR_STORE when locks cannot be read
    */
-  holder(id: string): Promise<LockOwner | undefined>;
+  holder(key: string): Promise<LockOwner | undefined>;
 }
 
 export interface StoredJobs {
+  /** By the time of their creation, the oldest one first. */
   readonly records: readonly JobRecord[];
   /** Unreadable records and foreign files; none of them is ever deleted or overwritten. */
   readonly problems: readonly StoreProblem[];
@@ -58,8 +63,8 @@ export type LockResult =
 export interface JobLock {
   readonly owner: LockOwner;
   /**
-   * Aborted when the lock was taken away: its file was deleted, or another machine saw no sign of
-   * life for too long. Stop driving the job then.
+   * Aborted when somebody else has the lock now: another machine saw no sign of life for too long,
+   * or the lock was removed by hand and taken. Stop the job then.
    */
   readonly lost: AbortSignal;
   /** Calling it twice is no error. */
@@ -69,39 +74,4 @@ export interface JobLock {
 export interface LockOwner {
   readonly pid: number;
   readonly hostName: string;
-}
-
-export interface RecordQuery {
-  /** Absolute path. */
-  readonly path: string;
-  readonly byteLength: number;
-  /** Decimal string. */
-  readonly mtimeNs: string;
-  readonly url: URL;
-}
-
-/**
- * Looks for the job that uploads this file to this URL; of several, the one that came furthest.
- *
- * `problems` are those of `list()`: with any, the job may exist although no record was found.
- * @throws BITS_ERR_STORE when the store as a whole cannot be read
- */
-export async function findRecord(
-  store: JobStore,
-  query: RecordQuery,
-): Promise<{ record: JobRecord | undefined; problems: readonly StoreProblem[] }> {
-  const { records, problems } = await store.list();
-  let best: JobRecord | undefined;
-  for (const record of records) {
-    const { source } = record;
-    if (source.path !== query.path || source.byteLength !== query.byteLength) continue;
-    if (source.mtimeNs !== query.mtimeNs || !(await isUrlOf(record, query.url))) continue;
-    if (best === undefined || isFurther(record, best)) best = record;
-  }
-  return { record: best, problems };
-}
-
-function isFurther(a: JobRecord, b: JobRecord): boolean {
-  if (a.session.offset !== b.session.offset) return a.session.offset > b.session.offset;
-  return a.updatedAtMs > b.updatedAtMs;
 }

@@ -1,22 +1,23 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { Deferred } from '../common/deferred.js';
 import { BitsStateError } from '../errors.js';
 import type { ContentRange, PacketType } from '../protocol/packets.js';
 import type { Fault } from './faults.js';
 
-/** What a request was for; `unknown` is anything that the server could not make out. */
+/** What a request was for: a BITS packet, a GET of a reply or a file, or anything else. */
 export type RequestKind = PacketType | 'reply' | 'file' | 'unknown';
 
 /**
- * How a request ended so far.
+ * What has become of a request.
  *
- * - `pending`: no answer yet.
- * - `answered`: the whole answer went to the operating system.
- * - `cut`: the connection closed before that, by whichever side.
- * - `hanging`: a fault keeps the answer back.
+ * - `pending`: it has no answer yet.
+ * - `answered`: its whole answer was handed to the operating system.
+ * - `cut`: the connection closed before that, by either side.
+ * - `hanging`: a fault withholds the answer.
  */
 export type RequestOutcome = 'pending' | 'answered' | 'cut' | 'hanging';
 
-/** One request as the server saw it; the fields after `packet` fill in as it proceeds. */
+/** One request as the server saw it; fields such as `status` are filled in as it proceeds. */
 export interface LoggedRequest {
   /** 1 for the first request of the server. */
   readonly number: number;
@@ -27,7 +28,7 @@ export interface LoggedRequest {
   readonly httpVersion: string;
   /** Names in lower case. */
   readonly headers: Readonly<IncomingHttpHeaders>;
-  /** Names and values in turn, as sent and in that order. */
+  /** Names and values in turn, in the order in which they were sent. */
   readonly rawHeaders: readonly string[];
   /** 1 for the first connection of the server. */
   readonly connection: number;
@@ -35,17 +36,18 @@ export interface LoggedRequest {
   readonly remotePort: number;
   readonly tls: { readonly protocol: string; readonly alpn: string | undefined } | undefined;
   readonly sessionId: string | undefined;
-  /** Of a Fragment, when its `Content-Range` can be read. */
+  /** Of a Fragment whose `Content-Range` can be read; `end` is exclusive. */
   readonly range: ContentRange | undefined;
   /** Milliseconds of the server's clock. */
   readonly arrivedAtMs: number;
   /** Body bytes received. */
   readonly bodyBytes: number;
+  /** The fault that struck it. */
   readonly fault: Fault | undefined;
   readonly outcome: RequestOutcome;
   /** Undefined until there is an answer. */
   readonly status: number | undefined;
-  /** Headers of the answer that the server itself set. */
+  /** The answer's headers, without those that Node adds. */
   readonly answerHeaders: Readonly<Record<string, string>>;
   readonly answeredAtMs: number | undefined;
 }
@@ -56,8 +58,7 @@ export type LogEntry = { -readonly [K in keyof LoggedRequest]: LoggedRequest[K] 
 interface Waiter {
   readonly packet: RequestKind | 'any';
   missing: number;
-  readonly resolve: (request: LoggedRequest) => void;
-  readonly reject: (error: Error) => void;
+  readonly found: Deferred<LoggedRequest>;
 }
 
 /** The requests of a server in the order of their arrival. */
@@ -77,8 +78,7 @@ export class AccessLog {
   open(entry: Omit<LogEntry, 'number'>): LogEntry {
     this.#count += 1;
     const numbered: LogEntry = { number: this.#count, ...entry };
-    this.entries.push(numbered);
-    if (this.entries.length > this.#limit) this.entries.shift();
+    pushWithin(this.#limit, this.entries, numbered);
     return numbered;
   }
 
@@ -86,38 +86,36 @@ export class AccessLog {
   settle(entry: LogEntry, outcome: Exclude<RequestOutcome, 'pending'>): void {
     if (entry.outcome !== 'pending') return;
     entry.outcome = outcome;
-    this.#settled.push(entry);
-    if (this.#settled.length > this.#limit) this.#settled.shift();
+    pushWithin(this.#limit, this.#settled, entry);
     this.#onRequest?.(entry);
     this.#waiters = this.#waiters.filter((waiter) => {
       if (!matches(waiter, entry)) return true;
       waiter.missing -= 1;
       if (waiter.missing > 0) return true;
-      waiter.resolve(entry);
+      waiter.found.resolve(entry);
       return false;
     });
   }
 
   waitFor(packet: RequestKind | 'any', nth: number): Promise<LoggedRequest> {
-    const request = new Promise<LoggedRequest>((resolve, reject) => {
-      const waiter: Waiter = { packet, missing: nth, resolve, reject };
-      const earlier = this.#settled.filter((entry) => matches(waiter, entry));
-      const found = earlier[nth - 1];
-      if (found !== undefined) {
-        resolve(found);
-        return;
-      }
+    const waiter: Waiter = { packet, missing: nth, found: new Deferred() };
+    const { promise } = waiter.found;
+    // A caller may have stopped waiting when the server closes.
+    promise.catch(() => {});
+    const earlier = this.#settled.filter((entry) => matches(waiter, entry));
+    const found = earlier[nth - 1];
+    if (found !== undefined) {
+      waiter.found.resolve(found);
+    } else {
       waiter.missing -= earlier.length;
       this.#waiters.push(waiter);
-    });
-    // Whoever raced it against something else must not die of the rejection at the end.
-    request.catch(() => {});
-    return request;
+    }
+    return promise;
   }
 
   close(): void {
     for (const waiter of this.#waiters) {
-      waiter.reject(new BitsStateError('The server closed before the request came'));
+      waiter.found.reject(new BitsStateError('The server closed before the request arrived'));
     }
     this.#waiters = [];
   }
@@ -125,4 +123,10 @@ export class AccessLog {
 
 function matches(waiter: Waiter, entry: LogEntry): boolean {
   return waiter.packet === 'any' || waiter.packet === entry.packet;
+}
+
+/** Appends to a list that forgets its oldest entries. */
+export function pushWithin<T>(limit: number, list: T[], item: T): void {
+  list.push(item);
+  if (list.length > limit) list.shift();
 }

@@ -1,28 +1,28 @@
-import { createReadStream } from 'node:fs';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Connection } from './http1.js';
+import { unlessAborted } from '../common/abort.js';
+import { changeHeaders, type HeaderChanges } from './answer.js';
 import { headerOf } from './packet-request.js';
+import { NO_FOLLOW } from './paths.js';
+import type { Responder } from './responder.js';
 
-/** A file as HTTP shows it. */
+/** A file that can be downloaded. */
 export interface Entity {
   readonly file: string;
   readonly byteLength: number;
-  /** A strong one, quotes included. */
+  /** Strong, with its quotes. */
   readonly etag: string;
   readonly lastModified: Date;
 }
 
 export interface SendEntityOptions {
-  readonly connection: Connection;
   readonly bytesPerSecond?: number | undefined;
-  /** Changes to the headers of the answer; null removes one. */
-  readonly headers: Readonly<Record<string, string | null>>;
-  /** Resets the connection after the head, or in the middle of the body. */
-  readonly cut?: 'reset-mid' | 'reset-after-commit' | undefined;
-  /** Told just before the head is written. */
-  readonly onHead: (status: number, headers: Record<string, string>) => void;
-  /** Told of every piece just before it is written; `end` is exclusive. */
+  readonly headers?: HeaderChanges | undefined;
+  /** Where to reset the connection. */
+  readonly cut?: 'after the head' | 'in the middle' | undefined;
+  /** Called before each piece is written; `end` is exclusive. */
   readonly onPiece?: (start: number, end: number) => void;
 }
 
@@ -30,66 +30,54 @@ type Selection = { readonly start: number; readonly end: number } | 'whole' | 'u
 
 /** Answers a GET or HEAD with the file or the range asked for (RFC 9110 §13.1.5, §14). */
 export async function sendEntity(
-  req: IncomingMessage,
-  res: ServerResponse,
+  responder: Responder,
   entity: Entity,
-  options: SendEntityOptions,
+  options: SendEntityOptions = {},
 ): Promise<void> {
+  const { req, res, connection } = responder.exchange;
   const { byteLength } = entity;
   const selection = select(req, entity);
-  const headers: Record<string, string | null> = {
-    'Accept-Ranges': 'bytes',
-    ETag: entity.etag,
-    'Last-Modified': entity.lastModified.toUTCString(),
-  };
-  if (selection === 'unsatisfiable') {
-    headers['Content-Range'] = `bytes */${byteLength}`;
-    headers['Content-Length'] = '0';
-    writeHead(res, 416, headers, options);
+  const ranged = typeof selection === 'object';
+  const { start, end } = ranged ? selection : { start: 0, end: byteLength };
+  const status = ranged ? 206 : selection === 'whole' ? 200 : 416;
+  const isEmpty = selection === 'unsatisfiable' || req.method === 'HEAD';
+  const headers = changeHeaders(
+    {
+      'Accept-Ranges': 'bytes',
+      ETag: entity.etag,
+      'Last-Modified': entity.lastModified.toUTCString(),
+      ...(selection === 'unsatisfiable'
+        ? { 'Content-Range': `bytes */${byteLength}`, 'Content-Length': '0' }
+        : {
+            'Content-Type': 'application/octet-stream',
+            'X-Content-Type-Options': 'nosniff',
+            'Content-Length': String(end - start),
+          }),
+      ...(ranged && { 'Content-Range': `bytes ${start}-${end - 1}/${byteLength}` }),
+    },
+    options.headers ?? {},
+  );
+  responder.note({ status, headers });
+  res.writeHead(status, headers);
+  if (isEmpty) {
     res.end();
-    return;
-  }
-  const { start, end } = selection === 'whole' ? { start: 0, end: byteLength } : selection;
-  headers['Content-Type'] = 'application/octet-stream';
-  headers['X-Content-Type-Options'] = 'nosniff';
-  headers['Content-Length'] = String(end - start);
-  if (selection !== 'whole') headers['Content-Range'] = `bytes ${start}-${end - 1}/${byteLength}`;
-  writeHead(res, selection === 'whole' ? 200 : 206, headers, options);
-  if (req.method === 'HEAD') {
-    res.end();
-    return;
+    return responder.finished();
   }
   res.flushHeaders();
-  const { cut, connection } = options;
-  const middle = start + Math.floor((end - start) / 2);
-  const stopAt = cut === 'reset-mid' ? middle : end;
-  if (cut !== 'reset-after-commit') await sendBytes(res, entity.file, start, stopAt, options);
+  const { cut } = options;
+  const stopAt = cut === undefined ? end : start + Math.floor((end - start) / 2);
+  if (cut !== 'after the head') await sendBytes(responder, entity.file, start, stopAt, options);
   if (cut !== undefined) connection.reset();
-}
-
-function writeHead(
-  res: ServerResponse,
-  status: number,
-  headers: Readonly<Record<string, string | null>>,
-  options: SendEntityOptions,
-): void {
-  res.statusCode = status;
-  for (const [name, value] of Object.entries({ ...headers, ...options.headers })) {
-    if (value === null) res.removeHeader(name);
-    else res.setHeader(name, value);
-  }
-  const sent = Object.entries(res.getHeaders()).map(([name, value]) => [name, String(value)]);
-  options.onHead(status, Object.fromEntries(sent));
+  else await responder.finished();
 }
 
 async function sendBytes(
-  res: ServerResponse,
+  { exchange: { res, connection } }: Responder,
   file: string,
   start: number,
   end: number,
-  options: SendEntityOptions,
+  { bytesPerSecond, onPiece, cut }: SendEntityOptions,
 ): Promise<void> {
-  const { connection, bytesPerSecond, onPiece, cut } = options;
   const { signal } = connection;
   if (end === start) {
     onPiece?.(start, end);
@@ -102,26 +90,21 @@ async function sendBytes(
       ? 256 * 1024
       : Math.max(1, Math.min(64 * 1024, Math.ceil(bytesPerSecond / 10)));
   let offset = start;
-  const source = createReadStream(file, { start, end: end - 1, highWaterMark: pieceBytes });
+  const handle = await open(file, constants.O_RDONLY | NO_FOLLOW);
+  const source = handle.createReadStream({ start, end: end - 1, highWaterMark: pieceBytes });
   for await (const piece of source as AsyncIterable<Buffer>) {
     if (signal.aborted) return;
     onPiece?.(offset, offset + piece.length);
     offset += piece.length;
     if (offset === end && cut === undefined) {
-      // With its last byte the answer is complete, and the client may go on.
+      // With its last byte the answer is complete, and the client may send its next request.
       res.end(piece);
       return;
     }
-    await new Promise<void>((resolve) => {
-      const done = () => {
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      signal.addEventListener('abort', done);
-      res.write(piece, done);
-    });
+    const written = new Promise((resolve) => res.write(piece, resolve));
+    await unlessAborted(written, signal);
     if (bytesPerSecond !== undefined && offset < end) {
-      await delay((piece.length / bytesPerSecond) * 1000, undefined, { signal }).catch(() => {});
+      await delay((piece.length / bytesPerSecond) * 1000, undefined, { signal });
     }
   }
 }
@@ -132,7 +115,7 @@ function select(req: IncomingMessage, entity: Entity): Selection {
   if (range === undefined || req.method !== 'GET') return 'whole';
   if (ifRange !== undefined && !isCurrent(ifRange, entity)) return 'whole';
 
-  // Several ranges, other units and nonsense may be answered with the whole (RFC 9110 §14.2).
+  // Several ranges, other units and malformed ones may be ignored (RFC 9110 §14.2).
   const [, first, last] = /^bytes=[ \t]*(\d*)-(\d*)[ \t]*$/i.exec(range) ?? [];
   if (first === undefined || last === undefined || (first === '' && last === '')) return 'whole';
   const { byteLength } = entity;

@@ -1,11 +1,12 @@
 import { AssertionError } from 'node:assert';
 import { BitsArgumentError } from '../errors.js';
 import type { PacketType } from '../protocol/packets.js';
+import type { HeaderChanges } from './answer.js';
 
-/** Which requests a fault strikes: a packet type, a GET of a reply, or each of these. */
+/** Which requests a fault applies to: a packet type, GETs of a reply, or all of these. */
 export type FaultTarget = PacketType | 'reply' | 'any';
 
-/** An answer in place of the server's own. */
+/** An answer that replaces the server's own. */
 export interface StatusFault {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
@@ -15,29 +16,39 @@ export interface StatusFault {
   readonly context?: number;
   /** @default no body */
   readonly body?: string;
-  /** The request takes effect all the same. @default false */
+  /** True: the request takes effect all the same. @default false */
   readonly afterCommit?: boolean;
-  /** No `Content-Length`, and the connection stays open: the answer never ends. @default false */
+  /** True: no `Content-Length`, and the connection stays open. @default false */
   readonly neverEnds?: boolean;
+  /** True: the server forgets the session of the packet. @default false */
+  readonly forgetsSession?: boolean;
 }
 
 /**
- * What goes wrong.
+ * What goes wrong. A request "takes effect" when the server does what it asks for.
  *
- * - `reset-before`: a TCP reset when the head has arrived; nothing takes effect.
- * - `reset-mid`: a TCP reset halfway: of a Fragment's body, of which the first half is kept; of a
- *   reply's body; of the answer's head for other packets, which do take effect.
- * - `reset-after-commit`: the request takes effect, and a TCP reset comes in place of the answer; of
- *   a reply, the head is sent.
- * - `hang`, `hang-after-commit`: no answer ever comes, without or with effect.
+ * - `reset-before`: a TCP reset after the request's head; the request takes no effect.
+ * - `reset-mid`: a TCP reset halfway. Of a Fragment, the first half of the body is kept; of a reply,
+ *   half of its body is sent; other packets take effect, and half of the answer's head is sent.
+ * - `reset-after-commit`: the request takes effect, and a TCP reset replaces the answer; of a reply,
+ *   the answer's head is sent.
+ * - `hang`, `hang-after-commit`: no answer ever; without or with effect.
  * - `session-gone`: the server forgets the session and says so (0x8020001F).
- * - `garbage-page`: 200 with an HTML page and no `BITS-Packet-Type`, as a captive portal sends.
- * - `{ status }`: that answer, see {@link StatusFault}.
- * - `{ offset }`: the request takes effect, the answer names this offset; null: names none.
- * - `{ headers }`: the request takes effect, headers of the answer are changed; null removes one.
- * - `{ delayMs }`: the request takes effect, its answer comes late.
- * - `{ bytesPerSecond }`: the body of a Fragment is read, that of a reply written, at this speed.
- * - `{ redirect }`: 307 to that URL, nothing takes effect.
+ * - `answer-twice`: takes effect; the answer is sent twice.
+ * - `garbage-page`: 200 with an HTML page and no `BITS-Packet-Type`, as from a captive portal.
+ * - `{ status }`: another answer, see {@link StatusFault}.
+ * - `{ offset }`: takes effect; the answer names this offset, or none with null.
+ * - `{ headers }`: takes effect; these headers of the answer are changed, or removed with null.
+ * - `{ delayMs }`: takes effect; the answer is sent later.
+ * - `{ bytesPerSecond }`: the body of a Fragment is read, or that of a reply is sent, at this speed.
+ * - `{ redirect }`: 307 to that URL; no effect.
+ * - `{ keepBytes }`: of a Fragment, only so many bytes are kept and acknowledged.
+ * - `{ loseBytes }`: takes effect; then the server loses the last bytes of the upload, and its ack says
+ *   so. Only with the sink `disk`.
+ * - `{ sessionIdAs }`: takes effect; the ack names the session in another form.
+ * - `{ interimAnswers }`: so many 103 (Early Hints) before the answer; with Infinity, no answer.
+ * - `{ closeAfterMs }`, `{ resetAfterMs }`: so long after the answer the connection is closed or
+ *   reset, which no header announces.
  */
 export type FaultAction =
   | 'reset-before'
@@ -47,19 +58,26 @@ export type FaultAction =
   | 'hang-after-commit'
   | 'session-gone'
   | 'garbage-page'
+  | 'answer-twice'
   | StatusFault
   | { readonly offset: number | string | null }
-  | { readonly headers: Readonly<Record<string, string | null>> }
+  | { readonly headers: HeaderChanges }
   | { readonly delayMs: number }
   | { readonly bytesPerSecond: number }
-  | { readonly redirect: string };
+  | { readonly redirect: string }
+  | { readonly keepBytes: number }
+  | { readonly loseBytes: number }
+  | { readonly sessionIdAs: 'lower-case' | 'without-braces' }
+  | { readonly interimAnswers: number }
+  | { readonly closeAfterMs: number }
+  | { readonly resetAfterMs: number };
 
 /** A fault as data: `{ on: 'fragment', nth: 3, do: 'reset-after-commit' }`. */
 export interface Fault {
   readonly on: FaultTarget;
-  /** Counts the matching requests from the moment when the fault was added. @default 1 */
+  /** The first request it applies to, counted from when the fault was added. @default 1 */
   readonly nth?: number;
-  /** How many matching requests in a row it strikes. @default 1 */
+  /** To how many requests in a row it applies; Infinity for all. @default 1 */
   readonly times?: number;
   readonly do: FaultAction;
 }
@@ -68,22 +86,25 @@ interface PlannedFault {
   readonly fault: Fault;
   seen: number;
   left: number;
+  wasApplied: boolean;
 }
 
-/** The faults that a server has yet to commit. */
+/** The faults that a server has not yet applied. */
 export class FaultPlan {
   #planned: PlannedFault[] = [];
 
-  /** @throws BITS_ERR_ARGUMENT when `nth` or `times` is no positive integer. */
+  /** @throws BITS_ERR_ARGUMENT when `nth` or `times` is not a positive integer. */
   add(fault: Fault): void {
     const { nth = 1, times = 1 } = fault;
-    if (!isCount(nth) || !isCount(times)) {
-      throw new BitsArgumentError('nth and times of a fault must be integers from 1');
+    if (!isCount(nth) || !(isCount(times) || times === Infinity)) {
+      throw new BitsArgumentError(
+        'nth and times of a fault must be positive integers, or times Infinity',
+      );
     }
-    this.#planned.push({ fault, seen: 0, left: times });
+    this.#planned.push({ fault, seen: 0, left: times, wasApplied: false });
   }
 
-  /** Counts a request; of several faults that are due, the first one added strikes. */
+  /** Counts a request and gives the fault that applies to it: of several, the one added first. */
   take(kind: PacketType | 'reply'): Fault | undefined {
     let due: PlannedFault | undefined;
     for (const planned of this.#planned) {
@@ -93,20 +114,24 @@ export class FaultPlan {
     }
     if (due === undefined) return undefined;
     due.left -= 1;
+    due.wasApplied = true;
     if (due.left === 0) this.#planned = this.#planned.filter((planned) => planned !== due);
     return due.fault;
   }
 
   unconsumed(): Fault[] {
-    return this.#planned.map(({ fault }) => fault);
+    const missing = this.#planned.filter(
+      ({ left, wasApplied }) => left !== Infinity || !wasApplied,
+    );
+    return missing.map(({ fault }) => fault);
   }
 
-  /** @throws AssertionError that lists the faults which never, or not often enough, struck. */
+  /** @throws AssertionError that lists the faults which were not applied as often as planned. */
   assertConsumed(): void {
     const left = this.unconsumed();
     if (left.length === 0) return;
     throw new AssertionError({
-      message: `Faults that did not strike: ${left.map((fault) => JSON.stringify(fault)).join(', ')}`,
+      message: `Faults that were not applied: ${left.map((fault) => JSON.stringify(fault)).join(', ')}`,
       actual: left,
       expected: [],
       operator: 'assertFaultsConsumed',

@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http';
+import { isHeaderValue, isToken, trimBlanks } from '../common/header-fields.js';
 
 /** A request line and its headers, strictly framed. */
 export interface RequestHead {
@@ -16,8 +17,8 @@ export interface RequestHead {
   readonly keepAlive: boolean;
 }
 
-/** Why a request is refused before any handler sees it. */
-export type HeadFault =
+/** The violations for which a request is refused before any handler sees it. */
+export type HeadViolation =
   | 'framing'
   | 'chunked'
   | 'content-length'
@@ -26,7 +27,7 @@ export type HeadFault =
   | 'head-too-large';
 
 export interface HeadRejection {
-  readonly fault: HeadFault;
+  readonly violation: HeadViolation;
   readonly status: number;
   readonly message: string;
   /** As far as it could be read. */
@@ -34,50 +35,109 @@ export interface HeadRejection {
   readonly target: string;
 }
 
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+export interface HeadLimits {
+  /** Longest request line and headers together. */
+  readonly maxHeadBytes: number;
+  readonly maxHeaders: number;
+}
+
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
 const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP\/(\d)\.(\d)$/;
-const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const MAX_CONTENT_LENGTH_DIGITS = 15;
+
+/**
+ * Collects the bytes of one head up to its empty line.
+ *
+ * Each byte is looked at once: a head that arrives byte by byte costs no more than any other.
+ */
+export class HeadReader {
+  readonly #limits: HeadLimits;
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+  #lines = 0;
+  /** Bytes of the current line that earlier chunks held. */
+  #lineBytes = 0;
+  #lastByte = 0;
+
+  constructor(limits: HeadLimits) {
+    this.#limits = limits;
+  }
+
+  /** @returns undefined while the head is not complete. */
+  take(chunk: Buffer): { head: RequestHead | HeadRejection; rest: Buffer } | undefined {
+    const { maxHeadBytes, maxHeaders } = this.#limits;
+    const refused = (violation: HeadViolation, status: number, message: string) => ({
+      head: { violation, status, message, method: '', target: '' },
+      rest: chunk.subarray(chunk.length),
+    });
+    let lineStart = 0;
+    for (;;) {
+      const lineFeed = chunk.indexOf(LINE_FEED, lineStart);
+      if (lineFeed === -1) break;
+      const before = lineFeed === 0 ? this.#lastByte : chunk[lineFeed - 1];
+      if (before !== CARRIAGE_RETURN) {
+        return refused('framing', 400, 'A line of the head ends in a bare line feed');
+      }
+      const isEmpty = this.#lineBytes + lineFeed - lineStart === 1;
+      lineStart = lineFeed + 1;
+      this.#lineBytes = 0;
+      // RFC 9112 §2.2: empty lines before a request line are skipped.
+      if (!isEmpty) this.#lines += 1;
+      else if (this.#lines > 0) {
+        const bytes = Buffer.concat([...this.#chunks, chunk.subarray(0, lineStart)]);
+        if (bytes.length > maxHeadBytes) break;
+        const text = bytes.toString('latin1').replace(/^[\r\n]+/, '');
+        return { head: parseHead(text.slice(0, -4)), rest: chunk.subarray(lineStart) };
+      }
+      if (this.#lines > maxHeaders + 1) {
+        return refused('head-too-large', 431, `The head has more than ${maxHeaders} headers`);
+      }
+    }
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    this.#lineBytes += chunk.length - lineStart;
+    this.#lastByte = chunk.at(-1) ?? this.#lastByte;
+    if (this.#bytes <= maxHeadBytes) return undefined;
+    return refused('head-too-large', 431, `The head is longer than ${maxHeadBytes} bytes`);
+  }
+}
 
 /**
  * Reads a head without its final empty line (RFC 9112 §2 to §6).
  *
- * Whatever two parsers could read in two ways is refused: bare LF or CR, folded lines, space before
- * the colon, repeated or odd `Content-Length`, any `Transfer-Encoding`.
+ * Whatever two parsers could read in two ways is refused: bare CR, folded lines, space before the
+ * colon, repeated or odd `Content-Length`, any `Transfer-Encoding`.
  *
  * @param text latin1.
  */
-export function parseHead(text: string, maxHeaders: number): RequestHead | HeadRejection {
-  const lines = text.split('\r\n');
-  const requestLine = lines[0] ?? '';
+function parseHead(text: string): RequestHead | HeadRejection {
+  const [requestLine = '', ...lines] = text.split('\r\n');
   const [, method = '', target = '', major, minor] = REQUEST_LINE.exec(requestLine) ?? [];
-  const reject = (fault: HeadFault, status: number, message: string): HeadRejection => ({
-    fault,
+  const reject = (violation: HeadViolation, status: number, message: string): HeadRejection => ({
+    violation,
     status,
     message,
     method,
     target,
   });
 
-  if (method === '') return reject('framing', 400, 'the request line is malformed');
+  if (method === '') return reject('framing', 400, 'The request line is malformed');
   const httpVersionMajor = Number(major);
   const httpVersionMinor = Number(minor);
   if (httpVersionMajor !== 1) {
-    return reject('http-version', 505, `HTTP/${major}.${minor} was spoken`);
-  }
-  if (lines.length - 1 > maxHeaders) {
-    return reject('head-too-large', 431, `there are more than ${maxHeaders} headers`);
+    return reject('http-version', 505, `The request uses HTTP/${major}.${minor}`);
   }
 
   const rawHeaders: string[] = [];
   const headers: Record<string, string> = Object.create(null);
-  for (const line of lines.slice(1)) {
+  for (const line of lines) {
     const colon = line.indexOf(':');
     const name = line.slice(0, Math.max(colon, 0));
-    if (!TOKEN.test(name)) return reject('framing', 400, 'a header name is malformed');
-    const value = line.slice(colon + 1).replace(/^[\t ]+|[\t ]+$/g, '');
-    if (!FIELD_VALUE.test(value)) {
-      return reject('framing', 400, `the value of ${name} holds a control character`);
+    if (!isToken(name)) return reject('framing', 400, 'A header name is malformed');
+    const value = trimBlanks(line.slice(colon + 1));
+    if (!isHeaderValue(value)) {
+      return reject('framing', 400, `The value of ${name} contains a control character`);
     }
     rawHeaders.push(name, value);
     const key = name.toLowerCase();
@@ -87,21 +147,21 @@ export function parseHead(text: string, maxHeaders: number): RequestHead | HeadR
 
   const { host, expect } = headers;
   if (httpVersionMinor >= 1 && (host === undefined || host.includes(','))) {
-    return reject('framing', 400, 'there must be exactly one Host');
+    return reject('framing', 400, 'The request does not have exactly one Host header');
   }
   const length = headers['content-length'];
   if (headers['transfer-encoding'] !== undefined) {
     return length === undefined
-      ? reject('chunked', 411, 'Transfer-Encoding stands in place of Content-Length')
-      : reject('framing', 400, 'both Transfer-Encoding and Content-Length were sent');
+      ? reject('chunked', 411, 'The request has Transfer-Encoding instead of Content-Length')
+      : reject('framing', 400, 'The request has both Transfer-Encoding and Content-Length');
   }
   if (
     length !== undefined &&
     !(/^\d+$/.test(length) && length.length <= MAX_CONTENT_LENGTH_DIGITS)
   ) {
-    return reject('content-length', 400, 'Content-Length is no single decimal number');
+    return reject('content-length', 400, 'Content-Length is not one decimal number');
   }
-  if (expect !== undefined) return reject('expect', 417, 'Expect was sent');
+  if (expect !== undefined) return reject('expect', 417, 'The request has an Expect header');
 
   const connection = (headers.connection ?? '').toLowerCase();
   const options = connection.split(',').map((option) => option.trim());

@@ -9,88 +9,104 @@ import type { SinkKind } from './sinks.js';
 
 /** A complete upload, as the application behind the server sees it. */
 export interface Upload {
-  /** The URL by which the client called. */
+  /** The URL that the client sent it to. */
   readonly url: string;
-  /** Where the file is, or, for `reply`, where Close-Session will put it. */
+  /** The file in the root; for `reply`, the file that Close-Session will create. */
   readonly path: string;
   readonly bytes: number;
   /** As the client sent it, percent-encoded or not; undefined for an empty upload. */
   readonly contentName: string | undefined;
-  /** Of the request that completed the upload, in lower case. */
+  /** Headers of the request that completed the upload; names in lower case. */
   readonly headers: Readonly<IncomingHttpHeaders>;
-  /** Lower-case hexadecimal, with the sink `sha256`. */
+  /** In lower-case hexadecimal; only with the sink `sha256`. */
   readonly sha256: string | undefined;
   /** 1 for the first call for this upload. */
   readonly attempt: number;
   /**
    * Reads the uploaded bytes.
-   * @throws BITS_ERR_STATE with sinks that keep none.
+   * @throws BITS_ERR_STATE with a sink that does not keep them.
    */
   open(): Readable;
 }
 
 export interface BitsServerOptions {
-  /** Folder for uploads, on one file system. @default a temporary one, deleted by `close()` */
+  /** The folder for uploads, created when missing. @default a temporary one, deleted by `close()` */
   readonly root?: string;
-  /** @default '127.0.0.1' */
+  /** The name or address to listen on. @default '127.0.0.1' */
   readonly host?: string;
-  /** @default 0, any free one */
+  /** @default 0, any free port */
   readonly port?: number;
+  /**
+   * Names in URLs by which clients may reach this server, besides `host`, the address they connect
+   * to, host-ids that were sent and, for clients on this machine, `localhost`. Requests for other
+   * hosts are refused with 421; set 'any' behind a proxy that names hosts of its own. @default none
+   */
+  readonly allowedHosts?: 'any' | readonly string[];
   /**
    * Serves HTTPS, with these options of `tls.createServer`: `key` and `cert` at least.
    *
-   * Offer HTTP/2 with `ALPNProtocols: ['h2', 'http/1.1']` to catch clients that take it: choosing
-   * it is a violation.
+   * With `ALPNProtocols: ['h2', 'http/1.1']` a client that chooses HTTP/2 commits a violation.
    */
   readonly tls?: TlsOptions;
-  /** @default 'disk' */
+  /** What becomes of uploaded bytes. @default 'disk' */
   readonly sink?: SinkKind;
-  /** False answers every packet with 501 and 0x80070005. @default true */
+  /** False: every packet is refused with 501 and 0x80070005. @default true */
   readonly uploadsEnabled?: boolean;
-  /** False refuses names that exist with 403 and 0x80070005, as IIS does. @default false */
+  /** False: names that exist are refused with 403 and 0x80070005, as by IIS. @default false */
   readonly allowOverwrite?: boolean;
-  /** False refuses uploads into missing directories with 404, as IIS does. @default true */
+  /** False: uploads into missing directories are refused with 404, as by IIS. @default true */
   readonly createDirectories?: boolean;
+  /** True: GET and HEAD also serve the uploads that this server has received. @default false */
+  readonly serveUploads?: boolean;
   /** Larger files are refused with 500 and 0x80200020. @default no limit */
   readonly maxUploadBytes?: number;
   /** Larger Fragments are refused with 413. @default no limit */
   readonly maxFragmentBytes?: number;
   /**
-   * Fragments that start below the wanted offset: `strict` answers 416 (§3.2.5.2.6), `accept`
-   * keeps the part that it lacks (Win32: ack-for-fragment). @default 'strict'
+   * A Fragment that does not start at the next offset.
+   *
+   * - `strict`: answers 416 (§3.2.5.2.6).
+   * - `accept`: when it starts below, keeps the new part (Win32: ack-for-fragment).
+   * - `append`: appends all of it and acknowledges its own end, as some servers do wrongly.
+   * @default 'strict'
    */
-  readonly overlap?: 'strict' | 'accept';
-  /** Leaves `BITS-Session-Id` off every ack but that of Create-Session, as IIS does. @default true */
+  readonly overlap?: 'strict' | 'accept' | 'append';
+  /** True: only the ack of Create-Session has a `BITS-Session-Id`, as from IIS. @default true */
   readonly omitSessionIdOnAck?: boolean;
-  /** `BITS-Host-Id` of new sessions; a function is asked for each. @default none */
+  /** `BITS-Host-Id` of new sessions; a function is called for each. @default none */
   readonly hostId?: string | (() => string | undefined);
   /** `BITS-Host-Id-Fallback-Timeout`, sent in whole seconds. @default none */
   readonly hostIdFallbackTimeoutMs?: number;
-  /** Unused sessions end after this time. @default 14 days */
+  /** Sessions end when they have not been used for this time. @default 14 days */
   readonly sessionTimeoutMs?: number;
   /**
-   * Makes the server an upload-reply server: called when the last byte of an upload has come.
+   * Makes the server an upload-reply server: called when an upload is complete.
    *
-   * What it throws is answered with 500 and the error context of the application, 0x7. An empty
-   * upload has no Fragment and so no reply.
+   * When it throws, the answer is 500 with the error context of the application, 0x7. An empty
+   * upload has no Fragment and therefore no reply.
    */
   readonly reply?: (upload: Upload) => ReplyResult | Promise<ReplyResult>;
-  /**
-   * Whether a last Fragment that is sent again calls `reply` again; else it is answered from what
-   * the first call gave. @default false
-   */
+  /** True: a last Fragment that is sent again calls `reply` again. @default false */
   readonly replyAgain?: boolean;
-  /** Called after Close-Session has put a file into place, before its ack. */
+  /** Called after Close-Session has moved a file into place, before its ack. */
   readonly onUpload?: (upload: Upload) => void | Promise<void>;
-  /** More can be added later with `addFault`. @default none */
+  /** What goes wrong; `addFault` adds more. @default none */
   readonly faults?: readonly Fault[];
-  /** Milliseconds since the epoch; replace it to test time-outs. @default Date.now */
+  /** Milliseconds since the epoch; a clock of its own lets a test skip time. @default Date.now */
   readonly now?: () => number;
-  /** Longest silence of a client before its connection is destroyed. @default 120,000 */
+  /** A connection is closed when no request has come for this time. @default 120,000 */
   readonly idleTimeoutMs?: number;
-  /** How many requests, and how many violations, are remembered. @default 100,000 */
+  /** A connection is closed when a request's head takes longer than this. @default 30,000 */
+  readonly headTimeoutMs?: number;
+  /** A connection is closed when a body is slower than 1 KiB/s for this time. @default 60,000 */
+  readonly bodyTimeoutMs?: number;
+  /** More connections are closed at once. @default 500 */
+  readonly maxConnections?: number;
+  /** More sessions are refused with 503. @default 10,000 */
+  readonly maxSessions?: number;
+  /** How many requests, violations and uploads are remembered. @default 100,000 */
   readonly logLimit?: number;
-  /** Called when a request has ended; for an access log. */
+  /** Called when a request has an outcome; for an access log. */
   readonly onRequest?: (request: LoggedRequest) => void;
 }
 
@@ -107,15 +123,17 @@ export type ResolvedOptions = Required<
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** @throws BITS_ERR_ARGUMENT for sizes and times that make no sense. */
+/** @throws BITS_ERR_ARGUMENT for an invalid size or time. */
 export function resolveOptions(options: BitsServerOptions): ResolvedOptions {
   const { hostId } = options;
   return {
     root: options.root,
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 0,
+    allowedHosts: options.allowedHosts ?? [],
     tls: options.tls,
     sink: options.sink ?? 'disk',
+    serveUploads: options.serveUploads ?? false,
     uploadsEnabled: options.uploadsEnabled ?? true,
     allowOverwrite: options.allowOverwrite ?? false,
     createDirectories: options.createDirectories ?? true,
@@ -136,6 +154,10 @@ export function resolveOptions(options: BitsServerOptions): ResolvedOptions {
     faults: options.faults ?? [],
     now: options.now ?? Date.now,
     idleTimeoutMs: limit('idleTimeoutMs', options.idleTimeoutMs, 120_000),
+    headTimeoutMs: limit('headTimeoutMs', options.headTimeoutMs, 30_000),
+    bodyTimeoutMs: limit('bodyTimeoutMs', options.bodyTimeoutMs, 60_000),
+    maxConnections: limit('maxConnections', options.maxConnections, 500),
+    maxSessions: limit('maxSessions', options.maxSessions, 10_000),
     logLimit: limit('logLimit', options.logLimit, 100_000),
     onRequest: options.onRequest,
   };
@@ -143,6 +165,6 @@ export function resolveOptions(options: BitsServerOptions): ResolvedOptions {
 
 function limit(name: string, value: number | undefined, byDefault: number): number {
   if (value === undefined) return byDefault;
-  if (!(value >= 0)) throw new BitsArgumentError(`${name} must be a number from 0`);
+  if (!(value >= 0)) throw new BitsArgumentError(`${name} must be a number that is not negative`);
   return value;
 }

@@ -1,9 +1,14 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { PACKET_TYPE_NAMES } from '../protocol/constants.js';
+import { trimBlanks } from '../common/header-fields.js';
+import {
+  BITS_UPLOAD_PROTOCOL,
+  MAX_HEADER_VALUE_BYTES,
+  PACKET_TYPE_NAMES,
+} from '../protocol/constants.js';
 import { parseContentRange } from '../protocol/content-range.js';
 import type { ContentRange, PacketType } from '../protocol/packets.js';
 import type { LogEntry } from './access-log.js';
-import type { Exchange } from './http1.js';
+import type { Exchange } from './http1-connection.js';
 import type { UrlPath } from './paths.js';
 
 /** A packet of a client, read but not yet judged. */
@@ -12,28 +17,14 @@ export interface PacketRequest {
   readonly exchange: Exchange;
   readonly entry: LogEntry;
   readonly headers: IncomingHttpHeaders;
-  /** Undefined when the URL can name no file of this server. */
+  /** Undefined when the URL cannot name a file of this server. */
   readonly path: UrlPath | undefined;
   readonly sessionId: string | undefined;
   readonly range: ContentRange | undefined;
-  /** How a fault wants the body to be read. */
-  readonly reading: BodyReading;
-}
-
-export interface BodyReading {
-  readonly bytesPerSecond?: number;
-  /** The connection is reset when this many bytes are in. */
-  readonly cutAfterBytes?: number;
-}
-
-/** What the server says to a packet; it has no body (§3.2.5). */
-export interface Answer {
-  readonly status: number;
-  readonly headers: Record<string, string>;
 }
 
 export function readPacketType(value: string | undefined): PacketType | undefined {
-  const wanted = value?.trim().toLowerCase();
+  const wanted = trimBlanks(value ?? '').toLowerCase();
   return (Object.keys(PACKET_TYPE_NAMES) as PacketType[]).find(
     (type) => PACKET_TYPE_NAMES[type].toLowerCase() === wanted,
   );
@@ -48,4 +39,24 @@ export function readRange(value: string | undefined): ContentRange | undefined {
 export function headerOf(headers: IncomingHttpHeaders, name: string): string | undefined {
   const value = headers[name];
   return Array.isArray(value) ? value.join(', ') : value;
+}
+
+// Tickets of Negotiate and cookies are longer than what IIS allows BITS headers.
+const LONG_HEADERS = new Set(['authorization', 'proxy-authorization', 'cookie']);
+
+/** Names of headers over the length that IIS accepts ([MC-BUP] <2>). */
+export function longHeaders({ headers }: PacketRequest): string[] {
+  return Object.keys(headers).filter(
+    (name) =>
+      !LONG_HEADERS.has(name) && (headerOf(headers, name)?.length ?? 0) > MAX_HEADER_VALUE_BYTES,
+  );
+}
+
+/** Whether a Create-Session offers a protocol that this server speaks. */
+export function offersUploadProtocol({ headers }: PacketRequest): boolean {
+  const offered = headerOf(headers, 'bits-supported-protocols') ?? '';
+  return offered
+    .toLowerCase()
+    .split(/[\s,]+/)
+    .includes(BITS_UPLOAD_PROTOCOL);
 }

@@ -1,18 +1,22 @@
-import { realpath } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, realpath } from 'node:fs/promises';
 import path from 'node:path';
 
-/** The folder under the root that holds unfinished uploads; no URL reaches it. */
+/** The folder below the root that holds unfinished uploads; no URL reaches it. */
 export const SESSIONS_FOLDER = '.bits-sessions';
 
-/** The path of a request target, decoded and free of everything that could leave the root. */
+/** The path of a request target, decoded; nothing in it can leave the root. */
 export interface UrlPath {
   /** Decoded, none empty. */
   readonly segments: readonly string[];
   /** True for `/` and for targets that end in a slash. */
   readonly directory: boolean;
-  /** Same for two spellings of the same resource, query included. */
+  /** The same for all spellings of a resource, query included. */
   readonly key: string;
 }
+
+/** For `open`: a symbolic link in place of the file is an error. Windows has no such flag. */
+export const NO_FOLLOW = constants.O_NOFOLLOW ?? 0;
 
 const MAX_SEGMENT_BYTES = 255;
 const MAX_SEGMENTS = 64;
@@ -24,8 +28,8 @@ const ABSOLUTE_FORM = /^https?:\/\/[^/?#]*/i;
 /**
  * Reads a request target in origin form or absolute form.
  *
- * @returns undefined when it could name anything but a plain file below the root, on any operating
- * system: dot segments, encoded or backward slashes, control characters, drive letters and streams,
+ * @returns undefined when it could name anything but a plain file below the root on any operating
+ * system: dot segments, encoded slashes, back-slashes, control characters, drive letters, streams,
  * device names, trailing dots and spaces, the folder of unfinished uploads.
  */
 export function parseUrlPath(target: string): UrlPath | undefined {
@@ -52,7 +56,7 @@ export function parseUrlPath(target: string): UrlPath | undefined {
 
 function decodeSegment(raw: string): string | undefined {
   try {
-    // Clients that send UTF-8 unescaped are read by Node as latin1; re-read what is valid UTF-8.
+    // Heads are read as latin1: unescaped UTF-8 is decoded here.
     const bytes = Buffer.from(raw, 'latin1');
     return decodeURIComponent(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch {
@@ -71,10 +75,10 @@ function isSafeSegment(segment: string): boolean {
 }
 
 /**
- * The file that a URL path stands for, once every symbolic link on the way is resolved.
+ * The file of a URL path, with every symbolic link of its directory resolved.
  *
  * @param root as `realpath` gives it.
- * @returns undefined when a link leads out of the root or to the unfinished uploads.
+ * @returns undefined when a link leads out of the root, to the unfinished uploads or to nothing.
  */
 export async function resolveBelow(
   root: string,
@@ -83,27 +87,30 @@ export async function resolveBelow(
   const parents = segments.slice(0, -1);
   const missing: string[] = [];
   for (;;) {
-    const existing = await realpathIfAny(path.join(root, ...parents));
+    const directory = path.join(root, ...parents);
+    const existing = await unlessMissing(realpath(directory));
     if (existing !== undefined) {
       const file = path.join(existing, ...missing, segments.at(-1) ?? '');
       return isServed(root, file) ? file : undefined;
     }
     const last = parents.pop();
-    if (last === undefined) return undefined;
+    // What is created at the target of a dangling link might be outside of the root.
+    if (last === undefined || (await unlessMissing(lstat(directory)))) return undefined;
     missing.unshift(last);
   }
 }
 
 /** Whether a resolved path lies below the root and outside the unfinished uploads. */
-export function isServed(root: string, file: string): boolean {
+function isServed(root: string, file: string): boolean {
   const relative = path.relative(root, file);
   const [first = ''] = relative.split(path.sep);
   return first !== '..' && !path.isAbsolute(relative) && first.toLowerCase() !== SESSIONS_FOLDER;
 }
 
-async function realpathIfAny(file: string): Promise<string | undefined> {
+/** The result of a file operation; undefined when the file does not exist. */
+export async function unlessMissing<T>(work: Promise<T>): Promise<T | undefined> {
   try {
-    return await realpath(file);
+    return await work;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;

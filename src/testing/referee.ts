@@ -1,26 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  ACK_PACKET_TYPE,
-  BITS_UPLOAD_PROTOCOL,
-  MAX_CONTENT_NAME_LENGTH,
-  PACKET_TYPE_NAMES,
-} from '../protocol/constants.js';
+import { ACK_PACKET_TYPE } from '../protocol/constants.js';
 import { parseOffset } from '../protocol/content-range.js';
 import { parseHostId } from '../protocol/host-id.js';
 import { BG_E_SESSION_NOT_FOUND, formatHresult } from '../protocol/hresult.js';
 import type { PacketType } from '../protocol/packets.js';
-import { longHeaders } from './handlers.js';
-import type { Connection } from './http1.js';
-import { type Answer, headerOf, type PacketRequest } from './packet-request.js';
+import type { Answer } from './answer.js';
+import { headViolations } from './head-rules.js';
+import type { Connection } from './http1-connection.js';
+import type { PacketRequest } from './packet-request.js';
 import type { SessionStore } from './sessions.js';
-import type { ViolationCode } from './violations.js';
+import type { ViolationCode, ViolationLog } from './violations.js';
 
 /** What the referee remembers of how a client treats one session. */
 interface Conduct {
   readonly pathKey: string | undefined;
-  /** Starts for which the client has good reason: the last answers that it may or may not know. */
+  /** Where the next fragment may start: one offset for each answer that the client may have read. */
   starts: ReadonlySet<number>;
-  /** End of the furthest byte that the client sent. */
+  /** The highest end of all fragments so far. */
   sentTo: number;
   lastAnswer: AnswerSeen | undefined;
   /** A Ping came after the last answer: the client resumes, perhaps from an older record. */
@@ -29,7 +25,7 @@ interface Conduct {
   hostId: string | undefined;
   hostIdUntilMs: number;
   hostIdPinged: boolean;
-  readonly underWay: Set<PacketRequest>;
+  readonly unfinished: Set<PacketRequest>;
   newest: PacketRequest | undefined;
   end: { readonly by: PacketType | 'not-found'; readonly answer: AnswerSeen } | undefined;
 }
@@ -44,36 +40,32 @@ interface AnswerSeen {
   readonly nextOffset: number | undefined;
 }
 
-export interface RefereeOptions {
-  readonly sessions: SessionStore;
-  readonly now: () => number;
-  readonly report: (code: ViolationCode, message: string, request: PacketRequest) => void;
-}
-
-// Within it, the end of a connection that the client gave up reaches us after the client's next one.
-const FAREWELL_MS = 250;
+// A client that gives up a connection may open its next one before we see the end of the first.
+const LATE_END_MS = 250;
 
 const MAX_REMEMBERED = 10_000;
-const FORBIDDEN_IN_NAMES = /[\\/:*?"<>|]/;
-const PRINTABLE = /^[\x20-\x7e]*$/;
 
 /**
  * Records each violation of [MC-BUP] by a client, and nothing that a client may do to recover.
  *
  * An answer is known to have arrived only when the next request of the session uses the same
- * connection; until then, both what the client knew before and what the answer said may follow.
+ * connection; until then the client may act on that answer or on those before it.
  */
 export class Referee {
-  readonly #options: RefereeOptions;
+  readonly #sessions: SessionStore;
+  readonly #violations: ViolationLog;
+  readonly #now: () => number;
   readonly #conducts = new Map<string, Conduct>();
 
-  constructor(options: RefereeOptions) {
-    this.#options = options;
+  constructor(sessions: SessionStore, violations: ViolationLog, now: () => number) {
+    this.#sessions = sessions;
+    this.#violations = violations;
+    this.#now = now;
   }
 
   /** Judges a request on its arrival; resolves when it may be handled. */
   async arrived(request: PacketRequest): Promise<void> {
-    this.#judgeHead(request);
+    for (const [code, message] of headViolations(request)) this.#report(code, message, request);
     if (request.packet === 'ping') {
       this.#notePing(request);
       return;
@@ -82,9 +74,9 @@ export class Referee {
     const conduct = this.#conducts.get(request.sessionId);
     if (conduct === undefined) return;
     await this.#judgeConcurrency(request, conduct);
-    // While this one waited for the farewell of an older one, the client gave it up as well.
+    // While this one waited for the end of an older one, the client gave it up as well.
     if (conduct.newest !== undefined && conduct.newest.entry.number > request.entry.number) return;
-    conduct.underWay.add(request);
+    conduct.unfinished.add(request);
     conduct.newest = request;
     this.#judgePlace(request, conduct);
     if (conduct.end !== undefined) this.#judgeEnded(request, conduct.end, conduct.recovering);
@@ -94,12 +86,12 @@ export class Referee {
     if (conduct.end === undefined) conduct.recovering = false;
   }
 
-  /** Takes note of what the server did and said; without an answer, it did nothing. */
+  /** Learns what the server did and said; without an answer, it did nothing. The last call counts. */
   answered(request: PacketRequest, answer: Answer | undefined, delivery: Delivery): void {
     const { packet, exchange } = request;
     const headers = lowerCase(answer?.headers ?? {});
     const ok = answer !== undefined && answer.status >= 200 && answer.status < 300;
-    // Without "Ack" it is a page of somebody else, which tells a client nothing (§2.2.1.2).
+    // Without "Ack" it is a page from elsewhere, which tells a client nothing (§2.2.1.2).
     const told = !ok || headers['bits-packet-type'] === ACK_PACKET_TYPE;
     // Only these two answers tell the next offset (§3.1.5.1.4).
     const tellsOffset = ok ? told : answer?.status === 416;
@@ -133,7 +125,7 @@ export class Referee {
 
   /** The request is over, or its connection is. */
   finished(request: PacketRequest): void {
-    this.#conducts.get(request.sessionId ?? '')?.underWay.delete(request);
+    this.#conducts.get(request.sessionId ?? '')?.unfinished.delete(request);
   }
 
   #begin(id: string, request: PacketRequest, headers: Record<string, string | undefined>): void {
@@ -142,7 +134,7 @@ export class Referee {
     if (hostId !== undefined) {
       const seconds = Number(headers['bits-host-id-fallback-timeout'] ?? Number.POSITIVE_INFINITY);
       conduct.hostId = hostId;
-      conduct.hostIdUntilMs = this.#options.now() + seconds * 1000;
+      conduct.hostIdUntilMs = this.#now() + seconds * 1000;
     }
     this.#remember(id, conduct);
   }
@@ -162,97 +154,43 @@ export class Referee {
     }
   }
 
-  #judgeHead(request: PacketRequest): void {
-    const { packet, exchange, headers, sessionId } = request;
-    const violation = (code: ViolationCode, message: string) =>
-      this.#options.report(code, message, request);
-    const name = PACKET_TYPE_NAMES[packet];
-
-    if (exchange.req.httpVersionMinor === 0) violation('http-version', 'HTTP/1.0 was spoken');
-    if (exchange.contentLength === undefined) {
-      violation('content-length', `${name} has no Content-Length`);
-    }
-    for (const header of longHeaders(request)) {
-      violation('header-too-long', `${header} is over 4 KiB`);
-    }
-    if (packet !== 'fragment' && (exchange.contentLength ?? 0) > 0) {
-      violation('body-on-control-packet', `${name} has a body of ${exchange.contentLength} bytes`);
-    }
-    if (packet === 'create-session' || packet === 'ping') {
-      if (sessionId !== undefined) violation('session-id', `${name} names a session`);
-    } else if (sessionId === undefined || sessionId === '') {
-      violation('session-id', `${name} names no session`);
-    }
-    if (packet === 'create-session') {
-      const offered = headerOf(headers, 'bits-supported-protocols');
-      if (offered !== BITS_UPLOAD_PROTOCOL) {
-        violation('protocol-id', `BITS-Supported-Protocols is not exactly ${BITS_UPLOAD_PROTOCOL}`);
-      }
-    }
-    if (packet === 'fragment') this.#judgeFragmentHead(request, violation);
-  }
-
-  #judgeFragmentHead(
-    { headers, range, exchange }: PacketRequest,
-    violation: (code: ViolationCode, message: string) => void,
-  ): void {
-    if (range === undefined) {
-      violation('content-range', 'Content-Range is missing, malformed or without a total');
-    } else if (
-      exchange.contentLength !== undefined &&
-      range.end - range.start !== exchange.contentLength
-    ) {
-      violation('content-range', 'Content-Range and Content-Length do not agree');
-    }
-    const contentName = headerOf(headers, 'content-name');
-    if (
-      contentName === undefined ||
-      contentName === '' ||
-      contentName.length > MAX_CONTENT_NAME_LENGTH ||
-      !PRINTABLE.test(contentName) ||
-      FORBIDDEN_IN_NAMES.test(contentName)
-    ) {
-      violation('content-name', 'Content-Name is missing, too long or holds illegal characters');
-    }
-  }
-
   async #judgeConcurrency(request: PacketRequest, conduct: Conduct): Promise<void> {
     const { connection } = request.exchange;
     const others = () =>
-      [...conduct.underWay].filter(
+      [...conduct.unfinished].filter(
         (other) => other.exchange.connection !== connection && !other.exchange.connection.peerEnded,
       );
     const suspects = others();
     if (suspects.length === 0) return;
-    await delay(FAREWELL_MS, undefined, { signal: connection.signal }).catch(() => {});
+    await delay(LATE_END_MS, undefined, { signal: connection.signal }).catch(() => {});
     for (const other of suspects) {
       if (other.exchange.connection.peerEnded) continue;
-      this.#options.report(
+      this.#report(
         'concurrent-requests',
-        'The session has another request under way on another connection',
+        'The session has another unfinished request on another connection',
         request,
       );
       // The newest request wins: the older one may never end.
-      if (conduct.underWay.has(other)) other.exchange.connection.reset();
+      if (conduct.unfinished.has(other)) other.exchange.connection.reset();
     }
   }
 
   #judgePlace(request: PacketRequest, conduct: Conduct): void {
     if (request.path?.key !== conduct.pathKey) {
-      this.#options.report('url-changed', 'The URL is not that of Create-Session', request);
+      this.#report('url-changed', 'The URL differs from that of Create-Session', request);
     }
-    if (conduct.hostId === undefined || this.#options.now() >= conduct.hostIdUntilMs) return;
+    if (conduct.hostId === undefined || this.#now() >= conduct.hostIdUntilMs) return;
     if (!isAddressedTo(request, conduct.hostId)) {
-      this.#options.report('host-id-ignored', 'Host is not the BITS-Host-Id given', request);
+      this.#report('host-id-ignored', 'Host is not the BITS-Host-Id of the session', request);
     } else if (!conduct.hostIdPinged && request.packet !== 'cancel-session') {
       conduct.hostIdPinged = true;
-      this.#options.report('host-id-not-pinged', 'No Ping went to the BITS-Host-Id', request);
+      this.#report('host-id-not-pinged', 'No Ping was sent to the BITS-Host-Id first', request);
     }
   }
 
   #judgeEnded(request: PacketRequest, end: NonNullable<Conduct['end']>, recovering: boolean): void {
-    // A request whose answer got lost may come again, and may be cancelled; a client that resumes may
-    // ask for the last fragment's answer anew.
+    // A request whose answer was lost may be sent again or cancelled; a client that resumes may ask
+    // for the answer to the last fragment once more.
     const mayRepeat =
       recovering ||
       end.by === 'not-found' ||
@@ -260,14 +198,14 @@ export class Referee {
       request.packet === 'cancel-session';
     if (mayRepeat && !arrivedForSure(end.answer, request)) return;
     const how = end.by === 'not-found' ? 'unknown to the server' : `ended by ${end.by}`;
-    this.#options.report('session-ended', `The session was ${how} before`, request);
+    this.#report('session-ended', `The client knew that the session was ${how}`, request);
   }
 
   #judgeFragment(request: PacketRequest, conduct: Conduct): void {
     const { range } = request;
     if (range === undefined) return;
     const violation = (code: ViolationCode, message: string) =>
-      this.#options.report(code, message, request);
+      this.#report(code, message, request);
     if (conduct.total !== undefined && conduct.total !== range.total) {
       violation('total-changed', `The total changed from ${conduct.total} to ${range.total}`);
     }
@@ -276,7 +214,7 @@ export class Referee {
     const last = conduct.lastAnswer;
     const said = last?.nextOffset;
     if (last !== undefined && said !== undefined && said <= range.total) {
-      // An offset beyond what was sent is for the client to doubt.
+      // A client may doubt an offset beyond what it sent.
       const known = arrivedForSure(last, request) && said <= conduct.sentTo ? [] : conduct.starts;
       conduct.starts = new Set([...known, said]);
     }
@@ -288,10 +226,11 @@ export class Referee {
       if (conduct.starts.size === 1 && said === conduct.total) {
         violation(
           'after-completion',
-          `Offset ${range.start} was sent after the last byte was acked`,
+          `A fragment at offset ${range.start} came after the last byte was acknowledged`,
         );
       } else {
-        violation('out-of-order', `Offset ${range.start} was sent where ${offsets} was wanted`);
+        const message = `A fragment starts at offset ${range.start}, but the next offset is ${offsets}`;
+        violation('out-of-order', message);
       }
     }
     conduct.starts = new Set([range.start]);
@@ -299,15 +238,19 @@ export class Referee {
   }
 
   #judgeClose(request: PacketRequest): void {
-    const session = this.#options.sessions.use(request.sessionId);
+    const session = this.#sessions.use(request.sessionId);
     if (session === undefined) return;
     if (!session.complete) {
-      const have = `${session.committed} of ${session.total} bytes`;
-      this.#options.report('close-before-end', `The server has ${have}`, request);
+      const message = `Close-Session came when the server had ${session.committed} of ${session.total} bytes`;
+      this.#report('close-before-end', message, request);
     } else if (session.storedReply?.wasRead === false) {
       const message = 'Close-Session deletes a reply that was not read to its end';
-      this.#options.report('close-before-reply', message, request);
+      this.#report('close-before-reply', message, request);
     }
+  }
+
+  #report(code: ViolationCode, message: string, { entry }: PacketRequest): void {
+    this.#violations.report(code, message, entry);
   }
 }
 
@@ -322,7 +265,7 @@ function newConduct(pathKey: string | undefined): Conduct {
     hostId: undefined,
     hostIdUntilMs: 0,
     hostIdPinged: false,
-    underWay: new Set(),
+    unfinished: new Set(),
     newest: undefined,
     end: undefined,
   };

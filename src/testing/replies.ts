@@ -6,38 +6,38 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Entity } from './entity.js';
 
-/** Content of a reply; a string is sent as UTF-8. */
+/** The content of a reply; a string is sent as UTF-8. */
 export type ReplyBody = Uint8Array | string | Readable;
 
-/** A reply and how the server hands it out. */
+/** A reply and how the server sends it. */
 export interface ReplyPlan {
   readonly body: ReplyBody;
   /**
-   * What `BITS-Reply-URL` looks like ([MC-BUP] §3.2.5.1.2).
+   * The form of `BITS-Reply-URL` ([MC-BUP] §3.2.5.1.2).
    *
-   * - `relative`: to the directory of the remote URL, with back-slashes and raw braces, as IIS.
-   * - `absolute`: on this server.
-   * - a URL: on a host of its own; this server serves no reply then.
+   * - `relative`: relative to the directory of the remote URL, with back-slashes, as from IIS.
+   * - `absolute`: a URL of this server.
+   * - a URL: on another host; this server then does not serve the reply.
    * @default 'relative'
    */
   readonly url?: 'relative' | 'absolute' | URL;
-  /** Speed at which it is served. @default as fast as it goes */
+  /** @default no limit */
   readonly bytesPerSecond?: number;
-  /** The URL is announced and answers 404. @default false */
+  /** True: the reply URL answers 404. @default false */
   readonly missing?: boolean;
-  /** After each GET the reply turns into the next of these, with a new ETag. @default none */
+  /** After each GET the reply changes to the next of these, with a new ETag. @default none */
   readonly changesTo?: readonly ReplyBody[];
 }
 
-/** What the application answers: a body, a plan, or nothing for an ack without reply URL. */
+/** What the application answers: a body, a plan, or undefined for an ack without a reply URL. */
 export type ReplyResult = ReplyBody | ReplyPlan | undefined;
 
 const REPLY_FOLDERS = ['BITS-Sessions', 'Replies'];
 const REPLY_FILE = 'responsefile.bin';
 
-/** The reply to one upload, on disk until the session ends. */
+/** The reply to one upload, kept on disk until the session ends. */
 export class StoredReply {
-  /** As the ack names it. */
+  /** As in the ack. */
   readonly url: string;
   /** Of the URL path; undefined when another host serves the reply. */
   readonly segments: readonly string[] | undefined;
@@ -60,7 +60,7 @@ export class StoredReply {
     this.#missing = plan.missing ?? false;
   }
 
-  /** What a GET or HEAD gets; undefined for a missing reply. Each GET counts as one. */
+  /** What a GET or HEAD gets; undefined for a missing reply. Each GET may change the reply. */
   entityFor(method: string | undefined): Entity | undefined {
     if (this.#missing) return undefined;
     if (method !== 'GET') return this.#versions[this.#current];
@@ -81,7 +81,7 @@ export class StoredReply {
     this.#read = apart;
   }
 
-  /** Whether every byte of the present version went out; true when another host serves it. */
+  /** Whether every byte of the current version was sent; true when another host serves it. */
   get wasRead(): boolean {
     if (this.segments === undefined) return true;
     const [span, ...others] = this.#read;
@@ -93,7 +93,7 @@ export class StoredReply {
 /**
  * Writes a reply into the folder of its session.
  *
- * @param origin scheme and host by which the client called.
+ * @param origin scheme and host that the client used.
  * @param directory segments of the remote URL's directory.
  */
 export async function storeReply(
@@ -113,7 +113,7 @@ export async function storeReply(
       file,
       byteLength: (await stat(file)).size,
       etag: `"${randomUUID()}"`,
-      // A second apart, or the header could not tell two versions from one another.
+      // The header counts seconds: two versions must differ by one.
       lastModified: new Date(nowMs + version * 1000),
     });
   }

@@ -1,38 +1,56 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { type FileHandle, link, lstat, mkdir, open, rename, unlink } from 'node:fs/promises';
+import { constants, createReadStream } from 'node:fs';
+import {
+  link,
+  lstat,
+  mkdir,
+  open,
+  realpath,
+  rename,
+  truncate,
+  unlink,
+  writeFile,
+} from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { BitsStateError } from '../errors.js';
+import { NO_FOLLOW } from './paths.js';
 
 /**
  * What becomes of uploaded bytes.
  *
  * - `disk`: a file under the root.
- * - `sha256`: only their hash is kept; for huge uploads whose content matters.
- * - `discard`: they are counted; for benchmarks.
+ * - `sha256`: only their hash is kept; for huge uploads.
+ * - `discard`: they are only counted; for benchmarks.
  */
 export type SinkKind = 'disk' | 'sha256' | 'discard';
 
-/** Takes the bytes of one upload, in order. */
+/** Receives the bytes of one upload, in order. */
 export interface UploadSink {
-  append(chunks: readonly Buffer[]): Promise<void>;
-  /** Lower-case hexadecimal, of all bytes so far; undefined where none is kept. */
+  /** Nothing stays open between two writers: a client may leave any number of uploads unfinished. */
+  openWriter(): Promise<SinkWriter>;
+  /** @throws BITS_ERR_STATE when no bytes are kept. */
+  truncate(bytes: number): Promise<void>;
+  /** Of all bytes so far, in lower-case hexadecimal; undefined for other sinks. */
   sha256(): string | undefined;
-  /** @throws BITS_ERR_STATE where no bytes are kept. */
+  /** @throws BITS_ERR_STATE when no bytes are kept. */
   open(): Readable;
   /** Moves the upload to its final name, atomically. */
   publish(file: string, overwrite: boolean): Promise<void>;
-  /** Frees handles. */
+}
+
+export interface SinkWriter {
+  append(chunks: readonly Buffer[]): Promise<void>;
   close(): Promise<void>;
 }
 
-/** @param folder exists, belongs to the upload and lies in the file system of the final name. */
+/** @param folder an existing folder of the upload's own, in the file system of the final name. */
 export async function createSink(kind: SinkKind, folder: string): Promise<UploadSink> {
   switch (kind) {
     case 'disk': {
       const part = path.join(folder, 'upload.part');
-      return new DiskSink(part, await open(part, 'wx'));
+      await writeFile(part, '', { flag: 'wx' });
+      return new DiskSink(part);
     }
     case 'sha256':
       return new HashSink();
@@ -43,21 +61,30 @@ export async function createSink(kind: SinkKind, folder: string): Promise<Upload
 
 class DiskSink implements UploadSink {
   #file: string;
-  readonly #handle: FileHandle;
   #position = 0;
 
-  constructor(file: string, handle: FileHandle) {
+  constructor(file: string) {
     this.#file = file;
-    this.#handle = handle;
   }
 
-  async append(chunks: readonly Buffer[]): Promise<void> {
-    let rest = chunks;
-    while (rest.length > 0) {
-      const { bytesWritten } = await this.#handle.writev(rest, this.#position);
-      this.#position += bytesWritten;
-      rest = without(rest, bytesWritten);
-    }
+  async openWriter(): Promise<SinkWriter> {
+    const handle = await open(this.#file, constants.O_WRONLY | NO_FOLLOW);
+    return {
+      append: async (chunks) => {
+        let rest = chunks;
+        while (rest.length > 0) {
+          const { bytesWritten } = await handle.writev(rest, this.#position);
+          this.#position += bytesWritten;
+          rest = without(rest, bytesWritten);
+        }
+      },
+      close: () => handle.close(),
+    };
+  }
+
+  async truncate(bytes: number): Promise<void> {
+    await truncate(this.#file, bytes);
+    this.#position = bytes;
   }
 
   sha256(): undefined {
@@ -69,58 +96,68 @@ class DiskSink implements UploadSink {
   }
 
   async publish(file: string, overwrite: boolean): Promise<void> {
-    await this.close();
-    await mkdir(path.dirname(file), { recursive: true });
+    const directory = path.dirname(file);
+    await mkdir(directory, { recursive: true });
+    if ((await realpath(directory)) !== directory) {
+      throw Object.assign(new Error('A link replaced a directory'), { code: 'EACCES' });
+    }
     if (overwrite || !(await linkNew(this.#file, file))) await rename(this.#file, file);
     this.#file = file;
-  }
-
-  async close(): Promise<void> {
-    await this.#handle.close();
   }
 }
 
 class HashSink implements UploadSink {
   readonly #hash = createHash('sha256');
 
-  async append(chunks: readonly Buffer[]): Promise<void> {
-    for (const chunk of chunks) this.#hash.update(chunk);
+  async openWriter(): Promise<SinkWriter> {
+    return {
+      append: async (chunks) => {
+        for (const chunk of chunks) this.#hash.update(chunk);
+      },
+      close: async () => {},
+    };
   }
 
   sha256(): string {
     return this.#hash.copy().digest('hex');
   }
 
+  async truncate(): Promise<void> {
+    throw notKept();
+  }
+
   open(): Readable {
     throw notKept();
   }
 
   async publish(): Promise<void> {}
-
-  async close(): Promise<void> {}
 }
 
 class DiscardSink implements UploadSink {
-  async append(): Promise<void> {}
+  async openWriter(): Promise<SinkWriter> {
+    return { append: async () => {}, close: async () => {} };
+  }
 
   sha256(): undefined {
     return undefined;
   }
 
+  async truncate(): Promise<void> {
+    throw notKept();
+  }
+
   open(): Readable {
     throw notKept();
   }
 
   async publish(): Promise<void> {}
-
-  async close(): Promise<void> {}
 }
 
 function notKept(): BitsStateError {
-  return new BitsStateError("The bytes of this upload are not kept: use the sink 'disk'");
+  return new BitsStateError("This server does not keep uploaded bytes: set `sink` to 'disk'");
 }
 
-/** What is left of `chunks` after `bytes`. */
+/** What remains of `chunks` after so many bytes. */
 function without(chunks: readonly Buffer[], bytes: number): Buffer[] {
   let skip = bytes;
   const rest: Buffer[] = [];
@@ -132,9 +169,9 @@ function without(chunks: readonly Buffer[], bytes: number): Buffer[] {
 }
 
 /**
- * Gives a file its name unless that is taken: the only move that cannot overwrite.
+ * Moves a file to a name that is not in use: of all moves, only a hard link cannot overwrite.
  *
- * @returns false where the file system has no hard links and the name is free.
+ * @returns false when the file system has no hard links and the name is free.
  */
 async function linkNew(from: string, to: string): Promise<boolean> {
   try {
@@ -145,8 +182,9 @@ async function linkNew(from: string, to: string): Promise<boolean> {
       throw error;
     }
     const taken = await lstat(to).catch(() => undefined);
-    if (taken !== undefined)
-      throw Object.assign(new Error('The name is taken'), { code: 'EEXIST' });
+    if (taken !== undefined) {
+      throw Object.assign(new Error('The name is in use'), { code: 'EEXIST' });
+    }
     return false;
   }
   await unlink(from);

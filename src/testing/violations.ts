@@ -1,6 +1,7 @@
-import type { LoggedRequest } from './access-log.js';
+import { AssertionError } from 'node:assert';
+import { type LoggedRequest, pushWithin } from './access-log.js';
 
-/** Each way in which a client can break [MC-BUP], with the section that says so. */
+/** Each way to violate the protocol, with the section of [MC-BUP] that forbids it. */
 export const VIOLATION_RULES = {
   framing: 'RFC 9112',
   'head-too-large': '§2.2.1.1 <2>',
@@ -30,12 +31,42 @@ export const VIOLATION_RULES = {
 
 export type ViolationCode = keyof typeof VIOLATION_RULES;
 
-/** Something that a client must not do, and did. */
+/** One violation of the protocol by a client. */
 export interface Violation {
-  /** Stable, kebab-case. */
+  /** Stable across releases. */
   readonly code: ViolationCode;
-  /** The section of [MC-BUP], its product note in angle brackets, or the RFC. */
+  /** The section of [MC-BUP] with its product note in angle brackets, or the RFC. */
   readonly rule: (typeof VIOLATION_RULES)[ViolationCode];
   readonly message: string;
   readonly request: LoggedRequest;
+}
+
+/** The violations that one server has seen. */
+export class ViolationLog {
+  readonly entries: Violation[] = [];
+  readonly #limit: number;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  report(code: ViolationCode, message: string, request: LoggedRequest): void {
+    const violation = { code, rule: VIOLATION_RULES[code], message, request };
+    pushWithin(this.#limit, this.entries, violation);
+  }
+
+  /** @throws AssertionError that lists the violations. */
+  assertNone(): void {
+    if (this.entries.length === 0) return;
+    const lines = this.entries.map(
+      ({ rule, message, request }) =>
+        `${rule} in request ${request.number} (${request.packet}): ${message}`,
+    );
+    throw new AssertionError({
+      message: `Violations of [MC-BUP] by the client:\n${lines.join('\n')}`,
+      actual: this.entries.map(({ code }) => code),
+      expected: [],
+      operator: 'assertNoViolations',
+    });
+  }
 }

@@ -1,85 +1,71 @@
-export interface AnswerBodyEvents {
-  /** The consumer waits for bytes. */
-  readonly onWait: () => void;
-  /** The consumer is busy with what it has. */
-  readonly onBusy: () => void;
-  /** The consumer left before the end. */
-  readonly onLeave: () => void;
-  readonly pause: () => void;
-  readonly resume: () => void;
-}
+import { Deferred } from '../common/deferred.js';
+import type { Connection } from './connection.js';
+import type { Deadline } from './deadline.js';
 
-/** The body of an answer as it comes in: read on only while somebody reads here. */
-export class AnswerBody
-  implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8Array, undefined, undefined>
-{
-  readonly #events: AnswerBodyEvents;
+/** The body of an answer as it arrives: the connection is read only while somebody reads here. */
+export class AnswerBody implements AsyncIterable<Uint8Array> {
+  readonly #connection: Pick<Connection, 'pause' | 'resume'>;
+  readonly #deadline: Deadline;
+  readonly #onLeave: () => void;
   readonly #chunks: Uint8Array[] = [];
-  #ended = false;
+  #isOver = false;
   #failure: { readonly error: unknown } | undefined;
-  #waiting: (() => void) | undefined;
+  #change: Deferred<void> | undefined;
 
-  constructor(events: AnswerBodyEvents) {
-    this.#events = events;
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
+  /** @param onLeave called when nobody reads any more, at the end of the body or before it */
+  constructor(
+    connection: Pick<Connection, 'pause' | 'resume'>,
+    deadline: Deadline,
+    onLeave: () => void,
+  ) {
+    this.#connection = connection;
+    this.#deadline = deadline;
+    this.#onLeave = onLeave;
   }
 
   push(chunk: Uint8Array): void {
-    // undici hands one over after each pause; pausing for it would never end.
-    if (chunk.byteLength === 0) return;
     this.#chunks.push(chunk);
-    this.#events.pause();
-    this.#waiting?.();
+    this.#connection.pause();
+    this.#change?.resolve();
   }
 
   end(): void {
-    this.#ended = true;
-    this.#waiting?.();
+    this.#isOver = true;
+    this.#change?.resolve();
   }
 
-  /** Ends the body with an error, at once: what came before it is not worth having. */
+  /** Ends the body with an error at once: a part of it is of no use. */
   fail(error: unknown): void {
-    if (this.#ended) return;
+    if (this.#isOver) return;
     this.#failure = { error };
-    this.#chunks.length = 0;
-    this.#waiting?.();
+    this.#change?.resolve();
   }
 
-  async next(): Promise<IteratorResult<Uint8Array, undefined>> {
-    for (;;) {
-      if (this.#failure) {
-        this.#ended = true;
-        const { error } = this.#failure;
-        this.#failure = undefined;
-        throw error;
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, undefined> {
+    try {
+      for (;;) {
+        if (this.#failure) throw this.#failure.error;
+        const chunk = this.#chunks.shift();
+        if (chunk !== undefined) yield chunk;
+        else if (this.#isOver) return;
+        else await this.#untilChange();
       }
-      const value = this.#chunks.shift();
-      if (value !== undefined) return { done: false, value };
-      if (this.#ended) return { done: true, value: undefined };
-      this.#events.onWait();
-      await new Promise<void>((resolve) => {
-        this.#waiting = resolve;
-        this.#events.resume();
-      });
-      this.#waiting = undefined;
-      this.#events.onBusy();
+    } finally {
+      this.#onLeave();
     }
   }
 
-  async return(): Promise<IteratorResult<Uint8Array, undefined>> {
-    const left = !this.#ended;
-    this.#ended = true;
-    this.#failure = undefined;
-    this.#chunks.length = 0;
-    if (left) this.#events.onLeave();
-    return { done: true, value: undefined };
+  async #untilChange(): Promise<void> {
+    this.#change = new Deferred();
+    // Only this wait counts: how long the reader works on a chunk is not the network's fault.
+    this.#deadline.run('answer-body');
+    this.#connection.resume();
+    await this.#change.promise;
+    this.#deadline.end();
   }
 }
 
-/** The body of an answer that nobody wants. */
+/** The body of an answer that nobody reads. */
 export const EMPTY_BODY: AsyncIterable<Uint8Array> = {
   async *[Symbol.asyncIterator]() {},
 };

@@ -1,68 +1,63 @@
 import { isIP, type Socket } from 'node:net';
-import type { buildConnector } from 'undici';
+import tls, { type TLSSocket } from 'node:tls';
+import { abortError, onAbort, unlessAborted } from '../common/abort.js';
 import { BitsTimeoutError } from '../errors.js';
+import { Countdown } from './countdown.js';
+import { dial } from './dial.js';
+import { toTransportFailure, unsentFailure } from './failure.js';
 import { openHttpTunnel } from './proxy/http-tunnel.js';
 import { ProxyAuth } from './proxy/proxy-auth.js';
 import type { ProxyChoice } from './proxy/proxy-choice.js';
 import { proxyUnreachable } from './proxy/proxy-error.js';
 import type { ProxyServer } from './proxy/proxy-server.js';
 import { openSocksTunnel } from './proxy/socks-tunnel.js';
+import { carry } from './sockets.js';
 import type { ResolvedTls } from './tls-options.js';
-import { shimConnector } from './wire-shim.js';
 
 export interface ConnectorOptions {
   readonly tls: ResolvedTls;
+  /** For a connection as a whole: proxy, tunnel and TLS included. */
   readonly timeoutMs: number;
   /** For CONNECT. */
   readonly userAgent: string;
   readonly proxyFor: ProxyChoice['proxyFor'];
 }
 
-/** Connects, and returns the socket at once, though its type in undici does not say so. */
-type Connect = (options: unknown, callback: buildConnector.Callback) => Socket | undefined;
-
-/** Makes every socket of a transport, and knows those that are not connected yet. */
+/** Makes every socket of a transport. */
 export class Connector {
   readonly #options: ConnectorOptions;
-  readonly #build: (tls: ResolvedTls) => Connect;
-  readonly #connect: Connect;
-  readonly #toProxies = new Map<ProxyServer, Connect>();
   readonly #auths = new Map<string, ProxyAuth>();
-  readonly #pending = new Set<Attempt>();
+  /** TLS sessions, by host. */
+  readonly #sessions = new Map<string, Buffer>();
 
-  constructor(build: typeof buildConnector, options: ConnectorOptions) {
+  constructor(options: ConnectorOptions) {
     this.#options = options;
-    this.#build = ({ connection }) =>
-      build({
-        ...connection,
-        // BITS is HTTP/1.1 only ([MC-BUP] §2.2.1); undici 8 would offer HTTP/2.
-        allowH2: false,
-        // undici's own timer is late by up to a second.
-        timeout: 0,
-      } as buildConnector.BuildOptions) as unknown as Connect;
-    this.#connect = this.#build(options.tls);
   }
 
-  /** To servers, through a tunnel where there is a proxy. */
-  readonly connect: buildConnector.connector = shimConnector((options, callback) => {
-    const url = new URL(`${options.protocol}//${hostOf(options)}`);
+  /**
+   * Connects to the server of a URL, through a tunnel where there is a proxy, with TLS for https.
+   * @throws a BitsError: BITS_ERR_TRANSPORT, BITS_ERR_TLS, BITS_ERR_PROXY, BITS_ERR_AUTH,
+   *   BITS_ERR_TIMEOUT; BITS_ERR_ABORTED when the signal aborts
+   */
+  connect(url: URL, signal: AbortSignal): Promise<Socket> {
     const proxy = this.#options.proxyFor(url);
-    this.#attempt(url.origin, proxy?.host ?? url.host, callback, (attempt, done) => {
-      if (proxy === undefined) attempt.hold(this.#toServer(options, undefined, done));
-      else void this.#throughTunnel(proxy, options, attempt, done);
+    const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
+    const { hostname } = url;
+    return this.#attempt(url.host, proxy?.host ?? url.host, signal, async (attempt) => {
+      const socket =
+        proxy === undefined
+          ? await dialled(hostname, port, attempt)
+          : await this.#tunnel(proxy, hostname, port, attempt);
+      if (url.protocol !== 'https:') return socket;
+      return this.#secure(socket, url.host, hostname, this.#options.tls, attempt);
     });
-  });
+  }
 
-  /** To proxies that are sent whole requests. */
-  connectTo(proxy: ProxyServer): buildConnector.connector {
-    return shimConnector((_options, callback) => {
-      this.#attempt(proxy.host, proxy.host, callback, (attempt, done) => {
-        this.#toProxy(proxy, attempt).then(
-          (socket) => done(null, socket),
-          (error) => done(error, null),
-        );
-      });
-    });
+  /** Connects to a proxy that is sent whole requests; throws as {@link connect} does. */
+  connectTo(proxy: ProxyServer, signal: AbortSignal): Promise<Socket> {
+    return this.#attempt(proxy.host, proxy.host, signal, (attempt) =>
+      this.#toProxy(proxy, attempt),
+    );
   }
 
   /** What one proxy knows of the user. */
@@ -74,148 +69,108 @@ export class Connector {
     return auth;
   }
 
-  /** Ends the attempts that nobody waits for any more: to an origin or forwarding proxy, or all. */
-  cut(destination?: string): void {
-    for (const attempt of this.#pending) {
-      if (destination === undefined || attempt.destination === destination) {
-        attempt.fail(new Error('No request waits for this connection'));
-      }
-    }
-  }
-
-  #attempt(
-    destination: string,
+  /** Makes a connection within the time for it; whatever was opened for one that fails is closed. */
+  async #attempt(
     host: string,
-    callback: buildConnector.Callback,
-    start: (attempt: Attempt, done: buildConnector.Callback) => void,
-  ): void {
+    firstHost: string,
+    signal: AbortSignal,
+    connect: (attempt: AbortSignal) => Promise<Socket>,
+  ): Promise<Socket> {
     const { timeoutMs } = this.#options;
-    const attempt = new Attempt(destination, (...result) => {
-      clearTimeout(timer);
-      this.#pending.delete(attempt);
-      callback(...result);
-    });
-    const timer = setTimeout(() => {
-      attempt.fail(
+    const attempt = new AbortController();
+    const listening = onAbort(signal, () => attempt.abort(abortError(signal)));
+    const countdown = new Countdown(() => {
+      attempt.abort(
         new BitsTimeoutError(
-          `${host} did not accept the connection within ${timeoutMs} ms (connectTimeoutMs): check the address, firewalls and that the server is running`,
+          `${firstHost} did not accept the connection within ${timeoutMs} ms (connectTimeoutMs): check the address, firewalls and that the server is running`,
         ),
       );
-    }, timeoutMs);
-    this.#pending.add(attempt);
-    start(attempt, attempt.done);
-  }
-
-  #toServer(
-    options: buildConnector.Options,
-    tunnel: Socket | undefined,
-    callback: buildConnector.Callback,
-  ): Socket | undefined {
-    const servername = this.#options.tls.servername(options.hostname) ?? options.servername;
-    return this.#connect({ ...options, servername, httpSocket: tunnel }, callback);
-  }
-
-  async #throughTunnel(
-    proxy: ProxyServer,
-    options: buildConnector.Options,
-    attempt: Attempt,
-    done: buildConnector.Callback,
-  ): Promise<void> {
+    });
+    countdown.start(timeoutMs);
     try {
-      const tunnel = await this.#tunnel(proxy, options, attempt);
-      if (options.protocol !== 'https:') {
-        done(null, tunnel);
-        return;
-      }
-      const secured = this.#toServer(options, tunnel, done);
-      attempt.hold(secured);
-      // Over another TLS socket, nobody else closes that one.
-      secured?.once('close', () => tunnel.destroy());
+      return await unlessAborted(connect(attempt.signal), attempt.signal);
     } catch (error) {
-      done(error as Error, null);
+      attempt.abort();
+      throw unsentFailure(toTransportFailure(error, host));
+    } finally {
+      countdown.end();
+      listening[Symbol.dispose]();
     }
   }
 
   async #tunnel(
     proxy: ProxyServer,
-    options: buildConnector.Options,
-    attempt: Attempt,
+    hostname: string,
+    port: number,
+    attempt: AbortSignal,
   ): Promise<Socket> {
-    const port = Number(options.port || (options.protocol === 'https:' ? 443 : 80));
     const connect = () => this.#toProxy(proxy, attempt);
     if (proxy.kind === 'socks5') {
       const socket = await connect();
-      const hostname = options.hostname.replace(/^\[(.*)\]$/, '$1');
-      await openSocksTunnel(socket, { hostname, port }, proxy);
+      await openSocksTunnel(socket, { hostname: withoutBrackets(hostname), port }, proxy, attempt);
       return socket;
     }
-    const hostname = isIP(options.hostname) === 6 ? `[${options.hostname}]` : options.hostname;
     const { userAgent } = this.#options;
     const auth = this.authFor(proxy);
-    return openHttpTunnel(`${hostname}:${port}`, { proxy, auth, userAgent, connect });
+    return openHttpTunnel(`${hostname}:${port}`, {
+      proxy,
+      auth,
+      userAgent,
+      signal: attempt,
+      connect,
+    });
   }
 
-  #toProxy(proxy: ProxyServer, attempt: Attempt): Promise<Socket> {
-    let connect = this.#toProxies.get(proxy);
-    if (connect === undefined) {
-      connect = this.#build(proxy.tls);
-      this.#toProxies.set(proxy, connect);
+  async #toProxy(proxy: ProxyServer, attempt: AbortSignal): Promise<Socket> {
+    const { hostname, port, host } = proxy;
+    try {
+      const socket = await dialled(hostname, port, attempt);
+      return proxy.isSecure
+        ? await this.#secure(socket, `proxy ${host}`, hostname, proxy.tls, attempt)
+        : socket;
+    } catch (error) {
+      throw proxyUnreachable(error, proxy);
     }
-    const hostname = proxy.hostname.replace(/^\[(.*)\]$/, '$1');
-    const destination = {
-      protocol: proxy.isSecure ? 'https:' : 'http:',
-      hostname,
-      host: proxy.host,
-      port: String(proxy.port),
-      servername: proxy.tls.servername(hostname),
-    };
+  }
+
+  /** TLS over a socket, which is closed with it. */
+  #secure(
+    socket: Socket,
+    host: string,
+    hostname: string,
+    options: ResolvedTls,
+    attempt: AbortSignal,
+  ): Promise<TLSSocket> {
+    const name = withoutBrackets(hostname);
+    const servername = options.servername(name) ?? (isIP(name) === 0 ? name : undefined);
+    const session = this.#sessions.get(host);
+    const secured = tls.connect({
+      ...options.connection,
+      socket,
+      host: name,
+      // BITS is HTTP/1.1 only ([MC-BUP] §2.2.1).
+      ALPNProtocols: ['http/1.1'],
+      ...(servername !== undefined && { servername }),
+      ...(session !== undefined && { session }),
+    });
+    secured.on('session', (latest: Buffer) => this.#sessions.set(host, latest));
+    carry(secured, socket);
+    onAbort(attempt, () => secured.destroy());
     return new Promise((resolve, reject) => {
-      const socket = connect(destination, (error, connected) => {
-        if (error !== null) reject(proxyUnreachable(error, proxy));
-        else resolve(connected);
-      });
-      // Destroyed by the hold, if the attempt is over, or later: then nobody calls back.
-      socket?.once('close', () => reject(new Error('The connection was given up')));
-      attempt.hold(socket);
+      secured.once('secureConnect', () => resolve(secured));
+      secured.on('error', reject);
+      secured.once('close', () => reject(new Error('The connection was closed')));
     });
   }
 }
 
-/** One connection on its way, by however many sockets. */
-class Attempt {
-  readonly destination: string;
-  readonly #callback: buildConnector.Callback;
-  #socket: Socket | undefined;
-  #isOver = false;
-
-  constructor(destination: string, callback: buildConnector.Callback) {
-    this.destination = destination;
-    this.#callback = callback;
-  }
-
-  readonly done: buildConnector.Callback = (...result: Parameters<buildConnector.Callback>) => {
-    const [, socket] = result;
-    if (this.#isOver) {
-      socket?.destroy();
-      return;
-    }
-    this.#isOver = true;
-    // What fails above a tunnel leaves the tunnel behind.
-    if (socket === null) this.#socket?.destroy();
-    this.#callback(...result);
-  };
-
-  /** Makes a socket the one that is being worked on. */
-  hold(socket: Socket | undefined): void {
-    this.#socket = socket;
-    if (this.#isOver) socket?.destroy();
-  }
-
-  fail(error: Error): void {
-    this.done(error, null);
-  }
+/** @param attempt closes the socket when it aborts, also later */
+async function dialled(hostname: string, port: number, attempt: AbortSignal): Promise<Socket> {
+  const socket = await dial(hostname, port, attempt);
+  onAbort(attempt, () => socket.destroy());
+  return socket;
 }
 
-function hostOf({ host, hostname, port }: buildConnector.Options): string {
-  return host ?? (port ? `${hostname}:${port}` : hostname);
+function withoutBrackets(hostname: string): string {
+  return hostname.replace(/^\[(.*)\]$/, '$1');
 }

@@ -1,5 +1,7 @@
 import type { Dispatcher } from 'undici';
-import { BitsAbortError } from '../errors.js';
+import { onAbort } from '../common/abort.js';
+import { Deferred } from '../common/deferred.js';
+import { BitsAbortError, type BitsTimeoutError, BitsTransportError } from '../errors.js';
 import { AnswerBody, EMPTY_BODY } from './answer-body.js';
 import {
   answerHeaders,
@@ -8,301 +10,260 @@ import {
   endsWithConnection,
   isEmpty,
   isWorthDraining,
-  type ReceivedHeaders,
 } from './answer-head.js';
 import { BodyPump } from './body-pump.js';
-import { type CurrentConnection, currentConnection } from './current-connection.js';
-import { Deadline } from './deadline.js';
-import { toTransportFailure } from './failure.js';
-import type { PacketOptions } from './packet-options.js';
-import { QuickBody } from './quick-body.js';
-import type { RequestBody } from './request-body.js';
+import type { Connection } from './connection.js';
+import type { TimerClock } from './countdown.js';
+import { Deadline, type Phase } from './deadline.js';
+import { staleConnectionFailure, toTransportFailure } from './failure.js';
+import type { Line, SentRequest } from './line.js';
 import type { RequestHead } from './request-head.js';
-import { currentThrottle, type Throttle } from './throttle.js';
-import type { WireBody, WireConnection, WireResponse } from './transport.js';
-import { MAX_WHOLE_BYTES, WholeBody } from './whole-body.js';
+import type { SendOptions, WireBody, WireResponse } from './transport.js';
 
-/** A request that waits for a connection gives the drain of the last answer this much more. */
+/** A request that waits for the connection gives the drain of the last answer this much more. */
 const DRAIN_GRACE_MS = 100;
 
-type Controller = Pick<Dispatcher.DispatchController, 'abort' | 'pause' | 'resume'> & {
-  readonly rawHeaders?: unknown;
-};
+/** After so long without any progress, it is looked whether this machine still has its address. */
+const QUIET_MS = 3_000;
 
-export interface ExchangePlace {
-  readonly dispatch: (request: Dispatcher.DispatchOptions, exchange: Exchange) => void;
-  /** Whether the dispatcher's sockets have the wire shim. */
-  readonly watches: boolean;
-  /** The request was given up before it had a connection. */
-  readonly onUnconnected: (exchange: Exchange) => void;
-  /** Nothing of the exchange is left on the wire. */
-  readonly onEnd: (exchange: Exchange) => void;
+export interface ExchangeParts {
+  readonly line: Line;
+  /** Called when nothing of the exchange is left on the wire. */
+  readonly onEnd: () => void;
+  /** For tests. */
+  readonly clock?: TimerClock | undefined;
 }
 
 /**
- * One request and its answer over a dispatcher.
+ * One request and its answer.
  *
- * The answer's head ends what the caller waits for; the exchange itself lasts until the body is
+ * The caller waits for the head of the answer; the exchange lasts until the body of the answer is
  * read, drained or cut.
  */
 export class Exchange implements Dispatcher.DispatchHandler {
-  readonly origin: string;
-  readonly answer: Promise<WireResponse>;
   readonly #head: RequestHead;
-  readonly #options: PacketOptions;
-  readonly #place: ExchangePlace;
+  readonly #options: SendOptions;
+  readonly #line: Line;
+  readonly #onEnd: () => void;
   readonly #deadline: Deadline;
-  readonly #body: WireBody | undefined;
-  /** Undefined as long as nothing of it is on its way. */
-  #sending: RequestBody | undefined;
-  readonly #onAbort = () => this.cut(new BitsAbortError('The request was aborted'));
-  #resolve!: (response: WireResponse) => void;
-  #reject!: (error: unknown) => void;
-  #controller: Controller | undefined;
-  #ended = false;
-  /** The source has proved good, or nothing more is asked of it. */
-  #sourceEnded: boolean;
-  #answerEnded = false;
+  readonly #pump: BodyPump | undefined;
+  readonly #listening: Disposable | undefined;
+  readonly #answer = new Deferred<WireResponse>();
+  readonly #ended = new Deferred<void>();
+  readonly #givenUp = new AbortController();
+  #isEnded = false;
+  #connection: Connection | undefined;
+  /** Of the request: whether the connection took it. */
+  #start: Deferred<boolean> | undefined;
+  #isStarted = false;
+  /** When the last byte of the request had been taken. */
+  #sentAtMs = 0;
+  #isSourceEnded: boolean;
   #response: WireResponse | undefined;
-  #connection: CurrentConnection | undefined;
   #answerBody: AnswerBody | undefined;
-  #throttle: Throttle | undefined;
+  #isAnswerOver = false;
   #drainedBytes = 0;
   #drainTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     head: RequestHead,
     body: WireBody | undefined,
-    options: PacketOptions,
-    place: ExchangePlace,
+    options: SendOptions,
+    { line, onEnd, clock }: ExchangeParts,
   ) {
-    this.origin = head.url.origin;
     this.#head = head;
     this.#options = options;
-    this.#place = place;
-    this.answer = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
+    this.#line = line;
+    this.#onEnd = onEnd;
+    this.#deadline = new Deadline(options, head.url, (error) => this.#timeOut(error), {
+      limitMs: (phase) => this.#limitMs(phase),
+      onQuiet: (quietMs) => this.#checkAddress(quietMs),
+      clock,
     });
-    this.#deadline = new Deadline(options, head.url, (error) => this.cut(error));
-    this.#sourceEnded = head.bodyBytes === 0;
-    this.#body = head.bodyBytes === 0 ? undefined : body;
+    this.#isSourceEnded = head.bodyBytes === 0;
+    if (body !== undefined && head.bodyBytes > 0) {
+      this.#pump = new BodyPump(body, this.#deadline, line, options.onBytesSent);
+      this.#pump.sourceEnd.then(
+        () => this.#endSource(),
+        (error) => this.cut(error),
+      );
+    }
+    this.#listening =
+      options.signal &&
+      onAbort(options.signal, () => this.cut(new BitsAbortError('The request was aborted')));
   }
 
-  /** Which its answer came over. */
-  get connection(): WireConnection | undefined {
+  /** Resolves as soon as the head of the answer is there and the source has proved good. */
+  get answer(): Promise<WireResponse> {
+    return this.#answer.promise;
+  }
+
+  /** Aborts when the request is given up. */
+  get signal(): AbortSignal {
+    return this.#givenUp.signal;
+  }
+
+  get connection(): Connection | undefined {
     return this.#connection;
   }
 
-  start(): void {
-    const { signal, abortSwitch } = this.#options;
-    if (signal?.aborted || abortSwitch?.aborted) {
-      this.#onAbort();
-      return;
-    }
-    signal?.addEventListener('abort', this.#onAbort, { once: true });
-    abortSwitch?.listen(this.#onAbort);
-    this.#deadline.run('send');
-    if (this.#body === undefined) this.#dispatch(null);
-    else this.#dispatchBody(this.#body);
+  /** Whether the answer asks for authentication. */
+  get isChallenged(): boolean {
+    return this.#response?.status === 401 || this.#response?.status === 407;
   }
 
-  #dispatchBody(body: WireBody): void {
-    try {
-      const isShort = this.#place.watches && this.#head.bodyBytes <= MAX_WHOLE_BYTES;
-      const whole = isShort ? QuickBody.whole(body) : undefined;
-      if (whole === undefined) this.#dispatchPieces(body, isShort);
-      else if ('then' in whole) void this.#dispatchWhenThere(whole);
-      else this.#dispatchWhole(whole);
-    } catch (error) {
-      this.cut(error);
-    }
+  /** Whether only the rest of an answer that nobody reads is still to come. */
+  get isDraining(): boolean {
+    return this.#drainTimer !== undefined;
   }
 
-  async #dispatchWhenThere(coming: Promise<Uint8Array>): Promise<void> {
-    // What happens until it is there is no network's fault.
-    this.#deadline.pause();
-    try {
-      const whole = await coming;
-      if (this.#ended) return;
-      this.#deadline.run('send');
-      this.#dispatchWhole(whole);
-    } catch (error) {
-      this.cut(error);
-    }
+  /** Gets the source ready, before a connection is taken for it. */
+  async begin(): Promise<void> {
+    await this.#pump?.begin();
+    if (!this.#isEnded) this.#deadline.run('send');
   }
 
-  #dispatchWhole(bytes: Uint8Array): void {
-    const whole = new WholeBody(bytes, this.#head.bodyBytes, (sent) => {
-      this.#options.onBytesSent?.(sent);
-      // Whoever was told may have given the request up.
-      if (!this.#ended && this.#response === undefined) this.#deadline.run('answer');
-    });
-    this.#sending = whole;
-    this.#sourceEnded = true;
-    this.#dispatch(whole.bytes);
-  }
-
-  #dispatchPieces(body: WireBody, isShort: boolean): void {
-    const pump = new BodyPump(body, this.#place.watches, {
-      onWaitForSource: () => {
-        if (!pump.allSent) this.#deadline.pause();
+  /**
+   * @param target the request-target
+   * @returns false when the connection turned out to have ended before anything was sent
+   */
+  async sendOver(connection: Connection, target: string): Promise<boolean> {
+    if (this.#isEnded) return true;
+    const { method, url, headers } = this.#head;
+    this.#connection = connection;
+    this.#start = new Deferred();
+    void connection.dispatch(
+      {
+        path: target,
+        method,
+        headers: { Host: url.host, ...headers },
+        body: this.#pump ?? null,
       },
-      onSlice: () => this.#deadline.run('send'),
-      onBytesSent: (bytes) => {
-        if (this.#response === undefined) this.#deadline.run('send');
-        this.#options.onBytesSent?.(bytes);
+      this,
+      (bytes) => {
+        this.#sentAtMs = performance.now();
+        this.#pump?.taken(bytes);
       },
-      onAllSent: () => {
-        if (this.#response === undefined) this.#deadline.run('answer');
-      },
-      onSourceError: (error) => this.cut(error),
-      onSourceEnd: () => {
-        this.#sourceEnded = true;
-        this.#hand();
-        if (this.#answerEnded) this.#release();
-      },
-    });
-    // Whoever was asked for the pieces may have given the request up.
-    if (this.#ended) {
-      pump.release();
-      return;
-    }
-    this.#sending = pump;
-    if (isShort) void this.#dispatchWholeOf(pump);
-    else this.#dispatch(pump);
+    );
+    return this.#start.promise;
   }
 
-  async #dispatchWholeOf(pump: BodyPump): Promise<void> {
-    const whole = await pump.whole();
-    if (this.#ended) return;
-    // It was no network's fault until here; from here on it is, a wait for a connection included.
-    this.#deadline.run('send');
-    this.#dispatch(whole ?? pump);
-  }
-
-  #dispatch(body: BodyPump | Uint8Array | null): void {
-    const { url, method, headers } = this.#head;
-    try {
-      this.#place.dispatch(
-        {
-          origin: url.origin,
-          path: `${url.pathname}${url.search}`,
-          method: method as Dispatcher.HttpMethod,
-          headers,
-          body: body as Dispatcher.DispatchOptions['body'],
-          // undici would close the connection after each body of a method that it does not know.
-          reset: false,
-          headersTimeout: 0,
-          bodyTimeout: 0,
-        } as Dispatcher.DispatchOptions,
-        this,
-      );
-    } catch (error) {
-      this.onResponseError(undefined, error);
-    }
-  }
-
-  /** Gives the exchange up: the caller gets the error, and the connection is cut at once. */
+  /** Gives the request up: the caller gets the error, and the connection is closed at once. */
   cut(error: unknown): void {
-    if (this.#ended) return;
-    const controller = this.#controller;
-    this.#fail(error);
-    // Not the error itself, which may be anything that a source threw: undici looks into it.
-    if (controller) controller.abort(new BitsAbortError('The request was given up'));
-    else this.#place.onUnconnected(this);
+    if (this.#isEnded) return;
+    this.#end();
+    this.#answer.reject(error);
+    this.#answerBody?.fail(error);
+    this.#givenUp.abort();
+    this.#connection?.reset();
   }
 
-  /** Another request waits for this one's connection. */
-  hurry(): void {
-    if (this.#drainTimer !== undefined) this.#limitDrain(DRAIN_GRACE_MS);
+  /** Another request waits for the connection: resolves when this one does not have it any more. */
+  hurry(): Promise<void> {
+    this.#limitDrain(DRAIN_GRACE_MS);
+    return this.#ended.promise;
   }
 
-  onRequestStart(controller: Controller): void {
-    if (this.#ended) {
-      controller.abort(new BitsAbortError('The request was given up'));
-      return;
-    }
-    this.#controller = controller;
-    this.#deadline.run(this.#body ? 'send' : 'answer');
+  onRequestStart(): void {
+    this.#isStarted = true;
+    this.#start?.resolve(true);
+    this.#sentAtMs = performance.now();
+    this.#deadline.run(this.#pump ? 'send' : 'answer');
   }
 
-  onResponseStart(controller: Controller, status: number, headers: object): void {
-    if (this.#ended || status < 200) return;
-    const received = (controller.rawHeaders ?? headers) as ReceivedHeaders;
-    this.#connection = this.#place.watches ? currentConnection() : undefined;
-    const connection: WireConnection | undefined = this.#connection;
-    const answer = answerHeaders(received);
-    // Over TLS, Node tells a turn later that bytes have left: the answer to them may be there before.
-    if (status < 300) this.#sending?.received();
-    const early = this.#sending !== undefined && !this.#sending.allSent;
+  onResponseStart({ rawHeaders }: Dispatcher.DispatchController, status: number): void {
+    const connection = this.#connection;
+    if (this.#isEnded || connection === undefined) return;
+    const headers = answerHeaders(rawHeaders as Uint8Array[]);
+    // Over TLS, Node tells a turn later that bytes have left: the answer to them may come before.
+    if (status < 300) this.#pump?.received();
     this.#deadline.end();
-    if (early) {
-      this.#sourceEnded = true;
-      this.#sending?.stop();
-    }
+    const isEarly = this.#pump?.isAllTaken === false;
+    if (isEarly) this.#pump?.stop();
+    else this.#line.answered(this.#sent, performance.now() - this.#sentAtMs, connection.wasUsed);
     if (this.#options.answerBody === 'stream') {
-      this.#answerBody = this.#streamed(controller);
-      this.#response = { status, headers: answer, connection, body: this.#answerBody };
-      this.#hand();
-      return;
+      this.#answerBody = new AnswerBody(connection, this.#deadline, () => this.#leave());
     }
-    this.#response = { status, headers: answer, connection, body: EMPTY_BODY };
+    this.#response = { status, headers, connection, body: this.#answerBody ?? EMPTY_BODY };
     this.#hand();
-    if (early || !isWorthDraining(status, answer)) this.#leave();
+    if (this.#answerBody) return;
+    if (isEarly || !isWorthDraining(status, headers)) this.#leave();
     // An empty body has ended within this turn.
-    else if (!isEmpty(status, answer)) this.#limitDrain(DRAIN_MS);
+    else if (!isEmpty(status, headers)) this.#limitDrain(DRAIN_MS);
   }
 
-  onResponseData(_controller: Controller, chunk: Uint8Array): void {
-    if (this.#ended) return;
-    if (this.#answerBody) {
-      this.#answerBody.push(chunk);
-      return;
-    }
+  onResponseData(_controller: unknown, chunk: Uint8Array): void {
+    if (this.#isEnded) return;
     this.#drainedBytes += chunk.byteLength;
-    if (this.#drainedBytes > DRAIN_BYTES) this.#leave();
+    if (this.#answerBody) this.#answerBody.push(chunk);
+    else if (this.#drainedBytes > DRAIN_BYTES) this.#leave();
   }
 
   onResponseEnd(): void {
-    if (this.#ended) return;
-    const { failure } = this.#connection ?? {};
+    if (this.#isEnded) return;
+    const failure = this.#connection?.failure;
     // undici takes a reset for the end of such a body, on some systems rightly; nobody can tell.
     if (failure !== undefined && endsWithConnection(this.#response?.headers ?? {})) {
       this.onResponseError(undefined, failure);
       return;
     }
     this.#answerBody?.end();
-    this.#answerEnded = true;
-    if (this.#sourceEnded) this.#release();
+    this.#isAnswerOver = true;
+    if (this.#isSourceEnded) this.#end();
   }
 
   onResponseError(_controller: unknown, error: unknown): void {
-    this.#fail(toTransportFailure(error, this.#head.url.host));
+    const connection = this.#connection;
+    const failure = toTransportFailure(error, this.#head.url.host);
+    if (this.#isEnded || !connection?.wasUsed || connection.hasAnswered) this.cut(failure);
+    else if (this.#isStarted) {
+      this.#line.broke();
+      this.cut(staleConnectionFailure(failure));
+    }
+    this.#start?.resolve(false);
   }
 
-  /** Resolves as soon as both the answer is there and the source has proved good. */
+  get #sent(): SentRequest {
+    const { bodyBytes } = this.#head;
+    return { kind: this.#options.kind, bodyBytes, sendMs: this.#pump?.sendMs ?? 0 };
+  }
+
+  #limitMs(phase: Phase): number | undefined {
+    const { stallTimeoutMs, answerTimeoutMs } = this.#options;
+    if (phase === 'send') return this.#line.stallLimitMs(stallTimeoutMs);
+    return phase === 'answer' ? this.#line.answerLimitMs(answerTimeoutMs, this.#sent) : undefined;
+  }
+
+  #timeOut(error: BitsTimeoutError): void {
+    if (this.#isStarted) this.#line.timedOut();
+    this.cut(error);
+  }
+
+  #checkAddress(quietMs: number): void {
+    const address = quietMs < QUIET_MS ? undefined : this.#connection?.lostAddress();
+    if (address === undefined) return;
+    this.cut(
+      new BitsTransportError(
+        `This machine lost the address ${address} that it was connected to ${this.#head.url.host} with: check its network`,
+      ),
+    );
+  }
+
+  #endSource(): void {
+    this.#isSourceEnded = true;
+    this.#hand();
+    if (this.#isAnswerOver) this.#end();
+  }
+
   #hand(): void {
-    if (this.#response && this.#sourceEnded) this.#resolve(this.#response);
+    if (this.#response && this.#isSourceEnded) this.#answer.resolve(this.#response);
   }
 
-  #streamed(controller: Controller): AnswerBody {
-    this.#throttle = this.#place.watches ? currentThrottle() : undefined;
-    const brake = this.#throttle ?? controller;
-    return new AnswerBody({
-      onWait: () => this.#deadline.run('answer-body'),
-      onBusy: () => this.#deadline.end(),
-      onLeave: () => this.#leave(),
-      pause: () => brake.pause(),
-      resume: () => brake.resume(),
-    });
-  }
-
-  /** Ends the exchange without an error: its answer is handed out. */
+  /** Nobody wants the rest of the answer. */
   #leave(): void {
-    if (this.#ended) return;
-    this.#release();
-    this.#controller?.abort(new BitsAbortError('The rest of the answer is not wanted'));
+    if (this.#isEnded) return;
+    this.#end();
+    this.#connection?.reset();
   }
 
   #limitDrain(limitMs: number): void {
@@ -312,22 +273,16 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#drainTimer.unref();
   }
 
-  #fail(error: unknown): void {
-    if (this.#ended) return;
-    this.#release();
-    this.#reject(error);
-    this.#answerBody?.fail(error);
-  }
-
-  #release(): void {
-    this.#ended = true;
+  #end(): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
     this.#deadline.end();
     clearTimeout(this.#drainTimer);
     this.#drainTimer = undefined;
-    this.#options.signal?.removeEventListener('abort', this.#onAbort);
-    this.#options.abortSwitch?.unlisten(this.#onAbort);
-    this.#sending?.release();
-    this.#throttle?.release();
-    this.#place.onEnd(this);
+    this.#listening?.[Symbol.dispose]();
+    this.#pump?.release();
+    this.#connection?.release();
+    this.#onEnd();
+    this.#ended.resolve();
   }
 }

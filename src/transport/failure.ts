@@ -30,6 +30,9 @@ const UNREACHABLE = later('cannot be reached: check the network, routes and VPN'
 const NOT_HTTP = never(
   'gave an answer that is not HTTP/1.1: check the port, and that http: and https: are not mixed up',
 );
+const HEAD_TOO_LARGE = never(
+  'sent a larger answer head than HTTP clients accept (16 KiB): check what answers there',
+);
 const NOT_TLS = tls(
   'could not agree on TLS: check that the port speaks https:, and the TLS versions and certificates of both sides',
 );
@@ -79,12 +82,12 @@ const ADVICE: Readonly<Record<string, Advice>> = {
   ),
   EPROTO: NOT_TLS,
   ERR_ACCESS_DENIED: never('may not be reached under --permission: give --allow-net'),
-  UND_ERR_HEADERS_OVERFLOW: never(
-    'sent a larger answer head than HTTP clients accept (16 KiB): check what answers there',
-  ),
+  UND_ERR_HEADERS_OVERFLOW: HEAD_TOO_LARGE,
+  HEAD_TOO_LARGE,
+  UNASKED_BYTES: later('sent data before it was asked: check the port, and proxies in between'),
 };
 
-/** Whole families of codes, looked at when the code itself is not listed. */
+/** Families of codes, for those that are not listed. */
 const FAMILIES: readonly (readonly [RegExp, Advice])[] = [
   [/^HPE_|^ERR_INVALID_HTTP_RESPONSE$/, NOT_HTTP],
   [
@@ -117,8 +120,28 @@ const UNCONNECTED = new Set([
   'ERR_INTERNET_DISCONNECTED',
 ]);
 
+/** Notes that nothing of the request was sent. */
+export function unsentFailure(failure: BitsError): BitsError {
+  return failure.code === 'BITS_ERR_ABORTED' ? failure : Object.assign(failure, { unsent: true });
+}
+
+/** Notes that a connection which had been used before broke before any byte of the answer came. */
+export function staleConnectionFailure(failure: BitsError): BitsError {
+  return Object.assign(failure, { staleConnection: true });
+}
+
+/**
+ * True when a connection that had been used before broke before any byte of the answer came: most
+ * likely the server had closed it without saying so, and the request is worth another try at once.
+ * Whether the server saw the request is not known.
+ */
+export function hadStaleConnection(error: unknown): boolean {
+  return isBitsError(error) && propertyOf(error, 'staleConnection') === true;
+}
+
 /** True for a failure before there was a connection: the server cannot have seen the request. */
 export function neverConnected(error: unknown): boolean {
+  if (isBitsError(error) && propertyOf(error, 'unsent') === true) return true;
   if (isBitsError(error) && error.code === 'BITS_ERR_PROXY') return true;
   for (const at of errorChain(error)) {
     const syscall = propertyOf(at, 'syscall');
@@ -128,7 +151,7 @@ export function neverConnected(error: unknown): boolean {
   return UNCONNECTED.has(failureCode(cause) ?? '');
 }
 
-/** A parser's error carries the bytes that it failed on: they are the server's, not for logs. */
+/** The error of a parser carries the bytes that it failed on, which are not for logs. */
 function withoutAnswerBytes(error: unknown): unknown {
   if (!isErrorLike(error) || !('data' in error)) return error;
   const bare = new Error(error.message);
@@ -152,7 +175,9 @@ export function toTransportFailure(error: unknown, host: string): BitsError {
       return new BitsArgumentError(`The request to ${host} cannot be sent as it is`, { cause });
     case 'UND_ERR_DESTROYED':
     case 'UND_ERR_CLOSED':
-      return new BitsStateError(`The dispatcher for ${host} is closed`);
+      return new BitsStateError(
+        `The dispatcher of fetch is closed, and ${host} cannot be reached over it`,
+      );
     case 'UND_ERR_CONNECT_TIMEOUT':
     case 'UND_ERR_HEADERS_TIMEOUT':
     case 'UND_ERR_BODY_TIMEOUT':
@@ -160,7 +185,7 @@ export function toTransportFailure(error: unknown, host: string): BitsError {
     case 'ERR_TIMED_OUT':
     case 'ERR_CONNECTION_TIMED_OUT':
       return new BitsTimeoutError(
-        `${host} gave no sign of life in time (${code}): check the network, firewalls and the server`,
+        `${host} did not respond in time (${code}): check the network, firewalls and the server`,
         { cause },
       );
     default: {
@@ -168,7 +193,7 @@ export function toTransportFailure(error: unknown, host: string): BitsError {
         code === undefined
           ? undefined
           : (ADVICE[code] ?? FAMILIES.find(([family]) => family.test(code))?.[1]);
-      const text = advice?.text ?? 'could not be spoken to: see the cause of this error';
+      const text = advice?.text ?? 'could not be asked: see the cause of this error';
       return new BitsTransportError(`${host} ${text}${code === undefined ? '' : ` (${code})`}`, {
         cause,
         retryable: advice?.retryable ?? true,

@@ -1,3 +1,5 @@
+import { onAbort, throwIfAborted, unlessAborted } from '../common/abort.js';
+import { isHeaderValue } from '../common/header-fields.js';
 import {
   BitsAbortError,
   BitsArgumentError,
@@ -5,13 +7,12 @@ import {
   BitsStateError,
   BitsTransportError,
 } from '../errors.js';
-import type { WireHeaders } from '../protocol/packets.js';
 import { VERSION } from '../version.js';
 import { EMPTY_BODY } from './answer-body.js';
 import { answerHeaders, DRAIN_BYTES, DRAIN_MS, isWorthDraining } from './answer-head.js';
 import { Deadline } from './deadline.js';
 import { toTransportFailure } from './failure.js';
-import { isHeaderValue, type RequestHead, requestHead } from './request-head.js';
+import { type RequestHead, requestHead } from './request-head.js';
 import type {
   SendOptions,
   Transport,
@@ -35,19 +36,19 @@ const DEFAULT_MAX_BODY_BYTES = 4 * 1024 * 1024;
 
 const BUFFERED: TransportLimitation = {
   code: 'fragment-buffered',
-  message: 'fetch needs each fragment in memory as a whole, so that fragments are kept small',
+  message: 'fetch needs each fragment in memory as a whole, so fragments are kept small',
 };
 
 const NO_PROGRESS: TransportLimitation = {
   code: 'progress-per-fragment',
   message:
-    'fetch does not tell how much of a request is sent: progress moves once a fragment, and the time to send and the time to answer are counted as one',
+    'fetch does not tell how much of a request is sent: progress is reported once per fragment, and the time to send and the time to answer are counted as one',
 };
 
 const OTHER_HEADERS: TransportLimitation = {
   code: 'headers-not-exact',
   message:
-    'fetch adds request headers of its own and may hold back some of the given ones, such as User-Agent and Accept-Encoding',
+    'fetch adds request headers of its own and may drop some of the given ones, such as User-Agent and Accept-Encoding',
 };
 
 const LENGTH_ZERO: TransportLimitation = {
@@ -74,74 +75,84 @@ const REDIRECT_HIDDEN: TransportLimitation = {
     'a fetch as browsers have it hides where a redirect leads: give the URL that the server redirects to',
 };
 
+/** Electron's main process has both: Node's under the global name, and Chromium's as `net.fetch`. */
+function isNodes(fetch: FetchFunction): boolean {
+  return globalThis.process?.versions?.node !== undefined && fetch === globalThis.fetch;
+}
+
 function limitationsOf(fetch: FetchFunction): readonly TransportLimitation[] {
-  const versions = globalThis.process?.versions as NodeJS.ProcessVersions | undefined;
   const always = [BUFFERED, NO_PROGRESS, OTHER_HEADERS];
-  // Electron's main process has both: Node's under the global name, and Chromium's as net.fetch.
-  const isNodes = versions?.node !== undefined && fetch === globalThis.fetch;
-  return isNodes
+  return isNodes(fetch)
     ? [...always, LENGTH_ZERO_NODE, RECONNECTS]
     : [...always, LENGTH_ZERO, REDIRECT_HIDDEN];
 }
 
-function received(headers: Headers): WireHeaders {
-  return answerHeaders([...headers].flat());
+function hiddenRedirect({ host }: URL): BitsTransportError {
+  return new BitsTransportError(
+    `${host} redirects, and this fetch hides where to: give the URL that it redirects to`,
+    { retryable: false },
+  );
 }
 
-/** One request over fetch. */
+/** One request over a fetch. */
 class FetchExchange {
+  readonly #fetch: FetchFunction;
   readonly #head: RequestHead;
-  readonly #body: WireBody | undefined;
   readonly #options: SendOptions;
   readonly #onEnd: (exchange: FetchExchange) => void;
-  readonly #controller = new AbortController();
+  /** Its reason is the error that the caller gets. */
+  readonly #cut = new AbortController();
   readonly #deadline: Deadline;
-  readonly #onAbort = () => this.cut(new BitsAbortError('The request was aborted'));
-  /** Why the request was cut: what fetch throws then is of no use. */
-  #reason: { readonly error: unknown } | undefined;
-  #wake: (() => void) | undefined;
+  readonly #listening: Disposable | undefined;
 
   constructor(
+    fetch: FetchFunction,
     head: RequestHead,
-    body: WireBody | undefined,
     options: SendOptions,
     onEnd: (exchange: FetchExchange) => void,
   ) {
+    this.#fetch = fetch;
     this.#head = head;
-    this.#body = body;
     this.#options = options;
     this.#onEnd = onEnd;
     this.#deadline = new Deadline(options, head.url, (error) => this.cut(error));
+    this.#listening =
+      options.signal &&
+      onAbort(options.signal, () => this.cut(new BitsAbortError('The request was aborted')));
   }
 
-  async run(fetch: FetchFunction): Promise<WireResponse> {
-    this.#options.signal?.addEventListener('abort', this.#onAbort, { once: true });
+  async run(body: WireBody | undefined): Promise<WireResponse> {
+    const { href } = this.#head.url;
     try {
-      const body = await this.#collect();
+      const bytes = await unlessAborted(this.#collect(body), this.#cut.signal);
       this.#deadline.run('send-and-answer');
-      const response = await this.#unlessCut(fetch(this.#head.url.href, this.#init(body)));
+      const response = await this.#ask(() => this.#fetch(href, this.#init(bytes)));
       this.#deadline.end();
-      if (response.type === 'opaqueredirect' || response.status === 0) {
-        throw new BitsTransportError(
-          `${this.#head.url.host} redirects, and this fetch hides where to: give the URL that it redirects to`,
-          { retryable: false },
-        );
-      }
-      if (body.byteLength > 0) this.#options.onBytesSent?.(body.byteLength);
+      if (bytes.byteLength > 0) this.#options.onBytesSent?.(bytes.byteLength);
       return this.#answer(response);
     } catch (error) {
       this.#end();
-      throw this.#reason ? this.#reason.error : error;
+      throw error;
     }
   }
 
   /** Gives the request up, on the wire too, whatever fetch does about it. */
-  cut(error: unknown): void {
-    if (this.#reason) return;
-    this.#reason = { error };
+  cut(error: BitsError): void {
     this.#deadline.end();
-    this.#controller.abort();
-    this.#wake?.();
+    this.#cut.abort(error);
+  }
+
+  #answer(response: Response): WireResponse {
+    const { status } = response;
+    if (response.type === 'opaqueredirect' || status === 0) throw hiddenRedirect(this.#head.url);
+    const headers = answerHeaders([...response.headers].flat());
+    const reader = response.body?.getReader();
+    if (reader === undefined) this.#end();
+    else if (this.#options.answerBody === 'stream') {
+      return { status, headers, body: this.#stream(reader) };
+    } else if (isWorthDraining(status, headers)) void this.#drain(reader);
+    else this.#leave();
+    return { status, headers, body: EMPTY_BODY };
   }
 
   #init(body: Uint8Array<ArrayBuffer>): RequestInit {
@@ -154,36 +165,21 @@ class FetchExchange {
       redirect: 'manual',
       credentials: 'omit',
       cache: 'no-store',
-      signal: this.#controller.signal,
+      signal: this.#cut.signal,
     } as const;
     // An empty body makes some fetches send Content-Length: 0, and none at all keeps GET legal.
     return length === undefined ? init : { ...init, body };
-  }
-
-  #answer(response: Response): WireResponse {
-    const head = { status: response.status, headers: received(response.headers) };
-    const reader = response.body?.getReader();
-    if (reader === undefined) {
-      this.#end();
-      return { ...head, body: EMPTY_BODY };
-    }
-    if (this.#options.answerBody === 'stream') return { ...head, body: this.#stream(reader) };
-    if (isWorthDraining(head.status, head.headers)) void this.#drain(reader);
-    else this.#leave();
-    return { ...head, body: EMPTY_BODY };
   }
 
   async *#stream(reader: ReadableStreamDefaultReader<Uint8Array>): AsyncIterable<Uint8Array> {
     try {
       for (;;) {
         this.#deadline.run('answer-body');
-        const { done, value } = await this.#unlessCut(reader.read());
+        const { done, value } = await this.#ask(() => reader.read());
         this.#deadline.end();
         if (done) return;
         yield value;
       }
-    } catch (error) {
-      throw this.#reason ? this.#reason.error : error;
     } finally {
       this.#leave();
     }
@@ -194,7 +190,7 @@ class FetchExchange {
     timer.unref?.();
     try {
       for (let bytes = 0; bytes <= DRAIN_BYTES; ) {
-        const { done, value } = await this.#unlessCut(reader.read());
+        const { done, value } = await this.#ask(() => reader.read());
         if (done) break;
         bytes += value.byteLength;
       }
@@ -206,41 +202,37 @@ class FetchExchange {
     }
   }
 
-  /** Lets the connection go, be the body read to its end or not. */
+  /** Lets the connection go, whether the body was read to its end or not. */
   #leave(): void {
     this.#end();
-    this.#controller.abort();
-    this.#wake?.();
+    this.#cut.abort();
   }
 
   #end(): void {
     this.#deadline.end();
-    this.#options.signal?.removeEventListener('abort', this.#onAbort);
+    this.#listening?.[Symbol.dispose]();
     this.#onEnd(this);
   }
 
-  /** A fetch that does not heed its signal must not hold the caller. */
-  async #unlessCut<T>(work: Promise<T>): Promise<T> {
-    const cut = new Promise<never>((_resolve, reject) => {
-      this.#wake = () => reject(new BitsAbortError('The request was given up'));
-      if (this.#controller.signal.aborted) this.#wake();
-    });
+  /** Waits for what fetch does, but not longer than the request lasts: not every fetch obeys. */
+  async #ask<T>(work: () => Promise<T>): Promise<T> {
+    const { signal } = this.#cut;
     try {
-      return await Promise.race([work, cut]);
+      // Within a function, for a fetch may throw instead of rejecting.
+      return await unlessAborted((async () => work())(), signal);
     } catch (error) {
+      throwIfAborted(signal);
       throw toTransportFailure(error, this.#head.url.host);
-    } finally {
-      this.#wake = undefined;
     }
   }
 
-  async #collect(): Promise<Uint8Array<ArrayBuffer>> {
+  async #collect(body: WireBody | undefined): Promise<Uint8Array<ArrayBuffer>> {
     const { bodyBytes } = this.#head;
     const whole = new Uint8Array(bodyBytes);
-    if (this.#body === undefined || bodyBytes === 0) return whole;
+    if (body === undefined || bodyBytes === 0) return whole;
     let filled = 0;
-    for await (const piece of this.#body.pieces()) {
-      if (this.#reason) throw this.#reason.error;
+    for await (const piece of body.pieces()) {
+      throwIfAborted(this.#cut.signal);
       if (filled + piece.byteLength > bodyBytes) {
         throw new BitsError(
           'BITS_ERR_SOURCE',
@@ -250,7 +242,6 @@ class FetchExchange {
       whole.set(piece, filled);
       filled += piece.byteLength;
     }
-    if (this.#reason) throw this.#reason.error;
     if (filled < bodyBytes) {
       throw new BitsError(
         'BITS_ERR_SOURCE',
@@ -268,7 +259,7 @@ class FetchTransport implements Transport {
   readonly #fetch: FetchFunction;
   readonly #userAgent: string;
   readonly #exchanges = new Set<FetchExchange>();
-  #closed = false;
+  #isClosed = false;
 
   constructor(fetch: FetchFunction, options: FetchTransportOptions) {
     this.#fetch = fetch;
@@ -284,17 +275,17 @@ class FetchTransport implements Transport {
         `A body of ${head.bodyBytes} bytes is over this transport's maxBodyBytes of ${this.maxBodyBytes}`,
       );
     }
-    if (this.#closed) throw new BitsStateError('The transport is closed');
-    if (options.signal?.aborted) throw new BitsAbortError('The request was aborted');
-    const exchange = new FetchExchange(head, request.body, options, (ended) => {
+    if (this.#isClosed) throw new BitsStateError('The transport is closed');
+    throwIfAborted(options.signal);
+    const exchange = new FetchExchange(this.#fetch, head, options, (ended) => {
       this.#exchanges.delete(ended);
     });
     this.#exchanges.add(exchange);
-    return exchange.run(this.#fetch);
+    return exchange.run(request.body);
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#isClosed = true;
     const reason = new BitsAbortError('The transport was closed');
     for (const exchange of this.#exchanges) exchange.cut(reason);
   }
@@ -303,12 +294,12 @@ class FetchTransport implements Transport {
 /**
  * Makes a transport of a WHATWG `fetch`, such as Electron's `net.fetch`.
  *
- * What that fetch cannot do is told in `limitations`; where there is a choice, the default transport
- * does more. `fetch` is called as a plain function: bind it if it needs a `this`. Besides what
+ * `limitations` tells what that fetch cannot do; where there is a choice, the default transport does
+ * more. `fetch` is called as a plain function: bind it if it needs a `this`. Besides what
  * {@link Transport.send} says, `send` rejects with BITS_ERR_ARGUMENT for a request that cannot be
  * sent as it is, with BITS_ERR_STATE after `close()`, and with the very error that the body's pieces
  * threw.
- * @throws BITS_ERR_ARGUMENT for an option that cannot work.
+ * @throws BITS_ERR_ARGUMENT for an option that cannot work
  */
 export function createFetchTransport(
   fetch: FetchFunction,

@@ -1,46 +1,34 @@
 import { createRequire } from 'node:module';
-import type { buildConnector, Pool } from 'undici';
+import type { Client } from 'undici';
 
 /** What the transport uses of undici. */
 export interface UndiciParts {
-  readonly Pool: typeof Pool;
-  readonly buildConnector: typeof buildConnector;
+  readonly Client: typeof Client;
 }
-
-/** What lies in the places of the parts, whatever it is. */
-type Found = { readonly [Part in keyof UndiciParts]?: unknown };
 
 /**
- * Loads a third of undici, in a third of the time: its front door brings `fetch`, caches and mocks
- * along, 60 ms before the first byte of an upload.
+ * Loads a third of undici, in a third of the time: its main entry also loads `fetch`, caches and
+ * mocks, 60 ms before the first byte of an upload.
  *
- * The front door is taken where a version or a bundler does not have the parts in their places. Not
- * with `import()` first: one that fails for want of file descriptors fails for ever.
+ * The main entry is used where a version or a bundler does not have the part in its place. It is not
+ * tried first: an `import()` that fails for want of file descriptors fails for ever.
  * @param find for tests
  */
-export async function loadUndici(find: () => Found = findParts): Promise<UndiciParts> {
+export async function loadUndici(find: () => unknown = findClient): Promise<UndiciParts> {
   const found = find();
-  if (areParts(found)) return found;
-  const { Pool, buildConnector } = await import('undici');
-  return { Pool, buildConnector };
+  if (typeof found === 'function') return { Client: found as typeof Client };
+  const { Client: exported } = await import('undici');
+  return { Client: exported };
 }
 
-function areParts(found: Found): found is UndiciParts {
-  return typeof found.Pool === 'function' && typeof found.buildConnector === 'function';
-}
-
-function findParts(): Found {
+function findClient(): unknown {
   try {
     const require = createRequire(import.meta.url);
-    // Beside a bundle, which has its undici within, may lie another one that the app uses itself.
+    // Next to a bundle, which holds an undici of its own, there may be another one.
     const { version } = require('undici/package.json');
-    if (!isDeclared(version)) return {};
-    return {
-      Pool: require('undici/lib/dispatcher/pool.js'),
-      buildConnector: require('undici/lib/core/connect.js'),
-    };
+    return isDeclared(version) ? require('undici/lib/dispatcher/client.js') : undefined;
   } catch {
-    return {};
+    return undefined;
   }
 }
 

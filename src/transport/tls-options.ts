@@ -203,11 +203,11 @@ function contextAdvice(error: unknown, { key, pfx, passphrase }: TlsOptions, wha
   if (/mismatch/.test(text)) return mismatch(what);
   const isLocked = key === undefined || pemText(key, `${what}.key`).includes('ENCRYPTED');
   if (isLocked && /unsupported/.test(text)) {
-    const anew = `write it anew with openssl ${part === 'pfx' ? 'pkcs12 -legacy' : 'pkcs8 -topk8'}`;
+    const again = `write it again with openssl ${part === 'pfx' ? 'pkcs12 -legacy' : 'pkcs8 -topk8'}`;
     // One wrong passphrase in 256 decrypts to something that ends as it should.
     return passphrase === undefined
-      ? `${what}.${part} is locked with a cipher that OpenSSL 3 no longer knows: ${anew}`
-      : `${what}.passphrase does not open ${what}.${part}, or that is locked with a cipher that OpenSSL 3 no longer knows: check the passphrase, or ${anew}`;
+      ? `${what}.${part} is locked with a cipher that OpenSSL 3 no longer supports: ${again}`
+      : `${what}.passphrase does not open ${what}.${part}, or that is locked with a cipher that OpenSSL 3 no longer supports: check the passphrase, or ${again}`;
   }
   return pfx === undefined
     ? `${what}.cert or ${what}.key cannot be read: check that both are whole and in PEM`

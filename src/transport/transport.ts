@@ -1,37 +1,48 @@
 import type { WireHeaders } from '../protocol/packets.js';
 
-/** Bytes of a request; `pieces` may be called again when the transport must send them again. */
+/** The bytes of a request. */
 export interface WireBody {
   readonly byteLength: number;
-  /** A piece is valid only until the next one is asked for. */
+  /**
+   * May be called again, when the transport has to send the body again. A piece is valid only until
+   * the next one is requested.
+   */
   pieces(): AsyncIterable<Uint8Array>;
 }
 
 export interface WireRequest {
   readonly method: string;
   readonly url: URL;
-  /** Without `Content-Length`, `Host` and `Connection`: those are the transport's. */
+  /** Without `Content-Length`, `Host` and `Connection`, which the transport sets. */
   readonly headers: Readonly<Record<string, string>>;
   /** Absent: `Content-Length: 0` for `BITS_POST` and POST, none for GET. */
   readonly body?: WireBody;
 }
 
 export interface SendOptions {
-  /** Cuts the request at once, on the wire too. */
+  /** Gives the request up at once, on the wire too. */
   readonly signal?: AbortSignal | undefined;
-  /** Longest time in which no byte of the request moves, connecting included. */
+  /** Longest time in which no byte of the request moves, connecting included; in milliseconds. */
   readonly stallTimeoutMs: number;
-  /** Longest time from the last byte sent to the headers of the answer, and between pieces of its body. */
+  /**
+   * Longest time from the last byte sent to the headers of the answer, and between pieces of its
+   * body; in milliseconds.
+   */
   readonly answerTimeoutMs: number;
-  /** `discard`: resolve on the head and drain within bounds; `stream`: hand the body over. */
+  /**
+   * Requests with the same kind are answered in about the same time: a wait that is much longer than
+   * those before may end before `answerTimeoutMs`. Leave it out where the server may take its time.
+   */
+  readonly kind?: string | undefined;
+  /** `discard`: resolve on the head, and drain the body within bounds; `stream`: hand it over. */
   readonly answerBody: 'discard' | 'stream';
   /** Called with the number of body bytes handed to the network since the last call. */
   readonly onBytesSent?: ((bytes: number) => void) | undefined;
 }
 
-/** The connection that an answer came over: the same object for each answer on it. */
+/** The connection that an answer came over: the same object for each answer over it. */
 export interface WireConnection {
-  /** Whether another request can go over it, as far as is known. */
+  /** Whether another request can be sent over it, as far as is known. */
   readonly isOpen: boolean;
   /** Of the server, in DER; TLS only. */
   readonly peerCertificate: Uint8Array | undefined;
@@ -40,13 +51,13 @@ export interface WireConnection {
 export interface WireResponse {
   readonly status: number;
   readonly headers: WireHeaders;
-  /** Absent where the transport does not know or has no say in it. */
+  /** Absent when the transport does not know it. */
   readonly connection?: WireConnection | undefined;
   /** Empty with `discard`. Leaving the iteration early releases the connection. */
   readonly body: AsyncIterable<Uint8Array>;
 }
 
-/** Something that a transport cannot do, told to the user as a warning. */
+/** Something that a transport cannot do; the user gets it as a warning. */
 export interface TransportLimitation {
   /** Stable, kebab-case. */
   readonly code: string;
@@ -62,8 +73,13 @@ export interface TransportLimitation {
  */
 export interface Transport {
   send(request: WireRequest, options: SendOptions): Promise<WireResponse>;
+  /**
+   * Whether it authenticates by itself, as with a client certificate: a server then cannot lead the
+   * upload to a host that is not in `trustedHosts`. @default false
+   */
+  readonly hasCredentials?: boolean;
   readonly limitations: readonly TransportLimitation[];
-  /** Largest request body this transport can send in reasonable memory; absent: no limit. */
+  /** Largest request body that it can send in reasonable memory; absent: no limit. */
   readonly maxBodyBytes?: number;
   /** Releases every socket; afterwards nothing keeps the process alive. */
   close(): Promise<void>;

@@ -1,5 +1,5 @@
 import { Readable, Writable } from 'node:stream';
-import type { Io } from '../../src/cli/io.js';
+import type { Io } from '../../src/cli/context.js';
 import { stateEnvironment } from './scratch-state.js';
 
 /** An output that remembers what was written; a terminal when it has columns. */

@@ -16,7 +16,7 @@ const changed = failure('BITS_ERR_SOURCE_CHANGED');
 const busy = failure('BITS_ERR_STATE', true);
 
 describe('the exit code', () => {
-  it('is in the README, whichever it is', async () => {
+  it('is listed in the README', async () => {
     const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
     const [, table = ''] = /\| Exit code \| Means \|\n.*\n((?:\|.*\n)+)/.exec(readme) ?? [];
     const listed = table.match(/(?<=^\| ).*?(?= \|)/gm)?.flatMap((cell) => cell.split(', '));
@@ -24,16 +24,16 @@ describe('the exit code', () => {
   });
 
   for (const [failures, files, code, why] of [
-    [[], 2, 0, 'all is done'],
-    [[refused], 1, 1, 'it failed for good'],
+    [[], 2, 0, 'everything is done'],
+    [[refused], 1, 1, 'an upload failed'],
     [[argument, argument], 2, 2, 'nothing was sent'],
     [[argument], 2, 1, 'something was sent'],
-    [[credentials], 1, 4, 'credentials are missing, although it can be resumed then'],
+    [[credentials], 1, 4, 'credentials are missing, although the upload can be resumed'],
     [[unfinished], 2, 5, 'resuming is all that is left to do'],
     [[changed], 1, 6, 'the file changed'],
-    [[busy], 1, 1, 'another process has the job'],
-    [[unfinished, refused], 2, 1, 'resuming does not bring all files there'],
-    [[unfinished, changed], 2, 6, 'a file has to be put anew'],
+    [[busy], 1, 1, 'another process uploads the file'],
+    [[unfinished, refused], 2, 1, 'resuming does not upload all files'],
+    [[unfinished, changed], 2, 6, 'a file has to be uploaded again'],
     [[refused, credentials, unfinished], 3, 4, 'without credentials nothing works'],
   ] as const) {
     it(`is ${code} when ${why}`, () => {

@@ -1,10 +1,12 @@
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import { build } from 'esbuild';
 import { Interruption } from '../../src/cli/interruption.js';
 import { Spawned } from './spawned.js';
 
-const MODULE = new URL('../../src/cli/interruption.ts', import.meta.url).href;
+const MODULE = fileURLToPath(new URL('../../src/cli/interruption.ts', import.meta.url));
 
-/** Ignores the wish to stop. */
+/** Does not stop when it is asked to. */
 const STUBBORN = `
   import { Interruption } from ${JSON.stringify(MODULE)};
   const interruption = new Interruption();
@@ -15,13 +17,25 @@ const STUBBORN = `
 `;
 
 describe('an interruption', () => {
+  let script: string;
+
+  before(async () => {
+    const { outputFiles } = await build({
+      stdin: { contents: STUBBORN, resolveDir: import.meta.dirname },
+      bundle: true,
+      format: 'esm',
+      platform: 'node',
+      write: false,
+    });
+    script = outputFiles.map(({ text }) => text).join('');
+  });
+
   for (const [signal, code] of [
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const) {
-    it(`asks to stop at the first ${signal} and ends the process at the second`, async () => {
-      const script = ['--input-type=module', '--eval', STUBBORN];
-      const stubborn = new Spawned([], { script });
+    it(`stops the command at the first ${signal} and ends the process at the second`, async () => {
+      const stubborn = new Spawned([], { script: ['--input-type=module', '--eval', script] });
       await stubborn.said(/ready/);
       stubborn.kill(signal);
       await stubborn.said(/asked/);

@@ -4,7 +4,6 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { createFileStore } from '../../src/index.js';
 import {
   type BitsServer,
@@ -14,9 +13,7 @@ import {
 } from '../../src/testing/index.js';
 import { patterned } from '../support/files.js';
 import { stateEnvironment } from './scratch-state.js';
-
-/** The program as it is installed: `npm run build` makes it. */
-export const BUILT_MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+import { MAIN } from './spawned.js';
 
 const KIB = 1024;
 const FRAGMENT_BYTES = 256 * KIB;
@@ -176,7 +173,7 @@ async function killAndFinish(setting: Setting): Promise<KillReport> {
     ];
     const live = async (moment: Moment | undefined): Promise<Json> => {
       current = moment;
-      child = spawn(process.execPath, [BUILT_MAIN, ...args], {
+      child = spawn(process.execPath, [MAIN, ...args], {
         stdio: ['ignore', 'pipe', 'pipe'],
         env: { ...process.env, ...stateEnvironment(state) },
       });

@@ -1,40 +1,32 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import {
-  chmod,
-  mkdir,
-  mkdtemp,
-  open,
-  readdir,
-  readFile,
-  rm,
-  stat,
-  writeFile,
-} from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, mkdtemp, open, readFile, rm, watch, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
-import { quoteArgument } from '../../src/cli/quote.js';
-import { createUndiciTransport, UploadJob, VERSION } from '../../src/index.js';
+import { quoteArgument } from '../../src/cli/resume-command.js';
+import { createUndiciTransport, VERSION } from '../../src/index.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { answer, startRawServer } from '../support/raw-server.js';
 import { capturedIo } from './capture.js';
 import { stateEnvironment } from './scratch-state.js';
-import { MAIN, Spawned, TSX } from './spawned.js';
+import { MAIN, Spawned } from './spawned.js';
 
 const ofThisMachine = process.platform !== 'win32';
 
-describe('bits-upload', () => {
+describe('the command line', () => {
   const runWith = async (...args: string[]) => {
     const io = capturedIo();
     const code = await run(args, io);
     return { code, stdout: io.stdout.text, stderr: io.stderr.text };
   };
 
-  it('prints its version', async () => {
+  it('prints the version', async () => {
     expect(await runWith('-V', 'put')).to.deep.equal({
       code: 0,
       stdout: `${VERSION}\n`,
@@ -48,7 +40,7 @@ describe('bits-upload', () => {
   it('prints help with the commands, and for each command its options and defaults', async () => {
     const help = await runWith('--help');
     expect(help).to.include({ code: 0, stderr: '' });
-    expect(help.stdout).to.match(/put.*upload files[\s\S]*resume.*go on[\s\S]*serve.*server/);
+    expect(help.stdout).to.match(/put.*upload files[\s\S]*resume.*resume[\s\S]*serve.*server/);
     const putHelp = await runWith('put', '--help');
     expect(putHelp.stdout).to.match(
       /FILE… URL[\s\S]*--fragment-size[\s\S]*--timeout[\s\S]*default: 5m/,
@@ -62,8 +54,10 @@ describe('bits-upload', () => {
     [['pt'], /unknown command 'pt'.*put/],
     [['--quite'], /unknown option '--quite'/],
     [['http://me:s3cret@h/', 'x'], /unknown command/],
+    [['http://h/?sig=s3cret', 'x'], /unknown command 'http:\/\/h\/\?…'/],
+    [['-ps3cret'], /unknown option '-p…'/],
   ] as [string[], RegExp][]) {
-    it(`exits with 2 and a hint for ${JSON.stringify(args)}`, async () => {
+    it(`exits with 2 and a hint for ${JSON.stringify(args).replace('s3cret', '…')}`, async () => {
       const { code, stdout, stderr } = await runWith(...args);
       expect({ code, stdout }).to.deep.equal({ code: 2, stdout: '' });
       expect(stderr)
@@ -74,7 +68,7 @@ describe('bits-upload', () => {
   }
 });
 
-describe('bits-upload as a process', () => {
+describe('the program as a process', () => {
   let directory: string;
   let server: BitsServer;
   let file: string;
@@ -94,7 +88,7 @@ describe('bits-upload as a process', () => {
 
   /** Uploads what a shell redirects to standard input. */
   const putFrom = async (redirection: string) => {
-    const program = [process.execPath, '--import', TSX, MAIN];
+    const program = [process.execPath, MAIN];
     const args = [...program, 'put', '--quiet', '-', `${server.url}in`];
     const env = { ...process.env, ...stateEnvironment() };
     const child = execFile('sh', ['-c', `exec "$@" ${redirection}`, 'sh', ...args], { env });
@@ -106,7 +100,7 @@ describe('bits-upload as a process', () => {
     return { code, stdout, stderr };
   };
 
-  it('keeps results on standard output and the rest on standard error', async () => {
+  it('writes results to standard output and everything else to standard error', async () => {
     const program = new Spawned(['put', file, server.url]);
     expect(await program.ended()).to.include({ code: 0 });
     expect(program.stdout).to.equal(`${server.url}dump.bin\n`);
@@ -114,7 +108,7 @@ describe('bits-upload as a process', () => {
     expect(await readFile(join(server.root, 'dump.bin'))).to.deep.equal(content);
   });
 
-  it('uploads what is piped into it', async () => {
+  it('uploads standard input', async () => {
     const program = new Spawned(['put', '--quiet', '-', `${server.url}in`], { stdin: content });
     expect(await program.ended()).to.include({ code: 0 });
     expect(await readFile(join(server.root, 'in'))).to.deep.equal(content);
@@ -124,7 +118,7 @@ describe('bits-upload as a process', () => {
     ['is closed', '<&-', /standard input is closed/],
     ['is a directory', '</', /standard input is a directory/],
   ] as const) {
-    it(`does not take a standard input that ${what} for an empty file: 2`, async function () {
+    it(`refuses a standard input that ${what}, and exits with 2`, async function () {
       if (!ofThisMachine) this.skip();
       const { code, stdout, stderr } = await putFrom(redirection);
       expect({ code, stdout }).to.deep.equal({ code: 2, stdout: '' });
@@ -133,13 +127,13 @@ describe('bits-upload as a process', () => {
     });
   }
 
-  it('uploads an empty file from a standard input that is empty', async function () {
+  it('uploads an empty file when standard input is empty', async function () {
     if (!ofThisMachine) this.skip();
     expect(await putFrom('</dev/null')).to.include({ code: 0, stdout: `${server.url}in\n` });
     expect(await readFile(join(server.root, 'in'), 'utf8')).to.equal('');
   });
 
-  it('loses no byte of a long reply in a pipe', async () => {
+  it('writes every byte of a long reply to a pipe', async () => {
     await server.close();
     const reply = randomBytes(3_000_000).toString('base64');
     server = await createBitsServer({ reply: () => reply });
@@ -148,7 +142,7 @@ describe('bits-upload as a process', () => {
     expect(program.stdout === reply).to.equal(true);
   });
 
-  it('stops the wire at SIGINT with 130, and leaves the session to be gone on with', async () => {
+  it('stops at SIGINT with 130, and keeps the session so that the upload can be resumed', async () => {
     server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
     const state = join(directory, "it's state");
     const args = ['put', '--json', '--fragment-size=64KiB', '--state-dir', state];
@@ -166,20 +160,20 @@ describe('bits-upload as a process', () => {
       resumable: true,
       resumeCommand: `bits-upload resume ${id} --state-dir ${quoteArgument(state)}`,
     });
-    expect(program.stderr).to.match(/stopped by SIGINT after .* is not in place\n/);
-    expect(program.stderr).to.contain(`to go on: ${resumeCommand}\n`);
+    expect(program.stderr).to.match(/stopped by SIGINT after .* is not complete on the server\n/);
+    expect(program.stderr).to.contain(`to resume it: ${resumeCommand}\n`);
     expect(server.log.map(({ packet }) => packet)).not.to.include('cancel-session');
     server.assertNoViolations();
     expect(await offsetOf(server)).to.equal('65536');
 
     if (!ofThisMachine) return;
-    // What it says is what a shell takes.
+    // A shell can run the command as it is printed.
     const installed = join(directory, 'bits-upload');
-    await writeFile(installed, `#!/bin/sh\nexec "$NODE" --import "$TSX" "$MAIN" "$@"\n`);
+    await writeFile(installed, `#!/bin/sh\nexec "$NODE" "$MAIN" "$@"\n`);
     await chmod(installed, 0o700);
     const PATH = `${directory}:${process.env.PATH}`;
     const { stdout } = await promisify(execFile)('sh', ['-c', resumeCommand], {
-      env: { ...process.env, PATH, NODE: process.execPath, TSX, MAIN },
+      env: { ...process.env, PATH, NODE: process.execPath, MAIN },
     });
     expect(stdout).to.equal(`${server.url}dump.bin\n`);
     expect(await readFile(join(server.root, 'dump.bin'))).to.deep.equal(content);
@@ -189,14 +183,16 @@ describe('bits-upload as a process', () => {
     ['standard input', () => '-', () => join(directory, 'state')],
     ['a file without a record', () => file, () => join(file, 'state')],
   ] as const) {
-    it(`frees the session of ${what} at SIGINT, for nobody can go on with it`, async () => {
+    it(`frees the session of ${what} at SIGINT, because it cannot be resumed`, async () => {
       server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
       const args = ['put', '--quiet', '--fragment-size=64KiB', '--state-dir', where()];
       const program = new Spawned([...args, source(), `${server.url}in`], { stdin: content });
       await server.waitForRequest('fragment', 2);
       program.kill('SIGINT');
       expect(await program.ended()).to.deep.equal({ code: 130, signal: null });
-      expect(program.stderr).to.match(/stopped by SIGINT .*run the same command to upload it anew/);
+      expect(program.stderr).to.match(
+        /stopped by SIGINT .*run the same command to upload it again/,
+      );
       expect(program.stderr.match(/without a record/g) ?? []).to.have.lengthOf.at.most(1);
       expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
       server.assertNoViolations();
@@ -221,7 +217,7 @@ describe('bits-upload as a process', () => {
     });
   }
 
-  it('waits for a session to be freed until the next signal', async () => {
+  it('stops waiting for a session to be freed at the next signal', async () => {
     server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
     server.addFault({ on: 'cancel-session', do: 'hang' });
     const args = ['put', '--quiet', '--fragment-size=64KiB', '-', `${server.url}in`];
@@ -234,18 +230,84 @@ describe('bits-upload as a process', () => {
     expect(program.stderr).to.match(/^bits-upload: -: stopped by SIGINT .*\n$/);
   });
 
-  it('waits for a session to be freed for some seconds, and says that it may block the URL', async () => {
+  it('stops waiting for a session to be freed after --timeout, and warns that it may block the URL', async () => {
     server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
     server.addFault({ on: 'cancel-session', do: 'hang' });
-    const args = ['put', '--quiet', '--fragment-size=64KiB', '-', `${server.url}in`];
-    const program = new Spawned(args, { stdin: content });
+    const args = ['put', '--quiet', '--timeout=2s', '--fragment-size=64KiB', '-'];
+    const program = new Spawned([...args, `${server.url}in`], { stdin: content });
     await server.waitForRequest('fragment', 2);
     program.kill('SIGINT');
     expect(await program.ended()).to.deep.equal({ code: 130, signal: null });
     expect(program.stderr).to.match(/stopped by SIGINT .*\n.*warning: .*may refuse the URL/);
   });
 
-  it('ends with 143 at SIGTERM', async () => {
+  it('exits with 130 at SIGINT while the session of a failed upload is freed', async () => {
+    const other = join(directory, 'other.bin');
+    await writeFile(other, 'x');
+    server.addFault({ on: 'fragment', do: { status: 403 } });
+    server.addFault({ on: 'cancel-session', do: 'hang' });
+    const args = ['put', '--quiet', '--state-dir', join(file, 'state'), file, other, server.url];
+    const program = new Spawned(args);
+    await server.waitForRequest('cancel-session');
+    program.kill('SIGINT');
+    expect(await program.ended()).to.deep.equal({ code: 130, signal: null });
+    expect(server.log.map(({ packet }) => packet)).to.deep.equal([
+      'create-session',
+      'fragment',
+      'cancel-session',
+    ]);
+  });
+
+  it('exits with 129 at SIGHUP, but ignores it under nohup', async function () {
+    if (!ofThisMachine) this.skip();
+    server.addFault({ on: 'create-session', do: 'hang' });
+    const program = new Spawned(['put', file, server.url]);
+    await server.waitForRequest('create-session');
+    program.kill('SIGHUP');
+    expect(await program.ended()).to.deep.equal({ code: 129, signal: null });
+    expect(program.stderr).to.contain('stopped by SIGHUP');
+
+    server.addFault({ on: 'create-session', do: { delayMs: 300 } });
+    const run = [process.execPath, MAIN, 'put', '--quiet', file, `${server.url}2`];
+    const env = { ...process.env, ...stateEnvironment() };
+    // A shell says which command it runs, and `exec` keeps the process.
+    const script = `exec env _=/usr/bin/nohup nohup "$@"`;
+    const child = execFile('sh', ['-c', script, 'sh', ...run], { env });
+    await server.waitForRequest('create-session', 2);
+    child.kill('SIGHUP');
+    expect((await once(child, 'close'))[0]).to.equal(0);
+  });
+
+  it('exits at once at a signal while a password command waits', async function () {
+    if (!ofThisMachine) this.skip();
+    const guarded = await startRawServer({
+      onRequest: ({ connection }) =>
+        connection.socket.write(answer(401, { 'WWW-Authenticate': 'Basic realm="x"' })),
+    });
+    try {
+      const asked = join(directory, 'asked');
+      const command = `touch ${asked}; exec sleep 60`;
+      const args = [
+        'put',
+        '-u',
+        'me',
+        '--password-command',
+        command,
+        file,
+        `${guarded.url('/in/')}`,
+      ];
+      const program = new Spawned(args);
+      for await (const _ of watch(directory)) if (existsSync(asked)) break;
+      const killedAtMs = performance.now();
+      program.kill('SIGTERM');
+      expect(await program.ended()).to.deep.equal({ code: 143, signal: null });
+      expect(performance.now() - killedAtMs).to.be.below(5000);
+    } finally {
+      await guarded.close();
+    }
+  });
+
+  it('exits with 143 at SIGTERM', async () => {
     server.addFault({ on: 'create-session', do: 'hang' });
     const program = new Spawned(['put', file, server.url]);
     await server.waitForRequest('create-session');
@@ -265,13 +327,13 @@ describe('bits-upload as a process', () => {
     expect(server.log).to.have.length(1);
   });
 
-  it('leaves the listeners of others alone and takes its own away', async () => {
+  it('removes its own signal listeners and no others', async () => {
     const before = process.listeners('SIGINT');
     await run(['put', file, server.url], capturedIo());
     expect(process.listeners('SIGINT')).to.deep.equal(before);
   });
 
-  it('stops quietly when nobody reads its standard output any more', async () => {
+  it('stops without a message when its standard output is closed', async () => {
     server.addFault({ on: 'fragment', nth: 2, times: 3, do: { delayMs: 400 } });
     const program = new Spawned(['put', '--json', '--fragment-size=64KiB', file, server.url]);
     await program.said(/"state":"fragment"/);
@@ -281,7 +343,20 @@ describe('bits-upload as a process', () => {
     expect(server.uploads).to.be.empty;
   });
 
-  it('fails when its result cannot be written', async function () {
+  it('says which files it has not uploaded when its standard output is closed', async () => {
+    const files = ['1', '2', '3', '4'].map((name) => join(directory, name));
+    for (const name of files) await writeFile(name, name);
+    server.addFault({ on: 'create-session', nth: 2, times: 2, do: { delayMs: 300 } });
+    const program = new Spawned(['put', '--quiet', ...files, server.url]);
+    await program.said(/\n/);
+    program.process.stdout?.destroy();
+    expect(await program.ended()).to.deep.equal({ code: 1, signal: null });
+    expect(program.stderr).to.equal(
+      `bits-upload: stopped because standard output was closed; not uploaded: ${files[2]}, ${files[3]}\n`,
+    );
+  });
+
+  it('exits with 1 when its result cannot be written', async function () {
     if (process.platform !== 'linux') this.skip();
     const full = await open('/dev/full', 'w');
     const program = new Spawned(['put', '--quiet', file, server.url], { stdout: full.fd });
@@ -290,15 +365,15 @@ describe('bits-upload as a process', () => {
     await full.close();
   });
 
-  it('goes on when nobody reads its standard error any more', async () => {
-    server.addFault({ on: 'create-session', do: 'hang' });
-    const program = new Spawned(['put', '--timeout=300ms', file, server.url]);
+  it('continues when its standard error is closed', async () => {
+    server.addFault({ on: 'create-session', do: 'reset-before' });
+    const program = new Spawned(['put', file, server.url]);
     program.process.stderr?.destroy();
     expect(await program.ended()).to.deep.equal({ code: 0, signal: null });
     expect(program.stdout).to.equal(`${server.url}dump.bin\n`);
   });
 
-  it('shows no header in the list of processes', async function () {
+  it('shows no argument in the list of processes', async function () {
     if (!ofThisMachine) this.skip();
     server.addFault({ on: 'create-session', do: 'hang' });
     const program = new Spawned(['put', '--header', 'X-Key: s3cret', file, server.url]);
@@ -308,96 +383,6 @@ describe('bits-upload as a process', () => {
     expect(stdout.trim()).to.equal('bits-upload');
     program.kill('SIGTERM');
     await program.ended();
-  });
-});
-
-describe('bits-upload serve', () => {
-  let root: string;
-
-  beforeEach(async () => {
-    root = await mkdtemp(join(tmpdir(), 'bits-cli-'));
-  });
-
-  afterEach(() => rm(root, { recursive: true, force: true }));
-
-  const urlOf = ({ stdout }: Spawned): string => stdout.trimEnd().replace('listening on ', '');
-
-  for (const [signal, code] of [
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-  ] as const) {
-    it(`says where it listens, takes uploads, and ends at ${signal} with ${code}`, async () => {
-      const program = new Spawned(['serve', '--root', root]);
-      await program.said(/\n/);
-      expect(program.stdout).to.match(/^listening on http:\/\/127\.0\.0\.1:\d+\/\n$/);
-      const url = `${urlOf(program)}x.bin?key=s3cret`;
-      await new UploadJob({ url, source: randomBytes(10) }).start();
-      expect((await stat(join(root, 'x.bin'))).size).to.equal(10);
-      program.kill(signal);
-      expect(await program.ended()).to.deep.equal({ code, signal: null });
-      expect(program.stdout.match(/\n/g)).to.have.length(1);
-      expect(program.stderr).to.match(/BITS_POST fragment \/x\.bin\?… 0-10\/10 200\n/);
-      expect(program.stderr).not.to.contain('s3cret');
-      expect(await readdir(root)).to.deep.equal(['x.bin']);
-    });
-  }
-
-  it('tells of violations of the protocol also when quiet', async () => {
-    const program = new Spawned(['serve', '--root', root, '--quiet']);
-    await program.said(/\n/);
-    const transport = createUndiciTransport();
-    const url = new URL(urlOf(program));
-    await transport.send(
-      { method: 'BITS_POST', url, headers: { 'BITS-Packet-Type': 'Create-Session' } },
-      { stallTimeoutMs: 5000, answerTimeoutMs: 5000, answerBody: 'discard' },
-    );
-    await transport.close();
-    program.kill('SIGINT');
-    await program.ended();
-    expect(program.stderr).to.match(/^violation of the protocol in request 1: /);
-  });
-
-  it('writes an IPv6 address in brackets', async () => {
-    const program = new Spawned(['serve', '--root', root, '--host', '::1']);
-    await program.said(/\n/);
-    expect(program.stdout).to.match(/^listening on http:\/\/\[::1\]:\d+\/\n$/);
-    program.kill('SIGINT');
-    await program.ended();
-    expect(program.stderr).to.equal('');
-  });
-
-  it('warns of listening to the world without authentication', async () => {
-    const program = new Spawned(['serve', '--root', root, '--host', '0.0.0.0']);
-    await program.said(/\n/);
-    program.kill('SIGINT');
-    await program.ended();
-    expect(program.stderr).to.match(/warning: .*no authentication/);
-  });
-
-  it('exits with 1 when the port is taken', async () => {
-    const first = await createBitsServer();
-    const io = capturedIo();
-    expect(await run(['serve', '--root', root, '--port', String(first.port)], io)).to.equal(1);
-    expect(io.stderr.text).to.match(/cannot listen on 127\.0\.0\.1.*EADDRINUSE/);
-    await first.close();
-  });
-
-  it('wants a root that exists and a port that can be', async () => {
-    await writeFile(join(root, 'file'), '');
-    await mkdir(join(root, 'dir'));
-    for (const args of [
-      [],
-      ['--root', join(root, 'missing')],
-      ['--root', join(root, 'file')],
-      ['--root', root, '--port', '65536'],
-      ['--root', root, '--port', '-1'],
-      ['--root', root, 'extra'],
-    ]) {
-      const io = capturedIo();
-      expect(await run(['serve', ...args], io), args.join(' ')).to.equal(2);
-      expect(io.stdout.text).to.equal('');
-      expect(io.stderr.text).to.match(/Try 'bits-upload serve --help'/);
-    }
   });
 });
 

@@ -20,7 +20,9 @@ function parse(args: readonly string[]): NetworkFlags {
   return command.opts();
 }
 
-const optionsOf = (args: readonly string[], env = {}) => networkOptions(parse(args), env);
+const { signal } = new AbortController();
+const optionsOf = (args: readonly string[], env = {}) =>
+  networkOptions(parse(args), { env, signal });
 
 function failureOf(args: readonly string[], env = {}): string {
   try {
@@ -36,12 +38,12 @@ function failureOf(args: readonly string[], env = {}): string {
 
 const credentialsOf = (args: readonly string[], env = {}) => optionsOf(args, env).auth?.credentials;
 
-describe('the flags that say how to reach a server', () => {
-  it('mean nothing when there are none', () => {
+describe('the flags for the connection to a server', () => {
+  it('give no options when there are none', () => {
     expect(optionsOf([])).to.deep.equal({});
   });
 
-  it('take a user with a password from the command line or the environment', async () => {
+  it('take a user and a password from the command line or the environment', async () => {
     const expected = { username: 'CORP\\me', password: `${SECRET}:x` };
     expect(credentialsOf(['-u', `CORP\\me:${SECRET}:x`])).to.deep.equal(expected);
     const env = { BITS_UPLOAD_PASSWORD: `${SECRET}:x` };
@@ -51,7 +53,7 @@ describe('the flags that say how to reach a server', () => {
     expect(credentialsOf(['-u', 'me:'])).to.deep.equal({ username: 'me', password: '' });
   });
 
-  it('take the command line before the environment', async () => {
+  it('prefer the command line to the environment', async () => {
     const env = {
       BITS_UPLOAD_USER: 'other:other',
       BITS_UPLOAD_PASSWORD: 'other',
@@ -72,7 +74,7 @@ describe('the flags that say how to reach a server', () => {
     });
   });
 
-  it('run a command for the password when it is asked for, not before', async () => {
+  it('run a command for the password only when the password is needed', async () => {
     const credentials = credentialsOf(['-u', 'me', '--password-command', `printf '${SECRET}\\nx'`]);
     expect(credentials).to.be.a('function');
     expect(await (credentials as () => unknown)()).to.deep.equal({
@@ -88,7 +90,7 @@ describe('the flags that say how to reach a server', () => {
     ['prints nothing', `true ${SECRET}`],
     ['prints without end', `yes ${SECRET}`],
   ] as const) {
-    it(`say that a command ${what}, without a word of it`, async () => {
+    it(`report that a password command ${what}, without showing its output`, async () => {
       const ask = credentialsOf(['-u', 'me', '--password-command', command]);
       const error = await (ask as () => Promise<unknown>)().catch((caught) => caught);
       expect(error).to.include({ code: 'BITS_ERR_AUTH' });
@@ -112,14 +114,14 @@ describe('the flags that say how to reach a server', () => {
     });
   }
 
-  it('use the Kerberos ticket with --negotiate and no user, as with curl', () => {
+  it('use the Kerberos ticket with --negotiate and no user, like curl', () => {
     const expected = { kerberos: true, schemes: ['negotiate'] };
     expect(optionsOf(['--negotiate']).auth).to.deep.equal(expected);
     expect(optionsOf(['--negotiate', '-u', ':']).auth).to.deep.equal(expected);
     expect(optionsOf([], { BITS_UPLOAD_NEGOTIATE: 'yes' }).auth).to.deep.equal(expected);
   });
 
-  it('read certificates: PEM, PEM with its key, PKCS #12', async () => {
+  it('read certificates in PEM, in PEM with their key, and in PKCS #12', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'bits-cli-'));
     try {
       const pem = new URL('../fixtures/tls/cert.pem', import.meta.url).pathname;
@@ -143,7 +145,7 @@ describe('the flags that say how to reach a server', () => {
     }
   });
 
-  it('pass the rest on', () => {
+  it('become options of the SDK', () => {
     expect(
       optionsOf(
         [
@@ -164,14 +166,14 @@ describe('the flags that say how to reach a server', () => {
     });
   });
 
-  it('take each of them from the environment', () => {
+  it('can all be set in the environment', () => {
     for (const { name, variable, kind } of NETWORK_FLAGS) {
       expect(variable).to.equal(
         `BITS_UPLOAD_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`,
       );
       if (kind !== 'switch') continue;
       expect(failureOf([], { [variable]: SECRET })).to.contain(variable);
-      expect(networkOptions({}, { [variable]: '0' }).auth).to.equal(undefined);
+      expect(networkOptions({}, { env: { [variable]: '0' }, signal }).auth).to.equal(undefined);
     }
     expect(optionsOf([], { BITS_UPLOAD_TRUSTED_HOST: 'a, *.b' })).to.deep.equal({
       trustedHosts: ['a', '*.b'],
@@ -196,7 +198,7 @@ describe('the flags that say how to reach a server', () => {
     [['--proxy-user', `me:${SECRET}`], /--proxy/],
     [['-x', 'p:1', '-U', 'me'], /BITS_UPLOAD_PROXY_PASSWORD/],
   ] as const) {
-    it(`are refused when they are ${args.map((arg) => arg.replace(SECRET, '…')).join(' ')}`, () => {
+    it(`are refused for ${args.map((arg) => arg.replace(SECRET, '…')).join(' ')}`, () => {
       expect(failureOf(args)).to.match(message);
     });
   }
@@ -207,7 +209,7 @@ describe('the flags that say how to reach a server', () => {
       ...['-x', `http://me:${SECRET}@p:1`, '-U', `me:${SECRET}`],
     ];
     const warnings = secretWarnings(parse(seen));
-    expect(warnings.map(({ message }) => /give it in (\w+)$/.exec(message)?.[1])).to.deep.equal([
+    expect(warnings.map(({ message }) => /set (\w+) instead$/.exec(message)?.[1])).to.deep.equal([
       'BITS_UPLOAD_PASSWORD',
       'BITS_UPLOAD_OAUTH2_BEARER',
       'BITS_UPLOAD_PASS',
@@ -219,7 +221,7 @@ describe('the flags that say how to reach a server', () => {
     expect(secretWarnings(parse(harmless))).to.deep.equal([]);
   });
 
-  it('can be given again, but for secrets', () => {
+  it('can be printed for another command, without secrets', () => {
     const args = [
       ...['-u', `me:${SECRET}`, '--digest', '--trusted-host', 'a', '--trusted-host', 'b'],
       ...['-x', `http://me:${SECRET}@p:1`, '--pass', SECRET, '--cert', 'c.pem'],

@@ -9,7 +9,7 @@ import { Spawned } from './spawned.js';
 const SECRET = 's3cret-Pa55word';
 const AUTHORIZATION = `Basic ${Buffer.from(`me:${SECRET}`).toString('base64')}`;
 
-describe('bits-upload ping', () => {
+describe('the command ping', () => {
   let bits: BitsServer;
   let guarded: RawServer;
 
@@ -38,7 +38,7 @@ describe('bits-upload ping', () => {
     return { code, out: io.stdout.lines, err: io.stderr.text };
   }
 
-  it('shows a line for each step, and exits with 0 when all is well', async () => {
+  it('prints a line for each step, and exits with 0 when no step fails', async () => {
     const { code, out, err } = await ping([bits.url, '--probe']);
     expect({ code, err }).to.deep.equal({ code: 0, err: '' });
     expect(out.map((line) => line.slice(0, 12).trimEnd())).to.deep.equal([
@@ -53,13 +53,13 @@ describe('bits-upload ping', () => {
     ]);
   });
 
-  it('shows signs on a terminal', async () => {
+  it('prints signs on a terminal', async () => {
     const io = { ...capturedIo(), stdout: new Capture(80) };
     const { out } = await ping([bits.url], {}, io);
     expect(out.map((line) => line[0]).join('')).to.equal('–✓––✓✓');
   });
 
-  it('shows what to look at, and exits with 1 when a step fails', async () => {
+  it('prints what to check, and exits with 1 when a step fails', async () => {
     const gone = await startRawServer();
     await gone.close();
     const { code, out } = await ping([`http://127.0.0.1:${gone.port}/`]);
@@ -92,7 +92,7 @@ describe('bits-upload ping', () => {
     expect(steps[4].code).to.equal('BITS_ERR_AUTH');
   });
 
-  it('authenticates by flags and by the environment', async () => {
+  it('authenticates with flags and with the environment', async () => {
     const url = `${guarded.url('/')}`;
     expect(await ping(['-u', 'me', url], { BITS_UPLOAD_PASSWORD: SECRET })).to.include({
       code: 0,
@@ -152,8 +152,8 @@ describe('bits-upload ping', () => {
   });
 });
 
-describe('bits-upload put', () => {
-  it('authenticates with the flags of curl, and tells no secret', async () => {
+describe('the command put', () => {
+  it('authenticates with the flags of curl, and shows no secret', async () => {
     const bits = await createBitsServer();
     const io = capturedIo({ stdin: 'content' });
     try {

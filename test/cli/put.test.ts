@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -9,9 +9,10 @@ import {
   type BitsServerOptions,
   createBitsServer,
 } from '../../src/testing/index.js';
+import { answer, startRawServer } from '../support/raw-server.js';
 import { type CapturedIo, capturedIo } from './capture.js';
 
-describe('bits-upload put', () => {
+describe('the command put', () => {
   let directory: string;
   let server: BitsServer;
   let file: string;
@@ -50,7 +51,7 @@ describe('bits-upload put', () => {
     server.assertNoViolations();
   });
 
-  it('takes a # in the URL for a part of the name', async () => {
+  it('treats a # in the URL as a part of the name', async () => {
     await serve();
     expect(await put([file, `${server.url}report #1.bin`])).to.include({
       code: 0,
@@ -59,7 +60,7 @@ describe('bits-upload put', () => {
     expect(await readFile(join(server.root, 'report #1.bin'))).to.deep.equal(content);
   });
 
-  it('draws a bar on a terminal and leaves a line with the result', async () => {
+  it('draws a bar on a terminal, and ends with a line of the result', async () => {
     await serve();
     const { code, stderr, io } = await put([file, server.url], { columns: 100 });
     expect(code).to.equal(0);
@@ -67,14 +68,14 @@ describe('bits-upload put', () => {
     expect(io.stderr.lastLine).to.match(/^.*a b#1\.bin: done, 19\.5 KiB in .*\n$/);
   });
 
-  it('says nothing but the result when quiet', async () => {
+  it('prints only the result with --quiet', async () => {
     await serve();
     const { stdout, stderr } = await put(['--quiet', file, server.url]);
     expect(stderr).to.equal('');
     expect(stdout).to.equal(`${server.url}a%20b%231.bin\n`);
   });
 
-  it('prints one JSON object a line, the result last', async () => {
+  it('prints one JSON object a line with --json, the result last', async () => {
     await serve();
     const { code, stderr, io } = await put(['--json', file, `${server.url}x.bin`]);
     expect(code).to.equal(0);
@@ -94,7 +95,7 @@ describe('bits-upload put', () => {
     });
   });
 
-  it('passes fragment size and headers on', async () => {
+  it('uses --fragment-size and --header', async () => {
     await serve();
     const flags = ['--fragment-size', '8KiB', '--header', 'X-Job: 7', '--header', 'X-B:c'];
     await put([...flags, file, server.url]);
@@ -103,7 +104,7 @@ describe('bits-upload put', () => {
     expect(fragments[0]?.headers).to.include({ 'x-job': '7', 'x-b': 'c' });
   });
 
-  it('waits for an answer no longer than --timeout, and tries no more often than --retries', async () => {
+  it('waits for an answer no longer than --timeout, and retries no more often than --retries', async () => {
     await serve({ faults: [{ on: 'create-session', do: 'hang' }] });
     const { code, io } = await put([
       '--timeout',
@@ -126,7 +127,7 @@ describe('bits-upload put', () => {
     expect(await readFile(join(server.root, 'in.txt'), 'utf8')).to.equal('from a pipe');
   });
 
-  it('takes no more of standard input than --spool-size, and names that option', async () => {
+  it('refuses more of standard input than --spool-size, and names that option', async () => {
     await serve();
     const args = ['--spool-size', '1KiB', '-', `${server.url}in.txt`];
     const { code, stderr } = await put(args, { stdin: 'x'.repeat(1025) });
@@ -136,7 +137,7 @@ describe('bits-upload put', () => {
     expect(await put(args, { stdin: 'x'.repeat(1024) })).to.include({ code: 0 });
   });
 
-  it('says what a server refused, and exits with 1', async () => {
+  it('reports why a server refused the file, and exits with 1', async () => {
     await serve();
     await writeFile(join(server.root, 'x.bin'), 'already there');
     const { code, stderr, io } = await put(['--json', file, `${server.url}x.bin?sig=s3cret`]);
@@ -156,7 +157,7 @@ describe('bits-upload put', () => {
     expect(stderr + io.stdout.text).not.to.contain('s3cret');
   });
 
-  it('tells a retry and goes on', async () => {
+  it('reports a retry, and finishes the upload', async () => {
     await serve({ faults: [{ on: 'fragment', do: 'reset-before' }] });
     const { code, io } = await put(['--json', file, server.url]);
     expect(code).to.equal(0);
@@ -169,7 +170,7 @@ describe('bits-upload put', () => {
   });
 
   describe('with several files', () => {
-    it('uploads one after the other over one connection, and prints a URL for each', async () => {
+    it('uploads them one after the other over one connection, and prints a URL for each', async () => {
       await serve();
       const other = join(directory, 'b.bin');
       await writeFile(other, '');
@@ -179,7 +180,7 @@ describe('bits-upload put', () => {
       expect(server.connections).to.equal(1);
     });
 
-    it('sends the others when one is refused, and exits with 1', async () => {
+    it('uploads the others when one is refused, and exits with 1', async () => {
       await serve();
       await writeFile(join(server.root, 'a b#1.bin'), 'already there');
       const other = join(directory, 'b.bin');
@@ -188,20 +189,115 @@ describe('bits-upload put', () => {
       expect({ code, stdout }).to.deep.equal({ code: 1, stdout: `${server.url}b.bin\n` });
     });
 
-    it('checks all of them before the first is sent', async () => {
+    it('checks all of them before the first is sent, and uploads the others', async () => {
       await serve();
       const [missing, missing2] = [join(directory, 'no1'), join(directory, 'no2')];
-      const { code, stderr } = await put([file, missing, missing2, server.url]);
+      const { code, stdout, stderr } = await put([file, missing, missing2, server.url]);
+      expect({ code, stdout }).to.deep.equal({ code: 1, stdout: `${server.url}a%20b%231.bin\n` });
+      expect(stderr).to.match(
+        /no1: There is no file .*\n.*no2: There is no file .*\n.*uploading to/,
+      );
+    });
+
+    it('exits with 2 and sends nothing when none of them can be read', async () => {
+      await serve();
+      const missing = [join(directory, 'no1'), join(directory, 'no2')];
+      const { code, stderr } = await put([...missing, server.url]);
       expect(code).to.equal(2);
-      expect(stderr).to.contain(missing).and.to.contain(missing2);
+      for (const name of missing) expect(stderr).to.contain(name);
       expect(server.connections).to.equal(0);
+    });
+
+    it('says what is wrong with a dangling link and with a name that is not UTF-8', async () => {
+      await serve();
+      const link = join(directory, 'link');
+      await symlink(join(directory, 'gone'), link);
+      const { code, stderr } = await put([file, link, join(directory, 'caf\ufffd'), server.url]);
+      expect(code).to.equal(1);
+      expect(stderr).to.match(/link: .*symbolic link to .*gone, which does not exist/);
+      expect(stderr).to.match(/caf\ufffd: .*not UTF-8/);
+    });
+
+    for (const [a, b] of [
+      ['readme.txt', 'README.TXT'],
+      ['notes', 'notes.'],
+      ['notes', 'Notes. '],
+    ] as const) {
+      it(`refuses ${JSON.stringify(a)} and ${JSON.stringify(b)}, which are one file on Windows`, async () => {
+        await serve();
+        const files = [join(directory, a), join(directory, b)];
+        for (const name of files) await writeFile(name, name);
+        const { code, stdout, stderr } = await put([...files, server.url]);
+        expect({ code, stdout }).to.deep.equal({ code: 2, stdout: '' });
+        expect(stderr).to.contain(
+          `${files.join(' and ')} would be the same file on a Windows server`,
+        );
+        expect(server.connections).to.equal(0);
+      });
+    }
+
+    it('sends nothing more to a server that refuses the credentials, and exits with 4', async () => {
+      const guarded = await startRawServer({
+        onRequest: ({ connection }) =>
+          connection.socket.write(answer(401, { 'WWW-Authenticate': 'Basic realm="x"' })),
+      });
+      try {
+        const files = Array.from({ length: 12 }, (_, index) => join(directory, `${index}`));
+        for (const name of files) await writeFile(name, 'x');
+        const url = `${guarded.url('/in/')}`;
+        const { code, stderr, io } = await put(['--json', '-u', 'me:wrong', ...files, url]);
+        expect(code).to.equal(4);
+        const proofs = guarded.requests.filter(({ headers }) => headers.authorization);
+        expect(proofs).to.have.lengthOf(1);
+        const errors = objectsOf(io).filter(({ type }) => type === 'error');
+        expect(errors.map(({ file: name }) => name)).to.deep.equal(files);
+        for (const error of errors) expect(error).to.include({ code: 'BITS_ERR_AUTH' });
+        expect(errors.at(-1)?.message).to.match(/^not attempted: the credentials for 127\.0\.0\.1/);
+        expect(stderr.match(/not attempted/g)).to.have.lengthOf(1);
+      } finally {
+        await guarded.close();
+      }
+    });
+
+    it('tries a dead server once more for the second file, and does not begin the others', async () => {
+      const gone = await startRawServer();
+      await gone.close();
+      const files = Array.from({ length: 5 }, (_, index) => join(directory, `${index}`));
+      for (const name of files) await writeFile(name, 'x');
+      const url = `http://127.0.0.1:${gone.port}/in/`;
+      const { code, io } = await put(['--json', '--connect-timeout=1500ms', ...files, url]);
+      expect(code).to.equal(1);
+      const objects = objectsOf(io);
+      const retries = objects.filter(({ type }) => type === 'retry').map(({ file: name }) => name);
+      expect(new Set(retries)).to.deep.equal(new Set([files[0]]));
+      const errors = objects.filter(({ type }) => type === 'error').map(({ message }) => message);
+      expect(errors.slice(0, 2).join()).to.match(
+        /refused the connection.*,.*refused the connection/,
+      );
+      expect(errors.slice(2)).to.deep.equal(
+        Array(3).fill(`not begun: 127.0.0.1:${gone.port} did not respond to the uploads before`),
+      );
+    });
+
+    it('stops after --max-time, so that the rest can be resumed', async () => {
+      await serve({ faults: [{ on: 'fragment', nth: 2, do: 'hang' }] });
+      const state = join(directory, 'state');
+      const other = join(directory, 'b.bin');
+      await writeFile(other, 'b');
+      const args = ['--max-time=1s', '--fragment-size=8KiB', file, other, server.url];
+      const { code, stderr } = await put(args, { state });
+      expect(code).to.equal(5);
+      expect(stderr).to.match(
+        /stopped by --max-time after .*; not begun: .*b\.bin\n.*to resume it/,
+      );
+      expect((await put(args.slice(1), { state })).code).to.equal(0);
     });
   });
 
-  describe('and the reply', () => {
+  describe('with a reply', () => {
     const reply = (): string => 'the answer';
 
-    it('is written to a file', async () => {
+    it('writes it to a file', async () => {
       await serve({ reply });
       const replyFile = join(directory, 'answer');
       const { code, io } = await put(['--json', '--reply-file', replyFile, file, server.url]);
@@ -210,24 +306,24 @@ describe('bits-upload put', () => {
       expect(await readFile(replyFile, 'utf8')).to.equal('the answer');
     });
 
-    it('is all of standard output with --reply', async () => {
+    it('writes nothing else to standard output with --reply', async () => {
       await serve({ reply });
       const { code, stdout } = await put(['--reply', file, server.url]);
       expect({ code, stdout }).to.deep.equal({ code: 0, stdout: 'the answer' });
     });
 
-    it('may be missing with --reply-optional only', async () => {
+    it('requires it unless --reply-optional is given', async () => {
       await serve({ reply: () => undefined });
       const missing = await put(['--retries=0', '--reply', file, `${server.url}1`]);
       expect(missing.code).to.equal(5);
       expect(missing.stderr).to.match(
-        /announced no reply.*\n.*to go on: bits-upload resume .* --reply\n/,
+        /announced no reply.*\n.*to resume it: bits-upload resume .* --reply\n/,
       );
       const optional = await put(['--reply', '--reply-optional', file, `${server.url}2`]);
       expect(optional).to.include({ code: 0, stdout: '' });
     });
 
-    it('overwrites nothing, and nothing is sent then', async () => {
+    it('does not overwrite a file, and sends nothing then', async () => {
       await serve({ reply });
       const { code, stderr } = await put(['--reply-file', file, file, server.url]);
       expect(code).to.equal(2);
@@ -236,7 +332,7 @@ describe('bits-upload put', () => {
     });
   });
 
-  describe('bad input', () => {
+  describe('with wrong input', () => {
     const password = 'p4ss/w@rd';
     const secret = 's3cret';
     const url = (): string => server.url;
@@ -268,22 +364,34 @@ describe('bits-upload put', () => {
       ['a small fragment', () => ['--fragment-size', '5119', file, url()], /between 5120/],
       ['a huge fragment', () => ['--fragment-size', '3GiB', file, url()], /2147483648/],
       ['a negative fragment', () => ['--fragment-size', '-1', file, url()], /--fragment-size/],
-      ['a spool of nothing', () => ['--spool-size', '0', '-', `${url()}x`], /between 1 and/],
-      ['a spool for files', () => ['--spool-size', '1GiB', file, url()], /standard input/],
+      ['a spool size of zero', () => ['--spool-size', '0', '-', `${url()}x`], /between 1 and/],
+      [
+        'a spool size without standard input',
+        () => ['--spool-size', '1GiB', file, url()],
+        /standard input/,
+      ],
       ['a negative timeout', () => ['--timeout=-3s', file, url()], /--timeout/],
       ['a timeout without unit', () => ['--timeout', '3', file, url()], /500ms, 3s/],
       ['negative retries', () => ['--retries', '-1', file, url()], /--retries/],
       ['an unknown option', () => ['--retrys', '1', file, url()], /--retrys.*--retries/],
-      ['a misspelt header', () => [`--haeder=X: ${secret}`, file, url()], /--haeder'/],
+      [
+        'a misspelt option with a secret',
+        () => [`--haeder=X: ${secret}`, file, url()],
+        /--haeder…'/,
+      ],
       ['an option without value', () => [file, url(), '--timeout'], /--timeout.*missing/],
-      ['two places for the reply', () => ['--reply', '--reply-file=x', file, url()], /exclude/],
-      ['a lonely --reply-optional', () => ['--reply-optional', file, url()], /--reply/],
+      [
+        'two destinations for the reply',
+        () => ['--reply', '--reply-file=x', file, url()],
+        /exclude/,
+      ],
+      ['--reply-optional alone', () => ['--reply-optional', file, url()], /--reply/],
     ];
 
     beforeEach(() => serve());
 
     for (const [what, args, message] of cases) {
-      it(`${what}: exit code 2, advice, nothing on the wire, no secret told`, async () => {
+      it(`exits with 2 for ${what}, without a request and without showing a secret`, async () => {
         const { code, stdout, stderr } = await put(args());
         expect(stderr).to.match(message);
         expect({ code, stdout }).to.deep.equal({ code: 2, stdout: '' });
@@ -291,7 +399,7 @@ describe('bits-upload put', () => {
         expect(server.connections).to.equal(0);
       });
 
-      it(`${what}: an error object with --json`, async () => {
+      it(`prints an error object with --json for ${what}`, async () => {
         const { code, stdout, io } = await put(['--json', ...args()]);
         expect(code).to.equal(2);
         expect(stdout).not.to.match(/s3cret|p4ss|w@rd/);
@@ -303,7 +411,7 @@ describe('bits-upload put', () => {
       });
     }
 
-    it('a file without permission', async function () {
+    it('exits with 2 for a file without permission to read', async function () {
       if (process.getuid?.() === 0) this.skip();
       await chmod(file, 0);
       const { code, stderr } = await put([file, server.url]);
@@ -311,14 +419,14 @@ describe('bits-upload put', () => {
       expect(stderr).to.contain('No permission');
     });
 
-    it('a reply on standard output among JSON lines', async () => {
+    it('refuses a reply on standard output together with --json', async () => {
       const { code, stderr } = await put(['--json', '--reply', file, server.url]);
       expect(code).to.equal(2);
       expect(stderr).to.contain('--reply-file');
     });
   });
 
-  it('leaves no part of a file behind that was refused', async () => {
+  it('leaves no part of a refused file on the server', async () => {
     await serve();
     await mkdir(join(server.root, 'x.bin'));
     const { code } = await put([file, `${server.url}x.bin`]);

@@ -1,15 +1,17 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { stateEnvironment } from './scratch-state.js';
 
-/** The program itself. */
-export const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-export const TSX = import.meta.resolve('tsx');
+/** The program as it is installed: `npm run build` makes it. */
+export const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+if (!existsSync(MAIN)) throw new Error(`${MAIN} is missing: npm run build`);
 
 export interface SpawnOptions {
   readonly stdin?: string | Buffer;
   readonly stdout?: number;
+  /** Instead of the program. */
   readonly script?: readonly string[];
   /** Where unfinished uploads are kept. */
   readonly state?: string | undefined;
@@ -24,7 +26,7 @@ export class Spawned {
 
   constructor(args: readonly string[], options: SpawnOptions = {}) {
     const { stdin, stdout = 'pipe', script = [MAIN], state } = options;
-    this.process = spawn(process.execPath, ['--import', TSX, ...script, ...args], {
+    this.process = spawn(process.execPath, [...script, ...args], {
       stdio: ['pipe', stdout, 'pipe'],
       env: { ...process.env, ...stateEnvironment(state) },
       // A test that fails leaves no process behind.

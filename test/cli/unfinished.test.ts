@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -18,7 +18,7 @@ import { Spawned } from './spawned.js';
 const KIB = 1024;
 const NO_SUCH_ID = 'ffffffff-ffff-7fff-bfff-ffffffffffff';
 
-describe('an unfinished upload of the command line', () => {
+describe('an unfinished upload', () => {
   let directory: string;
   let state: string;
   let server: BitsServer;
@@ -54,6 +54,8 @@ describe('an unfinished upload of the command line', () => {
     return added.id;
   }
 
+  const recordName = async () =>
+    (await readdir(state)).find((name) => name.endsWith('.json')) ?? expect.fail('no record');
   const recorded = async () => (await store.list()).records.map(({ id }) => id);
   const kinds = () => server.log.map(({ packet }) => packet);
   const fragmentBytes = () =>
@@ -75,8 +77,8 @@ describe('an unfinished upload of the command line', () => {
     await rm(directory, { recursive: true, force: true });
   });
 
-  describe('of put', () => {
-    it('is kept: 5, the command that goes on with it, and no secret', async () => {
+  describe('after put', () => {
+    it('is stored with the command that resumes it, without secrets, and the exit code is 5', async () => {
       await serve({ faults: [broken] });
       const { code, stderr, objects } = await fail('--json', '--header', 'X-Key: s3cret');
       expect(code).to.equal(5);
@@ -87,18 +89,18 @@ describe('an unfinished upload of the command line', () => {
         resumable: true,
         resumeCommand: `bits-upload resume ${id} --state-dir ${state} --retries 0 --header 'X-Key: …'`,
       });
-      expect(stderr).to.contain(`to go on: bits-upload resume ${id} --state-dir`);
+      expect(stderr).to.contain(`to resume it: bits-upload resume ${id} --state-dir`);
       const files = await readdir(state);
       const record = await readFile(join(state, files.find((n) => n.endsWith('.json')) ?? ''));
       expect(String(record) + stderr).not.to.contain('s3cret');
     });
 
-    it('is gone on with by the same command, which says so', async () => {
+    it('is resumed by the same command, which reports it', async () => {
       await serve({ faults: [broken] });
       await fail();
-      const [id] = await recorded();
       const { code, stderr, objects } = await bits('put', '--json', file, `${server.url}x.bin`);
       expect(code).to.equal(0);
+      const { id } = objects().at(-1) ?? {};
       expect(stderr).to.equal(
         `${file}: resuming upload ${id}: 30.0 KiB of 100.0 KiB are on the server\n`,
       );
@@ -110,7 +112,7 @@ describe('an unfinished upload of the command line', () => {
       server.assertNoViolations();
     });
 
-    it('says so in text as well, and nothing when quiet', async () => {
+    it('is resumed with a message, and without one with --quiet', async () => {
       await serve({ faults: [broken, { ...broken, nth: 6 }] });
       await fail();
       const loud = await fail();
@@ -119,7 +121,7 @@ describe('an unfinished upload of the command line', () => {
       expect(quiet).to.include({ code: 0, stderr: '' });
     });
 
-    it('is given up by --no-resume, and its session with it', async () => {
+    it('is cancelled by --no-resume, together with its session', async () => {
       await serve({ faults: [broken] });
       await fail();
       const { code, stderr, objects } = await bits(
@@ -135,12 +137,12 @@ describe('an unfinished upload of the command line', () => {
       expect(await recorded()).to.be.empty;
     });
 
-    it('is not kept of standard input: 1', async () => {
+    it('is not stored for standard input, and the exit code is 1', async () => {
       await serve({ faults: [{ ...broken, nth: 1 }] });
       const io = capturedIo({ stdin: 'from a pipe', state });
       expect(await run(['put', '--json', '--retries=0', '-', `${server.url}in`], io)).to.equal(1);
       expect(JSON.parse(io.stdout.lines.at(-1) ?? '')).to.include({ resumable: false });
-      expect(io.stderr.text).not.to.contain('to go on');
+      expect(io.stderr.text).not.to.contain('to resume it');
     });
 
     for (const [what, bad] of [
@@ -149,7 +151,7 @@ describe('an unfinished upload of the command line', () => {
       ['cannot be written', () => '/sys/bits-upload'],
       ['can never be', () => '/proc/bits-upload'],
     ] as const) {
-      it(`is not kept where the directory ${what}: one warning, and the upload goes on`, async function () {
+      it(`is not stored if the directory ${what}, but the upload continues with one warning`, async function () {
         if (/cannot|never/.test(what) && process.platform !== 'linux') this.skip();
         await serve();
         const { code, stderr } = await bits(
@@ -161,7 +163,7 @@ describe('an unfinished upload of the command line', () => {
       });
     }
 
-    it('is not kept where the disk is full: one warning at most, and the upload goes on', async function () {
+    it('is not stored if the disk is full, but the upload continues with at most one warning', async function () {
       const tmpfs = ['-t', 'tmpfs', '-o', 'size=48k', 'tmpfs', state];
       await mkdir(state);
       if (process.platform !== 'linux' || spawnSync('mount', tmpfs).status !== 0) this.skip();
@@ -184,7 +186,7 @@ describe('an unfinished upload of the command line', () => {
       }
     });
 
-    it('is found in the directory that the environment names, and in that of --state-dir first', async () => {
+    it('is in the directory of --state-dir, or else in that of the environment', async () => {
       await serve();
       const other = join(directory, 'other');
       await leftBehind();
@@ -195,7 +197,7 @@ describe('an unfinished upload of the command line', () => {
       expect((await bits('put', '--state-dir', '', file, server.url)).code).to.equal(2);
     });
 
-    it('without credentials ends with 4, and goes on when they are given', async () => {
+    it('can be resumed with credentials after a refusal with exit code 4', async () => {
       await serve({ faults: [{ on: 'fragment', nth: 2, do: { status: 401 } }] });
       const { code, objects } = await fail('--json');
       expect(code).to.equal(4);
@@ -203,45 +205,49 @@ describe('an unfinished upload of the command line', () => {
       expect((await bits('resume', '--header', 'Authorization: x')).code).to.equal(0);
     });
 
-    it('of a file that changes meanwhile ends with 6, and leaves nothing', async () => {
+    it('is not stored for a file that changes meanwhile, and the exit code is 6', async () => {
       await serve({ faults: [{ on: 'fragment', nth: 2, do: { delayMs: 300 } }] });
       const put = fail();
       await server.waitForRequest('fragment');
       await writeFile(file, randomBytes(100 * KIB));
       const { code, stderr } = await put;
       expect(code).to.equal(6);
-      expect(stderr).to.contain('changed during the upload').and.not.to.contain('to go on');
+      expect(stderr).to.contain('changed during the upload').and.not.to.contain('to resume it');
       expect(await recorded()).to.be.empty;
       expect(kinds().at(-1)).to.equal('cancel-session');
     });
 
-    it('is left to the process that drives it: 1, and who that is', async () => {
+    it('is left to the process that runs it, which is named, and the exit code is 1', async () => {
       await serve({ faults: [{ on: 'fragment', nth: 2, do: 'hang' }] });
-      const args = ['put', '--fragment-size=10KiB', '--timeout=3s', file, `${server.url}x.bin`];
+      const args = ['put', '--fragment-size=10KiB', file, `${server.url}x.bin`];
       const first = new Spawned(args, { state });
       await server.waitForRequest('fragment', 2);
       const { pid } = first.process;
 
       const second = await bits(...args);
       expect(second.code).to.equal(1);
-      expect(second.stderr).to.contain(`process ${pid} on ${hostname()} is uploading this file`);
+      expect(second.stderr).to.contain(`Process ${pid} on ${hostname()} is uploading this file`);
       const [id = ''] = await recorded();
       expect((await bits('jobs')).stdout).to.contain(`running, process ${pid} on ${hostname()}`);
       expect((await bits('cancel', id)).code).to.equal(1);
       expect((await bits('resume', id)).code).to.equal(1);
       const all = await bits('resume', '--all');
       expect(all.code).to.equal(0);
-      expect(all.stderr).to.contain(`left to process ${pid}`);
+      expect(all.stderr).to.contain(
+        `skipped, because process ${pid} on ${hostname()} is uploading it`,
+      );
       expect((await bits('prune', '--older-than=1ms')).stdout).to.equal('');
 
-      expect(await first.ended()).to.include({ code: 0 });
+      first.kill('SIGTERM');
+      expect(await first.ended()).to.include({ code: 143 });
+      expect((await bits('resume', id)).code).to.equal(0);
       expect(await readFile(join(server.root, 'x.bin'))).to.deep.equal(content);
       expect(kinds()).not.to.include('cancel-session');
     });
   });
 
-  describe('is listed by jobs', () => {
-    it('with what is known of it', async () => {
+  describe('in the list of jobs', () => {
+    it('has its id, progress, condition, age, file and URL', async () => {
       await serve();
       const id = await leftBehind('x.bin?sig=s3cret');
       const { code, stdout, stderr } = await bits('jobs');
@@ -251,7 +257,7 @@ describe('an unfinished upload of the command line', () => {
       );
     });
 
-    it('as an object with --json', async () => {
+    it('is an object with --json', async () => {
       await serve();
       const id = await leftBehind();
       const [job = {}] = (await bits('jobs', '--json')).objects();
@@ -272,7 +278,7 @@ describe('an unfinished upload of the command line', () => {
       expect(ageMs).to.be.within(0, 60_000);
     });
 
-    it('and says when there is none, or when they cannot be read', async () => {
+    it('can be absent or unreadable, which is reported', async () => {
       await serve();
       expect(await bits('jobs')).to.include({
         code: 0,
@@ -284,29 +290,30 @@ describe('an unfinished upload of the command line', () => {
       expect(stderr).to.contain(file);
     });
 
-    it('with a file that changed or is gone', async () => {
+    it('has a note if its file changed or is missing', async () => {
       await serve();
       await leftBehind();
       await utimes(file, 1, 1);
       expect((await bits('jobs')).stdout).to.contain('  file changed  ');
       await rm(file);
-      expect((await bits('jobs')).stdout).to.contain('  file gone  ');
+      expect((await bits('jobs')).stdout).to.contain('  file missing  ');
     });
 
-    it('beside records that cannot be read', async () => {
+    it('is not hidden by records that cannot be read', async () => {
       await serve();
       const id = await leftBehind();
-      await writeFile(join(state, `${id}.json`), '{"version":1,');
+      const name = await recordName();
+      await writeFile(join(state, name), '{"version":1,');
       const { code, stdout, stderr } = await bits('jobs');
       expect({ code, stdout }).to.deep.equal({ code: 0, stdout: '' });
-      expect(stderr).to.contain(`${id}.json.unreadable-1`);
+      expect(stderr).to.contain(`${name}.unreadable-1`);
       expect((await bits('jobs', '--json')).objects()).to.have.lengthOf(1);
       expect((await bits('resume', id)).code).to.equal(1);
     });
   });
 
-  describe('is gone on with by resume', () => {
-    it('by its id, by the beginning of it, and without any when it is the only one', async () => {
+  describe('with resume', () => {
+    it('is found by its id, by the beginning of its id, or as the only one', async () => {
       await serve();
       for (const args of [(id: string) => id, (id: string) => id.slice(0, 9), () => undefined]) {
         const id = await leftBehind();
@@ -320,7 +327,7 @@ describe('an unfinished upload of the command line', () => {
       expect(await recorded()).to.be.empty;
     });
 
-    it('with all others', async () => {
+    it('is resumed together with all others by --all', async () => {
       await serve();
       await leftBehind('1');
       await leftBehind('2');
@@ -336,7 +343,7 @@ describe('an unfinished upload of the command line', () => {
       expect(await bits('resume')).to.include({ code: 0, stdout: '' });
     });
 
-    it('only when an id names one', async () => {
+    it('is resumed only if an id names exactly one', async () => {
       await serve();
       const first = await leftBehind('1');
       await leftBehind('2');
@@ -348,7 +355,7 @@ describe('an unfinished upload of the command line', () => {
       expect((await bits('resume', first, first.slice(0, -1))).code).to.equal(0);
     });
 
-    it('with the query of its URL, which is not kept', async () => {
+    it('needs the query of its URL, which is not stored', async () => {
       await serve();
       const id = await leftBehind('x.bin?sig=s3cret');
       const without = await bits('resume', id);
@@ -361,19 +368,19 @@ describe('an unfinished upload of the command line', () => {
       expect(server.log.at(-1)?.target).to.equal('/x.bin?sig=s3cret');
     });
 
-    it('not with the mark that stands for the query in the command that it was told: 2', async () => {
+    it('needs a query in place of the mark in the printed command', async () => {
       await serve();
       const id = await leftBehind('x.bin?sig=s3cret');
       const requests = server.log.length;
       for (const command of ['resume', 'cancel']) {
         const { code, stderr } = await bits(command, id, '--url', `${server.url}x.bin?…`);
         expect(code).to.equal(2);
-        expect(stderr).to.contain('write the query').and.not.to.contain('to go on');
+        expect(stderr).to.contain('write the query').and.not.to.contain('to resume it');
       }
       expect(server.log).to.have.lengthOf(requests);
     });
 
-    it('not when its file is gone or has changed: 6', async () => {
+    it('is not resumed if its file is missing or has changed, and the exit code is 6', async () => {
       await serve();
       const gone = await leftBehind('1');
       await rm(file);
@@ -390,19 +397,68 @@ describe('an unfinished upload of the command line', () => {
       expect(kinds().at(-1)).to.equal('cancel-session');
     });
 
-    it('as far as it goes, and the others too', async () => {
+    it('is resumed with a warning if its file has only another inode', async () => {
+      await serve();
+      await utimes(file, 1e9, 1e9);
+      const id = await leftBehind();
+      const copy = join(directory, 'copy');
+      await writeFile(copy, content);
+      await utimes(copy, 1e9, 1e9);
+      await rename(copy, file);
+      expect((await bits('jobs', '--json')).objects()[0]).to.include({ source: 'unchanged' });
+      const { code, stderr } = await bits('resume', id);
+      expect(code).to.equal(0);
+      expect(stderr)
+        .to.match(/warning: .*\n/)
+        .and.to.contain('30.0 KiB of 100.0 KiB');
+      expect(kinds()).not.to.include('cancel-session');
+    });
+
+    it('gets credentials only if all uploads go to one host, or to one that is named', async () => {
+      await serve();
+      const other = await createBitsServer();
+      try {
+        await leftBehind('1');
+        other.addFault(broken);
+        const url = `${other.url.replace('127.0.0.1', 'localhost')}2`;
+        await bits('put', '--retries=0', '--fragment-size=10KiB', file, url);
+        for (const secret of [
+          ['-u', 'me:x'],
+          ['-H', 'X-Key: x'],
+        ]) {
+          for (const command of [
+            ['resume', '--all'],
+            ['prune', '--older-than=1ms'],
+          ]) {
+            const { code, stderr } = await bits(...command, ...secret);
+            expect(code).to.equal(2);
+            expect(stderr).to.contain('go to several hosts (127.0.0.1, localhost)');
+          }
+          expect((await bits('cancel', ...(await recorded()), ...secret)).code).to.equal(2);
+        }
+        expect(
+          (await bits('resume', '--all', '--host', 'localhost', '-u', 'me:x')).stdout,
+        ).to.equal(`${url}\n`);
+        expect(await bits('resume', '--all', '-u', 'me:x')).to.include({ code: 0 });
+        expect(await recorded()).to.be.empty;
+      } finally {
+        await other.close();
+      }
+    });
+
+    it('does not stop the others when it fails', async () => {
       await serve();
       await leftBehind('1?query');
       await leftBehind('2');
       server.addFault({ on: 'ping', do: { status: 503 } });
       const { code, stderr } = await bits('resume', '--all', '--retries=0');
       expect(code).to.equal(1);
-      expect(stderr).to.contain('--url').and.to.contain('to go on: bits-upload resume');
+      expect(stderr).to.contain('--url').and.to.contain('to resume it: bits-upload resume');
       const [left] = (await store.list()).records.filter(({ url }) => url.endsWith('2'));
       expect((await bits('resume', left?.id ?? '')).code).to.equal(0);
     });
 
-    it('with its reply, which is downloaded without another upload', async () => {
+    it('downloads its reply without another upload', async () => {
       await serve({ reply: () => 'the answer', faults: [{ on: 'reply', do: { status: 404 } }] });
       const replyFile = join(directory, 'answer');
       const args = ['--retries=0', '--reply-file', replyFile, file, `${server.url}x.bin`];
@@ -418,7 +474,20 @@ describe('an unfinished upload of the command line', () => {
       server.assertNoViolations();
     });
 
-    it('with a reply to standard output only when that is asked for again', async () => {
+    it('downloads a reply that was too large if --max-reply-size is raised', async () => {
+      await serve({ reply: () => 'the answer' });
+      const replyFile = join(directory, 'answer');
+      const args = ['--reply-file', replyFile, '--max-reply-size=9', '--on-uncertain=restart'];
+      const put = await bits('put', '--retries=0', ...args, file, `${server.url}x.bin`);
+      expect(put.code).to.equal(5);
+      expect(put.stderr).to.contain('larger than 9 bytes').and.to.contain('--max-reply-size');
+      expect(put.stderr).to.contain(' --on-uncertain restart --max-reply-size 9\n');
+      expect((await bits('resume', '--retries=0', '--max-reply-size=9')).code).to.equal(5);
+      expect((await bits('resume', '--max-reply-size=10')).code).to.equal(0);
+      expect(await readFile(replyFile, 'utf8')).to.equal('the answer');
+    });
+
+    it('writes its reply to standard output only if --reply is given again', async () => {
       await serve({ reply: () => 'the answer', faults: [{ on: 'reply', do: { status: 404 } }] });
       await bits('put', '--retries=0', '--reply', file, `${server.url}x.bin`);
       const { code, stderr } = await bits('resume');
@@ -427,7 +496,7 @@ describe('an unfinished upload of the command line', () => {
       expect(await bits('resume', '--reply')).to.include({ code: 0, stdout: 'the answer' });
     });
 
-    it('without a reply as it was begun', async () => {
+    it('gets no reply if it was started without one', async () => {
       await serve();
       await leftBehind();
       expect((await bits('resume', '--reply')).code).to.equal(2);
@@ -437,32 +506,75 @@ describe('an unfinished upload of the command line', () => {
     });
   });
 
-  describe('is given up by cancel', () => {
-    it('although its file is gone, and the session is freed', async () => {
+  describe('with cancel', () => {
+    it('is cancelled although its file is missing, and its session is freed', async () => {
       await serve();
       const id = await leftBehind();
       await rm(file);
       const { code, stdout, stderr } = await bits('cancel', id.slice(0, 20), '--header', 'X-A: b');
       expect({ code, stdout }).to.deep.equal({ code: 0, stdout: `${id}\n` });
-      expect(stderr).to.contain('given up');
+      expect(stderr).to.contain('upload cancelled');
       expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
       expect(server.log.at(-1)?.headers).to.include({ 'x-a': 'b' });
       expect(await recorded()).to.be.empty;
     });
 
-    it('and says when the server does not confirm that', async () => {
+    it('is kept and can be cancelled again when the server does not remove the session', async () => {
       await serve();
       const id = await leftBehind();
-      server.addFault({ on: 'cancel-session', times: 9, do: { status: 503 } });
+      server.addFault({ on: 'cancel-session', do: { status: 503 } });
       const { code, stderr, objects } = await bits('cancel', '--json', '--retries=0', id);
-      expect(code).to.equal(0);
-      expect(objects()).to.deep.equal([
-        { type: 'result', file, url: `${server.url}x.bin`, id, freed: false },
-      ]);
-      expect(stderr).to.contain('did not confirm');
+      expect(code).to.equal(1);
+      const [{ message, retryable, ...error } = {}, ...others] = objects();
+      expect(others).to.deep.equal([]);
+      const url = `${server.url}x.bin`;
+      expect(error).to.deep.equal({
+        type: 'error',
+        file,
+        url,
+        code: 'BITS_ERR_SERVER',
+        status: 503,
+      });
+      expect(stderr).to.contain('did not confirm that it removed the session').and.contain(message);
+      expect(await recorded()).to.deep.equal([id]);
+      expect(await bits('cancel', id)).to.include({ code: 0, stdout: `${id}\n` });
+      expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
+      expect(await recorded()).to.be.empty;
     });
 
-    it('and is kept, as are the others, when a signal ends the wait for the server: 130', async () => {
+    for (const [what, command] of [
+      ['cancel', (ids: string[]) => ['cancel', ...ids]],
+      ['prune', () => ['prune', '--older-than=1ms']],
+      ['resume', () => ['resume', '--all']],
+    ] as const) {
+      it(`is kept, and no other is tried with ${what}, when the password is wrong`, async () => {
+        await serve();
+        const ids = [await leftBehind('1'), await leftBehind('2'), await leftBehind('3')];
+        const headers = { 'WWW-Authenticate': 'Basic realm="x"' };
+        server.addFault({ on: 'any', times: 99, do: { status: 401, headers } });
+        const { code, stderr } = await bits(...command(ids), '-u', `me:wrong ${what}`);
+        expect(code).to.equal(4);
+        expect(server.log.filter((request) => request.headers.authorization)).to.have.lengthOf(1);
+        expect(stderr).to.contain(`not attempted: the credentials for 127.0.0.1:${server.port}`);
+        expect(await recorded()).to.deep.equal(ids);
+      });
+    }
+
+    it('is kept, and can be cancelled later, when the server is down', async () => {
+      await serve();
+      const id = await leftBehind();
+      const { port } = server;
+      await server.close();
+      const { code, stderr } = await bits('cancel', '--connect-timeout=10ms', id);
+      expect(code).to.equal(1);
+      expect(stderr).to.contain('the record is kept').and.to.contain('refused the connection');
+      expect(await recorded()).to.deep.equal([id]);
+      server = await createBitsServer({ port });
+      expect((await bits('cancel', id)).code).to.equal(0);
+      expect(await recorded()).to.be.empty;
+    });
+
+    it('is kept, like the others, when a signal ends the wait for the server', async () => {
       await serve();
       const ids = [await leftBehind('1'), await leftBehind('2')];
       server.addFault({ on: 'cancel-session', do: 'hang' });
@@ -477,7 +589,7 @@ describe('an unfinished upload of the command line', () => {
       expect(await recorded()).to.be.empty;
     });
 
-    it('wherever its reply was to go', async () => {
+    it('is cancelled with any destination of its reply', async () => {
       await serve({
         reply: () => 'the answer',
         faults: [{ on: 'reply', times: 2, do: { status: 404 } }],
@@ -492,7 +604,7 @@ describe('an unfinished upload of the command line', () => {
       expect(kinds().filter((kind) => kind === 'cancel-session')).to.have.lengthOf(2);
     });
 
-    it('only by an id', async () => {
+    it('is cancelled only by an id', async () => {
       await serve();
       await leftBehind();
       expect((await bits('cancel')).code).to.equal(2);
@@ -501,15 +613,15 @@ describe('an unfinished upload of the command line', () => {
     });
   });
 
-  describe('is given up by prune', () => {
-    it('when its file is gone or has changed, and left alone otherwise', async () => {
+  describe('with prune', () => {
+    it('is discarded if its file is missing or has changed, and kept otherwise', async () => {
       await serve();
       const id = await leftBehind('1?query');
       expect(await bits('prune')).to.include({ code: 0, stdout: '', stderr: '' });
       await rm(file);
       const { code, stdout, stderr } = await bits('prune');
       expect({ code, stdout }).to.deep.equal({ code: 0, stdout: `${id}\n` });
-      expect(stderr).to.contain('because the file is gone');
+      expect(stderr).to.contain('because the file is missing');
       expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
 
       await writeFile(file, content);
@@ -519,7 +631,7 @@ describe('an unfinished upload of the command line', () => {
       expect(await recorded()).to.be.empty;
     });
 
-    it('when it is too old, without waiting for a server that is gone', async () => {
+    it('is discarded if it is too old, even if its server is down', async () => {
       await serve();
       const id = await leftBehind();
       await server.close();
@@ -531,13 +643,14 @@ describe('an unfinished upload of the command line', () => {
       expect((await bits('prune', '--older-than', '7')).code).to.equal(2);
     });
 
-    it('while unreadable records are reported, and deleted only when asked for', async () => {
+    it('is independent of unreadable records, which are deleted only with --unreadable', async () => {
       await serve();
-      const id = await leftBehind();
-      await writeFile(join(state, `${id}.json`), 'damaged');
+      await leftBehind();
+      const name = await recordName();
+      await writeFile(join(state, name), 'damaged');
       const foreign = join(state, 'mine.json');
       await writeFile(foreign, '{}');
-      const aside = `${id}.json.unreadable-1`;
+      const aside = `${name}.unreadable-1`;
       const listed = await bits('prune');
       expect(listed).to.include({ code: 0, stdout: '' });
       expect(listed.stderr).to.contain(aside).and.to.contain(foreign);
@@ -553,7 +666,7 @@ describe('an unfinished upload of the command line', () => {
       expect(await readFile(foreign, 'utf8')).to.equal('{}');
     });
 
-    it('not when the directory cannot be read: 1', async () => {
+    it('is not discarded if the directory cannot be read, and the exit code is 1', async () => {
       await serve();
       await mkdir(state);
       expect((await bits('prune', '--state-dir', file)).code).to.equal(1);

@@ -2,41 +2,41 @@ import type { BitsErrorCode } from '../../src/errors.js';
 import type { PacketType } from '../../src/protocol/packets.js';
 import type { FaultAction } from '../../src/testing/index.js';
 
-/** What a request that a fault strikes is for. */
+/** What the request is for to which a fault applies. */
 export type Struck = PacketType | 'reply';
 
 /**
  * What a fault costs a job.
  *
- * - `nothing`: not one request more.
+ * - `nothing`: no additional request.
  * - `again`: the packet is sent once more.
  * - `resync`: the packet is sent once more, as a smallest fragment whose answer tells the offset.
  * - `smaller`: the fragment is halved, and so are those after it.
- * - `anew`: a new session from byte 0.
- * - `unfreed`: the cancelled job says that the server did not confirm.
- * - a code: the job fails with it, and `resume()` finishes.
+ * - `restart`: a new session from byte 0.
+ * - `not-freed`: the cancelled job warns that the server did not confirm.
+ * - a code: the job fails with it, and `resume()` finishes it.
  */
 export type Cost =
   | 'nothing'
   | 'again'
   | 'resync'
   | 'smaller'
-  | 'anew'
-  | 'unfreed'
+  | 'restart'
+  | 'not-freed'
   | Extract<BitsErrorCode, string>;
 
 export interface FaultRow {
   readonly name: string;
   readonly do: FaultAction;
-  /** The client waits for its time-out. */
+  /** The client has to wait for its time-out. */
   readonly waits?: true;
-  /** The server did what it was asked, though the client cannot know. */
+  /** The server did what the packet asks for, though the client cannot know. */
   readonly takesEffect?: true;
-  /** Absent: the fault makes no sense for the packet. */
+  /** Absent: the fault does not apply to the packet. */
   readonly costs: Readonly<
     Partial<Record<Exclude<Struck, 'fragment'>, Cost>> & {
       fragment?: Cost | readonly [first: Cost, middle: Cost, last: Cost];
-      /** Of an upload-reply job's last fragment, where it differs. */
+      /** For the last fragment of an upload-reply job, where it differs. */
       lastWithReply?: Cost;
     }
   >;
@@ -71,14 +71,14 @@ const REPLY = 'BITS_ERR_REPLY';
 const HARMLESS = costs('nothing', 'nothing', 'nothing', 'nothing', 'nothing', 'nothing');
 const LOST = costs('again', 'again', 'resync', 'again', 'again', 'again');
 const FAILS_FOR_NOW = LOST;
-/** Close and Cancel are tried again after any 5xx, and never after what is lower. */
+/** Close and Cancel are tried again after any 5xx, and never after a lower status. */
 const FATAL_5XX = costs(SERVER, SERVER, SERVER, 'again', 'again', SERVER);
-const BUSY_4XX = costs('again', 'again', 'resync', SERVER, 'unfreed', 'again');
-const FATAL_4XX = costs(SERVER, SERVER, SERVER, SERVER, 'unfreed', SERVER);
-/** The answer of an ack-less success, once one packet has been acknowledged. */
-const NO_ACK = costs(NOT_BITS, 'again', 'resync', 'again', 'unfreed');
+const BUSY_4XX = costs('again', 'again', 'resync', SERVER, 'not-freed', 'again');
+const FATAL_4XX = costs(SERVER, SERVER, SERVER, SERVER, 'not-freed', SERVER);
+/** A success without Ack, once one packet has been acknowledged. */
+const NO_ACK = costs(NOT_BITS, 'again', 'resync', 'again', 'not-freed');
 
-/** What the specification makes of each fault, by packet: the table of answers of §3. */
+/** What each fault costs, by packet, according to the specification. */
 export const FAULT_TABLE: readonly FaultRow[] = [
   { name: 'reset-before', do: 'reset-before', costs: LOST },
   { name: 'reset-mid', do: 'reset-mid', takesEffect: true, costs: LOST },
@@ -94,8 +94,8 @@ export const FAULT_TABLE: readonly FaultRow[] = [
   {
     name: 'session-gone',
     do: 'session-gone',
-    // Create-Session has no session to lose, so to it this is a 500; to a GET it is a 404.
-    costs: costs('again', 'anew', 'anew', 'anew', 'nothing', REPLY),
+    // Create-Session has no session to lose, so that this is a 500; for a GET it is a 404.
+    costs: costs('again', 'restart', 'restart', 'restart', 'nothing', REPLY),
   },
   // A reply may be any page.
   { name: 'garbage-page', do: 'garbage-page', costs: NO_ACK },
@@ -113,14 +113,14 @@ export const FAULT_TABLE: readonly FaultRow[] = [
   },
   { name: '400', do: { status: 400 }, costs: FATAL_4XX },
   { name: '400 E_INVALIDARG', do: { status: 400, hresult: 0x80070057 }, costs: FATAL_4XX },
-  { name: '401', do: { status: 401 }, costs: costs(AUTH, AUTH, AUTH, AUTH, 'unfreed', AUTH) },
-  { name: '407', do: { status: 407 }, costs: costs(AUTH, AUTH, AUTH, AUTH, 'unfreed', AUTH) },
+  { name: '401', do: { status: 401 }, costs: costs(AUTH, AUTH, AUTH, AUTH, 'not-freed', AUTH) },
+  { name: '407', do: { status: 407 }, costs: costs(AUTH, AUTH, AUTH, AUTH, 'not-freed', AUTH) },
   { name: '403 E_ACCESSDENIED', do: { status: 403, hresult: 0x80070005 }, costs: FATAL_4XX },
   {
     name: '404',
     do: { status: 404 },
-    // Only on a fragment larger than one that passed it may mean a limit of IIS 7.
-    costs: costs(SERVER, SERVER, ['smaller', SERVER, SERVER], SERVER, 'unfreed', REPLY),
+    // It may mean a limit of IIS 7 only for a fragment larger than those before.
+    costs: costs(SERVER, SERVER, ['smaller', SERVER, SERVER], SERVER, 'not-freed', REPLY),
   },
   { name: '405', do: { status: 405 }, costs: FATAL_4XX },
   { name: '408', do: { status: 408 }, costs: BUSY_4XX },
@@ -128,12 +128,12 @@ export const FAULT_TABLE: readonly FaultRow[] = [
   {
     name: '413',
     do: { status: 413 },
-    costs: costs(SERVER, SERVER, 'smaller', SERVER, 'unfreed', SERVER),
+    costs: costs(SERVER, SERVER, 'smaller', SERVER, 'not-freed', SERVER),
   },
   {
     name: '416 without offset',
     do: { status: 416 },
-    costs: costs(SERVER, SERVER, 'anew', SERVER, 'unfreed', REPLY),
+    costs: costs(SERVER, SERVER, 'restart', SERVER, 'not-freed', REPLY),
   },
   { name: '429', do: { status: 429 }, costs: BUSY_4XX },
   { name: '500', do: { status: 500 }, costs: FAILS_FOR_NOW },
@@ -200,7 +200,7 @@ export const FAULT_TABLE: readonly FaultRow[] = [
     name: "another session's id",
     do: { headers: { 'BITS-Session-Id': '{00000000-0000-0000-0000-000000000000}' } },
     takesEffect: true,
-    costs: { ping: 'nothing', fragment: PROTOCOL, 'cancel-session': 'unfreed' },
+    costs: { ping: 'nothing', fragment: PROTOCOL, 'cancel-session': 'not-freed' },
   },
   {
     name: 'another protocol',
@@ -227,7 +227,7 @@ export const FAULT_TABLE: readonly FaultRow[] = [
   { name: 'slow', do: { bytesPerSecond: 500_000 }, costs: HARMLESS },
 ];
 
-/** An error that the server's application made (context 0x7). */
+/** An error of the server's application (context 0x7). */
 function application(status: number, means: 'again' | typeof SERVER, more = {}): FaultRow[] {
   const fragment = means === 'again' ? 'resync' : means;
   return [

@@ -1,3 +1,4 @@
+import { createReadStream } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -5,23 +6,28 @@ import { isBitsError } from '../../src/errors.js';
 import type { UploadResult } from '../../src/job/events.js';
 import type { UploadOptions } from '../../src/job/options.js';
 import { UploadJob } from '../../src/job/upload-job.js';
+import type { SourceInput } from '../../src/source/to-source.js';
 import { createFileStore } from '../../src/store/file.js';
 import { createMemoryStore } from '../../src/store/memory.js';
 import type { JobStore } from '../../src/store/store.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { patterned, writePatterned } from '../support/files.js';
+import type { JumpingClock } from '../support/jumping-clock.js';
 import type { Incident, Scenario } from './scenario.js';
 
 const KIB = 1024;
+const HOUR_MS = 3_600_000;
+const EIGHT_HOURS_MS = 8 * HOUR_MS;
 
-/** A scenario as it plays: servers that come and go, and what the client's processes leave. */
+/** Plays a scenario: servers that stop and start, and the records that client processes leave. */
 export class HostileWorld {
-  /** Runs that it took. */
+  /** Runs of jobs so far. */
   runs = 0;
   requests = 0;
   readonly #scenario: Scenario;
   readonly #folder: string;
   readonly #incidents: Incident[];
+  readonly #clock: JumpingClock;
   readonly #servers: BitsServer[] = [];
   readonly #replies: readonly Buffer[];
   #processes = 1;
@@ -31,11 +37,13 @@ export class HostileWorld {
   #onIncident: (incident: Incident) => void = () => {};
   #restarting: Promise<void> = Promise.resolve();
   #strangers = 2;
+  #content: Buffer = Buffer.of();
   #store: JobStore | undefined;
   #job: UploadJob | undefined;
 
-  constructor(scenario: Scenario, folder: string) {
+  constructor(scenario: Scenario, folder: string, clock: JumpingClock) {
     this.#scenario = scenario;
+    this.#clock = clock;
     this.#folder = folder;
     this.#incidents = [...scenario.incidents];
     const { reply, seed } = scenario;
@@ -44,11 +52,12 @@ export class HostileWorld {
     );
   }
 
-  /** Runs the upload until it is done, however often it has to be taken up again. */
+  /** Runs the upload until it is done, however often it has to be resumed. */
   async play(): Promise<void> {
     const { bytes, seed, store, hostId } = this.#scenario;
     await mkdir(this.#folder, { recursive: true });
-    const content = await writePatterned(this.#source, bytes, seed);
+    const content = await writePatterned(this.#file, bytes, seed);
+    this.#content = content;
     this.#store =
       store === 'none'
         ? undefined
@@ -66,7 +75,7 @@ export class HostileWorld {
       }
       await this.#restarting;
       const arrived = await readFile(join(this.#server.root, 'file.bin')).catch(() => undefined);
-      // A Close whose answer is lost and whose session is lost too may have done its work or not.
+      // When the answer to Close and the session are lost, the file may be there or not.
       const maybe = result.closed === 'presumed' && this.#losesSessions;
       if (arrived !== undefined || !maybe) {
         expect(arrived?.equals(content), 'the file is exact').to.equal(true);
@@ -75,7 +84,7 @@ export class HostileWorld {
       expect(this.requests, 'requests').to.be.at.most(this.#mostRequests);
       if (this.#store) expect((await this.#store.list()).records, 'records').to.deep.equal([]);
     } finally {
-      // What the end of the server cuts off is no incident any more.
+      // The end of the server is not an incident.
       this.#incidents.length = 0;
       await this.#restarting;
       await this.#server.close();
@@ -84,8 +93,29 @@ export class HostileWorld {
     for (const server of this.#servers) server.assertNoViolations();
   }
 
-  get #source(): string {
+  get #file(): string {
     return join(this.#folder, 'source.bin');
+  }
+
+  /** A stream can be read once: each job gets a new one. */
+  #newSource(): SourceInput {
+    const content = this.#content;
+    switch (this.#scenario.source) {
+      case 'file':
+        return this.#file;
+      case 'bytes':
+        return content;
+      case 'blob':
+        return new Blob([content]);
+      case 'stream':
+        return createReadStream(this.#file, { highWaterMark: 10_000 });
+      case 'web-stream':
+        return new Blob([content]).stream();
+      case 'iterable':
+        return (async function* () {
+          for (let at = 0; at < content.length; at += 7001) yield content.subarray(at, at + 7001);
+        })();
+    }
   }
 
   get #replyFile(): string {
@@ -100,7 +130,7 @@ export class HostileWorld {
     );
   }
 
-  /** Each fault that strikes and each incident may end one run. */
+  /** Each fault and each incident may end one run. */
   get #mostRuns(): number {
     const { faults, incidents } = this.#scenario;
     const strikes = faults.reduce((sum, { times = 1 }) => sum + times, 0);
@@ -117,7 +147,7 @@ export class HostileWorld {
       expect(reply).to.equal(undefined);
       return;
     }
-    // A file without bytes has no last fragment that could ask for a reply.
+    // An empty file has no last fragment and therefore no reply.
     if (this.#scenario.bytes === 0) return;
     const { to } = this.#scenario.reply;
     const got = to === 'file' ? await readFile(this.#replyFile) : Buffer.from(reply?.data ?? []);
@@ -166,6 +196,8 @@ export class HostileWorld {
     while (this.#incidents[0] !== undefined && this.#incidents[0].atRequest <= this.requests) {
       const incident = this.#incidents.shift() as Incident;
       if (incident.what === 'restart-server') this.#restarting = this.#restart(this.#restarting);
+      else if (incident.what === 'sleep') this.#clock.sleep(EIGHT_HOURS_MS);
+      else if (incident.what === 'clock-set-back') this.#clock.set(-HOUR_MS);
       else this.#onIncident(incident);
     }
   }
@@ -182,7 +214,7 @@ export class HostileWorld {
     const { outcome, job } = await this.#begin(controller.signal);
     this.#job = this.#store === undefined ? job : undefined;
     let afterDeath: JobStore | undefined;
-    const deeds: Promise<unknown>[] = [];
+    const tasks: Promise<unknown>[] = [];
     let over = false;
     const die = async (store: JobStore | undefined): Promise<void> => {
       over = true;
@@ -193,12 +225,12 @@ export class HostileWorld {
       controller.abort();
     };
     this.#onIncident = ({ what }) => {
-      if (what === 'suspend') deeds.push(this.#pause(job, () => over));
-      else deeds.push(die(what === 'kill' ? this.#store : undefined));
+      if (what === 'suspend') tasks.push(this.#pause(job, () => over));
+      else tasks.push(die(what === 'kill' ? this.#store : undefined));
     };
     try {
       const result = await outcome;
-      // Death came too late.
+      // The job finished before its process died.
       afterDeath = undefined;
       return result;
     } catch (error) {
@@ -206,7 +238,7 @@ export class HostileWorld {
       return undefined;
     } finally {
       this.#onIncident = () => {};
-      for (const deed of deeds) await deed;
+      for (const task of tasks) await task;
       if (afterDeath !== undefined) this.#store = afterDeath;
     }
   }
@@ -216,7 +248,7 @@ export class HostileWorld {
       await job.suspend();
       if (job.state === 'suspended' && !over()) await job.resume();
     } catch (error) {
-      // The job may have ended by then; it is the run that tells how.
+      // The job may have ended by then; its run tells how.
       if (!isBitsError(error)) throw error;
     }
   }
@@ -242,17 +274,19 @@ export class HostileWorld {
     const { fragmentBytes, reply, bytes } = this.#scenario;
     return {
       url: new URL('file.bin', this.#server.url),
-      source: this.#source,
+      source: this.#newSource(),
       fragmentBytes,
       store: this.#store,
       signal,
-      // Connections die with their process: an answer on them is one that nobody has read.
+      // Connections end with their process: answers on them are not read.
       userAgent: `process ${this.#processes}`,
       retry: { minDelayMs: 1, maxDelayMs: 10, maxRetryAfterMs: 10 },
       timeouts: { answerMs: 120, replyMs: 120, stallMs: 1000, noProgressMs: 5000 },
       ...(reply !== undefined && {
-        reply: reply.to === 'file' ? { file: this.#replyFile } : true,
-        replyOptional: bytes === 0,
+        reply: {
+          to: reply.to === 'file' ? this.#replyFile : 'memory',
+          optional: bytes === 0,
+        },
       }),
     };
   }

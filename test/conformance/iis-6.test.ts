@@ -71,7 +71,7 @@ class Iis6 {
   };
 }
 
-describe('against the answers of IIS 6', () => {
+describe('an upload to IIS 6', () => {
   let server: RawServer;
   let iis: Iis6;
 
@@ -81,7 +81,7 @@ describe('against the answers of IIS 6', () => {
   });
   afterEach(() => server.close());
 
-  it('a plain upload arrives, though an unasked-for reply is offered', async () => {
+  it('arrives, though the server offers a reply that was not requested', async () => {
     const content = patterned(40_000);
     const url = server.url('/vdir/file.bin');
     const job = new UploadJob({ url, source: content, fragmentBytes: 16_384 });
@@ -93,7 +93,7 @@ describe('against the answers of IIS 6', () => {
     expect(warnings).to.deep.equal(['reply-not-asked-for']);
   });
 
-  it('an upload-reply fetches the back-slashed URL from the origin and closes last', async () => {
+  it('fetches a reply from its URL with back-slashes, and closes the session last', async () => {
     const url = server.url('/vdir/file.bin');
     const result = await new UploadJob({ url, source: patterned(40_000), reply: true }).start();
     expect(Buffer.from(result.reply?.data ?? [])).to.deep.equal(REPLY);
@@ -104,7 +104,7 @@ describe('against the answers of IIS 6', () => {
     ]);
   });
 
-  it('every packet has the headers of [MC-BUP] and no others, on one connection', async () => {
+  it('sends the headers of [MC-BUP] and no others, on one connection', async () => {
     const url = server.url('/vdir/file.bin');
     await new UploadJob({ url, source: patterned(500 * 1024), fragmentBytes: 5120 }).start();
     expect(server.connections).to.have.lengthOf(1);
@@ -120,7 +120,7 @@ describe('against the answers of IIS 6', () => {
       const names = Object.keys(headers).sort();
       expect(names).to.deep.equal([...common, 'user-agent', ...(own[type] ?? [])].sort());
       expect(headers['content-length']).to.equal(String(body.length));
-      expect(headers['connection']?.toLowerCase()).to.equal('keep-alive');
+      expect(headers.connection?.toLowerCase()).to.equal('keep-alive');
     }
   });
 });

@@ -2,24 +2,29 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { temporaryFolder } from '../support/files.js';
 import { openHandles, untilClosed } from '../support/handles.js';
+import { JumpingClock } from '../support/jumping-clock.js';
+import { FULL, runs, SEED } from '../support/prove-mode.js';
 import { HostileWorld } from './hostile-world.js';
 import { scenarios } from './scenario.js';
 
-/** `npm run prove` sets it: how many uploads to try, each in another hostile world. */
-const RUNS = Number(process.env.BITS_PROVE_RUNS ?? 60);
-const FULL = process.env.BITS_PROVE_RUNS !== undefined;
-/** Repeats a run that failed; the quick one is the same each time. */
-const SEED = Number(process.env.BITS_PROVE_SEED ?? (FULL ? Date.now() & 0x7fff_ffff : 1));
+/** How many uploads to try, each in another hostile world. */
+const RUNS = runs('BITS_PROVE_RUNS', 60, 500);
 
-/** No scenario may take longer; those in which much is waited for take about a tenth of it. */
+/** The longest time for one scenario: slow ones take about a tenth of it. */
 const LIMIT_MS = 30_000;
 
-describe('whatever goes wrong', () => {
+describe('an upload in a hostile world', () => {
   const folder = temporaryFolder();
+  let clock: JumpingClock;
 
-  it(`the file arrives exact, or can be gone on with (${RUNS} runs, seed ${SEED})`, async function () {
+  before(() => {
+    clock = new JumpingClock();
+  });
+  after(() => clock.restore());
+
+  it(`arrives exact or can be resumed (${RUNS} runs, seed ${SEED})`, async function () {
     this.timeout(RUNS * 5000 + LIMIT_MS);
-    // mocha's own timer runs from the first wait on.
+    // Mocha starts its own timer at the first await.
     await Promise.resolve();
     const handles = openHandles();
     const startedMs = performance.now();
@@ -28,7 +33,7 @@ describe('whatever goes wrong', () => {
     let requests = 0;
     await fc.assert(
       fc.asyncProperty(scenarios, async (scenario) => {
-        const world = new HostileWorld(scenario, join(folder(), String(played++)));
+        const world = new HostileWorld(scenario, join(folder(), String(played++)), clock);
         await world.play();
         taken += world.runs;
         requests += world.requests;

@@ -7,8 +7,8 @@ import {
   type DriverOptions,
   type RestCommand,
 } from '../../src/job/driver.js';
+import type { RetryDecision } from '../../src/job/options.js';
 import { DEFAULTS } from '../../src/job/options.js';
-import type { RetryDecision } from '../../src/job/retry.js';
 import { createSession, type SessionEvent } from '../../src/session/session.js';
 import { busy, created, gone, has, lost, PLAN, pinged, said } from '../session/script.js';
 

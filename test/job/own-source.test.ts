@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { expect } from 'chai';
 import type { UploadOptions } from '../../src/job/options.js';
 import { UploadJob } from '../../src/job/upload-job.js';
@@ -172,7 +173,7 @@ describe('a source of the caller', () => {
     };
     const error = await errorOf(uploadOf(own({ read })).start());
     expect(error).to.include({ code: 'BITS_ERR_SOURCE' });
-    expect(error?.message).to.include('no Uint8Array');
+    expect(error?.message).to.include('not a Uint8Array');
   });
 
   for (const byteLength of [Number.NaN, -1, 1.5, Number.POSITIVE_INFINITY, null, '10', 10n]) {
@@ -183,6 +184,13 @@ describe('a source of the caller', () => {
       expect(server.log.length).to.equal(before);
     });
   }
+
+  it('leaves a stream to the caller when another option is refused', async () => {
+    const stream = Readable.from([new Uint8Array(1000)]);
+    const wrong = { maxRestarts: -1, name: 'x' };
+    expect(() => uploadOf(stream as never, wrong)).to.throw('maxRestarts');
+    expect(await uploadOf(stream as never).start()).to.include({ bytes: 1000 });
+  });
 
   it('is refused when it opens nothing', async () => {
     const source = { name: 'x', open: async () => null as unknown as OpenSource };
@@ -254,6 +262,15 @@ describe('a source of the caller', () => {
       'reads',
       own({
         read: () => ({ [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}) }) }),
+      }),
+    ],
+    [
+      'ends after its last byte',
+      own({
+        async *read(start, end) {
+          yield new Uint8Array(end - start);
+          await new Promise(() => {});
+        },
       }),
     ],
   ] as const) {

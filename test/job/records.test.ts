@@ -311,7 +311,7 @@ describe('the record of a job', () => {
     expect(await records()).to.have.lengthOf(0);
   });
 
-  it('is dropped also when another file of the same size and time is in its place', async () => {
+  it('is resumed, with a warning, when a file of the same size and time took the place of the first', async () => {
     await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
     const sameTime = new Date(1_700_000_000_000);
     await utimes(path, sameTime, sameTime);
@@ -322,8 +322,9 @@ describe('the record of a job', () => {
     const second = job();
     const warnings: string[] = [];
     second.on('warning', ({ code }) => warnings.push(code));
-    expect(await second.start()).to.include({ resumed: false });
-    expect(warnings).to.deep.equal(['earlier-upload-dropped']);
+    expect(await second.start()).to.include({ resumed: true });
+    expect(warnings).to.deep.equal(['source-replaced']);
+    expect(sha256(await uploaded())).to.equal(sha256(content));
   });
 
   it('restored by id, refuses a changed file and frees the session', async () => {
@@ -416,12 +417,12 @@ describe('the record of a job', () => {
       faults: [{ on: 'close-session', do: 'hang' }],
     });
     const controller = new AbortController();
-    const first = job({ signal: controller.signal, reply: { file: reply } });
+    const first = job({ signal: controller.signal, reply: { to: reply } });
     const result = first.start();
     await server.waitForRequest('close-session');
     controller.abort();
     await failure(result);
-    const second = await job({ reply: { file: reply } }).start();
+    const second = await job({ reply: { to: reply } }).start();
     expect(second).to.include({ bytesSent: 0, resumed: true });
     expect(second.reply).to.include({ file: reply, bytes: 5000 });
     expect(kinds().filter((kind) => kind === 'reply')).to.have.lengthOf(1);
@@ -451,12 +452,12 @@ describe('the record of a job', () => {
     await serve({ reply: () => Buffer.alloc(50_000, 7), allowOverwrite: true });
     const parts = async () => (await readdir(folder())).filter((name) => name.endsWith('.part'));
     for (const begin of [
-      async () => job({ reply: { file: reply } }).start(),
+      async () => job({ reply: { to: reply } }).start(),
       async (id: string) => (await UploadJob.restore(store, id)).resume().catch(() => {}),
     ]) {
       server.addFault({ on: 'reply', do: { bytesPerSecond: 20_000 } });
       const controller = new AbortController();
-      const first = job({ signal: controller.signal, reply: { file: reply } });
+      const first = job({ signal: controller.signal, reply: { to: reply } });
       first.on('progress', ({ replyBytes }) => replyBytes > 0 && controller.abort());
       await failure(first.start());
       expect(await parts()).to.have.lengthOf(1);
@@ -481,7 +482,7 @@ describe('the record of a job', () => {
         await store.save(record);
       },
     };
-    const upload = job({ reply: { file: join(folder(), 'told.bin') }, store: noticing });
+    const upload = job({ reply: { to: join(folder(), 'told.bin') }, store: noticing });
     const ended = failure(upload.start());
     expect(await stored.promise).to.be.below(200_000);
     await upload.cancel();
@@ -495,7 +496,7 @@ describe('the record of a job', () => {
       faults: [{ on: 'reply', do: { bytesPerSecond: 20_000 } }],
     });
     const controller = new AbortController();
-    const first = job({ signal: controller.signal, reply: { file: reply } });
+    const first = job({ signal: controller.signal, reply: { to: reply } });
     first.on('progress', ({ replyBytes }) => replyBytes > 0 && controller.abort());
     await failure(first.start());
     const parts = async () => (await readdir(folder())).filter((name) => name.endsWith('.part'));
@@ -514,15 +515,15 @@ describe('the record of a job', () => {
       faults: [{ on: 'reply', do: { bytesPerSecond: 20_000 } }],
     });
     const controller = new AbortController();
-    const reply = { file: join(folder(), 'here.bin') };
+    const reply = { to: join(folder(), 'here.bin') };
     const first = job({ signal: controller.signal, reply });
     first.on('progress', ({ replyBytes }) => replyBytes > 0 && controller.abort());
     await failure(first.start());
     const parts = async () => (await readdir(folder())).filter((name) => name.endsWith('.part'));
     expect(await parts()).to.have.lengthOf(1);
-    const elsewhere = { file: join(folder(), 'there.bin') };
+    const elsewhere = { to: join(folder(), 'there.bin') };
     await (await UploadJob.restore(store, first.id, { reply: elsewhere })).resume();
-    expect(await readFile(elsewhere.file)).to.deep.equal(answer);
+    expect(await readFile(elsewhere.to)).to.deep.equal(answer);
     expect(await parts()).to.be.empty;
   });
 
@@ -533,7 +534,7 @@ describe('the record of a job', () => {
       faults: [{ on: 'reply', do: 'hang' }],
     });
     const controller = new AbortController();
-    const first = job({ signal: controller.signal, reply: { file: reply } });
+    const first = job({ signal: controller.signal, reply: { to: reply } });
     const result = first.start();
     await once(first, 'state');
     await server.waitForRequest('reply');

@@ -417,7 +417,7 @@ describe('UploadJob', () => {
     await writePatterned(path, 100);
     await symlink(folder(), join(folder(), 'alias'), 'junction');
     for (const file of [path, join(folder(), 'alias', 'order.xml')]) {
-      const job = jobTo(server, { source: path, reply: { file, overwrite: true } });
+      const job = jobTo(server, { source: path, reply: { to: file, overwrite: true } });
       expect(await failure(job.start())).to.include({ code: 'BITS_ERR_ARGUMENT' });
     }
     expect(server.log).to.have.lengthOf(0);
@@ -882,7 +882,7 @@ describe('UploadJob', () => {
       const server = await serve();
       const error = await failure(jobTo(server, { reply: true }).start());
       expect(error).to.include({ code: 'BITS_ERR_REPLY' });
-      const result = await jobTo(server, { reply: true, replyOptional: true }).start();
+      const result = await jobTo(server, { reply: { optional: true } }).start();
       expect(result.reply).to.equal(undefined);
     });
   });

@@ -154,7 +154,7 @@ describe('the packed package', function () {
       join(folder, 'types.mts'),
       `import { UploadJob, type UploadResult, type UploadProgress, isBitsError } from 'bits-upload';
        import { createBitsServer, type Fault } from 'bits-upload/testing';
-       const job = new UploadJob({ url: 'http://x/', source: 'a', reply: { file: 'b' } });
+       const job = new UploadJob({ url: 'http://x/', source: 'a', reply: { to: 'b' } });
        export const result: Promise<UploadResult> = job.start();
        export const progress: AsyncIterable<UploadProgress> = job.progress;
        job.on('retry', ({ attempt, delayMs, error }) => [attempt, delayMs, error.code]);

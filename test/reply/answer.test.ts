@@ -13,14 +13,14 @@ function refusal(status: number, headers: WireHeaders = {}) {
   return answer.error;
 }
 
-describe('readReplyAnswer', () => {
-  it('reads a whole reply with and without a length', () => {
+describe('an answer to the GET of a reply', () => {
+  it('is a whole reply with or without a length', () => {
     expect(read(200, { 'content-length': '12' })).to.deep.equal({ kind: 'whole', totalBytes: 12 });
     expect(read(200)).to.deep.equal({ kind: 'whole', totalBytes: undefined });
     expect(refusal(200, { 'content-length': '12, 13' }).retryable).to.equal(true);
   });
 
-  it('reads a part and distrusts one that contradicts itself', () => {
+  it('is a part only when its headers agree with each other', () => {
     const range = { 'content-range': 'bytes 5-9/10' };
     const part = { kind: 'part', range: { start: 5, end: 10, total: 10 } };
     expect(read(206, range)).to.deep.equal(part);
@@ -28,16 +28,18 @@ describe('readReplyAnswer', () => {
     const broken = { kind: 'part', range: undefined };
     expect(read(206, { ...range, 'content-length': '4' })).to.deep.equal(broken);
     expect(read(206, { 'content-range': 'bytes 9-5/10' })).to.deep.equal(broken);
-    expect(read(206, { 'content-type': 'multipart/byteranges' })).to.deep.equal(broken);
+    const multipart = { 'content-type': ' Multipart/byteranges; boundary=x' };
+    expect(read(206, multipart)).to.deep.equal(broken);
+    expect(read(206, { ...range, ...multipart })).to.deep.equal(broken);
   });
 
-  it('reads what a 416 tells of the length', () => {
+  it('gives the length of the reply with a 416', () => {
     expect(read(416, { 'content-range': 'bytes */10' })).to.include({ totalBytes: 10 });
     expect(read(416, { 'content-range': 'bytes */*' })).to.include({ totalBytes: undefined });
     expect(read(416)).to.include({ kind: 'unsatisfiable', totalBytes: undefined });
   });
 
-  it('refuses a compressed reply for good', () => {
+  it('is refused for good when it is compressed', () => {
     for (const status of [200, 206]) {
       const error = refusal(status, { 'content-encoding': 'gzip' });
       expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY', false]);
@@ -53,31 +55,31 @@ describe('readReplyAnswer', () => {
     });
   }
 
-  for (const status of [201, 203, 205, 300, 303, 304, 400, 401, 403, 405, 407, 501, 505]) {
+  for (const status of [201, 203, 205, 300, 304, 400, 401, 403, 405, 407, 501, 505]) {
     it(`is final after ${status}`, () => {
       expect(refusal(status).retryable).to.equal(false);
     });
   }
 
-  it('passes on what Retry-After asks for', () => {
+  it('keeps the delay that Retry-After asks for', () => {
     const error = refusal(503, { 'retry-after': '7' });
     expect(error).to.be.instanceOf(BitsServerError);
     expect(error).to.include({ status: 503, retryAfterMs: 7000 });
   });
 
-  it('calls credentials by their name', () => {
+  it('is an error of authentication for 401 but not for 403', () => {
     expect(refusal(401).code).to.equal('BITS_ERR_AUTH');
     expect(refusal(403).code).to.equal('BITS_ERR_SERVER');
   });
 
-  it('knows redirects with a target from those without', () => {
-    for (const status of [301, 302, 307, 308]) {
+  it('is a redirect only with a target', () => {
+    for (const status of [301, 302, 303, 307, 308]) {
       expect(read(status, { location: '/x' })).to.deep.equal({ kind: 'redirect', location: '/x' });
       expect(refusal(status, { location: ' ' }).retryable).to.equal(false);
     }
   });
 
-  it('sends on to the next place after 404 and 410', () => {
+  it('means that the reply is gone for 404 and 410', () => {
     expect(read(404)).to.deep.equal({ kind: 'gone', status: 404 });
     expect(read(410)).to.deep.equal({ kind: 'gone', status: 410 });
   });

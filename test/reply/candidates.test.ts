@@ -25,8 +25,8 @@ function failure(action: () => unknown): BitsError {
   throw new Error('nothing was thrown');
 }
 
-describe('replyCandidates', () => {
-  it('fetches the relative URL of IIS from the origin, then from the host-id', () => {
+describe('the places of a reply', () => {
+  it('are the origin and then the host-id for the relative URL of IIS', () => {
     const iis = 'BITS-Sessions\\Replies\\{C85B4E0A}\\responsefile.bin';
     expect(places(iis, { hostId: '10.0.0.7:8080' })).to.deep.equal([
       'http://web.example/uploads/BITS-Sessions/Replies/%7BC85B4E0A%7D/responsefile.bin with',
@@ -34,18 +34,18 @@ describe('replyCandidates', () => {
     ]);
   });
 
-  it('has one place when the session is on no host-id or on the origin itself', () => {
+  it('are one when there is no host-id or it is the origin', () => {
     expect(places('r.bin')).to.have.length(1);
     expect(places('r.bin', { hostId: 'web.example' })).to.have.length(1);
   });
 
-  it('takes a URL with a host as it is, whatever the host-id', () => {
+  it('are one for a URL with a host, whatever the host-id', () => {
     expect(places('http://web.example/r.bin', { hostId: '10.0.0.7' })).to.deep.equal([
       'http://web.example/r.bin with',
     ]);
   });
 
-  it('gives credentials to the own host on any port and to listed hosts', () => {
+  it('get credentials on the own host, any port, and on listed hosts', () => {
     const credentials = { hasCredentials: true, trustedHosts: ['*.corp.example'] };
     expect(places('http://web.example:81/r', credentials)).to.deep.equal([
       'http://web.example:81/r with',
@@ -55,11 +55,11 @@ describe('replyCandidates', () => {
     ]);
   });
 
-  it('follows an unlisted host without credentials when the job has none', () => {
+  it('may be on an unlisted host when the job has no credentials', () => {
     expect(places('//cdn.example/r')).to.deep.equal(['http://cdn.example/r without']);
   });
 
-  it('refuses an unlisted host when the job has credentials, naming host and option', () => {
+  it('must not be on an unlisted host when the job has credentials', () => {
     const error = failure(() =>
       places('http://evil.example/r?token=s3cret', { hasCredentials: true }),
     );
@@ -69,7 +69,18 @@ describe('replyCandidates', () => {
     expect(error.retryable).to.equal(false);
   });
 
-  it('leaves out a host-id that may not have the credentials', () => {
+  it('must not be on an unlisted host when the URL of the upload has a query', () => {
+    const signed = new URL(`${remote.href}?sig=s3cret`);
+    const error = failure(() => places('http://cdn.example/r', {}, signed));
+    expect(error.code).to.equal('BITS_ERR_UNTRUSTED_HOST');
+    expect(error.message).to.not.include('s3cret');
+    expect(places('#r', { hostId: 'node.example' }, signed)).to.deep.equal([`${signed.href} with`]);
+    expect(places('http://cdn.example/r', { trustedHosts: ['cdn.example'] }, signed)).to.deep.equal(
+      ['http://cdn.example/r with'],
+    );
+  });
+
+  it('leave out a host-id that must not get the credentials', () => {
     expect(places('r.bin', { hostId: 'node.example', hasCredentials: true })).to.deep.equal([
       'http://web.example/uploads/r.bin with',
     ]);
@@ -83,31 +94,35 @@ describe('replyCandidates', () => {
     ['http after https', 'http://web.example/r', secureRemote],
     ['a control character', 'r\r\nX: y', remote],
     ['nothing', '  ', remote],
+    ['a URL of more than 8 KiB', `r?${'x'.repeat(8192)}`, remote],
+    ['a URL that is more than 8 KiB in a request', `/${'\u00e9'.repeat(4000)}`, remote],
   ] as const) {
-    it(`refuses ${what}`, () => {
+    it(`must not be ${what}`, () => {
       const error = failure(() => places(text, {}, from));
       expect(error.code).to.equal('BITS_ERR_REPLY');
       expect(error.message).to.not.include('pw@');
     });
   }
 
-  it('judges redirects by the same rules, as seen from the upload', () => {
+  it('follow the same rules after a redirect, as seen from the upload', () => {
     const open = replyCandidates('r.bin', secureRemote, policy())[0]!;
-    const moved = open.redirected('//cdn.example/x').redirected('../y');
+    const moved = open.redirected('//cdn.example/x', 0).redirected('../y', 1);
     expect([moved.url.href, moved.withCredentials]).to.deep.equal(['https://cdn.example/y', false]);
-    const back = moved.redirected('https://web.example/z');
+    const back = moved.redirected('https://web.example/z', 2);
     expect(back.withCredentials).to.equal(true);
-    expect(failure(() => open.redirected('http://web.example/z')).code).to.equal('BITS_ERR_REPLY');
+    expect(failure(() => open.redirected('http://web.example/z', 0)).code).to.equal(
+      'BITS_ERR_REPLY',
+    );
 
     const guarded = replyCandidates('r.bin', remote, policy({ hasCredentials: true }))[0]!;
-    expect(failure(() => guarded.redirected('http://cdn.example/x')).code).to.equal(
+    expect(failure(() => guarded.redirected('http://cdn.example/x', 0)).code).to.equal(
       'BITS_ERR_UNTRUSTED_HOST',
     );
   });
 
-  it('refuses a redirect that falls back to http after the reply went to https', () => {
+  it('do not fall back to http after a redirect to https', () => {
     const upgraded = replyCandidates('https://web.example/r', remote, policy())[0]!;
-    expect(failure(() => upgraded.redirected('http://web.example/r')).code).to.equal(
+    expect(failure(() => upgraded.redirected('http://web.example/r', 0)).code).to.equal(
       'BITS_ERR_REPLY',
     );
   });

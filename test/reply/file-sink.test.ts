@@ -1,16 +1,15 @@
+import { execFileSync } from 'node:child_process';
 import * as nodeFs from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import {
-  checkReplyFile,
-  FileSink,
-  type ReplyFileOptions,
-  type ReplyFileSystem,
-} from '../../src/reply/file-sink.js';
+import { FileSink, type ReplyFileOptions } from '../../src/reply/file-sink.js';
+import type { ReplyFileSystem } from '../../src/reply/file-system.js';
+import { checkReplyFile } from '../../src/reply/file-target.js';
 import { content, rejection, sha256 } from './support.js';
 
-const { link, mkdtemp, readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } = nodeFs;
+const { chmod, chown, link, mkdir, mkdtemp, readdir, readFile, rename, rm } = nodeFs;
+const { stat, symlink, truncate, writeFile } = nodeFs;
 
 function systemError(code: string): NodeJS.ErrnoException {
   return Object.assign(new Error(code), { code });
@@ -34,7 +33,7 @@ function failingHandles(
   return { ...nodeFs, open };
 }
 
-describe('FileSink', () => {
+describe('a reply to a file', () => {
   let directory: string;
   let file: string;
   const bytes = content(5000);
@@ -48,7 +47,7 @@ describe('FileSink', () => {
   function create(changes: Partial<ReplyFileOptions> = {}): FileSink {
     return new FileSink({
       id: 'job-1',
-      file,
+      path: file,
       overwrite: false,
       maxBytes: Number.MAX_SAFE_INTEGER,
       sha256: true,
@@ -75,7 +74,7 @@ describe('FileSink', () => {
     return sink.finish();
   }
 
-  it('shows the target only when it is whole, and leaves nothing else', async () => {
+  it('appears when it is whole and leaves nothing else', async () => {
     const sink = create();
     await sink.open(0);
     await sink.write(bytes.subarray(0, 3000));
@@ -89,7 +88,7 @@ describe('FileSink', () => {
     expect(await readFile(file)).to.deep.equal(bytes);
   });
 
-  it('goes on where another process stopped, hash included', async () => {
+  it('resumes where another process stopped, hash included', async () => {
     await leaveHalf();
     const sink = create();
     expect(await sink.open(2000)).to.equal(undefined);
@@ -100,7 +99,7 @@ describe('FileSink', () => {
     await sink.close({ keepPartial: false });
   });
 
-  it('believes the smaller of the record and the file', async () => {
+  it('trusts the smaller of the record and the part file', async () => {
     await leaveHalf();
     const behind = create();
     await behind.open(1500);
@@ -115,7 +114,7 @@ describe('FileSink', () => {
     expect(await readdir(directory)).to.deep.equal([]);
   });
 
-  it("stores a reply where Node's permission model forbids fsync", async () => {
+  it("is stored where Node's permission model forbids fsync", async () => {
     const fs = failingHandles({ sync: () => Promise.reject(systemError('ERR_ACCESS_DENIED')) });
     const sink = create({ fs });
     expect(await store(sink)).to.deep.equal({ bytes: 5000, file, sha256: sha256(bytes) });
@@ -124,7 +123,7 @@ describe('FileSink', () => {
     expect(await readFile(file)).to.deep.equal(bytes);
   });
 
-  it('never clobbers a file that appeared meanwhile, and keeps what it has', async () => {
+  it('never replaces a file that appeared meanwhile and keeps its bytes', async () => {
     const sink = create();
     await sink.open(0);
     await sink.write(bytes);
@@ -142,7 +141,7 @@ describe('FileSink', () => {
     await sink.close({ keepPartial: false });
   });
 
-  it('neither clobbers where the file system has no hard links', async () => {
+  it('never replaces such a file where there are no hard links', async () => {
     const fs = { ...nodeFs, link: () => Promise.reject(systemError('EPERM')) };
     const sink = create({ fs });
     await sink.open(0);
@@ -159,7 +158,23 @@ describe('FileSink', () => {
     expect(await readFile(file)).to.deep.equal(bytes);
   });
 
-  it('takes its reservation back when such a rename fails', async () => {
+  it('never replaces what somebody writes to its reservation there', async () => {
+    const fs: ReplyFileSystem = {
+      ...nodeFs,
+      link: () => Promise.reject(systemError('EPERM')),
+      async open(path, flags, mode) {
+        const handle = await nodeFs.open(path, flags, mode);
+        if (path === file) await writeFile(file, 'precious');
+        return handle;
+      },
+    };
+    const sink = create({ fs });
+    expect((await rejection(store(sink))).message).to.include('EEXIST');
+    expect(await readFile(file, 'utf8')).to.equal('precious');
+    await sink.close({ keepPartial: false });
+  });
+
+  it('removes its reservation when the rename fails there', async () => {
     const fs = {
       ...nodeFs,
       link: () => Promise.reject(systemError('EPERM')),
@@ -181,7 +196,7 @@ describe('FileSink', () => {
     expect(await readdir(directory)).to.deep.equal(['answer.bin']);
   });
 
-  it('knows a reply that replaced a file before its process died', async () => {
+  it('is recognized after it replaced a file and its process died', async () => {
     await writeFile(file, 'old');
     await store(create({ overwrite: true }));
     const next = create({ overwrite: true });
@@ -191,7 +206,7 @@ describe('FileSink', () => {
     expect(await readdir(directory)).to.deep.equal(['answer.bin']);
   });
 
-  it('fetches a reply anew that was written to after it had replaced a file', async () => {
+  it('is fetched again when its file was written to after it was stored', async () => {
     await store(create({ overwrite: true }));
     await writeFile(file, 'x');
     const next = create({ overwrite: true });
@@ -200,7 +215,7 @@ describe('FileSink', () => {
     expect(await readFile(file, 'utf8')).to.equal('x');
   });
 
-  it('takes the second name with it that a process died with before it replaced the file', async () => {
+  it('removes the second name that an earlier process left', async () => {
     const dying = create({ overwrite: true });
     await dying.open(0);
     const [part = ''] = await readdir(directory);
@@ -239,25 +254,25 @@ describe('FileSink', () => {
     expect(await readFile(file)).to.deep.equal(bytes);
   });
 
-  it('knows a reply that a process put in place before it died', async () => {
+  it('is recognized after it was put in place and its process died', async () => {
     const dying = create();
     await store(dying);
-    await checkReplyFile({ id: 'job-1', file, overwrite: false });
+    await checkReplyFile({ id: 'job-1', path: file, overwrite: false });
 
     const next = create();
     expect(await next.open(0)).to.deep.equal({ bytes: 5000, file, sha256: sha256(bytes) });
     // The session is not closed yet: another process may have to find it again.
     await next.close({ keepPartial: true });
-    await checkReplyFile({ id: 'job-1', file, overwrite: false });
+    await checkReplyFile({ id: 'job-1', path: file, overwrite: false });
     const last = create();
     expect(await last.open(0)).to.include({ bytes: 5000 });
     await last.close({ keepPartial: false });
     expect(await readdir(directory)).to.deep.equal(['answer.bin']);
-    const other = await rejection(checkReplyFile({ id: 'job-1', file, overwrite: false }));
+    const other = await rejection(checkReplyFile({ id: 'job-1', path: file, overwrite: false }));
     expect(other.code).to.equal('BITS_ERR_ARGUMENT');
   });
 
-  it('does not write into a reply that the user has moved away', async () => {
+  it('does not change an earlier reply that the user has moved away', async () => {
     await store(create());
     const moved = join(directory, 'moved.bin');
     await rename(file, moved);
@@ -268,18 +283,69 @@ describe('FileSink', () => {
     expect(await readFile(moved)).to.deep.equal(bytes);
   });
 
-  it('does not follow a symbolic link in place of the part file', async () => {
+  it('replaces what somebody else may have put in place of the part file', async () => {
     await leaveHalf();
     const part = await partPath();
     const victim = join(directory, 'victim');
-    await writeFile(victim, 'victim');
-    await rm(part);
-    await symlink(victim, part);
-    expect((await rejection(create().open(0))).code).to.equal('BITS_ERR_REPLY');
-    expect(await readFile(victim, 'utf8')).to.equal('victim');
+    const plants: Record<string, () => unknown> = {
+      'a symbolic link': () => symlink(victim, part),
+      'a second name of a file': () => link(victim, part),
+      'a file that others may write to': async () => {
+        await writeFile(part, 'planted');
+        await chmod(part, 0o620);
+      },
+      'a FIFO': () => execFileSync('mkfifo', [part]),
+      // Only root can give a file away.
+      ...(process.getuid?.() === 0 && {
+        'a file of another user': async () => {
+          await writeFile(part, 'planted', { mode: 0o600 });
+          await chown(part, 65_534, 65_534);
+        },
+      }),
+    };
+    for (const [what, plant] of Object.entries(plants)) {
+      await writeFile(victim, 'victim', { mode: 0o600 });
+      await rm(part);
+      await plant();
+      const sink = create();
+      await sink.open(2000);
+      expect(sink.keptBytes, what).to.equal(0);
+      await sink.write(bytes);
+      expect((await sink.finish()).sha256, what).to.equal(sha256(bytes));
+      await sink.close({ keepPartial: false });
+      expect(await readFile(victim, 'utf8'), what).to.equal('victim');
+      expect(await readFile(file), what).to.deep.equal(bytes);
+      await rm(file);
+      await leaveHalf();
+    }
   });
 
-  it('keeps what was written when the disk is full, and goes on after', async () => {
+  it('fails when a directory is in place of the part file', async () => {
+    await leaveHalf();
+    const part = await partPath();
+    await rm(part);
+    await mkdir(part);
+    const error = await rejection(create().open(0));
+    expect(error.code).to.equal('BITS_ERR_REPLY');
+    expect(error.message).to.include(part);
+  });
+
+  it('is for its owner alone until it is whole, and then as any new file', async () => {
+    const sink = create();
+    await sink.open(0);
+    expect((await stat(await partPath())).mode & 0o777).to.equal(0o600);
+    const before = process.umask(0o002);
+    try {
+      await sink.write(bytes);
+      await sink.finish();
+    } finally {
+      process.umask(before);
+    }
+    await sink.close({ keepPartial: false });
+    expect((await stat(file)).mode & 0o777).to.equal(0o664);
+  });
+
+  it('keeps its bytes when the disk is full and resumes afterwards', async () => {
     let room = 3000;
     const fs = failingHandles({
       async write(handle, args) {
@@ -333,7 +399,7 @@ describe('FileSink', () => {
     await sink.close({ keepPartial: false });
   });
 
-  it('counts bytes as durable only once they are synced', async () => {
+  it('counts bytes as durable only when they are synced', async () => {
     const sink = create();
     await sink.open(0);
     await sink.write(bytes);
@@ -345,20 +411,27 @@ describe('FileSink', () => {
 
   it('syncs the file before it takes the name, and the directory after', async () => {
     const order: string[] = [];
+    const probe = await nodeFs.open(directory);
+    const handles = Object.getPrototypeOf(probe) as nodeFs.FileHandle;
+    await probe.close();
+    const { sync } = handles;
+    handles.sync = async function (this: nodeFs.FileHandle) {
+      order.push((await this.stat()).isDirectory() ? 'sync directory' : 'sync file');
+      return sync.call(this);
+    };
     const fs: ReplyFileSystem = {
-      ...failingHandles({
-        async sync(handle) {
-          order.push((await handle.stat()).isDirectory() ? 'sync directory' : 'sync file');
-          return handle.sync();
-        },
-      }),
+      ...nodeFs,
       link: (from, to) => {
         order.push('link');
         return link(from, to);
       },
     };
     const sink = create({ fs });
-    await store(sink);
+    try {
+      await store(sink);
+    } finally {
+      handles.sync = sync;
+    }
     expect(order).to.deep.equal(['sync file', 'link', 'sync directory']);
     await sink.close({ keepPartial: false });
   });
@@ -374,7 +447,7 @@ describe('FileSink', () => {
     await sink.close({ keepPartial: false });
   });
 
-  it('says so when the part file shrinks under its hands', async () => {
+  it('fails when the part file shrinks while it is read', async () => {
     await leaveHalf();
     const part = await partPath();
     const fs = failingHandles({

@@ -7,10 +7,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { createReplyDownload } from '../../src/reply/download.js';
-import { parseReplyResumePoint, type ReplyResumePoint } from '../../src/reply/resume-point.js';
-import { checkReplyTarget } from '../../src/reply/sink.js';
-import { content, httpFetch, ReplyHost, sha256 } from './support.js';
+import { ReplyDownload, type ReplyResumePoint } from '../../src/reply/download.js';
+import { checkReplyTarget } from '../../src/reply/reply-target.js';
+import { content, httpFetch, ReplyHost, resolved, sha256 } from './support.js';
 
 const script = fileURLToPath(new URL('fixtures/download.ts', import.meta.url));
 const bytes = content(400_000);
@@ -58,7 +57,7 @@ describe('a process killed while it downloads a reply', () => {
     const closed = once(child, 'close');
     let last = saved;
     for await (const line of createInterface(child.stdout)) {
-      const point = line === 'stored' ? undefined : parseReplyResumePoint(JSON.parse(line));
+      const point = line === 'stored' ? undefined : (JSON.parse(line) as ReplyResumePoint);
       last = point ?? last;
       if (enough(point)) child.kill('SIGKILL');
     }
@@ -66,7 +65,7 @@ describe('a process killed while it downloads a reply', () => {
     return last;
   }
 
-  it('leaves what the next one needs, at whatever moment it dies', async () => {
+  it('leaves what the next one needs, whenever it dies', async () => {
     let saved = await runAndKill(undefined, () => true);
     expect(await readdir(directory)).to.not.include('answer.bin');
 
@@ -80,13 +79,13 @@ describe('a process killed while it downloads a reply', () => {
     expect(await readFile(file)).to.deep.equal(bytes);
 
     const requests = host.seen.length;
-    await checkReplyTarget({ file }, 'job-1');
-    const last = createReplyDownload({
+    await checkReplyTarget(resolved({ to: file }), 'job-1');
+    const last = new ReplyDownload({
       id: 'job-1',
-      option: { file },
+      reply: resolved({ to: file, sha256: true }),
       candidates: host.candidates(),
       fetch: httpFetch,
-      sha256: true,
+      slowLimitMs: 60_000,
       saved,
     });
     expect((await last.attempt()).sha256).to.equal(sha256(bytes));

@@ -2,17 +2,17 @@ import { expect } from 'chai';
 import { MemorySink } from '../../src/reply/memory-sink.js';
 import { content, rejection, sha256 } from './support.js';
 
-describe('MemorySink', () => {
-  it('takes exactly its limit, and says what to do about more', async () => {
+describe('a reply in memory', () => {
+  it('may be exactly as large as its limit', async () => {
     const sink = new MemorySink(10, false);
     await sink.write(content(10));
     const error = await rejection(sink.write(content(1)));
     expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY_TOO_LARGE', false]);
-    expect(error.message).to.include('{ file: … }').and.include('10 bytes');
+    expect(error.message).to.include('{ to: path }').and.include('10 bytes');
     expect((await sink.finish()).bytes).to.equal(10);
   });
 
-  it('joins pieces of any size without holding on to them', async () => {
+  it('is assembled from pieces of any size and keeps none of them', async () => {
     const sink = new MemorySink(100_000, true);
     const bytes = content(70_000);
     const piece = Buffer.alloc(700);
@@ -26,7 +26,7 @@ describe('MemorySink', () => {
     expect(stored.sha256).to.equal(sha256(bytes));
   });
 
-  it('begins anew after a restart', async () => {
+  it('starts over after a restart', async () => {
     const sink = new MemorySink(10, false);
     await sink.write(content(8, 1));
     await sink.restart();

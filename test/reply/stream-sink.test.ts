@@ -2,9 +2,9 @@ import { getEventListeners } from 'node:events';
 import { PassThrough, Writable } from 'node:stream';
 import { WritableStream } from 'node:stream/web';
 import { expect } from 'chai';
-import { createReplySink } from '../../src/reply/sink.js';
+import { createReplySink } from '../../src/reply/reply-target.js';
 import { StreamSink } from '../../src/reply/stream-sink.js';
-import { content, rejection, sha256 } from './support.js';
+import { content, rejection, resolved, sha256 } from './support.js';
 
 const bytes = content(1000);
 
@@ -19,7 +19,7 @@ function collector(): { stream: Writable; taken: () => Buffer } {
   return { stream, taken: () => Buffer.concat(pieces) };
 }
 
-describe('StreamSink', () => {
+describe('a reply to a stream', () => {
   it('ends the stream and waits until it has flushed', async () => {
     let flush: (() => void) | undefined;
     const stream = new Writable({
@@ -28,7 +28,7 @@ describe('StreamSink', () => {
         flush = done;
       },
     });
-    const sink = new StreamSink(stream, true);
+    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, true);
     await sink.write(bytes, undefined);
     let finished = false;
     const storing = sink.finish(undefined).then((stored) => {
@@ -41,14 +41,14 @@ describe('StreamSink', () => {
     expect(await storing).to.deep.equal({ bytes: 1000, sha256: sha256(bytes) });
   });
 
-  it('takes no further piece before the stream is done with the last one', async () => {
+  it('waits until the stream has taken a piece before the next one', async () => {
     let done: (() => void) | undefined;
     const stream = new Writable({
       write(_piece, _encoding, callback) {
         done = callback;
       },
     });
-    const sink = new StreamSink(stream, false);
+    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
     let welcome = false;
     const writing = sink.write(bytes, undefined).then(() => {
       welcome = true;
@@ -60,9 +60,9 @@ describe('StreamSink', () => {
     stream.destroy();
   });
 
-  it('is stopped while it waits for a stalled stream, and loses no byte by it', async () => {
+  it('stops while it waits for a stalled stream and loses no byte', async () => {
     const stream = new PassThrough({ highWaterMark: 10 });
-    const sink = new StreamSink(stream, false);
+    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
     await sink.write(bytes.subarray(0, 1), undefined);
     const stop = new AbortController();
     const writing = sink.write(bytes.subarray(1, 500), stop.signal);
@@ -82,7 +82,7 @@ describe('StreamSink', () => {
 
   it('leaves out what the stream has when the download starts over', async () => {
     const { stream, taken } = collector();
-    const sink = new StreamSink(stream, true);
+    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, true);
     await sink.write(bytes.subarray(0, 600), undefined);
     await sink.restart();
     await sink.write(bytes.subarray(0, 100), undefined);
@@ -96,9 +96,9 @@ describe('StreamSink', () => {
     expect(stored.sha256).to.equal(sha256(bytes));
   });
 
-  it('says so when the reply became another one, and never mixes the two', async () => {
+  it('fails when the reply changed and never mixes two versions', async () => {
     const { stream, taken } = collector();
-    const sink = new StreamSink(stream, false);
+    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
     await sink.write(bytes.subarray(0, 600), undefined);
     await sink.restart();
     const other = content(1000, 2);
@@ -112,31 +112,33 @@ describe('StreamSink', () => {
     expect((await rejection(sink.finish(undefined))).message).to.include('changed');
   });
 
-  it('tells of a stream that fails, also between two writes', async () => {
+  it('fails when the stream fails, also between two writes', async () => {
     const cause = new Error('no space');
     const failing = new Writable({ write: (_piece, _encoding, done) => done(cause) });
-    const during = await rejection(new StreamSink(failing, false).write(bytes, undefined));
+    const during = await rejection(
+      new StreamSink(failing, Number.MAX_SAFE_INTEGER, false).write(bytes, undefined),
+    );
     expect([during.code, during.cause]).to.deep.equal(['BITS_ERR_REPLY', cause]);
 
     const { stream } = collector();
-    const sink = new StreamSink(stream, false);
+    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
     await sink.write(bytes, undefined);
     stream.destroy(cause);
     await new Promise((resolve) => stream.on('close', resolve));
     expect((await rejection(sink.write(bytes, undefined))).cause).to.equal(cause);
   });
 
-  it('tells of a stream that is destroyed in mid-write', async () => {
+  it('fails when the stream is destroyed during a write', async () => {
     const stream = new Writable({ write() {} });
-    const sink = new StreamSink(stream, false);
+    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
     const writing = rejection(sink.write(bytes, undefined));
     stream.destroy();
     expect((await writing).code).to.equal('BITS_ERR_REPLY');
   });
 
-  it('gives error events back to the caller when it is closed', async () => {
+  it('listens for errors of the stream until it is closed', async () => {
     const { stream } = collector();
-    const sink = new StreamSink(stream, false);
+    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
     await sink.close();
     expect(stream.listenerCount('error')).to.equal(0);
     await sink.open(0);
@@ -144,17 +146,17 @@ describe('StreamSink', () => {
     expect(stream.listenerCount('error')).to.equal(1);
   });
 
-  it('leaves no listener behind', async () => {
+  it('leaves no listener after a write', async () => {
     const { stream } = collector();
     const { signal } = new AbortController();
-    const sink = new StreamSink(stream, false);
+    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
     for (let at = 0; at < 1000; at += 100) await sink.write(bytes.subarray(at, at + 100), signal);
     expect(getEventListeners(signal, 'abort')).to.have.length(0);
     expect([stream.listenerCount('close'), stream.listenerCount('error')]).to.deep.equal([0, 1]);
   });
 
   it('keeps no more than it is asked to', async () => {
-    const sink = new StreamSink(collector().stream, false);
+    const sink = new StreamSink(collector().stream, Number.MAX_SAFE_INTEGER, false);
     await sink.write(bytes, undefined);
     await sink.open(1000);
     expect(sink.keptBytes).to.equal(1000);
@@ -163,13 +165,13 @@ describe('StreamSink', () => {
   });
 
   it('does not end standard output', async () => {
-    const sink = new StreamSink(process.stdout, false);
+    const sink = new StreamSink(process.stdout, Number.MAX_SAFE_INTEGER, false);
     expect((await sink.finish(undefined)).bytes).to.equal(0);
     expect(process.stdout.writableEnded).to.equal(false);
     await sink.close();
   });
 
-  it('can be stopped in finish and go on with it', async () => {
+  it('can be stopped while the stream is flushed and resumed', async () => {
     let flush: (() => void) | undefined;
     const stream = new Writable({
       write: (_piece, _encoding, done) => done(),
@@ -177,7 +179,7 @@ describe('StreamSink', () => {
         flush = done;
       },
     });
-    const sink = new StreamSink(stream, false);
+    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
     await sink.write(bytes, undefined);
     const stop = new AbortController();
     const storing = rejection(sink.finish(stop.signal));
@@ -188,7 +190,7 @@ describe('StreamSink', () => {
     expect((await sink.finish(undefined)).bytes).to.equal(1000);
   });
 
-  it('writes to a WHATWG stream', async () => {
+  it('may go to a stream of the web', async () => {
     const pieces: Uint8Array[] = [];
     let closed = false;
     const stream = new WritableStream<Uint8Array>({
@@ -197,7 +199,7 @@ describe('StreamSink', () => {
         closed = true;
       },
     });
-    const sink = createReplySink(stream, { id: 'job-1', sha256: false });
+    const sink = createReplySink(resolved({ to: stream }), 'job-1');
     await sink.write(bytes, undefined);
     await sink.finish(undefined);
     expect(Buffer.concat(pieces)).to.deep.equal(bytes);

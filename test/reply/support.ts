@@ -3,7 +3,12 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import type { AddressInfo } from 'node:net';
 import { BitsError, BitsTransportError } from '../../src/errors.js';
 import { type ReplyCandidate, replyCandidates } from '../../src/reply/candidates.js';
-import type { ReplyFetch, ReplyResponse } from '../../src/reply/download.js';
+import type { ReplyFetch, ReplyResponse } from '../../src/reply/get.js';
+import {
+  type ReplyOption,
+  type ResolvedReply,
+  resolveReply,
+} from '../../src/reply/reply-option.js';
 
 export async function rejection(pending: Promise<unknown>): Promise<BitsError> {
   try {
@@ -13,6 +18,13 @@ export async function rejection(pending: Promise<unknown>): Promise<BitsError> {
     throw error;
   }
   throw new Error('nothing was rejected');
+}
+
+/** As a job gives it to the download. */
+export function resolved(option: ReplyOption): ResolvedReply {
+  const reply = resolveReply(option);
+  if (reply === undefined) throw new Error('no reply is wanted');
+  return reply;
 }
 
 export function sha256(data: Uint8Array): string {

@@ -1,13 +1,22 @@
 import { Blob, File } from 'node:buffer';
 import { openAsBlob } from 'node:fs';
-import { appendFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { blobSource } from '../../src/source/blob.js';
+import { type BlobInput, blobSource } from '../../src/source/blob.js';
 import { BLOCK_BYTES } from '../../src/source/block-source.js';
 import { describeContract, pattern } from './contract.js';
 import { codeOf, collect } from './reading.js';
 import { useTempDir } from './temp-dir.js';
+
+const LONG_AGO = new Date('2001-02-03T04:05:06Z');
+
+/** A blob of a polyfill. */
+const sized = (size: number): BlobInput & { size: number } => ({
+  size,
+  slice: (start, end) => sized(end - start),
+  arrayBuffer: async () => new ArrayBuffer(size),
+});
 
 describe('blobSource', () => {
   const dir = useTempDir();
@@ -55,16 +64,39 @@ describe('blobSource', () => {
 
   for (const [title, change] of [
     ['was appended to', () => appendFile(path(), 'more')],
+    ['was cut', () => truncate(path(), 50)],
+    ['was written over', () => writeFile(path(), pattern(101).subarray(1))],
     ['was removed', () => rm(path())],
-  ] as const)
+  ] as const) {
     it(`fails the next read, and verify, when the file behind it ${title}`, async () => {
       await writeFile(path(), pattern(100));
+      // A change in the same tick of the file system's clock would not show.
+      await utimes(path(), LONG_AGO, LONG_AGO);
       const opened = await blobSource(await openAsBlob(path())).open();
       await collect(opened.read(0, 10));
       await change();
       expect(await codeOf(opened.verify())).to.equal('BITS_ERR_SOURCE_CHANGED');
       expect(await codeOf(collect(opened.read(10, 20)))).to.equal('BITS_ERR_SOURCE_CHANGED');
     });
+
+    it(`ends a read before its last piece when the file behind it ${title}`, async () => {
+      await writeFile(path(), pattern(100_000));
+      await utimes(path(), LONG_AGO, LONG_AGO);
+      const opened = await blobSource(await openAsBlob(path())).open();
+      const pieces = opened.read(0, 100_000)[Symbol.asyncIterator]();
+      await pieces.next();
+      await change();
+      expect(await codeOf(pieces.next())).to.equal('BITS_ERR_SOURCE_CHANGED');
+    });
+  }
+
+  it('fails the next read, and verify, when its size changes', async () => {
+    const blob = sized(100);
+    const opened = await blobSource(blob).open();
+    blob.size = 101;
+    expect(await codeOf(opened.verify())).to.equal('BITS_ERR_SOURCE_CHANGED');
+    expect(await codeOf(collect(opened.read(10, 20)))).to.equal('BITS_ERR_SOURCE_CHANGED');
+  });
 
   it('refuses a blob that gives fewer bytes than its size', async () => {
     const blob = new Blob(['abcdef']);

@@ -20,6 +20,14 @@ describe('bytesSource', () => {
     make: async (bytes, name) => ({ source: bytesSource(bytes.slice().buffer, name) }),
   });
 
+  describeContract('bytesSource of a Uint8Array in shared memory', {
+    async make(bytes, name) {
+      const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+      shared.set(bytes);
+      return { source: bytesSource(shared, name) };
+    },
+  });
+
   it('gives a part of a larger buffer', async () => {
     const whole = pattern(100);
     const opened = await bytesSource(whole.subarray(10, 20)).open();

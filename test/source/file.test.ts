@@ -4,8 +4,10 @@ import {
   chmod,
   mkdir,
   open,
+  readdir,
   rename,
   stat,
+  symlink,
   truncate,
   utimes,
   writeFile,
@@ -48,15 +50,52 @@ describe('fileSource', () => {
         .and.include('no file');
     });
 
-    it('says that no such file exists when a part of its path is a file', async () => {
+    it('says that a part of the path is not a directory', async () => {
       await writeFile(at('file'), 'x');
-      expect(await refusal(at('file/below'))).to.include('no file');
+      expect(await refusal(at('file/below')))
+        .to.include('no file')
+        .and.include('not a directory');
+    });
+
+    it('says where a symbolic link leads when nothing is there', async function () {
+      if (process.platform === 'win32') return this.skip();
+      await symlink('../gone.bin', at('link'));
+      const message = await refusal(at('link'));
+      expect(message).to.include(
+        `${at('link')} is a symbolic link to ../gone.bin, which does not exist`,
+      );
+    });
+
+    it('says that symbolic links may form a circle', async function () {
+      if (process.platform === 'win32') return this.skip();
+      await symlink('b', at('a'));
+      await symlink('a', at('b'));
+      expect(await refusal(at('a')))
+        .to.include(at('a'))
+        .and.include('circle');
+    });
+
+    it('says that a name with replacement characters may not be UTF-8', async function () {
+      if (process.platform !== 'linux') return this.skip();
+      await writeFile(Buffer.concat([Buffer.from(at('caf')), Buffer.of(0xe9)]), 'x');
+      const [name = ''] = await readdir(dir.path);
+      expect(await refusal(at(name)))
+        .to.include(at('caf\ufffd'))
+        .and.include('not UTF-8')
+        .and.include('rename');
     });
 
     it('refuses a directory', async () => {
       expect(await refusal(dir.path))
         .to.include(dir.path)
-        .and.include('a directory');
+        .and.include('a directory')
+        .and.include('the files in it');
+    });
+
+    it('refuses a directory that a symbolic link leads to', async function () {
+      if (process.platform === 'win32') return this.skip();
+      await symlink(dir.path, at('link'));
+      expect(await refusal(at('link'))).to.include('a directory');
     });
 
     it('refuses a file whose size is only known when it is read', async function () {

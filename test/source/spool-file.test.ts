@@ -1,5 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { chmodSync, chownSync, unlinkSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -35,6 +36,24 @@ describe('createSpoolFile', () => {
     expect((await spool.handle.stat()).mode & 0o777).to.equal(0o600);
     await spool.remove();
   });
+
+  for (const [title, change] of [
+    ['ignores permissions', (path: string) => chmodSync(path, 0o644)],
+    ['maps owners', (path: string) => chownSync(path, 65534, 65534)],
+  ] as const)
+    it(`refuses a file system that ${title}, and leaves nothing on it`, async function () {
+      const isAllowed = title === 'ignores permissions' || process.geteuid?.() === 0;
+      if (process.platform === 'win32' || !isAllowed) return this.skip();
+      const unlink = (path: string) => {
+        change(path);
+        unlinkSync(path);
+      };
+      const error = await errorOf(createSpoolFile(dir.path, unlink));
+      expect(error?.code).to.equal('BITS_ERR_ARGUMENT');
+      expect(error?.message).to.include(dir.path).and.include('Other users');
+      expect(await readdir(dir.path)).to.deep.equal([]);
+      expect((await openFilesUnder(dir.path)) ?? []).to.deep.equal([]);
+    });
 
   it('refuses a directory that does not exist, and names it', async () => {
     const error = await errorOf(createSpoolFile(`${dir.path}/none`));

@@ -92,9 +92,14 @@ describe('toByteSource', () => {
     });
 
   it('refuses URLs of no local file, without repeating them', () => {
-    for (const url of ['http://user:secret@server/x', 'file://other-host/x', 'data:,secret'])
+    for (const url of [
+      'http://user:secret@server/x',
+      'file://other-host/x',
+      'file:///caf%E9',
+      'data:,secret',
+    ])
       expect(() => toByteSource(new URL(url)))
-        .to.throw(BitsArgumentError, 'file: URL')
+        .to.throw(BitsArgumentError, 'pass a path, or a file: URL with')
         .with.property('message')
         .that.does.not.include('secret');
   });

@@ -1,12 +1,11 @@
 /**
- * Takes one job's lock again and again, notes in a shared log when it comes in and goes out, and
- * sometimes dies in between. Ends with 3 when it meets a holder who is alive, with 0 when the log
- * is full.
+ * Takes one lock again and again, notes in a shared log when it comes in and goes out, and sometimes
+ * dies in between. Ends with 3 when it meets a holder who is alive, with 0 when the log is full.
  */
 import { appendFileSync, readFileSync } from 'node:fs';
 import { createFileStore } from '../../src/store/file.js';
 
-const [directory = '', id = '', log = '', full = ''] = process.argv.slice(2);
+const [directory = '', key = '', log = '', full = ''] = process.argv.slice(2);
 const store = createFileStore({ directory });
 
 const lines = () => readFileSync(log, 'utf8').trimEnd().split('\n');
@@ -27,7 +26,7 @@ function violation(what: string): never {
 
 let entries = lines().length;
 while (entries < Number(full)) {
-  const { lock } = await store.lock(id);
+  const { lock } = await store.lock(key);
   if (lock === undefined) {
     await new Promise(setImmediate);
     entries = lines().length;

@@ -5,10 +5,13 @@ import {
   appendFile,
   chmod,
   chown,
+  link,
   mkdir,
+  open,
   readdir,
   readFile,
   rename,
+  rm,
   stat,
   symlink,
   truncate,
@@ -17,15 +20,13 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { expect } from 'chai';
-import { BitsStoreError } from '../../src/errors.js';
+import { BitsArgumentError, BitsStoreError } from '../../src/errors.js';
 import { createFileStore, defaultJobDirectory } from '../../src/store/file.js';
-import { parseRecord, serializeRecord } from '../../src/store/record.js';
-import { findRecord } from '../../src/store/store.js';
-import { killed, messageFrom, startChild } from './child.js';
-import { numberedRecord } from './numbered-record.js';
-import { failureOf, jobRecord } from './records.js';
+import { byAge, parseRecord, serializeRecord } from '../../src/store/record.js';
+import { childPath, killed, messageFrom, startChild } from './child.js';
+import { anyKey, failureOf, jobRecord, numberedRecord } from './records.js';
 
 const isRoot = process.getuid?.() === 0;
 const posix = process.platform !== 'win32';
@@ -39,7 +40,7 @@ async function reasonOf(attempt: Promise<unknown>): Promise<string> {
 describe('the file store', () => {
   let directory: string;
   let store: ReturnType<typeof createFileStore>;
-  const fileOf = (id: string) => join(directory, `${id}.json`);
+  const fileOf = (key: string) => join(directory, `${key}.json`);
   const filesIn = async () => (await readdir(directory)).filter((name) => name !== 'locks').sort();
 
   beforeEach(() => {
@@ -55,26 +56,26 @@ describe('the file store', () => {
     const nestedStore = createFileStore({ directory: nested });
     await nestedStore.save(record);
     await nestedStore.save(record);
-    const { lock } = await nestedStore.lock(record.id);
+    const { lock } = await nestedStore.lock(record.key);
     const modeOf = async (path: string) => ((await stat(path)).mode & 0o777).toString(8);
     expect(await modeOf(nested)).to.equal('700');
     expect(await modeOf(join(directory, 'a'))).to.equal('700');
     expect(await modeOf(join(nested, 'locks'))).to.equal('700');
-    expect(await modeOf(join(nested, `${record.id}.json`))).to.equal('600');
+    expect(await modeOf(join(nested, `${record.key}.json`))).to.equal('600');
     const [claim] = await readdir(join(nested, 'locks'));
     expect(await modeOf(join(nested, 'locks', `${claim}`))).to.equal('600');
     await lock?.release();
     expect(await readdir(join(nested, 'locks'))).to.deep.equal([]);
   });
 
-  it('leaves the mode of a directory that was there', async function () {
+  it('leaves the mode of an existing directory as it is', async function () {
     if (!posix) this.skip();
     await chmod(directory, 0o755);
     await store.save(jobRecord());
     expect((await stat(directory)).mode & 0o777).to.equal(0o755);
   });
 
-  it('takes a relative directory from where it was made', async () => {
+  it('resolves a relative directory when it is created', async () => {
     const record = jobRecord();
     const relativeStore = createFileStore({ directory: relative(process.cwd(), directory) });
     const home = process.cwd();
@@ -84,25 +85,21 @@ describe('the file store', () => {
     } finally {
       process.chdir(home);
     }
-    expect(await filesIn()).to.deep.equal([`${record.id}.json`]);
+    expect(await filesIn()).to.deep.equal([`${record.key}.json`]);
   });
 
-  it('has a directory of its own where applications keep their data', async () => {
+  it('uses a directory of its own where applications keep their data', async () => {
     expect(await defaultJobDirectory()).to.match(/[\\/]bits-upload[\\/](?:Data[\\/])?jobs$/);
   });
 
-  it('has none of its own without a home directory, instead of one in the working directory', async function () {
+  it('has no default directory for a user without a home directory', async function () {
     if (!posix) this.skip();
-    const module = JSON.stringify(new URL('../../src/store/file.ts', import.meta.url));
-    const script = `import { createFileStore } from ${module};
-      process.chdir(${JSON.stringify(directory)});
-      createFileStore().list().then(() => process.exit(0), ({ reason }) => console.log(reason));`;
     const { HOME, XDG_DATA_HOME, ...env } = process.env;
-    const printed = execFileSync(
-      process.execPath,
-      ['--import', 'tsx', '--input-type=module', '-e', script],
-      { env: { ...env, HOME: '' }, encoding: 'utf8' },
-    );
+    const printed = execFileSync(process.execPath, [await childPath('homeless')], {
+      cwd: directory,
+      env: { ...env, HOME: '' },
+      encoding: 'utf8',
+    });
     expect(printed).to.equal('unavailable\n');
     expect(await readdir(directory)).to.be.empty;
   });
@@ -110,27 +107,26 @@ describe('the file store', () => {
   it('replaces a file and never writes into it', async () => {
     const record = jobRecord();
     await store.save(record);
-    const before = await stat(fileOf(record.id));
-    const text = await readFile(fileOf(record.id), 'utf8');
+    const before = await stat(fileOf(record.key));
+    const text = await readFile(fileOf(record.key), 'utf8');
     const old = join(directory, 'old');
-    await rename(fileOf(record.id), old);
+    await rename(fileOf(record.key), old);
     await store.save(record);
-    await rename(old, fileOf(record.id));
+    await rename(old, fileOf(record.key));
     await store.save({ ...record, state: 'suspended' });
-    expect((await stat(fileOf(record.id))).ino).not.to.equal(before.ino);
+    expect((await stat(fileOf(record.key))).ino).not.to.equal(before.ino);
     expect(text).to.equal(serializeRecord(record));
-    expect(await filesIn()).to.deep.equal([`${record.id}.json`]);
+    expect(await filesIn()).to.deep.equal([`${record.key}.json`]);
   });
 
   it('works for two stores on one directory', async () => {
     const other = createFileStore({ directory });
     const [one, two] = [jobRecord(), jobRecord()];
     await Promise.all([store.save(one), other.save(two), other.save(one), store.save(two)]);
-    const byId = (a: { id: string }, b: { id: string }) => (a.id < b.id ? -1 : 1);
-    expect(await other.list()).to.deep.equal({ records: [one, two].sort(byId), problems: [] });
+    expect(await other.list()).to.deep.equal({ records: [one, two].sort(byAge), problems: [] });
   });
 
-  describe('with a damaged record', () => {
+  describe('that finds a damaged record', () => {
     const damages: Record<string, (path: string) => Promise<unknown>> = {
       'cut short': (path) => truncate(path, 100),
       empty: (path) => truncate(path, 0),
@@ -141,13 +137,13 @@ describe('the file store', () => {
       'far too large': (path) => writeFile(path, Buffer.alloc(2 ** 20 + 1, 0x20)),
     };
     for (const [label, damage] of Object.entries(damages)) {
-      it(`${label}: sets it aside whole, reports it each time and goes on`, async () => {
+      it(`${label}: keeps it under another name, reports it each time and lists the others`, async () => {
         const [good, bad] = [jobRecord(), jobRecord()];
         await store.save(good);
         await store.save(bad);
-        await damage(fileOf(bad.id));
-        const bytes = await readFile(fileOf(bad.id));
-        const aside = `${fileOf(bad.id)}.unreadable-1`;
+        await damage(fileOf(bad.key));
+        const bytes = await readFile(fileOf(bad.key));
+        const aside = `${fileOf(bad.key)}.unreadable-1`;
         for (let time = 0; time < 2; time++) {
           const { records, problems } = await store.list();
           expect(records).to.deep.equal([good]);
@@ -156,64 +152,55 @@ describe('the file store', () => {
           expect(problems[0]?.error).to.include({ code: 'BITS_ERR_STORE', reason: 'damaged' });
         }
         expect((await readFile(aside)).equals(bytes)).to.equal(true);
-        expect(await reasonOf(store.load(bad.id))).to.equal('damaged');
+        expect(await store.load(bad.key)).to.equal(undefined);
       });
     }
 
-    it('tells so when it is loaded, before and after it was set aside', async () => {
+    it('reports it to whoever loads it, and where it is kept', async () => {
       const record = jobRecord();
-      await writeFile(fileOf(record.id), '{"version":1');
-      for (let time = 0; time < 2; time++) {
-        const error = await failureOf(store.load(record.id));
-        expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'damaged' });
-        expect(error.message).to.include('.unreadable-1');
-      }
+      await writeFile(fileOf(record.key), '{"version":1');
+      const error = await failureOf(store.load(record.key));
+      expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'damaged' });
+      expect(error.message).to.include(`${record.key}.json.unreadable-1`);
     });
 
-    it('saves a new one beside it, and never over an earlier one set aside', async () => {
+    it('keeps each one when several are found under the same key', async () => {
       const record = jobRecord();
       for (const text of ['one', 'two', 'three']) {
-        await writeFile(fileOf(record.id), text);
+        await writeFile(fileOf(record.key), text);
         await store.save(record);
-        expect(await store.load(record.id)).to.deep.equal(record);
+        expect(await store.load(record.key)).to.deep.equal(record);
       }
       const kept = ['1', '2', '3'].map((n) =>
-        readFile(`${fileOf(record.id)}.unreadable-${n}`, 'utf8'),
+        readFile(`${fileOf(record.key)}.unreadable-${n}`, 'utf8'),
       );
       expect(await Promise.all(kept)).to.deep.equal(['one', 'two', 'three']);
     });
 
-    it('leaves it to whoever drives the job', async () => {
+    it('leaves it to whoever holds the lock', async () => {
       const record = jobRecord();
-      const { lock } = await store.lock(record.id);
-      await writeFile(fileOf(record.id), 'damaged');
+      const { lock } = await store.lock(record.key);
+      await writeFile(fileOf(record.key), 'damaged');
       const { problems } = await createFileStore({ directory }).list();
-      expect(problems.map(({ where }) => where)).to.deep.equal([fileOf(record.id)]);
+      expect(problems.map(({ where }) => where)).to.deep.equal([fileOf(record.key)]);
+      expect(await reasonOf(store.load(record.key))).to.equal('damaged');
       await store.save(record);
       await lock?.release();
       expect((await store.list()).records).to.deep.equal([record]);
-    });
-
-    it('hands the problem to whoever looks for a job', async () => {
-      await writeFile(fileOf(randomUUID()), '');
-      const query = { ...jobRecord().source, url: new URL(jobRecord().url) };
-      const { record, problems } = await findRecord(store, query);
-      expect(record).to.equal(undefined);
-      expect(problems).to.have.lengthOf(1);
     });
   });
 
   it('leaves a record of another release alone', async () => {
     const record = jobRecord();
     const text = JSON.stringify({ ...record, version: 2 });
-    await writeFile(fileOf(record.id), text);
+    await writeFile(fileOf(record.key), text);
     expect((await store.list()).problems[0]?.error.reason).to.equal('unknown-version');
-    expect(await reasonOf(store.load(record.id))).to.equal('unknown-version');
+    expect(await reasonOf(store.load(record.key))).to.equal('unknown-version');
     expect(await reasonOf(store.save(record))).to.equal('unknown-version');
-    expect(await readFile(fileOf(record.id), 'utf8')).to.equal(text);
+    expect(await readFile(fileOf(record.key), 'utf8')).to.equal(text);
   });
 
-  it('reports JSON files of others and passes over all else', async () => {
+  it('reports JSON files that are no records and ignores other files', async () => {
     await writeFile(join(directory, 'notes.json'), '{}');
     await writeFile(join(directory, 'README'), '');
     await mkdir(join(directory, 'sub'));
@@ -226,51 +213,213 @@ describe('the file store', () => {
     if (!posix) this.skip();
     const [link, folder, pipe, target] = [jobRecord(), jobRecord(), jobRecord(), jobRecord()];
     const outside = join(directory, 'outside');
-    await writeFile(outside, serializeRecord({ ...target, id: link.id }));
-    await symlink(outside, fileOf(link.id));
-    await mkdir(fileOf(folder.id));
-    execFileSync('mkfifo', [fileOf(pipe.id)]);
+    await writeFile(outside, serializeRecord({ ...target, key: link.key }));
+    await symlink(outside, fileOf(link.key));
+    await mkdir(fileOf(folder.key));
+    execFileSync('mkfifo', [fileOf(pipe.key)]);
     const { records, problems } = await store.list();
     expect(records).to.deep.equal([]);
     expect(problems.map(({ error }) => error.reason)).to.deep.equal(Array(3).fill('foreign'));
     for (const record of [link, folder, pipe]) {
-      expect(await reasonOf(store.load(record.id))).to.equal('foreign');
+      expect(await reasonOf(store.load(record.key))).to.equal('foreign');
       expect(await reasonOf(store.save(record))).to.equal('foreign');
     }
     expect(await readFile(outside, 'utf8')).to.include(target.source.path);
   });
 
-  it("does not trust another user's record", async function () {
-    if (!isRoot) this.skip();
-    const record = jobRecord();
-    await store.save(record);
-    await chown(fileOf(record.id), 65_534, 65_534);
-    expect(await reasonOf(store.load(record.id))).to.equal('foreign');
-    expect((await store.list()).problems).to.have.lengthOf(1);
-    // As on a shared folder that shows everything as belonging to one user.
-    await chown(directory, 65_534, 65_534);
-    expect(await store.load(record.id)).to.deep.equal(record);
+  describe('on a machine with several users', () => {
+    const OTHER_USER = 65_534;
+    const attempts = (which: typeof store): Record<string, () => Promise<unknown>> => ({
+      save: () => which.save(jobRecord()),
+      load: () => which.load(anyKey()),
+      list: () => which.list(),
+      remove: () => which.remove(anyKey()),
+      lock: () => which.lock(anyKey()),
+      holder: () => which.holder(anyKey()),
+    });
+
+    beforeEach(function () {
+      if (!posix) this.skip();
+    });
+
+    it('uses no directory of another user', async function () {
+      if (!isRoot) this.skip();
+      await store.save(jobRecord());
+      await chown(directory, OTHER_USER, OTHER_USER);
+      for (const [what, attempt] of Object.entries(attempts(store))) {
+        const error = await failureOf(attempt());
+        expect(error, what).to.include({ code: 'BITS_ERR_STORE', reason: 'foreign' });
+        expect(error.message).to.include(directory).and.to.include(`uid ${OTHER_USER}`);
+        expect(error.message).to.include('another directory');
+      }
+      expect(await filesIn()).to.have.lengthOf(1);
+    });
+
+    for (const mode of [0o770, 0o707, 0o722, 0o777]) {
+      it(`uses no directory of the mode ${mode.toString(8)}, and names the remedy`, async () => {
+        await chmod(directory, mode);
+        for (const [what, attempt] of Object.entries(attempts(store))) {
+          const error = await failureOf(attempt());
+          expect(error, what).to.include({ code: 'BITS_ERR_STORE', reason: 'foreign' });
+          expect(error.message).to.include('chmod 700');
+        }
+        await chmod(directory, 0o700);
+        await store.save(jobRecord());
+      });
+    }
+
+    it('uses a directory that others can read, or add files to but not remove any', async () => {
+      const record = jobRecord();
+      for (const mode of [0o755, 0o1777]) {
+        await chmod(directory, mode);
+        await store.save(record);
+        expect(await store.load(record.key)).to.deep.equal(record);
+        await (await store.lock(record.key)).lock?.release();
+      }
+    });
+
+    it('uses no record that others could have written, and leaves it as it is', async () => {
+      const foreign: Record<string, (path: string) => Promise<void>> = {
+        'another user can write to': (path) => chmod(path, 0o606),
+        'a group can write to': (path) => chmod(path, 0o660),
+        'has a second name': (path) => link(path, join(directory, 'second')),
+        ...(isRoot && { 'belongs to another user': (path) => chown(path, OTHER_USER, OTHER_USER) }),
+      };
+      for (const [what, change] of Object.entries(foreign)) {
+        const record = jobRecord();
+        await store.save(record);
+        await change(fileOf(record.key));
+        const before = await readFile(fileOf(record.key), 'utf8');
+        for (const attempt of [() => store.load(record.key), () => store.save(record)]) {
+          expect(await reasonOf(attempt()), what).to.equal('foreign');
+        }
+        const { records, problems } = await store.list();
+        expect(records).to.deep.equal([]);
+        expect(problems.map(({ error }) => error.reason)).to.deep.equal(['foreign']);
+        expect(await readFile(fileOf(record.key), 'utf8')).to.equal(before);
+        await unlink(fileOf(record.key));
+      }
+    });
+
+    it('uses all that is in a directory that the caller trusts, as on a network share', async () => {
+      const sharing = createFileStore({ directory, trustDirectory: true });
+      const record = jobRecord();
+      await sharing.save(record);
+      const { lock } = await sharing.lock(record.key);
+      const [claim = ''] = await readdir(join(directory, 'locks'));
+      const paths = [directory, join(directory, 'locks', claim), fileOf(record.key)];
+      for (const path of paths) {
+        await chmod(path, 0o777);
+        if (isRoot) await chown(path, OTHER_USER, OTHER_USER);
+      }
+      expect(await sharing.load(record.key)).to.deep.equal(record);
+      expect((await sharing.lock(record.key)).holder).to.include({ pid: process.pid });
+      await sharing.save({ ...record, state: 'suspended' });
+      await lock?.release();
+      expect((await sharing.list()).problems).to.deep.equal([]);
+    });
+
+    it('makes what it makes for its owner alone, whatever the umask is', async () => {
+      const before = process.umask(0);
+      const record = jobRecord();
+      const path = join(directory, 'new');
+      try {
+        const strict = createFileStore({ directory: path });
+        await strict.save(record);
+        await strict.lock(record.key);
+      } finally {
+        process.umask(before);
+      }
+      const modeOf = async (of: string) => (await stat(of)).mode & 0o777;
+      expect(await modeOf(path)).to.equal(0o700);
+      expect(await modeOf(join(path, 'locks'))).to.equal(0o700);
+      expect(await modeOf(join(path, `${record.key}.json`))).to.equal(0o600);
+    });
   });
 
-  it('removes what a killed writer left, once it is old', async () => {
-    const [old, fresh] = [`${fileOf(randomUUID())}.123`, `${fileOf(randomUUID())}.456`];
-    await writeFile(old, 'x');
-    await writeFile(fresh, 'x');
-    const twoHoursAgo = Date.now() / 1000 - 7200;
-    await utimes(old, twoHoursAgo, twoHoursAgo);
+  it('uses a record of its owner, whatever files it names', async () => {
+    const record = jobRecord({
+      source: { path: '/etc/passwd', byteLength: 1000, mtimeNs: '17', inode: '42' },
+      reply: {
+        to: 'file',
+        partId: randomUUID(),
+        optional: false,
+        file: '/etc/answer',
+        overwrite: true,
+      },
+    });
+    await store.save(record);
+    expect((await store.list()).records).to.have.lengthOf(1);
+  });
+
+  it('refuses options that it does not have, and values of another type', () => {
+    for (const options of [
+      { dir: directory },
+      { directory: '' },
+      { directory: 7 },
+      { trustDirectory: 'yes' },
+    ]) {
+      expect(() => createFileStore(options as object))
+        .to.throw(BitsArgumentError)
+        .with.property('code', 'BITS_ERR_ARGUMENT');
+    }
+  });
+
+  it('makes its directory again when somebody removed it', async () => {
+    const record = jobRecord();
+    await store.save(record);
+    await rm(directory, { recursive: true });
+    expect(await store.load(record.key)).to.equal(undefined);
+    await store.save(record);
+    expect(await store.load(record.key)).to.deep.equal(record);
+  });
+
+  it('keeps the former record when the disk fails, names the cause and can save later', async () => {
+    const record = jobRecord();
+    await store.save(record);
+    const handle = await open(fileOf(record.key));
+    const prototype = Object.getPrototypeOf(handle);
+    await handle.close();
+    const { sync } = prototype;
+    prototype.sync = () =>
+      Promise.reject(Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO' }));
+    try {
+      const error = await failureOf(store.save({ ...record, state: 'suspended' }));
+      expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'unavailable' });
+      expect(error.message).to.include('the disk failed').and.to.include(fileOf(record.key));
+    } finally {
+      prototype.sync = sync;
+    }
+    expect(await store.load(record.key)).to.deep.equal(record);
+    await store.save({ ...record, state: 'suspended' });
+    expect((await store.load(record.key))?.state).to.equal('suspended');
+  });
+
+  it('removes old temporary files of killed writers, of records and of locks', async () => {
+    const { lock } = await store.lock(anyKey());
+    const temp = (age: string) => [
+      `${fileOf(anyKey())}.${age}.tmp`,
+      join(directory, 'locks', `${anyKey()}.${anyKey()}.${age}.tmp`),
+    ];
+    const [old, fresh] = [temp('0123456789abcdef'), temp('fedcba9876543210')];
+    for (const path of [...old, ...fresh]) await writeFile(path, 'x');
+    const daysAgo = Date.now() / 1000 - 2 * 86_400;
+    for (const path of old) await utimes(path, daysAgo, daysAgo);
     expect(await store.list()).to.deep.equal({ records: [], problems: [] });
-    expect((await filesIn()).map((name) => join(directory, name))).to.deep.equal([fresh]);
+    await lock?.release();
+    const left = [...(await filesIn()), ...(await readdir(join(directory, 'locks')))];
+    expect(left).to.have.members(fresh.map((path) => basename(path)));
   });
 
   it('has no jobs where there is no directory yet', async () => {
     const fresh = createFileStore({ directory: join(directory, 'none') });
     expect(await fresh.list()).to.deep.equal({ records: [], problems: [] });
-    expect(await fresh.load(randomUUID())).to.equal(undefined);
-    await fresh.remove(randomUUID());
+    expect(await fresh.load(anyKey())).to.equal(undefined);
+    await fresh.remove(anyKey());
     expect(await filesIn()).to.deep.equal([]);
   });
 
-  it('tells when the directory is a file', async () => {
+  it('reports a directory that is a file', async () => {
     const path = join(directory, 'file');
     await writeFile(path, '');
     for (const where of [path, join(path, 'below')]) {
@@ -278,8 +427,8 @@ describe('the file store', () => {
       for (const attempt of [
         () => broken.save(jobRecord()),
         () => broken.list(),
-        () => broken.load(randomUUID()),
-        () => broken.lock(randomUUID()),
+        () => broken.load(anyKey()),
+        () => broken.lock(anyKey()),
       ]) {
         const error = await failureOf(attempt());
         expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'unavailable' });
@@ -288,18 +437,18 @@ describe('the file store', () => {
     }
   });
 
-  it('keeps the old or the new record, whole, when its writer is killed', async function () {
+  it('has the old or the new record, whole, after its writer was killed', async function () {
     this.timeout(60_000);
     // Many at a time, so that each kill meets some in every stage of writing.
-    const ids: string[] = Array.from({ length: 24 }, () => randomUUID());
-    const kept = new Map(ids.map((id) => [id, 0]));
-    for (const id of ids) await store.save(numberedRecord(id, 0));
+    const keys: string[] = Array.from({ length: 24 }, () => anyKey());
+    const kept = new Map(keys.map((key) => [key, 0]));
+    for (const key of keys) await store.save(numberedRecord(key, 0));
     for (let kill = 0; kill < 12; kill++) {
       const first = Math.max(...kept.values()) + 1;
-      const child = startChild('saving-child.ts', directory, String(first), ...ids);
+      const child = await startChild('saving', directory, String(first), ...keys);
       const note = (message: unknown) => {
-        const { id, number } = message as { id: string; number: number };
-        kept.set(id, number);
+        const { key, number } = message as { key: string; number: number };
+        kept.set(key, number);
       };
       child.on('message', note);
       try {
@@ -307,22 +456,22 @@ describe('the file store', () => {
         for (let messages = 0; messages < 24 + kill; messages++) await messageFrom(child);
         // What a reader sees in mid-write is what a kill may leave.
         for (let sweep = 0; sweep < 2 + (kill % 5); sweep++) {
-          for (const id of ids) parseRecord(await readFile(fileOf(id), 'utf8'));
+          for (const key of keys) parseRecord(await readFile(fileOf(key), 'utf8'));
         }
       } finally {
         await killed(child);
       }
       const { records, problems } = await store.list();
       expect(problems).to.deep.equal([]);
-      expect(records).to.have.lengthOf(ids.length);
+      expect(records).to.have.lengthOf(keys.length);
       for (const record of records) {
-        expect(record.createdAtMs).to.be.at.least(kept.get(record.id) ?? Infinity);
-        expect(record).to.deep.equal(numberedRecord(record.id, record.createdAtMs));
+        expect(record.createdAtMs).to.be.at.least(kept.get(record.key) ?? Infinity);
+        expect(record).to.deep.equal(numberedRecord(record.key, record.createdAtMs));
       }
     }
   });
 
-  describe('on a file system of its own', () => {
+  describe('on a file system', () => {
     const mount = (...options: string[]) =>
       execFileSync('mount', ['-t', 'tmpfs', '-o', options.join(','), 'tmpfs', directory], {
         stdio: 'pipe',
@@ -343,41 +492,41 @@ describe('the file store', () => {
       if (mounted) execFileSync('umount', [directory]);
     });
 
-    it('that is full, keeps the old record and says so', async () => {
-      const record = numberedRecord(randomUUID(), 1);
+    it('that is full, keeps the old record and reports it', async () => {
+      const record = numberedRecord(anyKey(), 1);
       await store.save(record);
       const fill = join(directory, 'fill');
       // Page by page, so that for one of them a part of the record fits.
       for (let pages = 15; pages >= 1; pages--) {
         await writeFile(fill, Buffer.alloc(pages * 4096)).catch(() => {});
-        const next = numberedRecord(record.id, 2);
+        const next = numberedRecord(record.key, 2);
         const error = await store.save(next).catch((reason: unknown) => reason as Error);
         if (error === undefined) {
-          expect(await store.load(record.id)).to.deep.equal(next);
+          expect(await store.load(record.key)).to.deep.equal(next);
           return;
         }
         expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'full' });
         expect(error.message).to.include('disk is full');
         expect(await store.list()).to.deep.equal({ records: [record], problems: [] });
-        expect(await filesIn()).to.deep.equal([`${record.id}.json`, 'fill']);
+        expect(await filesIn()).to.deep.equal([`${record.key}.json`, 'fill']);
         await unlink(fill);
       }
       expect.fail('it never fitted');
     });
 
-    it('that is read-only, reads on and says why nothing is kept', async () => {
-      const [record, bad] = [jobRecord(), randomUUID()];
+    it('that is read-only, can be read, and the error of a save names the reason', async () => {
+      const [record, bad] = [jobRecord(), anyKey()];
       await store.save(record);
       await writeFile(fileOf(bad), '');
       mount('remount', 'ro');
-      expect(await store.load(record.id)).to.deep.equal(record);
+      expect(await store.load(record.key)).to.deep.equal(record);
       const { records, problems } = await store.list();
       expect(records).to.deep.equal([record]);
       expect(problems.map(({ where }) => where)).to.deep.equal([fileOf(bad)]);
       for (const attempt of [
         () => store.save(record),
-        () => store.remove(record.id),
-        () => store.lock(record.id),
+        () => store.remove(record.key),
+        () => store.lock(record.key),
       ]) {
         const error = await failureOf(attempt());
         expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'denied' });
@@ -386,7 +535,7 @@ describe('the file store', () => {
     });
   });
 
-  it('says so when permissions forbid writing', async function () {
+  it('reports permissions that forbid writing', async function () {
     // Permission bits do not bind the superuser.
     if (isRoot || !posix) this.skip();
     const record = jobRecord();
@@ -394,7 +543,7 @@ describe('the file store', () => {
     await chmod(directory, 0o500);
     try {
       expect(await reasonOf(store.save(record))).to.equal('denied');
-      expect(await store.load(record.id)).to.deep.equal(record);
+      expect(await store.load(record.key)).to.deep.equal(record);
     } finally {
       await chmod(directory, 0o700);
     }

@@ -22,10 +22,11 @@ const anyRecord: fc.Arbitrary<JobRecord> = fc.maxSafeNat().chain((totalBytes) =>
     etag: maybe(printable(30)),
     lastModified: maybe(printable(30)),
     ifRange: maybe(printable(30)),
-    place: maybe(printable(30)),
+    place: maybe(fc.webUrl().map((url) => `${new URL(url).origin}/reply`)),
   });
   const reply = fc
     .record({
+      partId: fc.uuid(),
       to: fc.constantFrom('memory' as const, 'file' as const, 'stream' as const),
       optional: fc.boolean(),
       file: path,
@@ -36,6 +37,7 @@ const anyRecord: fc.Arbitrary<JobRecord> = fc.maxSafeNat().chain((totalBytes) =>
     .map((made) => (made.to === 'file' ? made : { ...made, file: undefined }));
   return fc.record({
     version: fc.constant(1 as const),
+    key: fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: 32, maxLength: 32 }),
     id: fc.uuid(),
     url: fc.webUrl().map((url) => new URL(url).href),
     queryHash: maybe(fc.constant('0f'.repeat(32))),
@@ -107,6 +109,7 @@ const complete = jobRecord({
     replyUrl: 'x\\y',
   },
   reply: {
+    partId: '0193b5a6-5d3f-7c11-9a52-6b1f0e6c9d27',
     to: 'file',
     optional: false,
     file: '/data/answer',
@@ -217,9 +220,25 @@ describe('a job record', () => {
       'HTTP://h/x',
       '/x',
     ];
-    for (const url of urls) refusal({ ...complete, url });
+    for (const url of urls) {
+      refusal({ ...complete, url });
+      const resume = { receivedBytes: 1, candidate: 0, place: url };
+      refusal({ ...complete, reply: { ...complete.reply, resume } });
+    }
     for (const hostId of ['web3/x', 'u@web3', 'WEB3', 'web3\r\nx: y', '']) {
       refusal({ ...complete, session: { ...complete.session, hostId } });
+    }
+  });
+
+  it('is read when a clock that was wrong wrote it', () => {
+    const future = { ...complete, createdAtMs: 8.64e15, updatedAtMs: 8.64e15 };
+    expect(parseRecord(serializeRecord(future))).to.deep.equal(future);
+    refusal({ ...complete, updatedAtMs: 8.64e15 + 1 });
+  });
+
+  it('is refused with a key that could name another file', () => {
+    for (const key of ['', '../0123', 'A'.repeat(32), `${'0'.repeat(31)}/`, '0'.repeat(33)]) {
+      refusal({ ...complete, key });
     }
   });
 

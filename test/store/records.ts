@@ -1,10 +1,16 @@
 import { randomUUID } from 'node:crypto';
+import { keyOfId } from '../../src/store/job-key.js';
 import type { JobRecord } from '../../src/store/record.js';
+
+export function anyKey(): string {
+  return keyOfId(randomUUID());
+}
 
 /** A record of a job in the middle of its upload. */
 export function jobRecord(change: Partial<JobRecord> = {}): JobRecord {
   return {
     version: 1,
+    key: anyKey(),
     id: randomUUID(),
     url: 'http://bits.example/drop/dump.zip',
     queryHash: undefined,
@@ -38,4 +44,14 @@ export async function failureOf(attempt: Promise<unknown>): Promise<Error> {
     },
     (error: Error) => error,
   );
+}
+
+/** A record of several pages that holds its number at both ends. */
+export function numberedRecord(key: string, number: number): JobRecord {
+  const session = {
+    ...jobRecord().session,
+    replyUrl: `${String(number).padStart(9, '0')} `.repeat(1000),
+  };
+  const id = '00000000-0000-4000-8000-000000000000';
+  return jobRecord({ key, id, session, createdAtMs: number, updatedAtMs: number });
 }

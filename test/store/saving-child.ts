@@ -1,15 +1,15 @@
-/** Saves ever newer records of the given jobs, and tells each number that was kept. */
+/** Saves ever newer records under the given keys, and reports each number that was kept. */
 import { createFileStore } from '../../src/store/file.js';
 import { parseRecord } from '../../src/store/record.js';
-import { numberedRecord } from './numbered-record.js';
+import { numberedRecord } from './records.js';
 
-const [directory, first, ...ids] = process.argv.slice(2);
+const [directory, first, ...keys] = process.argv.slice(2);
 const store = createFileStore({ directory });
 await Promise.all(
-  ids.map(async (id) => {
+  keys.map(async (key) => {
     for (let number = Number(first); ; number++) {
-      await store.save(parseRecord(numberedRecord(id, number)));
-      process.send?.({ id, number });
+      await store.save(parseRecord(numberedRecord(key, number)));
+      process.send?.({ key, number });
     }
   }),
 );

@@ -6,6 +6,8 @@ export interface SocksProxyOptions {
   readonly credentials?: { readonly username: string; readonly password: string };
   /** The reply to each request, in place of a connection (RFC 1928 §6). */
   readonly reply?: number;
+  /** Sent right behind the reply, as if the server had said it. */
+  readonly banner?: string;
   /** Where names lead; without it, to where they say. */
   readonly lookup?: (host: string) => string;
 }
@@ -15,6 +17,8 @@ export interface SocksProxy {
   /** What clients asked for, `name:port` or `address:port`. */
   readonly targets: readonly string[];
   readonly connections: () => number;
+  /** User names and passwords that came. */
+  readonly attempts: () => number;
   readonly close: () => Promise<void>;
 }
 
@@ -23,6 +27,7 @@ export async function startSocksProxy(options: SocksProxyOptions = {}): Promise<
   const targets: string[] = [];
   const sockets = new Set<net.Socket>();
   let connections = 0;
+  let attempts = 0;
 
   function keep(socket: net.Socket): net.Socket {
     sockets.add(socket);
@@ -47,6 +52,7 @@ export async function startSocksProxy(options: SocksProxyOptions = {}): Promise<
       const [passwordBytes = 0] = await take(1);
       const password = (await take(passwordBytes)).toString();
       const { credentials } = options;
+      attempts++;
       const isRight = username === credentials.username && password === credentials.password;
       socket.write(Buffer.from([1, isRight ? 0 : 1]));
       if (!isRight) {
@@ -64,7 +70,8 @@ export async function startSocksProxy(options: SocksProxyOptions = {}): Promise<
     }
     const upstream = keep(net.connect(port, options.lookup?.(host) ?? host));
     await once(upstream, 'connect');
-    socket.write(Buffer.from([5, 0, 0, 1, 127, 0, 0, 1, 0, 0]));
+    const reply = Buffer.from([5, 0, 0, 1, 127, 0, 0, 1, 0, 0]);
+    socket.write(Buffer.concat([reply, Buffer.from(options.banner ?? '')]));
     socket.pipe(upstream).pipe(socket);
     socket.on('close', () => upstream.destroy());
     upstream.on('close', () => socket.destroy());
@@ -80,6 +87,7 @@ export async function startSocksProxy(options: SocksProxyOptions = {}): Promise<
     port: (server.address() as net.AddressInfo).port,
     targets,
     connections: () => connections,
+    attempts: () => attempts,
     close: async () => {
       const closed = once(server, 'close');
       server.close();

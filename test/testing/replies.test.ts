@@ -9,7 +9,7 @@ import { RawClient } from './raw-client.js';
 
 const DATA = Buffer.from('0123456789abcdef');
 
-describe('upload-reply of the reference server', () => {
+describe('a reply of the reference server', () => {
   let server: BitsServer;
   let client: RawClient;
   let id = '';
@@ -26,7 +26,7 @@ describe('upload-reply of the reference server', () => {
     await server.close();
   });
 
-  it('is relative with back-slashes as on IIS, served with ranges, and gone after Close', async () => {
+  it('has a relative URL with back-slashes as on IIS, can be read in ranges, and is gone after Close', async () => {
     const seen: string[] = [];
     const ack = await upload({
       reply: async (done) => {
@@ -58,7 +58,7 @@ describe('upload-reply of the reference server', () => {
     ]);
   });
 
-  it('is absolute, or elsewhere, or missing, when planned so', async () => {
+  it('can have an absolute URL, be on another host, or be missing', async () => {
     const absolute = await upload({ reply: () => ({ body: 'x', url: 'absolute' }) });
     const url = new URL(absolute.headers['bits-reply-url'] ?? '');
     expect(url.origin).to.equal('http://localhost');
@@ -85,7 +85,7 @@ describe('upload-reply of the reference server', () => {
     expect(none.headers).not.to.have.property('bits-reply-url');
   });
 
-  it('changes between two GETs, with its ETag and date', async () => {
+  it('can change between two GETs, with its ETag and date', async () => {
     const ack = await upload({ reply: () => ({ body: 'first', changesTo: ['second'] }) });
     const at = replyPath(ack.headers['bits-reply-url']);
     const first = await client.get(at, { Range: 'bytes=0-1' });
@@ -99,7 +99,7 @@ describe('upload-reply of the reference server', () => {
     server.assertNoViolations();
   });
 
-  it('answers a last fragment sent again from what the application said first', async () => {
+  it('is the same when the last fragment is sent again', async () => {
     let calls = 0;
     const options = {
       reply: () => String(++calls),
@@ -119,7 +119,7 @@ describe('upload-reply of the reference server', () => {
     expect(codes()).to.deep.equal(['after-completion']);
   });
 
-  it('calls the application again when told to', async () => {
+  it('is made again for a repeated last fragment with replyAgain', async () => {
     const attempts: number[] = [];
     await upload({
       replyAgain: true,
@@ -132,7 +132,7 @@ describe('upload-reply of the reference server', () => {
     expect(attempts).to.deep.equal([1, 2]);
   });
 
-  it("answers 500 with the application's context when it throws, and asks it again", async () => {
+  it("becomes 500 with the application's context when the application throws, which is then called again", async () => {
     let calls = 0;
     const failed = await upload({
       reply: () => {
@@ -147,7 +147,7 @@ describe('upload-reply of the reference server', () => {
     server.assertNoViolations();
   });
 
-  it('calls it a violation when Close comes before the last byte was read', async () => {
+  it('that was not read to its end makes Close a violation', async () => {
     const ack = await upload({ reply: () => 'the reply' });
     const at = replyPath(ack.headers['bits-reply-url']);
     await client.get(at, { Range: 'bytes=0-4' });
@@ -159,7 +159,7 @@ describe('upload-reply of the reference server', () => {
   });
 
   for (const action of ['reset-mid', 'reset-after-commit'] as const) {
-    it(`breaks off with ${action}, and can be resumed`, async () => {
+    it(`can break with ${action}, and be resumed`, async () => {
       const ack = await upload({
         reply: () => Buffer.alloc(100_000, 'x'),
         faults: [{ on: 'reply', do: action }],
@@ -177,7 +177,7 @@ describe('upload-reply of the reference server', () => {
     });
   }
 
-  it('comes slowly when planned so', async () => {
+  it('can be sent slowly', async () => {
     const ack = await upload({ reply: () => ({ body: 'x'.repeat(300), bytesPerSecond: 2000 }) });
     const before = Date.now();
     await client.get(replyPath(ack.headers['bits-reply-url']));

@@ -16,7 +16,7 @@ describe('TLS of the reference server', () => {
     await server.close();
   });
 
-  it('serves HTTPS and tells what was negotiated', async () => {
+  it('serves HTTPS and logs what was negotiated', async () => {
     server = await createBitsServer({ tls });
     expect(server.url).to.match(/^https:/);
     client = await RawClient.connectTls(server, { ...trust, ALPNProtocols: ['http/1.1'] });
@@ -28,7 +28,7 @@ describe('TLS of the reference server', () => {
     server.assertNoViolations();
   });
 
-  it('calls it a violation to choose HTTP/2', async () => {
+  it('reports a client that chooses HTTP/2', async () => {
     server = await createBitsServer({ tls });
     client = await RawClient.connectTls(server, { ...trust, ALPNProtocols: ['h2', 'http/1.1'] });
     await client.send('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
@@ -36,14 +36,14 @@ describe('TLS of the reference server', () => {
     expect(server.log[0]?.tls?.alpn).to.equal('h2');
   });
 
-  it('resets under TLS', async () => {
+  it('can reset a connection', async () => {
     server = await createBitsServer({ tls, faults: [{ on: 'ping', do: 'reset-before' }] });
     client = await RawClient.connectTls(server, trust);
     client.write(packet('/f', 'Ping'));
     expect((await client.closed)?.code).to.equal('ECONNRESET');
   });
 
-  it('survives clients that speak no TLS', async () => {
+  it('survives clients without TLS', async () => {
     server = await createBitsServer({ tls });
     const plain = await RawClient.connect(server);
     plain.write(packet('/f', 'Ping'));

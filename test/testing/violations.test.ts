@@ -9,7 +9,7 @@ import { fragment, packet, RawClient } from './raw-client.js';
 
 const DATA = Buffer.from('0123456789abcdef');
 
-describe('violations that the reference server records', () => {
+describe('the referee', () => {
   let server: BitsServer;
   let client: RawClient;
   let id = '';
@@ -30,7 +30,7 @@ describe('violations that the reference server records', () => {
     await server.close();
   });
 
-  describe('in a head', () => {
+  describe('of a request head', () => {
     const heads: [string, () => string | Buffer, string][] = [
       [
         'a protocol id in upper case',
@@ -78,7 +78,7 @@ describe('violations that the reference server records', () => {
       ],
     ];
     for (const [what, bytes, violation] of heads) {
-      it(what, async () => {
+      it(`reports ${what}`, async () => {
         await start();
         const data = bytes();
         await client.send(typeof data === 'string' ? Buffer.from(data, 'latin1') : data);
@@ -90,28 +90,28 @@ describe('violations that the reference server records', () => {
     }
   });
 
-  describe('in the order of offsets', () => {
-    it('a hole', async () => {
+  describe('of the order of fragments', () => {
+    it('reports a hole', async () => {
       await start();
       await send(0, 4);
       await send(8, 16);
       expect(codes()).to.deep.equal(['out-of-order']);
     });
 
-    it('a start below what was acked on the same connection', async () => {
+    it('reports a start below the last offset that was acknowledged on the same connection', async () => {
       await start();
       await send(0, 8);
       await send(4, 16);
       expect(codes()).to.deep.equal(['out-of-order']);
     });
 
-    it('a first fragment that does not start at 0', async () => {
+    it('reports a first fragment that does not start at 0', async () => {
       await start();
       await send(4, 16);
       expect(codes()).to.deep.equal(['out-of-order']);
     });
 
-    it('an offset that a lost ack would have named', async () => {
+    it('reports an offset that only a lost ack named', async () => {
       await start({ faults: [{ on: 'fragment', do: 'reset-after-commit' }] });
       await send(0, 8).catch(() => {});
       await reconnect();
@@ -119,14 +119,14 @@ describe('violations that the reference server records', () => {
       expect(codes()).to.deep.equal(['out-of-order']);
     });
 
-    it('a fragment after the last one was acked', async () => {
+    it('reports a fragment after the last one was acknowledged', async () => {
       await start();
       await send(0, 16);
       await send(0, 16);
       expect(codes()).to.deep.equal(['after-completion']);
     });
 
-    it('but not the offset that a 416 named', async () => {
+    it('accepts the offset that a 416 named', async () => {
       await start({ faults: [{ on: 'fragment', nth: 2, do: { offset: 3 } }] });
       await send(0, 8);
       await send(8, 12);
@@ -136,7 +136,7 @@ describe('violations that the reference server records', () => {
       server.assertNoViolations();
     });
 
-    it('but not a resend on a new connection, whose last ack may be lost', async () => {
+    it('accepts a fragment that is sent again on a new connection: its ack may be lost', async () => {
       await start();
       await send(0, 8);
       await reconnect();
@@ -145,7 +145,7 @@ describe('violations that the reference server records', () => {
       server.assertNoViolations();
     });
 
-    it('but not a smaller fragment after 413, nor a resend after 503', async () => {
+    it('accepts a smaller fragment after 413, and the same one after 503', async () => {
       await start({
         maxFragmentBytes: 8,
         faults: [{ on: 'fragment', nth: 2, do: { status: 503 } }],
@@ -157,7 +157,7 @@ describe('violations that the reference server records', () => {
       server.assertNoViolations();
     });
 
-    it('but not an older offset after a Ping, as a restored job has it', async () => {
+    it('accepts an older offset after a Ping, as from a restored job', async () => {
       await start();
       await send(0, 4);
       await send(4, 8);
@@ -169,8 +169,8 @@ describe('violations that the reference server records', () => {
     });
   });
 
-  describe('at the end of a session', () => {
-    it('its use after Close, Cancel and session-not-found', async () => {
+  describe('of the end of a session', () => {
+    it('reports the use of a session after Close, Cancel and session-not-found', async () => {
       await start();
       await client.closeSession('/f', id);
       await client.closeSession('/f', id);
@@ -182,7 +182,7 @@ describe('violations that the reference server records', () => {
       expect(codes()).to.deep.equal(['session-ended', 'session-ended', 'session-ended']);
     });
 
-    it('a Fragment after Close, on a new connection too', async () => {
+    it('reports a Fragment after Close, on a new connection too', async () => {
       await start();
       await client.closeSession('/f', id);
       await reconnect();
@@ -190,7 +190,7 @@ describe('violations that the reference server records', () => {
       expect(codes()).to.deep.equal(['session-ended']);
     });
 
-    it('but not a Close again, or a Cancel, when the first ack was lost', async () => {
+    it('accepts a second Close, or a Cancel, when the first ack was lost', async () => {
       await start({ faults: [{ on: 'close-session', do: 'reset-after-commit' }] });
       await client.closeSession('/f', id).catch(() => {});
       await reconnect();
@@ -201,7 +201,7 @@ describe('violations that the reference server records', () => {
       server.assertNoViolations();
     });
 
-    it('but not a Close again when the first took effect and was answered with 503', async () => {
+    it('accepts a second Close when the first took effect but was answered with 503', async () => {
       const fault = { status: 503, afterCommit: true };
       await start({ faults: [{ on: 'close-session', do: fault }] });
       await client.closeSession('/f', id);
@@ -211,7 +211,7 @@ describe('violations that the reference server records', () => {
       expect(codes()).to.deep.equal(['session-ended']);
     });
 
-    it('a Close before the last byte', async () => {
+    it('reports a Close before the last byte', async () => {
       await start();
       await send(0, 4);
       await client.closeSession('/f', id);
@@ -219,8 +219,8 @@ describe('violations that the reference server records', () => {
     });
   });
 
-  describe('two requests of a session at once', () => {
-    it('on two connections: the newer one wins', async () => {
+  describe('of two requests of a session at once', () => {
+    it('reports the second connection, and lets the newer request win', async () => {
       await start({ faults: [{ on: 'fragment', do: 'hang' }] });
       const older = send(0, 4).catch(() => 'cut');
       await server.waitForRequest('fragment');
@@ -232,7 +232,7 @@ describe('violations that the reference server records', () => {
       await newer.end();
     });
 
-    it('but not when the older connection was given up', async () => {
+    it('accepts them when the client closed the older connection', async () => {
       await start({ faults: [{ on: 'fragment', do: 'hang' }] });
       send(0, 4).catch(() => {});
       await server.waitForRequest('fragment');
@@ -242,14 +242,14 @@ describe('violations that the reference server records', () => {
     });
   });
 
-  it('no Ping to a Host-Id before the session goes on there', async () => {
+  it('reports a session that continues on a Host-Id without a Ping', async () => {
     await start({ hostId: () => 'other' });
     const close = packet('/f', 'Close-Session', { Host: 'other', 'BITS-Session-Id': id });
     await client.send(close);
     expect(codes()).to.deep.equal(['host-id-not-pinged']);
   });
 
-  it('but not the origin host once the fallback time is over', async () => {
+  it('accepts the origin host after the fallback time', async () => {
     let nowMs = 0;
     await start({ hostId: 'other', hostIdFallbackTimeoutMs: 5000, now: () => nowMs });
     nowMs = 5000;

@@ -1,68 +1,56 @@
-import net from 'node:net';
 import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import type { Dispatcher } from 'undici';
+import type { Connection, ConnectionRequest } from '../../src/transport/connection.js';
 import { Exchange } from '../../src/transport/exchange.js';
-import { QuickBody } from '../../src/transport/quick-body.js';
+import { Line } from '../../src/transport/line.js';
 import { requestHead } from '../../src/transport/request-head.js';
-import type { SendOptions, Transport } from '../../src/transport/transport.js';
+import type { SendOptions, Transport, WireBody } from '../../src/transport/transport.js';
 import { createUndiciTransport } from '../../src/transport/undici.js';
-import { shimConnector } from '../../src/transport/wire-shim.js';
 import { answer, type RawServer, startRawServer } from '../support/raw-server.js';
 import { bitsError, fragment, gate, LONG, pattern, ping, rejection, withBody } from './support.js';
-
-const URL_HERE = new URL('http://bits.example/a.bin');
-
-/** A socket as undici gets it, which tells when it is told to that bytes have left. */
-function slowSocket(): { socket: net.Socket; tell: () => void } {
-  const socket = new net.Socket();
-  let tell!: () => void;
-  socket.write = ((_chunk: unknown, _encoding: unknown, done: () => void) => {
-    tell = done;
-    return true;
-  }) as net.Socket['write'];
-  shimConnector((_options, callback) => callback(null, socket))({} as never, () => {});
-  return { socket, tell: () => tell() };
-}
 
 /**
  * An exchange whose whole body is with the socket, of which that has not yet said that it has left,
  * when the answer comes.
  */
 async function answered(status: number) {
-  const asked = gate<Dispatcher.DispatchOptions>();
   const sent: number[] = [];
-  const aborted: unknown[] = [];
+  let closed = 0;
   const ended = gate();
-  const bytes = pattern(10_000);
-  const request = fragment(URL_HERE, bytes);
+  const request = fragment(new URL('http://bits.example/a.bin'), pattern(10_000));
   const exchange = new Exchange(
     requestHead(request, 'test'),
-    request.body && new QuickBody(bytes.byteLength, request.body.pieces, () => bytes),
+    request.body,
     { ...LONG, onBytesSent: (bytes) => sent.push(bytes) },
-    {
-      dispatch: (dispatched) => asked.open(dispatched),
-      watches: true,
-      onUnconnected: () => {},
-      onEnd: () => ended.open(),
-    },
+    { line: new Line(), onEnd: () => ended.open() },
   );
-  const controller = {
-    abort: (reason: Error) => void aborted.push(reason),
-    pause: () => {},
-    resume: () => {},
-  };
-  exchange.start();
-  const { body } = await asked.promise;
-  exchange.onRequestStart(controller);
-  const { socket, tell } = slowSocket();
-  socket.write(body as Uint8Array);
-  exchange.onResponseStart(controller, status, { 'content-length': '0' });
-  tell();
+  let dispatched!: ConnectionRequest;
+  let tell!: (bytes: number) => void;
+  const connection = {
+    wasUsed: false,
+    dispatch: (
+      given: ConnectionRequest,
+      _handler: unknown,
+      onBytesSent: (bytes: number) => void,
+    ) => {
+      dispatched = given;
+      tell = onBytesSent;
+    },
+    release: () => {},
+    reset: () => void closed++,
+  } as unknown as Connection;
+  await exchange.begin();
+  void exchange.sendOver(connection, '/a.bin');
+  exchange.onRequestStart();
+  const rawHeaders = ['content-length', '0'].map((text) => Buffer.from(text));
+  for await (const _slice of dispatched.body ?? []);
+  exchange.onResponseStart({ rawHeaders } as unknown as Dispatcher.DispatchController, status);
+  tell(10_000);
   exchange.onResponseEnd();
   const response = await exchange.answer;
   await ended.promise;
-  return { response, sent, aborted };
+  return { response, sent, closed };
 }
 
 describe('a short body', () => {
@@ -80,17 +68,10 @@ describe('a short body', () => {
     await server.close();
   });
 
-  /** Sends ten bytes that `whole` gives, and notes what is told to have been sent. */
-  function send(
-    whole: ConstructorParameters<typeof QuickBody>[2] | undefined,
-    options: Partial<SendOptions> = {},
-  ) {
+  /** Sends ten bytes, and notes what is told to have been sent. */
+  function send(pieces: WireBody['pieces'], options: Partial<SendOptions> = {}) {
     const sent: number[] = [];
-    const pieces = async function* () {
-      yield Buffer.from('in pieces!');
-    };
-    const body = whole ? new QuickBody(10, pieces, whole) : { byteLength: 10, pieces };
-    const answered = transport.send(withBody(server.url(), body), {
+    const answered = transport.send(withBody(server.url(), { byteLength: 10, pieces }), {
       ...LONG,
       onBytesSent: (bytes) => sent.push(bytes),
       ...options,
@@ -102,16 +83,31 @@ describe('a short body', () => {
   const later = <T>(value: () => T) =>
     new Promise<void>((resolve) => setImmediate(resolve)).then(value);
 
-  for (const [what, whole, arrives] of [
-    ['at hand', () => WHOLE, WHOLE],
-    ['that comes later', () => later(() => WHOLE), WHOLE],
-    ['that has to be asked for piece by piece', () => undefined, Buffer.from('in pieces!')],
+  for (const [what, pieces] of [
+    [
+      'at hand',
+      async function* () {
+        yield WHOLE;
+      },
+    ],
+    [
+      'that comes later',
+      async function* () {
+        yield await later(() => WHOLE);
+      },
+    ],
+    [
+      'that comes in two pieces',
+      async function* () {
+        yield* [WHOLE.subarray(0, 3), WHOLE.subarray(3)];
+      },
+    ],
   ] as const) {
-    it(`${what} goes out`, async () => {
-      const { answered, sent } = send(whole);
+    it(`${what} is sent`, async () => {
+      const { answered, sent } = send(pieces);
       expect((await answered).status).to.equal(409);
-      expect(sent).to.deep.equal([10]);
-      expect(server.requests.map(({ body }) => body)).to.deep.equal([arrives]);
+      expect(sent.reduce((sum, bytes) => sum + bytes)).to.equal(10);
+      expect(server.requests.map(({ body }) => body)).to.deep.equal([WHOLE]);
     });
   }
 
@@ -119,34 +115,37 @@ describe('a short body', () => {
   const throwBroken = (): never => {
     throw broken;
   };
-  for (const [what, whole] of [
-    ['throws', throwBroken],
-    ['rejects', () => later(throwBroken)],
+  const iterable = (next: () => Promise<IteratorResult<Uint8Array>>) => () => ({
+    [Symbol.asyncIterator]: () => ({ next }),
+  });
+  for (const [what, pieces] of [
+    ['throws when it is opened', throwBroken],
+    ['throws', iterable(throwBroken)],
+    ['rejects', iterable(() => later(throwBroken))],
   ] as const) {
     it(`that ${what} fails the request with that very error`, async () => {
-      const { answered, sent } = send(whole);
+      const { answered, sent } = send(pieces);
       expect(await rejection(answered)).to.equal(broken);
       expect(sent).to.deep.equal([]);
       expect(server.requests).to.deep.equal([]);
     });
   }
 
-  for (const [what, bytes] of [
-    ['shorter', Buffer.alloc(9)],
-    ['longer', Buffer.alloc(11)],
-  ] as const) {
-    for (const whole of [() => bytes, () => later(() => bytes)]) {
-      it(`that is ${what} than it was said to be is not sent (${whole})`, async () => {
-        expect(await bitsError(send(whole).answered)).to.include({ code: 'BITS_ERR_SOURCE' });
-        expect(server.requests).to.deep.equal([]);
-      });
-    }
-  }
+  it('that begins with more bytes than it announced is not sent', async () => {
+    const { answered } = send(async function* () {
+      yield Buffer.alloc(11);
+    });
+    expect(await bitsError(answered)).to.include({ code: 'BITS_ERR_SOURCE' });
+    expect(server.requests).to.deep.equal([]);
+  });
 
   it('that comes after an abort is not sent', async () => {
     const coming = gate<Uint8Array>();
     const controller = new AbortController();
-    const { answered, sent } = send(() => coming.promise, { signal: controller.signal });
+    const pieces = async function* () {
+      yield await coming.promise;
+    };
+    const { answered, sent } = send(pieces, { signal: controller.signal });
     controller.abort();
     expect(await bitsError(answered)).to.include({ code: 'BITS_ERR_ABORTED' });
     coming.open(WHOLE);
@@ -156,7 +155,10 @@ describe('a short body', () => {
   });
 
   it('may take its time: that is no stall of the network', async () => {
-    const slow = () => new Promise<Uint8Array>((resolve) => setTimeout(resolve, 150, WHOLE));
+    const slow = async function* () {
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      yield WHOLE;
+    };
     const { answered } = send(slow, { stallTimeoutMs: 50 });
     expect((await answered).status).to.equal(409);
   });
@@ -218,12 +220,15 @@ describe('a short body', () => {
   });
 
   it('whose sending makes somebody abort leaves no timer behind', async () => {
+    const whole = async function* () {
+      yield WHOLE;
+    };
     const timers = () => process.getActiveResourcesInfo().filter((what) => what === 'Timeout');
     // undici starts one of its own with the first request.
-    await send(() => WHOLE).answered;
+    await send(whole).answered;
     const before = timers();
     const controller = new AbortController();
-    const { answered } = send(() => WHOLE, {
+    const { answered } = send(whole, {
       signal: controller.signal,
       answerTimeoutMs: 100_000,
       onBytesSent: () => controller.abort(),
@@ -234,26 +239,26 @@ describe('a short body', () => {
 
   it('of another realm is counted as sent, like any other', async () => {
     const foreign = runInNewContext('new Uint8Array(10).fill(7)') as Uint8Array;
-    for (const whole of [() => foreign, undefined]) {
-      const { answered, sent } = send(whole);
-      await answered;
-      expect(sent).to.deep.equal([10]);
-    }
+    const { answered, sent } = send(async function* () {
+      yield foreign;
+    });
+    await answered;
+    expect(sent).to.deep.equal([10]);
     expect(server.requests[0]?.body).to.deep.equal(Buffer.alloc(10, 7));
   });
 });
 
 describe('an answer that is there before the socket has told that the body has left', () => {
   it('of success keeps the connection, and counts the bytes', async () => {
-    const { response, sent, aborted } = await answered(200);
+    const { response, sent, closed } = await answered(200);
     expect(response.status).to.equal(200);
-    expect(aborted).to.deep.equal([]);
+    expect(closed).to.equal(0);
     expect(sent).to.deep.equal([10_000]);
   });
 
   it('of failure costs the connection, for the server may not read on', async () => {
-    const { response, aborted } = await answered(413);
+    const { response, closed } = await answered(413);
     expect(response.status).to.equal(413);
-    expect(aborted).to.have.lengthOf(1);
+    expect(closed).to.equal(1);
   });
 });

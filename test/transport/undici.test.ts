@@ -4,13 +4,14 @@ import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { Agent, type Dispatcher, MockAgent, request as undiciRequest } from 'undici';
+import { Agent, type Dispatcher, request as undiciRequest } from 'undici';
 import type { Transport } from '../../src/transport/transport.js';
 import { createUndiciTransport, UndiciTransport } from '../../src/transport/undici.js';
 import { VERSION } from '../../src/version.js';
 import { openHandles, untilClosed } from '../support/handles.js';
 import {
   answer,
+  type RawRequest,
   type RawServer,
   type RawServerOptions,
   startRawServer,
@@ -158,8 +159,8 @@ describe('undici transport', () => {
     });
   }
 
-  it('still needs the wire shim: undici itself leaves Content-Length: 0 out', async () => {
-    // When this fails, undici sends the header by itself: src/transport/wire-shim.ts may then go.
+  it('still has to put Content-Length: 0 back: undici itself leaves it out', async () => {
+    // When this fails, undici sends the header by itself: `withContentLength` of connection.ts may go.
     const server = await serve(ok);
     const dispatcher = new Agent({ connections: 1 });
     const method = 'BITS_POST' as Dispatcher.HttpMethod;
@@ -257,23 +258,6 @@ describe('undici transport', () => {
       expect(error.message).to.include('stallTimeoutMs').and.to.include('150 ms');
       expect(error.message).to.include(`127.0.0.1:${server.port}`).and.not.to.include('secret');
     });
-
-    for (const pieces of [1, 2]) {
-      it(`ends when a short body of ${pieces} waits in vain for the connection`, async () => {
-        const asked = gate();
-        const server = await serve({ onHead: () => asked.open() });
-        const transport = make();
-        const first = transport.send(ping(server.url()), LONG).catch(() => {});
-        await asked.promise;
-        const body = Array.from({ length: pieces }, () => Buffer.alloc(500));
-        const error = await bitsError(
-          transport.send(fragment(server.url(), ...body), { ...LONG, stallTimeoutMs: 100 }),
-        );
-        expect(error).to.include({ code: 'BITS_ERR_TIMEOUT' });
-        await transport.close();
-        await first;
-      });
-    }
 
     it('counts each sign of life anew while a large piece is sent', async () => {
       const server = await serve({ ...ok, paused: true });
@@ -428,6 +412,25 @@ describe('undici transport', () => {
     expect(error).to.include({ code: 'BITS_ERR_TRANSPORT', retryable: true });
   });
 
+  it('sends requests at the same time over a connection each, and keeps these', async () => {
+    const arrived = gate();
+    const waiting: RawRequest[] = [];
+    const server = await serve({
+      onRequest: (request) => {
+        if (waiting.push(request) === 3) arrived.open();
+      },
+    });
+    const transport = make();
+    for (let round = 1; round <= 2; round++) {
+      const sent = [1, 2, 3].map(() => transport.send(fragment(server.url(), pattern(9)), LONG));
+      if (round === 1) await arrived.promise;
+      else while (waiting.length < 3) await new Promise((resolve) => setImmediate(resolve));
+      for (const { connection } of waiting.splice(0)) connection.socket.write(answer());
+      for (const { status } of await Promise.all(sent)) expect(status).to.equal(200);
+    }
+    expect(server.connections.map(({ requests }) => requests.length)).to.deep.equal([2, 2, 2]);
+  });
+
   it('does not call a connection idle when it has others, to other hosts', async () => {
     const servers = [await serve(ok), await serve(ok)];
     const transport = new UndiciTransport({});
@@ -558,40 +561,6 @@ describe('undici transport', () => {
     });
   });
 
-  describe("with a caller's own dispatcher", () => {
-    it('tells what it cannot promise', () => {
-      const { limitations } = make({ dispatcher: new MockAgent() });
-      expect(limitations.map(({ code }) => code)).to.deep.equal([
-        'content-length-zero-not-guaranteed',
-      ]);
-    });
-
-    it("works with undici's MockAgent, and does not close it", async () => {
-      const agent = new MockAgent();
-      agent.disableNetConnect();
-      agent
-        .get('http://bits.example')
-        .intercept({ path: '/x', method: 'BITS_POST' })
-        .reply(200, 'hello', { headers: { 'BITS-Packet-Type': 'Ack' } })
-        .times(2);
-      const transport = make({ dispatcher: agent });
-      const url = new URL('http://bits.example/x');
-      const first = await transport.send(ping(url), LONG);
-      expect(first.headers['bits-packet-type']).to.equal('Ack');
-      const second = await transport.send(ping(url), { ...LONG, answerBody: 'stream' });
-      expect((await collect(second.body)).toString()).to.equal('hello');
-      await transport.close();
-      expect(agent.pendingInterceptors()).to.have.lengthOf(0);
-      await agent.close();
-    });
-
-    it('copies pieces, since such a dispatcher does not tell when it is done with them', async () => {
-      const dispatcher = new Agent({ connections: 1 });
-      await expectPiecesReusable(make({ dispatcher }), false);
-      await dispatcher.close();
-    });
-  });
-
   it('leaves nothing that keeps a process alive, closed or not', async () => {
     const server = await serve(ok);
     const script = (after: string) => `
@@ -628,8 +597,6 @@ describe('undici transport', () => {
 
   it('refuses options that cannot work', () => {
     for (const options of [
-      { connections: 0 },
-      { connections: 1.5 },
       { connectTimeoutMs: 0 },
       { connectTimeoutMs: 2 ** 31 },
       { userAgent: 'a\r\nb' },

@@ -1,25 +1,23 @@
-import { basename } from 'node:path';
 import {
   BitsError,
   fileSource,
-  holderOf,
   isBitsError,
   type JobRecord,
   type JobStore,
   type LockOwner,
-  parseRemoteUrl,
-  type SourceIdentity,
   type StoredJobs,
+  type UploadOptions,
 } from '../../index.js';
-import type { Target } from '../render/reporter.js';
-import { UsageError } from '../usage-error.js';
+import { holderOf, isTrustedHost, parseRemoteUrl, sourceIdentityChange } from '../../internal.js';
+import type { Target } from '../render/messages.js';
+import { UsageError } from '../values.js';
 
-/** Whether the file of a job is what it was when the upload began. */
+/** The file of a job, compared with the file that the upload began with. */
 export type SourceStatus = 'unchanged' | 'changed' | 'gone' | 'unreadable';
 
 /**
- * The jobs that ids, or unique beginnings of ids, name; each once.
- * @throws UsageError for one that names none or several; BITS_ERR_STORE when its record is unreadable
+ * Finds jobs by their ids or by unique beginnings of them.
+ * @throws UsageError for an id of no job or of several; BITS_ERR_STORE when its record is unreadable
  */
 export function findJobs({ records, problems }: StoredJobs, ids: readonly string[]): JobRecord[] {
   const found = ids.map((id) => {
@@ -28,20 +26,27 @@ export function findJobs({ records, problems }: StoredJobs, ids: readonly string
     const [match, other] = matches;
     if (match !== undefined && other === undefined) return match;
     if (match !== undefined) {
-      throw new UsageError(`${id} is the beginning of ${matches.length} ids: give more of it`);
+      throw new UsageError(`${id} is the beginning of ${matches.length} ids: give more characters`);
     }
-    const problem = problems.find(({ where }) => prefix && basename(where).startsWith(prefix));
-    if (problem !== undefined) throw new BitsError('BITS_ERR_STORE', problem.error.message);
+    const [problem] = problems;
+    if (prefix !== '' && problem !== undefined) {
+      throw new BitsError(
+        'BITS_ERR_STORE',
+        `there is no record of upload ${id} that can be read; it may be this one: ${problem.error.message}`,
+      );
+    }
     throw new UsageError(`there is no unfinished upload ${id}: see bits-upload jobs`);
   });
   return [...new Set(found)];
 }
 
-/** Stands for the query of a URL, which is never shown: the user has to write it there. */
+/** Stands for the query of a URL, which is never shown: the user has to fill it in. */
 export const HIDDEN_QUERY = '?…';
 
 /** The file and the URL of a job, as they are shown. */
-export function targetOf(record: JobRecord): Target & { readonly file: string } {
+export function targetOf(
+  record: JobRecord,
+): Target & { readonly file: string; readonly url: string } {
   return {
     file: record.source.path,
     url: record.queryHash === undefined ? record.url : `${record.url}${HIDDEN_QUERY}`,
@@ -49,8 +54,8 @@ export function targetOf(record: JobRecord): Target & { readonly file: string } 
 }
 
 /**
- * The URL to restore a job with, when the record's own will not do.
- * @throws UsageError when the query is missing or not filled in, or another URL was given
+ * The URL to restore a job with, if the URL of the record is incomplete.
+ * @throws UsageError when the query is missing or not filled in, or for the URL of another upload
  */
 export function urlOption(record: JobRecord, given: string | undefined): { readonly url?: URL } {
   const { id, url, queryHash } = record;
@@ -62,11 +67,11 @@ export function urlOption(record: JobRecord, given: string | undefined): { reado
       );
     }
     if (`${parsed.origin}${parsed.pathname}` === url) return { url: parsed };
-    throw new UsageError(`--url is not the URL that upload ${id} goes to: ${url}`);
+    throw new UsageError(`--url is not the URL of upload ${id}: ${url}`);
   }
   if (queryHash === undefined) return {};
   throw new UsageError(
-    `the URL of upload ${id} has a query, which is not kept: give the whole URL with --url`,
+    `the URL of upload ${id} has a query, which is not stored: give the whole URL with --url`,
   );
 }
 
@@ -74,7 +79,10 @@ export async function sourceStatusOf({ source }: JobRecord): Promise<SourceStatu
   try {
     const opened = await fileSource(source.path).open();
     await opened.close();
-    return isSameFile(source, opened.identity) ? 'unchanged' : 'changed';
+    const { identity } = opened;
+    return identity === undefined || sourceIdentityChange(source, identity) === 'changed'
+      ? 'changed'
+      : 'unchanged';
   } catch (error) {
     const cause = isBitsError(error)
       ? (error.cause as NodeJS.ErrnoException | undefined)
@@ -83,15 +91,39 @@ export async function sourceStatusOf({ source }: JobRecord): Promise<SourceStatu
   }
 }
 
-function isSameFile(before: SourceIdentity, now: SourceIdentity | undefined): boolean {
-  return (
-    before.byteLength === now?.byteLength &&
-    before.mtimeNs === now.mtimeNs &&
-    before.inode === now.inode
+/** Only the jobs of a host, which may be given with its port. */
+export function onlyOf(
+  host: string | undefined,
+  records: readonly JobRecord[],
+): readonly JobRecord[] {
+  if (host === undefined) return records;
+  const name = host.toLowerCase();
+  return records.filter(({ url }) => {
+    const its = new URL(url);
+    return its.hostname === name || its.host === name;
+  });
+}
+
+/**
+ * Credentials are for one host, and records name hosts that the user may not think of.
+ * @throws UsageError when they would go to several hosts that --trusted-host does not name
+ */
+export function assertOneHost(
+  records: readonly JobRecord[],
+  { auth, tls, headers, trustedHosts = [] }: Partial<UploadOptions>,
+): void {
+  const isSecret = auth ?? tls?.cert ?? tls?.pfx ?? headers;
+  const hosts = new Set(records.map(({ url }) => new URL(url).hostname));
+  if (isSecret === undefined || hosts.size < 2) return;
+  const nowhere = new URL('http://nowhere.invalid/');
+  if ([...hosts].every((host) => isTrustedHost(host, nowhere, trustedHosts))) return;
+  throw new UsageError(
+    `the uploads go to several hosts (${[...hosts].join(', ')}), and credentials and headers are for ` +
+      'one: choose a host with --host, or allow all of them with --trusted-host',
   );
 }
 
-/** The process that drives a job now; undefined when none does, or when that cannot be found out. */
+/** The process that is running a job; undefined if there is none, or if it is unknown. */
 export function driverOf(store: JobStore, record: JobRecord): Promise<LockOwner | undefined> {
   return holderOf(store, record).catch(() => undefined);
 }

@@ -1,13 +1,13 @@
 import type { Command } from 'commander';
 import type { JobRecord, LockOwner } from '../../index.js';
+import type { CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
-import type { Io } from '../io.js';
-import { say, sayFailure } from '../render/messages.js';
+import { failureOf } from '../failure.js';
+import { sayFailure, sayWarning } from '../render/messages.js';
+import { say, writeJson } from '../render/text.js';
 import { formatAge, formatBytes, formatPercent } from '../render/units.js';
 import { addStateOption, nameOf, openJobState, type StateFlags } from '../state-directory.js';
-import type { CommandContext } from './command-context.js';
 import { driverOf, type SourceStatus, sourceStatusOf, targetOf } from './find-jobs.js';
-import { failureOf } from './run-uploads.js';
 
 interface JobsFlags extends StateFlags {
   readonly json?: boolean;
@@ -20,14 +20,13 @@ interface ListedJob {
 }
 
 const HELP = `
-Each line has the id of an unfinished upload, how much of it the server has acknowledged, what
-became of it, its age, the file and the URL. Records that cannot be read are listed on standard
-error.
+Each line has the id of an unfinished upload, how much of it the server has acknowledged, its
+condition, its age, the file and the URL. Records that cannot be read are listed on standard error.
 
 With --json: objects of type "job" (id, file, url, bytes, bytesTotal, state, source, process,
-createdAt, updatedAt, ageMs, replyFile) and "problem" (where, message). The state is that of the
+createdAt, updatedAt, ageMs, replyFile) and "problem" (where, message). state is the state of the
 protocol when the record was last written; source is unchanged, changed, gone or unreadable; process
-has pid and hostName of the process that uploads it now, or is null.
+has pid and hostName of the process that is uploading the file, or is null.
 
 Exit codes: 0 listed, 1 the directory cannot be read, 2 the command line is wrong.`;
 
@@ -60,12 +59,12 @@ async function listJobs(flags: JobsFlags, io: Io): Promise<ExitCode> {
         ...jobs.map((job) => jsonOf(job, nowMs)),
         ...problems.map(({ where, error }) => ({ type: 'problem', where, message: error.message })),
       ];
-      for (const object of objects) stdout.write(`${JSON.stringify(object)}\n`);
+      for (const object of objects) writeJson(stdout, object);
       return EXIT.done;
     }
     for (const line of tableOf(jobs.map((job) => columnsOf(job, nowMs)))) say(stdout, line);
     if (jobs.length === 0) say(stderr, `no unfinished uploads in ${await nameOf(state)}`);
-    for (const { error } of problems) say(stderr, `bits-upload: warning: ${error.message}`);
+    for (const { error } of problems) sayWarning(stderr, error);
     return EXIT.done;
   } catch (error) {
     sayFailure(stderr, { file: null, url: null }, failureOf(error));
@@ -105,19 +104,19 @@ function columnsOf(job: ListedJob, nowMs: number): string[] {
   ];
 }
 
-/** The clock may have been set back since. */
+/** The clock may have been set back. */
 function ageOf({ updatedAtMs }: JobRecord, nowMs: number): number {
   return Math.max(0, nowMs - updatedAtMs);
 }
 
 function describe({ record, source, driver }: ListedJob): string {
   if (driver !== undefined) return `running, process ${driver.pid} on ${driver.hostName}`;
-  if (source !== 'unchanged') return `file ${source}`;
+  if (source !== 'unchanged') return `file ${source === 'gone' ? 'missing' : source}`;
   if (record.state === 'suspended') return 'stopped';
   return record.state === 'error' ? 'failed' : 'interrupted';
 }
 
-/** Columns at the same place in every line; the last one as long as it is. */
+/** Aligned columns; the last one is not padded. */
 function tableOf(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) =>
     Math.max(...rows.map((row) => row[column]?.length ?? 0)),

@@ -1,19 +1,13 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import type {
-  AuthOptions,
-  AuthSchemeName,
-  DiagnoseOptions,
-  TlsOptions,
-  UploadWarning,
-} from '../../index.js';
+import type { AuthOptions, AuthSchemeName, DiagnoseOptions, TlsOptions } from '../../index.js';
+import type { Environment } from '../context.js';
 import { passwordOf } from '../password-command.js';
-import { UsageError } from '../usage-error.js';
+import type { Warning } from '../render/messages.js';
+import { UsageError } from '../values.js';
 import { NETWORK_FLAGS, type NetworkFlag, type NetworkFlags } from './network-flags.js';
 
 export type { NetworkFlags };
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What {@link NetworkFlags} mean to the SDK. */
 export type NetworkOptions = Pick<
@@ -37,9 +31,9 @@ export function addNetworkOptions(command: Command): Command {
 }
 
 const ENVIRONMENT = `
-The options from --user on can be given in the environment, too: --proxy-user as
-BITS_UPLOAD_PROXY_USER, --insecure as BITS_UPLOAD_INSECURE=1. The command line goes first. Passwords
-belong into BITS_UPLOAD_PASSWORD and BITS_UPLOAD_PROXY_PASSWORD: all users of a machine can see its
+The options from --user on can also be set in the environment: --proxy-user as
+BITS_UPLOAD_PROXY_USER, --insecure as BITS_UPLOAD_INSECURE=1. The command line takes precedence. Set
+passwords in BITS_UPLOAD_PASSWORD and BITS_UPLOAD_PROXY_PASSWORD: all users of a machine can see its
 command lines.`;
 
 function another(value: string, others: string[] | undefined): string[] {
@@ -47,14 +41,17 @@ function another(value: string, others: string[] | undefined): string[] {
 }
 
 /**
- * Reads files, and no secret but those that are given: a password command runs when it is needed.
- * @throws UsageError for what contradicts itself or cannot be read; no message repeats a secret
+ * Reads the files of certificates; a password command runs only when the password is needed.
+ * @throws UsageError for contradictions and unreadable files; no message repeats a secret
  */
-export function networkOptions(flags: NetworkFlags, env: Environment): NetworkOptions {
+export function networkOptions(
+  flags: NetworkFlags,
+  { env, signal }: { readonly env: Environment; readonly signal: AbortSignal },
+): NetworkOptions {
   const settings = withEnvironment(flags, env);
   const { allowInsecureAuth, trustedHost, noproxy, methodOverride, userAgent } = settings;
   return {
-    ...defined('auth', authOf(flags, settings, env)),
+    ...defined('auth', authOf(flags, settings, env, signal)),
     ...defined('allowInsecureAuth', allowInsecureAuth),
     ...defined('trustedHosts', trustedHost),
     ...defined('tls', tlsOf(flags, settings)),
@@ -69,8 +66,8 @@ function defined<K extends string, V>(name: K, value: V | undefined): { [P in K]
   return value === undefined ? {} : ({ [name]: value } as { [P in K]: V });
 }
 
-/** What other users of the machine can see in its list of processes. */
-export function secretWarnings(flags: NetworkFlags): UploadWarning[] {
+/** Warnings of secrets that other users can see in the list of processes. */
+export function secretWarnings(flags: NetworkFlags): Warning[] {
   const { user, oauth2Bearer, pass, proxy, proxyUser } = flags;
   const seen = [
     hasPassword(user) && ['the password of --user', 'BITS_UPLOAD_PASSWORD'],
@@ -86,7 +83,7 @@ export function secretWarnings(flags: NetworkFlags): UploadWarning[] {
     .filter((one) => one !== false)
     .map(([what, variable]) => ({
       code: 'secret-in-arguments',
-      message: `${what} stands on the command line, where other users of this machine can read it, and in the history of the shell: give it in ${variable}`,
+      message: `${what} is on the command line, where other users of this machine can read it, and in the history of the shell: set ${variable} instead`,
     }));
 }
 
@@ -94,7 +91,7 @@ function hasPassword(user: string | undefined): boolean {
   return user !== undefined && /:./s.test(user);
 }
 
-/** The arguments that have to be given again, secrets left for the user to fill in. */
+/** The arguments that have to be given again; the user has to fill in secrets. */
 export function networkArguments(flags: NetworkFlags): string[] {
   return NETWORK_FLAGS.flatMap(({ name, flags: spelling, kind }) => {
     const value = flags[name];
@@ -129,7 +126,7 @@ function withEnvironment(flags: NetworkFlags, env: Environment): NetworkFlags {
 
 function read({ kind, variable, name }: NetworkFlag, env: Environment) {
   const value = env[variable];
-  // An empty proxy means none; everything else that is empty is not set.
+  // An empty proxy means no proxy; any other empty variable counts as not set.
   if (value === undefined || (value === '' && name !== 'proxy')) return undefined;
   if (kind === 'switch') return isOn(variable, value);
   if (kind === 'text') return value;
@@ -139,7 +136,7 @@ function read({ kind, variable, name }: NetworkFlag, env: Environment) {
 function isOn(variable: string, value: string): boolean {
   if (/^(?:1|true|yes|on)$/i.test(value)) return true;
   if (/^(?:0|false|no|off)$/i.test(value)) return false;
-  throw new UsageError(`${variable} of the environment takes 1 or 0`);
+  throw new UsageError(`${variable} in the environment must be 1 or 0`);
 }
 
 const SCHEMES: readonly AuthSchemeName[] = ['negotiate', 'ntlm', 'digest', 'basic'];
@@ -148,24 +145,29 @@ function authOf(
   flags: NetworkFlags,
   settings: NetworkFlags,
   env: Environment,
+  signal: AbortSignal,
 ): AuthOptions | undefined {
-  // What the command line says of who one is goes before the whole environment.
-  const isTold = flags.user !== undefined || flags.oauth2Bearer !== undefined;
-  const { user, oauth2Bearer } = isTold ? flags : settings;
+  // A user or a token on the command line takes precedence over both in the environment.
+  const isGiven = flags.user !== undefined || flags.oauth2Bearer !== undefined;
+  const { user, oauth2Bearer } = isGiven ? flags : settings;
   const schemes = schemesOf(flags, settings);
   if (user !== undefined && oauth2Bearer !== undefined) {
     throw new UsageError('--user and --oauth2-bearer exclude each other');
   }
   if (oauth2Bearer !== undefined) {
     if (SCHEMES.some((scheme) => flags[scheme])) {
-      throw new UsageError('--oauth2-bearer goes without a choice of schemes');
+      throw new UsageError('--oauth2-bearer cannot be combined with a choice of schemes');
     }
     if (oauth2Bearer === '') throw new UsageError('--oauth2-bearer needs a token, not ""');
     return { token: oauth2Bearer };
   }
   if (user !== undefined && !/^:?$/.test(user)) {
-    const credentials = credentialsOf(user, flags, settings, env);
-    return { credentials, ...(schemes && { schemes }) };
+    const { allowLegacyDigest } = settings;
+    return {
+      credentials: credentialsOf(user, flags, settings, env, signal),
+      ...(schemes && { schemes }),
+      ...(allowLegacyDigest && { allowLegacyDigest }),
+    };
   }
   if (flags.passwordCommand !== undefined) throw new UsageError('--password-command needs --user');
   if (schemes?.includes('negotiate')) return { kerberos: true, schemes: ['negotiate'] };
@@ -178,8 +180,8 @@ function authOf(
 
 /** Undefined: any. */
 function schemesOf(flags: NetworkFlags, settings: NetworkFlags): AuthSchemeName[] | undefined {
-  const isTold = flags.anyauth || SCHEMES.some((scheme) => flags[scheme]);
-  const from = isTold ? flags : settings;
+  const isGiven = flags.anyauth || SCHEMES.some((scheme) => flags[scheme]);
+  const from = isGiven ? flags : settings;
   const chosen = SCHEMES.filter((scheme) => from[scheme]);
   return from.anyauth || chosen.length === 0 ? undefined : chosen;
 }
@@ -189,6 +191,7 @@ function credentialsOf(
   flags: NetworkFlags,
   settings: NetworkFlags,
   env: Environment,
+  signal: AbortSignal,
 ): NonNullable<AuthOptions['credentials']> {
   const [username, inUser] = splitUser(user);
   if (username === '') throw new UsageError('--user needs a name before the colon');
@@ -197,7 +200,10 @@ function credentialsOf(
     throw new UsageError('--user has a password already: leave out --password-command');
   }
   const command = settings.passwordCommand;
-  const byCommand = (line: string) => async () => ({ username, password: await passwordOf(line) });
+  const byCommand = (line: string) => async () => ({
+    username,
+    password: await passwordOf(line, signal),
+  });
   if (flags.passwordCommand !== undefined) return byCommand(flags.passwordCommand);
   const password = inUser ?? env.BITS_UPLOAD_PASSWORD;
   if (password !== undefined) return { username, password };
@@ -232,7 +238,7 @@ function clientCertificate(certFile: string, keyFile: string | undefined): TlsOp
   const cert = contentOf('--cert', certFile);
   if (!cert.includes('-----BEGIN ')) {
     if (keyFile === undefined) return { pfx: cert };
-    throw new UsageError('--key goes with a --cert in PEM, and this one is not: convert it');
+    throw new UsageError('--key needs a --cert in PEM, and this one is not PEM: convert it');
   }
   return { cert, key: keyFile === undefined ? cert : contentOf('--key', keyFile) };
 }

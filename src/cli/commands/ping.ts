@@ -1,20 +1,19 @@
 import type { Command } from 'commander';
-import { BitsAbortError, type DiagnosisStep, diagnose, parseRemoteUrl } from '../../index.js';
+import { BitsAbortError, type DiagnosisStep, diagnose } from '../../index.js';
+import { parseRemoteUrl } from '../../internal.js';
+import type { CommandContext, OutputStream } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
-import type { Interruption } from '../interruption.js';
-import type { Io, OutputStream } from '../io.js';
-import { parseDuration } from '../parse/duration.js';
-import { parseHeaders } from '../parse/headers.js';
-import { say, sayWarning } from '../render/messages.js';
-import { UsageError } from '../usage-error.js';
-import type { CommandContext } from './command-context.js';
-import { addHeaderOption } from './common-options.js';
+import { withFlags } from '../failure.js';
+import { sayWarning } from '../render/messages.js';
+import { say, writeJson } from '../render/text.js';
+import { parseDuration, parseHeaders, UsageError } from '../values.js';
 import {
   addNetworkOptions,
   type NetworkFlags,
   networkOptions,
   secretWarnings,
 } from './network-options.js';
+import { addHeaderOption } from './upload-options.js';
 
 interface PingFlags extends NetworkFlags {
   readonly probe?: boolean;
@@ -27,48 +26,48 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 const MAX_TIMEOUT_MS = 60 * 60 * 1000;
 
 const HELP = `
-Walks the way of an upload, one step after the other: dns, tcp, proxy, tls, auth, ping; with --probe
-also create and cancel, which begin a session and give it up. Nothing is uploaded. Standard output
-gets a line for each step, and what to look at where one fails; the steps after it are skipped.
+Checks the way of an upload step by step: dns, tcp, proxy, tls, auth, ping; with --probe also create
+and cancel, which create a session and cancel it. Nothing is uploaded. Standard output gets one line
+for each step, and what to check if it fails; the steps after a failure are skipped.
 
-With --json: an object of type "step" for each, with step, ok (true, false or "skipped"), durationMs,
-detail, and where there is something to say advice and code.
+With --json: an object of type "step" for each step, with step, ok (true, false or "skipped"),
+durationMs, detail, and if there is any, advice and code.
 
 Examples:
   bits-upload ping https://bits.example/uploads/
   bits-upload ping --probe --user 'CORP\\me' --password-command 'pass corp' https://bits.example/in/
 
-Exit codes: 0 all is well, 1 a step failed, 2 the command line is wrong, 4 the server or a proxy does
-not take the credentials, or asks for some, 130 stopped by SIGINT, 143 by SIGTERM.`;
+Exit codes: 0 no step failed, 1 a step failed, 2 the command line is wrong, 4 the server or a proxy
+refuses the credentials, or requires some, 129 stopped by SIGHUP, 130 by SIGINT, 143 by
+SIGTERM.`;
 
 /** Adds the options and the action of `ping`. */
-export function definePing(command: Command, { io, interruption, exitWith }: CommandContext): void {
+export function definePing(command: Command, context: CommandContext): void {
   command
     .usage('[options] URL')
     .description('Find out why uploads to a server fail.')
     .argument('[urls...]')
-    .option('--probe', 'begin a session too, and cancel it: a test of the right to write')
+    .option('--probe', 'also create a session and cancel it, to test the permission to write')
     .option('--json', 'one JSON object a line on standard output')
-    .option('--timeout <duration>', 'time for one step: 500ms, 3s or 5m (default: 30s)');
+    .option('--timeout <duration>', 'time limit for one step: 500ms, 3s or 5m (default: 30s)');
   addNetworkOptions(addHeaderOption(command))
     .addHelpText('after', HELP)
     .action(async (urls: string[], flags: PingFlags) => {
-      exitWith(await ping(urls, flags, io, interruption));
+      context.exitWith(await ping(urls, flags, context));
     });
 }
 
 async function ping(
   urls: readonly string[],
   flags: PingFlags,
-  io: Io,
-  interruption: Interruption,
+  { io, interruption }: CommandContext,
 ): Promise<ExitCode> {
   const [url, ...others] = urls;
   if (url === undefined) throw new UsageError('ping needs a URL');
   if (others.length > 0) throw new UsageError('ping takes one URL');
   const { timeout, header, probe = false, json = false } = flags;
   const steps = diagnose({
-    ...networkOptions(flags, io.env),
+    ...networkOptions(flags, { env: io.env, signal: interruption.signal }),
     ...(header !== undefined && { headers: parseHeaders(header) }),
     url: parseRemoteUrl(url),
     probe,
@@ -82,18 +81,27 @@ async function ping(
   const failed: DiagnosisStep[] = [];
   try {
     for await (const step of steps) {
-      if (json) io.stdout.write(`${JSON.stringify({ type: 'step', ...step })}\n`);
-      else showStep(step, io.stdout);
+      if (json) writeJson(io.stdout, { type: 'step', ...inFlags(step) });
+      else showStep(inFlags(step), io.stdout);
       if (step.ok === false) failed.push(step);
     }
   } catch (error) {
     const { reason } = interruption;
     if (reason === undefined || !(error instanceof BitsAbortError)) throw error;
     if (reason.by !== 'stdout') say(io.stderr, `bits-upload: stopped by ${reason.by}`);
-    return reason.exitCode;
+    return reason.exitCode ?? EXIT.failed;
   }
   if (failed.length === 0) return EXIT.done;
   return failed.some(({ code }) => code === 'BITS_ERR_AUTH') ? EXIT.auth : EXIT.failed;
+}
+
+function inFlags(step: DiagnosisStep): DiagnosisStep {
+  const { detail, advice } = step;
+  return {
+    ...step,
+    detail: withFlags(detail),
+    ...(advice !== undefined && { advice: withFlags(advice) }),
+  };
 }
 
 const SIGNS = { true: '✓', false: '✗', skipped: '–' } as const;

@@ -2,11 +2,11 @@ import { unlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
 import type { JobRecord, StoredJobs, StoreProblem } from '../../index.js';
+import type { CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
-import type { Interruption } from '../interruption.js';
-import type { Io } from '../io.js';
-import { parseDuration } from '../parse/duration.js';
-import { say, sayWarning } from '../render/messages.js';
+import { failureOf } from '../failure.js';
+import { sayWarning } from '../render/messages.js';
+import { writeJson } from '../render/text.js';
 import { formatAge } from '../render/units.js';
 import {
   addStateOption,
@@ -14,115 +14,120 @@ import {
   openJobState,
   type StateFlags,
 } from '../state-directory.js';
-import type { CommandContext } from './command-context.js';
+import { parseDuration } from '../values.js';
+import { type Cancellation, cancelJobs, reportFailure } from './cancel-jobs.js';
+import { assertOneHost, driverOf, onlyOf, sourceStatusOf } from './find-jobs.js';
+import { Hosts } from './hosts.js';
+import { secretWarnings } from './network-options.js';
 import {
   addConnectionOptions,
+  addHostOption,
   addOutputOptions,
   type ConnectionFlags,
-  connectionOptions,
+  connectTimeoutMs,
+  type HostFlags,
   type OutputFlags,
-} from './common-options.js';
-import { driverOf, sourceStatusOf } from './find-jobs.js';
-import { type Farewell, giveUpJobs, tellFailure } from './give-up-jobs.js';
-import { secretWarnings } from './network-options.js';
-import { failureOf } from './run-uploads.js';
+  uploadOptions,
+} from './upload-options.js';
 
-interface PruneFlags extends ConnectionFlags, OutputFlags, StateFlags {
+interface PruneFlags extends ConnectionFlags, HostFlags, OutputFlags, StateFlags {
   readonly olderThan?: string;
   readonly unreadable?: boolean;
 }
 
-/** Servers forget sessions after this time by default ([MC-BUP] §3.2.1). */
+/** The default session time-out of servers ([MC-BUP] §3.2.1). */
 const DEFAULT_AGE_MS = 14 * 24 * 60 * 60 * 1000;
 
-/** A server that has not answered by then is not waited for: its session ends by itself. */
-const FREE_TIMEOUT_MS = 10_000;
+const HUNDRED_YEARS_MS = 100 * 365 * 24 * 60 * 60 * 1000;
+
+/** Each server is asked once and briefly: its sessions end by themselves. */
+const ONCE: ConnectionFlags = { retries: '0', timeout: '10s' };
 
 const HELP = `
-Gives up what cannot be gone on with: uploads of files that are gone or have changed since, and those
-to which nothing happened for longer than the duration. What another process is uploading stays.
-Each server is asked once to free its session.
+Discards uploads that cannot be resumed: those whose file is missing or has changed, and those without
+any progress for longer than the given age. Uploads that another process is running stay. Each server
+is asked once to free its session. If it does not confirm that, the record is kept until it is too old.
 
-Records that could not be read were set aside when they were found; they are listed on standard
-error, and deleted with --unreadable. What this program did not set aside is never deleted.
+Unreadable records are set aside when they are found; they are listed on standard error, and deleted
+with --unreadable. Files that this program did not set aside are never deleted.
 
-Standard output gets the id of each upload that was given up; with --json an object of type "result"
-with id, file, url, reason and freed, and one of type "problem" with where, message and removed.
+Standard output gets the id of each discarded upload; with --json an object of type "result" with id,
+file, url, reason and freed, and one of type "problem" with where, message and removed.
 
-Exit codes: 0 done, 1 something could not be removed, 2 the command line is wrong, 130 stopped by
-SIGINT, 143 by SIGTERM.`;
+Exit codes: 0 done, 1 something could not be removed, 2 the command line is wrong, 4 a server or a proxy
+refuses the credentials, or requires some, 129 stopped by SIGHUP, 130 by SIGINT, 143 by
+SIGTERM.`;
 
 /** Adds the options and the action of `prune`. */
-export function definePrune(
-  command: Command,
-  { io, interruption, exitWith }: CommandContext,
-): void {
+export function definePrune(command: Command, context: CommandContext): void {
   command
-    .description('Give up uploads that cannot be gone on with.')
-    .option('--older-than <duration>', 'age of what is too old: 12h, 7d (default: 14d)')
+    .description('Discard uploads that cannot be resumed.')
+    .option('--older-than <duration>', 'maximum age: 12h, 7d (default: 14d)')
     .option('--unreadable', 'delete records that could not be read and were set aside');
-  addOutputOptions(addStateOption(addConnectionOptions(command)))
+  addOutputOptions(addStateOption(addConnectionOptions(addHostOption(command))))
     .addHelpText('after', HELP)
-    .action(async (flags: PruneFlags) => exitWith(await prune(flags, io, interruption)));
+    .action(async (flags: PruneFlags) => context.exitWith(await prune(flags, context)));
 }
 
-async function prune(flags: PruneFlags, io: Io, interruption: Interruption): Promise<ExitCode> {
+async function prune(flags: PruneFlags, context: CommandContext): Promise<ExitCode> {
+  const { io } = context;
   const { olderThan } = flags;
   const maxAgeMs =
-    olderThan === undefined ? DEFAULT_AGE_MS : parseDuration('--older-than', olderThan, MAX_AGE_MS);
-  const given = connectionOptions(flags, io.env);
+    olderThan === undefined
+      ? DEFAULT_AGE_MS
+      : parseDuration('--older-than', olderThan, HUNDRED_YEARS_MS);
+  const shared = uploadOptions({ ...ONCE, ...flags }, context);
   for (const warning of secretWarnings(flags)) sayWarning(io.stderr, warning);
   const state = openJobState(flags, io);
   let jobs: StoredJobs;
   try {
     jobs = await state.store.list();
   } catch (error) {
-    tellFailure({ file: null, url: null }, failureOf(error), io, flags);
+    reportFailure({ file: null, url: null }, failureOf(error), io, flags);
     return EXIT.failed;
   }
-  const farewells: Farewell[] = [];
-  for (const record of jobs.records) {
-    const reason = await reasonToGiveUp(record, state, maxAgeMs);
+  const cancellations: Cancellation[] = [];
+  for (const record of onlyOf(flags.host, jobs.records)) {
+    const reason = await reasonToDiscard(record, state, maxAgeMs);
     if (reason === undefined) continue;
-    // The query of the URL is not known here; the session's id is what names it.
-    const options = () => ({ ...ONCE, ...given, url: record.url });
-    farewells.push({ record, reason, options });
+    const isExpired = ageOf(record) > maxAgeMs;
+    // The query of the URL is unknown here; the id of the session is enough.
+    const options = () => ({ ...shared, url: record.url });
+    cancellations.push({ record, reason, isExpired, options });
   }
-  const code = await giveUpJobs(farewells, { state, io, flags, interruption });
+  const chosen = cancellations.map(({ record }) => record);
+  assertOneHost(chosen, shared);
+  const hosts = new Hosts(connectTimeoutMs(flags));
+  const code = await cancelJobs(cancellations, flags, { state, hosts }, context);
   const removed = await Promise.all(jobs.problems.map((problem) => settle(problem, flags, io)));
   return code === EXIT.done && removed.includes('failed') ? EXIT.failed : code;
 }
 
-/** A hundred years. */
-const MAX_AGE_MS = 100 * 365 * 24 * 60 * 60 * 1000;
+function ageOf({ updatedAtMs }: JobRecord): number {
+  return Date.now() - updatedAtMs;
+}
 
-const ONCE = {
-  retries: 0,
-  answerTimeoutMs: FREE_TIMEOUT_MS,
-  stallTimeoutMs: FREE_TIMEOUT_MS,
-} as const;
-
-async function reasonToGiveUp(
+async function reasonToDiscard(
   record: JobRecord,
   { store }: JobState,
   maxAgeMs: number,
 ): Promise<string | undefined> {
-  const ageMs = Date.now() - record.updatedAtMs;
+  const ageMs = ageOf(record);
   const source = await sourceStatusOf(record);
   const reason =
     source === 'gone'
-      ? 'the file is gone'
+      ? 'the file is missing'
       : source === 'changed'
-        ? 'the file has changed since'
+        ? 'the file has changed'
         : ageMs > maxAgeMs
-          ? `nothing happened to it for ${formatAge(ageMs)}`
+          ? `it made no progress for ${formatAge(ageMs)}`
           : undefined;
   if (reason === undefined) return undefined;
   return (await driverOf(store, record)) === undefined ? reason : undefined;
 }
 
-/** The names that the file store gives to what it sets aside. */
-const SET_ASIDE = /^[0-9a-f-]{36}\.json\.unreadable-\d+$/;
+/** The names of files that the file store sets aside. */
+const SET_ASIDE = /^[0-9a-f]{32}\.json\.unreadable-\d+$/;
 
 async function settle(
   { where, error }: StoreProblem,
@@ -141,7 +146,7 @@ async function settle(
     }
   }
   const removed = outcome === 'removed';
-  if (json) stdout.write(`${JSON.stringify({ type: 'problem', where, message, removed })}\n`);
-  if (!removed) say(stderr, `bits-upload: warning: ${message}`);
+  if (json) writeJson(stdout, { type: 'problem', where, message, removed });
+  if (!removed) sayWarning(stderr, { message });
   return outcome;
 }

@@ -1,38 +1,40 @@
-import type { Writable } from 'node:stream';
 import {
-  appendFileName,
+  type ByteSource,
   fileSource,
-  parseRemoteUrl,
-  redactUrl,
   type StreamSourceOptions,
   streamSource,
   type UploadOptions,
 } from '../../index.js';
-import type { Io } from '../io.js';
-import { parseSize } from '../parse/size.js';
-import type { Target } from '../render/reporter.js';
+import { appendFileName, namesThatMeet, parseRemoteUrl, redactUrl } from '../../internal.js';
+import type { CommandContext } from '../context.js';
+import type { Target } from '../render/messages.js';
 import type { StateFlags } from '../state-directory.js';
-import { UsageError } from '../usage-error.js';
-import { type OutputFlags, type TransferFlags, transferOptions } from './common-options.js';
+import { parseSize, UsageError } from '../values.js';
+import {
+  checkReplyFlags,
+  type OutputFlags,
+  type ReplyFlags,
+  type TransferFlags,
+  uploadOptions,
+} from './upload-options.js';
 
 /** The options of `put` as the command line has them. */
-export interface PutFlags extends TransferFlags, OutputFlags, StateFlags {
-  readonly reply?: boolean;
-  readonly replyFile?: string;
-  readonly replyOptional?: boolean;
+export interface PutFlags extends TransferFlags, ReplyFlags, OutputFlags, StateFlags {
   readonly spoolSize?: string;
   /** False after `--no-resume`. */
   readonly resume: boolean;
 }
 
-/** One upload that was asked for. */
+/** One file and where it goes. */
 export interface PlannedUpload {
-  readonly target: Target & { readonly file: string };
+  readonly target: Target & { readonly file: string; readonly url: string };
+  /** Undefined: standard input. */
+  readonly file: ByteSource | undefined;
   readonly options: UploadOptions & { readonly url: URL };
 }
 
 /** Names standard input. */
-export const STDIN = '-';
+const STDIN = '-';
 
 const SPOOL_SIZE = '--spool-size';
 
@@ -43,24 +45,21 @@ const SPOOL_SIZE = '--spool-size';
 export function planUploads(
   paths: readonly string[],
   flags: PutFlags,
-  io: Pick<Io, 'stdin' | 'stdout' | 'env'>,
+  context: CommandContext,
 ): PlannedUpload[] {
   const files = paths.slice(0, -1);
   const remoteUrl = parseRemoteUrl(lastOf(paths));
   checkFiles(files, remoteUrl);
-  checkReplyFlags(flags, files.length);
+  checkFlags(flags, files.length);
   const spool = spoolOptions(flags, files);
-  const shared = {
-    ...transferOptions(flags, io.env),
-    ...replyOptions(flags, io.stdout),
-    resume: flags.resume,
-  };
-  return files.map((file) => {
-    const source = file === STDIN ? streamSource(io.stdin, spool) : fileSource(file);
-    const url =
-      'name' in source && source.name ? appendFileName(remoteUrl, source.name) : remoteUrl;
+  const shared = uploadOptions(flags, context);
+  return files.map((path) => {
+    const file = path === STDIN ? undefined : fileSource(path);
+    const url = file?.name ? appendFileName(remoteUrl, file.name) : remoteUrl;
+    const source = file ?? streamSource(context.io.stdin, spool);
     return {
-      target: { file, url: redactUrl(url) },
+      target: { file: path, url: redactUrl(url) },
+      file,
       options: { ...shared, url, source },
     };
   });
@@ -82,7 +81,7 @@ function checkFiles(files: readonly string[], remoteUrl: URL): void {
   // Not repeated in the message: it may hold a password.
   if (files.some(isUrl)) {
     throw new UsageError(
-      'a FILE looks like a URL: the URL comes last; write ./ before a path that begins so',
+      'a FILE looks like a URL: the URL comes last; write ./ before a path that looks like a URL',
     );
   }
   const isDirectory = remoteUrl.pathname.endsWith('/');
@@ -97,47 +96,32 @@ function checkFiles(files: readonly string[], remoteUrl: URL): void {
   if (files.length > 1) checkNames(files);
 }
 
+/** One of two files with the same name would be lost, and be reported as stored. */
 function checkNames(files: readonly string[]): void {
-  const byName = new Map<string, string>();
-  for (const file of files) {
-    const { name = file } = fileSource(file);
-    const other = byName.get(name);
-    if (other !== undefined) {
-      throw new UsageError(`${other} and ${file} would have the same URL: upload one at a time`);
-    }
-    byName.set(name, file);
-  }
+  const names = files.map((file) => fileSource(file).name ?? file);
+  const [meeting] = namesThatMeet(names);
+  if (meeting === undefined) return;
+  const same = files.filter((_, index) => meeting.includes(names[index] ?? '')).join(' and ');
+  throw new UsageError(
+    new Set(meeting).size === 1
+      ? `${same} would have the same URL: upload one at a time`
+      : `${same} would be the same file on a Windows server, which ignores case, and dots and spaces at the end: rename all but one`,
+  );
 }
 
-function checkReplyFlags({ reply, replyFile, replyOptional, json }: PutFlags, files: number): void {
+function checkFlags(flags: PutFlags, files: number): void {
+  checkReplyFlags(flags);
+  const { reply, replyFile, replyOptional, maxReplySize } = flags;
   const replies = reply || replyFile !== undefined;
-  if (reply && replyFile !== undefined) {
-    throw new UsageError('--reply and --reply-file exclude each other');
-  }
-  if (replies && files > 1) {
-    throw new UsageError('--reply and --reply-file take one FILE only');
-  }
-  if (reply && json) {
-    throw new UsageError('--reply would mix the reply with the output of --json: use --reply-file');
-  }
-  if (replyOptional && !replies) {
-    throw new UsageError('--reply-optional goes with --reply or --reply-file');
-  }
-}
-
-function replyOptions(flags: PutFlags, stdout: Writable): Partial<UploadOptions> {
-  const { reply, replyFile, replyOptional } = flags;
-  if (!reply && replyFile === undefined) return {};
-  return {
-    reply: replyFile === undefined ? stdout : { file: replyFile },
-    replyOptional: replyOptional ?? false,
-  };
+  if (replies && files > 1) throw new UsageError('--reply and --reply-file take only one FILE');
+  const lonely = replyOptional ? '--reply-optional' : maxReplySize && '--max-reply-size';
+  if (lonely && !replies) throw new UsageError(`${lonely} needs --reply or --reply-file`);
 }
 
 function spoolOptions({ spoolSize }: PutFlags, files: readonly string[]): StreamSourceOptions {
   if (spoolSize === undefined) return { limitName: SPOOL_SIZE };
   if (!files.includes(STDIN)) {
-    throw new UsageError(`${SPOOL_SIZE} goes with ${STDIN}, standard input`);
+    throw new UsageError(`${SPOOL_SIZE} needs ${STDIN}, standard input, as a FILE`);
   }
   const sizes = { least: 1, most: Number.MAX_SAFE_INTEGER };
   return { limitName: SPOOL_SIZE, maxBytes: parseSize(SPOOL_SIZE, spoolSize, sizes) };

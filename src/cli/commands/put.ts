@@ -1,22 +1,38 @@
 import type { Command } from 'commander';
-import { DEFAULTS } from '../../index.js';
+import { UploadJob } from '../../index.js';
+import { DEFAULTS } from '../../internal.js';
+import type { CommandContext } from '../context.js';
+import type { ExitCode } from '../exit-codes.js';
+import { type Failure, failureOf } from '../failure.js';
+
 import { formatBytes } from '../render/units.js';
-import { addStateOption } from '../state-directory.js';
-import type { CommandContext } from './command-context.js';
-import { addOutputOptions, addTransferOptions } from './common-options.js';
-import { uploadFiles } from './put-files.js';
-import type { PutFlags } from './put-plan.js';
+import { assertStandardInput } from '../standard-input.js';
+import { addStateOption, openJobState } from '../state-directory.js';
+import { HIDDEN_QUERY } from './find-jobs.js';
+import { Hosts } from './hosts.js';
+import { type PlannedUpload, type PutFlags, planUploads } from './put-plan.js';
+import { UploadBatch, type UploadTask } from './upload-batch.js';
+import {
+  addOutputOptions,
+  addReplyOptions,
+  addTransferOptions,
+  connectionArguments,
+  connectTimeoutMs,
+  transferArguments,
+} from './upload-options.js';
 
 const HELP = `
-FILE is a path, or - for standard input. A URL that ends in / gets the file's name appended; it
-must end so when there is more than one FILE. All files are checked before the first is sent. They
-go one after the other; when one fails, the others are sent all the same.
+FILE is a path, or - for standard input. If the URL ends in /, the name of the file is appended; with
+more than one FILE it must end in /. All files are checked before the first one is sent. They are
+uploaded one after the other; a file that cannot be read and a failed upload do not stop the others. But
+nothing more is sent to a server that refuses the credentials, or that does not respond to two uploads
+in a row.
 
-An upload that did not come to its end is gone on with by the same command, or by the command
-resume; see also: jobs, cancel, prune. Standard input cannot be gone on with.
+Run the same command again to resume an unfinished upload, or use the command resume; see also jobs,
+cancel and prune. An upload of standard input cannot be resumed.
 
-Standard output gets a line with its URL for each file that is in place, standard error everything
-else. Credentials do not belong into the URL: pass a header.
+Standard output gets one line for each stored file: its URL. Everything else is written to standard
+error. Do not put credentials into the URL: use --user or --header.
 
 Examples:
   bits-upload put dump.zip http://bits.example/uploads/
@@ -27,34 +43,86 @@ Examples:
   bits-upload put --reply-file answer.xml order.xml http://bits.example/orders/
 
 Exit codes:
-  0    all files are in place
-  1    a file failed for good, or another process is uploading it
+  0    all files are stored on the server
+  1    an upload failed, or another process is uploading the file
   2    the command line is wrong, and nothing was sent
-  4    the server or a proxy does not take the credentials, or asks for some
-  5    not done, but what was sent is kept: resume it
-  6    the file changed during the upload: start anew
-  130  stopped by SIGINT (Ctrl-C), 143 by SIGTERM; resume it
-Of several files the first of 4, 1, 6, 5 that happened counts.`;
+  4    the server or a proxy refuses the credentials, or requires some
+  5    not done, but resumable: what was sent is kept
+  6    the file changed during the upload: upload it again
+  129  stopped by SIGHUP, 130 by SIGINT (Ctrl-C), 143 by SIGTERM; resume the upload
+Of several failures the first of 4, 1, 6, 5 decides.`;
 
 /** Adds the options and the action of `put`. */
-export function definePut(command: Command, { io, interruption, exitWith }: CommandContext): void {
+export function definePut(command: Command, context: CommandContext): void {
   command
     .usage('[options] FILE… URL')
     .description('Upload files to a BITS server, one after the other.')
     .argument('[paths...]');
-  addTransferOptions(command)
-    .option('--reply', "write the server's reply to standard output, instead of the URL")
-    .option('--reply-file <path>', "write the server's reply to a file that is not there yet")
-    .option('--reply-optional', 'succeed also when the server has no reply')
+  addReplyOptions(addTransferOptions(command))
+    .option('--reply-optional', 'succeed even if the server has no reply')
     .option(
       '--spool-size <size>',
-      'most bytes of standard input, which is stored in the temp directory (TMPDIR) first: 512MiB, ' +
-        `20GiB or bytes (default: ${formatBytes(DEFAULTS.spoolMaxBytes)})`,
+      'maximum size of standard input, which is first stored in the temporary directory (TMPDIR): ' +
+        `512MiB, 20GiB or bytes (default: ${formatBytes(DEFAULTS.spoolMaxBytes)})`,
     )
-    .option('--no-resume', 'begin anew, and give up an unfinished upload of the same file');
+    .option('--no-resume', 'start over, and cancel an unfinished upload of the same file');
   addOutputOptions(addStateOption(command))
     .addHelpText('after', HELP)
     .action(async (paths: string[], flags: PutFlags) => {
-      exitWith(await uploadFiles(paths, flags, io, interruption));
+      context.exitWith(await put(paths, flags, context));
     });
+}
+
+/** @throws UsageError, BITS_ERR_ARGUMENT before anything is sent */
+async function put(
+  paths: readonly string[],
+  flags: PutFlags,
+  context: CommandContext,
+): Promise<ExitCode> {
+  const state = openJobState(flags, context.io);
+  const hosts = new Hosts(connectTimeoutMs(flags));
+  const planned = planUploads(paths, flags, context).map((upload) => {
+    const { options, target } = upload;
+    const watched = hosts.of(options.url).watched(options);
+    const job = new UploadJob({ ...watched, store: state.store });
+    const argumentsToGiveAgain = resumeArguments(flags, options.url);
+    return { ...upload, task: { target, argumentsToGiveAgain, open: () => job } };
+  });
+  const batch = new UploadBatch(flags, state, hosts, context);
+  const tasks: UploadTask[] = [];
+  const failures: Failure[] = [];
+  // All of them first, so that a wrong name is reported before the first byte is sent.
+  for (const upload of planned) {
+    const failure = await checkFile(upload, batch, context);
+    if (failure === undefined) tasks.push(upload.task);
+    else failures.push(failure);
+  }
+  return batch.run(tasks, failures);
+}
+
+/** Secrets, and the destination of a reply without a name: no record holds them. */
+function resumeArguments(flags: PutFlags, url: URL): string[] {
+  return [
+    ...connectionArguments(flags),
+    ...(url.search === '' ? [] : ['--url', `${url.origin}${url.pathname}${HIDDEN_QUERY}`]),
+    ...transferArguments(flags),
+  ];
+}
+
+/** @returns why a file cannot be uploaded */
+async function checkFile(
+  { target, file }: PlannedUpload,
+  { reporter }: UploadBatch,
+  { io }: CommandContext,
+): Promise<Failure | undefined> {
+  try {
+    // Standard input can be opened only once.
+    if (file === undefined) assertStandardInput(io.stdin);
+    else await (await file.open()).close();
+    return undefined;
+  } catch (error) {
+    const failure = failureOf(error);
+    reporter.failed(target, failure);
+    return failure;
+  }
 }

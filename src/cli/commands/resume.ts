@@ -1,12 +1,12 @@
-import { resolve } from 'node:path';
+import { resolve as resolvePath } from 'node:path';
 import type { Command } from 'commander';
 import { BitsError, type JobRecord, UploadJob, type UploadOptions } from '../../index.js';
+import type { CommandContext, Io } from '../context.js';
 import { type ExitCode, exitCodeOf } from '../exit-codes.js';
-import type { Interruption } from '../interruption.js';
-import type { Io } from '../io.js';
-import { createReporter } from '../render/create-reporter.js';
-import { say } from '../render/messages.js';
-import { cancelCommand, resumeCommand } from '../resume-command.js';
+import { failureOf } from '../failure.js';
+import { sayWarning } from '../render/messages.js';
+import { say } from '../render/text.js';
+import { cancelCommand } from '../resume-command.js';
 import {
   addStateOption,
   type JobState,
@@ -14,135 +14,126 @@ import {
   openJobState,
   type StateFlags,
 } from '../state-directory.js';
-import { UsageError } from '../usage-error.js';
-import type { CommandContext } from './command-context.js';
+import { UsageError } from '../values.js';
 import {
-  addOutputOptions,
-  addTransferOptions,
-  connectionArguments,
-  type OutputFlags,
-  type TransferFlags,
-  transferOptions,
-} from './common-options.js';
-import {
+  assertOneHost,
   driverOf,
   findJobs,
   HIDDEN_QUERY,
+  onlyOf,
   sourceStatusOf,
   targetOf,
   urlOption,
 } from './find-jobs.js';
-import { secretWarnings } from './network-options.js';
-import { type Errand, failureOf, runUploads } from './run-uploads.js';
+import { Hosts } from './hosts.js';
+import { UploadBatch, type UploadTask } from './upload-batch.js';
+import {
+  addHostOption,
+  addOutputOptions,
+  addReplyOptions,
+  addTransferOptions,
+  checkReplyFlags,
+  connectionArguments,
+  connectTimeoutMs,
+  type HostFlags,
+  type OutputFlags,
+  type ReplyFlags,
+  replyOptions,
+  type TransferFlags,
+  transferArguments,
+  uploadOptions,
+} from './upload-options.js';
 
-interface ResumeFlags extends TransferFlags, OutputFlags, StateFlags {
+interface ResumeFlags extends TransferFlags, ReplyFlags, HostFlags, OutputFlags, StateFlags {
   readonly all?: boolean;
   readonly url?: string;
-  readonly reply?: boolean;
-  readonly replyFile?: string;
 }
 
 const HELP = `
-ID is the id of an unfinished upload, or a beginning that no other one has; bits-upload jobs lists
-them. Without ID: the only one there is. What another process is uploading is left to it by --all.
+ID is the id of an unfinished upload, or its first characters if no other id begins with them;
+bits-upload jobs lists the ids. Without an ID: the only unfinished upload. --all skips uploads that
+another process is running.
 
-Neither headers nor the query of a URL are kept: give them again. Standard output, standard error and
---json are as those of put.
+Headers and the query of a URL are not stored: give them again. Credentials and headers are for one
+host: if the uploads go to several hosts, choose one with --host. Standard output, standard error and
+--json are the same as for put.
 
 Examples:
   bits-upload resume
   bits-upload resume 0190163d
   bits-upload resume --all --header 'Authorization: Bearer …'
 
-Exit codes: those of put; 6 also when the file is gone. 0 when --all finds nothing to do.`;
+Exit codes: those of put; 6 also when the file is missing. 0 when --all finds nothing to resume.`;
 
 /** Adds the options and the action of `resume`. */
-export function defineResume(
-  command: Command,
-  { io, interruption, exitWith }: CommandContext,
-): void {
+export function defineResume(command: Command, context: CommandContext): void {
   command
     .usage('[options] [ID… | --all]')
-    .description('Go on with unfinished uploads.')
+    .description('Resume unfinished uploads.')
     .argument('[ids...]')
-    .option('--all', 'all of them, one after the other')
-    .option('--url <url>', 'the URL once more, when it has a query');
-  addTransferOptions(command)
-    .option('--reply', "write the server's reply to standard output, instead of the URL")
-    .option('--reply-file <path>', "write the server's reply to another file than put was given");
+    .option('--all', 'all unfinished uploads, one after the other')
+    .option('--url <url>', 'the URL of the upload, if it has a query');
+  addReplyOptions(addTransferOptions(addHostOption(command)));
   addOutputOptions(addStateOption(command))
     .addHelpText('after', HELP)
     .action(async (ids: string[], flags: ResumeFlags) => {
-      exitWith(await resumeJobs(ids, flags, io, interruption));
+      context.exitWith(await resume(ids, flags, context));
     });
 }
 
-async function resumeJobs(
+async function resume(
   ids: readonly string[],
   flags: ResumeFlags,
-  io: Io,
-  interruption: Interruption,
+  context: CommandContext,
 ): Promise<ExitCode> {
   checkFlags(ids, flags);
-  const transfer = transferOptions(flags, io.env);
-  const state = openJobState(flags, io);
-  const reporter = createReporter(flags, io);
-  for (const warning of secretWarnings(flags)) reporter.warning(warning);
+  const options = uploadOptions(flags, context);
+  const state = openJobState(flags, context.io);
+  const hosts = new Hosts(connectTimeoutMs(flags));
+  const batch = new UploadBatch(flags, state, hosts, context);
   let chosen: readonly JobRecord[];
   try {
-    chosen = await chooseJobs(ids, flags, state, io);
+    chosen = await chooseJobs(ids, flags, state, context.io);
+    assertOneHost(chosen, options);
   } catch (error) {
     if (error instanceof UsageError) throw error;
     const failure = failureOf(error);
-    reporter.failed({ file: null, url: null }, failure);
+    batch.reporter.failed({ file: null, url: null }, failure);
     return exitCodeOf([failure], 1);
   }
-  const shared = { ...transfer, signal: interruption.signal };
-  const errands = chosen.map((record): Errand => {
-    const again = argumentsToGiveAgain(flags, record);
-    return {
+  const tasks = chosen.map(
+    (record): UploadTask => ({
       target: targetOf(record),
-      open: () => openJob(record, flags, shared, { state, io }),
-      resumeCommand: (id) => resumeCommand(id, state, again),
-    };
-  });
-  return runUploads(errands, {
-    reporter,
-    interruption,
-    onDone: (url) => {
-      if (!flags.json && !flags.reply) io.stdout.write(`${url}\n`);
-    },
-  });
+      id: record.id,
+      argumentsToGiveAgain: resumeArguments(flags, record),
+      open: () => openJob(record, flags, hosts.of(record.url).watched(options), state, context.io),
+    }),
+  );
+  return batch.run(tasks);
 }
 
-function checkFlags(
-  ids: readonly string[],
-  { all, url, reply, replyFile, json }: ResumeFlags,
-): void {
+function checkFlags(ids: readonly string[], flags: ResumeFlags): void {
+  const { all, host, url, reply, replyFile } = flags;
   if (all && ids.length > 0) throw new UsageError('--all and ids exclude each other');
+  if (host !== undefined && !all) throw new UsageError('--host needs --all');
   const forOne = url !== undefined || reply || replyFile !== undefined;
   if (forOne && (all || ids.length > 1)) {
-    throw new UsageError('--url, --reply and --reply-file go with one ID only');
+    throw new UsageError('--url, --reply and --reply-file can be given with only one ID');
   }
-  if (reply && replyFile !== undefined) {
-    throw new UsageError('--reply and --reply-file exclude each other');
-  }
-  if (reply && json) {
-    throw new UsageError('--reply would mix the reply with the output of --json: use --reply-file');
-  }
+  checkReplyFlags(flags);
 }
 
 /** @throws UsageError; BITS_ERR_STORE */
 async function chooseJobs(
   ids: readonly string[],
-  { all, quiet }: ResumeFlags,
+  { all, host, quiet }: ResumeFlags,
   state: JobState,
   { stderr }: Io,
 ): Promise<readonly JobRecord[]> {
   const jobs = await state.store.list();
   if (ids.length > 0) return findJobs(jobs, ids);
   const { records, problems } = jobs;
-  for (const { error } of problems) say(stderr, `bits-upload: warning: ${error.message}`);
+  for (const { error } of problems) sayWarning(stderr, error);
   if (records.length === 0 && !quiet) {
     say(stderr, `no unfinished uploads in ${await nameOf(state)}`);
   }
@@ -151,12 +142,15 @@ async function chooseJobs(
     throw new UsageError(`there are ${records.length} unfinished uploads: give an ID, or --all`);
   }
   const free: JobRecord[] = [];
-  for (const record of records) {
+  for (const record of onlyOf(host, records)) {
     const driver = await driverOf(state.store, record);
     if (driver === undefined) free.push(record);
     else if (!quiet) {
       const { pid, hostName } = driver;
-      say(stderr, `${record.source.path}: left to process ${pid} on ${hostName}, which uploads it`);
+      say(
+        stderr,
+        `${record.source.path}: skipped, because process ${pid} on ${hostName} is uploading it`,
+      );
     }
   }
   return free;
@@ -166,42 +160,45 @@ async function openJob(
   record: JobRecord,
   flags: ResumeFlags,
   options: Partial<UploadOptions>,
-  { state, io }: { readonly state: JobState; readonly io: Io },
+  state: JobState,
+  io: Io,
 ): Promise<UploadJob> {
   const { id } = record;
-  const { url, reply, replyFile } = flags;
-  const place = urlOption(record, url);
-  if (record.reply?.to === 'stream' && !reply && replyFile === undefined) {
+  const place = urlOption(record, flags.url);
+  const hasReply = options.reply !== undefined;
+  if (record.reply?.to === 'stream' && !hasReply) {
     throw new UsageError(
       `the reply of upload ${id} was to go to standard output: give --reply or --reply-file`,
     );
   }
-  if ((reply || replyFile !== undefined) && record.reply === undefined) {
-    throw new UsageError(`upload ${id} was begun without a reply`);
+  if (hasReply && record.reply === undefined) {
+    throw new UsageError(`upload ${id} was started without a reply`);
   }
-  await assertFileThere(record, cancelCommand(id, state, connectionToGiveAgain(flags, record)));
+  if ((await sourceStatusOf(record)) === 'gone') {
+    const toCancel = cancelCommand(id, state, connectionToGiveAgain(flags, record));
+    throw new BitsError(
+      'BITS_ERR_SOURCE_CHANGED',
+      `the file is missing: restore it, or free the session on the server with ${toCancel}`,
+    );
+  }
+  const { maxReplySize } = flags;
+  const recorded = record.reply?.file;
   return UploadJob.restore(state.store, id, {
     ...options,
     ...place,
-    ...(reply && { reply: io.stdout }),
-    ...(replyFile !== undefined && { reply: { file: replyFile } }),
+    ...(!hasReply &&
+      maxReplySize !== undefined &&
+      recorded !== undefined &&
+      replyOptions({ replyFile: recorded, maxReplySize }, io.stdout)),
   });
 }
 
-async function assertFileThere(record: JobRecord, toGiveUp: string): Promise<void> {
-  if ((await sourceStatusOf(record)) !== 'gone') return;
-  throw new BitsError(
-    'BITS_ERR_SOURCE_CHANGED',
-    `the file is gone: bring it back, or free the server's session with ${toGiveUp}`,
-  );
-}
-
-/** Of the command that is running now: it may be stopped as well. */
-function argumentsToGiveAgain(flags: ResumeFlags, record: JobRecord): string[] {
+/** Of the command that is running now, which may be stopped as well. */
+function resumeArguments(flags: ResumeFlags, record: JobRecord): string[] {
   return [
     ...connectionToGiveAgain(flags, record),
-    ...(flags.reply ? ['--reply'] : []),
-    ...(flags.replyFile === undefined ? [] : ['--reply-file', resolve(flags.replyFile)]),
+    ...transferArguments(flags),
+    ...(flags.replyFile === undefined ? [] : ['--reply-file', resolvePath(flags.replyFile)]),
   ];
 }
 

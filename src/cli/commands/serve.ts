@@ -2,36 +2,40 @@ import { stat } from 'node:fs/promises';
 import net from 'node:net';
 import type { Command } from 'commander';
 import { type BitsServer, createBitsServer, type LoggedRequest } from '../../testing/index.js';
+import type { CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import type { Interruption } from '../interruption.js';
-import type { Io } from '../io.js';
-import { parseWholeNumber } from '../parse/whole-number.js';
-import { say } from '../render/messages.js';
-import { UsageError } from '../usage-error.js';
-import type { CommandContext } from './command-context.js';
+import { say } from '../render/text.js';
+import { parseWholeNumber, UsageError } from '../values.js';
 
 interface ServeFlags {
   readonly root?: string;
   readonly port?: string;
   readonly host: string;
+  readonly allowHost: readonly string[];
+  readonly read?: boolean;
   readonly quiet?: boolean;
 }
 
-/** Requests and violations that a server without end keeps in memory. */
+/** How many requests and violations the server keeps in memory: it may run for a long time. */
 const LOG_LIMIT = 1000;
 
 const EXAMPLES = `
-Puts uploads into the directory, under the path of their URL; a file that is there already is not
-overwritten. Standard output gets one line, "listening on http://127.0.0.1:PORT/", when the server
-is ready; standard error gets a line for each request, and one for each violation of the protocol by a
-client. There is neither authentication nor TLS: it is a server for tests.
+An upload is stored in the directory under the path of its URL. A file that exists is not overwritten,
+and no file of the directory can be read: --read allows it for uploads that this server has received.
+Requests for a host other than the one it listens on are refused, as web pages may send them: allow the
+names by which clients reach this server with --allow-host.
+
+When the server is ready, it prints one line on standard output: "listening on
+http://127.0.0.1:PORT/". Standard error gets a line for each request and for each violation of the
+protocol by a client. There is no authentication and no TLS: use this server for tests only.
 
 Examples:
   bits-upload serve --root ./incoming
   bits-upload serve --root ./incoming --port 8080 --quiet
 
-It serves until a signal: 130 is its exit code after SIGINT (Ctrl-C), 143 after SIGTERM. 1: the port
-cannot be had, 2: the command line is wrong.`;
+The server runs until it is stopped by a signal. Exit codes: 130 after SIGINT (Ctrl-C), 143 after
+SIGTERM, 1 when the port is not available, 2 when the command line is wrong.`;
 
 /** Adds the options and the action of `serve`. */
 export function defineServe(
@@ -40,10 +44,17 @@ export function defineServe(
 ): void {
   command
     .description('Run a BITS server for tests.')
-    .option('--root <dir>', 'directory for uploads; it must exist')
+    .option('--root <dir>', 'an existing directory for uploads')
     .option('--port <n>', 'port to listen on (default: any free one)')
     .option('--host <host>', 'name or address to listen on', '127.0.0.1')
-    .option('--quiet', 'no line for each request')
+    .option(
+      '--allow-host <host>',
+      'another name of this server; may be given several times',
+      collect,
+      [],
+    )
+    .option('--read', 'let GET read uploads that this server has received')
+    .option('--quiet', 'do not print a line for each request')
     .addHelpText('after', EXAMPLES)
     .action(async (flags: ServeFlags) => exitWith(await serve(flags, io, interruption)));
 }
@@ -53,7 +64,7 @@ async function serve(
   { stdout, stderr }: Io,
   interruption: Interruption,
 ): Promise<ExitCode> {
-  const { host, quiet } = flags;
+  const { host, quiet, allowHost, read = false } = flags;
   const port = flags.port === undefined ? 0 : parseWholeNumber('--port', flags.port, 65_535);
   const root = await existingDirectory(flags.root);
   const log: { server?: BitsServer } = {};
@@ -65,7 +76,15 @@ async function serve(
   };
   let server: BitsServer;
   try {
-    server = await createBitsServer({ root, port, host, logLimit: LOG_LIMIT, onRequest });
+    server = await createBitsServer({
+      root,
+      port,
+      host,
+      allowedHosts: allowHost,
+      serveUploads: read,
+      logLimit: LOG_LIMIT,
+      onRequest,
+    });
   } catch (error) {
     const { message } = error as Error;
     say(stderr, `bits-upload: cannot listen on ${host}, port ${port}: ${message}`);
@@ -78,7 +97,7 @@ async function serve(
       say(
         stderr,
         `bits-upload: warning: ${host} is not a loopback address, and there is no authentication: ` +
-          'whoever reaches this machine can store files here',
+          'everybody who can reach this machine can store files here',
       );
     }
     await interruption.stopped();
@@ -88,13 +107,17 @@ async function serve(
   return interruption.reason?.exitCode ?? EXIT.done;
 }
 
+function collect(value: string, earlier: readonly string[]): readonly string[] {
+  return [...earlier, value];
+}
+
 async function existingDirectory(root: string | undefined): Promise<string> {
   if (root === undefined || root === '') {
     throw new UsageError('serve needs --root DIR, the directory for uploads');
   }
   const stats = await stat(root).catch(() => undefined);
   if (stats?.isDirectory()) return root;
-  throw new UsageError(`--root ${root} is not a directory that exists`);
+  throw new UsageError(`--root ${root} is not an existing directory`);
 }
 
 function isLoopback(host: string): boolean {
@@ -112,7 +135,8 @@ function logLine(request: LoggedRequest): string {
   const { method, packet, target, range, status, outcome } = request;
   const path = target.replace(/\?.*$/s, '?…');
   const part = range === undefined ? '' : ` ${range.start}-${range.end}/${range.total}`;
+  const hint = status === 421 ? `: allow the host ${request.headers.host} with --allow-host` : '';
   return `${new Date(request.arrivedAtMs).toISOString()} ${method} ${packet} ${path}${part} ${
     status ?? outcome
-  }`;
+  }${hint}`;
 }

@@ -1,84 +1,86 @@
-import type {
-  RetryDecision,
-  UploadProgress,
-  UploadResult,
-  UploadState,
-  UploadWarning,
-} from '../../index.js';
-import type { OutputStream } from '../io.js';
-import { resumedLine, say, sayFailure } from './messages.js';
-import type { EarlierUpload, Failure, Reporter, Target } from './reporter.js';
-
-export interface JsonLinesOptions {
-  /** Leaves out states, progress and retries. */
-  readonly quiet: boolean;
-}
+import type { UploadProgress, UploadResult, UploadState } from '../../index.js';
+import type { OutputStream } from '../context.js';
+import type { Failure } from '../failure.js';
+import {
+  type EarlierUpload,
+  type Retry,
+  resumedLine,
+  type Target,
+  type Warning,
+} from './messages.js';
+import { Reporter } from './reporter.js';
+import { say, writeJson } from './text.js';
 
 /** For programs: one JSON object a line on standard output; errors are on standard error too. */
-export class JsonLinesReporter implements Reporter {
-  readonly tickEveryMs = undefined;
+export class JsonLinesReporter extends Reporter {
   readonly #stdout: OutputStream;
-  readonly #stderr: OutputStream;
-  readonly #options: JsonLinesOptions;
+  /** Without states, progress and retries. */
+  readonly #isQuiet: boolean;
   #file: string | null = null;
-  /** What the states of a file that is gone on with tell besides. */
+  /** Additional fields for the states of an upload that is resumed. */
   #earlier: { readonly id: string; readonly resumed: true } | undefined;
 
-  constructor(stdout: OutputStream, stderr: OutputStream, options: JsonLinesOptions) {
+  constructor(stdout: OutputStream, stderr: OutputStream, isQuiet: boolean) {
+    super(stderr);
     this.#stdout = stdout;
-    this.#stderr = stderr;
-    this.#options = options;
+    this.#isQuiet = isQuiet;
   }
 
-  begin({ file }: Target): void {
+  override begin({ file }: Target): void {
     this.#file = file;
     this.#earlier = undefined;
   }
 
-  resumed(target: Target, earlier: EarlierUpload): void {
+  override resumed(target: Target, earlier: EarlierUpload): void {
     this.#earlier = { id: earlier.id, resumed: true };
-    if (!this.#options.quiet) say(this.#stderr, resumedLine(target, earlier));
+    if (!this.#isQuiet) say(this.stderr, resumedLine(target, earlier));
   }
 
-  state(state: UploadState): void {
-    if (this.#options.quiet) return;
+  override state(state: UploadState): void {
+    if (this.#isQuiet) return;
     this.#write({ type: 'state', file: this.#file, state, ...this.#earlier });
   }
 
-  progress(progress: UploadProgress): void {
-    if (!this.#options.quiet) this.#write({ type: 'progress', file: this.#file, ...progress });
+  override progress(progress: UploadProgress): void {
+    if (!this.#isQuiet) this.#write({ type: 'progress', file: this.#file, ...progress });
   }
 
-  retry({ attempt, delayMs, error }: RetryDecision): void {
-    if (this.#options.quiet) return;
+  override retry({ attempt, delayMs, error }: Retry): void {
+    if (this.#isQuiet) return;
     this.#write({ type: 'retry', file: this.#file, attempt, delayMs, ...shown(error) });
   }
 
-  warning({ code, message }: UploadWarning): void {
+  override warning({ code, message }: Warning): void {
     this.#write({ type: 'warning', file: this.#file, code, message });
   }
 
-  done({ file }: Target, result: UploadResult): void {
+  override done({ file }: Target, result: UploadResult): void {
     const { id, url, bytes, bytesSent, durationMs, resumed } = result;
     const reply = result.reply && { replyFile: result.reply.file, replyBytes: result.reply.bytes };
     this.#write({ type: 'result', file, url, id, bytes, bytesSent, durationMs, resumed, ...reply });
   }
 
-  failed(target: Target, failure: Failure): void {
-    const { file, url } = target;
-    const { id, resumable, resumeCommand } = failure;
-    this.#write({ type: 'error', file, url, ...shown(failure), id, resumable, resumeCommand });
-    sayFailure(this.#stderr, target, failure);
+  override failed(target: Target, failure: Failure): void {
+    this.#error(target, failure);
+    super.failed(target, failure);
   }
 
-  tick(): void {}
+  override skipped(skipped: Parameters<Reporter['skipped']>[0]): void {
+    for (const { target, failure } of skipped) this.#error(target, failure);
+    super.skipped(skipped);
+  }
 
-  /** What is undefined is left out. */
+  #error({ file, url }: Target, failure: Failure): void {
+    const { id, resumable, resumeCommand } = failure;
+    this.#write({ type: 'error', file, url, ...shown(failure), id, resumable, resumeCommand });
+  }
+
   #write(object: Readonly<Record<string, unknown>>): void {
-    this.#stdout.write(`${JSON.stringify(object)}\n`);
+    writeJson(this.#stdout, object);
   }
 }
 
+/** Without the fields of the job. */
 function shown(failure: Failure): Failure {
   const { code, message, retryable, status, hresult, hresultName, context } = failure;
   return { code, message, retryable, status, hresult, hresultName, context };

@@ -1,74 +1,72 @@
-import type {
-  RetryDecision,
-  UploadProgress,
-  UploadResult,
-  UploadState,
-  UploadWarning,
-} from '../../index.js';
-import type { OutputStream } from '../io.js';
-import { doneLine, resumedLine, say, sayFailure, sayWarning } from './messages.js';
-import type { EarlierUpload, Failure, Reporter, Target } from './reporter.js';
+import type { UploadProgress, UploadResult, UploadState } from '../../index.js';
+import type { OutputStream } from '../context.js';
+import { doneLine, type EarlierUpload, type Retry, resumedLine, type Target } from './messages.js';
+import { Reporter } from './reporter.js';
+import { say } from './text.js';
 import { View } from './view.js';
 
-/** For a pipe or a log file: a line now and then, and one for what matters. */
-export class LineReporter implements Reporter {
-  readonly tickEveryMs = 5000;
-  readonly #stderr: OutputStream;
+/** For a pipe or a log file: progress now and then, and a line for each event. */
+export class LineReporter extends Reporter {
+  override readonly tickEveryMs = 5000;
   readonly #now: () => number;
   #view: View;
   #name = '';
+  /** The time without progress at which the next line is due. */
+  #nextIdleMs = 0;
 
   constructor(stderr: OutputStream, now: () => number) {
-    this.#stderr = stderr;
+    super(stderr);
     this.#now = now;
     this.#view = new View(now);
   }
 
-  begin({ file, url }: Target): void {
+  override begin({ file, url }: Target): void {
     this.#view = new View(this.#now);
     this.#name = file ?? '';
     this.#say(`uploading to ${url}`);
   }
 
-  resumed(target: Target, earlier: EarlierUpload): void {
-    say(this.#stderr, resumedLine(target, earlier));
+  override resumed(target: Target, earlier: EarlierUpload): void {
+    say(this.stderr, resumedLine(target, earlier));
   }
 
-  state(state: UploadState): void {
+  override state(state: UploadState): void {
     this.#view.state(state);
-    if (state === 'await-reply') this.#say("uploaded; waiting for the server's application");
+    if (state === 'await-reply') this.#say('uploaded; waiting for the application of the server');
     if (state === 'get-reply') this.#say('uploaded; downloading the reply');
   }
 
-  progress(progress: UploadProgress): void {
+  override progress(progress: UploadProgress): void {
     this.#view.progress(progress);
   }
 
-  retry(decision: RetryDecision): void {
-    this.#view.retry(decision);
-    const { attempt, delayMs, error } = decision;
+  override retry(retry: Retry): void {
+    this.#view.retry(retry);
+    const { attempt, delayMs, error } = retry;
     this.#say(`retry ${attempt} in ${(delayMs / 1000).toFixed(1)} s: ${error.message}`);
   }
 
-  warning(warning: UploadWarning): void {
-    sayWarning(this.#stderr, warning);
-  }
-
-  tick(): void {
+  override tick(): void {
+    // The line of the retry said it, and a wait is worth fewer lines the longer it lasts.
+    if (this.#view.isRetrying || !this.#isDue()) return;
     const { percent, amount, activity } = this.#view;
     const parts = [percent, amount, activity].filter((part) => part !== undefined);
     this.#say(parts.join(', '));
   }
 
-  done(target: Target, result: UploadResult): void {
-    say(this.#stderr, doneLine(target, result));
+  override done(target: Target, result: UploadResult): void {
+    say(this.stderr, doneLine(target, result));
   }
 
-  failed(target: Target, failure: Failure): void {
-    sayFailure(this.#stderr, target, failure);
+  #isDue(): boolean {
+    const { idleMs } = this.#view;
+    if (idleMs < this.tickEveryMs) this.#nextIdleMs = 0;
+    else if (idleMs < this.#nextIdleMs) return false;
+    else this.#nextIdleMs = idleMs * 2;
+    return true;
   }
 
   #say(text: string): void {
-    say(this.#stderr, `${this.#name}: ${text}`);
+    say(this.stderr, `${this.#name}: ${text}`);
   }
 }

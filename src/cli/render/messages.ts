@@ -1,33 +1,69 @@
-import type { UploadResult, UploadWarning } from '../../index.js';
-import { clean, type OutputStream } from '../io.js';
-import type { EarlierUpload, Failure, Target } from './reporter.js';
+import type { UploadProgress, UploadResult } from '../../index.js';
+import type { OutputStream } from '../context.js';
+import type { Failure } from '../failure.js';
+import { say } from './text.js';
 import { formatBytes, formatElapsed } from './units.js';
 
 const PROGRAM = 'bits-upload';
 
-/** A line for a person, free of escape sequences that a name or a server may hold. */
-export function say(stream: OutputStream, text: string): void {
-  stream.write(`${clean(text)}\n`);
+/** One file of a command, as it is shown. */
+export interface Target {
+  /** As the user wrote it; `-` is standard input. */
+  readonly file: string | null;
+  /** Complete, without the values of a query; null when there is no valid URL. */
+  readonly url: string | null;
+}
+
+export interface Warning {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** A failed attempt that is repeated after a time. */
+export interface Retry {
+  readonly attempt: number;
+  readonly delayMs: number;
+  readonly error: Failure;
+}
+
+/** An upload that an earlier run began. */
+export interface EarlierUpload {
+  readonly id: string;
+  /** Undefined while no byte of it is acknowledged. */
+  readonly progress: UploadProgress | undefined;
 }
 
 export function sayFailure(stream: OutputStream, { file }: Target, failure: Failure): void {
   const { message, resumeCommand } = failure;
   say(stream, file === null ? `${PROGRAM}: ${message}` : `${PROGRAM}: ${file}: ${message}`);
-  if (resumeCommand !== undefined) say(stream, `${PROGRAM}: to go on: ${resumeCommand}`);
+  if (resumeCommand !== undefined) say(stream, `${PROGRAM}: to resume it: ${resumeCommand}`);
+}
+
+/** Files that were not tried, by the reason. */
+export function saySkipped(
+  stream: OutputStream,
+  skipped: readonly { readonly target: Target; readonly failure: Failure }[],
+): void {
+  const files = new Map<string, string[]>();
+  for (const { target, failure } of skipped) {
+    const others = files.get(failure.message) ?? [];
+    files.set(failure.message, [...others, target.file ?? '']);
+  }
+  for (const [message, names] of files) say(stream, `${PROGRAM}: ${message}: ${names.join(', ')}`);
+}
+
+export function sayWarning(stream: OutputStream, { message }: Pick<Warning, 'message'>): void {
+  say(stream, `${PROGRAM}: warning: ${message}`);
 }
 
 /** `dump.zip: resuming upload 0190…: 12.0 MiB of 64.0 MiB are on the server` */
 export function resumedLine({ file }: Target, { id, progress }: EarlierUpload): string {
   const { bytesAcknowledged = 0, bytesTotal } = progress ?? {};
-  const there =
+  const onServer =
     bytesTotal === undefined
       ? ''
       : `: ${formatBytes(bytesAcknowledged)} of ${formatBytes(bytesTotal)} are on the server`;
-  return `${file}: resuming upload ${id}${there}`;
-}
-
-export function sayWarning(stream: OutputStream, { message }: UploadWarning): void {
-  say(stream, `${PROGRAM}: warning: ${message}`);
+  return `${file}: resuming upload ${id}${onServer}`;
 }
 
 /** `dump.zip: done, 64.0 MiB in 3.2 s (20.0 MiB/s)` */

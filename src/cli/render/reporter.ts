@@ -1,62 +1,48 @@
-import type {
-  RetryDecision,
-  UploadProgress,
-  UploadResult,
-  UploadState,
-  UploadWarning,
-} from '../../index.js';
+import type { UploadProgress, UploadResult, UploadState } from '../../index.js';
+import type { OutputStream } from '../context.js';
+import type { Failure } from '../failure.js';
+import {
+  type EarlierUpload,
+  type Retry,
+  sayFailure,
+  saySkipped,
+  sayWarning,
+  type Target,
+  type Warning,
+} from './messages.js';
 
-/** One file of a command, as it is shown. */
-export interface Target {
-  /** As the caller wrote it; `-` is standard input. */
-  readonly file: string | null;
-  /** Complete, without values of a query; null when the URL given is none. */
-  readonly url: string | null;
-}
+/**
+ * Shows what happens to files that are uploaded one after the other: warnings and errors, as `--quiet`
+ * asks for. Subclasses show more.
+ */
+export class Reporter {
+  /** The interval of `tick` during an upload; undefined: never. */
+  readonly tickEveryMs: number | undefined = undefined;
+  protected readonly stderr: OutputStream;
 
-/** The part of an error that is shown. */
-export interface Failure {
-  readonly code: string;
-  readonly message: string;
-  readonly retryable: boolean;
-  readonly status?: number | undefined;
-  readonly hresult?: number | undefined;
-  readonly hresultName?: string | undefined;
-  readonly context?: number | undefined;
-  /** Of the job, when there was one. */
-  readonly id?: string | undefined;
-  /** Whether `resume` can go on with it. */
-  readonly resumable?: boolean | undefined;
-  /** For a shell; present when it is resumable. */
-  readonly resumeCommand?: string | undefined;
-}
+  constructor(stderr: OutputStream) {
+    this.stderr = stderr;
+  }
 
-/** An upload that was begun by an earlier run. */
-export interface EarlierUpload {
-  readonly id: string;
-  /** Undefined while nothing of it was acknowledged. */
-  readonly progress: UploadProgress | undefined;
-}
+  warning(warning: Warning): void {
+    sayWarning(this.stderr, warning);
+  }
 
-/** Shows what happens to files that are uploaded one after the other. */
-export interface Reporter {
-  /** How often `tick` wants to be called while a file is on its way; undefined: never. */
-  readonly tickEveryMs: number | undefined;
-  begin(target: Target): void;
-  /** The file goes on where an earlier run left it. */
-  resumed(target: Target, earlier: EarlierUpload): void;
-  state(state: UploadState): void;
-  progress(progress: UploadProgress): void;
-  retry(decision: RetryDecision): void;
-  warning(warning: UploadWarning): void;
-  /** Time has passed. */
-  tick(): void;
-  done(target: Target, result: UploadResult): void;
-  failed(target: Target, failure: Failure): void;
-}
+  failed(target: Target, failure: Failure): void {
+    sayFailure(this.stderr, target, failure);
+  }
 
-export function isFailure(error: unknown): error is Error & Failure {
-  if (!(error instanceof Error)) return false;
-  const { code, retryable } = error as Error & Partial<Failure>;
-  return typeof code === 'string' && typeof retryable === 'boolean';
+  /** Uploads that were not tried. */
+  skipped(skipped: readonly { readonly target: Target; readonly failure: Failure }[]): void {
+    saySkipped(this.stderr, skipped);
+  }
+
+  begin(_target: Target): void {}
+  /** The upload continues where an earlier run stopped. */
+  resumed(_target: Target, _earlier: EarlierUpload): void {}
+  state(_state: UploadState): void {}
+  progress(_progress: UploadProgress): void {}
+  retry(_retry: Retry): void {}
+  tick(): void {}
+  done(_target: Target, _result: UploadResult): void {}
 }

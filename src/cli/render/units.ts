@@ -4,7 +4,7 @@ const BYTE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
 export function formatBytes(bytes: number): string {
   let value = bytes;
   let unit = 0;
-  // What would round up to 1024.0 goes on to the next unit.
+  // A value that would round up to 1024.0 takes the next unit.
   while (value >= 1023.95 && unit < BYTE_UNITS.length - 1) {
     value /= 1024;
     unit += 1;
@@ -36,7 +36,7 @@ export function formatAge(durationMs: number): string {
   return hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} days`;
 }
 
-/** `45 %`; 100 % for all of it only. */
+/** `45 %`; 100 % only when nothing is missing. */
 export function formatPercent(bytes: number, bytesTotal: number): string {
   const percent = bytesTotal === 0 ? 100 : Math.floor((bytes / bytesTotal) * 100);
   return `${percent} %`;

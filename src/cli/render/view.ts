@@ -1,15 +1,16 @@
-import type { RetryDecision, UploadProgress, UploadState } from '../../index.js';
+import type { UploadProgress, UploadState } from '../../index.js';
+import type { Retry } from './messages.js';
 import { formatBytes, formatClock, formatPercent } from './units.js';
 
-/** After so long without a byte the display says so. */
+/** After this time without a byte the display says so. */
 const STALL_MS = 2000;
 
-/** What is known of the file on its way, and what to say about it now. */
+/** The current upload, in words. */
 export class View {
   readonly #now: () => number;
   #state: UploadState = 'init';
   #progress: UploadProgress | undefined;
-  #retry: { readonly decision: RetryDecision; readonly dueMs: number } | undefined;
+  #retry: (Retry & { readonly dueMs: number }) | undefined;
   #movedMs: number;
 
   constructor(now: () => number) {
@@ -29,11 +30,21 @@ export class View {
     this.#movedMs = this.#now();
   }
 
-  retry(decision: RetryDecision): void {
-    this.#retry = { decision, dueMs: this.#now() + decision.delayMs };
+  retry(retry: Retry): void {
+    this.#retry = { ...retry, dueMs: this.#now() + retry.delayMs };
   }
 
-  /** `45 %`; undefined while nothing is known. */
+  /** Between a failed attempt and the next progress. */
+  get isRetrying(): boolean {
+    return this.#retry !== undefined;
+  }
+
+  /** The time since the last progress. */
+  get idleMs(): number {
+    return this.#now() - this.#movedMs;
+  }
+
+  /** `45 %`; undefined while the size is unknown. */
   get percent(): string | undefined {
     const counted = this.#counted();
     return counted?.total === undefined ? undefined : formatPercent(counted.bytes, counted.total);
@@ -56,21 +67,20 @@ export class View {
       : `${formatBytes(bytes)} of ${formatBytes(total)}`;
   }
 
-  /** What happens now: speed and time left, or what is waited for. */
+  /** Speed and time left, or what the upload waits for. */
   get activity(): string {
     const nowMs = this.#now();
     if (this.#retry !== undefined) {
-      const { decision, dueMs } = this.#retry;
+      const { attempt, dueMs, error } = this.#retry;
       const seconds = Math.ceil((dueMs - nowMs) / 1000);
-      if (seconds > 0)
-        return `retry ${decision.attempt} in ${seconds} s: ${decision.error.message}`;
+      if (seconds > 0) return `retry ${attempt} in ${seconds} s: ${error.message}`;
     }
-    const waitedMs = nowMs - this.#movedMs;
+    const waitedMs = this.idleMs;
     const what = this.#waitsFor();
     const waits = waitedMs >= STALL_MS ? ` (${Math.floor(waitedMs / 1000)} s)` : '';
-    if (this.#retry !== undefined) return `retry ${this.#retry.decision.attempt}${waits}`;
+    if (this.#retry !== undefined) return `retry ${this.#retry.attempt}${waits}`;
     if (what !== undefined) return `${what}${waits}`;
-    if (waits !== '') return `no byte moved for ${Math.floor(waitedMs / 1000)} s`;
+    if (waits !== '') return `no progress for ${Math.floor(waitedMs / 1000)} s`;
     return this.#speed();
   }
 
@@ -92,14 +102,14 @@ export class View {
       case 'fragment': {
         const progress = this.#progress;
         const allSent = progress !== undefined && progress.bytesSent === progress.bytesTotal;
-        return allSent ? "waiting for the server's answer" : undefined;
+        return allSent ? 'waiting for the answer of the server' : undefined;
       }
       case 'await-reply':
-        return "waiting for the server's application";
+        return 'waiting for the application of the server';
       case 'get-reply':
-        return this.#progress?.phase === 'reply' ? undefined : 'asking for the reply';
+        return this.#progress?.phase === 'reply' ? undefined : 'requesting the reply';
       case 'close-session':
-        return 'waiting for the file to be put in place';
+        return 'waiting for the server to store the file';
       default:
         return this.#state;
     }

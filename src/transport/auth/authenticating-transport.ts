@@ -1,155 +1,20 @@
+import { headerValue } from '../../common/header-fields.js';
 import { BitsArgumentError, BitsError } from '../../errors.js';
+import { encodeRequest } from '../../protocol/encode.js';
 import type { SendOptions, Transport, WireRequest, WireResponse } from '../transport.js';
-import { authSetupError } from './auth-error.js';
-import { type AuthChallenged, AuthSpace } from './auth-space.js';
-import { parseChallenges } from './challenges.js';
-import { drain } from './drain.js';
-import { pingFor, pingOptions } from './handshake-ping.js';
 import { type AuthMeans, type AuthOptions, authMeans } from './options.js';
 import { isPrivateChannel } from './private-channel.js';
-import type { AuthRequest } from './scheme.js';
-import { Turn } from './turn.js';
+import { drain, ProtectionSpace } from './protection-space.js';
+import type { Peer } from './scheme.js';
+import { processVerdicts, Trial } from './verdicts.js';
 
 export interface AuthenticationOptions {
-  /** How to answer 401. */
-  readonly server: AuthOptions;
+  /** How to answer 401; undefined: not at all. */
+  readonly server: AuthOptions | undefined;
   /** Lets Basic and bearer tokens go over http to other machines. @default false */
   readonly allowInsecureAuth?: boolean | undefined;
-  /** Whether a server may be told the credentials, or a proof of them. */
+  /** Whether a server may receive the credentials, or a proof of them. */
   readonly mayAuthenticate: (url: URL) => boolean;
-}
-
-/** A transport that proves to servers who the user is. */
-export interface AuthenticatingTransport extends Transport {
-  /**
-   * Lets credentials that a server refused be tried once more; without it, each later request fails
-   * at once, for more attempts could lock the account.
-   */
-  forgetRefusals(): void;
-}
-
-/** Enough for a handshake, a change of scheme and a lost connection. */
-const MAX_ATTEMPTS = 12;
-
-interface Space {
-  readonly auth: AuthSpace;
-  readonly turn: Turn;
-}
-
-class Authenticating implements AuthenticatingTransport {
-  readonly limitations: Transport['limitations'];
-  readonly maxBodyBytes?: number;
-  readonly #inner: Transport;
-  readonly #means: AuthMeans;
-  readonly #options: AuthenticationOptions;
-  readonly #spaces = new Map<string, Space>();
-
-  constructor(inner: Transport, options: AuthenticationOptions) {
-    this.#inner = inner;
-    this.#options = options;
-    this.#means = authMeans(options.server);
-    this.limitations = inner.limitations;
-    if (inner.maxBodyBytes !== undefined) this.maxBodyBytes = inner.maxBodyBytes;
-  }
-
-  async send(request: WireRequest, options: SendOptions): Promise<WireResponse> {
-    if (hasAuthorization(request)) return this.#inner.send(request, options);
-    if (!this.#options.mayAuthenticate(request.url)) return this.#sendWithout(request, options);
-    const space = this.#spaceOf(request.url);
-    const { signal } = options;
-    if (space.auth.needsTurn) {
-      return space.turn.take(signal, () => this.#converse(space, request, options, undefined));
-    }
-    const first = await this.#attempt(space, request, options, undefined);
-    if ('response' in first) return first.response;
-    return space.turn.take(signal, () => this.#converse(space, request, options, first.challenged));
-  }
-
-  forgetRefusals(): void {
-    for (const { auth } of this.#spaces.values()) auth.forgetRefusal();
-  }
-
-  close(): Promise<void> {
-    return this.#inner.close();
-  }
-
-  #spaceOf(url: URL): Space {
-    const known = this.#spaces.get(url.origin);
-    if (known) return known;
-    const space = { auth: new AuthSpace(this.#means, url.host, false), turn: new Turn() };
-    this.#spaces.set(url.origin, space);
-    return space;
-  }
-
-  /** Sends the request, and again in answer to challenges, until it is taken or refused. */
-  async #converse(
-    space: Space,
-    request: WireRequest,
-    options: SendOptions,
-    challengedBefore: AuthChallenged | undefined,
-  ): Promise<WireResponse> {
-    const hasBody = (request.body?.byteLength ?? 0) > 0;
-    let challenged = challengedBefore;
-    for (let attempts = 0; attempts < MAX_ATTEMPTS; attempts++) {
-      if (challenged !== undefined) await space.auth.challenged(challenged);
-      // A handshake takes several requests: it is paid with Pings, not with fragments (<9>).
-      const isPing = hasBody && space.auth.needsHandshake;
-      const attempt = isPing
-        ? await this.#attempt(space, pingFor(request), pingOptions(options), challenged)
-        : await this.#attempt(space, request, options, challenged);
-      if ('challenged' in attempt) challenged = attempt.challenged;
-      else if (isPing) challenged = undefined;
-      else return attempt.response;
-    }
-    throw authSetupError(
-      `The authentication by ${request.url.host} came to no end: check that neither the server nor a proxy in between closes the connection after each answer, as NTLM and Negotiate need it kept open`,
-      { retryable: true },
-    );
-  }
-
-  async #attempt(
-    { auth }: Space,
-    request: WireRequest,
-    options: SendOptions,
-    challenged: AuthChallenged | undefined,
-  ): Promise<{ readonly response: WireResponse } | { readonly challenged: AuthChallenged }> {
-    const attempt = await auth.prepare(this.#authRequest(request), challenged);
-    const { value } = attempt;
-    const headers =
-      value === undefined ? request.headers : { ...request.headers, Authorization: value };
-    const response = await this.#inner.send({ ...request, headers }, options);
-    const isAccepted = response.status !== 401;
-    if (!isAccepted) await drain(response);
-    auth.answered(attempt, response, isAccepted);
-    if (isAccepted) return { response };
-    const offers = parseChallenges(response.headers['www-authenticate']);
-    const { connection } = response;
-    return { challenged: { attempt, offers, headers: response.headers, connection } };
-  }
-
-  #authRequest({ method, url }: WireRequest): AuthRequest {
-    return {
-      method,
-      target: `${url.pathname}${url.search}`,
-      host: url.hostname,
-      isProxy: false,
-      isPrivate: this.#options.allowInsecureAuth === true || isPrivateChannel(url),
-    };
-  }
-
-  async #sendWithout(request: WireRequest, options: SendOptions): Promise<WireResponse> {
-    const response = await this.#inner.send(request, options);
-    if (response.status !== 401) return response;
-    await drain(response);
-    throw new BitsError(
-      'BITS_ERR_UNTRUSTED_HOST',
-      `${request.url.host} asks for authentication and is not the host that the credentials are for: list it in trustedHosts if it may have them`,
-    );
-  }
-}
-
-function hasAuthorization({ headers }: WireRequest): boolean {
-  return Object.keys(headers).some((name) => name.toLowerCase() === 'authorization');
 }
 
 /**
@@ -157,15 +22,138 @@ function hasAuthorization({ headers }: WireRequest): boolean {
  *
  * Besides what {@link Transport.send} says, `send` rejects with BITS_ERR_AUTH when the credentials
  * are refused or no offer of the server can be answered, and with BITS_ERR_UNTRUSTED_HOST when
- * another host asks for them. Requests that have an `Authorization` header already are left alone.
+ * another host requires authentication. Requests with an `Authorization` header of their own are
+ * sent as they are, but not again after the server has refused that header (BITS_ERR_AUTH).
  * @throws BITS_ERR_ARGUMENT for options that cannot work.
  */
-export function withAuthentication(
-  inner: Transport,
-  options: AuthenticationOptions,
-): AuthenticatingTransport {
+export function withAuthentication(inner: Transport, options: AuthenticationOptions): Transport {
   if (typeof options.mayAuthenticate !== 'function') {
     throw new BitsArgumentError('mayAuthenticate must be a function');
   }
-  return new Authenticating(inner, options);
+  return new AuthenticatingTransport(inner, options);
+}
+
+class AuthenticatingTransport implements Transport {
+  readonly limitations: Transport['limitations'];
+  readonly maxBodyBytes?: number;
+  readonly #inner: Transport;
+  readonly #means: AuthMeans | undefined;
+  readonly #options: AuthenticationOptions;
+  /** By origin. */
+  readonly #spaces = new Map<string, ProtectionSpace>();
+  /** Origins that have accepted the header of a request. */
+  readonly #accepting = new Set<string>();
+
+  constructor(inner: Transport, options: AuthenticationOptions) {
+    this.#inner = inner;
+    this.#options = options;
+    this.#means = options.server && authMeans(options.server);
+    this.limitations = inner.limitations;
+    if (inner.maxBodyBytes !== undefined) this.maxBodyBytes = inner.maxBodyBytes;
+  }
+
+  async send(request: WireRequest, options: SendOptions): Promise<WireResponse> {
+    const { url, headers } = request;
+    const own = headerValue(headers, 'authorization');
+    if (own !== undefined) return this.#sendOwn(own, request, options);
+    if (this.#means === undefined) return this.#inner.send(request, options);
+    if (this.#options.mayAuthenticate(url)) {
+      const space = this.#spaceOf(url, this.#means);
+      const target = `${url.pathname}${url.search}`;
+      return sendProtected(space, target, request, options, (...attempt) =>
+        this.#inner.send(...attempt),
+      );
+    }
+    const response = await this.#inner.send(request, options);
+    if (response.status !== 401) return response;
+    await drain(response.body);
+    throw new BitsError(
+      'BITS_ERR_UNTRUSTED_HOST',
+      `${url.host} requires authentication and is not the host that the credentials are for: list it in trustedHosts if it may receive them`,
+    );
+  }
+
+  close(): Promise<void> {
+    return this.#inner.close();
+  }
+
+  /** With an `Authorization` header of the request's own, whose 401 is for the caller to read. */
+  async #sendOwn(value: string, request: WireRequest, options: SendOptions): Promise<WireResponse> {
+    const { origin } = request.url;
+    const peer = this.#peerOf(request.url);
+    const trial = new Trial(peer, processVerdicts);
+    try {
+      if (!this.#accepting.has(origin)) await trial.begin(value, options.signal);
+      const response = await this.#inner.send(request, options);
+      if (response.status === 401) {
+        this.#accepting.delete(origin);
+        processVerdicts.set(peer, value, 'refused');
+      } else if (!this.#accepting.has(origin)) {
+        this.#accepting.add(origin);
+        processVerdicts.set(peer, value, 'accepted');
+      }
+      return response;
+    } finally {
+      trial.end();
+    }
+  }
+
+  #spaceOf(url: URL, means: AuthMeans): ProtectionSpace {
+    const known = this.#spaces.get(url.origin);
+    if (known) return known;
+    const space = new ProtectionSpace(means, this.#peerOf(url));
+    this.#spaces.set(url.origin, space);
+    return space;
+  }
+
+  #peerOf(url: URL): Peer {
+    return {
+      isProxy: false,
+      title: url.host,
+      hostname: url.hostname,
+      isSecure: url.protocol === 'https:',
+      isPrivate: this.#options.allowInsecureAuth === true || isPrivateChannel(url),
+    };
+  }
+}
+
+/**
+ * Sends a request to a server or proxy that may require authentication.
+ *
+ * @param target the request-target, exactly as it stands in the request line.
+ */
+export function sendProtected(
+  space: ProtectionSpace,
+  target: string,
+  request: WireRequest,
+  options: SendOptions,
+  send: Transport['send'],
+): Promise<WireResponse> {
+  return space.send({
+    method: request.method,
+    target,
+    hasBody: (request.body?.byteLength ?? 0) > 0,
+    signal: options.signal,
+    send: (added, isHandshake) => {
+      if (isHandshake) return send(pingFor(request, added), pingOptions(options));
+      return send({ ...request, headers: { ...request.headers, ...added } }, options);
+    },
+  });
+}
+
+// Those of the packet itself; the caller's own headers go with the Ping, too.
+const PACKET_HEADER = /^(?:accept|bits-.*|content-.*|if-.*|range)$/i;
+
+/** A Ping to the same URL, with the headers that the caller adds to each request. */
+function pingFor(
+  { method, url, headers }: WireRequest,
+  added: Record<string, string>,
+): WireRequest {
+  const own = Object.entries(headers).filter(([name]) => !PACKET_HEADER.test(name));
+  const ping = encodeRequest({ type: 'ping' }).headers;
+  return { method, url, headers: { ...ping, ...Object.fromEntries(own), ...added } };
+}
+
+function pingOptions({ signal, stallTimeoutMs, answerTimeoutMs }: SendOptions): SendOptions {
+  return { signal, stallTimeoutMs, answerTimeoutMs, answerBody: 'discard' };
 }

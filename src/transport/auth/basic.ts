@@ -1,6 +1,6 @@
-import { authSetupError } from './auth-error.js';
+import { authSetupError, unencrypted } from './auth-error.js';
 import { type Challenge, offerOf } from './challenges.js';
-import { type CredentialsSource, plainUserName } from './credentials.js';
+import { type CredentialsSource, plainUserName, secretOf } from './credentials.js';
 import {
   type AuthRequest,
   type AuthScheme,
@@ -11,52 +11,58 @@ import {
   STRENGTH,
 } from './scheme.js';
 
-/** `Basic` (RFC 7617) in UTF-8, to those only who may read the password. */
-export function basicScheme(credentials: CredentialsSource): AuthScheme {
+/**
+ * `Basic` (RFC 7617) in UTF-8, only to those who may read the password.
+ *
+ * @param eager whether it is sent before there is a challenge.
+ */
+export function basicScheme(credentials: CredentialsSource, eager = false): AuthScheme {
   return {
     name: 'basic',
     title: 'Basic',
     connectionBound: false,
-    eager: false,
+    eager,
     strength: (offers) => (offerOf(offers, 'basic') ? STRENGTH.basic : undefined),
-    begin: () => new BasicState(credentials),
+    begin: () => new BasicState(credentials, eager),
   };
 }
 
 class BasicState implements AuthState {
   readonly #credentials: CredentialsSource;
+  readonly #eager: boolean;
   #isSent = false;
 
-  constructor(credentials: CredentialsSource) {
+  constructor(credentials: CredentialsSource, eager: boolean) {
     this.#credentials = credentials;
+    this.#eager = eager;
   }
 
   async authorize(
-    request: AuthRequest,
+    { peer, signal }: AuthRequest,
     offers: readonly Challenge[] | undefined,
   ): Promise<AuthStep> {
-    if (offers === undefined && !this.#isSent) return NOTHING;
-    // There is only one thing to say, so saying it again would only lock the account.
+    if (offers === undefined && !this.#isSent && !this.#eager) return NOTHING;
+    // The same value again could only lock the account.
     if (offers !== undefined && this.#isSent) return REFUSED;
-    if (!request.isPrivate) throw unencrypted(request.host);
-    const credentials = await this.#credentials.get();
-    const name = plainUserName(credentials);
-    if (name.includes(':')) {
-      throw authSetupError('A user name with a colon cannot be used with Basic authentication');
+    if (!peer.isPrivate) {
+      const what = `${peer.title} requires Basic authentication, which sends the password`;
+      return { type: 'unusable', reason: unencrypted(what) };
     }
-    if (/[\x00-\x1f\x7f]/.test(name + credentials.password)) {
-      throw authSetupError('Basic authentication cannot carry control characters: check the input');
+    const credentials = await this.#credentials.get(signal);
+    const name = plainUserName(credentials);
+    if (name.includes(':') || /[\x00-\x1f\x7f]/.test(name + credentials.password)) {
+      return { type: 'unusable', reason: inexpressible() };
     }
     this.#isSent = true;
     const value = Buffer.from(`${name}:${credentials.password}`, 'utf8').toString('base64');
-    return { type: 'send', value: `Basic ${value}`, decisive: true };
+    return { type: 'send', value: `Basic ${value}`, secret: secretOf(credentials) };
   }
 
   accepted(): void {}
 }
 
-function unencrypted(host: string) {
+function inexpressible() {
   return authSetupError(
-    `${host} asks for Basic authentication over http, which would show the password to everybody in between: use https, another scheme, or the option allowInsecureAuth (--allow-insecure-auth)`,
+    'Basic authentication allows no colon in a user name, and no control characters: check the credentials',
   );
 }

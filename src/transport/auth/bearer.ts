@@ -1,5 +1,5 @@
 import { isBitsError } from '../../errors.js';
-import { authSetupError } from './auth-error.js';
+import { authSetupError, unencrypted } from './auth-error.js';
 import type { Challenge } from './challenges.js';
 import { SecretSource } from './credentials.js';
 import {
@@ -11,16 +11,22 @@ import {
   STRENGTH,
 } from './scheme.js';
 
-/** A token, or a function that is asked for one at first and again when the server answers 401. */
+/** A token, or a function that is called for one at first and again when the server answers 401. */
 export type TokenInput = string | (() => string | Promise<string>);
 
-// RFC 6750 §2.1; not narrower, for servers give out what they like.
+// RFC 6750 §2.1; not narrower, because servers issue what they like.
 const TOKEN = /^[\x21-\x7e]+$/;
 
+/** One for all hosts and requests: a token is fetched once. */
+export function tokenSource(input: TokenInput): SecretSource<string> {
+  return new SecretSource(
+    () => askFor(input),
+    (token) => token,
+  );
+}
+
 /** `Bearer` (RFC 6750): sent from the first request on. */
-export function bearerScheme(input: TokenInput): AuthScheme {
-  // One for all hosts and all requests at a time: a token is fetched once.
-  const tokens = new SecretSource(() => askFor(input));
+export function bearerScheme(tokens: SecretSource<string>): AuthScheme {
   return {
     name: 'bearer',
     title: 'bearer token',
@@ -33,7 +39,7 @@ export function bearerScheme(input: TokenInput): AuthScheme {
 
 class BearerState implements AuthState {
   readonly #tokens: SecretSource<string>;
-  #sent: { readonly source: Promise<string>; readonly token: string } | undefined;
+  #sent: string | undefined;
   #isRenewed = false;
 
   constructor(tokens: SecretSource<string>) {
@@ -41,22 +47,21 @@ class BearerState implements AuthState {
   }
 
   async authorize(
-    request: AuthRequest,
+    { peer, signal }: AuthRequest,
     offers: readonly Challenge[] | undefined,
   ): Promise<AuthStep> {
-    if (!request.isPrivate) throw unencrypted(request.host);
-    const before = this.#sent;
-    if (offers !== undefined && before !== undefined) {
-      // Whoever comes later gets a new one, whatever becomes of this request.
-      this.#tokens.forget(before.source);
+    if (!peer.isPrivate) throw unencrypted(`The bearer token would go to ${peer.title}`);
+    const refused = offers === undefined ? undefined : this.#sent;
+    if (refused !== undefined) {
+      // Later requests get a new one, whatever becomes of this request.
+      this.#tokens.forget(refused);
       if (this.#isRenewed) return REFUSED;
       this.#isRenewed = true;
     }
-    const source = this.#tokens.get();
-    const token = await source;
-    if (offers !== undefined && token === before?.token) return REFUSED;
-    this.#sent = { source, token };
-    return { type: 'send', value: `Bearer ${token}`, decisive: true };
+    const token = await this.#tokens.get(signal);
+    if (token === refused) return REFUSED;
+    this.#sent = token;
+    return { type: 'send', value: `Bearer ${token}`, secret: token };
   }
 
   accepted(): void {
@@ -75,13 +80,7 @@ async function askFor(input: TokenInput): Promise<string> {
     });
   }
   if (typeof token !== 'string' || !TOKEN.test(token)) {
-    throw authSetupError('The bearer token is empty or holds characters that no header can carry');
+    throw authSetupError('The bearer token is empty or contains characters that no header allows');
   }
   return token;
-}
-
-function unencrypted(host: string) {
-  return authSetupError(
-    `A bearer token for ${host} over http would be shown to everybody in between: use https, or the option allowInsecureAuth (--allow-insecure-auth)`,
-  );
 }

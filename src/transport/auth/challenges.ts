@@ -8,7 +8,7 @@ export interface Challenge {
   readonly params: ReadonlyMap<string, string>;
 }
 
-/** A longer header is no offer that a client could answer. */
+/** A longer header is not an offer that a client could answer. */
 const MAX_HEADER_LENGTH = 64 * 1024;
 
 const MAX_CHALLENGES = 16;
@@ -72,8 +72,8 @@ class Reader {
 /**
  * Reads `WWW-Authenticate` or `Proxy-Authenticate`, several of them joined by `, ` included.
  *
- * It takes linear time and gives up nothing but what it cannot read; a header without a legible
- * offer gives an empty list.
+ * It takes linear time and skips only what it cannot read; a header without a readable offer gives an
+ * empty list.
  */
 export function parseChallenges(header: string | undefined): readonly Challenge[] {
   if (header === undefined || header.length > MAX_HEADER_LENGTH) return [];

@@ -1,17 +1,17 @@
 import { createHash } from 'node:crypto';
 
-/** By the OID of a certificate's signature, as DER holds it: those that call for a longer hash. */
-const LONGER_HASHES: Readonly<Record<string, string>> = {
-  '2a864886f70d01010c': 'sha384', // sha384WithRSAEncryption
-  '2a864886f70d01010d': 'sha512', // sha512WithRSAEncryption
-  '2a8648ce3d040303': 'sha384', // ecdsa-with-SHA384
-  '2a8648ce3d040304': 'sha512', // ecdsa-with-SHA512
-};
+/** Signature algorithms that require a longer hash, by their OID in DER. */
+const LONGER_HASHES: ReadonlyMap<string, string> = new Map([
+  ['2a864886f70d01010c', 'sha384'], // sha384WithRSAEncryption
+  ['2a864886f70d01010d', 'sha512'], // sha512WithRSAEncryption
+  ['2a8648ce3d040303', 'sha384'], // ecdsa-with-SHA384
+  ['2a8648ce3d040304', 'sha512'], // ecdsa-with-SHA512
+]);
 
 /**
  * The MD5 of the channel bindings that NTLM carries over TLS ([MS-NLMP] §3.1.5.1.2), of the kind
- * `tls-server-end-point` (RFC 5929 §4): it ties the proof to the server's certificate, so that it
- * is of no use to somebody in between.
+ * `tls-server-end-point` (RFC 5929 §4): it binds the proof to the server's certificate, so that it
+ * is useless to an attacker in between.
  *
  * @param certificate of the server, in DER.
  */
@@ -32,7 +32,7 @@ function endPointHash(certificate: Uint8Array): string {
   const oid = algorithm && contentOf(certificate, algorithm.start);
   if (!oid) return 'sha256';
   const hex = Buffer.from(certificate.subarray(oid.start, oid.end)).toString('hex');
-  return LONGER_HASHES[hex] ?? 'sha256';
+  return LONGER_HASHES.get(hex) ?? 'sha256';
 }
 
 /** The content of a DER element with a tag of one byte. */

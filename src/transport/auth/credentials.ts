@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import { unlessAborted } from '../../common/abort.js';
 import { isBitsError } from '../../errors.js';
 import { authSetupError } from './auth-error.js';
 
@@ -11,37 +12,50 @@ export interface Credentials {
   readonly domain?: string | undefined;
 }
 
-/** Credentials as such, or a function that is asked for them when they are first needed. */
+/** Credentials, or a function that is called when they are first needed. */
 export type CredentialsInput = Credentials | (() => Credentials | Promise<Credentials>);
 
 const REDACTED = '[redacted]';
 
-/** Keeps a secret out of logs: printing it or making JSON of it shows nothing. */
+/** Gets a secret once for all who need it, and keeps it out of logs: neither printing nor JSON shows it. */
 export class SecretSource<T> {
-  readonly #input: () => T | Promise<T>;
-  #value: Promise<T> | undefined;
+  readonly #input: () => Promise<T>;
+  readonly #textOf: (value: T) => string;
+  #asked: Promise<T> | undefined;
+  #text: string | undefined;
 
-  constructor(input: () => T | Promise<T>) {
+  /** @param textOf the same text for values between which a server sees no difference. */
+  constructor(input: () => Promise<T>, textOf: (value: T) => string) {
     this.#input = input;
+    this.#textOf = textOf;
   }
 
-  /** The input is asked once, by however many callers. */
-  get(): Promise<T> {
-    if (this.#value === undefined) {
-      const asked = this.#ask();
-      this.#value = asked;
-      asked.catch(() => this.forget(asked));
-    }
-    return this.#value;
+  /** @throws BITS_ERR_ABORTED, or the signal's reason, when the signal aborts during the wait */
+  get(signal: AbortSignal | undefined): Promise<T> {
+    this.#asked ??= this.#ask();
+    return unlessAborted(this.#asked, signal);
   }
 
-  /** Lets the input be asked again, unless somebody has asked since `seen`. */
-  forget(seen?: Promise<T>): void {
-    if (seen === undefined || this.#value === seen) this.#value = undefined;
+  async text(signal: AbortSignal | undefined): Promise<string> {
+    return this.#textOf(await this.get(signal));
+  }
+
+  /** Asks again at the next need, unless that has happened since this text was given. */
+  forget(text: string): void {
+    if (this.#text !== text) return;
+    this.#asked = undefined;
+    this.#text = undefined;
   }
 
   async #ask(): Promise<T> {
-    return this.#input();
+    try {
+      const value = await this.#input();
+      this.#text = this.#textOf(value);
+      return value;
+    } catch (error) {
+      this.#asked = undefined;
+      throw error;
+    }
   }
 
   toJSON(): string {
@@ -66,13 +80,13 @@ export function credentialsSource(input: CredentialsInput): CredentialsSource {
         cause: error,
       });
     }
-  });
+  }, secretOf);
 }
 
 /**
  * @throws BITS_ERR_AUTH for anything but a user name and a password; the message shows neither.
  */
-export function checkCredentials(value: unknown): Credentials {
+function checkCredentials(value: unknown): Credentials {
   const { username, password, domain } = (value ?? {}) as Partial<Record<string, unknown>>;
   if (typeof username !== 'string' || username === '' || typeof password !== 'string') {
     throw authSetupError('Credentials need a username, not empty, and a password');
@@ -83,11 +97,9 @@ export function checkCredentials(value: unknown): Credentials {
   return { username, password, ...(domain !== undefined && { domain }) };
 }
 
-/** Whether a peer would see no difference. */
-export function sameCredentials(a: Credentials, b: Credentials): boolean {
-  return (
-    a.username === b.username && a.password === b.password && (a.domain ?? '') === (b.domain ?? '')
-  );
+/** The same for all schemes: an account is locked whichever of them was tried. */
+export function secretOf(credentials: Credentials): string {
+  return JSON.stringify([plainUserName(credentials), credentials.password]);
 }
 
 /** A Windows account: `DOMAIN\user` is split, `user@domain` is a name of its own. */

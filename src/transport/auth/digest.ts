@@ -2,8 +2,12 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { WireHeaders } from '../../protocol/packets.js';
 import { authSetupError } from './auth-error.js';
 import { type Challenge, parseChallenges } from './challenges.js';
-import { type Credentials, type CredentialsSource, plainUserName } from './credentials.js';
-import { quoted, utf8HeaderText } from './header-text.js';
+import {
+  type Credentials,
+  type CredentialsSource,
+  plainUserName,
+  secretOf,
+} from './credentials.js';
 import {
   type AuthRequest,
   type AuthScheme,
@@ -40,19 +44,27 @@ export interface DigestChallenge {
   readonly isUtf8: boolean;
 }
 
-/** The best of the Digest offers that can be answered. */
-export function bestDigestChallenge(offers: readonly Challenge[]): DigestChallenge | undefined {
+/**
+ * The best of the Digest offers that can be answered.
+ *
+ * @param allowLegacy whether an offer without qop is as good as another.
+ */
+export function bestDigestChallenge(
+  offers: readonly Challenge[],
+  allowLegacy: boolean,
+): DigestChallenge | undefined {
+  const strength = (challenge: DigestChallenge) => strengthOf(challenge, allowLegacy);
   return offers
     .map(readDigestChallenge)
     .filter((challenge) => challenge !== undefined)
     .reduce<DigestChallenge | undefined>(
-      (best, one) => (best === undefined || strengthOf(one) > strengthOf(best) ? one : best),
+      (best, one) => (best === undefined || strength(one) > strength(best) ? one : best),
       undefined,
     );
 }
 
-function strengthOf({ algorithm }: DigestChallenge): number {
-  return HASHES[algorithm].strength;
+function strengthOf({ algorithm, hasQop }: DigestChallenge, allowLegacy: boolean): number {
+  return hasQop || allowLegacy ? HASHES[algorithm].strength : STRENGTH.legacyDigest;
 }
 
 function readDigestChallenge({ scheme, params }: Challenge): DigestChallenge | undefined {
@@ -124,7 +136,7 @@ export function digestAuthorization(input: DigestInput): string {
   return `Digest ${fields.join(', ')}`;
 }
 
-/** Servers that speak of UTF-8 know `username*` (RFC 7616 §3.4); others get the bytes as they are. */
+/** Servers that announce UTF-8 know `username*` (RFC 7616 §3.4); others get the bytes as they are. */
 function userNameField(name: string, isUtf8: boolean): string {
   const isAscii = /^[\x20-\x7e]*$/.test(name);
   if (isAscii || !isUtf8) return `username=${quoted(utf8HeaderText(name))}`;
@@ -135,23 +147,38 @@ function userNameField(name: string, isUtf8: boolean): string {
   return `username*=UTF-8''${encoded}`;
 }
 
-/** `Digest` with MD5 and SHA-256, their `-sess` variants, and `qop=auth` or none. */
-export function digestScheme(credentials: CredentialsSource): AuthScheme {
+/** Text as the bytes of a header, in UTF-8: one character of the result is one byte on the wire. */
+function utf8HeaderText(text: string): string {
+  return Buffer.from(text, 'utf8').toString('latin1');
+}
+
+/** Text between quotes (RFC 9110 §5.6.4). */
+function quoted(text: string): string {
+  return `"${text.replace(/["\\]/g, '\\$&')}"`;
+}
+
+/**
+ * `Digest` with MD5 and SHA-256, their `-sess` variants, and `qop=auth`.
+ *
+ * @param allowLegacy whether an offer without qop is answered, too (RFC 2069).
+ */
+export function digestScheme(credentials: CredentialsSource, allowLegacy = false): AuthScheme {
   return {
     name: 'digest',
     title: 'Digest',
     connectionBound: false,
     eager: false,
     strength: (offers) => {
-      const challenge = bestDigestChallenge(offers);
-      return challenge && strengthOf(challenge);
+      const challenge = bestDigestChallenge(offers, allowLegacy);
+      return challenge && strengthOf(challenge, allowLegacy);
     },
-    begin: () => new DigestState(credentials),
+    begin: () => new DigestState(credentials, allowLegacy),
   };
 }
 
 class DigestState implements AuthState {
   readonly #credentials: CredentialsSource;
+  readonly #allowLegacy: boolean;
   #challenge: DigestChallenge | undefined;
   #nonceCount = 0;
   /** For the whole use of a nonce, as the -sess variants need it. */
@@ -159,26 +186,30 @@ class DigestState implements AuthState {
   #isJudged = false;
   #staleAnswers = 0;
 
-  constructor(credentials: CredentialsSource) {
+  constructor(credentials: CredentialsSource, allowLegacy: boolean) {
     this.#credentials = credentials;
+    this.#allowLegacy = allowLegacy;
   }
 
   async authorize(
     request: AuthRequest,
     offers: readonly Challenge[] | undefined,
   ): Promise<AuthStep> {
+    const challenge =
+      offers === undefined ? this.#challenge : bestDigestChallenge(offers, this.#allowLegacy);
+    if (offers !== undefined && this.#isJudged && !this.#isOnlyStale(challenge)) return REFUSED;
+    if (challenge === undefined) {
+      if (offers === undefined) return NOTHING;
+      return { type: 'unusable', reason: unanswerable(request.peer.title) };
+    }
+    if (!challenge.hasQop && !this.#allowLegacy) {
+      return { type: 'unusable', reason: legacy(request.peer.title) };
+    }
+    const credentials = await this.#credentials.get(request.signal);
     if (offers !== undefined) {
-      const challenge = bestDigestChallenge(offers);
-      if (this.#isJudged && !this.#isOnlyStale(challenge)) return REFUSED;
-      if (challenge === undefined) {
-        return { type: 'unusable', reason: unanswerable(request.host) };
-      }
       this.#isJudged = true;
       this.#use(challenge);
     }
-    const challenge = this.#challenge;
-    if (challenge === undefined) return NOTHING;
-    const credentials = await this.#credentials.get();
     const value = digestAuthorization({
       challenge,
       credentials,
@@ -187,7 +218,7 @@ class DigestState implements AuthState {
       nonceCount: ++this.#nonceCount,
       clientNonce: this.#clientNonce,
     });
-    return { type: 'send', value, decisive: true };
+    return { type: 'send', value, secret: secretOf(credentials) };
   }
 
   accepted(headers: WireHeaders): void {
@@ -205,15 +236,21 @@ class DigestState implements AuthState {
     this.#clientNonce = randomBytes(16).toString('hex');
   }
 
-  /** A stale nonce says that the password was right; a server that says so for ever is not believed. */
+  /** A stale nonce means that the password was right; a server that repeats it is not believed. */
   #isOnlyStale(challenge: DigestChallenge | undefined): boolean {
     const isNew = challenge?.isStale === true && challenge.nonce !== this.#challenge?.nonce;
     return isNew && ++this.#staleAnswers <= 2;
   }
 }
 
-function unanswerable(host: string) {
+function unanswerable(title: string) {
   return authSetupError(
-    `${host} offers Digest authentication of a kind that is not supported: MD5 and SHA-256 with qop=auth are`,
+    `${title} offers an unsupported kind of Digest authentication: MD5 and SHA-256 with qop=auth are supported`,
+  );
+}
+
+function legacy(title: string) {
+  return authSetupError(
+    `${title} offers Digest authentication without qop (RFC 2069), which protects the password poorly: enable qop=auth there, or set auth.allowLegacyDigest`,
   );
 }

@@ -1,3 +1,4 @@
+import { throwIfAborted, unlessAborted } from '../../common/abort.js';
 import type { WireHeaders } from '../../protocol/packets.js';
 import { authRefusedError, authSetupError } from './auth-error.js';
 import { type Challenge, offerOf } from './challenges.js';
@@ -13,23 +14,23 @@ import {
 export interface KerberosOptions {
   /** Service to get a ticket for. @default `HTTP@<host>` */
   readonly servicePrincipal?: string | undefined;
-  /** Whose ticket to use, `user@REALM`. @default the one that the ticket cache has */
+  /** The owner of the ticket, `user@REALM`. @default the one in the ticket cache */
   readonly principal?: string | undefined;
 }
 
-/** What is used of a client of the package `kerberos`. */
+/** The part of a client of the package `kerberos` that is used here. */
 export interface KerberosClient {
-  /** Takes and gives base64; empty to begin with. */
+  /** Takes and returns base64; the first challenge is empty. */
   step(challenge: string): Promise<string>;
 }
 
-/** What is used of the package `kerberos`. */
+/** The part of the package `kerberos` that is used here. */
 export interface KerberosPackage {
   initializeClient(service: string, options: object): Promise<KerberosClient>;
   readonly GSS_MECH_OID_SPNEGO: number;
 }
 
-/** A string of its own, so that TypeScript does not look for a package that need not be there. */
+/** A variable, so that TypeScript does not resolve a package that need not be there. */
 const PACKAGE: string = 'kerberos';
 
 /**
@@ -39,7 +40,7 @@ const PACKAGE: string = 'kerberos';
 export async function loadKerberos(name = PACKAGE): Promise<KerberosPackage> {
   let loaded: { default?: unknown };
   try {
-    // For bundlers: it is looked for when it is needed, beside the bundle. They read the comments.
+    // The comments keep bundlers from resolving a package that need not be there.
     loaded = await import(/* webpackIgnore: true */ /* @vite-ignore */ name);
   } catch (error) {
     throw authSetupError(
@@ -104,63 +105,65 @@ class KerberosState implements AuthState {
     if (token === undefined || ++this.#legs > MAX_LEGS) {
       return { type: 'unusable', reason: ticketRefused(request) };
     }
-    return this.#step(this.#client, token, request.host);
+    return this.#step(this.#client, token, request);
   }
 
   accepted(headers: WireHeaders): void {
     this.#isAccepted = true;
-    // Some servers ask with each request and some with each connection. A ticket with each request
-    // suits both and costs next to nothing, where a fragment sent for nothing would cost a lot.
+    // Some servers authenticate each request and some each connection. A ticket with each request
+    // suits both and costs little, while a fragment that is sent in vain costs a lot.
     const saysSo = headers['persistent-auth']?.toLowerCase() === 'true';
     this.#isRemembered = (saysSo || this.#legs > 0) && !this.#shared.asksEachTime;
   }
 
   async #begin(request: AuthRequest): Promise<AuthStep> {
-    const { host } = request;
-    const kerberos = await this.#load();
+    const { hostname } = request.peer;
+    const kerberos = await unlessAborted(this.#load(), request.signal);
     this.#isAccepted = false;
     this.#isRemembered = false;
     this.#legs = 0;
     try {
-      this.#client = await kerberos.initializeClient(
-        this.#options.servicePrincipal ?? servicePrincipal(host),
-        {
+      this.#client = await unlessAborted(
+        kerberos.initializeClient(this.#options.servicePrincipal ?? servicePrincipal(hostname), {
           mechOID: kerberos.GSS_MECH_OID_SPNEGO,
           ...(this.#options.principal !== undefined && { principal: this.#options.principal }),
-        },
+        }),
+        request.signal,
       );
     } catch (error) {
-      return { type: 'unusable', reason: noTicket(host, error) };
+      return withoutTicket(request, error);
     }
-    return this.#step(this.#client, '', host);
+    return this.#step(this.#client, '', request);
   }
 
-  async #step(client: KerberosClient, token: string, host: string): Promise<AuthStep> {
+  async #step(client: KerberosClient, token: string, request: AuthRequest): Promise<AuthStep> {
     try {
-      const answer = await client.step(token);
-      // A ticket that is not taken locks no account, so that a password may follow.
-      return { type: 'send', value: `Negotiate ${answer}`, decisive: false };
+      const answer = await unlessAborted(client.step(token), request.signal);
+      // A refused ticket locks no account, so that a password may follow: no secret is named.
+      return { type: 'send', value: `Negotiate ${answer}` };
     } catch (error) {
-      return { type: 'unusable', reason: noTicket(host, error) };
+      return withoutTicket(request, error);
     }
   }
 }
 
-/** SSPI spells it with a slash. */
+/** SSPI writes it with a slash. */
 function servicePrincipal(host: string): string {
   return process.platform === 'win32' ? `HTTP/${host}` : `HTTP@${host}`;
 }
 
-function noTicket(host: string, cause: unknown) {
-  return authSetupError(
-    `No Kerberos ticket for the service HTTP@${host}: check that you are logged in (klist, kinit), that ${host} is the name that the domain knows the server by, and the clock`,
+function withoutTicket({ peer: { hostname }, signal }: AuthRequest, cause: unknown): AuthStep {
+  throwIfAborted(signal);
+  const reason = authSetupError(
+    `There is no Kerberos ticket for the service HTTP@${hostname}: check that you are logged in (klist, kinit), that ${hostname} is the server's name in the domain, and the clock`,
     { cause },
   );
+  return { type: 'unusable', reason };
 }
 
-function ticketRefused({ host, isProxy }: AuthRequest) {
+function ticketRefused({ peer }: AuthRequest) {
   return authRefusedError(
-    `${host} refused the Kerberos ticket: check the rights of the account on the directory, that the server's keytab is that of HTTP@${host}, and the clocks`,
-    isProxy,
+    peer,
+    `${peer.title} refused the Kerberos ticket: check the rights of the account on the directory, the server's keytab for HTTP@${peer.hostname}, and the clocks`,
   );
 }

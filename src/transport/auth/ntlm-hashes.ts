@@ -1,5 +1,11 @@
 import { createHmac } from 'node:crypto';
-import { md4 } from './md4.js';
+
+/** MD4 (RFC 1320), which NTLM hashes passwords with and OpenSSL 3 no longer has. */
+export async function md4(bytes: Uint8Array): Promise<Buffer> {
+  // Loaded only by those who use NTLM.
+  const { md4: hex } = await import('hash-wasm');
+  return Buffer.from(await hex(bytes), 'hex');
+}
 
 export function hmacMd5(key: Uint8Array, ...parts: readonly Uint8Array[]): Buffer {
   const hmac = createHmac('md5', key);
@@ -13,7 +19,7 @@ export async function ntowfV2(password: string, user: string, domain: string): P
   return hmacMd5(hash, Buffer.from(upperCase(user) + domain, 'utf16le'));
 }
 
-/** As Windows does it: character by character, so that no name grows. */
+/** As in Windows: character by character, so that no name gets longer. */
 function upperCase(text: string): string {
   return Array.from(text, (character) => {
     const upper = character.toUpperCase();

@@ -31,7 +31,7 @@ export interface AvPair {
 
 const SIGNATURE = Buffer.from('NTLMSSP\0', 'latin1');
 
-/** As Windows 10 calls itself, with revision 15 of NTLM ([MS-NLMP] §2.2.2.10). */
+/** The version of Windows 10, with revision 15 of NTLM ([MS-NLMP] §2.2.2.10). */
 const VERSION = Buffer.from([10, 0, 0x63, 0x45, 0, 0, 0, 15]);
 
 const FIRST_FLAGS =
@@ -48,7 +48,7 @@ const FIRST_FLAGS =
   0;
 
 /**
- * The NEGOTIATE message ([MS-NLMP] §2.2.1.1): 40 bytes, for some servers refuse the 32 of one
+ * The NEGOTIATE message ([MS-NLMP] §2.2.1.1): 40 bytes, because some servers refuse the 32 of one
  * without a version. It names neither user nor machine.
  */
 export function encodeNegotiate(): Buffer {
@@ -64,11 +64,11 @@ export interface NtlmChallenge {
   readonly flags: number;
   /** 8 bytes. */
   readonly serverChallenge: Uint8Array;
-  /** Without the one that marks the end. */
-  readonly targetInfo: readonly AvPair[];
+  /** Without the end mark; undefined when there is none. */
+  readonly targetInfo: readonly AvPair[] | undefined;
 }
 
-/** More is no message of a server ([MS-NLMP] has no limit of its own). */
+/** No server sends more ([MS-NLMP] has no limit of its own). */
 const MAX_MESSAGE_BYTES = 16 * 1024;
 
 /** Reads a CHALLENGE message ([MS-NLMP] §2.2.1.2); undefined for anything else. */
@@ -78,7 +78,7 @@ export function decodeChallenge(message: Buffer): NtlmChallenge | undefined {
   const flags = message.readUInt32LE(20);
   const serverChallenge = Uint8Array.prototype.slice.call(message, 24, 32);
   const hasTargetInfo = (flags & NTLM_FLAGS.targetInfo) !== 0 && message.length >= 48;
-  if (!hasTargetInfo) return { flags, serverChallenge, targetInfo: [] };
+  if (!hasTargetInfo) return { flags, serverChallenge, targetInfo: undefined };
   const start = message.readUInt32LE(44);
   const end = start + message.readUInt16LE(40);
   if (end > message.length) return undefined;

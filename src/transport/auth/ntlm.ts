@@ -2,7 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { authSetupError } from './auth-error.js';
 import { type Challenge, offerOf } from './challenges.js';
 import { channelBindingHash } from './channel-binding.js';
-import { type Credentials, type CredentialsSource, windowsAccount } from './credentials.js';
+import {
+  type Credentials,
+  type CredentialsSource,
+  secretOf,
+  windowsAccount,
+} from './credentials.js';
 import { fileTime, hmacMd5, ntlmV2Responses, ntowfV2 } from './ntlm-hashes.js';
 import {
   AV_FLAG_MIC,
@@ -43,7 +48,7 @@ export interface NtlmAnswerInput {
 /**
  * Computes the AUTHENTICATE message of NTLMv2 ([MS-NLMP] §3.1.5.1.2).
  *
- * @returns undefined when the challenge is none, or wants what NTLMv2 cannot give.
+ * @returns undefined when the message is not a challenge.
  * @throws BITS_ERR_AUTH for a name that the server's character set does not have.
  */
 export async function ntlmAnswer(input: NtlmAnswerInput): Promise<Buffer | undefined> {
@@ -52,14 +57,15 @@ export async function ntlmAnswer(input: NtlmAnswerInput): Promise<Buffer | undef
   if (challenge === undefined) return undefined;
   const { user, domain } = windowsAccount(credentials);
   const key = await ntowfV2(credentials.password, user, domain);
-  const timestamp = challenge.targetInfo.find(({ id }) => id === AV_ID.timestamp)?.value;
+  const { targetInfo } = challenge;
+  const timestamp = targetInfo?.find(({ id }) => id === AV_ID.timestamp)?.value;
   const hasMic = timestamp?.byteLength === 8;
   const { lmResponse, ntResponse, sessionBaseKey } = ntlmV2Responses({
     key,
     serverChallenge: challenge.serverChallenge,
     clientChallenge,
     time: hasMic ? timestamp : fileTime(input.nowMs),
-    targetInfo: encodeAvPairs(clientTargetInfo(challenge.targetInfo, hasMic, input)),
+    targetInfo: encodeAvPairs(targetInfo ? clientTargetInfo(targetInfo, hasMic, input) : []),
   });
   const text = textEncoder(challenge);
   const message = encodeAuthenticate({
@@ -67,8 +73,8 @@ export async function ntlmAnswer(input: NtlmAnswerInput): Promise<Buffer | undef
     domain: text(domain),
     user: text(user),
     workstation: new Uint8Array(0),
-    // A server that tells its time looks at the MIC instead.
-    lmResponse: hasMic ? Buffer.alloc(24) : lmResponse,
+    // Only servers without target information need it: others have a better proof.
+    lmResponse: targetInfo ? Buffer.alloc(24) : lmResponse,
     ntResponse,
     sessionKey: new Uint8Array(0),
     hasMic,
@@ -79,22 +85,21 @@ export async function ntlmAnswer(input: NtlmAnswerInput): Promise<Buffer | undef
   return message;
 }
 
-/** What the server said of itself, with what the client adds; all of it is covered by the proof. */
+/** The server's description of itself, with what the client adds; the proof covers all of it. */
 function clientTargetInfo(
   fromServer: readonly AvPair[],
   hasMic: boolean,
   { servicePrincipal, peerCertificate }: NtlmAnswerInput,
 ): AvPair[] {
   const own: ReadonlySet<number> = new Set([AV_ID.flags, AV_ID.targetName, AV_ID.channelBindings]);
-  const pairs = fromServer.filter(({ id }) => !own.has(id));
-  if (!hasMic) return pairs;
   const flags = Buffer.alloc(4);
   const flagsOfServer = fromServer.find(({ id }) => id === AV_ID.flags)?.value;
   if (flagsOfServer?.byteLength === 4) flags.set(flagsOfServer);
-  flags.writeUInt32LE((flags.readUInt32LE() | AV_FLAG_MIC) >>> 0);
+  const others = flags.readUInt32LE() & ~AV_FLAG_MIC;
+  flags.writeUInt32LE((others | (hasMic ? AV_FLAG_MIC : 0)) >>> 0);
   return [
-    ...pairs,
-    { id: AV_ID.flags, value: flags },
+    ...fromServer.filter(({ id }) => !own.has(id)),
+    ...(flags.readUInt32LE() === 0 ? [] : [{ id: AV_ID.flags, value: flags }]),
     {
       id: AV_ID.channelBindings,
       value: peerCertificate ? channelBindingHash(peerCertificate) : Buffer.alloc(16),
@@ -103,7 +108,7 @@ function clientTargetInfo(
   ];
 }
 
-/** Both sides want these; signing and sealing are for others than HTTP. */
+/** The flags that both sides want; HTTP needs no signing and sealing. */
 function answerFlags({ flags }: NtlmChallenge): number {
   const charset = (flags & NTLM_FLAGS.unicode) !== 0 ? NTLM_FLAGS.unicode : NTLM_FLAGS.oem;
   const common =
@@ -120,10 +125,10 @@ function answerFlags({ flags }: NtlmChallenge): number {
 function textEncoder({ flags }: NtlmChallenge): (text: string) => Buffer {
   if ((flags & NTLM_FLAGS.unicode) !== 0) return (text) => Buffer.from(text, 'utf16le');
   return (text) => {
-    // Which code page an OEM server has, it does not say.
+    // An OEM server does not tell its code page.
     if (/[^\x20-\x7e]/.test(text)) {
       throw authSetupError(
-        'The NTLM server takes no Unicode: the user name and domain must be plain ASCII',
+        'The NTLM server does not support Unicode: the user name and domain must be plain ASCII',
       );
     }
     return Buffer.from(text, 'latin1');
@@ -174,39 +179,38 @@ class NtlmState implements AuthState {
     if (offers === undefined || this.#phase === 'new' || this.#phase === 'accepted') {
       this.#phase = 'negotiating';
       this.#negotiate = encodeNegotiate();
-      return this.#send(this.#negotiate, false);
+      return { type: 'send', value: this.#value(this.#negotiate) };
     }
     if (this.#phase === 'judged') return REFUSED;
     const token = offerOf(offers, this.#token.toLowerCase())?.token68;
-    const message = token && (await this.#answer(Buffer.from(token, 'base64'), request));
-    if (!message) return { type: 'unusable', reason: noHandshake(request.host, this.#token) };
+    if (token === undefined) return this.#unusable(request);
+    const credentials = await this.#credentials.get(request.signal);
+    const message = await ntlmAnswer({
+      credentials,
+      negotiate: this.#negotiate,
+      challenge: Buffer.from(token, 'base64'),
+      servicePrincipal: `HTTP/${request.peer.hostname}`,
+      peerCertificate: request.peerCertificate,
+      clientChallenge: randomBytes(8),
+      nowMs: Date.now(),
+    });
+    if (message === undefined) return this.#unusable(request);
     this.#phase = 'judged';
-    return this.#send(message, true);
+    return { type: 'send', value: this.#value(message), secret: secretOf(credentials) };
   }
 
   accepted(): void {
     this.#phase = 'accepted';
   }
 
-  async #answer(challenge: Buffer, request: AuthRequest): Promise<Buffer | undefined> {
-    return ntlmAnswer({
-      credentials: await this.#credentials.get(),
-      negotiate: this.#negotiate,
-      challenge,
-      servicePrincipal: `HTTP/${request.host}`,
-      peerCertificate: request.connection?.peerCertificate,
-      clientChallenge: randomBytes(8),
-      nowMs: Date.now(),
-    });
+  #value(message: Buffer): string {
+    return `${this.#token} ${message.toString('base64')}`;
   }
 
-  #send(message: Buffer, decisive: boolean): AuthStep {
-    return { type: 'send', value: `${this.#token} ${message.toString('base64')}`, decisive };
+  #unusable({ peer }: AuthRequest): AuthStep {
+    const reason = authSetupError(
+      `${peer.title} offers ${this.#token} but did not continue the NTLM handshake: it may accept only Kerberos, or a proxy in between may mix up connections`,
+    );
+    return { type: 'unusable', reason };
   }
-}
-
-function noHandshake(host: string, token: string) {
-  return authSetupError(
-    `${host} offers ${token} but did not go on with NTLM: the server may want Kerberos, or a proxy in between may not keep connections apart`,
-  );
 }

@@ -1,11 +1,12 @@
 import { BitsArgumentError } from '../../errors.js';
 import { basicScheme } from './basic.js';
-import { bearerScheme, type TokenInput } from './bearer.js';
+import { bearerScheme, type TokenInput, tokenSource } from './bearer.js';
 import {
   type Credentials,
   type CredentialsInput,
   type CredentialsSource,
   credentialsSource,
+  type SecretSource,
 } from './credentials.js';
 import { digestScheme } from './digest.js';
 import { type KerberosOptions, kerberosScheme } from './kerberos.js';
@@ -17,34 +18,43 @@ export const AUTH_SCHEMES = ['negotiate', 'ntlm', 'digest', 'basic'] as const;
 
 export type AuthSchemeName = (typeof AUTH_SCHEMES)[number];
 
-/** How to prove who one is, to a server or to a proxy. Give at least one of the first four. */
+/** How to authenticate to a server or a proxy. Give at least one of the first four. */
 export interface AuthOptions {
   /**
-   * For Digest, NTLM (also as `Negotiate`) and Basic. A function is asked when they are first
+   * For Digest, NTLM (also as `Negotiate`) and Basic. A function is called when they are first
    * needed, and again once they were refused.
+   *
+   * Credentials that a host has refused are not sent to it again by this process for 15 minutes,
+   * whichever job and scheme they are for; other credentials are tried at once.
    */
   readonly credentials?: CredentialsInput | undefined;
   /** `Negotiate` with a Kerberos ticket; needs the package `kerberos`. */
   readonly kerberos?: true | KerberosOptions | undefined;
-  /** A bearer token; a function is asked again when the server answers 401. */
+  /** A bearer token; a function is called again when the server answers 401. */
   readonly token?: TokenInput | undefined;
   /** A scheme of your own. */
   readonly authorize?: AuthorizationProvider | undefined;
   /**
-   * Uses these only, whatever is offered. @default the strongest offer that the above suffice for:
+   * Uses only these, whatever is offered. @default the strongest offer that the above suffice for:
    * Kerberos, NTLM, Digest with SHA-256, Digest with MD5, Basic
    */
   readonly schemes?: readonly AuthSchemeName[] | undefined;
+  /**
+   * Answers Digest challenges without `qop`, too (RFC 2069): they allow an attacker in between to
+   * choose all that is hashed with the password. @default false
+   */
+  readonly allowLegacyDigest?: boolean | undefined;
 }
 
-/** What a space of protection works with. */
+/** What there is to authenticate with. */
 export interface AuthMeans {
   readonly schemes: readonly AuthScheme[];
-  readonly credentials: CredentialsSource | undefined;
+  /** Of the schemes, where they have one that can be read before it is sent. */
+  readonly secret?: SecretSource<Credentials> | SecretSource<string>;
 }
 
 /**
- * @throws BITS_ERR_ARGUMENT for options that contradict each other or name nothing.
+ * @throws BITS_ERR_ARGUMENT for options that contradict each other or lack what they need.
  */
 export function authMeans(options: AuthOptions): AuthMeans {
   const { credentials, kerberos, token, authorize } = options;
@@ -58,31 +68,40 @@ export function authMeans(options: AuthOptions): AuthMeans {
   }
   const allowed = checkSchemes(options.schemes);
   if (own === 1 && allowed !== undefined) {
-    throw new BitsArgumentError(
-      'auth.schemes says nothing about token and authorize: leave it out',
-    );
+    throw new BitsArgumentError('auth.schemes does not apply to token and authorize: omit it');
   }
-  if (token !== undefined) return { schemes: [bearerScheme(token)], credentials: undefined };
-  if (authorize !== undefined) {
-    return { schemes: [providerScheme(authorize)], credentials: undefined };
+  if (token !== undefined) {
+    const secret = tokenSource(token);
+    return { schemes: [bearerScheme(secret)], secret };
   }
-  const source = credentials === undefined ? undefined : credentialsSource(checkInput(credentials));
+  if (authorize !== undefined) return { schemes: [providerScheme(authorize)] };
+  const secret = credentials === undefined ? undefined : credentialsSource(checkInput(credentials));
   const schemes = [
     ...(kerberos === undefined ? [] : [kerberosScheme(kerberos === true ? {} : kerberos)]),
-    ...(source === undefined ? [] : passwordSchemes(source, kerberos !== undefined)),
+    ...(secret === undefined ? [] : passwordSchemes(secret, options)),
   ].filter(({ name }) => allowed === undefined || allowed.has(name));
   if (schemes.length === 0) {
-    throw new BitsArgumentError('auth.schemes leaves none that auth has the means for');
+    throw new BitsArgumentError('auth.schemes allows none of the schemes that auth is for');
   }
-  return { schemes, credentials: source };
+  return { schemes, ...(secret && { secret }) };
 }
 
-function passwordSchemes(credentials: CredentialsSource, hasKerberos: boolean): AuthScheme[] {
+/** Sends a password as Basic before there is a challenge, as curl does for proxies. */
+export function basicFirst(credentials: Credentials): AuthMeans {
+  const secret = credentialsSource(checkInput(credentials));
+  const others = passwordSchemes(secret, {}).filter(({ name }) => name !== 'basic');
+  return { schemes: [basicScheme(secret, true), ...others], secret };
+}
+
+function passwordSchemes(
+  credentials: CredentialsSource,
+  { kerberos, allowLegacyDigest }: AuthOptions,
+): AuthScheme[] {
   return [
     ntlmScheme(credentials, 'NTLM'),
-    // Two speakers under one name would take each other's answers.
-    ...(hasKerberos ? [] : [ntlmScheme(credentials, 'Negotiate')]),
-    digestScheme(credentials),
+    // Two schemes under one name would read each other's answers.
+    ...(kerberos !== undefined ? [] : [ntlmScheme(credentials, 'Negotiate')]),
+    digestScheme(credentials, allowLegacyDigest === true),
     basicScheme(credentials),
   ];
 }
@@ -91,7 +110,7 @@ function checkSchemes(schemes: AuthOptions['schemes']): ReadonlySet<string> | un
   if (schemes === undefined) return undefined;
   for (const name of schemes) {
     if (!AUTH_SCHEMES.includes(name)) {
-      throw new BitsArgumentError(`auth.schemes knows ${AUTH_SCHEMES.join(', ')} only`);
+      throw new BitsArgumentError(`auth.schemes may contain only ${AUTH_SCHEMES.join(', ')}`);
     }
   }
   return new Set(schemes);

@@ -1,3 +1,5 @@
+import { unlessAborted } from '../../common/abort.js';
+import { isHeaderValue } from '../../common/header-fields.js';
 import { isBitsError } from '../../errors.js';
 import { authSetupError } from './auth-error.js';
 import type { Challenge } from './challenges.js';
@@ -18,13 +20,13 @@ export interface AuthorizationContext {
   readonly target: string;
   readonly host: string;
   readonly isProxy: boolean;
-  /** What the last request was answered with; undefined before a request that nobody refused. */
+  /** Of the answer to the last request; undefined when that was accepted, and before the first one. */
   readonly challenges: readonly Challenge[] | undefined;
 }
 
 /**
- * A scheme of the caller's own: gives the value of the `Authorization` header, or undefined to send
- * none; undefined in answer to challenges gives up.
+ * A scheme of the caller's own: returns the value of the `Authorization` header, or undefined to send
+ * none; undefined in answer to challenges means that there is no more to try.
  */
 export type AuthorizationProvider = (
   context: AuthorizationContext,
@@ -33,9 +35,7 @@ export type AuthorizationProvider = (
 /** Enough for any known handshake. */
 const MAX_ANSWERS = 4;
 
-const HEADER_VALUE = /^[\x20-\x7e\x80-\xff]+$/;
-
-/** Wraps the caller's own function; it is asked before each request and for each challenge. */
+/** Wraps the caller's own function, which is called before each request and for each challenge. */
 export function providerScheme(provider: AuthorizationProvider): AuthScheme {
   return {
     name: 'custom',
@@ -65,7 +65,7 @@ class ProviderState implements AuthState {
     if (value === undefined) return offers === undefined ? NOTHING : REFUSED;
     if (offers !== undefined && value === this.#refused) return REFUSED;
     this.#refused = value;
-    return { type: 'send', value, decisive: true };
+    return { type: 'send', value, secret: value };
   }
 
   accepted(): void {
@@ -76,17 +76,19 @@ class ProviderState implements AuthState {
     request: AuthRequest,
     challenges: readonly Challenge[] | undefined,
   ): Promise<string | undefined> {
-    const { method, target, host, isProxy } = request;
+    const { method, target, peer, signal } = request;
+    const { hostname: host, isProxy } = peer;
     let value: unknown;
     try {
-      value = await this.#provider({ method, target, host, isProxy, challenges });
+      const given = this.#provider({ method, target, host, isProxy, challenges });
+      value = await unlessAborted(Promise.resolve(given), signal);
     } catch (error) {
       if (isBitsError(error)) throw error;
       throw authSetupError('The authorize function failed: see the cause', { cause: error });
     }
     if (value === undefined) return undefined;
-    if (typeof value !== 'string' || !HEADER_VALUE.test(value)) {
-      throw authSetupError('The authorize function gave something that is no header value');
+    if (typeof value !== 'string' || value === '' || !isHeaderValue(value)) {
+      throw authSetupError('The authorize function returned something that is not a header value');
     }
     return value;
   }

@@ -9,16 +9,15 @@ interface Exception {
 const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443' };
 
 /**
- * Reads what `NO_PROXY` holds: hosts that are reached without a proxy, set apart by commas or white
- * space.
+ * Reads `NO_PROXY`: hosts that are reached without a proxy, separated by commas or white space.
  *
- * - `corp.example`, `.corp.example`, `*.corp.example`: that host and all below it;
+ * - `corp.example`, `.corp.example`, `*.corp.example`: that host and all its subdomains;
  * - `10.0.0.7`, `::1`: that address; `10.0.0.0/8`, `fd00::/8`: those addresses;
- * - any of these but the last with a port, `corp.example:8080`, `[::1]:80`: on that port only;
+ * - a host or an address with a port, `corp.example:8080`, `[::1]:80`: only on that port;
  * - `*`: every host.
  *
- * As with curl, loopback is no exception by itself, names are not looked up, and what cannot be
- * read says nothing.
+ * As in curl, loopback is not an exception by itself, names are not resolved, and unreadable entries
+ * are ignored.
  */
 export function noProxyMatcher(text: string): (url: URL) => boolean {
   const entries = text.split(/[\s,]+/).filter((entry) => entry !== '');

@@ -16,8 +16,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
  * Which proxy a URL goes through: the option's, or else that of the environment.
  *
  * The variables are curl's, lower case before upper: `https_proxy` or `http_proxy` by the scheme of
- * the URL, then `all_proxy`. As in curl, what `NO_PROXY` names goes past the option's proxy, too.
- * @param noProxy in place of `NO_PROXY`.
+ * the URL, then `all_proxy`. As in curl, `NO_PROXY` also limits the option's proxy.
+ * @param noProxy replaces `NO_PROXY`.
  * @throws BITS_ERR_ARGUMENT for a proxy that cannot be used.
  */
 export function proxyChoice(
@@ -39,14 +39,13 @@ export function proxyChoice(
 }
 
 /**
- * All that the environment says of proxies, as one text, which may hold passwords.
+ * All proxy settings of the environment as one text, which may contain passwords.
  * @returns undefined when it names none.
  */
 export function proxyEnvironment(env: Environment = process.env): string | undefined {
   const http = httpVariable(env);
   const https = variable(env, 'https_proxy');
   const all = variable(env, 'all_proxy');
-  // Asked once a job: where nothing is set there is nothing to write down.
   if (http === undefined && https === undefined && all === undefined) return undefined;
   return JSON.stringify([http, https, all, variable(env, 'no_proxy')]);
 }
@@ -67,7 +66,7 @@ function environmentProxies(env: Environment): ByScheme {
 
 function httpVariable(env: Environment): Variable | undefined {
   const upper = env.HTTP_PROXY;
-  // A web server gives a CGI program the header `Proxy` of whoever calls it under this name.
+  // In a CGI program this variable is the header `Proxy` of whoever sent the request.
   const given = env.http_proxy || (upper && env.REQUEST_METHOD !== undefined ? undefined : upper);
   return given ? { name: 'HTTP_PROXY', value: given } : undefined;
 }

@@ -1,20 +1,11 @@
-import {
-  type BitsServerError,
-  BitsTimeoutError,
-  BitsTransportError,
-  isBitsError,
-} from '../../errors.js';
-import type { WireHeaders } from '../../protocol/packets.js';
-import { authRefusedError } from '../auth/auth-error.js';
-import { parseChallenges } from '../auth/challenges.js';
+import { BitsTimeoutError, BitsTransportError, isBitsError } from '../../errors.js';
 import { toTransportFailure } from '../failure.js';
 import type { ProxyServer } from './proxy-server.js';
 
 /** The connection to the proxy itself failed. */
 export function proxyUnreachable(error: unknown, proxy: ProxyServer): Error {
-  const name = `The proxy ${proxy.host}`;
   if (isBitsError(error)) return error;
-  const failure = toTransportFailure(error, name);
+  const failure = toTransportFailure(error, `The proxy ${proxy.host}`);
   if (failure instanceof BitsTimeoutError) return failure;
   return new BitsTransportError(failure.message.replaceAll('tls.ca', 'proxy.tls.ca'), {
     code: 'BITS_ERR_PROXY',
@@ -23,11 +14,11 @@ export function proxyUnreachable(error: unknown, proxy: ProxyServer): Error {
   });
 }
 
-/** The proxy answered, and not as it should have. */
-export function proxyFailed(
+/** The proxy answered in a way that it should not. */
+function proxyFailed(
   proxy: ProxyServer,
   text: string,
-  options: { readonly retryable: boolean; readonly cause?: unknown },
+  options: { readonly retryable: boolean },
 ): BitsTransportError {
   return new BitsTransportError(`The proxy ${proxy.host} ${text}`, {
     code: 'BITS_ERR_PROXY',
@@ -35,56 +26,61 @@ export function proxyFailed(
   });
 }
 
-/** The proxy wants to know who one is, and nobody told. */
-export function proxyAsks(proxy: ProxyServer, headers: WireHeaders): BitsServerError {
-  const offers = parseChallenges(headers['proxy-authenticate']);
-  const names = [...new Set(offers.map(({ scheme }) => scheme))].slice(0, 5).join(', ');
-  return authRefusedError(
-    `The proxy ${proxy.host} asks for authentication (407${names && `, ${names}`}): give a username and a password in the option proxy, or in the proxy's URL`,
-    true,
-  );
+export function notProxy(proxy: ProxyServer): BitsTransportError {
+  const kind = proxy.kind === 'http' ? 'an HTTP' : 'a SOCKS5';
+  const text = `does not answer as ${kind} proxy does: check its address and kind`;
+  return proxyFailed(proxy, text, { retryable: false });
 }
 
-/** The credentials are wrong, and trying them again could lock the account. */
-export function proxyRefuses(proxy: ProxyServer): BitsServerError {
-  return authRefusedError(refusedText(proxy), true);
+/** No server behind a tunnel speaks before it is asked, neither in HTTP nor in TLS. */
+export function dataOfItsOwn(proxy: ProxyServer): BitsTransportError {
+  const text = 'sent data of its own into the tunnel: check its address, and what runs there';
+  return proxyFailed(proxy, text, { retryable: true });
 }
 
-export function refusedText(proxy: ProxyServer): string {
-  return `The proxy ${proxy.host} refused the credentials: check the user name and password for the proxy, and that the account is not locked or expired`;
+interface Advice {
+  readonly text: string;
+  readonly retryable: boolean;
 }
 
-/** The proxy will not, or cannot, make a tunnel. */
+export const FORBIDDEN: Advice = {
+  text: 'its rules forbid this host, port or user: ask the administrator of the proxy',
+  retryable: false,
+};
+
+export const SERVER_UNREACHABLE: Advice = {
+  text: 'it could not reach the server: check the host name, and that the proxy can reach it',
+  retryable: true,
+};
+
+/**
+ * The proxy refused or failed to make a connection.
+ *
+ * @param target `host:port`
+ */
 export function tunnelRefused(
   proxy: ProxyServer,
   target: string,
-  status: number,
+  { text, retryable }: Advice,
 ): BitsTransportError {
-  const what = `The proxy ${proxy.host} made no tunnel to ${target} (CONNECT was answered with ${status})`;
-  const { advice, retryable } = adviceFor(status);
-  return new BitsTransportError(`${what}: ${advice}`, { code: 'BITS_ERR_PROXY', retryable });
+  return proxyFailed(proxy, `made no connection to ${target}: ${text}`, { retryable });
 }
 
-function adviceFor(status: number): { readonly advice: string; readonly retryable: boolean } {
-  if (status === 403 || status === 401) {
-    return {
-      advice: 'its rules forbid this host, port or user: ask who runs the proxy',
-      retryable: false,
-    };
-  }
-  if ([502, 503, 504].includes(status)) {
-    return {
-      advice:
-        'it could not reach the server: check the host name, and that the proxy can get there',
-      retryable: true,
-    };
-  }
+/** For an answer to CONNECT. */
+export function adviceFor(status: number): Advice {
+  const { text, retryable } = untold(status);
+  return { text: `${text} (it answered CONNECT with ${status})`, retryable };
+}
+
+function untold(status: number): Advice {
+  if (status === 403 || status === 401) return FORBIDDEN;
+  if ([502, 503, 504].includes(status)) return SERVER_UNREACHABLE;
   if ([400, 404, 405, 501, 505].includes(status)) {
-    return { advice: 'check that this is a proxy, and that it allows CONNECT', retryable: false };
+    return { text: 'check that this is a proxy, and that it allows CONNECT', retryable: false };
   }
   const retryable = status >= 500 || status === 408 || status === 429;
   return {
-    advice: retryable ? 'it failed for now: check its log' : 'check the proxy and its log',
+    text: retryable ? 'it failed temporarily: check its log' : 'check the proxy and its log',
     retryable,
   };
 }

@@ -2,10 +2,10 @@ import { BitsArgumentError } from '../../errors.js';
 import type { AuthOptions } from '../auth/options.js';
 import { type ResolvedTls, resolveTls, type TlsOptions } from '../tls-options.js';
 
-/** A proxy, and how to speak to it. */
+/** A proxy, and how to connect to it. */
 export interface ProxyOptions {
   /**
-   * `http://`, `https://` (TLS to the proxy itself), `socks5h://` (the proxy looks names up) or
+   * `http://`, `https://` (TLS to the proxy itself), `socks5h://` (the proxy resolves host names) or
    * `socks5://` (this machine does); without a scheme, http. Ports by default: 80, 443 and 1080. A
    * user name and password in it are used as `username` and `password` are.
    */
@@ -13,8 +13,8 @@ export interface ProxyOptions {
   readonly username?: string | undefined;
   readonly password?: string | undefined;
   /**
-   * Another way to prove who one is; instead of `username`. `username` is told the proxy at once
-   * (Basic), as curl does; this waits for the proxy to ask, and takes the strongest scheme.
+   * Another way to authenticate, instead of `username`. `username` and `password` are sent at once
+   * (Basic), as curl does; this waits for a challenge of the proxy, and uses the strongest scheme.
    */
   readonly auth?: AuthOptions | undefined;
   /** Whether http: goes through a tunnel (CONNECT) too, as https: always does. @default false */
@@ -23,10 +23,10 @@ export interface ProxyOptions {
   readonly tls?: TlsOptions | undefined;
 }
 
-/** Where requests go through; `false`: nowhere, whatever the environment says. */
+/** The proxy for all requests; `false`: none, whatever the environment says. */
 export type ProxyOption = string | URL | ProxyOptions | false;
 
-/** A proxy as it is spoken to. */
+/** A proxy as it is used. */
 export interface ProxyServer {
   readonly kind: 'http' | 'socks5';
   /** Whether the connection to the proxy is TLS. */
@@ -34,9 +34,9 @@ export interface ProxyServer {
   /** IPv6 in brackets, as in URLs. */
   readonly hostname: string;
   readonly port: number;
-  /** For messages, and as the key of what is known of it. */
+  /** With the port: for messages, and as a key. */
   readonly host: string;
-  /** Whether this machine looks names up (`socks5://`). */
+  /** Whether this machine resolves host names (`socks5://`). */
   readonly looksUpHere: boolean;
   readonly credentials: ProxyCredentials | undefined;
   readonly auth: AuthOptions | undefined;
@@ -60,11 +60,11 @@ const SCHEME_NAMES = Object.keys(SCHEMES)
   .map((name) => `${name}://`)
   .join(', ');
 
-/** RFC 1929 gives a length of one byte. */
+/** RFC 1929 has one byte for the length. */
 const MAX_SOCKS_TEXT_BYTES = 255;
 
 /**
- * @param what names the option or variable in messages, which show nothing of the value.
+ * @param what names the option or variable in messages, which never show the value.
  * @throws BITS_ERR_ARGUMENT for a proxy that cannot be used.
  */
 export function proxyServer(option: string | URL | ProxyOptions, what = 'proxy'): ProxyServer {
@@ -114,12 +114,16 @@ function parseProxyUrl(
     throw new BitsArgumentError(`${what} must be a URL that starts with one of ${SCHEME_NAMES}`);
   }
   try {
-    // Whatever the scheme: only of http does URL read hosts and ports as they should be read.
+    // For every scheme: only with http does URL check hosts and ports.
     const url = new URL(`http://${rest}`);
+    // As the end of a password with / ? or #, of which the rest would be shown as the host.
+    if (`${url.pathname}${url.search}${url.hash}`.includes('@')) throw new Error('an @ too late');
     return { scheme, url, isPort80: /^[^/?#]*:0*80(?:[/?#]|$)/.test(rest) };
   } catch {
-    // Without a cause: the error of URL repeats its input.
-    throw new BitsArgumentError(`${what} is malformed: check its host name and port`);
+    // Without a cause: the error of URL contains the input.
+    throw new BitsArgumentError(
+      `${what} is malformed: check its host name and port, and write / ? and # in a user name or password as %2F, %3F and %23`,
+    );
   }
 }
 
@@ -144,7 +148,7 @@ function credentialsOf(
     password: password ?? decoded(url.password, what),
   };
   if (/[\x00-\x1f\x7f]/.test(credentials.username + credentials.password)) {
-    throw new BitsArgumentError(`the user name or password of ${what} has control characters`);
+    throw new BitsArgumentError(`the user name or password of ${what} contains control characters`);
   }
   return credentials;
 }
@@ -168,9 +172,4 @@ function checkSocksText({ username, password }: ProxyCredentials, what: string):
       );
     }
   }
-}
-
-/** The value of `Proxy-Authorization` that tells the credentials (RFC 7617, in UTF-8). */
-export function basicAuthorization({ username, password }: ProxyCredentials): string {
-  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 }

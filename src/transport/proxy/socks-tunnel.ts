@@ -1,8 +1,20 @@
 import { lookup } from 'node:dns/promises';
 import type { Socket } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SocksClientError } from 'socks';
+import { isBitsError } from '../../errors.js';
 import { authSetupError } from '../auth/auth-error.js';
-import { proxyFailed, proxyUnreachable, refusedText } from './proxy-error.js';
+import { secretOf } from '../auth/credentials.js';
+import { processVerdicts, Trial } from '../auth/verdicts.js';
+import { proxyPeer } from './proxy-auth.js';
+import {
+  dataOfItsOwn,
+  FORBIDDEN,
+  notProxy,
+  proxyUnreachable,
+  SERVER_UNREACHABLE,
+  tunnelRefused,
+} from './proxy-error.js';
 import type { ProxyServer } from './proxy-server.js';
 
 export interface TunnelTarget {
@@ -11,65 +23,94 @@ export interface TunnelTarget {
   readonly port: number;
 }
 
-/** The caller cuts the socket when its own time is over. */
+/** The caller destroys the socket when its own time limit is over. */
 const NEVER_MS = 2 ** 31 - 1;
+
+const REFUSED = /Authentication failed/i;
 
 /**
  * Asks a SOCKS5 proxy (RFC 1928, RFC 1929) for a connection to the target.
  *
+ * @param signal aborts when nobody waits for the connection any more.
  * @throws BITS_ERR_PROXY, BITS_ERR_AUTH
  */
 export async function openSocksTunnel(
   socket: Socket,
   target: TunnelTarget,
   proxy: ProxyServer,
+  signal: AbortSignal,
 ): Promise<void> {
-  const { SocksClient } = await import('socks');
   const host = proxy.looksUpHere ? (await lookup(target.hostname)).address : target.hostname;
-  const { credentials } = proxy;
+  const peer = proxyPeer(proxy);
+  const secret = proxy.credentials && secretOf(proxy.credentials);
+  const trial = new Trial(peer, processVerdicts);
+  if (secret !== undefined) await trial.begin(secret, signal);
   try {
-    await SocksClient.createConnection({
-      command: 'connect',
-      destination: { host, port: target.port },
-      proxy: {
-        host: proxy.hostname,
-        port: proxy.port,
-        type: 5,
-        ...(credentials && { userId: credentials.username, password: credentials.password }),
-      },
-      existing_socket: socket,
-      timeout: NEVER_MS,
-    });
+    const speaksFirst = await connect(socket, { host, port: target.port }, proxy);
+    if (secret !== undefined) processVerdicts.set(peer, secret, 'accepted');
+    if (speaksFirst) throw dataOfItsOwn(proxy);
   } catch (error) {
-    throw socksFailure(error as SocksClientError, `${target.hostname}:${target.port}`, proxy);
+    const { message } = error as SocksClientError;
+    if (secret !== undefined && REFUSED.test(message)) processVerdicts.set(peer, secret, 'refused');
+    throw isBitsError(error)
+      ? error
+      : socksFailure(message, `${target.hostname}:${target.port}`, proxy);
+  } finally {
+    trial.end();
   }
 }
 
-/** Never with the cause: it holds the password. */
-function socksFailure({ message }: Error, target: string, proxy: ProxyServer): Error {
-  const refused = (advice: string, retryable: boolean): Error =>
-    proxyFailed(proxy, `made no connection to ${target}: ${advice}`, { retryable });
-  if (/Authentication failed/i.test(message)) return authSetupError(refusedText(proxy));
-  if (/no accepted authentication type/i.test(message)) {
-    const what =
-      proxy.credentials === undefined
-        ? 'asks for a user name and password: give them in the option proxy'
-        : 'takes no user name and password: check how it authenticates';
-    return authSetupError(`The proxy ${proxy.host} ${what}`);
-  }
-  if (/NotAllowed/.test(message)) {
-    return refused('its rules forbid this host or port: ask who runs the proxy', false);
-  }
-  if (/NetworkUnreachable|HostUnreachable|ConnectionRefused|TTLExpired|- Failure/.test(message)) {
-    return refused(
-      'it could not reach the server: check the host name, and that the proxy can get there',
-      true,
+/** @returns whether data came through the connection before any was sent. */
+async function connect(
+  socket: Socket,
+  destination: { readonly host: string; readonly port: number },
+  { credentials, hostname, port }: ProxyServer,
+): Promise<boolean> {
+  const { SocksClient } = await import('socks');
+  await SocksClient.createConnection({
+    command: 'connect',
+    destination,
+    proxy: {
+      host: hostname,
+      port,
+      type: 5,
+      ...(credentials && { userId: credentials.username, password: credentials.password }),
+    },
+    existing_socket: socket,
+    timeout: NEVER_MS,
+  });
+  let hasData = false;
+  const note = () => {
+    hasData = true;
+  };
+  // The package emits what came behind the reply a turn later.
+  socket.on('data', note);
+  await nextTurn();
+  socket.off('data', note);
+  return hasData;
+}
+
+/** Never with the cause: it contains the password. */
+function socksFailure(message: string, target: string, proxy: ProxyServer): Error {
+  const title = `The proxy ${proxy.host}`;
+  if (REFUSED.test(message)) {
+    return authSetupError(
+      `${title} refused the credentials: check the user name and password for the proxy, and that the account is not locked or expired`,
     );
+  }
+  if (/no accepted authentication type/i.test(message)) {
+    return authSetupError(
+      proxy.credentials === undefined
+        ? `${title} requires a user name and password, but no credentials were given: give them in the option proxy`
+        : `${title} does not accept a user name and password: check how it authenticates`,
+    );
+  }
+  if (/NotAllowed/.test(message)) return tunnelRefused(proxy, target, FORBIDDEN);
+  if (/NetworkUnreachable|HostUnreachable|ConnectionRefused|TTLExpired|- Failure/.test(message)) {
+    return tunnelRefused(proxy, target, SERVER_UNREACHABLE);
   }
   if (/socket closed|ECONNRESET|EPIPE/i.test(message)) {
     return proxyUnreachable(Object.assign(new Error(message), { code: 'ECONNRESET' }), proxy);
   }
-  return proxyFailed(proxy, 'does not answer as a SOCKS5 proxy does: check its address and kind', {
-    retryable: false,
-  });
+  return notProxy(proxy);
 }

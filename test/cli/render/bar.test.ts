@@ -1,7 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
 import { expect } from 'chai';
-import { BarReporter } from '../../../src/cli/render/bar.js';
-import { columnsOf } from '../../../src/cli/render/columns.js';
+import { BarReporter, columnsOf } from '../../../src/cli/render/bar.js';
 import { Capture } from '../capture.js';
 import { handClock, progressAt, result, retryIn4s, target } from './fixtures.js';
 
@@ -23,7 +22,7 @@ describe('the progress bar', () => {
     );
   });
 
-  it('stays one line in terminals of any width, with names of any script', () => {
+  it('stays on one line in a terminal of any width, with a name in any script', () => {
     for (const file of ['a', '日本語のとても長い名前のファイル.zip', 'x'.repeat(300)]) {
       for (let columns = 1; columns <= 200; columns += 1) {
         const { bar, stderr } = setUp({ columns });
@@ -39,7 +38,7 @@ describe('the progress bar', () => {
     }
   });
 
-  it('shows that it is alive while nothing moves', () => {
+  it('keeps moving while there is no progress', () => {
     const { bar, stderr, clock } = setUp();
     bar.begin(target);
     bar.state('fragment');
@@ -51,20 +50,20 @@ describe('the progress bar', () => {
       seen.add(stderr.lastLine);
     }
     expect(seen.size).to.equal(5);
-    expect(stderr.lastLine).to.contain('no byte moved for 5 s');
+    expect(stderr.lastLine).to.contain('no progress for 5 s');
   });
 
-  it('counts the wait for the last answer as that, not as a stall', () => {
+  it('shows the wait for the last answer as a wait, not as a stall', () => {
     const { bar, stderr, clock } = setUp({ columns: 140 });
     bar.begin(target);
     bar.state('fragment');
     bar.progress(progressAt(64, { bytesAcknowledged: 0 }));
     clock.advance(90_000);
     bar.tick();
-    expect(stderr.lastLine).to.contain("waiting for the server's answer (90 s)");
+    expect(stderr.lastLine).to.contain('waiting for the answer of the server (90 s)');
   });
 
-  it('counts down to a retry, names its cause, and goes on with the transfer', () => {
+  it('counts down to a retry with its cause, and then shows the transfer again', () => {
     const { bar, stderr, clock } = setUp({ columns: 140 });
     bar.begin(target);
     bar.state('fragment');
@@ -78,7 +77,7 @@ describe('the progress bar', () => {
     expect(stderr.lastLine).not.to.contain('retry');
   });
 
-  it('shows the reply while that is downloaded', () => {
+  it('shows the download of the reply', () => {
     const { bar, stderr } = setUp();
     bar.begin(target);
     bar.state('get-reply');
@@ -86,7 +85,7 @@ describe('the progress bar', () => {
     expect(stderr.lastLine).to.contain('50 %  512 B of 1.0 KiB');
   });
 
-  it('colours only when asked to, and gives the colour back', () => {
+  it('uses color only when asked to, and resets it', () => {
     const plain = setUp();
     plain.bar.progress(progressAt(32));
     expect(stripVTControlCharacters(plain.stderr.lastLine)).to.equal(plain.stderr.lastLine);
@@ -95,7 +94,7 @@ describe('the progress bar', () => {
     expect(colored.stderr.lastLine).to.match(/\u001b\[32m=+\u001b\[39m/);
   });
 
-  it('leaves a line of its own for each message and result', () => {
+  it('prints each message and result on a line of its own', () => {
     const { bar, stderr } = setUp();
     bar.begin(target);
     bar.progress(progressAt(64));
@@ -107,13 +106,14 @@ describe('the progress bar', () => {
     expect(stderr.lastLine).to.equal('bits-upload: dir/dump.zip: the connection was reset\n');
   });
 
-  it('lets no escape sequence of a file name through', () => {
+  it('prints the control characters of a file name as escapes', () => {
     const { bar, stderr } = setUp();
-    const evil = { file: 'a\u001b[2Jb\u202ec\nd', url: target.url };
+    const evil = { file: 'a\u001b[2Jb\u202ec\nd\u009b', url: target.url };
     bar.begin(evil);
     bar.tick();
     bar.failed(evil, retryIn4s.error);
-    expect(stderr.text.replaceAll('\r\u001b[K', '')).not.to.match(/[\u001b\u202e]/);
+    expect(stderr.text.replaceAll('\r\u001b[K', '')).not.to.match(/[\u001b\u202e\u009b]/);
+    expect(stderr.text).to.contain('a\\u001b[2Jb\\u202ec\\u000ad\\u009b: the connection');
     expect(stderr.text.match(/\n/g)).to.have.length(1);
   });
 });

@@ -7,7 +7,7 @@ import { progressAt, result, retryIn4s, target } from './fixtures.js';
 function setUp(quiet = false) {
   const stdout = new Capture();
   const stderr = new Capture();
-  const reporter = new JsonLinesReporter(stdout, stderr, { quiet });
+  const reporter = new JsonLinesReporter(stdout, stderr, quiet);
   const objects = (): unknown[] => stdout.lines.map((line) => JSON.parse(line));
   return { stdout, stderr, reporter, objects };
 }
@@ -19,8 +19,8 @@ const refusal = new BitsServerError('refused', {
   context: 5,
 });
 
-describe('JSON lines', () => {
-  it('are one object a line, of the types and fields that scripts rely on', () => {
+describe('the output of --json', () => {
+  it('has one object a line, with the types and fields that scripts rely on', () => {
     const { reporter, objects } = setUp();
     const { file, url } = target;
     reporter.begin(target);
@@ -78,7 +78,7 @@ describe('JSON lines', () => {
     ]);
   });
 
-  it('tell of an upload that is gone on with, and how to go on with one that failed', () => {
+  it('reports a resumed upload, and how to resume a failed one', () => {
     const { reporter, stderr, objects } = setUp();
     const { file, url } = target;
     const { id } = result;
@@ -113,25 +113,26 @@ describe('JSON lines', () => {
     expect(stderr.lines).to.deep.equal([
       `dir/dump.zip: resuming upload ${id}: 32.0 MiB of 64.0 MiB are on the server`,
       'bits-upload: dir/dump.zip: m',
-      `bits-upload: to go on: bits-upload resume ${id}`,
+      `bits-upload: to resume it: bits-upload resume ${id}`,
     ]);
   });
 
-  it('tell where the reply went', () => {
+  it('names the file of the reply', () => {
     const { reporter, objects } = setUp();
     const withReply = { ...result, reply: { bytes: 7, file: 'answer.xml' } };
     reporter.done(target, withReply);
     expect(objects()[0]).to.include({ replyFile: 'answer.xml', replyBytes: 7 });
   });
 
-  it('stay lines whatever a file is called', () => {
+  it('stays one object a line, in printable characters, for any file name', () => {
     const { reporter, stdout, objects } = setUp();
-    reporter.failed({ file: 'a\nb"c\u2028', url: null }, refusal);
-    expect(stdout.text.match(/\n/g)).to.have.length(1);
-    expect(objects()[0]).to.include({ file: 'a\nb"c\u2028', url: null });
+    const file = 'a\nb"c\u2028\u009b31m\u202egnp\u200f\u2066';
+    reporter.failed({ file, url: null }, refusal);
+    expect(stdout.text).to.match(/^[\x20-\x7e]*\n$/);
+    expect(objects()[0]).to.include({ file, url: null });
   });
 
-  it('are warnings, results and errors only when quiet', () => {
+  it('has only warnings, results and errors with --quiet', () => {
     const { reporter, objects } = setUp(true);
     reporter.begin(target);
     reporter.state('fragment');
@@ -143,7 +144,7 @@ describe('JSON lines', () => {
     expect(objects()).to.have.length(2);
   });
 
-  it('leave the error on standard error too, for whoever reads that', () => {
+  it('leaves errors on standard error, too', () => {
     const { reporter, stderr } = setUp();
     reporter.failed(target, refusal);
     expect(stderr.lines).to.deep.equal(['bits-upload: dir/dump.zip: refused']);

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import { LineReporter } from '../../../src/cli/render/lines.js';
-import { QuietReporter } from '../../../src/cli/render/quiet.js';
+import { Reporter } from '../../../src/cli/render/reporter.js';
 import { Capture } from '../capture.js';
 import { handClock, progressAt, result, retryIn4s, target } from './fixtures.js';
 
-describe('progress in a pipe', () => {
-  it('says what matters, and where it is when time has passed', () => {
+describe('the progress in a pipe', () => {
+  it('has a line for each event, and one when time has passed', () => {
     const stderr = new Capture();
     const clock = handClock();
     const lines = new LineReporter(stderr, clock.now);
@@ -24,22 +24,51 @@ describe('progress in a pipe', () => {
       'dir/dump.zip: resuming upload 0190',
       'dir/dump.zip: 50 %, 32.0 MiB of 64.0 MiB, 8.0 MiB/s, 0:04 left',
       'dir/dump.zip: retry 2 in 4.0 s: the connection was reset',
-      "dir/dump.zip: uploaded; waiting for the server's application",
+      'dir/dump.zip: uploaded; waiting for the application of the server',
       'dir/dump.zip: uploaded; downloading the reply',
       'dir/dump.zip: done, 64.0 MiB in 3.2 s (20.0 MiB/s)',
     ]);
   });
 
-  it('keeps quiet but for warnings and errors when asked to', () => {
+  it('has one line for a retry, and fewer lines the longer nothing happens', () => {
     const stderr = new Capture();
-    const quiet = new QuietReporter(stderr);
-    quiet.begin();
-    quiet.resumed();
-    quiet.state();
-    quiet.progress();
-    quiet.retry();
+    const clock = handClock();
+    const lines = new LineReporter(stderr, clock.now);
+    lines.begin(target);
+    lines.state('fragment');
+    lines.progress(progressAt(16));
+    const linesOf = (ticks: number) => {
+      const before = stderr.lines.length;
+      for (let tick = 0; tick < ticks; tick++) {
+        clock.advance(5000);
+        lines.tick();
+      }
+      return stderr.lines.slice(before).map((line) => line.split(', ').at(-1));
+    };
+    expect(linesOf(20)).to.deep.equal([
+      'no progress for 5 s',
+      'no progress for 10 s',
+      'no progress for 20 s',
+      'no progress for 40 s',
+      'no progress for 80 s',
+    ]);
+    lines.retry(retryIn4s);
+    expect(linesOf(20)).to.deep.equal([]);
+    lines.progress(progressAt(17));
+    lines.tick();
+    expect(stderr.lines.at(-1)).to.contain('17.0 MiB of 64.0 MiB, 8.0 MiB/s');
+  });
+
+  it('has only warnings and errors with --quiet', () => {
+    const stderr = new Capture();
+    const quiet = new Reporter(stderr);
+    quiet.begin(target);
+    quiet.resumed(target, { id: '0190', progress: undefined });
+    quiet.state('fragment');
+    quiet.progress(progressAt(16));
+    quiet.retry(retryIn4s);
     quiet.tick();
-    quiet.done();
+    quiet.done(target, result);
     expect(stderr.text).to.equal('');
     quiet.warning({ code: 'w', message: 'something odd' });
     quiet.failed(target, retryIn4s.error);

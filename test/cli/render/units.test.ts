@@ -6,8 +6,8 @@ import {
   formatPercent,
 } from '../../../src/cli/render/units.js';
 
-describe('numbers for people', () => {
-  it('writes sizes in binary units, never as 1024 of one', () => {
+describe('a number for people', () => {
+  it('is a size in binary units, never 1024 of one unit', () => {
     const sizes = [0, 1023, 1024, 1_048_575, 1_048_576, 67_108_864, 5 * 1024 ** 4];
     expect(sizes.map(formatBytes)).to.deep.equal([
       '0 B',
@@ -20,7 +20,7 @@ describe('numbers for people', () => {
     ]);
   });
 
-  it('writes a time left as a clock', () => {
+  it('is a clock for the time left', () => {
     expect([0, 1, 5000, 59_999, 60_000, 11_220_000].map(formatClock)).to.deep.equal([
       '0:00',
       '0:01',
@@ -31,7 +31,7 @@ describe('numbers for people', () => {
     ]);
   });
 
-  it('writes a time taken in seconds up to a minute', () => {
+  it('is in seconds for a duration of up to a minute', () => {
     expect([0, 449, 12_340, 61_000].map(formatElapsed)).to.deep.equal([
       '0.0 s',
       '0.4 s',
@@ -40,7 +40,7 @@ describe('numbers for people', () => {
     ]);
   });
 
-  it('says 100 % only when nothing is missing', () => {
+  it('is 100 % only when nothing is missing', () => {
     expect(formatPercent(999_999, 1_000_000)).to.equal('99 %');
     expect(formatPercent(1_000_000, 1_000_000)).to.equal('100 %');
     expect(formatPercent(0, 0)).to.equal('100 %');

@@ -1,15 +1,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { expect } from 'chai';
-import {
-  type AuthenticatingTransport,
-  withAuthentication,
-} from '../../../src/transport/auth/authenticating-transport.js';
+import { withAuthentication } from '../../../src/transport/auth/authenticating-transport.js';
 import type { AuthOptions } from '../../../src/transport/auth/options.js';
 import { createFetchTransport } from '../../../src/transport/fetch.js';
+import type { Transport } from '../../../src/transport/transport.js';
 import { createUndiciTransport } from '../../../src/transport/undici.js';
 import { tlsCertificate } from '../../support/raw-server.js';
-import { bitsError, fragment, get, LONG, pattern, ping } from '../support.js';
+import { bitsError, fragment, gate, get, LONG, pattern, ping } from '../support.js';
 import {
   type AuthServer,
   authorizationOf,
@@ -22,10 +20,16 @@ import {
 import { NTLM_USER } from './ntlm-server.js';
 
 const SECRET = 'hunter2-secret';
+
+let passwords = 0;
+
+/** Another one each time, because ports are used again and refusals are remembered. */
+const wrongPassword = () => `${SECRET}-${++passwords}`;
+
 const USER = { username: 'User', password: 'Password' };
 const BODY = pattern(100_000);
 
-describe('withAuthentication', () => {
+describe('a transport with authentication', () => {
   const opened: { close(): Promise<void> }[] = [];
   afterEach(async () => {
     for (const one of opened.splice(0).reverse()) await one.close();
@@ -41,7 +45,7 @@ describe('withAuthentication', () => {
     server: AuthOptions,
     more: Partial<Parameters<typeof withAuthentication>[1]> = {},
     inner = createUndiciTransport({ tls: { ca: tlsCertificate() } }),
-  ): AuthenticatingTransport {
+  ): Transport {
     const made = withAuthentication(inner, { server, mayAuthenticate: () => true, ...more });
     opened.push(made);
     return made;
@@ -70,7 +74,7 @@ describe('withAuthentication', () => {
       expect(server.requests.at(-1)?.body.equals(BODY)).to.equal(true);
     });
 
-    it('pays the handshake with Pings, and resends the very fragment', async () => {
+    it('makes the handshake with Pings, and sends the same fragment again', async () => {
       const server = await serve(ntlmGuard());
       const { send } = bound(transport({ credentials: NTLM_USER }));
       const sentBytes: number[] = [];
@@ -137,7 +141,7 @@ describe('withAuthentication', () => {
       expect(guard.answers()).to.equal(1);
     });
 
-    it('speaks it within Negotiate when that is all that is offered', async () => {
+    it('uses NTLM inside Negotiate when the server offers only that', async () => {
       const guard = ntlmGuard({ token: 'Negotiate' });
       const server = await serve(guard);
       const { send } = bound(transport({ credentials: NTLM_USER }));
@@ -146,7 +150,7 @@ describe('withAuthentication', () => {
       expect(guard.answers()).to.equal(1);
     });
 
-    it('takes the next scheme when Negotiate leads nowhere, the password being unseen', async () => {
+    it('tries the next scheme when Negotiate fails before the password is used', async () => {
       const basic = basicGuard();
       const server = await serve((request) =>
         basic(request) === undefined ? undefined : ['Negotiate', 'Basic realm="x"'],
@@ -160,7 +164,7 @@ describe('withAuthentication', () => {
       ]);
     });
 
-    it('ties the proof to the certificate over TLS', async () => {
+    it('binds the proof to the certificate over TLS', async () => {
       const guard = ntlmGuard();
       const server = await serve(guard, { tls: true });
       const { send } = bound(transport({ credentials: NTLM_USER }));
@@ -179,7 +183,7 @@ describe('withAuthentication', () => {
       expect(server.requests.length).to.be.below(14);
     });
 
-    it('refuses it on a transport that has no say in connections', async () => {
+    it('refuses NTLM over a transport that does not control connections', async () => {
       const server = await serve(ntlmGuard());
       const inner = createFetchTransport(fetch);
       const { send } = bound(transport({ credentials: NTLM_USER }, {}, inner));
@@ -189,7 +193,7 @@ describe('withAuthentication', () => {
       expect(server.requests).to.have.length(1);
     });
 
-    it('takes a weaker offer on such a transport', async () => {
+    it('accepts a weaker offer over a transport that does not control connections', async () => {
       const basic = basicGuard();
       const server = await serve((request) =>
         basic(request) === undefined ? undefined : ['NTLM', 'Basic realm="x"'],
@@ -201,7 +205,7 @@ describe('withAuthentication', () => {
 
   describe('with Digest', () => {
     for (const algorithm of ['MD5', 'SHA-256']) {
-      it(`hashes the verb of the wire (${algorithm}), and is known from then on`, async () => {
+      it(`hashes the method as sent (${algorithm}), and authenticates every later request`, async () => {
         const guard = digestGuard({ algorithm });
         const server = await serve(guard);
         const { send } = bound(transport({ credentials: USER }));
@@ -214,7 +218,7 @@ describe('withAuthentication', () => {
       });
     }
 
-    it('goes on with a new nonce when the old one is stale', async () => {
+    it('continues with a new nonce when the old one is stale', async () => {
       const server = await serve(digestGuard({ uses: 2 }));
       const { send } = bound(transport({ credentials: USER }));
       for (let i = 0; i < 5; i++) {
@@ -229,7 +233,7 @@ describe('withAuthentication', () => {
       [60_000, 1],
       [2_000_000, 2],
     ] as const) {
-      it(`lets go of a streamed 401 of ${bytes} bytes`, async () => {
+      it(`releases the connection of a streamed 401 of ${bytes} bytes`, async () => {
         const server = await serve(digestGuard(), { page: 'x'.repeat(bytes) });
         const { send } = bound(transport({ credentials: USER }));
         const answer = await send(get(server.url()), { ...LONG, answerBody: 'stream' });
@@ -247,10 +251,11 @@ describe('withAuthentication', () => {
       ['Basic', () => basicGuard(), {}],
     ];
     for (const [name, guard, options] of guards) {
-      it(`makes exactly one attempt (${name}) and tells nothing secret`, async () => {
+      it(`makes exactly one attempt (${name}) and reveals no secret`, async () => {
         const server = await serve(guard());
+        const password = wrongPassword();
         const made = transport({
-          credentials: { username: 'Domain\\User', password: SECRET },
+          credentials: { username: 'Domain\\User', password },
           ...options,
         });
         const error = await bitsError(made.send(ping(server.url()), LONG));
@@ -261,10 +266,17 @@ describe('withAuthentication', () => {
         });
         expect(shown).to.have.length(1);
         const before = server.requests.length;
-        // The Cancel that follows a failure must not be a second attempt.
-        expect(await bitsError(made.send(fragment(server.url(), BODY), LONG))).to.equal(error);
+        // The Cancel that follows a failure must not be a second attempt, and other jobs no third one.
+        for (const next of [
+          made,
+          transport({ credentials: { username: 'Domain\\User', password } }),
+        ]) {
+          const again = await bitsError(next.send(fragment(server.url(), BODY), LONG));
+          expect(again).to.include({ code: 'BITS_ERR_AUTH', retryable: false });
+          expect(again.message).to.match(/before.*not sent again/);
+        }
         expect(server.requests).to.have.length(before);
-        const basic = Buffer.from(`Domain\\User:${SECRET}`).toString('base64');
+        const basic = Buffer.from(`Domain\\User:${password}`).toString('base64');
         for (const text of [
           inspect(error, { depth: 9 }),
           inspect(made, { depth: 9 }),
@@ -276,39 +288,67 @@ describe('withAuthentication', () => {
       });
     }
 
-    it('does not go on to a weaker scheme with a password that was refused', async () => {
+    it('does not try a weaker scheme with a refused password', async () => {
       const digest = digestGuard();
       const server = await serve((request) =>
         authorizationOf(request) === undefined ? digest(request) : ['Basic realm="x"'],
       );
-      const made = transport({ credentials: { username: 'User', password: 'wrong' } });
+      const made = transport({ credentials: { username: 'User', password: wrongPassword() } });
       expect((await bitsError(made.send(ping(server.url()), LONG))).code).to.equal('BITS_ERR_AUTH');
       expect(server.requests).to.have.length(2);
     });
 
-    it('tries the same credentials again only when told to', async () => {
+    for (const [name, guard] of [
+      ['NTLM', () => ntlmGuard()],
+      ['Digest', () => digestGuard()],
+      ['Basic', () => basicGuard()],
+    ] as const) {
+      it(`makes one attempt for twelve transports at the same time (${name})`, async () => {
+        const server = await serve(guard());
+        const credentials = { username: 'User', password: wrongPassword() };
+        const errors = await Promise.all(
+          Array.from({ length: 12 }, () =>
+            bitsError(transport({ credentials }).send(ping(server.url()), LONG)),
+          ),
+        );
+        expect(new Set(errors.map(({ code }) => code))).to.deep.equal(new Set(['BITS_ERR_AUTH']));
+        const shown = server.requests.filter((request) => {
+          const value = authorizationOf(request);
+          return value !== undefined && !value.includes('TlRMTVNTUAAB');
+        });
+        expect(shown).to.have.length(1);
+      });
+    }
+
+    it('makes one attempt with an Authorization header of the request', async () => {
       const server = await serve(basicGuard());
-      const made = transport({ credentials: { username: 'User', password: 'wrong' } });
-      await bitsError(made.send(ping(server.url()), LONG));
-      const before = server.requests.length;
-      made.forgetRefusals();
-      await bitsError(made.send(ping(server.url()), LONG));
-      expect(server.requests.length - before).to.equal(2);
+      const authorization = `Basic ${Buffer.from(`User:${wrongPassword()}`).toString('base64')}`;
+      const inner = createUndiciTransport();
+      opened.push(inner);
+      const send = () =>
+        withAuthentication(inner, { server: undefined, mayAuthenticate: () => false }).send(
+          ping(server.url(), { Authorization: authorization }),
+          LONG,
+        );
+      expect((await send()).status).to.equal(401);
+      const error = await bitsError(send());
+      expect(error.message).to.match(/before.*not sent again/);
+      expect(server.requests).to.have.length(1);
     });
 
-    it('asks a function again, and tries what it gives then', async () => {
+    it('calls a function again, and tries other credentials', async () => {
       const server = await serve(basicGuard());
-      const passwords = ['wrong', 'Password'];
+      const given = [wrongPassword(), 'Password'];
       const made = transport({
-        credentials: async () => ({ username: 'User', password: passwords.shift() ?? '' }),
+        credentials: async () => ({ username: 'User', password: given.shift() ?? '' }),
       });
       await bitsError(made.send(ping(server.url()), LONG));
       expect((await made.send(ping(server.url()), LONG)).status).to.equal(200);
     });
 
-    it('makes one attempt for requests that come at the same time', async () => {
+    it('makes one attempt for simultaneous requests', async () => {
       const server = await serve(basicGuard());
-      const made = transport({ credentials: { username: 'User', password: 'wrong' } });
+      const made = transport({ credentials: { username: 'User', password: wrongPassword() } });
       const errors = await Promise.all(
         [1, 2, 3].map(() => bitsError(made.send(ping(server.url()), LONG))),
       );
@@ -318,7 +358,7 @@ describe('withAuthentication', () => {
   });
 
   describe('with Basic', () => {
-    it('sends it unasked once it is known', async () => {
+    it('sends the password with every request after the first challenge', async () => {
       const server = await serve(basicGuard());
       const { send } = bound(transport({ credentials: USER }));
       await send(ping(server.url()), LONG);
@@ -335,14 +375,14 @@ describe('withAuthentication', () => {
           ? undefined
           : ['Bearer realm="x", error="invalid_token"'];
 
-    it('sends it from the first request on', async () => {
+    it('sends the token from the first request on', async () => {
       const server = await serve(bearerGuard(() => 't1'));
       const { send } = bound(transport({ token: 't1' }));
       await send(fragment(server.url(), BODY), LONG);
       expect(statuses(server)).to.deep.equal(['Fragment 200']);
     });
 
-    it('asks for a new one when the old one has expired, once for all that wait', async () => {
+    it('fetches one new token for all waiting requests when the old one has expired', async () => {
       let good = 't1';
       let asked = 0;
       const server = await serve(bearerGuard(() => good));
@@ -361,7 +401,7 @@ describe('withAuthentication', () => {
       expect(asked).to.equal(2);
     });
 
-    it('gives up when the new one is refused, or the same', async () => {
+    it('fails when the new token is refused, or is the same', async () => {
       let n = 0;
       const server = await serve(bearerGuard(() => 'never'));
       const fresh = transport({ token: () => `t${++n}` });
@@ -377,8 +417,8 @@ describe('withAuthentication', () => {
     });
   });
 
-  describe("with a function of the caller's", () => {
-    it('gives it the challenges and sends what it says', async () => {
+  describe('with an authorize function', () => {
+    it('passes the challenges to the function and sends its answer', async () => {
       const server = await serve((request) =>
         authorizationOf(request) === 'Own 42' ? undefined : ['Own n="42"'],
       );
@@ -399,7 +439,7 @@ describe('withAuthentication', () => {
       ]);
     });
 
-    it('takes no answer and the same answer as giving up', async () => {
+    it('fails when the function returns nothing or the same value again', async () => {
       const server = await serve(() => ['Own']);
       for (const authorize of [() => undefined, () => 'Own 1']) {
         const error = await bitsError(transport({ authorize }).send(ping(server.url()), LONG));
@@ -414,7 +454,7 @@ describe('withAuthentication', () => {
       ['password', { credentials: USER }],
       ['token', { token: Buffer.from('User:Password').toString('base64') }],
     ] as const) {
-      it(`does not show a ${what} unless that is allowed`, async () => {
+      it(`does not send a ${what} unless that is allowed`, async () => {
         const basic = basicGuard();
         const server = await serve((request) =>
           /^Bearer VX/.test(authorizationOf(request) ?? '') ? undefined : basic(request),
@@ -437,8 +477,8 @@ describe('withAuthentication', () => {
     }
   });
 
-  describe('towards other hosts', () => {
-    it('shows no credentials to a host that they are not for', async () => {
+  describe('and other hosts', () => {
+    it('sends no credentials to a host that they are not for', async () => {
       const home = await serve(basicGuard());
       const other = await serve(basicGuard());
       const { send } = bound(
@@ -451,7 +491,7 @@ describe('withAuthentication', () => {
       expect(other.requests.map((request) => authorizationOf(request))).to.deep.equal([undefined]);
     });
 
-    it('keeps what it knows of one host from another', async () => {
+    it('uses the credentials at one host only after a challenge of that host', async () => {
       const first = await serve(basicGuard());
       const second = await serve(() => undefined);
       const { send } = bound(transport({ credentials: USER }));
@@ -460,7 +500,7 @@ describe('withAuthentication', () => {
       expect(second.requests.map((request) => authorizationOf(request))).to.deep.equal([undefined]);
     });
 
-    it('leaves a header of the caller alone', async () => {
+    it('does not replace the Authorization header of a request', async () => {
       const server = await serve(basicGuard());
       const { send } = bound(transport({ credentials: USER }));
       const answer = await send(ping(server.url(), { authorization: 'Own x' }), LONG);
@@ -469,12 +509,12 @@ describe('withAuthentication', () => {
     });
   });
 
-  describe('with offers that it cannot answer', () => {
+  describe('without a scheme in common', () => {
     for (const [offer, text] of [
       ['Hoba, Digest realm="x", nonce="1", algorithm=FOO', 'hoba, digest'],
       ['', 'names no scheme'],
     ] as const) {
-      it(`says what is offered (${text}) and what it could do`, async () => {
+      it(`names the offers in the error (${text})`, async () => {
         const server = await serve(() => [offer]);
         const error = await bitsError(
           transport({ credentials: USER }).send(ping(server.url()), LONG),
@@ -484,7 +524,7 @@ describe('withAuthentication', () => {
       });
     }
 
-    it('uses the allowed schemes only', async () => {
+    it('uses only the allowed schemes', async () => {
       const server = await serve(basicGuard());
       const made = transport({ credentials: USER, schemes: ['ntlm', 'digest'] });
       expect((await bitsError(made.send(ping(server.url()), LONG))).code).to.equal('BITS_ERR_AUTH');
@@ -492,7 +532,59 @@ describe('withAuthentication', () => {
     });
   });
 
-  it('stops waiting for its turn when it is aborted', async () => {
+  describe("with a function of the caller's that does not answer", () => {
+    const offers = ['Digest realm="x", nonce="1", qop="auth"', 'Basic realm="x"'];
+    const never = () => new Promise<never>(() => {});
+
+    for (const [name, auth] of [
+      ['credentials', { credentials: never }],
+      ['token', { token: never }],
+      ['authorize', { authorize: never }],
+    ] as const) {
+      it(`rejects as soon as the signal aborts (${name}), and so do waiting requests`, async () => {
+        const server = await serve(() => offers);
+        const made = transport(auth);
+        const controllers = [new AbortController(), new AbortController()];
+        const failures = controllers.map(({ signal }) =>
+          bitsError(made.send(ping(server.url()), { ...LONG, signal })),
+        );
+        await nextTurn();
+        for (const [i, controller] of controllers.entries()) {
+          controller.abort();
+          expect((await failures[i]!).code).to.equal('BITS_ERR_ABORTED');
+        }
+      });
+    }
+
+    for (const [scheme, guard] of [
+      ['Digest', digestGuard],
+      ['Basic', basicGuard],
+    ] as const) {
+      it(`keeps no trace of the aborted request (${scheme})`, async () => {
+        const server = await serve(guard());
+        const asked = gate();
+        const answered = gate();
+        const made = transport({
+          credentials: async () => {
+            asked.open();
+            await answered.promise;
+            return USER;
+          },
+        });
+        const controller = new AbortController();
+        const aborted = bitsError(
+          made.send(ping(server.url()), { ...LONG, signal: controller.signal }),
+        );
+        await asked.promise;
+        controller.abort();
+        expect((await aborted).code).to.equal('BITS_ERR_ABORTED');
+        answered.open();
+        expect((await made.send(ping(server.url()), LONG)).status).to.equal(200);
+      });
+    }
+  });
+
+  it('stops waiting for another request when the signal aborts', async () => {
     const server = await serve(ntlmGuard());
     const { send } = bound(transport({ credentials: NTLM_USER }));
     await send(ping(server.url()), LONG);
@@ -506,6 +598,6 @@ describe('withAuthentication', () => {
   });
 });
 
-function bound(transport: AuthenticatingTransport): Pick<AuthenticatingTransport, 'send'> {
+function bound(transport: Transport): Pick<Transport, 'send'> {
   return { send: (request, options) => transport.send(request, options) };
 }

@@ -9,7 +9,7 @@ const read = (header: string | undefined) =>
     ...(params.size > 0 && { params: Object.fromEntries(params) }),
   }));
 
-describe('parseChallenges', () => {
+describe('the parser of challenges', () => {
   it('reads schemes without parameters, as IIS sends them, joined into one header', () => {
     expect(read('Negotiate, NTLM, Basic realm="web"')).to.deep.equal([
       { scheme: 'negotiate' },
@@ -43,20 +43,20 @@ describe('parseChallenges', () => {
     ]);
   });
 
-  it('tells two offers of one scheme apart', () => {
+  it('separates two offers of one scheme', () => {
     const offers = read(
       'Digest realm="x", algorithm=SHA-256, nonce="1", Digest realm="x", algorithm=MD5, nonce="2"',
     );
     expect(offers.map(({ params }) => params?.algorithm)).to.deep.equal(['SHA-256', 'MD5']);
   });
 
-  it('takes the first of repeated parameters, in any case, and empty list elements', () => {
+  it('uses the first of repeated parameters, whatever their case, and skips empty list elements', () => {
     expect(read(' ,, BASIC  Realm="1", REALM="2",,')).to.deep.equal([
       { scheme: 'basic', params: { realm: '1' } },
     ]);
   });
 
-  it('skips what it cannot read and goes on after the next comma', () => {
+  it('skips an unreadable part and continues after the next comma', () => {
     expect(read('"junk" =, @@@, Basic realm="x"')).to.deep.include({
       scheme: 'basic',
       params: { realm: 'x' },
@@ -68,7 +68,7 @@ describe('parseChallenges', () => {
     expect(read('')).to.deep.equal([]);
   });
 
-  it('bounds what a hostile server can make it hold', () => {
+  it('limits the number and the length of offers', () => {
     expect(parseChallenges('a, '.repeat(1000))).to.have.length(16);
     const many = `x ${Array.from({ length: 1000 }, (_, i) => `p${i}=1`).join(', ')}`;
     expect(parseChallenges(many)[0]?.params.size).to.equal(32);
@@ -88,7 +88,7 @@ describe('parseChallenges', () => {
     }
   });
 
-  it('never throws and always gives lower-case tokens as schemes', () => {
+  it('never throws, and returns lower-case tokens as schemes', () => {
     const piece = fc.constantFrom(
       'a',
       'Basic',
@@ -112,7 +112,7 @@ describe('parseChallenges', () => {
     );
   });
 
-  it('finds back what a server wrote', () => {
+  it('returns the quoted values that a server wrote', () => {
     const value = fc.string({ maxLength: 20, unit: 'grapheme-ascii' });
     fc.assert(
       fc.property(fc.array(value, { minLength: 1, maxLength: 5 }), (values) => {

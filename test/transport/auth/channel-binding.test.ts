@@ -26,7 +26,7 @@ function certificateSignedWith(oid: string): Buffer {
   return Buffer.concat([Buffer.from([0x30, 0x82]), length, signed, algorithm]);
 }
 
-describe('channelBindingHash', () => {
+describe('the channel binding hash', () => {
   it('takes the hash of a real certificate with SHA-256', () => {
     const { raw } = new X509Certificate(tlsCertificate());
     expect(channelBindingHash(raw).toString('hex')).to.equal(expected(raw, 'sha256'));
@@ -45,7 +45,7 @@ describe('channelBindingHash', () => {
     });
   }
 
-  it('takes SHA-256 for what is no certificate', () => {
+  it('uses SHA-256 for bytes that are not a certificate', () => {
     for (const bytes of [Buffer.alloc(0), Buffer.from([0x30, 0x84, 255, 255, 255, 255])]) {
       expect(channelBindingHash(bytes).toString('hex')).to.equal(expected(bytes, 'sha256'));
     }

@@ -19,7 +19,7 @@ interface Case {
 }
 
 function authorization(given: Case): Record<string, string> {
-  const challenge = bestDigestChallenge(parseChallenges(given.header));
+  const challenge = bestDigestChallenge(parseChallenges(given.header), true);
   if (challenge === undefined) throw new Error('no answerable challenge');
   const value = digestAuthorization({
     challenge,
@@ -37,7 +37,7 @@ const rfc7616 = (algorithm: string, qop = ', qop="auth, auth-int"') =>
   'nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", ' +
   'opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"';
 
-describe('digestAuthorization', () => {
+describe('a Digest authorization', () => {
   it('gives the response of RFC 7616 §3.9.1, MD5', () => {
     const fields = authorization({ header: rfc7616('MD5') });
     expect(fields.response).to.equal('8ca523f5e9506fed4657c9700eebdbec');
@@ -125,24 +125,32 @@ describe('digestAuthorization', () => {
   });
 });
 
-describe('bestDigestChallenge', () => {
-  const algorithmOf = (header: string) => bestDigestChallenge(parseChallenges(header))?.algorithm;
+describe('the choice of a Digest challenge', () => {
+  const algorithmOf = (header: string, allowLegacy = true) =>
+    bestDigestChallenge(parseChallenges(header), allowLegacy)?.algorithm;
 
-  it('prefers SHA-256 to MD5, whatever comes first', () => {
+  it('prefers SHA-256 to MD5 in any order', () => {
     const md5 = 'Digest realm="r", nonce="1"';
     const sha = 'Digest realm="r", nonce="2", algorithm="sha-256"';
     expect(algorithmOf(`${md5}, ${sha}`)).to.equal('SHA-256');
     expect(algorithmOf(`${sha}, ${md5}`)).to.equal('SHA-256');
   });
 
-  it('leaves what cannot be answered: other hashes, auth-int alone, no nonce', () => {
+  it('prefers a weaker hash with qop to a stronger one without, unless both are allowed', () => {
+    const header =
+      'Digest realm="r", nonce="1", algorithm=SHA-256, Digest realm="r", nonce="2", qop="auth"';
+    expect(algorithmOf(header, false)).to.equal('MD5');
+    expect(algorithmOf(header, true)).to.equal('SHA-256');
+  });
+
+  it('ignores other hashes, auth-int alone, and challenges without a nonce', () => {
     expect(algorithmOf('Digest realm="r", nonce="1", algorithm=SHA-512-256')).to.equal(undefined);
     expect(algorithmOf('Digest realm="r", nonce="1", qop="auth-int"')).to.equal(undefined);
     expect(algorithmOf('Digest realm="r"')).to.equal(undefined);
   });
 });
 
-describe('digestScheme', () => {
+describe('the Digest scheme', () => {
   const offers = (nonce: string, more = '') =>
     parseChallenges(`Digest realm="r", qop="auth", nonce="${nonce}"${more}`);
   const begin = () => digestScheme(credentialsSource(MUFASA)).begin();
@@ -153,7 +161,27 @@ describe('digestScheme', () => {
     return Object.fromEntries(parseChallenges(settled.value)[0]!.params);
   }
 
-  it('counts the uses of a nonce, and begins anew with the next', async () => {
+  it('does not answer a challenge without qop unless that is allowed', async () => {
+    const legacy = parseChallenges('Digest realm="r", nonce="1"');
+    const step = await begin().authorize(request(), legacy);
+    expect(step).to.have.property('type', 'unusable');
+    expect(step).to.have.nested.property('reason.message').that.includes('allowLegacyDigest');
+    const allowed = digestScheme(credentialsSource(MUFASA), true).begin();
+    expect((await allowed.authorize(request(), legacy)).type).to.equal('send');
+  });
+
+  it('does not answer a challenge that loses qop in the middle', async () => {
+    const state = begin();
+    await state.authorize(request(), offers('1'));
+    state.accepted({});
+    const step = await state.authorize(
+      request(),
+      parseChallenges('Digest realm="r", nonce="2", stale=true'),
+    );
+    expect(step).to.have.property('type', 'unusable');
+  });
+
+  it('counts the uses of a nonce, and starts over with the next nonce', async () => {
     const state = begin();
     expect((await state.authorize(request(), undefined)).type).to.equal('nothing');
     const first = await fieldsOf(state.authorize(request(), offers('1')));
@@ -167,14 +195,14 @@ describe('digestScheme', () => {
     expect(third.cnonce).not.to.equal(first.cnonce);
   });
 
-  it('takes a challenge after its answer as a refusal, a stale nonce excepted', async () => {
+  it('treats a second challenge as a refusal unless the nonce was stale', async () => {
     const state = begin();
     await state.authorize(request(), offers('1'));
     expect((await state.authorize(request(), offers('2', ', stale=true'))).type).to.equal('send');
     expect((await state.authorize(request(), offers('3'))).type).to.equal('refused');
   });
 
-  it('does not believe a server that calls every nonce stale', async () => {
+  it('does not believe a server that declares every nonce stale', async () => {
     const state = begin();
     const types: string[] = [];
     for (let i = 0; i < 5; i++) {
@@ -183,7 +211,7 @@ describe('digestScheme', () => {
     expect(types).to.deep.equal(['send', 'send', 'send', 'refused', 'refused']);
   });
 
-  it('answers a new challenge after an accepted answer, for nonces are forgotten', async () => {
+  it('answers a new challenge after an accepted answer, because servers forget nonces', async () => {
     const state = begin();
     await state.authorize(request(), offers('1'));
     state.accepted({});

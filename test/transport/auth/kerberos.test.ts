@@ -25,15 +25,15 @@ function fakePackage(step: (challenge: string, count: number) => string) {
   return { load: async () => kerberos, services, options };
 }
 
-describe('kerberosScheme', () => {
-  it('names the package when it is not installed', async () => {
+describe('the Kerberos scheme', () => {
+  it('names the package in the error when it is not installed', async () => {
     const load = () => loadKerberos('a-package-that-nobody-has');
     const error = await bitsError(kerberosScheme({}, load).begin().authorize(request(), BARE));
     expect(error.code).to.equal('BITS_ERR_AUTH');
     expect(error.message).to.include('npm install kerberos');
   });
 
-  it('asks for a ticket for HTTP at the host, or for the service that is given', async () => {
+  it('requests a ticket for HTTP at the host, or for the configured service', async () => {
     const { load, services, options } = fakePackage((_, n) => `token${n}`);
     const step = await kerberosScheme({}, load).begin().authorize(request(), BARE);
     expect(sent(step)).to.equal('Negotiate token1');
@@ -44,7 +44,7 @@ describe('kerberosScheme', () => {
     expect(options[1]).to.include({ principal: 'me@CORP', mechOID: 6 });
   });
 
-  it('goes on with what the server answers, and says nothing once it is in', async () => {
+  it('answers the tokens of the server, and sends nothing after it is accepted', async () => {
     const { load } = fakePackage((challenge) => `(${challenge})`);
     const state = kerberosScheme({}, load).begin();
     await state.authorize(request(), BARE);
@@ -69,7 +69,7 @@ describe('kerberosScheme', () => {
     expect(sent(await state.authorize(request(), undefined))).to.equal('Negotiate t4');
   });
 
-  it('gives up when the ticket is refused, when there is none, and when it comes to no end', async () => {
+  it('fails when the ticket is refused, when there is none, and when the handshake does not end', async () => {
     const { load } = fakePackage((_, n) => `t${n}`);
     const state = kerberosScheme({}, load).begin();
     await state.authorize(request(), BARE);

@@ -10,6 +10,9 @@ export interface ServerChallengeOptions {
   /** FILETIME: asks for a MIC. */
   readonly timestamp?: Buffer;
   readonly oem?: boolean;
+  /** In MsvAvFlags. */
+  readonly avFlags?: number;
+  readonly withoutTargetInfo?: boolean;
 }
 
 function avPair(id: number, value: Buffer): Buffer {
@@ -19,12 +22,19 @@ function avPair(id: number, value: Buffer): Buffer {
   return Buffer.concat([head, value]);
 }
 
+function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}
+
 /** A CHALLENGE message, written from [MS-NLMP] §2.2.1.2. */
 export function serverChallenge(options: ServerChallengeOptions = {}): Buffer {
   const info = Buffer.concat([
     avPair(2, Buffer.from('Domain', 'utf16le')),
     avPair(1, Buffer.from('Server', 'utf16le')),
     ...(options.timestamp ? [avPair(7, options.timestamp)] : []),
+    ...(options.avFlags === undefined ? [] : [avPair(6, uint32(options.avFlags))]),
     avPair(0, Buffer.alloc(0)),
   ]);
   const name = Buffer.from('Server', options.oem ? 'latin1' : 'utf16le');
@@ -34,11 +44,13 @@ export function serverChallenge(options: ServerChallengeOptions = {}): Buffer {
   head.writeUInt16LE(name.length, 12);
   head.writeUInt16LE(name.length, 14);
   head.writeUInt32LE(56, 16);
-  head.writeUInt32LE(options.oem ? 0xe28a8232 : 0xe28a8233, 20);
+  const flags = options.oem ? 0xe28a8232 : 0xe28a8233;
+  head.writeUInt32LE((flags & (options.withoutTargetInfo ? ~0x0080_0000 : ~0)) >>> 0, 20);
   (options.challenge ?? Buffer.from('0123456789abcdef', 'hex')).copy(head, 24);
   head.writeUInt16LE(info.length, 40);
   head.writeUInt16LE(info.length, 42);
   head.writeUInt32LE(56 + name.length, 44);
+  if (options.withoutTargetInfo) return Buffer.concat([head.fill(0, 40, 48), name]);
   return Buffer.concat([head, name, info]);
 }
 

@@ -3,11 +3,11 @@ import fc from 'fast-check';
 import { parseChallenges } from '../../../src/transport/auth/challenges.js';
 import { channelBindingHash } from '../../../src/transport/auth/channel-binding.js';
 import { credentialsSource } from '../../../src/transport/auth/credentials.js';
-import { md4 } from '../../../src/transport/auth/md4.js';
 import { ntlmAnswer, ntlmScheme } from '../../../src/transport/auth/ntlm.js';
 import {
   fileTime,
   hmacMd5,
+  md4,
   ntlmV2Responses,
   ntowfV2,
 } from '../../../src/transport/auth/ntlm-hashes.js';
@@ -60,7 +60,7 @@ describe('NTLMv2 by the examples of [MS-NLMP] §4.2.4', () => {
       serverChallenge: challenge.serverChallenge,
       clientChallenge: Buffer.alloc(8, 0xaa),
       time: Buffer.alloc(8),
-      targetInfo: encodeAvPairs(challenge.targetInfo),
+      targetInfo: encodeAvPairs(challenge.targetInfo ?? []),
     });
   }
 
@@ -116,7 +116,7 @@ describe('NTLMv2 by the examples of [MS-NLMP] §4.2.4', () => {
     );
   });
 
-  it('takes names in any case but the domain as it is', async () => {
+  it('ignores the case of the user name but not that of the domain', async () => {
     expect(await ntowfV2('Password', 'uSER', 'Domain')).to.deep.equal(await key());
     expect(await ntowfV2('Password', 'User', 'DOMAIN')).not.to.deep.equal(await key());
     // Upper case never makes a Windows name longer.
@@ -154,7 +154,7 @@ describe('NTLM messages', () => {
   });
 });
 
-describe('ntlmAnswer', () => {
+describe('the NTLM answer', () => {
   const negotiate = encodeNegotiate();
   const base = {
     credentials: { username: 'DOM\\jörg', password: 'pä§' },
@@ -184,15 +184,28 @@ describe('ntlmAnswer', () => {
     );
   });
 
-  it('sends the LMv2 response and its own time to one that does not', async () => {
-    const message = await ntlmAnswer({ ...base, challenge: serverChallenge(), nowMs: 5 });
+  it('adds target name and channel bindings without a MIC for a server that does not', async () => {
+    const peerCertificate = Buffer.from('no real certificate');
+    const challenge = serverChallenge({ avFlags: 0x3 });
+    const message = await ntlmAnswer({ ...base, challenge, peerCertificate, nowMs: 5 });
+    const read = readAuthenticate(message!);
+    expect(read.lmResponse).to.deep.equal(Buffer.alloc(24));
+    expect(read.time).to.deep.equal(fileTime(5));
+    expect(read.av.get(AV_ID.flags)?.readUInt32LE()).to.equal(1);
+    expect(read.av.get(AV_ID.targetName)?.toString('utf16le')).to.equal('HTTP/web');
+    expect(read.av.get(AV_ID.channelBindings)).to.deep.equal(channelBindingHash(peerCertificate));
+  });
+
+  it('sends the LMv2 response only to a server without target information', async () => {
+    const challenge = serverChallenge({ withoutTargetInfo: true });
+    const message = await ntlmAnswer({ ...base, challenge, nowMs: 5 });
     const read = readAuthenticate(message!);
     expect(read.lmResponse.subarray(16)).to.deep.equal(base.clientChallenge);
     expect(read.time).to.deep.equal(fileTime(5));
-    expect(read.av.has(AV_ID.flags)).to.equal(false);
+    expect(read.av.size).to.equal(0);
   });
 
-  it('takes the name as the user gave it: with a domain apart, or user@domain whole', async () => {
+  it('sends the name with a separate domain, or user@domain as one name', async () => {
     const read = async (credentials: { username: string; password: string; domain?: string }) =>
       readAuthenticate((await ntlmAnswer({ ...base, credentials, challenge: serverChallenge() }))!);
     expect(await read({ username: 'u', password: 'p', domain: 'D' })).to.include({
@@ -205,7 +218,7 @@ describe('ntlmAnswer', () => {
     });
   });
 
-  it('speaks OEM to servers without Unicode, and refuses names that have no ASCII', async () => {
+  it('uses OEM encoding for servers without Unicode, and refuses names beyond ASCII', async () => {
     const challenge = serverChallenge({ oem: true });
     const credentials = { username: 'D\\u', password: 'pä' };
     const message = await ntlmAnswer({ ...base, credentials, challenge });
@@ -215,25 +228,25 @@ describe('ntlmAnswer', () => {
   });
 });
 
-describe('ntlmScheme', () => {
+describe('the NTLM scheme', () => {
   const credentials = credentialsSource({ username: 'u', password: 'p' });
   const challenge = serverChallenge().toString('base64');
 
   for (const token of ['NTLM', 'Negotiate'] as const) {
-    it(`goes through the legs under the name ${token} and takes another as a refusal`, async () => {
+    it(`makes the handshake under the name ${token}, and treats another challenge as a refusal`, async () => {
       const state = ntlmScheme(credentials, token).begin();
       const bare = parseChallenges(token);
       const first = await state.authorize(request(), bare);
       expect(sent(first)).to.match(new RegExp(`^${token} TlRMTVNTUAAB`));
-      expect(first).to.include({ decisive: false });
+      expect(first).not.to.have.property('secret');
       const second = await state.authorize(request(), parseChallenges(`${token} ${challenge}`));
       expect(sent(second)).to.match(new RegExp(`^${token} TlRMTVNTUAAD`));
-      expect(second).to.include({ decisive: true });
+      expect(second).to.have.property('secret');
       expect((await state.authorize(request(), bare)).type).to.equal('refused');
     });
   }
 
-  it('says nothing on a proven connection, and begins anew when asked again', async () => {
+  it('sends nothing on a proven connection, and starts over after another challenge', async () => {
     const state = ntlmScheme(credentials, 'NTLM').begin();
     await state.authorize(request(), undefined);
     await state.authorize(request(), parseChallenges(`NTLM ${challenge}`));
@@ -244,7 +257,7 @@ describe('ntlmScheme', () => {
     );
   });
 
-  it('gives up without showing anything when no challenge follows', async () => {
+  it('stops before the proof when no challenge follows', async () => {
     const state = ntlmScheme(credentials, 'Negotiate').begin();
     await state.authorize(request(), parseChallenges('Negotiate'));
     expect(await state.authorize(request(), parseChallenges('Negotiate'))).to.have.property(

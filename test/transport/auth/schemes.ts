@@ -1,12 +1,22 @@
-import type { AuthRequest, AuthStep } from '../../../src/transport/auth/scheme.js';
+import type { AuthRequest, AuthStep, Peer } from '../../../src/transport/auth/scheme.js';
+
+export function peer(overrides: Partial<Peer> = {}): Peer {
+  return {
+    isProxy: false,
+    title: 'web.corp.example:8080',
+    hostname: 'web.corp.example',
+    isSecure: false,
+    isPrivate: true,
+    ...overrides,
+  };
+}
 
 export function request(overrides: Partial<AuthRequest> = {}): AuthRequest {
   return {
+    peer: peer(),
     method: 'BITS_POST',
     target: '/vdir/file.bin',
-    host: 'web.corp.example',
-    isProxy: false,
-    isPrivate: true,
+    signal: undefined,
     ...overrides,
   };
 }

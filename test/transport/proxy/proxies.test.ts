@@ -20,13 +20,18 @@ import {
   startSocksProxy,
 } from '../../support/socks-proxy.js';
 import { basicGuard, digestGuard, ntlmGuard } from '../auth/auth-server.js';
-import { bitsError, fragment, LONG, pattern, ping } from '../support.js';
+import { bitsError, fragment, gate, LONG, pattern, ping } from '../support.js';
 
 const CREDENTIALS = { username: 'User', password: 'Password' };
 const NTLM_CREDENTIALS = { username: 'Domain\\User', password: 'Password' };
 const TLS = { ca: tlsCertificate() };
 
-describe('proxies', () => {
+let passwords = 0;
+
+/** Another one each time, because ports are used again and refusals are remembered. */
+const wrongPassword = () => `hunter2-${++passwords}`;
+
+describe('a proxy', () => {
   const closing: { close(): Promise<void> }[] = [];
 
   function keep<T extends { close(): Promise<void> }>(thing: T): T {
@@ -91,7 +96,7 @@ describe('proxies', () => {
   ];
 
   for (const [name, tls, option, proxyOptions] of kinds) {
-    it(`one connection carries all packets, Content-Length: 0 too, with ${name}`, async () => {
+    it(`carries all packets, with Content-Length: 0 where needed, over one connection: ${name}`, async () => {
       const server = await serve(tls);
       const proxy = await proxied(proxyOptions);
       await upload(make(option(proxy)), server.url());
@@ -100,7 +105,7 @@ describe('proxies', () => {
     });
   }
 
-  it('asks for a tunnel by host and port, and tells who asks', async () => {
+  it('receives the host, the port and the user agent with CONNECT', async () => {
     const server = await serve(true);
     const proxy = await proxied();
     await make(proxy.proxyUrl).send(ping(server.url()), LONG);
@@ -113,7 +118,7 @@ describe('proxies', () => {
     expect(head).to.match(/user-agent: bits-upload/i);
   });
 
-  it('sends the URL in absolute form, and the server as Host', async () => {
+  it('receives the URL in absolute form, and the server as Host', async () => {
     const server = await serve();
     const proxy = await proxied();
     const url = server.url('/a%20b?x=1');
@@ -124,7 +129,7 @@ describe('proxies', () => {
     expect(request?.headers['content-length']).to.equal('0');
   });
 
-  it('goes to each host by its own way', async () => {
+  it('is not used for the hosts in noProxy', async () => {
     const [through, past] = [await serve(), await serve()];
     const proxy = await proxied();
     const transport = make(proxy.proxyUrl, `127.0.0.1:${past.port}`);
@@ -134,14 +139,14 @@ describe('proxies', () => {
     expect(past.requests).to.have.lengthOf(1);
   });
 
-  describe('that ask who one is', () => {
+  describe('that requires authentication', () => {
     for (const [name, tls] of [
       ['for a tunnel', true],
       ['in absolute form', false],
     ] as const) {
       const rounds = (proxy: HttpProxy) => proxy.log.filter((line) => line.endsWith('407')).length;
 
-      it(`are told at once with Basic, ${name}`, async () => {
+      it(`receives the password at once with Basic, ${name}`, async () => {
         const server = await serve(tls);
         const proxy = await proxied({ guard: basicGuard() });
         await upload(make({ url: proxy.proxyUrl, ...CREDENTIALS }), server.url());
@@ -149,7 +154,7 @@ describe('proxies', () => {
         expect(rounds(proxy)).to.equal(0);
       });
 
-      it(`are told the user of the URL, ${name}`, async () => {
+      it(`receives the user of the URL, ${name}`, async () => {
         const server = await serve(tls);
         const proxy = await proxied({ guard: basicGuard('pass:w@rd') });
         const url = proxy.proxyUrl.replace('//', '//User:pass%3Aw%40rd@');
@@ -157,7 +162,7 @@ describe('proxies', () => {
         expectUploaded(server);
       });
 
-      it(`are given another proof than Basic when they want one: Digest, ${name}`, async () => {
+      it(`receives Digest when it does not offer Basic, ${name}`, async () => {
         const server = await serve(tls);
         const proxy = await proxied({ guard: digestGuard() });
         await upload(make({ url: proxy.proxyUrl, ...CREDENTIALS }), server.url());
@@ -166,7 +171,7 @@ describe('proxies', () => {
         expect(proxy.connections).to.have.lengthOf(1);
       });
 
-      it(`are told nothing before they ask with auth, ${name}`, async () => {
+      it(`receives nothing before its challenge with the option auth, ${name}`, async () => {
         const server = await serve(tls);
         const proxy = await proxied({ guard: digestGuard() });
         const auth = { credentials: CREDENTIALS };
@@ -176,7 +181,7 @@ describe('proxies', () => {
         expect(rounds(proxy)).to.equal(1);
       });
 
-      it(`are proven NTLM on the connection itself, ${name}`, async () => {
+      it(`receives the NTLM proof on the same connection, ${name}`, async () => {
         const server = await serve(tls);
         const guard = ntlmGuard();
         const proxy = await proxied({ guard });
@@ -187,7 +192,7 @@ describe('proxies', () => {
         expect(guard.answers()).to.equal(1);
       });
 
-      it(`are asked again on a new connection when they close the old one, ${name}`, async () => {
+      it(`is asked again on a new connection when it closes the old one, ${name}`, async () => {
         const server = await serve(tls);
         const proxy = await proxied({ guard: digestGuard(), closesAfter407: true });
         await upload(make({ url: proxy.proxyUrl, ...CREDENTIALS }), server.url());
@@ -195,7 +200,7 @@ describe('proxies', () => {
         expect(proxy.connections).to.have.lengthOf(2);
       });
 
-      it(`may explain themselves in chunks, ${name}`, async () => {
+      it(`may send the page of a 407 in chunks, ${name}`, async () => {
         const server = await serve(tls);
         const proxy = await proxied({ guard: digestGuard(), chunkedPages: true });
         await upload(make({ url: proxy.proxyUrl, ...CREDENTIALS }), server.url());
@@ -203,26 +208,77 @@ describe('proxies', () => {
         expect(proxy.connections).to.have.lengthOf(1);
       });
 
-      for (const [scheme, guard, own] of [
-        ['Basic', () => basicGuard('another'), CREDENTIALS],
-        ['Digest', () => digestGuard(), { username: 'User', password: 'hunter2' }],
+      for (const [scheme, guard] of [
+        ['Basic', () => basicGuard()],
+        ['Digest', () => digestGuard()],
       ] as const) {
-        it(`get no second try with a wrong password: ${scheme}, ${name}`, async () => {
+        it(`receives a wrong password only once: ${scheme}, ${name}`, async () => {
           const server = await serve(tls);
           const proxy = await proxied({ guard: guard() });
+          const own = { username: 'User', password: wrongPassword() };
           const transport = make({ url: proxy.proxyUrl, auth: undefined, ...own });
           const error = await bitsError(transport.send(ping(server.url()), LONG));
           expect(error).to.include({ code: 'BITS_ERR_AUTH', status: 407, retryable: false });
           expect(error.message).to.include(`proxy 127.0.0.1:${proxy.port}`);
           expectNoSecret(error, own.password);
           const asked = proxy.log.length;
-          await bitsError(transport.send(ping(server.url()), LONG));
+          const other = make({ url: proxy.proxyUrl, auth: { credentials: own } });
+          for (const next of [transport, other]) {
+            const again = await bitsError(next.send(ping(server.url()), LONG));
+            expect(again.code).to.equal('BITS_ERR_AUTH');
+            expect(again.message).to.match(/^The proxy .*before.*not sent again/);
+          }
           expect(proxy.log).to.have.lengthOf(asked);
           expect(server.requests).to.have.lengthOf(0);
         });
       }
 
-      it(`are an error that says where credentials belong, ${name}`, async () => {
+      for (const [scheme, guard] of [
+        ['Basic', basicGuard],
+        ['Digest', digestGuard],
+        ['NTLM', ntlmGuard],
+      ] as const) {
+        it(`receives a wrong password once for twelve transports: ${scheme}, ${name}`, async () => {
+          const server = await serve(tls);
+          const proxy = await proxied({ guard: guard() });
+          const own = { username: 'User', password: wrongPassword() };
+          const errors = await Promise.all(
+            Array.from({ length: 12 }, () =>
+              bitsError(make({ url: proxy.proxyUrl, ...own }).send(ping(server.url()), LONG)),
+            ),
+          );
+          expect(new Set(errors.map(({ code }) => code))).to.deep.equal(new Set(['BITS_ERR_AUTH']));
+          const values = proxy.requests.map(({ headers }) => headers['proxy-authorization'] ?? '');
+          const proofs = values.filter(
+            (value) =>
+              value.startsWith(`${scheme} `) &&
+              (scheme !== 'NTLM' || value.includes('TlRMTVNTUAAD')),
+          );
+          expect(proofs).to.have.lengthOf(1);
+        });
+      }
+
+      it(`does not delay an abort with a function that does not answer, ${name}`, async () => {
+        const server = await serve(tls);
+        const proxy = await proxied({ guard: basicGuard() });
+        const [asked, answered] = [gate(), gate()];
+        const credentials = async () => {
+          asked.open();
+          await answered.promise;
+          return CREDENTIALS;
+        };
+        const transport = make({ url: proxy.proxyUrl, auth: { credentials } });
+        const aborting = new AbortController();
+        const { signal } = aborting;
+        const failed = bitsError(transport.send(ping(server.url()), { ...LONG, signal }));
+        await asked.promise;
+        aborting.abort();
+        expect((await failed).code).to.equal('BITS_ERR_ABORTED');
+        answered.open();
+        expect((await transport.send(ping(server.url()), LONG)).status).to.equal(200);
+      });
+
+      it(`leads to an error that says where to give credentials, ${name}`, async () => {
         const server = await serve(tls);
         const proxy = await proxied({ guard: basicGuard() });
         const error = await bitsError(make(proxy.proxyUrl).send(ping(server.url()), LONG));
@@ -231,7 +287,7 @@ describe('proxies', () => {
       });
     }
 
-    it('pay the handshake of NTLM with a Ping, not with a fragment', async () => {
+    it('receives a Ping and not a fragment for the NTLM handshake', async () => {
       const server = await serve();
       const proxy = await proxied({ guard: ntlmGuard() });
       const auth = { credentials: NTLM_CREDENTIALS };
@@ -242,7 +298,7 @@ describe('proxies', () => {
     });
   });
 
-  describe('that fail', () => {
+  describe('that fails', () => {
     for (const [status, retryable, told] of [
       [403, false, /rules/],
       [405, false, /CONNECT/],
@@ -251,7 +307,7 @@ describe('proxies', () => {
       [500, true, /log/],
       [302, false, /check the proxy/],
     ] as const) {
-      it(`say why there is no tunnel: ${status}`, async () => {
+      it(`leads to an error that explains the status ${status}`, async () => {
         const server = await serve(true);
         const proxy = await proxied({ refuse: () => status });
         const error = await bitsError(make(proxy.proxyUrl).send(ping(server.url()), LONG));
@@ -265,7 +321,7 @@ describe('proxies', () => {
       ['for a tunnel', true],
       ['in absolute form', false],
     ] as const) {
-      it(`are named when they cannot be reached, ${name}`, async () => {
+      it(`is named in the error when it cannot be reached, ${name}`, async () => {
         const server = await serve(tls);
         const closed = await startHttpProxy();
         await closed.close();
@@ -276,7 +332,7 @@ describe('proxies', () => {
         expectNoSecret(error, 'hunter2');
       });
 
-      it(`are not trusted without their authority, ${name}`, async () => {
+      it(`is not trusted without its authority, ${name}`, async () => {
         const server = await serve(tls);
         const proxy = await proxied({ tls: true });
         const error = await bitsError(make(proxy.proxyUrl).send(ping(server.url()), LONG));
@@ -285,7 +341,7 @@ describe('proxies', () => {
       });
     }
 
-    it('are told from other servers', async () => {
+    it('is distinguished from other servers', async () => {
       const server = await serve(true);
       const smtp = keep(
         await startRawServer({
@@ -298,7 +354,7 @@ describe('proxies', () => {
       expect(error.message).to.include('HTTP proxy');
     });
 
-    it('do not hide a certificate of the server for another name', async () => {
+    it('does not hide a server certificate for another name', async () => {
       const server = await serve(true);
       const proxy = await proxied();
       const transport = keep(createUndiciTransport({ proxy: proxy.proxyUrl }));
@@ -308,7 +364,7 @@ describe('proxies', () => {
     });
 
     for (const speaks of ['http', 'socks5h'] as const) {
-      it(`are given up in time when they say nothing: ${speaks}`, async () => {
+      it(`does not exceed the time limit when it does not answer: ${speaks}`, async () => {
         const silent = net.createServer((socket) => void socket.resume().on('error', () => {}));
         silent.listen(0, '127.0.0.1');
         await once(silent, 'listening');
@@ -327,7 +383,7 @@ describe('proxies', () => {
       });
     }
 
-    it('are let go at once when the request is aborted', async () => {
+    it('loses its connection at once when the request is aborted', async () => {
       const silent = keep(await startRawServer());
       const transport = make(`http://127.0.0.1:${silent.port}`);
       const aborting = new AbortController();
@@ -343,7 +399,7 @@ describe('proxies', () => {
     });
   });
 
-  describe('SOCKS5', () => {
+  describe('for SOCKS5', () => {
     for (const tls of [true, false]) {
       it(`carries all packets over one connection, ${tls ? 'https' : 'http'}`, async () => {
         const server = await serve(tls);
@@ -355,14 +411,14 @@ describe('proxies', () => {
       });
     }
 
-    it('takes a user name and password', async () => {
+    it('receives a user name and password', async () => {
       const server = await serve(true);
       const proxy = await socks({ credentials: CREDENTIALS });
       await upload(make(`socks5h://User:Password@127.0.0.1:${proxy.port}`), server.url());
       expectUploaded(server);
     });
 
-    it('leaves names to the proxy with socks5h, and looks them up with socks5', async () => {
+    it('receives host names with socks5h, and addresses with socks5', async () => {
       const server = await serve();
       const proxy = await socks({ lookup: () => '127.0.0.1' });
       const url = server.url();
@@ -378,10 +434,10 @@ describe('proxies', () => {
       ['a rule', { reply: 2 }, 'BITS_ERR_PROXY', false, /rules/],
       ['a server that cannot be reached', { reply: 5 }, 'BITS_ERR_PROXY', true, /could not reach/],
     ] as const) {
-      it(`tells of ${name}`, async () => {
+      it(`leads to an error about ${name}`, async () => {
         const server = await serve();
         const proxy = await socks(options);
-        const user = 'credentials' in options ? 'User:hunter2@' : '';
+        const user = 'credentials' in options ? `User:${wrongPassword()}@` : '';
         const url = `socks5h://${user}127.0.0.1:${proxy.port}`;
         const error = await bitsError(make(url).send(ping(server.url()), LONG));
         expect(error).to.include({ code, retryable });
@@ -390,7 +446,37 @@ describe('proxies', () => {
       });
     }
 
-    it('asks for a user name and password when none was given', async () => {
+    it('receives a wrong password once for twelve transports', async () => {
+      const server = await serve();
+      const proxy = await socks({ credentials: CREDENTIALS });
+      const url = `socks5h://User:${wrongPassword()}@127.0.0.1:${proxy.port}`;
+      const errors = await Promise.all(
+        Array.from({ length: 12 }, () => bitsError(make(url).send(ping(server.url()), LONG))),
+      );
+      expect(new Set(errors.map(({ code }) => code))).to.deep.equal(new Set(['BITS_ERR_AUTH']));
+      expect(proxy.attempts()).to.equal(1);
+    });
+
+    it('lets many transports in at the same time with the right password', async () => {
+      const server = await serve();
+      const proxy = await socks({ credentials: CREDENTIALS });
+      const url = `socks5h://User:Password@127.0.0.1:${proxy.port}`;
+      const answers = await Promise.all(
+        Array.from({ length: 12 }, () => make(url).send(ping(server.url()), LONG)),
+      );
+      expect(answers.map(({ status }) => status)).to.deep.equal(Array(12).fill(200));
+    });
+
+    it('fails when it sends data of its own behind its reply', async () => {
+      const server = await serve();
+      const proxy = await socks({ banner: 'SSH-2.0-x\r\n' });
+      const url = `socks5h://127.0.0.1:${proxy.port}`;
+      const error = await bitsError(make(url).send(ping(server.url()), LONG));
+      expect(error).to.include({ code: 'BITS_ERR_PROXY', retryable: true });
+      expect(proxy.connections()).to.equal(1);
+    });
+
+    it('leads to an error that requests a user name and password when none was given', async () => {
       const server = await serve();
       const proxy = await socks({ credentials: CREDENTIALS });
       const url = `socks5h://127.0.0.1:${proxy.port}`;
@@ -399,7 +485,7 @@ describe('proxies', () => {
       expect(error.message).to.include('user name and password');
     });
 
-    it('is told from other servers', async () => {
+    it('is distinguished from other servers', async () => {
       const server = await serve();
       const http = await serve();
       const url = `socks5h://127.0.0.1:${http.port}`;

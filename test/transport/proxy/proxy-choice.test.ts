@@ -11,8 +11,8 @@ function hosts(env: Record<string, string>, option?: ProxyOption, noProxy?: stri
   return [proxyFor(HTTP)?.host, proxyFor(HTTPS)?.host];
 }
 
-describe('which proxy', () => {
-  it("is that of the environment's variable for the scheme", () => {
+describe('the choice of a proxy', () => {
+  it('follows the environment variable for the scheme', () => {
     expect(hosts({})).to.deep.equal([undefined, undefined]);
     expect(hosts({ HTTP_PROXY: 'http://a:1' })).to.deep.equal(['a:1', undefined]);
     expect(hosts({ https_proxy: 'http://b:2' })).to.deep.equal([undefined, 'b:2']);
@@ -22,21 +22,21 @@ describe('which proxy', () => {
     ]);
   });
 
-  it('takes lower case before upper', () => {
+  it('prefers lower-case variables to upper-case ones', () => {
     expect(hosts({ HTTPS_PROXY: 'up:1', https_proxy: 'low:1' })[1]).to.equal('low:1');
   });
 
-  it('takes an empty variable for none', () => {
+  it('ignores an empty variable', () => {
     expect(hosts({ https_proxy: '', HTTPS_PROXY: 'up:1' })[1]).to.equal('up:1');
     expect(hosts({ HTTPS_PROXY: '' })[1]).to.equal(undefined);
   });
 
-  it('believes no HTTP_PROXY that a caller of a CGI program can set', () => {
+  it('ignores an HTTP_PROXY that a client of a CGI program can set', () => {
     expect(hosts({ REQUEST_METHOD: 'GET', HTTP_PROXY: 'a:1' })[0]).to.equal(undefined);
     expect(hosts({ REQUEST_METHOD: 'GET', http_proxy: 'a:1' })[0]).to.equal('a:1');
   });
 
-  it("is the option's before the environment's, past what NO_PROXY names", () => {
+  it('prefers the option to the environment, except for hosts in NO_PROXY', () => {
     const env = { HTTP_PROXY: 'a:1', HTTPS_PROXY: 'a:1', NO_PROXY: 'other.example' };
     expect(hosts(env, 'b:2')).to.deep.equal(['b:2', 'b:2']);
     expect(hosts({ ...env, NO_PROXY: 'bits.example' }, 'b:2')).to.deep.equal([
@@ -47,7 +47,7 @@ describe('which proxy', () => {
     expect(hosts(env, undefined, 'bits.example:443')).to.deep.equal(['a:1', undefined]);
   });
 
-  it('is none with false', () => {
+  it('is no proxy with false', () => {
     expect(hosts({ HTTP_PROXY: 'a:1', ALL_PROXY: 'a:1' }, false)).to.deep.equal([
       undefined,
       undefined,
@@ -69,7 +69,7 @@ describe('which proxy', () => {
     });
   }
 
-  it('takes the user name and password out of the URL', () => {
+  it('separates the user name and password from the URL', () => {
     const server = proxyChoice('http://dom%5Cuser:p%40ss%3A@proxy:3128', '', {}).proxyFor(HTTP);
     expect(server?.credentials).to.deep.equal({ username: 'dom\\user', password: 'p@ss:' });
     expect(server?.host).to.equal('proxy:3128');
@@ -78,17 +78,20 @@ describe('which proxy', () => {
   for (const [what, option] of [
     ['another scheme', 'socks4://user:hunter2@proxy'],
     ['a malformed port', 'http://user:hunter2@proxy:99999'],
+    ['a password with a number sign', 'http://hunter2:12#hunter2@proxy:3128'],
+    ['a password with a slash', 'http://hunter2:12/hunter2@proxy:3128'],
+    ['a password with a question mark', 'hunter2:12?hunter2@proxy:3128'],
     ['a malformed escape', 'http://user:hunter2%@proxy'],
     ['a control character', 'http://user:hunter2%0d%0a@proxy'],
     ['an empty password for SOCKS5', 'socks5://hunter2@proxy'],
     ['tls for http', { url: 'http://user:hunter2@proxy', tls: {} }],
     ['auth beside a user name', { url: 'http://u:hunter2@p', auth: { token: 'hunter2' } }],
     ['auth for SOCKS5', { url: 'socks5://proxy', auth: { token: 'hunter2' } }],
-    ['a user name that is none', { url: 'http://proxy', username: 7 }],
+    ['a number as the user name', { url: 'http://proxy', username: 7 }],
     ['no URL', {}],
     ['a number', 3128],
   ] as const) {
-    it(`refuses ${what}, and shows no password`, () => {
+    it(`refuses ${what} without showing a password`, () => {
       let error: unknown;
       try {
         proxyChoice(option as never, undefined, {});
@@ -100,7 +103,7 @@ describe('which proxy', () => {
     });
   }
 
-  it('names the variable that is wrong', () => {
+  it('names the variable with the wrong value', () => {
     expect(() => hosts({ https_proxy: 'ftp://x' })).to.throw(BitsArgumentError, 'HTTPS_PROXY');
   });
 });

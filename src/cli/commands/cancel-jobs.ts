@@ -1,0 +1,146 @@
+import {
+  BitsStateError,
+  isBitsError,
+  type JobRecord,
+  UploadJob,
+  type UploadOptions,
+} from '../../index.js';
+import type { CommandContext, Io } from '../context.js';
+import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
+import { type Failure, failureOf } from '../failure.js';
+import { sayFailure, sayWarning, type Target } from '../render/messages.js';
+import { say, writeJson } from '../render/text.js';
+import type { JobState } from '../state-directory.js';
+import { targetOf } from './find-jobs.js';
+import type { Host, Hosts } from './hosts.js';
+import type { OutputFlags } from './upload-options.js';
+
+/** An unfinished upload to cancel. */
+export interface Cancellation {
+  readonly record: JobRecord;
+  /** Called when its turn comes; an error is reported as the failure of the job. */
+  options(): Partial<UploadOptions>;
+  /** Completes `cancelled, because`. */
+  readonly reason?: string;
+  /** The session has reached its time-out: the record is deleted even if the server does not answer. */
+  readonly isExpired?: boolean;
+}
+
+/**
+ * Frees the sessions on the servers and deletes the records, one after the other.
+ *
+ * A record stays if the server does not confirm that it removed the session.
+ */
+export async function cancelJobs(
+  cancellations: readonly Cancellation[],
+  flags: OutputFlags,
+  { state, hosts }: { readonly state: JobState; readonly hosts: Hosts },
+  { io, interruption }: CommandContext,
+): Promise<ExitCode> {
+  const failures: Failure[] = [];
+  for (const cancellation of cancellations) {
+    const target = targetOf(cancellation.record);
+    const reason = hosts.reasonToSkip(target.url);
+    if (reason !== undefined) {
+      failures.push(reason);
+      reportFailure(target, reason, io, flags);
+      continue;
+    }
+    try {
+      interruption.signal.throwIfAborted();
+      await cancel(cancellation, hosts.of(target.url), state);
+      hosts.ended(target.url, undefined);
+      report(cancellation, true, io, flags);
+    } catch (error) {
+      if (interruption.reason !== undefined) {
+        const { by, exitCode } = interruption.reason;
+        if (by !== 'stdout') say(io.stderr, `bits-upload: stopped by ${by}`);
+        return exitCode ?? EXIT.failed;
+      }
+      const failure = failureOfCancel(error);
+      hosts.ended(target.url, failure);
+      if (
+        cancellation.isExpired &&
+        failure.code !== 'BITS_ERR_AUTH' &&
+        (await forget(cancellation, state))
+      ) {
+        report(cancellation, false, io, flags);
+        continue;
+      }
+      failures.push(failure);
+      reportFailure(target, failure, io, flags);
+    }
+  }
+  return exitCodeOf(failures, cancellations.length);
+}
+
+/**
+ * Works whether or not the file still exists.
+ * @throws BITS_ERR_STATE when another process uploads the file, or the file is stored by now;
+ *   BITS_ERR_ABORTED when the server did not confirm that it removed the session
+ */
+async function cancel(
+  { record, options }: Cancellation,
+  host: Host,
+  { store }: JobState,
+): Promise<void> {
+  const job = await UploadJob.restore(store, record.id, {
+    ...host.watched(options()),
+    // The stream would have to be given again, and no reply will be requested.
+    ...(record.reply?.to === 'stream' && { reply: true }),
+  });
+  await job.cancel();
+  if (job.state === 'completed') {
+    throw new BitsStateError('the file was stored before the upload could be cancelled');
+  }
+  if (job.state !== 'cancelled' || job.recorded) await job.result;
+}
+
+/** The cause of a Cancel-Session that was not confirmed says more than the abort of the job. */
+function failureOfCancel(error: unknown): Failure {
+  const cause = isBitsError(error, 'BITS_ERR_ABORTED') ? error.cause : undefined;
+  if (!isBitsError(cause)) return failureOf(error);
+  const failure = failureOf(cause);
+  const message = `the server did not confirm that it removed the session, so the record is kept: ${failure.message}`;
+  return { ...failure, message };
+}
+
+/** @returns whether the record could be deleted */
+async function forget({ record }: Cancellation, { store }: JobState): Promise<boolean> {
+  const { lock } = await store.lock(record.key);
+  if (lock === undefined) return false;
+  try {
+    await store.remove(record.key);
+    return true;
+  } finally {
+    await lock.release();
+  }
+}
+
+export function reportFailure(
+  target: Target,
+  failure: Failure,
+  io: Io,
+  { json }: OutputFlags,
+): void {
+  if (json) writeJson(io.stdout, { type: 'error', ...target, ...failure });
+  sayFailure(io.stderr, target, failure);
+}
+
+function report(
+  { record, reason }: Cancellation,
+  freed: boolean,
+  { stdout, stderr }: Io,
+  { json, quiet }: OutputFlags,
+): void {
+  const target = targetOf(record);
+  const { id } = record;
+  if (json) writeJson(stdout, { type: 'result', ...target, id, reason, freed });
+  else stdout.write(`${id}\n`);
+  if (!freed) {
+    const message = `${target.file}: the server did not confirm that it removed the session; it may refuse the URL until the time-out of the session`;
+    sayWarning(stderr, { message });
+  }
+  const because = reason === undefined ? '' : `, because ${reason}`;
+  if (!quiet && !json) say(stderr, `${target.file}: upload cancelled${because}`);
+}

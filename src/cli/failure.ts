@@ -1,0 +1,103 @@
+/** The part of an error that is shown. */
+export interface Failure {
+  readonly code: string;
+  readonly message: string;
+  readonly retryable: boolean;
+  readonly status?: number | undefined;
+  readonly hresult?: number | undefined;
+  readonly hresultName?: string | undefined;
+  readonly context?: number | undefined;
+  /** Of the job, if there was one. */
+  readonly id?: string | undefined;
+  /** Whether `resume` can resume it. */
+  readonly resumable?: boolean | undefined;
+  /** For a shell; set when it is resumable. */
+  readonly resumeCommand?: string | undefined;
+}
+
+/** The flags for the options of the SDK, as messages name them; longer phrases first. */
+const FLAGS: readonly (readonly [sdk: string, cli: string])[] = [
+  ['password in the option proxy', 'password with --proxy-user'],
+  ['give them in the option proxy', 'give them with --proxy-user'],
+  ['give credentials with the option for authentication instead', 'use --user instead'],
+  ['check auth and auth.schemes', 'check --user, and --basic, --digest, --ntlm or --negotiate'],
+  ['auth.schemes', '--basic, --digest, --ntlm or --negotiate'],
+  ['upload it as a stream', 'pipe it into the program and give - as FILE'],
+  ['connect to it and upload the stream', 'pipe the data into the program and give - as FILE'],
+  ['proxy.tls.ca', 'NODE_EXTRA_CA_CERTS of the environment'],
+  ['tls.dangerouslyAllowInvalidCertificates', '--insecure'],
+  ['tls.servername', 'the option tls.servername of the SDK'],
+  ['tls.passphrase', '--pass'],
+  ['tls.cert', '--cert'],
+  ['tls.pfx', '--cert'],
+  ['tls.key', '--key'],
+  ['tls.ca', '--cacert'],
+  ['auth.allowLegacyDigest', '--allow-legacy-digest'],
+  ['auth.credentials', '--user'],
+  ['auth.kerberos', '--negotiate'],
+  ['auth.token', '--oauth2-bearer'],
+  ['allowInsecureAuth', '--allow-insecure-auth'],
+  ['trustedHosts', '--trusted-host'],
+  ['methodOverride', '--method-override'],
+  ['userAgent', '--user-agent'],
+  ['noProxy', '--noproxy'],
+  ['option proxy', 'option --proxy'],
+  ['fragmentBytes', '--fragment-size'],
+  ['spoolMaxBytes', '--spool-size'],
+  ['timeouts.connectMs', '--connect-timeout'],
+  ['timeouts.stallMs', '--timeout'],
+  ['timeouts.answerMs', '--timeout'],
+  ['timeouts.replyMs', '--timeout'],
+  ['retry.limit', '--retries'],
+  ['reply.maxBytes', '--max-reply-size'],
+  ['trustDirectory', '--trust-state-dir'],
+  ['onUncertainFragment', '--on-uncertain'],
+  ['probe: true', '--probe'],
+];
+
+const NAMES = new RegExp(
+  `(?<![\\w./-])(?:(?:the )?option )?(${FLAGS.map(([sdk]) => sdk.replaceAll('.', '\\.')).join('|')})(?![\\w-])`,
+  'g',
+);
+
+/** A message of the SDK with the flags of the command line in place of the options. */
+export function withFlags(message: string): string {
+  const flags = new Map(FLAGS);
+  return (
+    message
+      .replace(NAMES, (all, name: string) => flags.get(name) ?? flags.get(all) ?? all)
+      // Some messages name the flag besides the option.
+      .replace(/(--[\w-]+) \(\1\)/g, '$1')
+      // An option without a flag.
+      .replace(' (timeouts.noProgressMs)', '')
+  );
+}
+
+/** What is shown of an error; anything but a `BitsError` is a bug. */
+export function failureOf(error: unknown, ofJob: Partial<Failure> = {}): Failure {
+  if (!isFailure(error)) {
+    return {
+      code: 'ERR_UNEXPECTED',
+      message: `unexpected error, please report it: ${String(error)}`,
+      retryable: false,
+      ...ofJob,
+    };
+  }
+  const { code, message, retryable, status, hresult, hresultName, context } = error;
+  return {
+    code,
+    message: withFlags(message),
+    retryable,
+    status,
+    hresult,
+    hresultName,
+    context,
+    ...ofJob,
+  };
+}
+
+function isFailure(error: unknown): error is Error & Failure {
+  if (!(error instanceof Error)) return false;
+  const { code, retryable } = error as Error & Partial<Failure>;
+  return typeof code === 'string' && typeof retryable === 'boolean';
+}

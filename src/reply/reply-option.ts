@@ -1,0 +1,113 @@
+import { resolve } from 'node:path';
+import type { Writable } from 'node:stream';
+import type { WritableStream } from 'node:stream/web';
+import { BitsArgumentError } from '../errors.js';
+
+/** As for GetReplyData of Windows. */
+const MAX_MEMORY_BYTES = 1024 ** 2;
+/** A server that never stops shall not fill the disk. */
+const MAX_BYTES = 1024 ** 3;
+
+/** Where a reply goes and what may become of it; `true` takes all defaults. */
+export type ReplyOption = true | ReplyOptions;
+
+export interface ReplyOptions {
+  /**
+   * `'memory'`: `data` of the result. Any other string: the path of a file, which appears when the
+   * reply is whole. A stream: gets each byte once, at its own pace, and is ended when the reply is
+   * whole (standard output and standard error are not); after a failure it is left as it is.
+   * @default 'memory'
+   */
+  to?: 'memory' | (string & {}) | Writable | WritableStream | undefined;
+  /** Whether the upload also succeeds when the server announces no reply. @default false */
+  optional?: boolean | undefined;
+  /** Whether the result has the SHA-256 of the reply. @default false */
+  sha256?: boolean | undefined;
+  /** Refuses a larger reply. @default 1048576 (1 MiB) for memory, else 1073741824 (1 GiB) */
+  maxBytes?: number | undefined;
+  /** Whether a file that exists already may be replaced. @default false */
+  overwrite?: boolean | undefined;
+}
+
+/** A {@link ReplyOption} that was checked and has its defaults. */
+export interface ResolvedReply {
+  /** `path` is absolute. */
+  readonly to:
+    | 'memory'
+    | { readonly path: string }
+    | { readonly stream: Writable | WritableStream };
+  readonly optional: boolean;
+  readonly sha256: boolean;
+  readonly maxBytes: number;
+  readonly overwrite: boolean;
+}
+
+/** @throws BITS_ERR_ARGUMENT for an option that cannot work */
+export function resolveReply(option: ReplyOption | undefined): ResolvedReply | undefined {
+  if (option === undefined) return undefined;
+  const { to, optional, sha256, maxBytes, overwrite, ...unknown } = optionsOf(option);
+  const [name] = Object.keys(unknown);
+  if (name !== undefined) {
+    throw new BitsArgumentError(
+      `reply has no option ${JSON.stringify(name)}: it takes to, optional, sha256, maxBytes and overwrite`,
+    );
+  }
+  const target = targetOf(to);
+  const isFile = typeof target === 'object' && 'path' in target;
+  const reply = {
+    to: target,
+    optional: flag('optional', optional),
+    sha256: flag('sha256', sha256),
+    maxBytes: limit(maxBytes, target === 'memory' ? MAX_MEMORY_BYTES : MAX_BYTES),
+    overwrite: flag('overwrite', overwrite),
+  };
+  if (reply.overwrite && !isFile) {
+    throw new BitsArgumentError(
+      'reply.overwrite is only for a reply to a file: give its path as reply.to',
+    );
+  }
+  return Object.freeze(reply);
+}
+
+function optionsOf(option: ReplyOption): ReplyOptions {
+  if (option === true) return {};
+  if (isStream(option)) {
+    throw new BitsArgumentError(
+      'reply must be true or an object: give the stream as reply: { to: stream }',
+    );
+  }
+  if (typeof option === 'object' && option !== null && !Array.isArray(option)) return option;
+  throw new BitsArgumentError(
+    'reply must be true or an object such as { to: path }, { to: stream } or { maxBytes: 65536 }',
+  );
+}
+
+function targetOf(to: ReplyOptions['to']): ResolvedReply['to'] {
+  if (to === undefined || to === 'memory') return 'memory';
+  if (typeof to === 'string' && to !== '' && !to.includes('\0')) return { path: resolve(to) };
+  if (isStream(to)) return { stream: to };
+  throw new BitsArgumentError(
+    "reply.to must be 'memory', the path of a file, a Writable or a WritableStream",
+  );
+}
+
+function flag(name: string, value: unknown): boolean {
+  if (value === undefined || typeof value === 'boolean') return value ?? false;
+  throw new BitsArgumentError(`reply.${name} must be true or false`);
+}
+
+function limit(maxBytes: unknown, byDefault: number): number {
+  if (maxBytes === undefined) return byDefault;
+  if (Number.isSafeInteger(maxBytes) && (maxBytes as number) > 0) return maxBytes as number;
+  throw new BitsArgumentError('reply.maxBytes must be a whole number above 0');
+}
+
+/** By shape: a stream may come from another realm, or from a package of its own. */
+function isStream(value: unknown): value is Writable | WritableStream {
+  if (typeof value !== 'object' || value === null) return false;
+  return isWebStream(value) || ('write' in value && 'end' in value);
+}
+
+export function isWebStream(value: object): value is WritableStream {
+  return 'getWriter' in value;
+}

@@ -1,5 +1,0 @@
-import { step } from './src/session/machine.js'; import { createSession } from './src/session/session.js'; import { Adversary } from './test/session/adversary.js'; import { said, start, retryDue, gaveUp } from './test/session/script.js';
-const plan:any={"totalBytes":20480,"contentName":"dump.bin","reply":"none","onUncertainFragment":"resend","maxRestarts":0,"maxResyncs":2,"maxCancelAttempts":1,"mayResend":false};
-const cycle=[{"kind":0,"which":0,"offset":0},{"kind":0,"which":0,"offset":0},{"kind":55,"which":9,"offset":0},{"kind":0,"which":25,"offset":0},{"kind":0,"which":0,"offset":0},{"kind":0,"which":0,"offset":0}];
-const a=new Adversary(); let [s,c]=step(createSession(plan,{fixedBytes:512}),start); let turn=0, att=0; console.log(said(c));
-for(let i=0;i<40&&c.type!=='finish';i++){ const p=s.progress; let e:any; if(c.type==='wait'){att++; e=att>4?gaveUp:retryDue}else e=a.answer(s,cycle[turn++%cycle.length]!); [s,c]=step(s,e); if(s.progress>p) att=0; console.log(e.type, e.ack?.nextOffset ?? e.refusal?.error.message+' '+e.refusal?.meaning,'→',said(c),'progress',s.progress,'vain',s.startsInVain);}

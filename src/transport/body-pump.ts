@@ -1,16 +1,8 @@
 import { Deferred } from '../common/deferred.js';
 import { BitsError } from '../errors.js';
 import type { Deadline } from './deadline.js';
+import type { Line } from './line.js';
 import type { WireBody } from './transport.js';
-
-/** Pieces are written in slices of this size, so that progress shows and time-outs see bytes move. */
-const MIN_SLICE_BYTES = 256 * 1024;
-
-/** On a fast link, where slices of any size move in no time, fewer of them are cheaper. */
-const MAX_SLICE_BYTES = 2 * 1024 * 1024;
-
-/** A slice taken faster than this may be followed by one twice as long. */
-const FAST_MS = 20;
 
 /**
  * The bytes of one request, as undici pulls them.
@@ -22,6 +14,7 @@ const FAST_MS = 20;
 export class BodyPump implements AsyncIterable<Uint8Array> {
   readonly #body: WireBody;
   readonly #deadline: Deadline;
+  readonly #line: Line;
   readonly #onBytesSent: ((bytes: number) => void) | undefined;
   readonly #sourceEnd = new Deferred<void>();
   readonly #released = new Deferred<void>();
@@ -29,8 +22,9 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
   #piece: Uint8Array = new Uint8Array(0);
   #handedBytes = 0;
   #takenBytes = 0;
-  #sliceBytes = MIN_SLICE_BYTES;
-  #slicedMs = 0;
+  /** When bytes were last taken, or handed over while there were none. */
+  #movedAtMs = 0;
+  #sendMs = 0;
   #allTaken: Deferred<void> | undefined;
   #isReading = false;
   #isStopped = false;
@@ -39,10 +33,12 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
   constructor(
     body: WireBody,
     deadline: Deadline,
+    line: Line,
     onBytesSent: ((bytes: number) => void) | undefined,
   ) {
     this.#body = body;
     this.#deadline = deadline;
+    this.#line = line;
     this.#onBytesSent = onBytesSent;
   }
 
@@ -53,6 +49,11 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
 
   get isAllTaken(): boolean {
     return this.#takenBytes === this.#body.byteLength;
+  }
+
+  /** How long the operating system took for what it has. */
+  get sendMs(): number {
+    return this.#sendMs;
   }
 
   /** Reads the first piece, so that no connection waits for the source. */
@@ -86,8 +87,11 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
   taken(bytes: number): void {
     if (this.#isReleased || this.isAllTaken) return;
     this.#takenBytes += bytes;
-    const isFast = performance.now() - this.#slicedMs < FAST_MS;
-    this.#sliceBytes = isFast ? Math.min(this.#sliceBytes * 2, MAX_SLICE_BYTES) : MIN_SLICE_BYTES;
+    const nowMs = performance.now();
+    const takeMs = nowMs - this.#movedAtMs;
+    this.#movedAtMs = nowMs;
+    this.#sendMs += takeMs;
+    this.#line.tookSlice(bytes, takeMs);
     if (!this.#isStopped) this.#deadline.run(this.isAllTaken ? 'answer' : 'send');
     if (this.#takenBytes === this.#handedBytes) this.#allTaken?.resolve();
     this.#onBytesSent?.(bytes);
@@ -117,10 +121,10 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
   }
 
   #slice(): Uint8Array {
-    const slice = this.#piece.subarray(0, this.#sliceBytes);
+    const slice = this.#piece.subarray(0, this.#line.sliceBytes);
     this.#piece = this.#piece.subarray(slice.byteLength);
+    if (this.#takenBytes === this.#handedBytes) this.#movedAtMs = performance.now();
     this.#handedBytes += slice.byteLength;
-    this.#slicedMs = performance.now();
     this.#deadline.run('send');
     return slice;
   }

@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { TLSSocket } from 'node:tls';
 import type { Client, Dispatcher } from 'undici';
 import { BITS_METHOD } from '../protocol/constants.js';
+import { isLocalAddress, resetSocket } from './sockets.js';
 import type { WireConnection } from './transport.js';
 
 /** How long an idle connection is kept: a pause of the source should not cost it. */
@@ -50,6 +51,7 @@ export class Connection implements WireConnection {
   readonly destination: string;
   readonly #socket: Socket;
   readonly #client: Client;
+  readonly #localAddress: string | undefined;
   #isBusy = false;
   #wasUsed = false;
   /** Of the request that has the connection. */
@@ -60,6 +62,7 @@ export class Connection implements WireConnection {
   /** The start of what may be an interim answer. */
   #held = NO_BYTES;
   #bytesBeforeHead = 0;
+  #hasAnswered = false;
   #isPaused = false;
   #failure: Error | undefined;
 
@@ -67,6 +70,9 @@ export class Connection implements WireConnection {
   constructor(socket: Socket, destination: string, undici: { readonly Client: typeof Client }) {
     this.destination = destination;
     this.#socket = socket;
+    const { localAddress } = socket;
+    // Not every system lists all of its addresses.
+    this.#localAddress = localAddress && isLocalAddress(localAddress) ? localAddress : undefined;
     this.#patch(socket);
     let isHandedOver = false;
     // The origin shows in diagnostics only: each request names its host, and TLS is below undici.
@@ -104,6 +110,11 @@ export class Connection implements WireConnection {
     return this.#wasUsed;
   }
 
+  /** Whether anything has come since the request was sent. */
+  get hasAnswered(): boolean {
+    return this.#hasAnswered;
+  }
+
   /** What it broke with; undefined after an orderly end. */
   get failure(): Error | undefined {
     return this.#failure;
@@ -123,6 +134,7 @@ export class Connection implements WireConnection {
     onBytesSent: (bytes: number) => void,
   ): Promise<void> {
     this.#isBusy = true;
+    this.#hasAnswered = false;
     this.#onBytesSent = onBytesSent;
     // undici waits for a turn of the event loop before it uses a connection again, so that an end
     // that came with the last answer is seen. Within that turn it would not be.
@@ -157,7 +169,21 @@ export class Connection implements WireConnection {
     this.#socket.emit('readable');
   }
 
-  /** Closes the connection, whatever is on it; resolves when the socket is closed. */
+  /** The address that this machine had at the other end, when it has it no more. */
+  lostAddress(): string | undefined {
+    const address = this.#localAddress;
+    return address === undefined || isLocalAddress(address) ? undefined : address;
+  }
+
+  /**
+   * Gives the connection up: the system forgets what it still had to send, which otherwise would
+   * arrive after what is sent next.
+   */
+  reset(): void {
+    resetSocket(this.#socket);
+  }
+
+  /** Closes the connection in order; resolves when the socket is closed. */
   async close(): Promise<void> {
     const socket = this.#socket;
     if (socket.closed) return;
@@ -193,6 +219,7 @@ export class Connection implements WireConnection {
     socket.read = (size?: number) => {
       if (this.#isPaused) return null;
       const bytes = read(size) as Buffer | null;
+      this.#hasAnswered ||= bytes !== null;
       if (bytes === null || (this.#isAsked && !this.#isBeforeHead)) return bytes;
       if (this.#isAsked) return this.#withoutInterim(bytes);
       const isBanner = !this.#wasUsed && !bytes.toString('latin1').startsWith('HTTP/');

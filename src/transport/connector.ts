@@ -1,14 +1,17 @@
-import net, { isIP, type Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import tls, { type TLSSocket } from 'node:tls';
 import { abortError, onAbort, unlessAborted } from '../common/abort.js';
 import { BitsTimeoutError } from '../errors.js';
-import { toTransportFailure } from './failure.js';
+import { Countdown } from './countdown.js';
+import { dial } from './dial.js';
+import { toTransportFailure, unsentFailure } from './failure.js';
 import { openHttpTunnel } from './proxy/http-tunnel.js';
 import { ProxyAuth } from './proxy/proxy-auth.js';
 import type { ProxyChoice } from './proxy/proxy-choice.js';
 import { proxyUnreachable } from './proxy/proxy-error.js';
 import type { ProxyServer } from './proxy/proxy-server.js';
 import { openSocksTunnel } from './proxy/socks-tunnel.js';
+import { carry } from './sockets.js';
 import type { ResolvedTls } from './tls-options.js';
 
 export interface ConnectorOptions {
@@ -19,9 +22,6 @@ export interface ConnectorOptions {
   readonly userAgent: string;
   readonly proxyFor: ProxyChoice['proxyFor'];
 }
-
-/** An idle connection is probed after this time, so that firewalls remember it. */
-const KEEP_ALIVE_DELAY_MS = 60_000;
 
 /** Makes every socket of a transport. */
 export class Connector {
@@ -46,7 +46,7 @@ export class Connector {
     return this.#attempt(url.host, proxy?.host ?? url.host, signal, async (attempt) => {
       const socket =
         proxy === undefined
-          ? await dial(hostname, port, attempt)
+          ? await dialled(hostname, port, attempt)
           : await this.#tunnel(proxy, hostname, port, attempt);
       if (url.protocol !== 'https:') return socket;
       return this.#secure(socket, url.host, hostname, this.#options.tls, attempt);
@@ -79,20 +79,21 @@ export class Connector {
     const { timeoutMs } = this.#options;
     const attempt = new AbortController();
     const listening = onAbort(signal, () => attempt.abort(abortError(signal)));
-    const timer = setTimeout(() => {
+    const countdown = new Countdown(() => {
       attempt.abort(
         new BitsTimeoutError(
           `${firstHost} did not accept the connection within ${timeoutMs} ms (connectTimeoutMs): check the address, firewalls and that the server is running`,
         ),
       );
-    }, timeoutMs);
+    });
+    countdown.start(timeoutMs);
     try {
       return await unlessAborted(connect(attempt.signal), attempt.signal);
     } catch (error) {
       attempt.abort();
-      throw toTransportFailure(error, host);
+      throw unsentFailure(toTransportFailure(error, host));
     } finally {
-      clearTimeout(timer);
+      countdown.end();
       listening[Symbol.dispose]();
     }
   }
@@ -123,7 +124,7 @@ export class Connector {
   async #toProxy(proxy: ProxyServer, attempt: AbortSignal): Promise<Socket> {
     const { hostname, port, host } = proxy;
     try {
-      const socket = await dial(hostname, port, attempt);
+      const socket = await dialled(hostname, port, attempt);
       return proxy.isSecure
         ? await this.#secure(socket, `proxy ${host}`, hostname, proxy.tls, attempt)
         : socket;
@@ -153,38 +154,21 @@ export class Connector {
       ...(session !== undefined && { session }),
     });
     secured.on('session', (latest: Buffer) => this.#sessions.set(host, latest));
-    // Over another TLS socket, nobody else closes that one.
-    secured.once('close', () => socket.destroy());
-    return connected(secured, 'secureConnect', attempt);
+    carry(secured, socket);
+    onAbort(attempt, () => secured.destroy());
+    return new Promise((resolve, reject) => {
+      secured.once('secureConnect', () => resolve(secured));
+      secured.on('error', reject);
+      secured.once('close', () => reject(new Error('The connection was closed')));
+    });
   }
 }
 
-function dial(hostname: string, port: number, attempt: AbortSignal): Promise<Socket> {
-  const socket = net.connect({
-    host: withoutBrackets(hostname),
-    port,
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
-  });
-  return connected(socket, 'connect', attempt);
-}
-
-/**
- * Waits until a socket is ready to be used.
- * @param attempt closes the socket when it aborts, also later
- */
-function connected<S extends Socket>(
-  socket: S,
-  event: 'connect' | 'secureConnect',
-  attempt: AbortSignal,
-): Promise<S> {
+/** @param attempt closes the socket when it aborts, also later */
+async function dialled(hostname: string, port: number, attempt: AbortSignal): Promise<Socket> {
+  const socket = await dial(hostname, port, attempt);
   onAbort(attempt, () => socket.destroy());
-  return new Promise((resolve, reject) => {
-    socket.once(event, () => resolve(socket));
-    socket.on('error', reject);
-    socket.once('close', () => reject(new Error('The connection was closed')));
-  });
+  return socket;
 }
 
 function withoutBrackets(hostname: string): string {

@@ -1,90 +1,84 @@
 import { BitsTimeoutError } from '../errors.js';
+import { Countdown, type TimerClock } from './countdown.js';
+import type { SendOptions } from './transport.js';
 
 /**
- * What is waited for: the request to move, the answer's head, more of the answer's body, or, where
+ * What is waited for: the request to move, the head of the answer, more of its body, or, where
  * sending cannot be seen, the first two as one.
  */
 export type Phase = 'send' | 'answer' | 'answer-body' | 'send-and-answer';
 
-/** The longest delay that a timer can hold. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+/** The limits that the caller set. */
+export type Limits = Pick<SendOptions, 'stallTimeoutMs' | 'answerTimeoutMs'>;
 
-/**
- * A limit in time that starts over with every progress of an exchange.
- *
- * Its timer is left to run out and then set for the rest: progress comes by the thousand, and moving
- * a timer costs more than reading the clock.
- */
+export interface DeadlineOptions {
+  /** In place of the caller's limits, for the phases that have other ones. */
+  readonly limitMs?: ((phase: Phase) => number | undefined) | undefined;
+  /** Called every second or so while nothing moves. */
+  readonly onQuiet?: ((quietMs: number) => void) | undefined;
+  /** For tests. */
+  readonly clock?: TimerClock | undefined;
+}
+
+/** A limit in time that starts over with every progress of an exchange. */
 export class Deadline {
-  readonly #limits: { readonly stallTimeoutMs: number; readonly answerTimeoutMs: number };
+  readonly #limits: Limits;
   readonly #url: URL;
-  readonly #onExpired: (error: BitsTimeoutError) => void;
-  #phase: Phase | undefined;
-  #dueMs = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #timerDueMs = 0;
+  readonly #limitMs: ((phase: Phase) => number | undefined) | undefined;
+  readonly #countdown: Countdown;
+  #phase: Phase = 'send';
 
   constructor(
-    limits: { readonly stallTimeoutMs: number; readonly answerTimeoutMs: number },
+    limits: Limits,
     url: URL,
     onExpired: (error: BitsTimeoutError) => void,
+    { limitMs, onQuiet, clock }: DeadlineOptions = {},
   ) {
     this.#limits = limits;
     this.#url = url;
-    this.#onExpired = onExpired;
+    this.#limitMs = limitMs;
+    this.#countdown = new Countdown(() => onExpired(this.#error()), onQuiet, clock);
   }
 
   /** Gives a phase its whole time, also when it runs already. */
   run(phase: Phase): void {
     this.#phase = phase;
-    this.#dueMs = performance.now() + this.#limitMs(phase);
-    if (this.#timer === undefined || this.#timerDueMs > this.#dueMs) this.#setTimer();
+    this.#countdown.start(this.#limitMs?.(phase) ?? this.#configuredMs(phase));
   }
 
   /** Nothing is waited for until the next `run`, which is to come soon. */
   pause(): void {
-    this.#phase = undefined;
+    this.#countdown.pause();
   }
 
   /** Nothing is waited for, and no process kept alive. */
   end(): void {
-    this.#phase = undefined;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#countdown.end();
   }
 
-  #limitMs(phase: Phase): number {
+  #configuredMs(phase: Phase): number {
     const { stallTimeoutMs, answerTimeoutMs } = this.#limits;
     if (phase === 'send') return stallTimeoutMs;
     return phase === 'send-and-answer' ? stallTimeoutMs + answerTimeoutMs : answerTimeoutMs;
   }
 
-  #setTimer(): void {
-    clearTimeout(this.#timer);
-    this.#timerDueMs = this.#dueMs;
-    // Rounded up, and the timer may still be early by a part of a millisecond.
-    const waitMs = Math.min(Math.ceil(this.#dueMs - performance.now()), MAX_TIMER_MS);
-    this.#timer = setTimeout(() => this.#look(), waitMs);
-  }
-
-  #look(): void {
-    this.#timer = undefined;
-    const phase = this.#phase;
-    if (phase === undefined) return;
-    if (performance.now() < this.#dueMs) this.#setTimer();
-    else this.#onExpired(this.#error(phase));
-  }
-
-  #error(phase: Phase): BitsTimeoutError {
+  #error(): BitsTimeoutError {
     const { host } = this.#url;
-    const limitMs = this.#limitMs(phase);
+    const { limitMs } = this.#countdown;
+    const limit = (options: string) => {
+      const moreMs = limitMs - this.#configuredMs(this.#phase);
+      if (moreMs === 0) return `${limitMs} ms (${options})`;
+      return moreMs < 0
+        ? `${Math.round(limitMs)} ms, much longer than before (at most ${options})`
+        : `${Math.round(limitMs)} ms (${options}, and the time for what this machine still had to send)`;
+    };
     return new BitsTimeoutError(
       {
-        send: `No byte of the request moved towards ${host} for ${limitMs} ms (stallTimeoutMs): check that it can be reached and that nothing in between holds the data back`,
-        answer: `${host} did not answer within ${limitMs} ms after the whole request was sent (answerTimeoutMs): check the server's load, or raise the time if its application needs longer`,
-        'send-and-answer': `${host} did not take the request and answer within ${limitMs} ms (stallTimeoutMs + answerTimeoutMs): check that it can be reached, and its load`,
-        'answer-body': `${host} sent nothing more of its answer for ${limitMs} ms (answerTimeoutMs): check the server and the network to it`,
-      }[phase],
+        send: `No byte of the request moved towards ${host} for ${limit('stallTimeoutMs')}: check that it can be reached and that nothing in between holds the data back`,
+        answer: `${host} did not answer within ${limit('answerTimeoutMs')} after the whole request was sent: check the server's load, or raise the time if its application needs longer`,
+        'send-and-answer': `${host} did not take the request and answer within ${limit('stallTimeoutMs + answerTimeoutMs')}: check that it can be reached, and its load`,
+        'answer-body': `${host} sent nothing more of its answer for ${limit('answerTimeoutMs')}: check the server and the network to it`,
+      }[this.#phase],
     );
   }
 }

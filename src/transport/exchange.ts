@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici';
 import { onAbort } from '../common/abort.js';
 import { Deferred } from '../common/deferred.js';
-import { BitsAbortError } from '../errors.js';
+import { BitsAbortError, type BitsTimeoutError, BitsTransportError } from '../errors.js';
 import { AnswerBody, EMPTY_BODY } from './answer-body.js';
 import {
   answerHeaders,
@@ -13,13 +13,26 @@ import {
 } from './answer-head.js';
 import { BodyPump } from './body-pump.js';
 import type { Connection } from './connection.js';
-import { Deadline } from './deadline.js';
-import { toTransportFailure } from './failure.js';
+import type { TimerClock } from './countdown.js';
+import { Deadline, type Phase } from './deadline.js';
+import { staleConnectionFailure, toTransportFailure } from './failure.js';
+import type { Line, SentRequest } from './line.js';
 import type { RequestHead } from './request-head.js';
 import type { SendOptions, WireBody, WireResponse } from './transport.js';
 
 /** A request that waits for the connection gives the drain of the last answer this much more. */
 const DRAIN_GRACE_MS = 100;
+
+/** After so long without any progress, it is looked whether this machine still has its address. */
+const QUIET_MS = 3_000;
+
+export interface ExchangeParts {
+  readonly line: Line;
+  /** Called when nothing of the exchange is left on the wire. */
+  readonly onEnd: () => void;
+  /** For tests. */
+  readonly clock?: TimerClock | undefined;
+}
 
 /**
  * One request and its answer.
@@ -30,7 +43,8 @@ const DRAIN_GRACE_MS = 100;
 export class Exchange implements Dispatcher.DispatchHandler {
   readonly #head: RequestHead;
   readonly #options: SendOptions;
-  readonly #onEnd: (exchange: Exchange) => void;
+  readonly #line: Line;
+  readonly #onEnd: () => void;
   readonly #deadline: Deadline;
   readonly #pump: BodyPump | undefined;
   readonly #listening: Disposable | undefined;
@@ -42,6 +56,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   /** Of the request: whether the connection took it. */
   #start: Deferred<boolean> | undefined;
   #isStarted = false;
+  /** When the last byte of the request had been taken. */
+  #sentAtMs = 0;
   #isSourceEnded: boolean;
   #response: WireResponse | undefined;
   #answerBody: AnswerBody | undefined;
@@ -49,20 +65,24 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #drainedBytes = 0;
   #drainTimer: ReturnType<typeof setTimeout> | undefined;
 
-  /** @param onEnd called when nothing of the exchange is left on the wire */
   constructor(
     head: RequestHead,
     body: WireBody | undefined,
     options: SendOptions,
-    onEnd: (exchange: Exchange) => void,
+    { line, onEnd, clock }: ExchangeParts,
   ) {
     this.#head = head;
     this.#options = options;
+    this.#line = line;
     this.#onEnd = onEnd;
-    this.#deadline = new Deadline(options, head.url, (error) => this.cut(error));
+    this.#deadline = new Deadline(options, head.url, (error) => this.#timeOut(error), {
+      limitMs: (phase) => this.#limitMs(phase),
+      onQuiet: (quietMs) => this.#checkAddress(quietMs),
+      clock,
+    });
     this.#isSourceEnded = head.bodyBytes === 0;
     if (body !== undefined && head.bodyBytes > 0) {
-      this.#pump = new BodyPump(body, this.#deadline, options.onBytesSent);
+      this.#pump = new BodyPump(body, this.#deadline, line, options.onBytesSent);
       this.#pump.sourceEnd.then(
         () => this.#endSource(),
         (error) => this.cut(error),
@@ -85,6 +105,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   get connection(): Connection | undefined {
     return this.#connection;
+  }
+
+  /** Whether the answer asks for authentication. */
+  get isChallenged(): boolean {
+    return this.#response?.status === 401 || this.#response?.status === 407;
   }
 
   /** Whether only the rest of an answer that nobody reads is still to come. */
@@ -115,7 +140,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
         body: this.#pump ?? null,
       },
       this,
-      (bytes) => this.#pump?.taken(bytes),
+      (bytes) => {
+        this.#sentAtMs = performance.now();
+        this.#pump?.taken(bytes);
+      },
     );
     return this.#start.promise;
   }
@@ -127,7 +155,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#answer.reject(error);
     this.#answerBody?.fail(error);
     this.#givenUp.abort();
-    void this.#connection?.close();
+    this.#connection?.reset();
   }
 
   /** Another request waits for the connection: resolves when this one does not have it any more. */
@@ -139,6 +167,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onRequestStart(): void {
     this.#isStarted = true;
     this.#start?.resolve(true);
+    this.#sentAtMs = performance.now();
     this.#deadline.run(this.#pump ? 'send' : 'answer');
   }
 
@@ -151,6 +180,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#deadline.end();
     const isEarly = this.#pump?.isAllTaken === false;
     if (isEarly) this.#pump?.stop();
+    else this.#line.answered(this.#sent, performance.now() - this.#sentAtMs, connection.wasUsed);
     if (this.#options.answerBody === 'stream') {
       this.#answerBody = new AnswerBody(connection, this.#deadline, () => this.#leave());
     }
@@ -183,10 +213,40 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: unknown, error: unknown): void {
-    if (this.#isStarted || !this.#connection?.wasUsed) {
-      this.cut(toTransportFailure(error, this.#head.url.host));
+    const connection = this.#connection;
+    const failure = toTransportFailure(error, this.#head.url.host);
+    if (this.#isEnded || !connection?.wasUsed || connection.hasAnswered) this.cut(failure);
+    else if (this.#isStarted) {
+      this.#line.broke();
+      this.cut(staleConnectionFailure(failure));
     }
     this.#start?.resolve(false);
+  }
+
+  get #sent(): SentRequest {
+    const { bodyBytes } = this.#head;
+    return { kind: this.#options.kind, bodyBytes, sendMs: this.#pump?.sendMs ?? 0 };
+  }
+
+  #limitMs(phase: Phase): number | undefined {
+    const { stallTimeoutMs, answerTimeoutMs } = this.#options;
+    if (phase === 'send') return this.#line.stallLimitMs(stallTimeoutMs);
+    return phase === 'answer' ? this.#line.answerLimitMs(answerTimeoutMs, this.#sent) : undefined;
+  }
+
+  #timeOut(error: BitsTimeoutError): void {
+    if (this.#isStarted) this.#line.timedOut();
+    this.cut(error);
+  }
+
+  #checkAddress(quietMs: number): void {
+    const address = quietMs < QUIET_MS ? undefined : this.#connection?.lostAddress();
+    if (address === undefined) return;
+    this.cut(
+      new BitsTransportError(
+        `This machine lost the address ${address} that it was connected to ${this.#head.url.host} with: check its network`,
+      ),
+    );
   }
 
   #endSource(): void {
@@ -203,7 +263,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #leave(): void {
     if (this.#isEnded) return;
     this.#end();
-    void this.#connection?.close();
+    this.#connection?.reset();
   }
 
   #limitDrain(limitMs: number): void {
@@ -222,7 +282,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#listening?.[Symbol.dispose]();
     this.#pump?.release();
     this.#connection?.release();
-    this.#onEnd(this);
+    this.#onEnd();
     this.#ended.resolve();
   }
 }

@@ -120,8 +120,28 @@ const UNCONNECTED = new Set([
   'ERR_INTERNET_DISCONNECTED',
 ]);
 
+/** Notes that nothing of the request was sent. */
+export function unsentFailure(failure: BitsError): BitsError {
+  return failure.code === 'BITS_ERR_ABORTED' ? failure : Object.assign(failure, { unsent: true });
+}
+
+/** Notes that a connection which had been used before broke before any byte of the answer came. */
+export function staleConnectionFailure(failure: BitsError): BitsError {
+  return Object.assign(failure, { staleConnection: true });
+}
+
+/**
+ * True when a connection that had been used before broke before any byte of the answer came: most
+ * likely the server had closed it without saying so, and the request is worth another try at once.
+ * Whether the server saw the request is not known.
+ */
+export function hadStaleConnection(error: unknown): boolean {
+  return isBitsError(error) && propertyOf(error, 'staleConnection') === true;
+}
+
 /** True for a failure before there was a connection: the server cannot have seen the request. */
 export function neverConnected(error: unknown): boolean {
+  if (isBitsError(error) && propertyOf(error, 'unsent') === true) return true;
   if (isBitsError(error) && error.code === 'BITS_ERR_PROXY') return true;
   for (const at of errorChain(error)) {
     const syscall = propertyOf(at, 'syscall');

@@ -29,6 +29,11 @@ export interface SendOptions {
    * body; in milliseconds.
    */
   readonly answerTimeoutMs: number;
+  /**
+   * Requests with the same kind are answered in about the same time: a wait that is much longer than
+   * those before may end before `answerTimeoutMs`. Leave it out where the server may take its time.
+   */
+  readonly kind?: string | undefined;
   /** `discard`: resolve on the head, and drain the body within bounds; `stream`: hand it over. */
   readonly answerBody: 'discard' | 'stream';
   /** Called with the number of body bytes handed to the network since the last call. */
@@ -68,6 +73,11 @@ export interface TransportLimitation {
  */
 export interface Transport {
   send(request: WireRequest, options: SendOptions): Promise<WireResponse>;
+  /**
+   * Whether it authenticates by itself, as with a client certificate: a server then cannot lead the
+   * upload to a host that is not in `trustedHosts`. @default false
+   */
+  readonly hasCredentials?: boolean;
   readonly limitations: readonly TransportLimitation[];
   /** Largest request body that it can send in reasonable memory; absent: no limit. */
   readonly maxBodyBytes?: number;

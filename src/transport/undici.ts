@@ -7,6 +7,7 @@ import { Connection } from './connection.js';
 import { Connector } from './connector.js';
 import { Exchange } from './exchange.js';
 import { toTransportFailure } from './failure.js';
+import { Line } from './line.js';
 import { loadUndici } from './load-undici.js';
 import { Forwarding } from './proxy/proxy-auth.js';
 import { type ProxyChoice, proxyChoice } from './proxy/proxy-choice.js';
@@ -58,11 +59,14 @@ interface Destination {
  */
 export class UndiciTransport implements Transport {
   readonly limitations: readonly TransportLimitation[];
+  readonly hasCredentials: boolean;
   readonly #userAgent: string;
   readonly #proxies: ProxyChoice;
   readonly #connector: Connector;
   readonly #connections = new Set<Connection>();
   readonly #exchanges = new Set<Exchange>();
+  /** By destination. */
+  readonly #lines = new Map<string, Line>();
   #isClosed = false;
 
   constructor(options: UndiciTransportOptions) {
@@ -70,6 +74,7 @@ export class UndiciTransport implements Transport {
     this.#userAgent = options.userAgent ?? `bits-upload/${VERSION}`;
     this.#proxies = proxyChoice(options.proxy, options.noProxy);
     this.limitations = [...tls.limitations, ...this.#proxies.limitations];
+    this.hasCredentials = options.tls?.cert !== undefined || options.tls?.pfx !== undefined;
     this.#connector = new Connector({
       tls,
       timeoutMs: options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
@@ -133,8 +138,15 @@ export class UndiciTransport implements Transport {
     const head = requestHead(request, this.#userAgent);
     throwIfAborted(options.signal);
     if (this.#isClosed) throw new BitsStateError('The transport is closed');
-    const exchange = new Exchange(head, request.body, options, (ended) => {
-      this.#exchanges.delete(ended);
+    const line = this.#lines.get(destination.key) ?? new Line();
+    this.#lines.set(destination.key, line);
+    const exchange = new Exchange(head, request.body, options, {
+      line,
+      onEnd: () => {
+        this.#exchanges.delete(exchange);
+        // A challenge is answered over the same connection, whatever that is worth (NTLM).
+        if (!line.isReusable && !exchange.isChallenged) void exchange.connection?.close();
+      },
     });
     this.#exchanges.add(exchange);
     this.#sendOver(exchange, destination).catch((error) => exchange.cut(error));

@@ -343,6 +343,19 @@ describe('the program as a process', () => {
     expect(server.uploads).to.be.empty;
   });
 
+  it('says which files it has not uploaded when its standard output is closed', async () => {
+    const files = ['1', '2', '3', '4'].map((name) => join(directory, name));
+    for (const name of files) await writeFile(name, name);
+    server.addFault({ on: 'create-session', nth: 2, times: 2, do: { delayMs: 300 } });
+    const program = new Spawned(['put', '--quiet', ...files, server.url]);
+    await program.said(/\n/);
+    program.process.stdout?.destroy();
+    expect(await program.ended()).to.deep.equal({ code: 1, signal: null });
+    expect(program.stderr).to.equal(
+      `bits-upload: stopped because standard output was closed; not uploaded: ${files[2]}, ${files[3]}\n`,
+    );
+  });
+
   it('exits with 1 when its result cannot be written', async function () {
     if (process.platform !== 'linux') this.skip();
     const full = await open('/dev/full', 'w');

@@ -377,7 +377,7 @@ describe('the command put', () => {
       [
         'a misspelt option with a secret',
         () => [`--haeder=X: ${secret}`, file, url()],
-        /--haeder'/,
+        /--haeder…'/,
       ],
       ['an option without value', () => [file, url(), '--timeout'], /--timeout.*missing/],
       [

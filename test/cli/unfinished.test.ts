@@ -474,6 +474,19 @@ describe('an unfinished upload', () => {
       server.assertNoViolations();
     });
 
+    it('downloads a reply that was too large if --max-reply-size is raised', async () => {
+      await serve({ reply: () => 'the answer' });
+      const replyFile = join(directory, 'answer');
+      const args = ['--reply-file', replyFile, '--max-reply-size=9', '--on-uncertain=restart'];
+      const put = await bits('put', '--retries=0', ...args, file, `${server.url}x.bin`);
+      expect(put.code).to.equal(5);
+      expect(put.stderr).to.contain('larger than 9 bytes').and.to.contain('--max-reply-size');
+      expect(put.stderr).to.contain(' --on-uncertain restart --max-reply-size 9\n');
+      expect((await bits('resume', '--retries=0', '--max-reply-size=9')).code).to.equal(5);
+      expect((await bits('resume', '--max-reply-size=10')).code).to.equal(0);
+      expect(await readFile(replyFile, 'utf8')).to.equal('the answer');
+    });
+
     it('writes its reply to standard output only if --reply is given again', async () => {
       await serve({ reply: () => 'the answer', faults: [{ on: 'reply', do: { status: 404 } }] });
       await bits('put', '--retries=0', '--reply', file, `${server.url}x.bin`);

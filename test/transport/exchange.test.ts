@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import type { Dispatcher } from 'undici';
 import type { Connection, ConnectionRequest } from '../../src/transport/connection.js';
 import { Exchange } from '../../src/transport/exchange.js';
+import { Line } from '../../src/transport/line.js';
 import { requestHead } from '../../src/transport/request-head.js';
 import type { SendOptions, Transport, WireBody } from '../../src/transport/transport.js';
 import { createUndiciTransport } from '../../src/transport/undici.js';
@@ -22,7 +23,7 @@ async function answered(status: number) {
     requestHead(request, 'test'),
     request.body,
     { ...LONG, onBytesSent: (bytes) => sent.push(bytes) },
-    () => ended.open(),
+    { line: new Line(), onEnd: () => ended.open() },
   );
   let dispatched!: ConnectionRequest;
   let tell!: (bytes: number) => void;
@@ -37,7 +38,7 @@ async function answered(status: number) {
       tell = onBytesSent;
     },
     release: () => {},
-    close: async () => void closed++,
+    reset: () => void closed++,
   } as unknown as Connection;
   await exchange.begin();
   void exchange.sendOver(connection, '/a.bin');

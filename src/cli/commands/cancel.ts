@@ -36,7 +36,7 @@ file, url and freed.
 
 Exit codes: 0 cancelled, 1 the server did not confirm it, another process is uploading the file, or the
 file is stored already, 2 the command line is wrong, 4 the server or a proxy refuses the credentials, or
-requires some, 130 stopped by SIGINT, 143 by SIGTERM.`;
+requires some, 129 stopped by SIGHUP, 130 by SIGINT, 143 by SIGTERM.`;
 
 /** Adds the options and the action of `cancel`. */
 export function defineCancel(command: Command, context: CommandContext): void {

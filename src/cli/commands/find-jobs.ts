@@ -80,9 +80,9 @@ export async function sourceStatusOf({ source }: JobRecord): Promise<SourceStatu
     const opened = await fileSource(source.path).open();
     await opened.close();
     const { identity } = opened;
-    // The inode alone says nothing: FAT, network drives and restored caches give new ones.
-    const change = identity && sourceIdentityChange(source, identity);
-    return change === 'same' || change === 'inode-only' ? 'unchanged' : 'changed';
+    return identity === undefined || sourceIdentityChange(source, identity) === 'changed'
+      ? 'changed'
+      : 'unchanged';
   } catch (error) {
     const cause = isBitsError(error)
       ? (error.cause as NodeJS.ErrnoException | undefined)

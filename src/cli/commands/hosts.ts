@@ -72,7 +72,9 @@ export class Host {
   }
 
   /** The options of an upload with the patience that the host deserves. */
-  watched<T extends Partial<UploadOptions>>(options: T): T {
+  watched<T extends Partial<UploadOptions>>(
+    options: T,
+  ): T & Pick<UploadOptions, 'retry' | 'onRequest' | 'onResponse'> {
     return {
       ...options,
       retry: { ...options.retry, shouldRetry: ({ delayMs }) => this.#shouldRetry(delayMs) },

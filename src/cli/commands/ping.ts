@@ -38,7 +38,8 @@ Examples:
   bits-upload ping --probe --user 'CORP\\me' --password-command 'pass corp' https://bits.example/in/
 
 Exit codes: 0 no step failed, 1 a step failed, 2 the command line is wrong, 4 the server or a proxy
-refuses the credentials, or requires some, 130 stopped by SIGINT, 143 by SIGTERM.`;
+refuses the credentials, or requires some, 129 stopped by SIGHUP, 130 by SIGINT, 143 by
+SIGTERM.`;
 
 /** Adds the options and the action of `ping`. */
 export function definePing(command: Command, context: CommandContext): void {

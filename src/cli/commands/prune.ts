@@ -55,7 +55,8 @@ Standard output gets the id of each discarded upload; with --json an object of t
 file, url, reason and freed, and one of type "problem" with where, message and removed.
 
 Exit codes: 0 done, 1 something could not be removed, 2 the command line is wrong, 4 a server or a proxy
-refuses the credentials, or requires some, 130 stopped by SIGINT, 143 by SIGTERM.`;
+refuses the credentials, or requires some, 129 stopped by SIGHUP, 130 by SIGINT, 143 by
+SIGTERM.`;
 
 /** Adds the options and the action of `prune`. */
 export function definePrune(command: Command, context: CommandContext): void {

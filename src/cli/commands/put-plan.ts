@@ -111,10 +111,11 @@ function checkNames(files: readonly string[]): void {
 
 function checkFlags(flags: PutFlags, files: number): void {
   checkReplyFlags(flags);
-  const { reply, replyFile } = flags;
-  if ((reply || replyFile !== undefined) && files > 1) {
-    throw new UsageError('--reply and --reply-file take only one FILE');
-  }
+  const { reply, replyFile, replyOptional, maxReplySize } = flags;
+  const replies = reply || replyFile !== undefined;
+  if (replies && files > 1) throw new UsageError('--reply and --reply-file take only one FILE');
+  const lonely = replyOptional ? '--reply-optional' : maxReplySize && '--max-reply-size';
+  if (lonely && !replies) throw new UsageError(`${lonely} needs --reply or --reply-file`);
 }
 
 function spoolOptions({ spoolSize }: PutFlags, files: readonly string[]): StreamSourceOptions {

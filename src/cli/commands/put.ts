@@ -18,6 +18,7 @@ import {
   addTransferOptions,
   connectionArguments,
   connectTimeoutMs,
+  transferArguments,
 } from './upload-options.js';
 
 const HELP = `
@@ -104,7 +105,7 @@ function resumeArguments(flags: PutFlags, url: URL): string[] {
   return [
     ...connectionArguments(flags),
     ...(url.search === '' ? [] : ['--url', `${url.origin}${url.pathname}${HIDDEN_QUERY}`]),
-    ...(flags.reply ? ['--reply'] : []),
+    ...transferArguments(flags),
   ];
 }
 

@@ -38,7 +38,9 @@ import {
   type HostFlags,
   type OutputFlags,
   type ReplyFlags,
+  replyOptions,
   type TransferFlags,
+  transferArguments,
   uploadOptions,
 } from './upload-options.js';
 
@@ -104,7 +106,7 @@ async function resume(
       target: targetOf(record),
       id: record.id,
       argumentsToGiveAgain: resumeArguments(flags, record),
-      open: () => openJob(record, flags, hosts.of(record.url).watched(options), state),
+      open: () => openJob(record, flags, hosts.of(record.url).watched(options), state, context.io),
     }),
   );
   return batch.run(tasks);
@@ -159,6 +161,7 @@ async function openJob(
   flags: ResumeFlags,
   options: Partial<UploadOptions>,
   state: JobState,
+  io: Io,
 ): Promise<UploadJob> {
   const { id } = record;
   const place = urlOption(record, flags.url);
@@ -178,14 +181,23 @@ async function openJob(
       `the file is missing: restore it, or free the session on the server with ${toCancel}`,
     );
   }
-  return UploadJob.restore(state.store, id, { ...options, ...place });
+  const { maxReplySize } = flags;
+  const recorded = record.reply?.file;
+  return UploadJob.restore(state.store, id, {
+    ...options,
+    ...place,
+    ...(!hasReply &&
+      maxReplySize !== undefined &&
+      recorded !== undefined &&
+      replyOptions({ replyFile: recorded, maxReplySize }, io.stdout)),
+  });
 }
 
 /** Of the command that is running now, which may be stopped as well. */
 function resumeArguments(flags: ResumeFlags, record: JobRecord): string[] {
   return [
     ...connectionToGiveAgain(flags, record),
-    ...(flags.reply ? ['--reply'] : []),
+    ...transferArguments(flags),
     ...(flags.replyFile === undefined ? [] : ['--reply-file', resolvePath(flags.replyFile)]),
   ];
 }

@@ -14,6 +14,7 @@ import { JsonLinesReporter } from '../render/json-lines.js';
 import { LineReporter } from '../render/lines.js';
 import type { Target } from '../render/messages.js';
 import { Reporter } from '../render/reporter.js';
+import { say } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
 import { resumeCommand } from '../resume-command.js';
 import type { JobState } from '../state-directory.js';
@@ -74,16 +75,28 @@ export class UploadBatch {
         skipped.push(task);
         continue;
       }
-      const failure = await this.#upload(task, tasks.slice(index + 1));
+      const rest = tasks.slice(index + 1);
+      const failure = await this.#upload(task, rest);
       this.#hosts.ended(url, failure);
       if (failure !== undefined) failures.push(failure);
-      // Also for a signal that came while a session was freed.
-      if (interruption.reason !== undefined) break;
+      const { reason } = interruption;
+      if (reason === undefined) continue;
+      // The message of an upload that was stopped has said it, unless nobody reads the results.
+      const isReported = failure?.code === 'BITS_ERR_ABORTED' && reason.by !== 'stdout';
+      const unfinished = failure === undefined ? rest : [task, ...rest];
+      if (!isReported && rest.length > 0) this.#sayUnfinished(unfinished, reason);
+      break;
     }
     clearTimeout(timer);
     const { reason } = interruption;
     if (reason === undefined) failures.push(...this.#reportSkipped(skipped));
     return reason?.exitCode ?? exitCodeOf(failures, tasks.length + earlier.length);
+  }
+
+  #sayUnfinished(tasks: readonly UploadTask[], { by }: StopReason): void {
+    const why = by === 'stdout' ? 'because standard output was closed' : `by ${by}`;
+    const { stderr } = this.#context.io;
+    say(stderr, `bits-upload: stopped ${why}; not uploaded: ${filesOf(tasks)}`);
   }
 
   #limitTime(): NodeJS.Timeout | undefined {
@@ -221,8 +234,7 @@ function stoppedMessage(
   { resumable = false }: Failure,
   notBegun: readonly UploadTask[],
 ): string {
-  const files = notBegun.map(({ target }) => target.file).join(', ');
-  const rest = files === '' ? '' : `; not begun: ${files}`;
+  const rest = notBegun.length === 0 ? '' : `; not begun: ${filesOf(notBegun)}`;
   if (state === 'close-session') {
     const what = resumable ? 'resume it to make sure' : 'check whether it is there';
     return `stopped by ${by} while the server was storing the file: ${what}${rest}`;
@@ -233,4 +245,8 @@ function stoppedMessage(
     : '';
   const advice = resumable ? '' : '; run the same command to upload it again';
   return `stopped by ${by}${where}: the file is not complete on the server${advice}${rest}`;
+}
+
+function filesOf(tasks: readonly UploadTask[]): string {
+  return tasks.map(({ target }) => target.file).join(', ');
 }

@@ -167,7 +167,8 @@ function parseUncertain(action: string): 'resend' | 'restart' {
   throw new UsageError(`--on-uncertain must be resend or restart, not ${JSON.stringify(action)}`);
 }
 
-function replyOptions(
+/** Where the reply goes; nothing without --reply and --reply-file. */
+export function replyOptions(
   { reply, replyFile, replyOptional, maxReplySize }: ReplyFlags,
   stdout: CommandContext['io']['stdout'],
 ): Partial<UploadOptions> {
@@ -188,17 +189,26 @@ function replyOptions(
 
 /** @throws UsageError */
 export function checkReplyFlags(flags: ReplyFlags & OutputFlags): void {
-  const { reply, replyFile, replyOptional, maxReplySize, json } = flags;
+  const { reply, replyFile, json } = flags;
   if (reply && replyFile !== undefined) {
     throw new UsageError('--reply and --reply-file exclude each other');
   }
   if (reply && json) {
     throw new UsageError('--reply would mix the reply with the output of --json: use --reply-file');
   }
-  const lonely = replyOptional ? '--reply-optional' : maxReplySize && '--max-reply-size';
-  if (lonely && !reply && replyFile === undefined) {
-    throw new UsageError(`${lonely} needs --reply or --reply-file`);
-  }
+}
+
+/** The other arguments that resume an upload: a record does not hold them. */
+export function transferArguments({
+  onUncertain,
+  reply,
+  maxReplySize,
+}: TransferFlags & ReplyFlags): string[] {
+  return [
+    ...(onUncertain === undefined ? [] : ['--on-uncertain', onUncertain]),
+    ...(reply ? ['--reply'] : []),
+    ...(maxReplySize === undefined ? [] : ['--max-reply-size', maxReplySize]),
+  ];
 }
 
 /** The arguments that have to be given again; the user has to fill in secrets. */

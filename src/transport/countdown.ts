@@ -1,0 +1,102 @@
+/** Time as limits measure it; a test brings its own. */
+export interface TimerClock {
+  /** Milliseconds since some moment, monotonic. */
+  readonly now: () => number;
+  readonly setTimer: (work: () => void, delayMs: number) => unknown;
+  readonly clearTimer: (timer: unknown) => void;
+}
+
+// As they are now: a test suite that replaces timers would take ours along.
+const { setTimeout, clearTimeout } = globalThis;
+
+const SYSTEM: TimerClock = {
+  now: () => performance.now(),
+  setTimer: setTimeout,
+  clearTimer: (timer) => clearTimeout(timer as NodeJS.Timeout),
+};
+
+/** How often it is looked whether the limit is reached. */
+const STEP_MS = 1_000;
+
+/** A look that is later than this shows that the machine was asleep, or the process stopped. */
+const LATE_MS = 2_000;
+
+/**
+ * A limit in time, in which the time that the process does not run counts for nothing.
+ *
+ * It is started over by the thousand, so that costs no more than reading the clock: its timer is left
+ * to run out.
+ */
+export class Countdown {
+  readonly #onExpired: () => void;
+  readonly #onLook: ((elapsedMs: number) => void) | undefined;
+  readonly #clock: TimerClock;
+  #limitMs = 0;
+  #isRunning = false;
+  /** Moved on by the time that does not count. */
+  #startedAtMs = 0;
+  #timer: unknown;
+  #timerDueAtMs = 0;
+
+  /** @param onLook called every second or so, with the time since the start */
+  constructor(
+    onExpired: () => void,
+    onLook?: (elapsedMs: number) => void,
+    clock: TimerClock = SYSTEM,
+  ) {
+    this.#onExpired = onExpired;
+    this.#onLook = onLook;
+    this.#clock = clock;
+  }
+
+  get limitMs(): number {
+    return this.#limitMs;
+  }
+
+  /** Gives it the whole time, whether it runs or not. */
+  start(limitMs: number): void {
+    this.#isRunning = true;
+    this.#limitMs = limitMs;
+    this.#startedAtMs = this.#clock.now();
+    const dueAtMs = this.#startedAtMs + limitMs;
+    if (this.#timer === undefined || this.#timerDueAtMs > dueAtMs) this.#setTimer();
+  }
+
+  /** Stops it until the next start, which is to come soon. */
+  pause(): void {
+    this.#isRunning = false;
+  }
+
+  /** Stops it, and keeps no process alive. */
+  end(): void {
+    this.#isRunning = false;
+    this.#clock.clearTimer(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #setTimer(): void {
+    this.#clock.clearTimer(this.#timer);
+    const nowMs = this.#clock.now();
+    const leftMs = this.#startedAtMs + this.#limitMs - nowMs;
+    // Rounded up, and the timer may still be early by a part of a millisecond.
+    const delayMs = Math.ceil(Math.max(Math.min(leftMs, STEP_MS), 0));
+    this.#timerDueAtMs = nowMs + delayMs;
+    this.#timer = this.#clock.setTimer(() => this.#look(), delayMs);
+  }
+
+  #look(): void {
+    this.#timer = undefined;
+    if (!this.#isRunning) return;
+    const nowMs = this.#clock.now();
+    const lateMs = nowMs - this.#timerDueAtMs;
+    const wasStartedBefore = this.#startedAtMs <= this.#timerDueAtMs;
+    if (lateMs > LATE_MS && wasStartedBefore) this.#startedAtMs += lateMs;
+    const elapsedMs = nowMs - this.#startedAtMs;
+    if (elapsedMs >= this.#limitMs) {
+      this.#onExpired();
+      return;
+    }
+    this.#onLook?.(elapsedMs);
+    if (this.#isRunning && this.#timer === undefined) this.#setTimer();
+  }
+}

@@ -3,7 +3,12 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { isBitsError } from '../../src/errors.js';
 import { UploadJob } from '../../src/job/upload-job.js';
-import { type BitsServer, createBitsServer, type Fault } from '../../src/testing/index.js';
+import {
+  type BitsServer,
+  type BitsServerOptions,
+  createBitsServer,
+  type Fault,
+} from '../../src/testing/index.js';
 import { patterned } from '../support/files.js';
 
 const KIB = 1024;
@@ -13,6 +18,7 @@ const CONTENT = patterned(5 * FRAGMENT_BYTES);
 /** A server as it was met: what it always does, and what happens once. */
 interface Situation {
   readonly it: string;
+  readonly server?: BitsServerOptions;
   readonly faults: readonly Fault[];
   /** The code of the error, or how the session was closed. */
   readonly ends: string;
@@ -20,6 +26,8 @@ interface Situation {
   readonly mayBePresumed?: true;
   /** Most requests. */
   readonly requests: number;
+  /** The job is suspended at its third fragment, and resumed. */
+  readonly isSuspended?: true;
   readonly content?: Buffer;
   readonly minDelayMs?: number;
 }
@@ -29,6 +37,61 @@ const ALWAYS = Infinity;
 const LIMIT_MS = 10_000;
 
 const SITUATIONS: readonly Situation[] = [
+  ...[1, 2, 4, 5].map(
+    (nth): Situation => ({
+      it: `a server that appends every fragment, when the answer to number ${nth} is lost`,
+      server: { overlap: 'append' },
+      faults: [{ on: 'fragment', nth, do: 'reset-after-commit' }],
+      ends: 'acknowledged',
+      requests: 25,
+    }),
+  ),
+  {
+    it: 'a server that answers a second Close with 400, when the answer to the first is lost',
+    faults: [
+      { on: 'close-session', do: 'reset-after-commit' },
+      { on: 'close-session', times: ALWAYS, do: { status: 400 } },
+    ],
+    ends: 'presumed',
+    requests: 12,
+  },
+  {
+    it: 'a server that answers a second Close with 500 and 0x1, when the answer to the first is lost',
+    faults: [
+      { on: 'close-session', do: 'reset-after-commit' },
+      {
+        on: 'close-session',
+        times: ALWAYS,
+        do: { status: 500, headers: { 'BITS-Error-Code': '0x1' } },
+      },
+    ],
+    ends: 'presumed',
+    requests: 20,
+  },
+  ...['0', '0x1', 'ZERO'].map(
+    (code): Situation => ({
+      it: `a server that forgets a session and answers 400 with the error code ${code}`,
+      faults: [
+        {
+          on: 'fragment',
+          nth: 3,
+          do: { status: 400, headers: { 'BITS-Error-Code': code }, forgetsSession: true },
+        },
+      ],
+      ends: 'acknowledged',
+      requests: 15,
+    }),
+  ),
+  {
+    it: 'a server that refuses every Ping',
+    faults: [
+      { on: 'fragment', nth: 3, do: 'hang' },
+      { on: 'ping', times: ALWAYS, do: { status: 400 } },
+    ],
+    isSuspended: true,
+    ends: 'acknowledged',
+    requests: 14,
+  },
   {
     it: 'a server that answers the Close of an empty file with 416',
     faults: [{ on: 'close-session', times: ALWAYS, do: { status: 416 } }],
@@ -51,6 +114,14 @@ const SITUATIONS: readonly Situation[] = [
     ends: 'acknowledged',
     requests: 40,
   },
+  ...(['lower-case', 'without-braces'] as const).map(
+    (sessionIdAs): Situation => ({
+      it: `a server that writes session ids ${sessionIdAs}`,
+      faults: [{ on: 'any', times: ALWAYS, do: { sessionIdAs } }],
+      ends: 'acknowledged',
+      requests: 7,
+    }),
+  ),
   {
     it: 'an answer that comes twice before a Close that is refused',
     faults: [
@@ -89,7 +160,7 @@ describe('an upload to a server that was met in the wild', () => {
     const { ends, faults, requests, content = CONTENT } = situation;
     const verdict = ends.startsWith('BITS_ERR_') ? `fails with ${ends} on` : `is ${ends} by`;
     it(`${verdict} ${situation.it}`, async () => {
-      server = await createBitsServer({ faults });
+      server = await createBitsServer({ ...situation.server, faults });
       controller = new AbortController();
       const startedMs = performance.now();
       const job = new UploadJob({
@@ -99,7 +170,14 @@ describe('an upload to a server that was met in the wild', () => {
         retry: { minDelayMs: situation.minDelayMs ?? 0 },
         signal: controller.signal,
       });
-      const end = await job.start().then(
+      let outcome = job.start();
+      if (situation.isSuspended) {
+        outcome.catch(() => {});
+        await server.waitForRequest('fragment', 3);
+        await job.suspend();
+        outcome = job.resume();
+      }
+      const end = await outcome.then(
         ({ closed }) => closed,
         (error) => {
           if (isBitsError(error)) return error.code;

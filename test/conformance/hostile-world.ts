@@ -126,7 +126,10 @@ export class HostileWorld {
     const { faults, incidents } = this.#scenario;
     return (
       incidents.some(({ what }) => what === 'restart-server') ||
-      faults.some(({ do: action }) => action === 'session-gone')
+      faults.some(
+        ({ do: action }) =>
+          action === 'session-gone' || (typeof action === 'object' && 'forgetsSession' in action),
+      )
     );
   }
 

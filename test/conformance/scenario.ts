@@ -15,7 +15,7 @@ export interface Scenario {
   readonly bytes: number;
   readonly source: 'file' | 'bytes' | 'blob' | 'stream' | 'web-stream' | 'iterable';
   readonly fragmentBytes: number | undefined;
-  readonly overlap: 'strict' | 'accept';
+  readonly overlap: 'strict' | 'accept' | 'append';
   readonly omitSessionIdOnAck: boolean;
   readonly maxFragmentBytes: number | undefined;
   readonly store: 'none' | 'memory' | 'file';
@@ -59,6 +59,9 @@ const actions: fc.Arbitrary<FaultAction> = fc.oneof(
   {
     weight: 2,
     arbitrary: fc.constantFrom<FaultAction>(
+      { sessionIdAs: 'lower-case' },
+      { sessionIdAs: 'without-braces' },
+      { status: 400, headers: { 'BITS-Error-Code': '0' }, forgetsSession: true },
       { keepBytes: 0 },
       { keepBytes: 1 },
       { loseBytes: 1 },
@@ -161,7 +164,7 @@ export const scenarios: fc.Arbitrary<Scenario> = fc.record({
     'iterable',
   ),
   fragmentBytes: fc.option(fc.integer({ min: 5 * KIB, max: 64 * KIB }), { nil: undefined }),
-  overlap: fc.constantFrom('strict', 'accept'),
+  overlap: fc.constantFrom('strict', 'accept', 'append'),
   omitSessionIdOnAck: fc.boolean(),
   maxFragmentBytes: fc.option(fc.integer({ min: 5 * KIB, max: 100 * KIB }), {
     nil: undefined,

@@ -39,6 +39,7 @@ export function planOf(
     contentName,
     reply: options.reply === undefined ? 'none' : options.reply.optional ? 'optional' : 'required',
     onUncertainFragment: options.onUncertainFragment,
+    mayResend: options.transport?.mayResend ?? false,
     maxRestarts: options.maxRestarts,
     maxResyncs: MAX_RESYNCS,
     maxCancelAttempts: MAX_CANCEL_ATTEMPTS,

@@ -6,10 +6,10 @@ import { encodeRequest } from '../protocol/encode.js';
 import { isTrustedHost, withHost } from '../protocol/host-id.js';
 import type { FragmentPacket, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
-import type { Session, SessionEvent, Target } from '../session/session.js';
+import type { Command, Session, SessionEvent, Target } from '../session/session.js';
 import { readRange } from '../source/range-reader.js';
 import type { OpenSource } from '../source/source.js';
-import { neverConnected } from '../transport/failure.js';
+import { hadStaleConnection, neverConnected } from '../transport/failure.js';
 import type { WireBody } from '../transport/transport.js';
 import { verifySource } from './guarded-source.js';
 import type { ResolvedOptions } from './resolve-options.js';
@@ -30,13 +30,15 @@ export interface ExchangeOptions {
   readonly onBodySent?: ((bytes: number) => void) | undefined;
 }
 
+type SendCommand = Extract<Command, { type: 'send' }>;
+
 /**
  * Sends one packet, follows redirects, and tells what the session is to make of the answer.
  * @throws BITS_ERR_ABORTED when the signal aborts; nothing else
  */
 export async function exchange(
   session: Session,
-  { packet, target }: { readonly packet: RequestPacket; readonly target: Target },
+  { packet, target, newConnection }: SendCommand,
   { options, remoteUrl, source, wire }: OpenConversation,
   { signal, onBodyBegins, onBodySent }: ExchangeOptions,
 ): Promise<SessionEvent> {
@@ -48,6 +50,7 @@ export async function exchange(
     // Close is what makes the file visible, so it must still be the one that was read.
     if (packet.type === 'close-session') await verifySource(source, signal);
     const { method, headers } = encodeRequest(packet);
+    if (newConnection) wire.dropConnections();
     for (let hops = 0; ; hops++) {
       if (body !== undefined) onBodyBegins?.();
       const sentAtMs = performance.now();
@@ -61,7 +64,7 @@ export async function exchange(
           onBytesSent: onBodySent,
         },
       );
-      const decoded = decodeAnswer(packet, answer, { nowMs: Date.now() });
+      const decoded = decodeAnswer(packet, answer, { nowMs: Date.now(), url });
       if ('ack' in decoded) {
         return { type: 'acked', ack: decoded.ack, elapsedMs: performance.now() - sentAtMs };
       }
@@ -86,6 +89,7 @@ export function refusalOf(error: BitsError): Refusal {
     meaning: error.retryable ? 'transient' : 'fatal',
     error,
     ...(neverConnected(error) && { unsent: true }),
+    ...(hadStaleConnection(error) && { staleConnection: true }),
     ...(typeof retryAfterMs === 'number' && { retryAfterMs }),
   };
 }

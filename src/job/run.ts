@@ -5,6 +5,7 @@ import { appendFileName, redactUrl } from '../protocol/remote-url.js';
 import { checkReplyTarget } from '../reply/reply-target.js';
 import {
   type Command,
+  completionWarnings,
   createSession,
   isFinal,
   type Outcome,
@@ -379,7 +380,7 @@ function warningsOf(session: Session, command: Command, before: Session): Upload
   if (session.restarts > before.restarts) {
     warnings.push({
       code: 'session-restarted',
-      message: 'The server lost the session; the upload starts over from byte 0.',
+      message: `${session.restartReason}; the upload starts over from byte 0.`,
     });
   }
   if (session.plan.reply === 'none' && session.replyUrl !== undefined && !before.replyUrl) {
@@ -390,14 +391,7 @@ function warningsOf(session: Session, command: Command, before: Session): Upload
   }
   if (command.type !== 'finish') return warnings;
   const { outcome } = command;
-  if (outcome.kind === 'completed' && outcome.closed === 'presumed') {
-    warnings.push({
-      code: 'close-presumed',
-      message:
-        'The answer to Close-Session was lost and the server no longer knows the session, so the ' +
-        'file is presumed to be in place.',
-    });
-  }
+  if (outcome.kind === 'completed') warnings.push(...completionWarnings(session.plan, outcome));
   if (outcome.kind === 'cancelled' && !outcome.freed) {
     warnings.push({
       code: 'session-not-freed',

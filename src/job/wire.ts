@@ -8,7 +8,6 @@ import { idleTransports } from './idle-transports.js';
 import { type PacketKind, PacketSender } from './packet-sender.js';
 import { Redirects } from './redirects.js';
 import type { ResolvedOptions } from './resolve-options.js';
-import { overUsedConnections } from './used-connections.js';
 
 /** How one packet is sent; the limits of the job are filled in. */
 export interface PacketOptions {
@@ -48,6 +47,11 @@ export class Wire {
     });
   }
 
+  /** Sees to it that the next request goes over a new connection, as far as the transport can. */
+  dropConnections(): void {
+    this.transport.dropConnections?.();
+  }
+
   /** The caller's headers, as far as they may go to the host of a URL. */
   headersFor(url: URL): Readonly<Record<string, string>> {
     const { headers } = this.#options;
@@ -85,7 +89,7 @@ function openTransport(options: ResolvedOptions, remoteUrl: URL): OpenTransport 
   if (key !== undefined) {
     const loan = idleTransports.borrow(key, () => defaultTransport(options, remoteUrl));
     return {
-      transport: authenticated(loan.wasUsed ? overUsedConnections(loan.transport) : loan.transport),
+      transport: authenticated(loan.transport),
       close: (fate) => loan.giveBack(fate),
     };
   }

@@ -179,7 +179,7 @@ function decodeRefusal(
     refusal: {
       meaning,
       error,
-      ...(BITS_HEADERS.some((name) => headers[name] !== undefined) && { isFromBits: true }),
+      ...(ERROR_HEADERS.some((name) => headers[name] !== undefined) && { isFromBits: true }),
       ...(nextOffset !== undefined && { nextOffset }),
       ...(replyUrl !== undefined && { replyUrl }),
       ...(retryAfterMs !== undefined && { retryAfterMs }),
@@ -188,7 +188,7 @@ function decodeRefusal(
   };
 }
 
-const BITS_HEADERS = ['bits-error-code', 'bits-error', 'bits-error-context', 'bits-packet-type'];
+const ERROR_HEADERS = ['bits-error-code', 'bits-error', 'bits-error-context'];
 
 function meaningOf(row: AnswerRow, location: string | undefined): RefusalMeaning {
   return row.meaning === 'redirect' && location === undefined ? 'fatal' : row.meaning;

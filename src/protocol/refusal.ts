@@ -44,6 +44,6 @@ export interface Refusal {
   readonly unsent?: boolean;
   /** True when a connection that was used before ended before any byte of the answer. */
   readonly staleConnection?: boolean;
-  /** True when the refusal has a BITS header, so that it is a BITS server that refuses. */
+  /** True when the refusal has an error header of BITS, so that it is a BITS server that refuses. */
   readonly isFromBits?: boolean;
 }

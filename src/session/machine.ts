@@ -560,15 +560,18 @@ function wholeFile(error: BitsError): BitsError {
   );
 }
 
-/** Some servers answer a packet of a session that they have forgotten with 400, 404 or 500. */
-function mayBeForgotten(session: Session, { meaning, error }: Refusal): boolean {
+/**
+ * Some servers answer a packet of a session that they have forgotten with 400, 404 or 500: after an
+ * interruption, or with an error header that says nothing, that is likely.
+ */
+function mayBeForgotten(session: Session, { meaning, error, isFromBits }: Refusal): boolean {
   if (meaning === 'session-not-found') return false;
   // Such an upload starts over after each interruption, and that is counted.
   if (session.plan.onUncertainFragment === 'restart') return false;
-  if (isStatus(error, 400) || isStatus(error, 404)) {
-    return isUnexplained(error) && (session.doubt.forgotten || session.offset > 0);
-  }
-  return isStatus(error, 500) && isUnexplained(error) && session.doubt.forgotten;
+  const isSuspicious = session.doubt.forgotten || isFromBits === true;
+  return (
+    isSuspicious && isUnexplained(error) && [400, 404, 500].some((one) => isStatus(error, one))
+  );
 }
 
 /** An HRESULT says what is wrong, and then there is nothing to guess. */

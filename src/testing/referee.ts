@@ -223,10 +223,12 @@ export class Referee {
     conduct.sentTo = Math.max(conduct.sentTo, range.end);
     const highest = Math.max(...conduct.starts);
     const wanted = conduct.starts.has(range.start);
-    const inDoubt = last === undefined || !arrivedForSure(last, request) || conduct.probing;
+    // An answer without an offset, such as 503, does not say what became of the fragment.
+    const isKnown = said !== undefined && last !== undefined && arrivedForSure(last, request);
+    const inDoubt = !isKnown || conduct.probing;
     const isSmall = range.end - range.start <= MIN_FRAGMENT_BYTES;
     conduct.lastAnswer = undefined;
-    conduct.probing = !wanted && inDoubt && isSmall && range.end <= Math.min(...conduct.starts);
+    conduct.probing = !wanted && inDoubt && isSmall && range.end <= highest;
     if (conduct.probing) return;
     if (!wanted && !(conduct.recovering && range.start <= highest)) {
       const offsets = [...conduct.starts].join(' or ');

@@ -78,9 +78,16 @@ export interface Transport {
    * upload to a host that is not in `trustedHosts`. @default false
    */
   readonly hasCredentials?: boolean;
+  /**
+   * Whether it may send a request again by itself, so that the server gets it twice and nobody knows,
+   * as Chromium does. `onUncertainFragment: 'restart'` is then refused. @default false
+   */
+  readonly mayResend?: boolean;
   readonly limitations: readonly TransportLimitation[];
   /** Largest request body that it can send in reasonable memory; absent: no limit. */
   readonly maxBodyBytes?: number;
+  /** Closes connections without a request, so that the next request goes over a new one. */
+  dropConnections?(): void;
   /** Releases every socket; afterwards nothing keeps the process alive. */
   close(): Promise<void>;
 }

@@ -108,6 +108,10 @@ export class UndiciTransport implements Transport {
     return forwarding.send(request, options);
   }
 
+  dropConnections(): void {
+    for (const connection of this.#connections) if (connection.isIdle) void connection.close();
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     const reason = new BitsAbortError('The transport was closed');

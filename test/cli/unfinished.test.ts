@@ -450,7 +450,7 @@ describe('an unfinished upload', () => {
       await serve();
       await leftBehind('1?query');
       await leftBehind('2');
-      server.addFault({ on: 'ping', do: { status: 503 } });
+      server.addFault({ on: 'fragment', do: { status: 503 } });
       const { code, stderr } = await bits('resume', '--all', '--retries=0');
       expect(code).to.equal(1);
       expect(stderr).to.contain('--url').and.to.contain('to resume it: bits-upload resume');

@@ -10,7 +10,7 @@ export type Struck = PacketType | 'reply';
  *
  * - `nothing`: no additional request.
  * - `again`: the packet is sent once more.
- * - `resync`: the packet is sent once more, as a smallest fragment whose answer tells the offset.
+ * - `resync`: a probe asks for the offset, or the upload starts over from a first fragment in doubt.
  * - `smaller`: the fragment is halved, and so are those after it.
  * - `restart`: a new session from byte 0.
  * - `not-freed`: the cancelled job warns that the server did not confirm.
@@ -74,10 +74,13 @@ const LOST = costs('again', 'again', 'resync', 'again', 'again', 'again');
 const FAILS_FOR_NOW = LOST;
 /** The answer is true, but the connection cannot be used again. */
 const ANSWERED = costs('nothing', 'nothing', 'nothing', 'nothing', 'nothing');
-/** Close and Cancel are tried again after any 5xx, and never after a lower status. */
-const FATAL_5XX = costs(SERVER, SERVER, SERVER, 'again', 'again', SERVER);
-const BUSY_4XX = costs('again', 'again', 'resync', SERVER, 'not-freed', 'again');
-const FATAL_4XX = costs(SERVER, SERVER, SERVER, SERVER, 'not-freed', SERVER);
+/**
+ * Close and Cancel are tried again after any 5xx, and never after a lower status. Any answer to a Ping
+ * shows that the server can be reached.
+ */
+const FATAL_5XX = costs(SERVER, 'nothing', SERVER, 'again', 'again', SERVER);
+const BUSY_4XX = costs('again', 'nothing', 'resync', SERVER, 'not-freed', 'again');
+const FATAL_4XX = costs(SERVER, 'nothing', SERVER, SERVER, 'not-freed', SERVER);
 /** A success without Ack, once one packet has been acknowledged. */
 const NO_ACK = costs(NOT_BITS, 'again', 'resync', 'again', 'not-freed');
 
@@ -123,7 +126,7 @@ export const FAULT_TABLE: readonly FaultRow[] = [
     name: '404',
     do: { status: 404 },
     // It may mean a limit of IIS 7 only for a fragment larger than those before.
-    costs: costs(SERVER, SERVER, ['smaller', SERVER, SERVER], SERVER, 'not-freed', REPLY),
+    costs: costs(SERVER, 'nothing', ['smaller', SERVER, SERVER], SERVER, 'not-freed', REPLY),
   },
   { name: '405', do: { status: 405 }, costs: FATAL_4XX },
   { name: '408', do: { status: 408 }, costs: BUSY_4XX },
@@ -131,12 +134,12 @@ export const FAULT_TABLE: readonly FaultRow[] = [
   {
     name: '413',
     do: { status: 413 },
-    costs: costs(SERVER, SERVER, 'smaller', SERVER, 'not-freed', SERVER),
+    costs: costs(SERVER, 'nothing', 'smaller', SERVER, 'not-freed', SERVER),
   },
   {
     name: '416 without offset',
     do: { status: 416 },
-    costs: costs(SERVER, SERVER, 'restart', SERVER, 'not-freed', REPLY),
+    costs: costs(SERVER, 'nothing', ['smaller', 'restart', 'restart'], SERVER, 'not-freed', REPLY),
   },
   { name: '429', do: { status: 429 }, costs: BUSY_4XX },
   { name: '500', do: { status: 500 }, costs: FAILS_FOR_NOW },
@@ -172,8 +175,18 @@ export const FAULT_TABLE: readonly FaultRow[] = [
   ...application(500, 'again'),
   ...application(501, SERVER),
 
-  { name: 'no offset', do: { offset: null }, costs: { fragment: PROTOCOL } },
-  { name: 'illegible offset', do: { offset: 'many' }, costs: { fragment: PROTOCOL } },
+  {
+    name: 'no offset',
+    do: { offset: null },
+    takesEffect: true,
+    costs: { fragment: 'resync' },
+  },
+  {
+    name: 'illegible offset',
+    do: { offset: 'many' },
+    takesEffect: true,
+    costs: { fragment: 'resync' },
+  },
   { name: 'offset 0', do: { offset: 0 }, takesEffect: true, costs: { fragment: 'resync' } },
   {
     name: 'offset in mid-fragment',
@@ -197,13 +210,13 @@ export const FAULT_TABLE: readonly FaultRow[] = [
   {
     name: 'no session id',
     do: { headers: { 'BITS-Session-Id': null } },
-    costs: { ...HARMLESS, 'create-session': PROTOCOL },
+    costs: { ...HARMLESS, 'create-session': 'again' },
   },
   {
     name: "another session's id",
     do: { headers: { 'BITS-Session-Id': '{00000000-0000-0000-0000-000000000000}' } },
     takesEffect: true,
-    costs: { ping: 'nothing', fragment: PROTOCOL, 'cancel-session': 'not-freed' },
+    costs: { ping: 'nothing', fragment: 'resync', 'cancel-session': 'again' },
   },
   {
     name: 'another protocol',
@@ -257,7 +270,7 @@ function application(status: number, means: 'again' | typeof SERVER, more = {}):
     {
       name: `${status} of the application`,
       do: { status, hresult: 0x80190000 + status, context: 0x7, ...more },
-      costs: { 'create-session': means, ping: means, fragment },
+      costs: { 'create-session': means, ping: 'nothing', fragment },
     },
   ];
 }

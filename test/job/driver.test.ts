@@ -10,7 +10,17 @@ import {
 import type { RetryDecision } from '../../src/job/options.js';
 import { DEFAULTS } from '../../src/job/options.js';
 import { createSession, type SessionEvent } from '../../src/session/session.js';
-import { busy, created, gone, has, lost, PLAN, pinged, said } from '../session/script.js';
+import {
+  busy,
+  created,
+  gone,
+  has,
+  lost,
+  outOfStep,
+  PLAN,
+  pinged,
+  said,
+} from '../session/script.js';
 
 const MINUTE_MS = 60_000;
 
@@ -106,8 +116,29 @@ class World implements CommandRunner {
 
 const closed: SessionEvent = { type: 'acked', ack: { type: 'close-session' }, elapsedMs: 1 };
 
-/** The end of the range in `fragment 0-100`. */
-const endOf = (command: string): number => Number(/-(\d+)/.exec(command.slice(8))?.[1]);
+/** A server that takes fragments of 100 bytes, and the end of the file, and answers its offset to others. */
+class FragmentServer {
+  readonly #totalBytes: number;
+  #held = 0;
+
+  constructor(totalBytes = 250) {
+    this.#totalBytes = totalBytes;
+  }
+
+  take(command: string): SessionEvent {
+    const { start, end } = rangeOf(command);
+    const isNext = end - start === 100 || end === this.#totalBytes;
+    if (start !== this.#held || !isNext) return outOfStep(this.#held);
+    this.#held = end;
+    return has(end);
+  }
+}
+
+/** The range in `fragment 0-100`. */
+function rangeOf(command: string): { start: number; end: number } {
+  const [, start, end] = /fragment (\d+)-(\d+)/.exec(command) ?? [];
+  return { start: Number(start), end: Number(end) };
+}
 
 describe('the time that a job takes', () => {
   it('is ten minutes without a new byte, whatever else is answered', async () => {
@@ -131,10 +162,11 @@ describe('the time that a job takes', () => {
 
   it('counts from the first failure, which is followed by a second try however late it came', async () => {
     let failures = 0;
+    const server = new FragmentServer();
     const world = new World((command, { clock }) => {
       if (command === 'create-session') return created();
       if (command === 'close-session') return closed;
-      if (failures++ > 0) return has(endOf(command));
+      if (failures++ > 0) return server.take(command);
       clock.pass(60 * MINUTE_MS);
       return lost;
     });
@@ -143,11 +175,12 @@ describe('the time that a job takes', () => {
 
   it('starts anew with each sign of progress inside a command', async () => {
     let tries = 0;
+    const server = new FragmentServer();
     const world = new World((command, { clock, driver }) => {
       if (command === 'create-session') return created();
       if (command === 'close-session') return closed;
       clock.pass(9 * MINUTE_MS);
-      if (tries++ >= 10) return has(endOf(command));
+      if (tries++ >= 10) return server.take(command);
       driver.progressed();
       return busy;
     });
@@ -155,14 +188,17 @@ describe('the time that a job takes', () => {
   });
 
   it('has no end as long as new bytes are acknowledged', async () => {
-    let failed = false;
+    const failed = new Set<string>();
+    const server = new FragmentServer(10_000);
     const world = new World(
       (command, { clock }) => {
         if (command === 'create-session') return created();
         if (command === 'close-session') return closed;
-        failed = !failed;
-        if (failed) clock.pass(9 * MINUTE_MS);
-        return failed ? busy : has(endOf(command));
+        const { start, end } = rangeOf(command);
+        if (end - start !== 100 || failed.has(command)) return server.take(command);
+        failed.add(command);
+        clock.pass(9 * MINUTE_MS);
+        return busy;
       },
       { totalBytes: 10_000 },
     );
@@ -187,11 +223,12 @@ describe('the time that a job takes', () => {
 
   it('is what Retry-After asks for, up to five minutes', async () => {
     const asks = [90_000, 31_536_000_000];
+    const server = new FragmentServer();
     const world = new World((command) => {
       if (command === 'create-session') return created();
       if (command === 'close-session') return closed;
       const retryAfterMs = asks.shift();
-      if (retryAfterMs === undefined || busy.type !== 'failed') return has(endOf(command));
+      if (retryAfterMs === undefined || busy.type !== 'failed') return server.take(command);
       return { ...busy, refusal: { ...busy.refusal, retryAfterMs } };
     });
     expect(await world.ends()).to.equal('completed acknowledged');
@@ -199,11 +236,12 @@ describe('the time that a job takes', () => {
   });
 
   it('backs off anew after progress', async () => {
-    const fails = [true, true, true, false, true, false, false];
+    const fails = [true, true, true, false, false, true, false, false];
+    const server = new FragmentServer();
     const world = new World((command) => {
       if (command === 'create-session') return created();
       if (command === 'close-session') return closed;
-      return fails.shift() ? busy : has(endOf(command));
+      return fails.shift() ? busy : server.take(command);
     });
     expect(await world.ends()).to.equal('completed acknowledged');
     expect(world.retries.map(({ attempt, delayMs }) => [attempt, delayMs])).to.deep.equal([
@@ -216,17 +254,19 @@ describe('the time that a job takes', () => {
 
   it('on a host-id that fails ends with its fallback time-out, to the millisecond', async () => {
     const hostId = { hostId: 'web3.corp.example', hostIdFallbackTimeoutMs: 90_500 };
+    const server = new FragmentServer();
     const world = new World((command) => {
       if (command === 'create-session') return created(hostId);
       if (command.endsWith('@host-id')) return busy;
       if (command === 'ping') return pinged;
-      return command === 'close-session' ? closed : has(endOf(command));
+      return command === 'close-session' ? closed : server.take(command);
     });
     expect(await world.ends()).to.equal('completed acknowledged');
     expect(world.clock.nowMs).to.equal(90_500);
     const firstAtOrigin = world.commands.indexOf('ping');
     expect(world.commands.slice(firstAtOrigin)).to.deep.equal([
       'ping',
+      'fragment 0-99',
       'fragment 0-100',
       'fragment 100-200',
       'fragment 200-250',
@@ -236,15 +276,21 @@ describe('the time that a job takes', () => {
 
   it('until the fallback starts with an error and anew with progress', async () => {
     const hostId = { hostId: 'web3.corp.example', hostIdFallbackTimeoutMs: 100_000 };
-    let fails = 0;
+    const failed = new Set<string>();
+    const server = new FragmentServer();
     const world = new World((command, { clock }) => {
       if (command === 'create-session') return created(hostId);
       if (command.startsWith('ping')) return pinged;
       if (command.startsWith('close')) return closed;
       // Twice nearly long enough, and hours of success between.
-      if (fails++ % 2 === 0) return busy;
+      const { start, end } = rangeOf(command);
+      if (end - start < 50 || end % 50 !== 0) return server.take(command);
+      if (!failed.has(command)) {
+        failed.add(command);
+        return busy;
+      }
       clock.pass(99_000 - 1000);
-      return has(endOf(command));
+      return server.take(command);
     });
     expect(await world.ends()).to.equal('completed acknowledged');
     expect(
@@ -266,13 +312,14 @@ describe('the time that a job takes', () => {
 
   it('counts a sleep of the machine for nothing, and begins all retries again after it', async () => {
     let failures = 0;
+    const server = new FragmentServer();
     const world = new World((command, { clock }) => {
       if (command === 'create-session') return created();
       if (command === 'close-session') return closed;
       failures++;
       // The monotonic clock goes on while no timer fires.
       if (failures === 3) clock.nowMs += 8 * 60 * MINUTE_MS;
-      return failures < 8 ? lost : has(endOf(command));
+      return failures < 8 ? lost : server.take(command);
     });
     expect(await world.ends()).to.equal('completed acknowledged');
     expect(world.retries.map(({ attempt }) => attempt).slice(0, 5)).to.deep.equal([1, 2, 3, 1, 2]);
@@ -284,7 +331,7 @@ describe('the time that a job takes', () => {
     const unsent: SessionEvent = { ...lost, refusal: { ...lost.refusal, unsent: true } };
     const world = new World((command) => {
       if (command === 'create-session') return ++failures < 10 ? unsent : created();
-      return command === 'close-session' ? closed : has(endOf(command));
+      return command === 'close-session' ? closed : has(rangeOf(command).end);
     });
     expect(await world.ends()).to.equal('completed acknowledged');
     expect(Math.max(...world.clock.waits)).to.equal(5000);

@@ -442,9 +442,9 @@ describe('UploadJob', () => {
       const server = await serve({
         faults: [
           { on: 'create-session', do: { status: 503, headers: { 'Retry-After': '0' } } },
-          { on: 'fragment', nth: 2, do: 'reset-after-commit' },
-          { on: 'fragment', nth: 4, do: 'reset-mid' },
-          { on: 'close-session', do: 'reset-before' },
+          { on: 'fragment', nth: 2, do: { status: 503, afterCommit: true } },
+          { on: 'fragment', nth: 4, do: { status: 504 } },
+          { on: 'close-session', do: { status: 502 } },
         ],
       });
       const job = jobTo(server);
@@ -452,6 +452,21 @@ describe('UploadJob', () => {
       job.on('retry', ({ attempt }) => attempts.push(attempt));
       await job.start();
       expect(attempts).to.deep.equal([1, 1, 1, 1]);
+      expect(sha256(await uploaded(server))).to.equal(sha256(patterned(100 * KIB)));
+    });
+
+    it('of a connection that was used before cost no retry', async () => {
+      const server = await serve({
+        faults: [
+          { on: 'fragment', nth: 2, do: 'reset-after-commit' },
+          { on: 'close-session', do: 'reset-before' },
+        ],
+      });
+      const job = jobTo(server);
+      let retries = 0;
+      job.on('retry', () => retries++);
+      await job.start();
+      expect(retries).to.equal(0);
       expect(sha256(await uploaded(server))).to.equal(sha256(patterned(100 * KIB)));
     });
 

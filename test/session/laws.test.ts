@@ -246,11 +246,7 @@ describe('the laws of a session', () => {
         } else {
           const { packet, newConnection }: Extract<Command, { type: 'send' }> = command;
           const { kind, number } = toCome.shift() ?? { kind: 'none', number: 0 };
-          // Nothing tells a session that is lost at once from a server that takes no fragments.
-          const isFirst = packet.type === 'fragment' && packet.range.start === 0;
-          if (packet.type === 'fragment' && kind === 'session-lost') {
-            if (!server.options.saysNothing || !isFirst) server.forget();
-          }
+          if (packet.type === 'fragment' && kind === 'session-lost') server.forget();
           if (packet.type === 'fragment' && kind === 'offset-back' && !blindly(server)) {
             server.moveBack(number / 100);
           }

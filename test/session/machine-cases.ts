@@ -575,21 +575,19 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       script: [...bigBegun, [maybeTooLarge, piece(0, 2)], [has(2 * MIN), piece(2, 4)]],
     },
     {
-      it: 'suspects a forgotten session at a 404 to a fragment as large as one that passed',
+      it: 'ends at a 404 to a fragment as large as one that passed',
       script: [
         ...begun,
         [has(100), 'fragment 100-200'],
-        [maybeTooLarge, 'ping'],
-        [pinged, 'cancel-session'],
+        [maybeTooLarge, 'failed BITS_ERR_SERVER resumable'],
       ],
     },
     {
-      it: 'ends at a 404 to a large fragment that has passed before when a Ping is refused, too',
+      it: 'ends at a 404 to a large fragment that has passed before',
       ...BIG,
       script: [
         ...bigBegun,
         [has(4 * MIN), piece(4, 8)],
-        [maybeTooLarge, 'ping'],
         [maybeTooLarge, 'failed BITS_ERR_SERVER resumable'],
       ],
     },
@@ -842,7 +840,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'suspects nothing without an interruption',
+      it: 'suspects nothing without an interruption and an error header',
       script: [...begun, [status(400, 'fatal'), 'failed BITS_ERR_SERVER resumable']],
     },
     {
@@ -929,7 +927,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'starts over after a 400 without HRESULT to a later fragment, without any interruption',
+      it: 'starts over after a 400 with an error header that says nothing, without an interruption',
       script: [
         ...begun,
         [has(100), 'fragment 100-200'],

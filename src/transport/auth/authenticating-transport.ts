@@ -73,6 +73,10 @@ class AuthenticatingTransport implements Transport {
     );
   }
 
+  dropConnections(): void {
+    this.#inner.dropConnections?.();
+  }
+
   close(): Promise<void> {
     return this.#inner.close();
   }

@@ -72,26 +72,26 @@ interface OpenTransport {
 }
 
 function openTransport(options: ResolvedOptions, remoteUrl: URL): OpenTransport {
-  const { transport: own, auth, allowInsecureAuth, trustedHosts } = options;
+  const { transport: own, auth, headers, allowInsecureAuth, trustedHosts } = options;
+  const authenticated = (bare: Transport): Transport => {
+    if (auth === undefined && headerValue(headers, 'authorization') === undefined) return bare;
+    return withAuthentication(bare, {
+      server: auth,
+      allowInsecureAuth,
+      mayAuthenticate: ({ host }) => isTrustedHost(host, remoteUrl, trustedHosts),
+    });
+  };
   const key = own === undefined ? connectionKey(options, remoteUrl) : undefined;
   if (key !== undefined) {
     const loan = idleTransports.borrow(key, () => defaultTransport(options, remoteUrl));
     return {
-      transport: loan.wasUsed ? overUsedConnections(loan.transport) : loan.transport,
+      transport: authenticated(loan.wasUsed ? overUsedConnections(loan.transport) : loan.transport),
       close: (fate) => loan.giveBack(fate),
     };
   }
   const bare = own ?? defaultTransport(options, remoteUrl);
-  const transport =
-    auth === undefined
-      ? bare
-      : withAuthentication(bare, {
-          server: auth,
-          allowInsecureAuth,
-          mayAuthenticate: ({ host }) => isTrustedHost(host, remoteUrl, trustedHosts),
-        });
   return {
-    transport,
+    transport: authenticated(bare),
     close: async () => {
       if (own === undefined) await bare.close();
     },

@@ -1,5 +1,5 @@
 import { onAbort, throwIfAborted, unlessAborted } from '../common/abort.js';
-import { isErrorLike, propertyOf } from '../common/error-like.js';
+import { isErrorLike } from '../common/error-like.js';
 import { isHeaderValue } from '../common/header-fields.js';
 import {
   BitsAbortError,
@@ -7,6 +7,7 @@ import {
   BitsError,
   BitsStateError,
   BitsTransportError,
+  isBitsError,
 } from '../errors.js';
 import { VERSION } from '../version.js';
 import { EMPTY_BODY } from './answer-body.js';
@@ -119,20 +120,6 @@ function hiddenRedirect({ host }: URL): BitsTransportError {
   );
 }
 
-/** By shape, as a fetch of the caller's own may bring its own class. */
-function isResponse(value: unknown): value is Response {
-  if (typeof value !== 'object' || value === null) return false;
-  const headers = propertyOf(value, 'headers');
-  return Number.isInteger(propertyOf(value, 'status')) && Symbol.iterator in Object(headers);
-}
-
-function notResponse({ host }: URL): BitsTransportError {
-  return new BitsTransportError(
-    `The request to ${host} failed: this fetch gave something that is not a Response`,
-    { retryable: false },
-  );
-}
-
 interface FetchMeans {
   readonly fetch: FetchFunction;
   readonly emptyBody: 'bytes' | 'stream';
@@ -187,17 +174,29 @@ class FetchExchange {
   }
 
   #answer(response: Response): WireResponse {
-    if (!isResponse(response)) throw notResponse(this.#head.url);
-    const { status } = response;
-    if (response.type === 'opaqueredirect' || status === 0) throw hiddenRedirect(this.#head.url);
-    const headers = answerHeaders([...response.headers].flat());
-    const reader = response.body?.getReader();
+    const { status, headers, reader } = this.#opened(response);
     if (reader === undefined) this.#end();
     else if (this.#options.answerBody === 'stream') {
       return { status, headers, body: this.#stream(reader) };
     } else if (isWorthDraining(status, headers)) void this.#drain(reader);
     else this.#leave();
     return { status, headers, body: EMPTY_BODY };
+  }
+
+  #opened(response: Response) {
+    const { url } = this.#head;
+    try {
+      const { status, type } = response;
+      if (type === 'opaqueredirect' || status === 0) throw hiddenRedirect(url);
+      const headers = answerHeaders([...response.headers].flat());
+      return { status, headers, reader: response.body?.getReader() };
+    } catch (cause) {
+      if (isBitsError(cause)) throw cause;
+      throw new BitsTransportError(
+        `The request to ${url.host} failed: this fetch gave something that is not a Response`,
+        { cause, retryable: false },
+      );
+    }
   }
 
   #init(body: Uint8Array<ArrayBuffer>): RequestInit {

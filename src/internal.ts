@@ -3,5 +3,8 @@
 export { DEFAULTS } from './job/options.js';
 export { holderOf } from './job/record-keeper.js';
 export { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from './protocol/constants.js';
+export { isTrustedHost } from './protocol/host-id.js';
 export { appendFileName, parseRemoteUrl, redactUrl } from './protocol/remote-url.js';
+export { namesThatMeet } from './protocol/windows-names.js';
+export { sourceIdentityChange } from './source/source.js';
 export { defaultJobDirectory } from './store/file.js';

@@ -8,6 +8,7 @@ export const EXIT = Object.freeze({
   auth: 4,
   resumable: 5,
   sourceChanged: 6,
+  sighup: 129,
   sigint: 130,
   sigterm: 143,
 });

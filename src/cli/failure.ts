@@ -22,7 +22,8 @@ const FLAGS: readonly (readonly [sdk: string, cli: string])[] = [
   ['give credentials with the option for authentication instead', 'use --user instead'],
   ['check auth and auth.schemes', 'check --user, and --basic, --digest, --ntlm or --negotiate'],
   ['auth.schemes', '--basic, --digest, --ntlm or --negotiate'],
-  ['open it and pass the stream', 'pipe it into the program and give - as FILE'],
+  ['upload it as a stream', 'pipe it into the program and give - as FILE'],
+  ['connect to it and upload the stream', 'pipe the data into the program and give - as FILE'],
   ['proxy.tls.ca', 'NODE_EXTRA_CA_CERTS of the environment'],
   ['tls.dangerouslyAllowInvalidCertificates', '--insecure'],
   ['tls.servername', 'the option tls.servername of the SDK'],
@@ -31,6 +32,7 @@ const FLAGS: readonly (readonly [sdk: string, cli: string])[] = [
   ['tls.pfx', '--cert'],
   ['tls.key', '--key'],
   ['tls.ca', '--cacert'],
+  ['auth.allowLegacyDigest', '--allow-legacy-digest'],
   ['auth.credentials', '--user'],
   ['auth.kerberos', '--negotiate'],
   ['auth.token', '--oauth2-bearer'],
@@ -42,6 +44,15 @@ const FLAGS: readonly (readonly [sdk: string, cli: string])[] = [
   ['option proxy', 'option --proxy'],
   ['fragmentBytes', '--fragment-size'],
   ['spoolMaxBytes', '--spool-size'],
+  ['timeouts.connectMs', '--connect-timeout'],
+  ['timeouts.stallMs', '--timeout'],
+  ['timeouts.answerMs', '--timeout'],
+  ['timeouts.replyMs', '--timeout'],
+  ['retry.limit', '--retries'],
+  ['reply.maxBytes', '--max-reply-size'],
+  ['trustDirectory', '--trust-state-dir'],
+  ['onUncertainFragment', '--on-uncertain'],
+  ['probe: true', '--probe'],
 ];
 
 const NAMES = new RegExp(
@@ -57,6 +68,8 @@ export function withFlags(message: string): string {
       .replace(NAMES, (all, name: string) => flags.get(name) ?? flags.get(all) ?? all)
       // Some messages name the flag besides the option.
       .replace(/(--[\w-]+) \(\1\)/g, '$1')
+      // An option without a flag.
+      .replace(' (timeouts.noProgressMs)', '')
   );
 }
 

@@ -52,18 +52,16 @@ Examples:
 
 Results are written to standard output, progress and messages to standard error.
 Exit codes: 0 done, 1 failed, 2 wrong command line, 4 credentials refused or missing, 5 not done but
-resumable, 6 the file changed, 130 stopped by SIGINT, 143 by SIGTERM.`;
+resumable, 6 the file changed, 129 stopped by SIGHUP, 130 by SIGINT, 143 by SIGTERM.`;
 
 /** Runs one command line as this process, and ends the process. */
 export async function runProcess(args: readonly string[]): Promise<void> {
   // Arguments may hold secrets; the title takes their place in the list of processes.
   process.title = 'bits-upload';
   const code = await run(args, process);
-  process.exitCode = code;
-  if (code < EXIT.sigint) return;
-  // A DNS look-up cannot be aborted and would delay the end of a stopped process.
   await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
-  process.exit();
+  // A DNS look-up cannot be aborted and would delay the end of a stopped process.
+  process.exit(code);
 }
 
 /**
@@ -156,11 +154,19 @@ function usageErrorOf(error: unknown): string | undefined {
 
 /** Commander repeats arguments, which may be secrets: `--haeder=Authorization: …`. */
 function messageOf({ message }: CommanderError): string {
-  return message
-    .replace(/^error: /, '')
-    .replace(/'(--?[^\s'=]*)=.*'/s, "'$1'")
-    .replace(/:\/\/.*@/s, '://…@')
-    .replace(/\n/g, ' ');
+  const [, quoted] = /^error: unknown \w+ '(.*)'/s.exec(message) ?? [];
+  const shown = quoted ? message.replace(quoted, () => withoutSecret(quoted)) : message;
+  return shown.replace(/^error: /, '').replace(/\n/g, ' ');
+}
+
+/** The part of a wrong argument that cannot be a secret. */
+function withoutSecret(argument: string): string {
+  if (/^--[\w-]*$/.test(argument)) return argument;
+  // `--user=name:password`, and `-pSECRET` as other programs have it.
+  const [option] = /^--[\w-]*(?==)|^-\w/.exec(argument) ?? [];
+  if (option !== undefined) return argument === option ? option : `${option}…`;
+  if (!/:\/\//.test(argument)) return argument;
+  return argument.replace(/:\/\/.*@/s, '://…@').replace(/[?#].*$/s, '?…');
 }
 
 function sayUsageError(message: string, args: readonly string[], { stdout, stderr }: Io): void {

@@ -16,11 +16,10 @@ export function cancelCommand(id: string, state: JobState, more: readonly string
 function commandFor(
   command: 'resume' | 'cancel',
   id: string,
-  { directory }: JobState,
+  state: JobState,
   more: readonly string[],
 ): string {
-  const state = directory === undefined ? [] : ['--state-dir', directory];
-  const args = [command, id, ...state, ...more];
+  const args = [command, id, ...state.arguments, ...more];
   return ['bits-upload', ...args.map((arg) => quoteArgument(arg))].join(' ');
 }
 

@@ -7,31 +7,50 @@ import { UsageError } from './values.js';
 
 export interface StateFlags {
   readonly stateDir?: string;
+  readonly trustStateDir?: boolean;
 }
 
 /** The records of unfinished uploads. */
 export interface JobState {
   readonly store: JobStore;
-  /** Absolute; undefined: the default directory. */
+  /** Undefined: the default directory. */
   readonly directory: string | undefined;
+  /** The arguments that choose these records in another command. */
+  readonly arguments: readonly string[];
 }
 
 export const STATE_DIRECTORY_VARIABLE = 'BITS_UPLOAD_STATE_DIR';
 
 export function addStateOption(command: Command): Command {
-  return command.option(
-    '--state-dir <dir>',
-    `directory for the records of unfinished uploads (default: ${STATE_DIRECTORY_VARIABLE} of the ` +
-      'environment, or the directory of your system for application data)',
-  );
+  return command
+    .option(
+      '--state-dir <dir>',
+      `directory for the records of unfinished uploads (default: ${STATE_DIRECTORY_VARIABLE} of the ` +
+        'environment, or the directory of your system for application data)',
+    )
+    .option(
+      '--trust-state-dir',
+      'use this directory even if it belongs to another user, for network shares that show other ' +
+        'owners: whoever can write there can upload your files anywhere',
+    );
 }
 
 /** @throws UsageError */
-export function openJobState({ stateDir }: StateFlags, { env }: Pick<Io, 'env'>): JobState {
+export function openJobState(
+  { stateDir, trustStateDir = false }: StateFlags,
+  { env }: Pick<Io, 'env'>,
+): JobState {
   if (stateDir === '') throw new UsageError('--state-dir needs the name of a directory, not ""');
   const given = stateDir ?? (env[STATE_DIRECTORY_VARIABLE] || undefined);
   const directory = given && resolve(given);
-  return { store: createFileStore({ directory }), directory };
+  return {
+    store: createFileStore({ directory, trustDirectory: trustStateDir }),
+    directory,
+    arguments: [
+      ...(directory === undefined ? [] : ['--state-dir', directory]),
+      ...(trustStateDir ? ['--trust-state-dir'] : []),
+    ],
+  };
 }
 
 /** The directory's name, for messages. */

@@ -43,8 +43,8 @@ export class Conversation {
   }
 
   /** @throws BITS_ERR_ABORTED when the caller's signal aborts; nothing else */
-  async send(packet: RequestPacket, hostId?: HostId): Promise<Exchanged> {
-    const { remoteUrl, headers: own } = this.#options;
+  async send(packet: RequestPacket, remoteUrl: URL, hostId?: HostId): Promise<Exchanged> {
+    const { headers: own } = this.#options;
     const { method, headers } = encodeRequest(packet);
     this.#witness.take();
     const startedMs = performance.now();

@@ -23,7 +23,10 @@ export interface DiagnoseOptions
     | 'onResponse'
     | 'signal'
   > {
-  /** Whether to create a session and cancel it, to test the permission to write. @default false */
+  /**
+   * Whether to create a session and cancel it, to test the permission to write: for a file with a random
+   * name in the directory of the URL. @default false
+   */
   probe?: boolean | undefined;
   /** Time limit of one step. @default 30000 */
   stepTimeoutMs?: number | undefined;
@@ -31,6 +34,8 @@ export interface DiagnoseOptions
 
 export interface DiagnosisPlan {
   readonly upload: ResolvedOptions;
+  /** Where a session is created: servers may empty the file that a URL names. */
+  readonly probeUrl: URL;
   readonly route: Route;
   readonly probe: boolean;
   readonly stepTimeoutMs: number;
@@ -57,9 +62,13 @@ export function planDiagnosis(options: DiagnoseOptions): DiagnosisPlan {
     timeouts: { stallMs: stepTimeoutMs * 2, answerMs: stepTimeoutMs * 2 },
   });
   // Uploads go to files: a directory may answer differently.
-  const remoteUrl = appendFileName(upload.remoteUrl, `bits-upload-probe-${randomUUID()}`);
+  const probeName = `bits-upload-probe-${randomUUID()}`;
+  const remoteUrl = appendFileName(upload.remoteUrl, probeName);
+  const probeUrl = new URL(probeName, remoteUrl);
+  probeUrl.search = remoteUrl.search;
   return {
     upload: { ...upload, remoteUrl },
+    probeUrl,
     route: routeTo(remoteUrl, upload.proxy, upload.noProxy),
     probe,
     stepTimeoutMs,

@@ -1,6 +1,6 @@
 import { headerValue } from '../common/header-fields.js';
 import type { BitsError, BitsServerError } from '../errors.js';
-import { findAnswer } from '../protocol/answers.js';
+import { adviceOn } from '../protocol/answers.js';
 import { isTrustedHost } from '../protocol/host-id.js';
 import type { Ack, PacketType } from '../protocol/packets.js';
 import {
@@ -24,7 +24,8 @@ export class Talk {
   readonly #url: URL;
   readonly #conversation: Conversation;
   #pinged: Promise<Exchanged> | undefined;
-  #session: Extract<Ack, { type: 'create-session' }> | undefined;
+  #created: Promise<Exchanged> | undefined;
+  #isCancelled = false;
 
   constructor(plan: DiagnosisPlan) {
     const { upload, stepTimeoutMs } = plan;
@@ -94,9 +95,20 @@ export class Talk {
       const redirected = host === this.#url.host ? '' : `, after a redirect to ${host}`;
       return { ...good(`a BITS server answers${by}${redirected}`), durationMs };
     }
-    const finding = refused('ping', failure, await this.#tryOtherWays(failure));
+    if (refusal !== undefined && (await this.#acceptsSessions())) {
+      const { message } = refused('ping', failure);
+      return { ...good(`${message}; uploads work nevertheless`), durationMs };
+    }
+    const finding = refusedStep('ping', failure, await this.#tryOtherWays(failure));
     const by = server === undefined || status === undefined ? '' : `answered by ${server}; `;
     return { ...finding, detail: `${by}${finding.detail}`, durationMs };
+  }
+
+  /** Some servers refuse a Ping and nothing else: any answer to it proves that they can be reached. */
+  async #acceptsSessions(): Promise<boolean> {
+    if (!this.#plan.probe) return false;
+    const { ack } = await this.#createdOnce();
+    return ack?.type === 'create-session';
   }
 
   /** Distinguishes a blocked verb from a missing directory. */
@@ -112,32 +124,47 @@ export class Talk {
   }
 
   async create(): Promise<Finding> {
-    const { ack, refusal, error } = await this.#conversation.send({ type: 'create-session' });
+    const { ack, refusal, error, durationMs } = await this.#createdOnce();
     const failure = error ?? refusal?.error;
     if (ack?.type !== 'create-session') {
-      return failure ? refused('create-session', failure) : skipped('unknown: no answer came');
+      return failure ? refusedStep('create-session', failure) : skipped('unknown: no answer came');
     }
-    this.#session = ack;
-    const { hostId } = ack;
+    return { ...this.#judgeSession(ack), durationMs };
+  }
+
+  #judgeSession({ hostId }: Extract<Ack, { type: 'create-session' }>): Finding {
+    const { pathname } = this.#plan.probeUrl;
     if (hostId === undefined) {
-      return good('the server created a session: uploads can be written there');
+      return good(`the server created a session for ${pathname}: uploads can be written there`);
     }
-    const { hasCredentials, trustedHosts } = this.#plan.upload;
-    if (!hasCredentials || isTrustedHost(hostId, this.#url, trustedHosts)) {
-      return good(`the server created a session and moves it to ${hostId} (BITS-Host-Id)`);
+    if (this.#isTrusted(hostId)) {
+      return good(
+        `the server created a session for ${pathname} and moves it to ${hostId} (BITS-Host-Id)`,
+      );
     }
-    const message = `the server created a session and moves it to ${hostId} (BITS-Host-Id), which must not get the credentials; the session stays there until its time-out`;
+    const message = `the server created a session for ${pathname} and moves it to ${hostId} (BITS-Host-Id), which must not get the credentials; the session stays there until its time-out`;
     return bad(
       { code: 'BITS_ERR_UNTRUSTED_HOST', message },
       `if ${hostId} is yours, add it to trustedHosts; otherwise check BITSHostId of the directory`,
     );
   }
 
+  #isTrusted(hostId: string): boolean {
+    const { hasCredentials, trustedHosts } = this.#plan.upload;
+    return !hasCredentials || isTrustedHost(hostId, this.#url, trustedHosts);
+  }
+
   async cancel(): Promise<Finding> {
-    if (this.#session === undefined) return skipped('there is no session');
-    const { sessionId, hostId } = this.#session;
+    const { ack: session } = await this.#createdOnce();
+    if (session?.type !== 'create-session') return skipped('there is no session');
+    this.#isCancelled = true;
+    const { sessionId, hostId } = session;
+    if (hostId !== undefined && !this.#isTrusted(hostId)) {
+      return skipped(`${hostId} must not get the credentials`);
+    }
     const packet = { type: 'cancel-session', sessionId } as const;
-    const { ack, refusal, error } = await this.#conversation.send(packet, hostId);
+    const { probeUrl } = this.#plan;
+    const { ack, refusal, error } = await this.#conversation.send(packet, probeUrl, hostId);
     if (ack !== undefined || refusal?.meaning === 'session-not-found') {
       return good('the server removed the session');
     }
@@ -147,28 +174,44 @@ export class Talk {
     return failure ? bad(failure, advice) : skipped('unknown: no answer came');
   }
 
-  close(): Promise<void> {
-    return this.#conversation.close();
+  async close(): Promise<void> {
+    try {
+      // The iteration may have ended between the creation of the session and its end.
+      if (this.#created !== undefined && !this.#isCancelled) await this.cancel();
+    } finally {
+      await this.#conversation.close();
+    }
   }
 
   #pingedOnce(): Promise<Exchanged> {
-    this.#pinged ??= this.#conversation.send({ type: 'ping' });
+    this.#pinged ??= this.#conversation.send({ type: 'ping' }, this.#url);
     return this.#pinged;
+  }
+
+  #createdOnce(): Promise<Exchanged> {
+    this.#created ??= this.#conversation.send({ type: 'create-session' }, this.#plan.probeUrl);
+    return this.#created;
   }
 }
 
-/**
- * A packet that was refused: what happened in `detail`, what to check in `advice`.
- * @param more advice, of what else was tried
- */
-function refused(packetType: PacketType, error: BitsError, more: readonly string[] = []): Finding {
+/** What happened to a refused packet, and what to check, which are one text in the error. */
+function refused(packetType: PacketType, error: BitsError): { message: string; advice?: string } {
+  const { message } = error;
   const { status, hresult, context } = error as Partial<BitsServerError>;
-  const row =
-    status === undefined ? undefined : findAnswer({ packetType, status, hresult, context });
-  const at = row === undefined ? -1 : error.message.indexOf(`: ${row.advice}`);
-  const known = at < 0 ? [] : [error.message.slice(at + 2)];
-  const message = at < 0 ? error.message : error.message.slice(0, at);
-  const advice = [...more, ...known].join('; ');
+  if (status === undefined) return { message };
+  const advice = adviceOn({ packetType, status, hresult, context });
+  const at = message.indexOf(`: ${advice}`);
+  return at < 0 ? { message } : { message: message.slice(0, at), advice };
+}
+
+/** @param more advice from other requests */
+function refusedStep(
+  packetType: PacketType,
+  error: BitsError,
+  more: readonly string[] = [],
+): Finding {
+  const { message, advice: known } = refused(packetType, error);
+  const advice = [...more, ...(known === undefined ? [] : [known])].join('; ');
   return bad({ code: error.code, message }, advice === '' ? undefined : advice);
 }
 

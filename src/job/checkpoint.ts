@@ -1,5 +1,5 @@
+import { BitsArgumentError } from '../errors.js';
 import type { ReplyResumePoint } from '../reply/download.js';
-import type { ReplyOptions } from '../reply/reply-option.js';
 import type { StoredReply } from '../reply/sink.js';
 import {
   restoreSession,
@@ -10,6 +10,7 @@ import {
 } from '../session/session.js';
 import type { SourceIdentity } from '../source/source.js';
 import { type JobRecord, RECORD_VERSION, type RecordReply } from '../store/record.js';
+import type { UploadOptions } from './options.js';
 import type { ResolvedOptions } from './resolve-options.js';
 
 /** What a run leaves behind, so that another one can continue. */
@@ -99,11 +100,30 @@ export function checkpointOf(
   };
 }
 
-/** Where the reply of a recorded job goes; a stream must be given again. */
-export function replyOptionOf({ reply }: JobRecord): ReplyOptions | undefined {
-  if (reply === undefined || reply.to === 'stream') return undefined;
-  const { file, optional, overwrite, maxBytes } = reply;
-  return { to: file ?? 'memory', optional, overwrite, maxBytes };
+/**
+ * The options of a recorded job: those that are given now, and the rest from the record.
+ * @throws BITS_ERR_ARGUMENT when something is missing that the record does not hold
+ */
+export function restoredOptions(record: JobRecord, options: Partial<UploadOptions>): UploadOptions {
+  const { id, queryHash, reply } = record;
+  if (queryHash !== undefined && options.url === undefined) {
+    throw new BitsArgumentError(
+      `Job ${id} was started with a query in its URL, which is not kept: give the url again.`,
+    );
+  }
+  if (reply?.to === 'stream' && options.reply === undefined) {
+    throw new BitsArgumentError(`The reply of job ${id} went to a stream: give reply again.`);
+  }
+  const given = options.reply === true ? {} : options.reply;
+  const { file = 'memory', optional, overwrite, maxBytes } = reply ?? {};
+  const recorded = reply && { to: file, optional, overwrite, maxBytes };
+  return {
+    ...options,
+    url: options.url ?? record.url,
+    source: options.source ?? record.source.path,
+    reply: given ? { optional, ...given } : recorded,
+    fragmentBytes: options.fragmentBytes ?? record.fragmentBytes,
+  };
 }
 
 function recordReplyOf(

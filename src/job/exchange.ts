@@ -53,7 +53,7 @@ export async function exchange(
       const sentAtMs = performance.now();
       const answer = await wire.send(
         packet.type,
-        { method, url, headers: { ...headers, ...options.headers }, ...(body && { body }) },
+        { method, url, headers: { ...headers, ...wire.headersFor(url) }, ...(body && { body }) },
         {
           signal,
           answerBody: 'discard',

@@ -59,11 +59,18 @@ export class PacketSender {
   readonly #transport: Pick<Transport, 'send'>;
   readonly #options: PacketOptions;
   readonly #jobId: string;
+  readonly #isTrusted: (url: URL) => boolean;
 
-  constructor(transport: Pick<Transport, 'send'>, options: PacketOptions, jobId: string) {
+  constructor(
+    transport: Pick<Transport, 'send'>,
+    options: PacketOptions,
+    jobId: string,
+    isTrusted: (url: URL) => boolean,
+  ) {
     this.#transport = transport;
     this.#options = options;
     this.#jobId = jobId;
+    this.#isTrusted = isTrusted;
   }
 
   /**
@@ -91,7 +98,9 @@ export class PacketSender {
     });
     if (onRequest !== undefined) {
       const more = await callHook('onRequest', () => onRequest(describe()), signal);
-      if (more) onWire = { ...onWire, headers: { ...onWire.headers, ...checkHookHeaders(more) } };
+      // What the hook adds may be a secret, too.
+      if (more && this.#isTrusted(onWire.url))
+        onWire = { ...onWire, headers: { ...onWire.headers, ...checkHookHeaders(more) } };
     }
     if (CHANNELS.request.hasSubscribers) CHANNELS.request.publish(describe());
     const sentAtMs = performance.now();

@@ -59,7 +59,8 @@ export class RecordKeeper {
   #next: JobRecord | undefined;
   #written: JobRecord | undefined;
   #writtenAtMs = Number.NEGATIVE_INFINITY;
-  #isSaved: boolean;
+  /** What the store has for certain. */
+  #kept: JobRecord | undefined;
   #hasWarned = false;
 
   /**
@@ -96,7 +97,7 @@ export class RecordKeeper {
     this.lost = lock.lost;
     this.found = found;
     this.abandoned = abandoned;
-    this.#isSaved = found !== undefined;
+    this.#kept = found;
     this.#base = {
       ...place,
       id: request.id,
@@ -113,19 +114,19 @@ export class RecordKeeper {
 
   /** The last record that is kept for certain; undefined: none is. */
   get record(): JobRecord | undefined {
-    return this.#isSaved ? (this.#written ?? this.found) : undefined;
+    return this.#kept;
   }
 
   /** Whether another process would find the job. */
   get isSaved(): boolean {
-    return this.#isSaved;
+    return this.#kept !== undefined;
   }
 
   /** Notes where the job stands; writes it when it is time to. */
   note(checkpoint: Pick<Checkpoint, 'session' | 'replyPoint'>): void {
     const { session } = checkpoint;
     // Before the first session there is nothing to resume; later a lost one must not stay.
-    if (session.sessionId === undefined && this.#next === undefined && !this.#isSaved) return;
+    if (session.sessionId === undefined && this.#next === undefined && !this.isSaved) return;
     this.#next = recordOf(this.#base, checkpoint, this.#request.options, Date.now());
     const isDue = systemClock.now() - this.#writtenAtMs >= MIN_INTERVAL_MS;
     if (isDue || session.state !== this.#written?.state) this.#write();
@@ -163,8 +164,8 @@ export class RecordKeeper {
   async #close(remove: boolean): Promise<void> {
     if (remove) {
       await this.#writing;
-      const isSaved = this.#isSaved;
-      this.#isSaved = false;
+      const { isSaved } = this;
+      this.#kept = undefined;
       if (isSaved) await this.#attempt(() => this.#request.store.remove(this.#base.key));
     } else {
       await this.#flush();
@@ -187,7 +188,7 @@ export class RecordKeeper {
       if (record !== this.#next) return;
       await this.#attempt(async () => {
         await this.#request.store.save(record);
-        this.#isSaved = true;
+        this.#kept = record;
       });
     });
   }

@@ -108,13 +108,13 @@ export class ReplyDelivery {
         trustedHosts: options.trustedHosts,
         hasCredentials: options.hasCredentials,
       }),
-      fetch: ({ url, headers, withCredentials }, signal) =>
+      fetch: ({ url, headers }, signal) =>
         wire.send(
           'get-reply',
           {
             method: 'GET',
             url,
-            headers: { ...wire.headersFor({ isTrusted: withCredentials }), ...headers },
+            headers: { ...wire.headersFor(url), ...headers },
           },
           { signal: signal ?? new AbortController().signal, answerBody: 'stream' },
         ),

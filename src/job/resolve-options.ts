@@ -92,17 +92,21 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
   }
   assertKnown('', options, OPTION_NAMES);
   const headers = headersOf(options);
+  const remoteUrl = parseRemoteUrl(options.url);
   const tls = checkNetwork(options);
   return Object.freeze({
-    remoteUrl: parseRemoteUrl(options.url),
+    remoteUrl,
     name: options.name,
     reply: resolveReply(options.reply),
     headers,
     hasCredentials:
       options.auth !== undefined ||
+      options.transport?.hasCredentials === true ||
       Object.keys(headers).some(isCredentialHeader) ||
       tls?.cert !== undefined ||
-      tls?.pfx !== undefined,
+      tls?.pfx !== undefined ||
+      // A query may be a token, such as a shared access signature.
+      remoteUrl.search !== '',
     fragmentBytes: checkFragmentBytes(options.fragmentBytes),
     timeouts: checkTimeouts(options.timeouts),
     retry: checkRetry(options.retry),

@@ -2,16 +2,10 @@ import { EventEmitter } from 'node:events';
 import { v7 as uuidV7 } from 'uuid';
 import { onAbort } from '../common/abort.js';
 import { Deferred } from '../common/deferred.js';
-import {
-  BitsAbortError,
-  BitsArgumentError,
-  BitsError,
-  BitsStateError,
-  isBitsError,
-} from '../errors.js';
+import { BitsAbortError, BitsError, BitsStateError, isBitsError } from '../errors.js';
 import { assertMayClose, type Session } from '../session/session.js';
 import type { JobStore } from '../store/store.js';
-import { type Checkpoint, checkpointOf, planOf, replyOptionOf } from './checkpoint.js';
+import { type Checkpoint, checkpointOf, planOf, restoredOptions } from './checkpoint.js';
 import { later, nextTurn } from './clock.js';
 import { CHANNELS } from './diagnostics.js';
 import type { UploadJobEvents, UploadResult, UploadState } from './events.js';
@@ -25,6 +19,7 @@ import {
   transition,
 } from './lifecycle.js';
 import type { UploadOptions } from './options.js';
+import { Outcome } from './outcome.js';
 import type { UploadProgress } from './progress.js';
 import { ProgressStream } from './progress-stream.js';
 import { type ResolvedOptions, resolveOptions } from './resolve-options.js';
@@ -127,24 +122,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   ): Promise<UploadJob> {
     const record = (await store.list()).records.find((each) => each.id === id);
     if (record === undefined) throw new BitsStateError(`There is no record of job ${id}.`);
-    if (record.queryHash !== undefined && options.url === undefined) {
-      throw new BitsArgumentError(
-        `Job ${id} was started with a query in its URL, which is not kept: give the url again.`,
-      );
-    }
-    const given = options.reply === true ? {} : options.reply;
-    const reply = given ? { optional: record.reply?.optional, ...given } : replyOptionOf(record);
-    if (record.reply !== undefined && reply === undefined) {
-      throw new BitsArgumentError(`The reply of job ${id} went to a stream: give reply again.`);
-    }
-    const job = createJob({
-      ...options,
-      store,
-      url: options.url ?? record.url,
-      source: options.source ?? record.source.path,
-      reply,
-      fragmentBytes: options.fragmentBytes ?? record.fragmentBytes,
-    });
+    const job = createJob({ ...restoredOptions(record, options), store });
     // Not checked as a caller's is: a file may have any name.
     job.#options = { ...job.#options, name: options.name ?? record.contentName };
     const plan = planOf(job.#options, record.totalBytes, record.contentName);
@@ -434,33 +412,6 @@ type Answer = Deferred<{ readonly isRefused: boolean }>;
 
 function isCall(type: LifecycleEvent['type']): type is Call {
   return type === 'suspend' || type === 'resume' || type === 'cancel';
-}
-
-/** The promise of a result; one that nobody was given may be rejected unheard. */
-class Outcome {
-  readonly #deferred = new Deferred<UploadResult>();
-  #given: Promise<UploadResult> | undefined;
-  isSettled = false;
-
-  constructor() {
-    this.#deferred.promise.catch(() => {});
-  }
-
-  get promise(): Promise<UploadResult> {
-    this.#given ??= this.#deferred.promise.then((result) => result);
-    return this.#given;
-  }
-
-  resolve(result: UploadResult): void {
-    this.isSettled = true;
-    this.#deferred.resolve(result);
-  }
-
-  reject(error: BitsError, { isHandled }: { readonly isHandled: boolean }): void {
-    this.isSettled = true;
-    if (isHandled) this.promise.catch(() => {});
-    this.#deferred.reject(error);
-  }
 }
 
 function asBitsError(error: unknown): BitsError {

@@ -26,6 +26,7 @@ export class Wire {
   readonly transport: Transport;
   readonly #options: ResolvedOptions;
   readonly #sender: PacketSender;
+  readonly #isTrusted: (url: URL) => boolean;
   readonly #close: (fate: { readonly reusable: boolean }) => Promise<void>;
 
   constructor(options: ResolvedOptions, remoteUrl: URL, jobId: string) {
@@ -33,7 +34,8 @@ export class Wire {
     this.redirects = new Redirects(remoteUrl, options);
     const { transport, close } = openTransport(options, remoteUrl);
     this.transport = transport;
-    this.#sender = new PacketSender(transport, options, jobId);
+    this.#isTrusted = ({ host }) => isTrustedHost(host, remoteUrl, options.trustedHosts);
+    this.#sender = new PacketSender(transport, options, jobId, this.#isTrusted);
     this.#close = close;
   }
 
@@ -46,10 +48,10 @@ export class Wire {
     });
   }
 
-  /** The caller's headers, as far as they may go to a host. */
-  headersFor({ isTrusted }: { readonly isTrusted: boolean }): Readonly<Record<string, string>> {
+  /** The caller's headers, as far as they may go to the host of a URL. */
+  headersFor(url: URL): Readonly<Record<string, string>> {
     const { headers } = this.#options;
-    if (isTrusted) return headers;
+    if (this.#isTrusted(url)) return headers;
     return Object.fromEntries(
       Object.entries(headers).filter(([name]) => name.toLowerCase() === 'user-agent'),
     );
@@ -70,26 +72,26 @@ interface OpenTransport {
 }
 
 function openTransport(options: ResolvedOptions, remoteUrl: URL): OpenTransport {
-  const { transport: own, auth, allowInsecureAuth, trustedHosts } = options;
+  const { transport: own, auth, headers, allowInsecureAuth, trustedHosts } = options;
+  const authenticated = (bare: Transport): Transport => {
+    if (auth === undefined && headerValue(headers, 'authorization') === undefined) return bare;
+    return withAuthentication(bare, {
+      server: auth,
+      allowInsecureAuth,
+      mayAuthenticate: ({ host }) => isTrustedHost(host, remoteUrl, trustedHosts),
+    });
+  };
   const key = own === undefined ? connectionKey(options, remoteUrl) : undefined;
   if (key !== undefined) {
     const loan = idleTransports.borrow(key, () => defaultTransport(options, remoteUrl));
     return {
-      transport: loan.wasUsed ? overUsedConnections(loan.transport) : loan.transport,
+      transport: authenticated(loan.wasUsed ? overUsedConnections(loan.transport) : loan.transport),
       close: (fate) => loan.giveBack(fate),
     };
   }
   const bare = own ?? defaultTransport(options, remoteUrl);
-  const transport =
-    auth === undefined
-      ? bare
-      : withAuthentication(bare, {
-          server: auth,
-          allowInsecureAuth,
-          mayAuthenticate: ({ host }) => isTrustedHost(host, remoteUrl, trustedHosts),
-        });
   return {
-    transport,
+    transport: authenticated(bare),
     close: async () => {
       if (own === undefined) await bare.close();
     },

@@ -101,6 +101,7 @@ export class OwnClaim {
   #phase: 'c' | 'h' = 'c';
   #beat = 0;
   #heart: NodeJS.Timeout | undefined;
+  #isWriting = false;
   #writing: Promise<void> = Promise.resolve();
 
   private constructor(claims: Claims, key: string) {
@@ -119,8 +120,7 @@ export class OwnClaim {
     const content = `${claim.#heading()}\n${JSON.stringify(owner)}\n`;
     // Replaces nothing, but has its name only when it is whole.
     await replaceFile(claims.pathOf(claim.name), content, { durable: false });
-    // A disk that fails may work again at the next beat.
-    claim.#heart = setInterval(() => void claim.#rewrite().catch(() => {}), beatMs).unref();
+    claim.#heart = setInterval(() => claim.#giveSign(), beatMs).unref();
     return claim;
   }
 
@@ -141,9 +141,21 @@ export class OwnClaim {
     }
   }
 
+  #giveSign(): void {
+    // A file server that does not answer must not make them pile up.
+    if (this.#isWriting) return;
+    // A disk that fails may work again at the next beat.
+    void this.#rewrite().catch(() => {});
+  }
+
   #rewrite(): Promise<void> {
+    this.#isWriting = true;
     const write = this.#writing.then(() => this.#rewriteHeading());
-    this.#writing = write.catch(() => {});
+    this.#writing = write
+      .catch(() => {})
+      .finally(() => {
+        this.#isWriting = false;
+      });
     return write;
   }
 

@@ -45,7 +45,6 @@ export interface BitsServer {
 
 const MAX_HEAD_BYTES = 64 * 1024;
 const MAX_HEADERS = 128;
-const HEAD_TIMEOUT_MS = 30_000;
 
 /**
  * Starts a BITS server for tests: it implements [MC-BUP] §3.2.5, fails as planned, and records each
@@ -102,11 +101,9 @@ class ReferenceServer implements BitsServer {
     this.#state = state;
     this.#temporaryRoot = temporaryRoot;
     this.#http = new Http1Server({
-      tls: state.options.tls,
+      ...state.options,
       maxHeadBytes: MAX_HEAD_BYTES,
       maxHeaders: MAX_HEADERS,
-      headTimeoutMs: HEAD_TIMEOUT_MS,
-      idleTimeoutMs: state.options.idleTimeoutMs,
       onExchange: (exchange) => {
         const work = serveRequest(exchange, state);
         this.#unfinished.add(work);

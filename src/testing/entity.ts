@@ -1,9 +1,11 @@
-import { createReadStream } from 'node:fs';
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { unlessAborted } from '../common/abort.js';
 import { changeHeaders, type HeaderChanges } from './answer.js';
 import { headerOf } from './packet-request.js';
+import { NO_FOLLOW } from './paths.js';
 import type { Responder } from './responder.js';
 
 /** A file that can be downloaded. */
@@ -88,7 +90,8 @@ async function sendBytes(
       ? 256 * 1024
       : Math.max(1, Math.min(64 * 1024, Math.ceil(bytesPerSecond / 10)));
   let offset = start;
-  const source = createReadStream(file, { start, end: end - 1, highWaterMark: pieceBytes });
+  const handle = await open(file, constants.O_RDONLY | NO_FOLLOW);
+  const source = handle.createReadStream({ start, end: end - 1, highWaterMark: pieceBytes });
   for await (const piece of source as AsyncIterable<Buffer>) {
     if (signal.aborted) return;
     onPiece?.(offset, offset + piece.length);

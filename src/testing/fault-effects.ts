@@ -1,6 +1,7 @@
 import { BG_E_SESSION_NOT_FOUND } from '../protocol/hresult.js';
 import { type Answer, type HeaderChanges, refuse } from './answer.js';
 import type { FaultAction, StatusFault } from './faults.js';
+import type { BodyReading } from './fragment.js';
 
 /** What a fault changes between the arrival of a request and the end of its answer. */
 export interface FaultEffect {
@@ -13,7 +14,15 @@ export interface FaultEffect {
   /** Changes the server's own answer. */
   readonly headers?: HeaderChanges;
   readonly delayMs?: number;
+  /** Of a Fragment's body, or of a reply. */
   readonly bytesPerSecond?: number;
+  readonly reading?: BodyReading;
+  /** How the ack writes the session's id. */
+  readonly sessionIdAs?: 'lower-case' | 'without-braces';
+  readonly interimAnswers?: number;
+  readonly isSentTwice?: boolean;
+  readonly closeAfterMs?: number;
+  readonly resetAfterMs?: number;
   /**
    * What becomes of the answer. @default it is sent
    *
@@ -36,7 +45,7 @@ export function effectOf(action: FaultAction | undefined): FaultEffect {
     case 'reset-before':
       return { commits: false, delivery: 'reset-at-once' };
     case 'reset-mid':
-      return { delivery: 'reset-halfway' };
+      return { delivery: 'reset-halfway', reading: { cutInHalf: true } };
     case 'reset-after-commit':
       return { delivery: 'reset' };
     case 'hang':
@@ -49,6 +58,8 @@ export function effectOf(action: FaultAction | undefined): FaultEffect {
         forgetsSession: true,
         answer: refuse(500, BG_E_SESSION_NOT_FOUND),
       };
+    case 'answer-twice':
+      return { isSentTwice: true };
     case 'garbage-page':
       return effectOfStatus({
         status: 200,
@@ -64,6 +75,7 @@ export function effectOf(action: FaultAction | undefined): FaultEffect {
     const { offset } = action;
     return { headers: { 'BITS-Received-Content-Range': offset === null ? null : `${offset}` } };
   }
+  if ('keepBytes' in action || 'loseBytes' in action) return { reading: action };
   return action;
 }
 
@@ -74,5 +86,6 @@ function effectOfStatus(fault: StatusFault): FaultEffect {
     commits: fault.afterCommit ?? false,
     answer: { status, headers: { ...error, ...headers }, body },
     ...(fault.neverEnds === true && { delivery: 'endless' }),
+    ...(fault.forgetsSession === true && { forgetsSession: true }),
   };
 }

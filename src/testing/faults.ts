@@ -20,6 +20,8 @@ export interface StatusFault {
   readonly afterCommit?: boolean;
   /** True: no `Content-Length`, and the connection stays open. @default false */
   readonly neverEnds?: boolean;
+  /** True: the server forgets the session of the packet. @default false */
+  readonly forgetsSession?: boolean;
 }
 
 /**
@@ -32,6 +34,7 @@ export interface StatusFault {
  *   the answer's head is sent.
  * - `hang`, `hang-after-commit`: no answer ever; without or with effect.
  * - `session-gone`: the server forgets the session and says so (0x8020001F).
+ * - `answer-twice`: takes effect; the answer is sent twice.
  * - `garbage-page`: 200 with an HTML page and no `BITS-Packet-Type`, as from a captive portal.
  * - `{ status }`: another answer, see {@link StatusFault}.
  * - `{ offset }`: takes effect; the answer names this offset, or none with null.
@@ -39,6 +42,13 @@ export interface StatusFault {
  * - `{ delayMs }`: takes effect; the answer is sent later.
  * - `{ bytesPerSecond }`: the body of a Fragment is read, or that of a reply is sent, at this speed.
  * - `{ redirect }`: 307 to that URL; no effect.
+ * - `{ keepBytes }`: of a Fragment, only so many bytes are kept and acknowledged.
+ * - `{ loseBytes }`: takes effect; then the server loses the last bytes of the upload, and its ack says
+ *   so. Only with the sink `disk`.
+ * - `{ sessionIdAs }`: takes effect; the ack names the session in another form.
+ * - `{ interimAnswers }`: so many 103 (Early Hints) before the answer; with Infinity, no answer.
+ * - `{ closeAfterMs }`, `{ resetAfterMs }`: so long after the answer the connection is closed or
+ *   reset, which no header announces.
  */
 export type FaultAction =
   | 'reset-before'
@@ -48,19 +58,26 @@ export type FaultAction =
   | 'hang-after-commit'
   | 'session-gone'
   | 'garbage-page'
+  | 'answer-twice'
   | StatusFault
   | { readonly offset: number | string | null }
   | { readonly headers: HeaderChanges }
   | { readonly delayMs: number }
   | { readonly bytesPerSecond: number }
-  | { readonly redirect: string };
+  | { readonly redirect: string }
+  | { readonly keepBytes: number }
+  | { readonly loseBytes: number }
+  | { readonly sessionIdAs: 'lower-case' | 'without-braces' }
+  | { readonly interimAnswers: number }
+  | { readonly closeAfterMs: number }
+  | { readonly resetAfterMs: number };
 
 /** A fault as data: `{ on: 'fragment', nth: 3, do: 'reset-after-commit' }`. */
 export interface Fault {
   readonly on: FaultTarget;
   /** The first request it applies to, counted from when the fault was added. @default 1 */
   readonly nth?: number;
-  /** To how many requests in a row it applies. @default 1 */
+  /** To how many requests in a row it applies; Infinity for all. @default 1 */
   readonly times?: number;
   readonly do: FaultAction;
 }
@@ -69,6 +86,7 @@ interface PlannedFault {
   readonly fault: Fault;
   seen: number;
   left: number;
+  wasApplied: boolean;
 }
 
 /** The faults that a server has not yet applied. */
@@ -78,10 +96,12 @@ export class FaultPlan {
   /** @throws BITS_ERR_ARGUMENT when `nth` or `times` is not a positive integer. */
   add(fault: Fault): void {
     const { nth = 1, times = 1 } = fault;
-    if (!isCount(nth) || !isCount(times)) {
-      throw new BitsArgumentError('nth and times of a fault must be positive integers');
+    if (!isCount(nth) || !(isCount(times) || times === Infinity)) {
+      throw new BitsArgumentError(
+        'nth and times of a fault must be positive integers, or times Infinity',
+      );
     }
-    this.#planned.push({ fault, seen: 0, left: times });
+    this.#planned.push({ fault, seen: 0, left: times, wasApplied: false });
   }
 
   /** Counts a request and gives the fault that applies to it: of several, the one added first. */
@@ -94,12 +114,16 @@ export class FaultPlan {
     }
     if (due === undefined) return undefined;
     due.left -= 1;
+    due.wasApplied = true;
     if (due.left === 0) this.#planned = this.#planned.filter((planned) => planned !== due);
     return due.fault;
   }
 
   unconsumed(): Fault[] {
-    return this.#planned.map(({ fault }) => fault);
+    const missing = this.#planned.filter(
+      ({ left, wasApplied }) => left !== Infinity || !wasApplied,
+    );
+    return missing.map(({ fault }) => fault);
   }
 
   /** @throws AssertionError that lists the faults which were not applied as often as planned. */

@@ -7,11 +7,15 @@ import { headerOf, type PacketRequest } from './packet-request.js';
 import type { ServerState } from './server-state.js';
 import type { UploadSession } from './sessions.js';
 
-/** How a fault wants the body of a Fragment to be read. */
+/** How a fault changes what becomes of the body of a Fragment. */
 export interface BodyReading {
   readonly bytesPerSecond?: number | undefined;
   /** Resets the connection when half of the body is stored. */
-  readonly cutInHalf?: boolean | undefined;
+  readonly cutInHalf?: boolean;
+  /** Stores no more than this. */
+  readonly keepBytes?: number;
+  /** Forgets the last bytes of the upload afterwards. */
+  readonly loseBytes?: number;
 }
 
 // Large enough for few system calls, small enough to lose when a connection breaks.
@@ -43,9 +47,16 @@ export async function receiveFragment(
   const inStep =
     range.start === session.committed ||
     (options.overlap === 'accept' && range.start < session.committed);
-  if (!inStep && !completeAgain) return outOfStep(session);
+  // Whatever the server holds, the ack of such a one names the Fragment's own end.
+  if (options.overlap === 'append') session.committed = range.start;
+  else if (!inStep && !completeAgain) return outOfStep(session);
 
   await storeBody(request, session, session.committed - range.start, reading);
+  const { loseBytes = 0 } = reading;
+  if (loseBytes > 0) {
+    session.committed = Math.max(0, session.committed - loseBytes);
+    await session.sink.truncate(session.committed);
+  }
   sessions.use(session.id);
   return acknowledge(request, session, state);
 }
@@ -92,11 +103,12 @@ async function storeBody(
   { exchange, entry }: PacketRequest,
   session: UploadSession,
   skip: number,
-  { bytesPerSecond, cutInHalf = false }: BodyReading,
+  { bytesPerSecond, cutInHalf = false, keepBytes = Infinity }: BodyReading,
 ): Promise<void> {
   const { req, connection, contentLength = 0 } = exchange;
   const { signal } = connection;
   const wanted = cutInHalf ? Math.floor(contentLength / 2) : contentLength;
+  const writer = await session.sink.openWriter();
   let batch: Buffer[] = [];
   let batchBytes = 0;
   let position = 0;
@@ -106,14 +118,14 @@ async function storeBody(
     batch = [];
     batchBytes = 0;
     if (bytes === 0) return;
-    await session.sink.append(chunks);
+    await writer.append(chunks);
     session.committed += bytes;
   };
   try {
     // Leaving this loop must not destroy the request: the answer to it is still to come.
     for await (const chunk of req.iterator({ destroyOnReturn: false })) {
       const piece: Buffer = chunk.subarray(0, wanted - position);
-      const fresh = piece.subarray(Math.max(0, skip - position));
+      const fresh = piece.subarray(Math.max(0, skip - position), Math.max(0, keepBytes - position));
       position += piece.length;
       entry.bodyBytes += piece.length;
       batch.push(fresh);
@@ -126,8 +138,13 @@ async function storeBody(
     }
   } catch (error) {
     if (!signal.aborted) throw error;
+  } finally {
+    try {
+      await flush();
+    } finally {
+      await writer.close();
+    }
   }
-  await flush();
   if (position === contentLength) return;
   connection.reset();
   throwIfAborted(signal);

@@ -13,6 +13,7 @@ import {
 export interface Connection {
   /** 1 for the first one that the server accepted. */
   readonly number: number;
+  readonly localAddress: string;
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly tls: { readonly protocol: string; readonly alpn: string | undefined } | undefined;
@@ -20,6 +21,8 @@ export interface Connection {
   readonly signal: AbortSignal;
   /** True when the client is gone, or at least sends nothing more. */
   readonly peerEnded: boolean;
+  /** Closes the connection from this side, unannounced, whatever is under way. */
+  close(): void;
   /** Ends the connection with a TCP reset, under TLS too; `signal` is aborted on return. */
   reset(): void;
 }
@@ -34,14 +37,19 @@ export interface Exchange {
 }
 
 export interface Http1Options extends HeadLimits {
-  /** Longest time from the first byte of a head to its last. */
+  /** Longest time for a head: the first one from the connection on, later ones from their first byte. */
   readonly headTimeoutMs: number;
-  /** Longest silence between requests and within a body; an answer may take longer. */
+  /** Longest time in which a body may be slower than {@link MIN_BODY_BYTES_PER_SECOND}. */
+  readonly bodyTimeoutMs: number;
+  /** Longest silence between requests; an answer may take longer. */
   readonly idleTimeoutMs: number;
   readonly onExchange: (exchange: Exchange) => void;
   /** Learns of a refused head and returns the headers of its answer. */
   readonly onRejected: (rejection: HeadRejection, connection: Connection) => Record<string, string>;
 }
+
+/** Far below any line that is in use, far above a client that only keeps a connection busy. */
+const MIN_BODY_BYTES_PER_SECOND = 1024;
 
 // How long a closing connection still reads, so that a reset does not overtake the last answer.
 const LINGER_MS = 2000;
@@ -53,6 +61,7 @@ const LINGER_MS = 2000;
  */
 export class Http1Connection implements Connection {
   readonly number: number;
+  readonly localAddress: string;
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly tls: Connection['tls'];
@@ -73,10 +82,12 @@ export class Http1Connection implements Connection {
   #req: IncomingMessage | undefined;
   #res: ServerResponse | undefined;
   #headTimer: NodeJS.Timeout | undefined;
+  #bodyTimer: NodeJS.Timeout | undefined;
   #lingerTimer: NodeJS.Timeout | undefined;
 
   constructor(socket: net.Socket, raw: net.Socket, number: number, options: Http1Options) {
     this.number = number;
+    this.localAddress = socket.localAddress ?? '';
     this.remoteAddress = socket.remoteAddress ?? '';
     this.remotePort = socket.remotePort ?? 0;
     this.tls =
@@ -95,6 +106,7 @@ export class Http1Connection implements Connection {
     socket.on('drain', () => this.#res?.emit('drain'));
     socket.on('error', () => this.destroy());
     socket.once('close', () => this.#onClose());
+    this.#startHeadTimer();
   }
 
   get signal(): AbortSignal {
@@ -103,6 +115,10 @@ export class Http1Connection implements Connection {
 
   get peerEnded(): boolean {
     return this.#inputEnded || this.#socket.destroyed;
+  }
+
+  close(): void {
+    if (this.#phase !== 'closing') this.#linger();
   }
 
   reset(): void {
@@ -135,13 +151,29 @@ export class Http1Connection implements Connection {
   }
 
   #takeHead(chunk: Buffer): void {
-    this.#headTimer ??= setTimeout(() => this.destroy(), this.#options.headTimeoutMs).unref();
+    this.#startHeadTimer();
     const complete = this.#head.take(chunk);
     if (complete === undefined) return;
     clearTimeout(this.#headTimer);
     this.#headTimer = undefined;
     if ('violation' in complete.head) this.#reject(complete.head);
     else this.#begin(complete.head, complete.rest);
+  }
+
+  #startHeadTimer(): void {
+    this.#headTimer ??= setTimeout(() => this.destroy(), this.#options.headTimeoutMs).unref();
+  }
+
+  #startBodyTimer(): void {
+    const { bodyTimeoutMs } = this.#options;
+    const wantedBytes = (bodyTimeoutMs / 1000) * MIN_BODY_BYTES_PER_SECOND;
+    let leftBefore = this.#bodyBytesLeft;
+    this.#bodyTimer = setInterval(() => {
+      // A paused socket waits for this server, and not for the client.
+      const isTooSlow = leftBefore - this.#bodyBytesLeft < wantedBytes && !this.#socket.isPaused();
+      leftBefore = this.#bodyBytesLeft;
+      if (isTooSlow) this.destroy();
+    }, bodyTimeoutMs).unref();
   }
 
   #begin(head: RequestHead, rest: Buffer): void {
@@ -168,6 +200,7 @@ export class Http1Connection implements Connection {
     this.#discardBody = false;
     this.#phase = 'body';
     if (this.#bodyBytesLeft === 0) this.#endBody();
+    else this.#startBodyTimer();
     const { contentLength } = head;
     this.#options.onExchange({ req, res, connection: this, contentLength, pipelined });
     if (rest.length > 0) this.#onData(rest);
@@ -185,6 +218,7 @@ export class Http1Connection implements Connection {
   }
 
   #endBody(): void {
+    clearInterval(this.#bodyTimer);
     const req = this.#req;
     this.#phase = 'answer';
     if (req !== undefined) {
@@ -248,8 +282,10 @@ export class Http1Connection implements Connection {
 
   #onClose(): void {
     clearTimeout(this.#headTimer);
+    clearInterval(this.#bodyTimer);
     clearTimeout(this.#lingerTimer);
-    if (this.#req !== undefined && !this.#req.complete) this.#req.destroy();
+    // What has arrived can still be read; a body that ends early is one that was cut off.
+    if (this.#req?.complete === false) this.#req.push(null);
     this.#closed.abort();
   }
 }

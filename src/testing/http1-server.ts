@@ -4,6 +4,8 @@ import { Http1Connection, type Http1Options } from './http1-connection.js';
 
 export interface Http1ServerOptions extends Http1Options {
   readonly tls?: tls.TlsOptions | undefined;
+  /** More are closed at once. */
+  readonly maxConnections: number;
 }
 
 /**
@@ -21,6 +23,7 @@ export class Http1Server {
   constructor(options: Http1ServerOptions) {
     this.#options = options;
     this.#server = options.tls === undefined ? this.#plainServer() : this.#tlsServer(options.tls);
+    this.#server.maxConnections = options.maxConnections;
   }
 
   /** Connections accepted so far; with TLS, those whose handshake succeeded. */
@@ -58,7 +61,12 @@ export class Http1Server {
   }
 
   #tlsServer(options: tls.TlsOptions): net.Server {
-    const server = tls.createServer({ ...options, allowHalfOpen: true, noDelay: true });
+    const server = tls.createServer({
+      handshakeTimeout: this.#options.headTimeoutMs,
+      ...options,
+      allowHalfOpen: true,
+      noDelay: true,
+    });
     server.on('connection', (raw: net.Socket) => {
       const farEnd = farEndOf(raw);
       this.#rawSockets.set(farEnd, raw);

@@ -37,6 +37,12 @@ export interface BitsServerOptions {
   /** @default 0, any free port */
   readonly port?: number;
   /**
+   * Names in URLs by which clients may reach this server, besides `host`, the address they connect
+   * to, host-ids that were sent and, for clients on this machine, `localhost`. Requests for other
+   * hosts are refused with 421; set 'any' behind a proxy that names hosts of its own. @default none
+   */
+  readonly allowedHosts?: 'any' | readonly string[];
+  /**
    * Serves HTTPS, with these options of `tls.createServer`: `key` and `cert` at least.
    *
    * With `ALPNProtocols: ['h2', 'http/1.1']` a client that chooses HTTP/2 commits a violation.
@@ -50,15 +56,21 @@ export interface BitsServerOptions {
   readonly allowOverwrite?: boolean;
   /** False: uploads into missing directories are refused with 404, as by IIS. @default true */
   readonly createDirectories?: boolean;
+  /** True: GET and HEAD also serve the uploads that this server has received. @default false */
+  readonly serveUploads?: boolean;
   /** Larger files are refused with 500 and 0x80200020. @default no limit */
   readonly maxUploadBytes?: number;
   /** Larger Fragments are refused with 413. @default no limit */
   readonly maxFragmentBytes?: number;
   /**
-   * A Fragment that starts below the next offset: `strict` answers 416 (§3.2.5.2.6), `accept` keeps
-   * the new part (Win32: ack-for-fragment). @default 'strict'
+   * A Fragment that does not start at the next offset.
+   *
+   * - `strict`: answers 416 (§3.2.5.2.6).
+   * - `accept`: when it starts below, keeps the new part (Win32: ack-for-fragment).
+   * - `append`: appends all of it and acknowledges its own end, as some servers do wrongly.
+   * @default 'strict'
    */
-  readonly overlap?: 'strict' | 'accept';
+  readonly overlap?: 'strict' | 'accept' | 'append';
   /** True: only the ack of Create-Session has a `BITS-Session-Id`, as from IIS. @default true */
   readonly omitSessionIdOnAck?: boolean;
   /** `BITS-Host-Id` of new sessions; a function is called for each. @default none */
@@ -82,8 +94,16 @@ export interface BitsServerOptions {
   readonly faults?: readonly Fault[];
   /** Milliseconds since the epoch; a clock of its own lets a test skip time. @default Date.now */
   readonly now?: () => number;
-  /** A connection is closed when its client has been silent for this time. @default 120,000 */
+  /** A connection is closed when no request has come for this time. @default 120,000 */
   readonly idleTimeoutMs?: number;
+  /** A connection is closed when a request's head takes longer than this. @default 30,000 */
+  readonly headTimeoutMs?: number;
+  /** A connection is closed when a body is slower than 1 KiB/s for this time. @default 60,000 */
+  readonly bodyTimeoutMs?: number;
+  /** More connections are closed at once. @default 500 */
+  readonly maxConnections?: number;
+  /** More sessions are refused with 503. @default 10,000 */
+  readonly maxSessions?: number;
   /** How many requests, violations and uploads are remembered. @default 100,000 */
   readonly logLimit?: number;
   /** Called when a request has an outcome; for an access log. */
@@ -110,8 +130,10 @@ export function resolveOptions(options: BitsServerOptions): ResolvedOptions {
     root: options.root,
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 0,
+    allowedHosts: options.allowedHosts ?? [],
     tls: options.tls,
     sink: options.sink ?? 'disk',
+    serveUploads: options.serveUploads ?? false,
     uploadsEnabled: options.uploadsEnabled ?? true,
     allowOverwrite: options.allowOverwrite ?? false,
     createDirectories: options.createDirectories ?? true,
@@ -132,6 +154,10 @@ export function resolveOptions(options: BitsServerOptions): ResolvedOptions {
     faults: options.faults ?? [],
     now: options.now ?? Date.now,
     idleTimeoutMs: limit('idleTimeoutMs', options.idleTimeoutMs, 120_000),
+    headTimeoutMs: limit('headTimeoutMs', options.headTimeoutMs, 30_000),
+    bodyTimeoutMs: limit('bodyTimeoutMs', options.bodyTimeoutMs, 60_000),
+    maxConnections: limit('maxConnections', options.maxConnections, 500),
+    maxSessions: limit('maxSessions', options.maxSessions, 10_000),
     logLimit: limit('logLimit', options.logLimit, 100_000),
     onRequest: options.onRequest,
   };

@@ -85,6 +85,7 @@ async function createSession(request: PacketRequest, state: ServerState): Promis
   }
 
   const session = await sessions.create(request.path);
+  if (session === undefined) return refuse(503, hresultOf(503));
   const hostId = options.hostId();
   const headers: Record<string, string> = {
     'BITS-Protocol': BITS_UPLOAD_PROTOCOL,
@@ -92,6 +93,7 @@ async function createSession(request: PacketRequest, state: ServerState): Promis
     'Accept-Encoding': 'identity',
   };
   if (hostId !== undefined) {
+    state.hostIds.add(hostId);
     headers['BITS-Host-Id'] = hostId;
     const seconds = Math.ceil(options.hostIdFallbackTimeoutMs / 1000);
     if (Number.isFinite(seconds)) headers['BITS-Host-Id-Fallback-Timeout'] = String(seconds);
@@ -156,6 +158,7 @@ function refuseFileError(error: unknown): Answer {
       return refuse(403, E_ACCESSDENIED);
     case 'ENAMETOOLONG':
     case 'EISDIR':
+    case 'ELOOP':
     case 'ENOTDIR':
       return refuse(400, E_INVALIDARG);
     case 'ENOSPC':

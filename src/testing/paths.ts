@@ -1,4 +1,5 @@
-import { realpath } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, realpath } from 'node:fs/promises';
 import path from 'node:path';
 
 /** The folder below the root that holds unfinished uploads; no URL reaches it. */
@@ -13,6 +14,9 @@ export interface UrlPath {
   /** The same for all spellings of a resource, query included. */
   readonly key: string;
 }
+
+/** For `open`: a symbolic link in place of the file is an error. Windows has no such flag. */
+export const NO_FOLLOW = constants.O_NOFOLLOW ?? 0;
 
 const MAX_SEGMENT_BYTES = 255;
 const MAX_SEGMENTS = 64;
@@ -74,7 +78,7 @@ function isSafeSegment(segment: string): boolean {
  * The file of a URL path, with every symbolic link of its directory resolved.
  *
  * @param root as `realpath` gives it.
- * @returns undefined when a link leads out of the root or to the unfinished uploads.
+ * @returns undefined when a link leads out of the root, to the unfinished uploads or to nothing.
  */
 export async function resolveBelow(
   root: string,
@@ -83,19 +87,21 @@ export async function resolveBelow(
   const parents = segments.slice(0, -1);
   const missing: string[] = [];
   for (;;) {
-    const existing = await unlessMissing(realpath(path.join(root, ...parents)));
+    const directory = path.join(root, ...parents);
+    const existing = await unlessMissing(realpath(directory));
     if (existing !== undefined) {
       const file = path.join(existing, ...missing, segments.at(-1) ?? '');
       return isServed(root, file) ? file : undefined;
     }
     const last = parents.pop();
-    if (last === undefined) return undefined;
+    // What is created at the target of a dangling link might be outside of the root.
+    if (last === undefined || (await unlessMissing(lstat(directory)))) return undefined;
     missing.unshift(last);
   }
 }
 
 /** Whether a resolved path lies below the root and outside the unfinished uploads. */
-export function isServed(root: string, file: string): boolean {
+function isServed(root: string, file: string): boolean {
   const relative = path.relative(root, file);
   const [first = ''] = relative.split(path.sep);
   return first !== '..' && !path.isAbsolute(relative) && first.toLowerCase() !== SESSIONS_FOLDER;

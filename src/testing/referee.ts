@@ -86,7 +86,7 @@ export class Referee {
     if (conduct.end === undefined) conduct.recovering = false;
   }
 
-  /** Learns what the server did and said; without an answer, it did nothing. */
+  /** Learns what the server did and said; without an answer, it did nothing. The last call counts. */
   answered(request: PacketRequest, answer: Answer | undefined, delivery: Delivery): void {
     const { packet, exchange } = request;
     const headers = lowerCase(answer?.headers ?? {});

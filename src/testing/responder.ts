@@ -1,8 +1,20 @@
 import { once } from 'node:events';
+import { STATUS_CODES } from 'node:http';
 import { unlessAborted } from '../common/abort.js';
 import type { AccessLog, LogEntry } from './access-log.js';
 import type { Answer } from './answer.js';
 import type { Exchange } from './http1-connection.js';
+
+export interface SendOptions {
+  readonly body?: string | undefined;
+  /** How often the answer is sent. @default 1 */
+  readonly copies?: number;
+  /** Called before the client can act on the answer. */
+  readonly beforeEnd?: () => unknown;
+}
+
+const INTERIM_ANSWER = 'HTTP/1.1 103 Early Hints\r\nLink: </>; rel=preload\r\n\r\n';
+const INTERIM_BATCH = 1000;
 
 /** Sends the answer to one request and logs it. */
 export class Responder {
@@ -42,13 +54,13 @@ export class Responder {
     });
   }
 
-  /** @param beforeEnd called before the client can act on the answer. */
-  async send(answer: Answer, body = '', beforeEnd = (): void => {}): Promise<void> {
+  async send(answer: Answer, options: SendOptions = {}): Promise<void> {
+    const { body = '', copies = 1, beforeEnd } = options;
     const { req, res, connection, contentLength } = this.exchange;
     // A client reads the refusal of a huge body before it has sent it all.
     if (answer.status !== 413) await this.drain();
     if (connection.signal.aborted) {
-      beforeEnd();
+      beforeEnd?.();
       return;
     }
     // Without a length it is not known whether a body follows.
@@ -56,12 +68,12 @@ export class Responder {
       res.shouldKeepAlive = false;
     }
     this.note(answer);
-    beforeEnd();
-    res.writeHead(answer.status, {
-      ...answer.headers,
-      'Content-Length': String(Buffer.byteLength(body)),
-    });
+    beforeEnd?.();
+    const headers = { ...answer.headers, 'Content-Length': String(Buffer.byteLength(body)) };
+    const { socket } = res;
+    res.writeHead(answer.status, headers);
     res.end(body);
+    for (let copy = 1; copy < copies; copy++) socket?.write(headOf(answer.status, headers) + body);
     await this.finished();
   }
 
@@ -84,9 +96,19 @@ export class Responder {
   /** Sends an answer without a length and never closes the connection. */
   async sendEndless(answer: Answer, body = ''): Promise<void> {
     this.note(answer);
-    const lines = Object.entries(answer.headers).map(([name, value]) => `${name}: ${value}\r\n`);
-    this.#write(`HTTP/1.1 ${answer.status} Fault\r\n${lines.join('')}\r\n${body}`);
+    await this.#write(headOf(answer.status, answer.headers) + body);
     await this.hang();
+  }
+
+  /** Sends interim answers before the answer; with Infinity, until the client gives up. */
+  async sendInterim(count: number): Promise<void> {
+    const { signal } = this.exchange.connection;
+    await this.drain();
+    if (count === Infinity) this.#log.settle(this.entry, 'hanging');
+    for (let left = count; left > 0 && !signal.aborted; left -= INTERIM_BATCH) {
+      const batch = INTERIM_ANSWER.repeat(Math.min(left, INTERIM_BATCH));
+      await unlessAborted(this.#write(batch), signal);
+    }
   }
 
   async sendHalfAHead({ status }: Answer): Promise<void> {
@@ -100,4 +122,9 @@ export class Responder {
       else socket.write(text, () => resolve());
     });
   }
+}
+
+function headOf(status: number, headers: Readonly<Record<string, string>>): string {
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n`;
 }

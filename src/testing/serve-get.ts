@@ -1,19 +1,19 @@
-import { lstat, realpath } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Entity, sendEntity } from './entity.js';
 import { effectOf } from './fault-effects.js';
-import { isServed, resolveBelow, type UrlPath } from './paths.js';
+import { resolveBelow, type UrlPath } from './paths.js';
 import type { StoredReply } from './replies.js';
 import type { Responder } from './responder.js';
 import type { ServerState } from './server-state.js';
 
-/** Answers a GET or HEAD of a file below the root. */
+/** Answers a GET or HEAD of a file that this server has received. */
 export async function serveFile(
   urlPath: UrlPath | undefined,
   responder: Responder,
-  { root }: ServerState,
+  state: ServerState,
 ): Promise<void> {
-  const entity = await uploadedFile(root, urlPath);
+  const entity = await uploadedFile(urlPath, state).catch(() => undefined);
   if (entity === undefined) return responder.send({ status: 404, headers: {} });
   await responder.drain();
   await sendEntity(responder, entity);
@@ -36,9 +36,10 @@ export async function serveReply(
   if (delivery === 'endless' && answer !== undefined) {
     return responder.sendEndless(answer, answer.body);
   }
+  if (effect.interimAnswers !== undefined) await responder.sendInterim(effect.interimAnswers);
   // A client asks for a reply by its URL alone: what is not there is 404.
   if (effect.forgetsSession === true) return responder.send({ status: 404, headers: {} });
-  if (answer !== undefined) return responder.send(answer, answer.body);
+  if (answer !== undefined) return responder.send(answer, { body: answer.body });
 
   const entity = reply.entityFor(req.method);
   if (entity === undefined) return responder.send({ status: 404, headers: {} });
@@ -57,14 +58,12 @@ export async function serveReply(
 }
 
 async function uploadedFile(
-  root: string,
   urlPath: UrlPath | undefined,
+  { options, root, uploads }: ServerState,
 ): Promise<Entity | undefined> {
-  if (urlPath === undefined || urlPath.directory) return undefined;
-  const named = await resolveBelow(root, urlPath.segments);
-  if (named === undefined) return undefined;
-  const file = await realpath(named).catch(() => undefined);
-  if (file === undefined || !isServed(root, file)) return undefined;
+  if (!options.serveUploads || urlPath === undefined || urlPath.directory) return undefined;
+  const file = await resolveBelow(root, urlPath.segments);
+  if (file === undefined || !uploads.some(({ path }) => path === file)) return undefined;
   const stats = await lstat(file, { bigint: true });
   if (!stats.isFile()) return undefined;
   return {

@@ -3,6 +3,7 @@ import { BITS_METHOD } from '../protocol/constants.js';
 import { E_INVALIDARG } from '../protocol/hresult.js';
 import type { LogEntry, RequestKind } from './access-log.js';
 import { refuse } from './answer.js';
+import { isForThisServer } from './host-check.js';
 import type { Connection, Exchange } from './http1-connection.js';
 import type { HeadRejection } from './http1-head.js';
 import { headerOf, type PacketRequest, readPacketType, readRange } from './packet-request.js';
@@ -40,7 +41,8 @@ export async function serveRequest(exchange: Exchange, state: ServerState): Prom
     if (exchange.pipelined) {
       violations.report('pipelined', 'The answer to the previous request was not complete', entry);
     }
-    if (packet !== undefined) {
+    if (!isForThisServer(exchange, state)) await refuseHost(responder);
+    else if (packet !== undefined) {
       const { sessionId, range } = entry;
       const request: PacketRequest = { packet, exchange, entry, headers, path, sessionId, range };
       await servePacket(request, responder, state);
@@ -104,6 +106,14 @@ function methodOf(req: IncomingMessage): string {
 function replyAt(path: UrlPath | undefined, { sessions }: ServerState): StoredReply | undefined {
   if (path === undefined || path.directory) return undefined;
   return sessions.withReplyAt(path.segments)?.storedReply;
+}
+
+/** With 421: the host is not that of this server (RFC 9110 §15.5.20). */
+function refuseHost(responder: Responder): Promise<void> {
+  return responder.send(
+    { status: 421, headers: { 'Content-Type': 'text/plain' } },
+    { body: 'This server was not started for that host. Add the host to those that it allows.\n' },
+  );
 }
 
 async function refuseUnknown(

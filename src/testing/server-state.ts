@@ -17,13 +17,15 @@ export class ServerState {
   readonly referee: Referee;
   /** Uploads put into place, the oldest first. */
   readonly uploads: Upload[] = [];
+  /** Host-ids that were given out. */
+  readonly hostIds = new Set<string>();
 
   constructor(options: ResolvedOptions, faults: FaultPlan, root: string) {
-    const { now, sink, sessionTimeoutMs, logLimit, onRequest } = options;
+    const { now, sink, sessionTimeoutMs, maxSessions, logLimit, onRequest } = options;
     this.options = options;
     this.root = root;
     this.faults = faults;
-    this.sessions = new SessionStore({ root, sink, timeoutMs: sessionTimeoutMs, now });
+    this.sessions = new SessionStore({ root, sink, timeoutMs: sessionTimeoutMs, maxSessions, now });
     this.log = new AccessLog(logLimit, onRequest);
     this.violations = new ViolationLog(logLimit);
     this.referee = new Referee(this.sessions, this.violations, now);

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rm, rmdir } from 'node:fs/promises';
+import { mkdir, mkdtemp, realpath, rm, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { SESSIONS_FOLDER, type UrlPath } from './paths.js';
 import type { StoredReply } from './replies.js';
@@ -50,26 +50,31 @@ export interface SessionStoreOptions {
   readonly root: string;
   readonly sink: SinkKind;
   readonly timeoutMs: number;
+  readonly maxSessions: number;
   readonly now: () => number;
 }
 
 /** The sessions of one server; their unfinished files are in a folder of its own below the root. */
 export class SessionStore {
   readonly #options: SessionStoreOptions;
-  readonly #folder: string;
+  #folder: Promise<string> | undefined;
   readonly #sessions = new Map<string, UploadSession>();
 
   constructor(options: SessionStoreOptions) {
     this.#options = options;
-    this.#folder = path.join(options.root, SESSIONS_FOLDER, randomUUID());
   }
 
-  /** @throws Error of the file system. */
-  async create(urlPath: UrlPath): Promise<UploadSession> {
+  /**
+   * @returns undefined when there are too many sessions.
+   * @throws Error of the file system.
+   */
+  async create(urlPath: UrlPath): Promise<UploadSession | undefined> {
     await this.#dropExpired();
+    if (this.#sessions.size >= this.#options.maxSessions) return undefined;
     const guid = randomUUID().toUpperCase();
-    const folder = path.join(this.#folder, guid);
-    await mkdir(folder, { recursive: true });
+    this.#folder ??= makeFolder(this.#options.root);
+    const folder = path.join(await this.#folder, guid);
+    await mkdir(folder);
     const sink = await createSink(this.#options.sink, folder);
     const { now } = this.#options;
     const session = new UploadSession(`{${guid}}`, urlPath, folder, sink, now());
@@ -98,7 +103,6 @@ export class SessionStore {
   async end(session: UploadSession): Promise<void> {
     session.ended = true;
     this.#sessions.delete(session.id);
-    await session.sink.close();
     await rm(session.folder, { recursive: true, force: true });
   }
 
@@ -106,9 +110,11 @@ export class SessionStore {
     for (const session of [...this.#sessions.values()]) {
       await session.exclusively(() => this.end(session));
     }
-    await rm(this.#folder, { recursive: true, force: true });
+    const folder = await this.#folder?.catch(() => undefined);
+    if (folder === undefined) return;
+    await rm(folder, { recursive: true, force: true });
     // Another server may use the same root.
-    await rmdir(path.dirname(this.#folder)).catch(() => {});
+    await rmdir(path.dirname(folder)).catch(() => {});
   }
 
   #isExpired(session: UploadSession): boolean {
@@ -120,4 +126,14 @@ export class SessionStore {
       if (this.#isExpired(session)) await session.exclusively(() => this.end(session));
     }
   }
+}
+
+/** Makes a folder that only this user can enter, and to which no link leads. */
+async function makeFolder(root: string): Promise<string> {
+  const parent = path.join(root, SESSIONS_FOLDER);
+  await mkdir(parent, { recursive: true, mode: 0o700 });
+  if ((await realpath(parent)) !== parent) {
+    throw Object.assign(new Error(`${parent} is a link`), { code: 'EACCES' });
+  }
+  return mkdtemp(path.join(parent, 'server-'));
 }

@@ -1,9 +1,20 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { type FileHandle, link, lstat, mkdir, open, rename, unlink } from 'node:fs/promises';
+import { constants, createReadStream } from 'node:fs';
+import {
+  link,
+  lstat,
+  mkdir,
+  open,
+  realpath,
+  rename,
+  truncate,
+  unlink,
+  writeFile,
+} from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { BitsStateError } from '../errors.js';
+import { NO_FOLLOW } from './paths.js';
 
 /**
  * What becomes of uploaded bytes.
@@ -16,14 +27,20 @@ export type SinkKind = 'disk' | 'sha256' | 'discard';
 
 /** Receives the bytes of one upload, in order. */
 export interface UploadSink {
-  append(chunks: readonly Buffer[]): Promise<void>;
+  /** Nothing stays open between two writers: a client may leave any number of uploads unfinished. */
+  openWriter(): Promise<SinkWriter>;
+  /** @throws BITS_ERR_STATE when no bytes are kept. */
+  truncate(bytes: number): Promise<void>;
   /** Of all bytes so far, in lower-case hexadecimal; undefined for other sinks. */
   sha256(): string | undefined;
   /** @throws BITS_ERR_STATE when no bytes are kept. */
   open(): Readable;
   /** Moves the upload to its final name, atomically. */
   publish(file: string, overwrite: boolean): Promise<void>;
-  /** Frees handles. */
+}
+
+export interface SinkWriter {
+  append(chunks: readonly Buffer[]): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -32,7 +49,8 @@ export async function createSink(kind: SinkKind, folder: string): Promise<Upload
   switch (kind) {
     case 'disk': {
       const part = path.join(folder, 'upload.part');
-      return new DiskSink(part, await open(part, 'wx'));
+      await writeFile(part, '', { flag: 'wx' });
+      return new DiskSink(part);
     }
     case 'sha256':
       return new HashSink();
@@ -43,21 +61,30 @@ export async function createSink(kind: SinkKind, folder: string): Promise<Upload
 
 class DiskSink implements UploadSink {
   #file: string;
-  readonly #handle: FileHandle;
   #position = 0;
 
-  constructor(file: string, handle: FileHandle) {
+  constructor(file: string) {
     this.#file = file;
-    this.#handle = handle;
   }
 
-  async append(chunks: readonly Buffer[]): Promise<void> {
-    let rest = chunks;
-    while (rest.length > 0) {
-      const { bytesWritten } = await this.#handle.writev(rest, this.#position);
-      this.#position += bytesWritten;
-      rest = without(rest, bytesWritten);
-    }
+  async openWriter(): Promise<SinkWriter> {
+    const handle = await open(this.#file, constants.O_WRONLY | NO_FOLLOW);
+    return {
+      append: async (chunks) => {
+        let rest = chunks;
+        while (rest.length > 0) {
+          const { bytesWritten } = await handle.writev(rest, this.#position);
+          this.#position += bytesWritten;
+          rest = without(rest, bytesWritten);
+        }
+      },
+      close: () => handle.close(),
+    };
+  }
+
+  async truncate(bytes: number): Promise<void> {
+    await truncate(this.#file, bytes);
+    this.#position = bytes;
   }
 
   sha256(): undefined {
@@ -69,51 +96,61 @@ class DiskSink implements UploadSink {
   }
 
   async publish(file: string, overwrite: boolean): Promise<void> {
-    await this.close();
-    await mkdir(path.dirname(file), { recursive: true });
+    const directory = path.dirname(file);
+    await mkdir(directory, { recursive: true });
+    if ((await realpath(directory)) !== directory) {
+      throw Object.assign(new Error('A link replaced a directory'), { code: 'EACCES' });
+    }
     if (overwrite || !(await linkNew(this.#file, file))) await rename(this.#file, file);
     this.#file = file;
-  }
-
-  async close(): Promise<void> {
-    await this.#handle.close();
   }
 }
 
 class HashSink implements UploadSink {
   readonly #hash = createHash('sha256');
 
-  async append(chunks: readonly Buffer[]): Promise<void> {
-    for (const chunk of chunks) this.#hash.update(chunk);
+  async openWriter(): Promise<SinkWriter> {
+    return {
+      append: async (chunks) => {
+        for (const chunk of chunks) this.#hash.update(chunk);
+      },
+      close: async () => {},
+    };
   }
 
   sha256(): string {
     return this.#hash.copy().digest('hex');
   }
 
+  async truncate(): Promise<void> {
+    throw notKept();
+  }
+
   open(): Readable {
     throw notKept();
   }
 
   async publish(): Promise<void> {}
-
-  async close(): Promise<void> {}
 }
 
 class DiscardSink implements UploadSink {
-  async append(): Promise<void> {}
+  async openWriter(): Promise<SinkWriter> {
+    return { append: async () => {}, close: async () => {} };
+  }
 
   sha256(): undefined {
     return undefined;
   }
 
+  async truncate(): Promise<void> {
+    throw notKept();
+  }
+
   open(): Readable {
     throw notKept();
   }
 
   async publish(): Promise<void> {}
-
-  async close(): Promise<void> {}
 }
 
 function notKept(): BitsStateError {

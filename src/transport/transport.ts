@@ -78,6 +78,11 @@ export interface TransportLimitation {
  */
 export interface Transport {
   send(request: WireRequest, options: SendOptions): Promise<WireResponse>;
+  /**
+   * Whether it authenticates by itself, as with a client certificate: a server then cannot lead the
+   * upload to a host that is not in `trustedHosts`. @default false
+   */
+  readonly hasCredentials?: boolean;
   readonly limitations: readonly TransportLimitation[];
   /**
    * Whether it may send a request once more by itself, as Chromium does when a connection that was

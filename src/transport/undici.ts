@@ -59,6 +59,7 @@ interface Destination {
  */
 export class UndiciTransport implements Transport {
   readonly limitations: readonly TransportLimitation[];
+  readonly hasCredentials: boolean;
   readonly #userAgent: string;
   readonly #proxies: ProxyChoice;
   readonly #connector: Connector;
@@ -73,6 +74,7 @@ export class UndiciTransport implements Transport {
     this.#userAgent = options.userAgent ?? `bits-upload/${VERSION}`;
     this.#proxies = proxyChoice(options.proxy, options.noProxy);
     this.limitations = [...tls.limitations, ...this.#proxies.limitations];
+    this.hasCredentials = options.tls?.cert !== undefined || options.tls?.pfx !== undefined;
     this.#connector = new Connector({
       tls,
       timeoutMs: options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,

@@ -6,7 +6,7 @@ import { BitsServerError } from '../../src/index.js';
 
 /** Names of the SDK's options that a user of the command line cannot know. */
 const SDK_OPTION =
-  /\b(?:tls\.(?!servername of the SDK)\w+|auth\.\w+|allowInsecureAuth|trustedHosts|methodOverride|userAgent|noProxy|fragmentBytes|spoolMaxBytes)\b|pass the stream|option proxy|option for authentication/;
+  /\b(?:tls\.(?!servername of the SDK)\w+|auth\.\w+|allowInsecureAuth|trustedHosts|methodOverride|userAgent|noProxy|fragmentBytes|spoolMaxBytes|reply\.maxBytes|timeouts\.\w+|retry\.limit|trustDirectory|onUncertainFragment)\b|as a stream|option proxy|option for authentication/;
 
 describe('an error on the command line', () => {
   for (const [message, expected] of [
@@ -15,10 +15,9 @@ describe('an error on the command line', () => {
     ['add the host to the option trustedHosts if', 'add the host to --trusted-host if'],
     ['(option trustedHosts)', '(--trusted-host)'],
     ['or the option allowInsecureAuth (--allow-insecure-auth)', 'or --allow-insecure-auth'],
-    [
-      'a FIFO (open it and pass the stream)',
-      'a FIFO (pipe it into the program and give - as FILE)',
-    ],
+    ['a FIFO: upload it as a stream', 'a FIFO: pipe it into the program and give - as FILE'],
+    ['for 600 s (timeouts.noProgressMs).', 'for 600 s.'],
+    ['(timeouts.replyMs)', '(--timeout)'],
     ['NO_PROXY or noProxy', 'NO_PROXY or --noproxy'],
     ['http://h/tls.ca and my-trustedHosts', 'http://h/tls.ca and my-trustedHosts'],
     ['proxy.tls.ca', 'NODE_EXTRA_CA_CERTS of the environment'],

@@ -1,17 +1,8 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import {
-  chmod,
-  mkdir,
-  mkdtemp,
-  open,
-  readdir,
-  readFile,
-  rm,
-  stat,
-  writeFile,
-} from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, mkdtemp, open, readFile, rm, watch, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -19,8 +10,9 @@ import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
 import { quoteArgument } from '../../src/cli/resume-command.js';
-import { createUndiciTransport, UploadJob, VERSION } from '../../src/index.js';
+import { createUndiciTransport, VERSION } from '../../src/index.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { answer, startRawServer } from '../support/raw-server.js';
 import { capturedIo } from './capture.js';
 import { stateEnvironment } from './scratch-state.js';
 import { MAIN, Spawned } from './spawned.js';
@@ -62,6 +54,8 @@ describe('the command line', () => {
     [['pt'], /unknown command 'pt'.*put/],
     [['--quite'], /unknown option '--quite'/],
     [['http://me:s3cret@h/', 'x'], /unknown command/],
+    [['http://h/?sig=s3cret', 'x'], /unknown command 'http:\/\/h\/\?…'/],
+    [['-ps3cret'], /unknown option '-p…'/],
   ] as [string[], RegExp][]) {
     it(`exits with 2 and a hint for ${JSON.stringify(args).replace('s3cret', '…')}`, async () => {
       const { code, stdout, stderr } = await runWith(...args);
@@ -247,6 +241,72 @@ describe('the program as a process', () => {
     expect(program.stderr).to.match(/stopped by SIGINT .*\n.*warning: .*may refuse the URL/);
   });
 
+  it('exits with 130 at SIGINT while the session of a failed upload is freed', async () => {
+    const other = join(directory, 'other.bin');
+    await writeFile(other, 'x');
+    server.addFault({ on: 'fragment', do: { status: 403 } });
+    server.addFault({ on: 'cancel-session', do: 'hang' });
+    const args = ['put', '--quiet', '--state-dir', join(file, 'state'), file, other, server.url];
+    const program = new Spawned(args);
+    await server.waitForRequest('cancel-session');
+    program.kill('SIGINT');
+    expect(await program.ended()).to.deep.equal({ code: 130, signal: null });
+    expect(server.log.map(({ packet }) => packet)).to.deep.equal([
+      'create-session',
+      'fragment',
+      'cancel-session',
+    ]);
+  });
+
+  it('exits with 129 at SIGHUP, but ignores it under nohup', async function () {
+    if (!ofThisMachine) this.skip();
+    server.addFault({ on: 'create-session', do: 'hang' });
+    const program = new Spawned(['put', file, server.url]);
+    await server.waitForRequest('create-session');
+    program.kill('SIGHUP');
+    expect(await program.ended()).to.deep.equal({ code: 129, signal: null });
+    expect(program.stderr).to.contain('stopped by SIGHUP');
+
+    server.addFault({ on: 'create-session', do: { delayMs: 300 } });
+    const run = [process.execPath, MAIN, 'put', '--quiet', file, `${server.url}2`];
+    const env = { ...process.env, ...stateEnvironment() };
+    // A shell says which command it runs, and `exec` keeps the process.
+    const script = `exec env _=/usr/bin/nohup nohup "$@"`;
+    const child = execFile('sh', ['-c', script, 'sh', ...run], { env });
+    await server.waitForRequest('create-session', 2);
+    child.kill('SIGHUP');
+    expect((await once(child, 'close'))[0]).to.equal(0);
+  });
+
+  it('exits at once at a signal while a password command waits', async function () {
+    if (!ofThisMachine) this.skip();
+    const guarded = await startRawServer({
+      onRequest: ({ connection }) =>
+        connection.socket.write(answer(401, { 'WWW-Authenticate': 'Basic realm="x"' })),
+    });
+    try {
+      const asked = join(directory, 'asked');
+      const command = `touch ${asked}; exec sleep 60`;
+      const args = [
+        'put',
+        '-u',
+        'me',
+        '--password-command',
+        command,
+        file,
+        `${guarded.url('/in/')}`,
+      ];
+      const program = new Spawned(args);
+      for await (const _ of watch(directory)) if (existsSync(asked)) break;
+      const killedAtMs = performance.now();
+      program.kill('SIGTERM');
+      expect(await program.ended()).to.deep.equal({ code: 143, signal: null });
+      expect(performance.now() - killedAtMs).to.be.below(5000);
+    } finally {
+      await guarded.close();
+    }
+  });
+
   it('exits with 143 at SIGTERM', async () => {
     server.addFault({ on: 'create-session', do: 'hang' });
     const program = new Spawned(['put', file, server.url]);
@@ -283,6 +343,19 @@ describe('the program as a process', () => {
     expect(server.uploads).to.be.empty;
   });
 
+  it('says which files it has not uploaded when its standard output is closed', async () => {
+    const files = ['1', '2', '3', '4'].map((name) => join(directory, name));
+    for (const name of files) await writeFile(name, name);
+    server.addFault({ on: 'create-session', nth: 2, times: 2, do: { delayMs: 300 } });
+    const program = new Spawned(['put', '--quiet', ...files, server.url]);
+    await program.said(/\n/);
+    program.process.stdout?.destroy();
+    expect(await program.ended()).to.deep.equal({ code: 1, signal: null });
+    expect(program.stderr).to.equal(
+      `bits-upload: stopped because standard output was closed; not uploaded: ${files[2]}, ${files[3]}\n`,
+    );
+  });
+
   it('exits with 1 when its result cannot be written', async function () {
     if (process.platform !== 'linux') this.skip();
     const full = await open('/dev/full', 'w');
@@ -313,97 +386,7 @@ describe('the program as a process', () => {
   });
 });
 
-describe('the command serve', () => {
-  let root: string;
-
-  beforeEach(async () => {
-    root = await mkdtemp(join(tmpdir(), 'bits-cli-'));
-  });
-
-  afterEach(() => rm(root, { recursive: true, force: true }));
-
-  const urlOf = ({ stdout }: Spawned): string => stdout.trimEnd().replace('listening on ', '');
-
-  for (const [signal, code] of [
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-  ] as const) {
-    it(`prints where it listens, stores uploads, and exits at ${signal} with ${code}`, async () => {
-      const program = new Spawned(['serve', '--root', root]);
-      await program.said(/\n/);
-      expect(program.stdout).to.match(/^listening on http:\/\/127\.0\.0\.1:\d+\/\n$/);
-      const url = `${urlOf(program)}x.bin?key=s3cret`;
-      await new UploadJob({ url, source: randomBytes(10) }).start();
-      expect((await stat(join(root, 'x.bin'))).size).to.equal(10);
-      program.kill(signal);
-      expect(await program.ended()).to.deep.equal({ code, signal: null });
-      expect(program.stdout.match(/\n/g)).to.have.length(1);
-      expect(program.stderr).to.match(/BITS_POST fragment \/x\.bin\?… 0-10\/10 200\n/);
-      expect(program.stderr).not.to.contain('s3cret');
-      expect(await readdir(root)).to.deep.equal(['x.bin']);
-    });
-  }
-
-  it('reports violations of the protocol, even with --quiet', async () => {
-    const program = new Spawned(['serve', '--root', root, '--quiet']);
-    await program.said(/\n/);
-    const transport = createUndiciTransport();
-    const url = new URL(urlOf(program));
-    await transport.send(
-      { method: 'BITS_POST', url, headers: { 'BITS-Packet-Type': 'Create-Session' } },
-      { stallTimeoutMs: 5000, answerTimeoutMs: 5000, answerBody: 'discard' },
-    );
-    await transport.close();
-    program.kill('SIGINT');
-    await program.ended();
-    expect(program.stderr).to.match(/^violation of the protocol in request 1: /);
-  });
-
-  it('writes an IPv6 address in brackets', async () => {
-    const program = new Spawned(['serve', '--root', root, '--host', '::1']);
-    await program.said(/\n/);
-    expect(program.stdout).to.match(/^listening on http:\/\/\[::1\]:\d+\/\n$/);
-    program.kill('SIGINT');
-    await program.ended();
-    expect(program.stderr).to.equal('');
-  });
-
-  it('warns when it listens on all addresses without authentication', async () => {
-    const program = new Spawned(['serve', '--root', root, '--host', '0.0.0.0']);
-    await program.said(/\n/);
-    program.kill('SIGINT');
-    await program.ended();
-    expect(program.stderr).to.match(/warning: .*no authentication/);
-  });
-
-  it('exits with 1 when the port is in use', async () => {
-    const first = await createBitsServer();
-    const io = capturedIo();
-    expect(await run(['serve', '--root', root, '--port', String(first.port)], io)).to.equal(1);
-    expect(io.stderr.text).to.match(/cannot listen on 127\.0\.0\.1.*EADDRINUSE/);
-    await first.close();
-  });
-
-  it('requires a root that exists and a valid port', async () => {
-    await writeFile(join(root, 'file'), '');
-    await mkdir(join(root, 'dir'));
-    for (const args of [
-      [],
-      ['--root', join(root, 'missing')],
-      ['--root', join(root, 'file')],
-      ['--root', root, '--port', '65536'],
-      ['--root', root, '--port', '-1'],
-      ['--root', root, 'extra'],
-    ]) {
-      const io = capturedIo();
-      expect(await run(['serve', ...args], io), args.join(' ')).to.equal(2);
-      expect(io.stdout.text).to.equal('');
-      expect(io.stderr.text).to.match(/Try 'bits-upload serve --help'/);
-    }
-  });
-});
-
-/** The offset of the only session of the server, which it answers to a Fragment that starts elsewhere. */
+/** Where the server stands in its only session, as it tells a Fragment that starts elsewhere. */
 async function offsetOf(server: BitsServer): Promise<string | undefined> {
   const [create] = server.log;
   const transport = createUndiciTransport();

@@ -20,7 +20,9 @@ function parse(args: readonly string[]): NetworkFlags {
   return command.opts();
 }
 
-const optionsOf = (args: readonly string[], env = {}) => networkOptions(parse(args), env);
+const { signal } = new AbortController();
+const optionsOf = (args: readonly string[], env = {}) =>
+  networkOptions(parse(args), { env, signal });
 
 function failureOf(args: readonly string[], env = {}): string {
   try {
@@ -171,7 +173,7 @@ describe('the flags for the connection to a server', () => {
       );
       if (kind !== 'switch') continue;
       expect(failureOf([], { [variable]: SECRET })).to.contain(variable);
-      expect(networkOptions({}, { [variable]: '0' }).auth).to.equal(undefined);
+      expect(networkOptions({}, { env: { [variable]: '0' }, signal }).auth).to.equal(undefined);
     }
     expect(optionsOf([], { BITS_UPLOAD_TRUSTED_HOST: 'a, *.b' })).to.deep.equal({
       trustedHosts: ['a', '*.b'],

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -9,6 +9,7 @@ import {
   type BitsServerOptions,
   createBitsServer,
 } from '../../src/testing/index.js';
+import { answer, startRawServer } from '../support/raw-server.js';
 import { type CapturedIo, capturedIo } from './capture.js';
 
 describe('the command put', () => {
@@ -188,13 +189,108 @@ describe('the command put', () => {
       expect({ code, stdout }).to.deep.equal({ code: 1, stdout: `${server.url}b.bin\n` });
     });
 
-    it('checks all of them before the first is sent', async () => {
+    it('checks all of them before the first is sent, and uploads the others', async () => {
       await serve();
       const [missing, missing2] = [join(directory, 'no1'), join(directory, 'no2')];
-      const { code, stderr } = await put([file, missing, missing2, server.url]);
+      const { code, stdout, stderr } = await put([file, missing, missing2, server.url]);
+      expect({ code, stdout }).to.deep.equal({ code: 1, stdout: `${server.url}a%20b%231.bin\n` });
+      expect(stderr).to.match(
+        /no1: There is no file .*\n.*no2: There is no file .*\n.*uploading to/,
+      );
+    });
+
+    it('exits with 2 and sends nothing when none of them can be read', async () => {
+      await serve();
+      const missing = [join(directory, 'no1'), join(directory, 'no2')];
+      const { code, stderr } = await put([...missing, server.url]);
       expect(code).to.equal(2);
-      expect(stderr).to.contain(missing).and.to.contain(missing2);
+      for (const name of missing) expect(stderr).to.contain(name);
       expect(server.connections).to.equal(0);
+    });
+
+    it('says what is wrong with a dangling link and with a name that is not UTF-8', async () => {
+      await serve();
+      const link = join(directory, 'link');
+      await symlink(join(directory, 'gone'), link);
+      const { code, stderr } = await put([file, link, join(directory, 'caf\ufffd'), server.url]);
+      expect(code).to.equal(1);
+      expect(stderr).to.match(/link: .*symbolic link to .*gone, which does not exist/);
+      expect(stderr).to.match(/caf\ufffd: .*not UTF-8/);
+    });
+
+    for (const [a, b] of [
+      ['readme.txt', 'README.TXT'],
+      ['notes', 'notes.'],
+      ['notes', 'Notes. '],
+    ] as const) {
+      it(`refuses ${JSON.stringify(a)} and ${JSON.stringify(b)}, which are one file on Windows`, async () => {
+        await serve();
+        const files = [join(directory, a), join(directory, b)];
+        for (const name of files) await writeFile(name, name);
+        const { code, stdout, stderr } = await put([...files, server.url]);
+        expect({ code, stdout }).to.deep.equal({ code: 2, stdout: '' });
+        expect(stderr).to.contain(
+          `${files.join(' and ')} would be the same file on a Windows server`,
+        );
+        expect(server.connections).to.equal(0);
+      });
+    }
+
+    it('sends nothing more to a server that refuses the credentials, and exits with 4', async () => {
+      const guarded = await startRawServer({
+        onRequest: ({ connection }) =>
+          connection.socket.write(answer(401, { 'WWW-Authenticate': 'Basic realm="x"' })),
+      });
+      try {
+        const files = Array.from({ length: 12 }, (_, index) => join(directory, `${index}`));
+        for (const name of files) await writeFile(name, 'x');
+        const url = `${guarded.url('/in/')}`;
+        const { code, stderr, io } = await put(['--json', '-u', 'me:wrong', ...files, url]);
+        expect(code).to.equal(4);
+        const proofs = guarded.requests.filter(({ headers }) => headers.authorization);
+        expect(proofs).to.have.lengthOf(1);
+        const errors = objectsOf(io).filter(({ type }) => type === 'error');
+        expect(errors.map(({ file: name }) => name)).to.deep.equal(files);
+        for (const error of errors) expect(error).to.include({ code: 'BITS_ERR_AUTH' });
+        expect(errors.at(-1)?.message).to.match(/^not attempted: the credentials for 127\.0\.0\.1/);
+        expect(stderr.match(/not attempted/g)).to.have.lengthOf(1);
+      } finally {
+        await guarded.close();
+      }
+    });
+
+    it('tries a dead server once more for the second file, and does not begin the others', async () => {
+      const gone = await startRawServer();
+      await gone.close();
+      const files = Array.from({ length: 5 }, (_, index) => join(directory, `${index}`));
+      for (const name of files) await writeFile(name, 'x');
+      const url = `http://127.0.0.1:${gone.port}/in/`;
+      const { code, io } = await put(['--json', '--connect-timeout=1500ms', ...files, url]);
+      expect(code).to.equal(1);
+      const objects = objectsOf(io);
+      const retries = objects.filter(({ type }) => type === 'retry').map(({ file: name }) => name);
+      expect(new Set(retries)).to.deep.equal(new Set([files[0]]));
+      const errors = objects.filter(({ type }) => type === 'error').map(({ message }) => message);
+      expect(errors.slice(0, 2).join()).to.match(
+        /refused the connection.*,.*refused the connection/,
+      );
+      expect(errors.slice(2)).to.deep.equal(
+        Array(3).fill(`not begun: 127.0.0.1:${gone.port} did not respond to the uploads before`),
+      );
+    });
+
+    it('stops after --max-time, so that the rest can be resumed', async () => {
+      await serve({ faults: [{ on: 'fragment', nth: 2, do: 'hang' }] });
+      const state = join(directory, 'state');
+      const other = join(directory, 'b.bin');
+      await writeFile(other, 'b');
+      const args = ['--max-time=1s', '--fragment-size=8KiB', file, other, server.url];
+      const { code, stderr } = await put(args, { state });
+      expect(code).to.equal(5);
+      expect(stderr).to.match(
+        /stopped by --max-time after .*; not begun: .*b\.bin\n.*to resume it/,
+      );
+      expect((await put(args.slice(1), { state })).code).to.equal(0);
     });
   });
 
@@ -281,7 +377,7 @@ describe('the command put', () => {
       [
         'a misspelt option with a secret',
         () => [`--haeder=X: ${secret}`, file, url()],
-        /--haeder'/,
+        /--haeder…'/,
       ],
       ['an option without value', () => [file, url(), '--timeout'], /--timeout.*missing/],
       [

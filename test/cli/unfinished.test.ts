@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -397,6 +397,55 @@ describe('an unfinished upload', () => {
       expect(kinds().at(-1)).to.equal('cancel-session');
     });
 
+    it('is resumed with a warning if its file has only another inode', async () => {
+      await serve();
+      await utimes(file, 1e9, 1e9);
+      const id = await leftBehind();
+      const copy = join(directory, 'copy');
+      await writeFile(copy, content);
+      await utimes(copy, 1e9, 1e9);
+      await rename(copy, file);
+      expect((await bits('jobs', '--json')).objects()[0]).to.include({ source: 'unchanged' });
+      const { code, stderr } = await bits('resume', id);
+      expect(code).to.equal(0);
+      expect(stderr)
+        .to.match(/warning: .*\n/)
+        .and.to.contain('30.0 KiB of 100.0 KiB');
+      expect(kinds()).not.to.include('cancel-session');
+    });
+
+    it('gets credentials only if all uploads go to one host, or to one that is named', async () => {
+      await serve();
+      const other = await createBitsServer();
+      try {
+        await leftBehind('1');
+        other.addFault(broken);
+        const url = `${other.url.replace('127.0.0.1', 'localhost')}2`;
+        await bits('put', '--retries=0', '--fragment-size=10KiB', file, url);
+        for (const secret of [
+          ['-u', 'me:x'],
+          ['-H', 'X-Key: x'],
+        ]) {
+          for (const command of [
+            ['resume', '--all'],
+            ['prune', '--older-than=1ms'],
+          ]) {
+            const { code, stderr } = await bits(...command, ...secret);
+            expect(code).to.equal(2);
+            expect(stderr).to.contain('go to several hosts (127.0.0.1, localhost)');
+          }
+          expect((await bits('cancel', ...(await recorded()), ...secret)).code).to.equal(2);
+        }
+        expect(
+          (await bits('resume', '--all', '--host', 'localhost', '-u', 'me:x')).stdout,
+        ).to.equal(`${url}\n`);
+        expect(await bits('resume', '--all', '-u', 'me:x')).to.include({ code: 0 });
+        expect(await recorded()).to.be.empty;
+      } finally {
+        await other.close();
+      }
+    });
+
     it('does not stop the others when it fails', async () => {
       await serve();
       await leftBehind('1?query');
@@ -423,6 +472,19 @@ describe('an unfinished upload', () => {
       expect(await readFile(replyFile, 'utf8')).to.equal('the answer');
       expect(fragmentBytes()).to.equal(sent);
       server.assertNoViolations();
+    });
+
+    it('downloads a reply that was too large if --max-reply-size is raised', async () => {
+      await serve({ reply: () => 'the answer' });
+      const replyFile = join(directory, 'answer');
+      const args = ['--reply-file', replyFile, '--max-reply-size=9', '--on-uncertain=restart'];
+      const put = await bits('put', '--retries=0', ...args, file, `${server.url}x.bin`);
+      expect(put.code).to.equal(5);
+      expect(put.stderr).to.contain('larger than 9 bytes').and.to.contain('--max-reply-size');
+      expect(put.stderr).to.contain(' --on-uncertain restart --max-reply-size 9\n');
+      expect((await bits('resume', '--retries=0', '--max-reply-size=9')).code).to.equal(5);
+      expect((await bits('resume', '--max-reply-size=10')).code).to.equal(0);
+      expect(await readFile(replyFile, 'utf8')).to.equal('the answer');
     });
 
     it('writes its reply to standard output only if --reply is given again', async () => {
@@ -477,6 +539,38 @@ describe('an unfinished upload', () => {
       expect(await recorded()).to.deep.equal([id]);
       expect(await bits('cancel', id)).to.include({ code: 0, stdout: `${id}\n` });
       expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
+      expect(await recorded()).to.be.empty;
+    });
+
+    for (const [what, command] of [
+      ['cancel', (ids: string[]) => ['cancel', ...ids]],
+      ['prune', () => ['prune', '--older-than=1ms']],
+      ['resume', () => ['resume', '--all']],
+    ] as const) {
+      it(`is kept, and no other is tried with ${what}, when the password is wrong`, async () => {
+        await serve();
+        const ids = [await leftBehind('1'), await leftBehind('2'), await leftBehind('3')];
+        const headers = { 'WWW-Authenticate': 'Basic realm="x"' };
+        server.addFault({ on: 'any', times: 99, do: { status: 401, headers } });
+        const { code, stderr } = await bits(...command(ids), '-u', `me:wrong ${what}`);
+        expect(code).to.equal(4);
+        expect(server.log.filter((request) => request.headers.authorization)).to.have.lengthOf(1);
+        expect(stderr).to.contain(`not attempted: the credentials for 127.0.0.1:${server.port}`);
+        expect(await recorded()).to.deep.equal(ids);
+      });
+    }
+
+    it('is kept, and can be cancelled later, when the server is down', async () => {
+      await serve();
+      const id = await leftBehind();
+      const { port } = server;
+      await server.close();
+      const { code, stderr } = await bits('cancel', '--connect-timeout=10ms', id);
+      expect(code).to.equal(1);
+      expect(stderr).to.contain('the record is kept').and.to.contain('refused the connection');
+      expect(await recorded()).to.deep.equal([id]);
+      server = await createBitsServer({ port });
+      expect((await bits('cancel', id)).code).to.equal(0);
       expect(await recorded()).to.be.empty;
     });
 

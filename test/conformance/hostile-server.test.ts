@@ -231,7 +231,7 @@ const CASES: readonly Case[] = [
       },
     }),
     options: { retry: { limit: 1 } },
-    ends: 'BITS_ERR_TIMEOUT',
+    ends: 'BITS_ERR_TRANSPORT',
     requests: 2,
   },
   {
@@ -328,9 +328,14 @@ describe('an upload to a hostile server', () => {
       url: server.url(),
       source: CONTENT,
       fragmentBytes: 8 * KIB,
-      retry: { minDelayMs: 0, maxRetryAfterMs: 10 },
-      timeouts: { stallMs: timeoutMs, answerMs: timeoutMs, noProgressMs: 5000 },
       ...options,
+      retry: { minDelayMs: 0, maxRetryAfterMs: 10, ...options.retry },
+      timeouts: {
+        stallMs: timeoutMs,
+        answerMs: timeoutMs,
+        noProgressMs: 5000,
+        ...options.timeouts,
+      },
     });
     const ended = await job.start().then(
       () => 'done',

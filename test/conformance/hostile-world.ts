@@ -1,3 +1,4 @@
+import { createReadStream } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -5,14 +6,18 @@ import { isBitsError } from '../../src/errors.js';
 import type { UploadResult } from '../../src/job/events.js';
 import type { UploadOptions } from '../../src/job/options.js';
 import { UploadJob } from '../../src/job/upload-job.js';
+import type { SourceInput } from '../../src/source/to-source.js';
 import { createFileStore } from '../../src/store/file.js';
 import { createMemoryStore } from '../../src/store/memory.js';
 import type { JobStore } from '../../src/store/store.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { patterned, writePatterned } from '../support/files.js';
+import type { JumpingClock } from '../support/jumping-clock.js';
 import type { Incident, Scenario } from './scenario.js';
 
 const KIB = 1024;
+const HOUR_MS = 3_600_000;
+const EIGHT_HOURS_MS = 8 * HOUR_MS;
 
 /** Plays a scenario: servers that stop and start, and the records that client processes leave. */
 export class HostileWorld {
@@ -22,6 +27,7 @@ export class HostileWorld {
   readonly #scenario: Scenario;
   readonly #folder: string;
   readonly #incidents: Incident[];
+  readonly #clock: JumpingClock;
   readonly #servers: BitsServer[] = [];
   readonly #replies: readonly Buffer[];
   #processes = 1;
@@ -31,11 +37,13 @@ export class HostileWorld {
   #onIncident: (incident: Incident) => void = () => {};
   #restarting: Promise<void> = Promise.resolve();
   #strangers = 2;
+  #content: Buffer = Buffer.of();
   #store: JobStore | undefined;
   #job: UploadJob | undefined;
 
-  constructor(scenario: Scenario, folder: string) {
+  constructor(scenario: Scenario, folder: string, clock: JumpingClock) {
     this.#scenario = scenario;
+    this.#clock = clock;
     this.#folder = folder;
     this.#incidents = [...scenario.incidents];
     const { reply, seed } = scenario;
@@ -48,7 +56,8 @@ export class HostileWorld {
   async play(): Promise<void> {
     const { bytes, seed, store, hostId } = this.#scenario;
     await mkdir(this.#folder, { recursive: true });
-    const content = await writePatterned(this.#source, bytes, seed);
+    const content = await writePatterned(this.#file, bytes, seed);
+    this.#content = content;
     this.#store =
       store === 'none'
         ? undefined
@@ -84,8 +93,29 @@ export class HostileWorld {
     for (const server of this.#servers) server.assertNoViolations();
   }
 
-  get #source(): string {
+  get #file(): string {
     return join(this.#folder, 'source.bin');
+  }
+
+  /** A stream can be read once: each job gets a new one. */
+  #newSource(): SourceInput {
+    const content = this.#content;
+    switch (this.#scenario.source) {
+      case 'file':
+        return this.#file;
+      case 'bytes':
+        return content;
+      case 'blob':
+        return new Blob([content]);
+      case 'stream':
+        return createReadStream(this.#file, { highWaterMark: 10_000 });
+      case 'web-stream':
+        return new Blob([content]).stream();
+      case 'iterable':
+        return (async function* () {
+          for (let at = 0; at < content.length; at += 7001) yield content.subarray(at, at + 7001);
+        })();
+    }
   }
 
   get #replyFile(): string {
@@ -166,6 +196,8 @@ export class HostileWorld {
     while (this.#incidents[0] !== undefined && this.#incidents[0].atRequest <= this.requests) {
       const incident = this.#incidents.shift() as Incident;
       if (incident.what === 'restart-server') this.#restarting = this.#restart(this.#restarting);
+      else if (incident.what === 'sleep') this.#clock.sleep(EIGHT_HOURS_MS);
+      else if (incident.what === 'clock-set-back') this.#clock.set(-HOUR_MS);
       else this.#onIncident(incident);
     }
   }
@@ -242,7 +274,7 @@ export class HostileWorld {
     const { fragmentBytes, reply, bytes } = this.#scenario;
     return {
       url: new URL('file.bin', this.#server.url),
-      source: this.#source,
+      source: this.#newSource(),
       fragmentBytes,
       store: this.#store,
       signal,

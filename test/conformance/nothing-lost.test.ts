@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { temporaryFolder } from '../support/files.js';
 import { openHandles, untilClosed } from '../support/handles.js';
+import { JumpingClock } from '../support/jumping-clock.js';
 import { FULL, runs, SEED } from '../support/prove-mode.js';
 import { HostileWorld } from './hostile-world.js';
 import { scenarios } from './scenario.js';
@@ -14,6 +15,12 @@ const LIMIT_MS = 30_000;
 
 describe('an upload in a hostile world', () => {
   const folder = temporaryFolder();
+  let clock: JumpingClock;
+
+  before(() => {
+    clock = new JumpingClock();
+  });
+  after(() => clock.restore());
 
   it(`arrives exact or can be resumed (${RUNS} runs, seed ${SEED})`, async function () {
     this.timeout(RUNS * 5000 + LIMIT_MS);
@@ -26,7 +33,7 @@ describe('an upload in a hostile world', () => {
     let requests = 0;
     await fc.assert(
       fc.asyncProperty(scenarios, async (scenario) => {
-        const world = new HostileWorld(scenario, join(folder(), String(played++)));
+        const world = new HostileWorld(scenario, join(folder(), String(played++)), clock);
         await world.play();
         taken += world.runs;
         requests += world.requests;

@@ -6,13 +6,14 @@ const KIB = 1024;
 /** What happens to the client or the server after so many requests. */
 export interface Incident {
   readonly atRequest: number;
-  readonly what: 'suspend' | 'abort' | 'kill' | 'restart-server';
+  readonly what: 'suspend' | 'abort' | 'kill' | 'restart-server' | 'sleep' | 'clock-set-back';
 }
 
 /** One upload in a hostile world, as data. */
 export interface Scenario {
   readonly seed: number;
   readonly bytes: number;
+  readonly source: 'file' | 'bytes' | 'blob' | 'stream' | 'web-stream' | 'iterable';
   readonly fragmentBytes: number | undefined;
   readonly overlap: 'strict' | 'accept';
   readonly omitSessionIdOnAck: boolean;
@@ -54,6 +55,22 @@ const actions: fc.Arbitrary<FaultAction> = fc.oneof(
       'hang-after-commit',
     ),
   },
+  { weight: 1, arbitrary: fc.constant<FaultAction>('answer-twice') },
+  {
+    weight: 2,
+    arbitrary: fc.constantFrom<FaultAction>(
+      { keepBytes: 0 },
+      { keepBytes: 1 },
+      { loseBytes: 1 },
+      { loseBytes: 7000 },
+      { closeAfterMs: 0 },
+      { closeAfterMs: 2 },
+      { resetAfterMs: 0 },
+      { resetAfterMs: 2 },
+      { interimAnswers: 5 },
+      { interimAnswers: Infinity },
+    ),
+  },
   { weight: 1, arbitrary: fc.constantFrom<FaultAction>('session-gone', 'garbage-page') },
   { weight: 2, arbitrary: status() },
   { weight: 1, arbitrary: status({ neverEnds: fc.constant(true) }) },
@@ -80,6 +97,9 @@ const actions: fc.Arbitrary<FaultAction> = fc.oneof(
       { offset: 'x' },
       { offset: 0 },
       { offset: 997 },
+      { offset: -1 },
+      { offset: '1e3' },
+      { offset: 2 ** 53 },
       { offset: 2 ** 40 },
     ),
   },
@@ -130,6 +150,16 @@ export const scenarios: fc.Arbitrary<Scenario> = fc.record({
     { weight: 1, arbitrary: fc.constantFrom(0, 1, 5 * KIB - 1, 5 * KIB, 5 * KIB + 1) },
     { weight: 4, arbitrary: fc.integer({ min: 0, max: 300 * KIB }) },
   ),
+  source: fc.constantFrom(
+    'file',
+    'file',
+    'file',
+    'bytes',
+    'blob',
+    'stream',
+    'web-stream',
+    'iterable',
+  ),
   fragmentBytes: fc.option(fc.integer({ min: 5 * KIB, max: 64 * KIB }), { nil: undefined }),
   overlap: fc.constantFrom('strict', 'accept'),
   omitSessionIdOnAck: fc.boolean(),
@@ -157,7 +187,14 @@ export const scenarios: fc.Arbitrary<Scenario> = fc.record({
     .array(
       fc.record({
         atRequest: fc.integer({ min: 1, max: 40 }),
-        what: fc.constantFrom<Incident['what'][]>('suspend', 'abort', 'kill', 'restart-server'),
+        what: fc.constantFrom<Incident['what'][]>(
+          'suspend',
+          'abort',
+          'kill',
+          'restart-server',
+          'sleep',
+          'clock-set-back',
+        ),
       }),
       { maxLength: 4 },
     )

@@ -416,6 +416,16 @@ describe('diagnose', () => {
       expect(of('ping').advice).to.contain('login page');
     });
 
+    it('shows schemes with the names of object properties as they are', async () => {
+      const url = (
+        await raw(() =>
+          answer(401, { 'WWW-Authenticate': 'constructor, toString, Basic realm="x"' }),
+        )
+      ).url('/');
+      const { of } = await diagnosed({ url });
+      expect(of('auth').detail).to.match(/^the server offers constructor, tostring, Basic; /);
+    });
+
     it('does not show a Server header that is no product name', async () => {
       const url = (await raw(() => answer(403, { Server: '\u001b[31mevil' }))).url('/');
       const { of } = await diagnosed({ url });
@@ -462,6 +472,40 @@ describe('diagnose', () => {
       expect(outcome).to.equal('.dns +tcp .proxy .tls +auth +ping -create .cancel');
       expect(of('create')).to.include({ code: 'BITS_ERR_UNTRUSTED_HOST' });
       expect(of('create').advice).to.contain('trustedHosts');
+    });
+
+    it('creates no session for the file that the URL names, but for a name of its own', async () => {
+      const bits = await server();
+      const url = `${bits.url}in/my.zip?sig=1`;
+      const { of, outcome } = await diagnosed({ url, probe: true });
+      expect(outcome).to.equal('.dns +tcp .proxy .tls +auth +ping +create +cancel');
+      const targets = bits.log.map(({ packet, target }) => `${packet} ${target}`);
+      expect(targets[0]).to.equal('ping /in/my.zip?sig=1');
+      const [, name = ''] = /^create-session (.*)\?sig=1$/.exec(targets[1] ?? '') ?? [];
+      expect(name).to.match(/^\/in\/bits-upload-probe-[\w-]+$/);
+      expect(targets[2]).to.equal(`cancel-session ${name}?sig=1`);
+      expect(of('create').detail).to.contain(name);
+    });
+
+    it('goes on when the server refuses only Ping', async () => {
+      const bits = await server({ faults: [{ on: 'ping', do: { status: 404 } }] });
+      const { of, outcome } = await diagnosed({ url: bits.url, probe: true });
+      expect(outcome).to.equal('.dns +tcp .proxy .tls +auth +ping +create +cancel');
+      expect(of('ping').detail).to.match(/^Ping was refused with HTTP status 404; uploads work/);
+      expect(bits.log.map(({ packet }) => packet)).to.deep.equal([
+        'ping',
+        'create-session',
+        'cancel-session',
+      ]);
+    });
+
+    it('leaves no session when the iteration ends early', async () => {
+      const bits = await server({ faults: [{ on: 'ping', do: { status: 404 } }] });
+      const { url } = bits;
+      for await (const { step } of diagnose({ url, proxy: false, probe: true })) {
+        if (step === 'ping') break;
+      }
+      expect(bits.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
     });
 
     it('cancels the session at the host that the server moves it to', async () => {

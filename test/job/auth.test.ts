@@ -84,6 +84,24 @@ describe('a job with credentials', () => {
     expect(proofs).to.have.lengthOf(1);
   });
 
+  for (const [what, means] of [
+    ['credentials', { auth: { credentials: { username: 'Mufasa', password: 'wrong-twelve' } } }],
+    ['an Authorization header', { headers: { Authorization: 'Basic d3JvbmctdHdlbHZl' } }],
+  ] as const) {
+    it(`sends ${what} once, when twelve jobs at a time have the wrong ones`, async () => {
+      const codes = await Promise.all(
+        Array.from({ length: 12 }, () =>
+          new UploadJob({ url: server.url('/in/file.bin'), source: patterned(100), ...means })
+            .start()
+            .catch((error: BitsError) => error.code),
+        ),
+      );
+      expect(codes).to.deep.equal(Array(12).fill('BITS_ERR_AUTH'));
+      const proofs = server.requests.filter(({ headers }) => headers.authorization !== undefined);
+      expect(proofs).to.have.lengthOf(1);
+    });
+  }
+
   it('refuses options that name no means, before anything is sent', () => {
     const make = () => new UploadJob({ url: server.url(), source: 'x', auth: {} });
     expect(make).to.throw(/auth needs credentials/);

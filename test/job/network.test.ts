@@ -84,6 +84,30 @@ describe('jobs on the real network', () => {
       expect(to.log).to.have.lengthOf(0);
     });
 
+    it('take no header of the caller or of onRequest to a host that is not trusted', async () => {
+      const [from, to] = [await serve(), await serve()];
+      const Location = `${to.url.replace('127.0.0.1', 'localhost')}a.bin`;
+      from.addFault({ on: 'create-session', do: { status: 308, headers: { Location } } });
+      await upload(`${from.url}a.bin`, {
+        headers: { 'X-API-Key': 'hunter2' },
+        userAgent: 'Contoso/1',
+        onRequest: () => ({ 'X-Trace': 'hunter3' }),
+      }).start();
+      expect(from.log[0]?.headers).to.include({ 'x-api-key': 'hunter2', 'x-trace': 'hunter3' });
+      expect(JSON.stringify(to.log.map(({ headers }) => headers))).to.not.match(/hunter/);
+      expect(to.log[0]?.headers).to.include({ 'user-agent': 'Contoso/1' });
+    });
+
+    it('take an upload whose URL has a query to no other host', async () => {
+      const [from, to] = [await serve(), await serve()];
+      const Location = `${to.url.replace('127.0.0.1', 'localhost')}a.bin`;
+      from.addFault({ on: 'create-session', do: { status: 308, headers: { Location } } });
+      const error = await bitsError(upload(`${from.url}a.bin?sig=hunter2`).start());
+      expect(error).to.include({ code: 'BITS_ERR_UNTRUSTED_HOST' });
+      expect(error.message).to.not.include('hunter2');
+      expect(to.log).to.have.lengthOf(0);
+    });
+
     it('take credentials to hosts that the caller trusts', async () => {
       const [from, to] = [await serve(), await serve()];
       const Location = `${to.url.replace('127.0.0.1', 'localhost')}a.bin`;

@@ -311,7 +311,7 @@ describe('the record of a job', () => {
     expect(await records()).to.have.lengthOf(0);
   });
 
-  it('is dropped also when another file of the same size and time is in its place', async () => {
+  it('is resumed, with a warning, when a file of the same size and time took the place of the first', async () => {
     await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
     const sameTime = new Date(1_700_000_000_000);
     await utimes(path, sameTime, sameTime);
@@ -322,8 +322,9 @@ describe('the record of a job', () => {
     const second = job();
     const warnings: string[] = [];
     second.on('warning', ({ code }) => warnings.push(code));
-    expect(await second.start()).to.include({ resumed: false });
-    expect(warnings).to.deep.equal(['earlier-upload-dropped']);
+    expect(await second.start()).to.include({ resumed: true });
+    expect(warnings).to.deep.equal(['source-replaced']);
+    expect(sha256(await uploaded())).to.equal(sha256(content));
   });
 
   it('restored by id, refuses a changed file and frees the session', async () => {

@@ -27,6 +27,11 @@ describe('the reference server', () => {
     await server?.close();
   });
   const codes = () => server.violations.map(({ code }) => code);
+  const upload = async (target: string) => {
+    const id = await client.open(target);
+    await client.fragment(target, id, 0, DATA, DATA.length);
+    return client.closeSession(target, id);
+  };
 
   describe('in a complete upload', () => {
     it('puts the file into place at Close and not before, without a violation', async () => {
@@ -291,6 +296,24 @@ describe('the reference server', () => {
       expect(await readFile(path.join(server.root, 'f'))).to.deep.equal(DATA);
     });
 
+    it('appends every fragment with overlap append, and acknowledges its own end', async () => {
+      await start({ overlap: 'append' });
+      const id = await client.open('/f');
+      const offsets: (string | undefined)[] = [];
+      for (const [from, to] of [
+        [0, 10],
+        [2, 4],
+        [10, 16],
+      ] as const) {
+        const { headers } = await client.fragment('/f', id, from, DATA.subarray(from, to), 16);
+        offsets.push(headers['bits-received-content-range']);
+      }
+      expect(offsets).to.deep.equal(['10', '4', '16']);
+      await client.closeSession('/f', id);
+      const file = await readFile(path.join(server.root, 'f'), 'utf8');
+      expect(file).to.equal('012345678923abcdef');
+    });
+
     it('deletes an upload that is closed too early or cancelled', async () => {
       await start();
       for (const end of ['closeSession', 'cancelSession'] as const) {
@@ -390,7 +413,7 @@ describe('the reference server', () => {
         const outside = mkdtempSync(path.join(tmpdir(), 'bits-outside-'));
         try {
           await writeFile(path.join(outside, 'f'), 'secret');
-          await start();
+          await start({ serveUploads: true });
           await symlink(outside, path.join(server.root, 'link'));
           await mkdir(path.join(server.root, '.bits-sessions'), { recursive: true });
           await symlink(path.join(server.root, '.bits-sessions'), path.join(server.root, 'hidden'));
@@ -409,7 +432,7 @@ describe('the reference server', () => {
       try {
         const secret = path.join(outside, 'f');
         await writeFile(secret, 'secret');
-        await start({ allowOverwrite: true });
+        await start({ allowOverwrite: true, serveUploads: true });
         await symlink(secret, path.join(server.root, 'f'));
         expect((await client.get('/f')).status).to.equal(404);
         const id = await client.open('/f');
@@ -420,6 +443,65 @@ describe('the reference server', () => {
       } finally {
         await rm(outside, { recursive: true });
       }
+    });
+
+    it('does not follow links that were put in place of its own files', async () => {
+      const outside = mkdtempSync(path.join(tmpdir(), 'bits-outside-'));
+      try {
+        await writeFile(path.join(outside, 'f'), 'secret');
+        await start({ serveUploads: true, allowOverwrite: true });
+        await upload('/f');
+        await upload('/dir/f');
+        await rm(path.join(server.root, 'f'));
+        await symlink(path.join(outside, 'f'), path.join(server.root, 'f'));
+        await rm(path.join(server.root, 'dir'), { recursive: true });
+        await symlink(outside, path.join(server.root, 'dir'));
+        expect((await client.get('/f')).status).to.equal(404);
+        expect((await client.get('/dir/f')).status).to.equal(404);
+
+        const id = await client.open('/new/f');
+        await client.fragment('/new/f', id, 0, DATA, DATA.length);
+        await symlink(outside, path.join(server.root, 'new'));
+        expect((await client.closeSession('/new/f', id)).status).to.equal(400);
+        expect(await readdir(outside)).to.deep.equal(['f']);
+        expect(await readFile(path.join(outside, 'f'), 'utf8')).to.equal('secret');
+      } finally {
+        await rm(outside, { recursive: true });
+      }
+    });
+
+    it('creates nothing at the target of a dangling link', async () => {
+      const outside = mkdtempSync(path.join(tmpdir(), 'bits-outside-'));
+      try {
+        await start();
+        await symlink(path.join(outside, 'missing'), path.join(server.root, 'link'));
+        expect((await client.createSession('/link/f')).status).to.equal(400);
+        expect((await client.createSession('/link/deep/f')).status).to.equal(400);
+        expect((await client.createSession('/link')).status).to.equal(403);
+        expect(await readdir(outside)).to.deep.equal([]);
+      } finally {
+        await rm(outside, { recursive: true });
+      }
+    });
+
+    it('keeps no unfinished uploads in a folder that is a link', async () => {
+      const outside = mkdtempSync(path.join(tmpdir(), 'bits-outside-'));
+      try {
+        await start();
+        await symlink(outside, path.join(server.root, '.bits-sessions'));
+        expect((await client.createSession('/f')).status).to.equal(403);
+        expect(await readdir(outside)).to.deep.equal([]);
+        await rm(path.join(server.root, '.bits-sessions'));
+      } finally {
+        await rm(outside, { recursive: true });
+      }
+    });
+
+    it('refuses a path that is too long for the file system', async () => {
+      await start({ serveUploads: true });
+      const long = `/${`${'x'.repeat(250)}/`.repeat(40)}f`;
+      expect((await client.createSession(long)).status).to.equal(400);
+      expect((await client.get(long)).status).to.equal(404);
     });
 
     it('takes names in UTF-8, escaped or not, and an absolute form', async () => {
@@ -433,9 +515,24 @@ describe('the reference server', () => {
   });
 
   describe('for a GET', () => {
-    it('serves files, ranges, suffixes and heads exactly', async () => {
+    it('serves no upload unless told to', async () => {
       await start();
-      await writeFile(path.join(server.root, 'f'), DATA);
+      await upload('/f');
+      expect((await client.get('/f')).status).to.equal(404);
+    });
+
+    it('serves no file that it has not received', async () => {
+      await start({ serveUploads: true });
+      await mkdir(path.join(server.root, '.git'));
+      for (const name of ['.env', '.git/config', 'f']) {
+        await writeFile(path.join(server.root, name), 'secret');
+        expect((await client.get(`/${name}`)).status).to.equal(404);
+      }
+    });
+
+    it('serves files, ranges, suffixes and heads exactly', async () => {
+      await start({ serveUploads: true });
+      await upload('/f');
       const whole = await client.get('/f');
       expect([whole.status, whole.body.toString()]).to.deep.equal([200, '0123456789abcdef']);
       const etag = whole.headers.etag ?? '';
@@ -469,8 +566,108 @@ describe('the reference server', () => {
       expect(head.headers['content-length']).to.equal('16');
       expect((await client.get('/none')).status).to.equal(404);
       expect(
-        (await client.send('PUT /f HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n')).status,
+        (await client.send('PUT /f HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n'))
+          .status,
       ).to.equal(405);
+    });
+  });
+
+  describe('for a host', () => {
+    const isRefused = async (host: string, target?: string) => {
+      client.write(`HEAD ${target ?? '/f'} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+      return (await client.read({ head: true })).status === 421;
+    };
+
+    it('answers by its own names with any port, and refuses all others', async () => {
+      await start({ host: 'localhost' });
+      for (const host of [
+        'localhost',
+        'LOCALHOST:1',
+        'localhost.',
+        '127.0.0.1:80',
+        '[::1]:9',
+        '127.1',
+      ]) {
+        expect(await isRefused(host), host).to.equal(false);
+      }
+      for (const host of [
+        'evil.example',
+        'evil.example:80',
+        '192.0.2.1',
+        '[2001:db8::1]',
+        'localhost.evil.example',
+        '127.0.0.1.evil.example',
+        'evil@localhost',
+        'localhost/',
+        'localhost#',
+        '',
+      ]) {
+        expect(await isRefused(host), host).to.equal(true);
+      }
+      expect(await isRefused('localhost', 'http://evil.example/f')).to.equal(true);
+      expect(await isRefused('evil.example', 'http://localhost/f')).to.equal(true);
+    });
+
+    it('refuses a packet before it takes effect', async () => {
+      await start({ faults: [{ on: 'create-session', do: 'hang' }] });
+      const refused = await client.createSession('/f', { Host: 'evil.example' });
+      expect(refused.status).to.equal(421);
+      expect(refused.headers).not.to.have.property('bits-session-id');
+      expect(refused.body.toString()).to.match(/host/);
+      expect(server.unconsumedFaults()).to.have.length(1);
+      server.assertNoViolations();
+    });
+
+    it('answers by the names that it was given', async () => {
+      await start({ allowedHosts: ['bits.example', '192.0.2.1'] });
+      expect(await isRefused('BITS.example:8080')).to.equal(false);
+      expect(await isRefused('192.0.2.1')).to.equal(false);
+      expect(await isRefused('evil.example')).to.equal(true);
+    });
+
+    it('answers by any name behind a proxy', async () => {
+      await start({ allowedHosts: 'any' });
+      expect(await isRefused('evil.example')).to.equal(false);
+    });
+
+    it('answers by a host-id once it was sent', async () => {
+      await start({ hostId: 'web3:81' });
+      expect(await isRefused('web3:81')).to.equal(true);
+      await client.open('/f');
+      expect(await isRefused('web3:81')).to.equal(false);
+    });
+  });
+
+  describe('with limits', () => {
+    it('keeps no file open between the fragments of a session', async function () {
+      if (!existsSync('/proc/self/fd')) this.skip();
+      const openFiles = async () => (await readdir('/proc/self/fd')).length;
+      await start();
+      const before = await openFiles();
+      for (let i = 0; i < 100; i++) {
+        const id = await client.open(`/${i}`);
+        await client.fragment(`/${i}`, id, 0, DATA, 32);
+      }
+      expect((await openFiles()) - before).to.be.below(10);
+    });
+
+    it('refuses more sessions than it may have', async () => {
+      await start({ maxSessions: 3 });
+      for (let i = 0; i < 3; i++) await client.open(`/${i}`);
+      const refused = await client.createSession('/f');
+      expect([refused.status, refused.headers['bits-error-code']]).to.deep.equal([
+        503,
+        '0x801901F7',
+      ]);
+    });
+
+    it('closes more connections than it may have', async () => {
+      await start({ maxConnections: 2 });
+      const second = await RawClient.connect(server);
+      const third = await RawClient.connect(server);
+      await third.closed;
+      expect((await second.ping('/f')).status).to.equal(200);
+      await second.end();
     });
   });
 

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { expect } from 'chai';
 import { isBitsError } from '../../src/errors.js';
 import { type BitsServer, createBitsServer, type Fault } from '../../src/testing/index.js';
-import { packet, RawClient } from './raw-client.js';
+import { fragment, packet, type RawAnswer, RawClient } from './raw-client.js';
 
 const DATA = Buffer.from('0123456789abcdef');
 
@@ -162,6 +162,118 @@ describe('a fault of the reference server', () => {
     expect(Date.now() - slow).to.be.at.least(38);
     const moved = await client.ping('/f');
     expect([moved.status, moved.headers.location]).to.deep.equal([307, 'http://localhost:1/x']);
+    server.assertFaultsConsumed();
+  });
+
+  const offsetIn = ({ headers }: RawAnswer) => headers['bits-received-content-range'];
+  const stored = () => readFile(path.join(server.root, 'f'));
+
+  it('named answer-twice answers a packet twice', async () => {
+    await start({ on: 'fragment', do: 'answer-twice' });
+    const id = await client.open('/f');
+    expect(offsetIn(await client.fragment('/f', id, 0, DATA.subarray(0, 10), 16))).to.equal('10');
+    expect(offsetIn(await client.fragment('/f', id, 10, DATA.subarray(10), 16))).to.equal('10');
+    expect(offsetIn(await client.read())).to.equal('16');
+  });
+
+  it('with keepBytes keeps and acknowledges so many bytes of a fragment', async () => {
+    await start({ on: 'fragment', times: 2, do: { keepBytes: 1 } });
+    const id = await client.open('/f');
+    expect(offsetIn(await client.fragment('/f', id, 0, DATA, 16))).to.equal('1');
+    expect(offsetIn(await client.fragment('/f', id, 1, DATA.subarray(1), 16))).to.equal('2');
+    expect(offsetIn(await client.fragment('/f', id, 2, DATA.subarray(2), 16))).to.equal('16');
+    server.assertNoViolations();
+    await client.closeSession('/f', id);
+    expect(await stored()).to.deep.equal(DATA);
+  });
+
+  it('with loseBytes goes back to an earlier offset', async () => {
+    await start({ on: 'fragment', nth: 2, do: { loseBytes: 9 } });
+    const id = await client.open('/f');
+    await client.fragment('/f', id, 0, DATA.subarray(0, 10), 16);
+    expect(offsetIn(await client.fragment('/f', id, 10, DATA.subarray(10, 14), 16))).to.equal('5');
+    expect(offsetIn(await client.fragment('/f', id, 5, DATA.subarray(5), 16))).to.equal('16');
+    server.assertNoViolations();
+    await client.closeSession('/f', id);
+    expect(await stored()).to.deep.equal(DATA);
+  });
+
+  it('with sessionIdAs names the session in another form', async () => {
+    await start(
+      { on: 'fragment', do: { sessionIdAs: 'lower-case' } },
+      { on: 'close-session', do: { sessionIdAs: 'without-braces' } },
+    );
+    const id = await client.open('/f');
+    const ack = await client.fragment('/f', id, 0, DATA, 16);
+    expect(ack.headers['bits-session-id']).to.equal(id.toLowerCase());
+    const closed = await client.closeSession('/f', id);
+    expect(closed.headers['bits-session-id']).to.equal(id.slice(1, -1));
+  });
+
+  it('with interimAnswers sends them before the answer', async () => {
+    await start({ on: 'ping', do: { interimAnswers: 2500 } });
+    client.write(packet('/f', 'Ping'));
+    for (let i = 0; i < 2500; i++) expect((await client.read()).status).to.equal(103);
+    expect((await client.read()).status).to.equal(200);
+  });
+
+  it('with Infinity of interimAnswers never answers', async () => {
+    await start({ on: 'fragment', do: { interimAnswers: Infinity } });
+    const id = await client.open('/f');
+    client.write(fragment('/f', id, 0, DATA.subarray(0, 10), 16));
+    expect((await server.waitForRequest('fragment')).outcome).to.equal('hanging');
+    await reconnect();
+    expect(await next(id)).to.equal('10');
+    server.assertFaultsConsumed();
+  });
+
+  for (const [action, code] of [
+    ['closeAfterMs', undefined],
+    ['resetAfterMs', 'ECONNRESET'],
+  ] as const) {
+    it(`with ${action} ends the connection after an answer that does not announce it`, async () => {
+      const fault: Fault = {
+        on: 'ping',
+        do: action === 'closeAfterMs' ? { closeAfterMs: 20 } : { resetAfterMs: 20 },
+      };
+      await start(fault);
+      const answer = await client.ping('/f');
+      expect(answer.status).to.equal(200);
+      expect(answer.headers.connection).not.to.equal('close');
+      expect((await client.closed)?.code).to.equal(code);
+    });
+  }
+
+  it('with closeAfterMs 0 leaves the next request unanswered', async () => {
+    await start({ on: 'ping', do: { closeAfterMs: 0 } });
+    await client.ping('/f');
+    expect(await client.ping('/f').catch(() => 'none')).to.equal('none');
+    expect(server.log).to.have.length(1);
+  });
+
+  it('with forgetsSession ends the session whatever the status says', async () => {
+    const zero = { status: 400, headers: { 'BITS-Error-Code': '0' }, forgetsSession: true };
+    await start({ on: 'fragment', do: zero });
+    const id = await client.open('/f');
+    const refused = await client.fragment('/f', id, 0, DATA, 16);
+    expect([refused.status, refused.headers['bits-error-code']]).to.deep.equal([400, '0']);
+    expect((await client.fragment('/f', id, 0, DATA, 16)).headers['bits-error-code']).to.equal(
+      '0x8020001F',
+    );
+    server.assertNoViolations();
+  });
+
+  it('can refuse every Ping, and a Close that took effect', async () => {
+    await start(
+      { on: 'ping', times: Infinity, do: { status: 400 } },
+      { on: 'close-session', do: { status: 400, afterCommit: true } },
+    );
+    const id = await client.open('/f');
+    expect((await client.ping('/f')).status).to.equal(400);
+    expect((await client.ping('/f')).status).to.equal(400);
+    await client.fragment('/f', id, 0, DATA, 16);
+    expect((await client.closeSession('/f', id)).status).to.equal(400);
+    expect(await stored()).to.deep.equal(DATA);
     server.assertFaultsConsumed();
   });
 

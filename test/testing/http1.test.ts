@@ -1,7 +1,12 @@
 import { once } from 'node:events';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { HeadReader } from '../../src/testing/http1-head.js';
+import {
+  type BitsServer,
+  type BitsServerOptions,
+  createBitsServer,
+} from '../../src/testing/index.js';
 import { fragment, head, packet, RawClient } from './raw-client.js';
 
 describe('the framing of the reference server', () => {
@@ -138,6 +143,62 @@ describe('the framing of the reference server', () => {
     expect((await answer).status).to.equal(200);
     await waiting.end();
     await impatient.close();
+  });
+
+  const closesWithin = async (options: BitsServerOptions, act: (client: RawClient) => void) => {
+    const strict = await createBitsServer(options);
+    const slow = await RawClient.connect(strict);
+    const timer = setInterval(() => act(slow), 5);
+    await slow.closed;
+    clearInterval(timer);
+    await strict.close();
+  };
+
+  it('closes a connection that never sends a request', () =>
+    closesWithin({ headTimeoutMs: 40 }, () => {}));
+
+  it('closes a connection whose head arrives too slowly', () =>
+    closesWithin({ headTimeoutMs: 40 }, (slow) => slow.write('A')));
+
+  it('closes a connection whose body arrives too slowly', () => {
+    let sent = 0;
+    const bytes = fragment('/f', '{1}', 0, Buffer.alloc(1000), 1000);
+    const headBytes = bytes.length - 1000;
+    return closesWithin({ bodyTimeoutMs: 60 }, (slow) => {
+      slow.write(bytes.subarray(sent, Math.max(sent + 1, headBytes)));
+      sent = Math.max(sent + 1, headBytes);
+    });
+  });
+
+  it('does not count the time in which it does not read a body itself', async () => {
+    const slow = await createBitsServer({
+      bodyTimeoutMs: 20,
+      faults: [{ on: 'fragment', do: { bytesPerSecond: 4_000_000 } }],
+    });
+    const other = await RawClient.connect(slow);
+    const id = await other.open('/f');
+    const body = Buffer.alloc(1_000_000);
+    expect((await other.fragment('/f', id, 0, body, body.length)).status).to.equal(200);
+    await other.end();
+    await slow.close();
+  });
+
+  it('reads a head with long runs of blanks in linear time', async () => {
+    const startedMs = performance.now();
+    const blanks = '\t '.repeat(30_000);
+    expect((await client.ping('/f', { 'X-A': `a${blanks}b` })).status).to.equal(400);
+    expect((await client.ping('/f', { 'X-A': blanks })).status).to.equal(200);
+    expect(performance.now() - startedMs).to.be.below(1000);
+  });
+
+  it('reads a head of many pieces in linear time', async () => {
+    const started = process.cpuUsage();
+    const reader = new HeadReader({ maxHeadBytes: 500_000, maxHeaders: 10 });
+    const text = Buffer.from(`GET /${'x'.repeat(300_000)} HTTP/1.1\r\nHost: a\r\n\r\n`);
+    let complete: ReturnType<HeadReader['take']>;
+    for (let at = 0; at < text.length; at++) complete = reader.take(text.subarray(at, at + 1));
+    expect(complete?.head).to.include({ method: 'GET' });
+    expect(process.cpuUsage(started).user / 1000).to.be.below(2000);
   });
 
   it('survives any garbage', async () => {

@@ -6,12 +6,13 @@ import {
   type UploadOptions,
 } from '../../index.js';
 import type { CommandContext, Io } from '../context.js';
-import { type ExitCode, exitCodeOf } from '../exit-codes.js';
+import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf } from '../failure.js';
 import { sayFailure, sayWarning, type Target } from '../render/messages.js';
 import { say, writeJson } from '../render/text.js';
 import type { JobState } from '../state-directory.js';
 import { targetOf } from './find-jobs.js';
+import type { Host, Hosts } from './hosts.js';
 import type { OutputFlags } from './upload-options.js';
 
 /** An unfinished upload to cancel. */
@@ -33,22 +34,31 @@ export interface Cancellation {
 export async function cancelJobs(
   cancellations: readonly Cancellation[],
   flags: OutputFlags,
-  state: JobState,
+  { state, hosts }: { readonly state: JobState; readonly hosts: Hosts },
   { io, interruption }: CommandContext,
 ): Promise<ExitCode> {
   const failures: Failure[] = [];
   for (const cancellation of cancellations) {
+    const target = targetOf(cancellation.record);
+    const reason = hosts.reasonToSkip(target.url);
+    if (reason !== undefined) {
+      failures.push(reason);
+      reportFailure(target, reason, io, flags);
+      continue;
+    }
     try {
       interruption.signal.throwIfAborted();
-      await cancel(cancellation, state);
+      await cancel(cancellation, hosts.of(target.url), state);
+      hosts.ended(target.url, undefined);
       report(cancellation, true, io, flags);
     } catch (error) {
       if (interruption.reason !== undefined) {
         const { by, exitCode } = interruption.reason;
         if (by !== 'stdout') say(io.stderr, `bits-upload: stopped by ${by}`);
-        return exitCode;
+        return exitCode ?? EXIT.failed;
       }
       const failure = failureOfCancel(error);
+      hosts.ended(target.url, failure);
       if (
         cancellation.isExpired &&
         failure.code !== 'BITS_ERR_AUTH' &&
@@ -58,7 +68,7 @@ export async function cancelJobs(
         continue;
       }
       failures.push(failure);
-      reportFailure(targetOf(cancellation.record), failure, io, flags);
+      reportFailure(target, failure, io, flags);
     }
   }
   return exitCodeOf(failures, cancellations.length);
@@ -69,9 +79,13 @@ export async function cancelJobs(
  * @throws BITS_ERR_STATE when another process uploads the file, or the file is stored by now;
  *   BITS_ERR_ABORTED when the server did not confirm that it removed the session
  */
-async function cancel({ record, options }: Cancellation, { store }: JobState): Promise<void> {
+async function cancel(
+  { record, options }: Cancellation,
+  host: Host,
+  { store }: JobState,
+): Promise<void> {
   const job = await UploadJob.restore(store, record.id, {
-    ...options(),
+    ...host.watched(options()),
     // The stream would have to be given again, and no reply will be requested.
     ...(record.reply?.to === 'stream' && { reply: true }),
   });

@@ -7,12 +7,14 @@ import { sayWarning } from '../render/messages.js';
 import { addStateOption, openJobState, type StateFlags } from '../state-directory.js';
 import { UsageError } from '../values.js';
 import { cancelJobs, reportFailure } from './cancel-jobs.js';
-import { findJobs, urlOption } from './find-jobs.js';
+import { assertOneHost, findJobs, urlOption } from './find-jobs.js';
+import { Hosts } from './hosts.js';
 import { secretWarnings } from './network-options.js';
 import {
   addConnectionOptions,
   addOutputOptions,
   type ConnectionFlags,
+  connectTimeoutMs,
   type OutputFlags,
   uploadOptions,
 } from './upload-options.js';
@@ -34,7 +36,7 @@ file, url and freed.
 
 Exit codes: 0 cancelled, 1 the server did not confirm it, another process is uploading the file, or the
 file is stored already, 2 the command line is wrong, 4 the server or a proxy refuses the credentials, or
-requires some, 130 stopped by SIGINT, 143 by SIGTERM.`;
+requires some, 129 stopped by SIGHUP, 130 by SIGINT, 143 by SIGTERM.`;
 
 /** Adds the options and the action of `cancel`. */
 export function defineCancel(command: Command, context: CommandContext): void {
@@ -66,6 +68,7 @@ async function cancel(
   let chosen: readonly JobRecord[];
   try {
     chosen = findJobs(await state.store.list(), ids);
+    assertOneHost(chosen, options);
   } catch (error) {
     if (error instanceof UsageError) throw error;
     reportFailure({ file: null, url: null }, failureOf(error), io, flags);
@@ -75,5 +78,6 @@ async function cancel(
     record,
     options: () => ({ ...options, ...urlOption(record, flags.url) }),
   }));
-  return cancelJobs(cancellations, flags, state, context);
+  const hosts = new Hosts(connectTimeoutMs(flags));
+  return cancelJobs(cancellations, flags, { state, hosts }, context);
 }

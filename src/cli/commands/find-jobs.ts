@@ -5,10 +5,10 @@ import {
   type JobRecord,
   type JobStore,
   type LockOwner,
-  type SourceIdentity,
   type StoredJobs,
+  type UploadOptions,
 } from '../../index.js';
-import { holderOf, parseRemoteUrl } from '../../internal.js';
+import { holderOf, isTrustedHost, parseRemoteUrl, sourceIdentityChange } from '../../internal.js';
 import type { Target } from '../render/messages.js';
 import { UsageError } from '../values.js';
 
@@ -44,7 +44,9 @@ export function findJobs({ records, problems }: StoredJobs, ids: readonly string
 export const HIDDEN_QUERY = '?…';
 
 /** The file and the URL of a job, as they are shown. */
-export function targetOf(record: JobRecord): Target & { readonly file: string } {
+export function targetOf(
+  record: JobRecord,
+): Target & { readonly file: string; readonly url: string } {
   return {
     file: record.source.path,
     url: record.queryHash === undefined ? record.url : `${record.url}${HIDDEN_QUERY}`,
@@ -77,7 +79,10 @@ export async function sourceStatusOf({ source }: JobRecord): Promise<SourceStatu
   try {
     const opened = await fileSource(source.path).open();
     await opened.close();
-    return isSameFile(source, opened.identity) ? 'unchanged' : 'changed';
+    const { identity } = opened;
+    return identity === undefined || sourceIdentityChange(source, identity) === 'changed'
+      ? 'changed'
+      : 'unchanged';
   } catch (error) {
     const cause = isBitsError(error)
       ? (error.cause as NodeJS.ErrnoException | undefined)
@@ -86,11 +91,35 @@ export async function sourceStatusOf({ source }: JobRecord): Promise<SourceStatu
   }
 }
 
-function isSameFile(before: SourceIdentity, now: SourceIdentity | undefined): boolean {
-  return (
-    before.byteLength === now?.byteLength &&
-    before.mtimeNs === now.mtimeNs &&
-    before.inode === now.inode
+/** Only the jobs of a host, which may be given with its port. */
+export function onlyOf(
+  host: string | undefined,
+  records: readonly JobRecord[],
+): readonly JobRecord[] {
+  if (host === undefined) return records;
+  const name = host.toLowerCase();
+  return records.filter(({ url }) => {
+    const its = new URL(url);
+    return its.hostname === name || its.host === name;
+  });
+}
+
+/**
+ * Credentials are for one host, and records name hosts that the user may not think of.
+ * @throws UsageError when they would go to several hosts that --trusted-host does not name
+ */
+export function assertOneHost(
+  records: readonly JobRecord[],
+  { auth, tls, headers, trustedHosts = [] }: Partial<UploadOptions>,
+): void {
+  const isSecret = auth ?? tls?.cert ?? tls?.pfx ?? headers;
+  const hosts = new Set(records.map(({ url }) => new URL(url).hostname));
+  if (isSecret === undefined || hosts.size < 2) return;
+  const nowhere = new URL('http://nowhere.invalid/');
+  if ([...hosts].every((host) => isTrustedHost(host, nowhere, trustedHosts))) return;
+  throw new UsageError(
+    `the uploads go to several hosts (${[...hosts].join(', ')}), and credentials and headers are for ` +
+      'one: choose a host with --host, or allow all of them with --trusted-host',
   );
 }
 

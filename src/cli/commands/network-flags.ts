@@ -9,6 +9,7 @@ export interface NetworkFlags {
   readonly anyauth?: boolean;
   readonly oauth2Bearer?: string;
   readonly allowInsecureAuth?: boolean;
+  readonly allowLegacyDigest?: boolean;
   readonly trustedHost?: readonly string[];
   readonly cacert?: string;
   readonly cert?: string;
@@ -96,6 +97,13 @@ export const NETWORK_FLAGS: readonly NetworkFlag[] = [
     variable: 'BITS_UPLOAD_ALLOW_INSECURE_AUTH',
     kind: 'switch',
     help: 'send passwords and tokens over http to other machines, readable for everybody on the way',
+  },
+  {
+    name: 'allowLegacyDigest',
+    flags: '--allow-legacy-digest',
+    variable: 'BITS_UPLOAD_ALLOW_LEGACY_DIGEST',
+    kind: 'switch',
+    help: 'answer Digest challenges without qop (RFC 2069), which protect the password poorly',
   },
   {
     name: 'trustedHost',

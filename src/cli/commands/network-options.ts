@@ -44,11 +44,14 @@ function another(value: string, others: string[] | undefined): string[] {
  * Reads the files of certificates; a password command runs only when the password is needed.
  * @throws UsageError for contradictions and unreadable files; no message repeats a secret
  */
-export function networkOptions(flags: NetworkFlags, env: Environment): NetworkOptions {
+export function networkOptions(
+  flags: NetworkFlags,
+  { env, signal }: { readonly env: Environment; readonly signal: AbortSignal },
+): NetworkOptions {
   const settings = withEnvironment(flags, env);
   const { allowInsecureAuth, trustedHost, noproxy, methodOverride, userAgent } = settings;
   return {
-    ...defined('auth', authOf(flags, settings, env)),
+    ...defined('auth', authOf(flags, settings, env, signal)),
     ...defined('allowInsecureAuth', allowInsecureAuth),
     ...defined('trustedHosts', trustedHost),
     ...defined('tls', tlsOf(flags, settings)),
@@ -142,6 +145,7 @@ function authOf(
   flags: NetworkFlags,
   settings: NetworkFlags,
   env: Environment,
+  signal: AbortSignal,
 ): AuthOptions | undefined {
   // A user or a token on the command line takes precedence over both in the environment.
   const isGiven = flags.user !== undefined || flags.oauth2Bearer !== undefined;
@@ -158,8 +162,12 @@ function authOf(
     return { token: oauth2Bearer };
   }
   if (user !== undefined && !/^:?$/.test(user)) {
-    const credentials = credentialsOf(user, flags, settings, env);
-    return { credentials, ...(schemes && { schemes }) };
+    const { allowLegacyDigest } = settings;
+    return {
+      credentials: credentialsOf(user, flags, settings, env, signal),
+      ...(schemes && { schemes }),
+      ...(allowLegacyDigest && { allowLegacyDigest }),
+    };
   }
   if (flags.passwordCommand !== undefined) throw new UsageError('--password-command needs --user');
   if (schemes?.includes('negotiate')) return { kerberos: true, schemes: ['negotiate'] };
@@ -183,6 +191,7 @@ function credentialsOf(
   flags: NetworkFlags,
   settings: NetworkFlags,
   env: Environment,
+  signal: AbortSignal,
 ): NonNullable<AuthOptions['credentials']> {
   const [username, inUser] = splitUser(user);
   if (username === '') throw new UsageError('--user needs a name before the colon');
@@ -191,7 +200,10 @@ function credentialsOf(
     throw new UsageError('--user has a password already: leave out --password-command');
   }
   const command = settings.passwordCommand;
-  const byCommand = (line: string) => async () => ({ username, password: await passwordOf(line) });
+  const byCommand = (line: string) => async () => ({
+    username,
+    password: await passwordOf(line, signal),
+  });
   if (flags.passwordCommand !== undefined) return byCommand(flags.passwordCommand);
   const password = inUser ?? env.BITS_UPLOAD_PASSWORD;
   if (password !== undefined) return { username, password };

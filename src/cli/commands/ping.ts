@@ -38,7 +38,8 @@ Examples:
   bits-upload ping --probe --user 'CORP\\me' --password-command 'pass corp' https://bits.example/in/
 
 Exit codes: 0 no step failed, 1 a step failed, 2 the command line is wrong, 4 the server or a proxy
-refuses the credentials, or requires some, 130 stopped by SIGINT, 143 by SIGTERM.`;
+refuses the credentials, or requires some, 129 stopped by SIGHUP, 130 by SIGINT, 143 by
+SIGTERM.`;
 
 /** Adds the options and the action of `ping`. */
 export function definePing(command: Command, context: CommandContext): void {
@@ -66,7 +67,7 @@ async function ping(
   if (others.length > 0) throw new UsageError('ping takes one URL');
   const { timeout, header, probe = false, json = false } = flags;
   const steps = diagnose({
-    ...networkOptions(flags, io.env),
+    ...networkOptions(flags, { env: io.env, signal: interruption.signal }),
     ...(header !== undefined && { headers: parseHeaders(header) }),
     url: parseRemoteUrl(url),
     probe,
@@ -88,7 +89,7 @@ async function ping(
     const { reason } = interruption;
     if (reason === undefined || !(error instanceof BitsAbortError)) throw error;
     if (reason.by !== 'stdout') say(io.stderr, `bits-upload: stopped by ${reason.by}`);
-    return reason.exitCode;
+    return reason.exitCode ?? EXIT.failed;
   }
   if (failed.length === 0) return EXIT.done;
   return failed.some(({ code }) => code === 'BITS_ERR_AUTH') ? EXIT.auth : EXIT.failed;

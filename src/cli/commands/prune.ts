@@ -16,17 +16,21 @@ import {
 } from '../state-directory.js';
 import { parseDuration } from '../values.js';
 import { type Cancellation, cancelJobs, reportFailure } from './cancel-jobs.js';
-import { driverOf, sourceStatusOf } from './find-jobs.js';
+import { assertOneHost, driverOf, onlyOf, sourceStatusOf } from './find-jobs.js';
+import { Hosts } from './hosts.js';
 import { secretWarnings } from './network-options.js';
 import {
   addConnectionOptions,
+  addHostOption,
   addOutputOptions,
   type ConnectionFlags,
+  connectTimeoutMs,
+  type HostFlags,
   type OutputFlags,
   uploadOptions,
 } from './upload-options.js';
 
-interface PruneFlags extends ConnectionFlags, OutputFlags, StateFlags {
+interface PruneFlags extends ConnectionFlags, HostFlags, OutputFlags, StateFlags {
   readonly olderThan?: string;
   readonly unreadable?: boolean;
 }
@@ -51,7 +55,8 @@ Standard output gets the id of each discarded upload; with --json an object of t
 file, url, reason and freed, and one of type "problem" with where, message and removed.
 
 Exit codes: 0 done, 1 something could not be removed, 2 the command line is wrong, 4 a server or a proxy
-refuses the credentials, or requires some, 130 stopped by SIGINT, 143 by SIGTERM.`;
+refuses the credentials, or requires some, 129 stopped by SIGHUP, 130 by SIGINT, 143 by
+SIGTERM.`;
 
 /** Adds the options and the action of `prune`. */
 export function definePrune(command: Command, context: CommandContext): void {
@@ -59,7 +64,7 @@ export function definePrune(command: Command, context: CommandContext): void {
     .description('Discard uploads that cannot be resumed.')
     .option('--older-than <duration>', 'maximum age: 12h, 7d (default: 14d)')
     .option('--unreadable', 'delete records that could not be read and were set aside');
-  addOutputOptions(addStateOption(addConnectionOptions(command)))
+  addOutputOptions(addStateOption(addConnectionOptions(addHostOption(command))))
     .addHelpText('after', HELP)
     .action(async (flags: PruneFlags) => context.exitWith(await prune(flags, context)));
 }
@@ -82,7 +87,7 @@ async function prune(flags: PruneFlags, context: CommandContext): Promise<ExitCo
     return EXIT.failed;
   }
   const cancellations: Cancellation[] = [];
-  for (const record of jobs.records) {
+  for (const record of onlyOf(flags.host, jobs.records)) {
     const reason = await reasonToDiscard(record, state, maxAgeMs);
     if (reason === undefined) continue;
     const isExpired = ageOf(record) > maxAgeMs;
@@ -90,7 +95,10 @@ async function prune(flags: PruneFlags, context: CommandContext): Promise<ExitCo
     const options = () => ({ ...shared, url: record.url });
     cancellations.push({ record, reason, isExpired, options });
   }
-  const code = await cancelJobs(cancellations, flags, state, context);
+  const chosen = cancellations.map(({ record }) => record);
+  assertOneHost(chosen, shared);
+  const hosts = new Hosts(connectTimeoutMs(flags));
+  const code = await cancelJobs(cancellations, flags, { state, hosts }, context);
   const removed = await Promise.all(jobs.problems.map((problem) => settle(problem, flags, io)));
   return code === EXIT.done && removed.includes('failed') ? EXIT.failed : code;
 }

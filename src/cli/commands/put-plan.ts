@@ -5,7 +5,7 @@ import {
   streamSource,
   type UploadOptions,
 } from '../../index.js';
-import { appendFileName, parseRemoteUrl, redactUrl } from '../../internal.js';
+import { appendFileName, namesThatMeet, parseRemoteUrl, redactUrl } from '../../internal.js';
 import type { CommandContext } from '../context.js';
 import type { Target } from '../render/messages.js';
 import type { StateFlags } from '../state-directory.js';
@@ -27,7 +27,7 @@ export interface PutFlags extends TransferFlags, ReplyFlags, OutputFlags, StateF
 
 /** One file and where it goes. */
 export interface PlannedUpload {
-  readonly target: Target & { readonly file: string };
+  readonly target: Target & { readonly file: string; readonly url: string };
   /** Undefined: standard input. */
   readonly file: ByteSource | undefined;
   readonly options: UploadOptions & { readonly url: URL };
@@ -96,28 +96,26 @@ function checkFiles(files: readonly string[], remoteUrl: URL): void {
   if (files.length > 1) checkNames(files);
 }
 
+/** One of two files with the same name would be lost, and be reported as stored. */
 function checkNames(files: readonly string[]): void {
-  const byName = new Map<string, string>();
-  for (const file of files) {
-    const { name = file } = fileSource(file);
-    const other = byName.get(name);
-    if (other !== undefined) {
-      throw new UsageError(`${other} and ${file} would have the same URL: upload one at a time`);
-    }
-    byName.set(name, file);
-  }
+  const names = files.map((file) => fileSource(file).name ?? file);
+  const [meeting] = namesThatMeet(names);
+  if (meeting === undefined) return;
+  const same = files.filter((_, index) => meeting.includes(names[index] ?? '')).join(' and ');
+  throw new UsageError(
+    new Set(meeting).size === 1
+      ? `${same} would have the same URL: upload one at a time`
+      : `${same} would be the same file on a Windows server, which ignores case, and dots and spaces at the end: rename all but one`,
+  );
 }
 
 function checkFlags(flags: PutFlags, files: number): void {
   checkReplyFlags(flags);
-  const { reply, replyFile, replyOptional } = flags;
+  const { reply, replyFile, replyOptional, maxReplySize } = flags;
   const replies = reply || replyFile !== undefined;
-  if (replies && files > 1) {
-    throw new UsageError('--reply and --reply-file take only one FILE');
-  }
-  if (replyOptional && !replies) {
-    throw new UsageError('--reply-optional needs --reply or --reply-file');
-  }
+  if (replies && files > 1) throw new UsageError('--reply and --reply-file take only one FILE');
+  const lonely = replyOptional ? '--reply-optional' : maxReplySize && '--max-reply-size';
+  if (lonely && !replies) throw new UsageError(`${lonely} needs --reply or --reply-file`);
 }
 
 function spoolOptions({ spoolSize }: PutFlags, files: readonly string[]): StreamSourceOptions {

@@ -2,21 +2,31 @@ import type { Command } from 'commander';
 import { UploadJob } from '../../index.js';
 import { DEFAULTS } from '../../internal.js';
 import type { CommandContext } from '../context.js';
-import { type ExitCode, exitCodeOf } from '../exit-codes.js';
+import type { ExitCode } from '../exit-codes.js';
 import { type Failure, failureOf } from '../failure.js';
 
 import { formatBytes } from '../render/units.js';
 import { assertStandardInput } from '../standard-input.js';
 import { addStateOption, openJobState } from '../state-directory.js';
 import { HIDDEN_QUERY } from './find-jobs.js';
+import { Hosts } from './hosts.js';
 import { type PlannedUpload, type PutFlags, planUploads } from './put-plan.js';
 import { UploadBatch, type UploadTask } from './upload-batch.js';
-import { addOutputOptions, addTransferOptions, connectionArguments } from './upload-options.js';
+import {
+  addOutputOptions,
+  addReplyOptions,
+  addTransferOptions,
+  connectionArguments,
+  connectTimeoutMs,
+  transferArguments,
+} from './upload-options.js';
 
 const HELP = `
 FILE is a path, or - for standard input. If the URL ends in /, the name of the file is appended; with
 more than one FILE it must end in /. All files are checked before the first one is sent. They are
-uploaded one after the other; a failed upload does not stop the others.
+uploaded one after the other; a file that cannot be read and a failed upload do not stop the others. But
+nothing more is sent to a server that refuses the credentials, or that does not respond to two uploads
+in a row.
 
 Run the same command again to resume an unfinished upload, or use the command resume; see also jobs,
 cancel and prune. An upload of standard input cannot be resumed.
@@ -39,7 +49,7 @@ Exit codes:
   4    the server or a proxy refuses the credentials, or requires some
   5    not done, but resumable: what was sent is kept
   6    the file changed during the upload: upload it again
-  130  stopped by SIGINT (Ctrl-C), 143 by SIGTERM; resume the upload
+  129  stopped by SIGHUP, 130 by SIGINT (Ctrl-C), 143 by SIGTERM; resume the upload
 Of several failures the first of 4, 1, 6, 5 decides.`;
 
 /** Adds the options and the action of `put`. */
@@ -48,9 +58,7 @@ export function definePut(command: Command, context: CommandContext): void {
     .usage('[options] FILE… URL')
     .description('Upload files to a BITS server, one after the other.')
     .argument('[paths...]');
-  addTransferOptions(command)
-    .option('--reply', 'write the reply of the server to standard output, instead of the URL')
-    .option('--reply-file <path>', 'write the reply of the server to a new file')
+  addReplyOptions(addTransferOptions(command))
     .option('--reply-optional', 'succeed even if the server has no reply')
     .option(
       '--spool-size <size>',
@@ -72,15 +80,24 @@ async function put(
   context: CommandContext,
 ): Promise<ExitCode> {
   const state = openJobState(flags, context.io);
-  const planned = planUploads(paths, flags, context);
-  const tasks = planned.map(({ target, options }): UploadTask => {
-    const job = new UploadJob({ ...options, store: state.store });
+  const hosts = new Hosts(connectTimeoutMs(flags));
+  const planned = planUploads(paths, flags, context).map((upload) => {
+    const { options, target } = upload;
+    const watched = hosts.of(options.url).watched(options);
+    const job = new UploadJob({ ...watched, store: state.store });
     const argumentsToGiveAgain = resumeArguments(flags, options.url);
-    return { target, argumentsToGiveAgain, open: () => job };
+    return { ...upload, task: { target, argumentsToGiveAgain, open: () => job } };
   });
-  const batch = new UploadBatch(flags, state, context);
-  const failures = await checkFiles(planned, batch, context);
-  return failures.length > 0 ? exitCodeOf(failures, failures.length) : batch.run(tasks);
+  const batch = new UploadBatch(flags, state, hosts, context);
+  const tasks: UploadTask[] = [];
+  const failures: Failure[] = [];
+  // All of them first, so that a wrong name is reported before the first byte is sent.
+  for (const upload of planned) {
+    const failure = await checkFile(upload, batch, context);
+    if (failure === undefined) tasks.push(upload.task);
+    else failures.push(failure);
+  }
+  return batch.run(tasks, failures);
 }
 
 /** Secrets, and the destination of a reply without a name: no record holds them. */
@@ -88,27 +105,24 @@ function resumeArguments(flags: PutFlags, url: URL): string[] {
   return [
     ...connectionArguments(flags),
     ...(url.search === '' ? [] : ['--url', `${url.origin}${url.pathname}${HIDDEN_QUERY}`]),
-    ...(flags.reply ? ['--reply'] : []),
+    ...transferArguments(flags),
   ];
 }
 
-/** Opens every file once, so that a wrong name is reported before the first byte is sent. */
-async function checkFiles(
-  uploads: readonly PlannedUpload[],
+/** @returns why a file cannot be uploaded */
+async function checkFile(
+  { target, file }: PlannedUpload,
   { reporter }: UploadBatch,
   { io }: CommandContext,
-): Promise<Failure[]> {
-  const failures: Failure[] = [];
-  for (const { target, file } of uploads) {
-    try {
-      // Standard input can be opened only once.
-      if (file === undefined) assertStandardInput(io.stdin);
-      else await (await file.open()).close();
-    } catch (error) {
-      const failure = failureOf(error);
-      reporter.failed(target, failure);
-      failures.push(failure);
-    }
+): Promise<Failure | undefined> {
+  try {
+    // Standard input can be opened only once.
+    if (file === undefined) assertStandardInput(io.stdin);
+    else await (await file.open()).close();
+    return undefined;
+  } catch (error) {
+    const failure = failureOf(error);
+    reporter.failed(target, failure);
+    return failure;
   }
-  return failures;
 }

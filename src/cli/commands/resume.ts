@@ -16,26 +16,35 @@ import {
 } from '../state-directory.js';
 import { UsageError } from '../values.js';
 import {
+  assertOneHost,
   driverOf,
   findJobs,
   HIDDEN_QUERY,
+  onlyOf,
   sourceStatusOf,
   targetOf,
   urlOption,
 } from './find-jobs.js';
+import { Hosts } from './hosts.js';
 import { UploadBatch, type UploadTask } from './upload-batch.js';
 import {
+  addHostOption,
   addOutputOptions,
+  addReplyOptions,
   addTransferOptions,
   checkReplyFlags,
   connectionArguments,
+  connectTimeoutMs,
+  type HostFlags,
   type OutputFlags,
   type ReplyFlags,
+  replyOptions,
   type TransferFlags,
+  transferArguments,
   uploadOptions,
 } from './upload-options.js';
 
-interface ResumeFlags extends TransferFlags, ReplyFlags, OutputFlags, StateFlags {
+interface ResumeFlags extends TransferFlags, ReplyFlags, HostFlags, OutputFlags, StateFlags {
   readonly all?: boolean;
   readonly url?: string;
 }
@@ -45,7 +54,8 @@ ID is the id of an unfinished upload, or its first characters if no other id beg
 bits-upload jobs lists the ids. Without an ID: the only unfinished upload. --all skips uploads that
 another process is running.
 
-Headers and the query of a URL are not stored: give them again. Standard output, standard error and
+Headers and the query of a URL are not stored: give them again. Credentials and headers are for one
+host: if the uploads go to several hosts, choose one with --host. Standard output, standard error and
 --json are the same as for put.
 
 Examples:
@@ -63,9 +73,7 @@ export function defineResume(command: Command, context: CommandContext): void {
     .argument('[ids...]')
     .option('--all', 'all unfinished uploads, one after the other')
     .option('--url <url>', 'the URL of the upload, if it has a query');
-  addTransferOptions(command)
-    .option('--reply', 'write the reply of the server to standard output, instead of the URL')
-    .option('--reply-file <path>', 'write the reply of the server to another file than with put');
+  addReplyOptions(addTransferOptions(addHostOption(command)));
   addOutputOptions(addStateOption(command))
     .addHelpText('after', HELP)
     .action(async (ids: string[], flags: ResumeFlags) => {
@@ -81,10 +89,12 @@ async function resume(
   checkFlags(ids, flags);
   const options = uploadOptions(flags, context);
   const state = openJobState(flags, context.io);
-  const batch = new UploadBatch(flags, state, context);
+  const hosts = new Hosts(connectTimeoutMs(flags));
+  const batch = new UploadBatch(flags, state, hosts, context);
   let chosen: readonly JobRecord[];
   try {
     chosen = await chooseJobs(ids, flags, state, context.io);
+    assertOneHost(chosen, options);
   } catch (error) {
     if (error instanceof UsageError) throw error;
     const failure = failureOf(error);
@@ -94,16 +104,18 @@ async function resume(
   const tasks = chosen.map(
     (record): UploadTask => ({
       target: targetOf(record),
+      id: record.id,
       argumentsToGiveAgain: resumeArguments(flags, record),
-      open: () => openJob(record, flags, options, state),
+      open: () => openJob(record, flags, hosts.of(record.url).watched(options), state, context.io),
     }),
   );
   return batch.run(tasks);
 }
 
 function checkFlags(ids: readonly string[], flags: ResumeFlags): void {
-  const { all, url, reply, replyFile } = flags;
+  const { all, host, url, reply, replyFile } = flags;
   if (all && ids.length > 0) throw new UsageError('--all and ids exclude each other');
+  if (host !== undefined && !all) throw new UsageError('--host needs --all');
   const forOne = url !== undefined || reply || replyFile !== undefined;
   if (forOne && (all || ids.length > 1)) {
     throw new UsageError('--url, --reply and --reply-file can be given with only one ID');
@@ -114,7 +126,7 @@ function checkFlags(ids: readonly string[], flags: ResumeFlags): void {
 /** @throws UsageError; BITS_ERR_STORE */
 async function chooseJobs(
   ids: readonly string[],
-  { all, quiet }: ResumeFlags,
+  { all, host, quiet }: ResumeFlags,
   state: JobState,
   { stderr }: Io,
 ): Promise<readonly JobRecord[]> {
@@ -130,7 +142,7 @@ async function chooseJobs(
     throw new UsageError(`there are ${records.length} unfinished uploads: give an ID, or --all`);
   }
   const free: JobRecord[] = [];
-  for (const record of records) {
+  for (const record of onlyOf(host, records)) {
     const driver = await driverOf(state.store, record);
     if (driver === undefined) free.push(record);
     else if (!quiet) {
@@ -149,6 +161,7 @@ async function openJob(
   flags: ResumeFlags,
   options: Partial<UploadOptions>,
   state: JobState,
+  io: Io,
 ): Promise<UploadJob> {
   const { id } = record;
   const place = urlOption(record, flags.url);
@@ -168,14 +181,23 @@ async function openJob(
       `the file is missing: restore it, or free the session on the server with ${toCancel}`,
     );
   }
-  return UploadJob.restore(state.store, id, { ...options, ...place });
+  const { maxReplySize } = flags;
+  const recorded = record.reply?.file;
+  return UploadJob.restore(state.store, id, {
+    ...options,
+    ...place,
+    ...(!hasReply &&
+      maxReplySize !== undefined &&
+      recorded !== undefined &&
+      replyOptions({ replyFile: recorded, maxReplySize }, io.stdout)),
+  });
 }
 
 /** Of the command that is running now, which may be stopped as well. */
 function resumeArguments(flags: ResumeFlags, record: JobRecord): string[] {
   return [
     ...connectionToGiveAgain(flags, record),
-    ...(flags.reply ? ['--reply'] : []),
+    ...transferArguments(flags),
     ...(flags.replyFile === undefined ? [] : ['--reply-file', resolvePath(flags.replyFile)]),
   ];
 }

@@ -12,6 +12,8 @@ interface ServeFlags {
   readonly root?: string;
   readonly port?: string;
   readonly host: string;
+  readonly allowHost: readonly string[];
+  readonly read?: boolean;
   readonly quiet?: boolean;
 }
 
@@ -19,7 +21,11 @@ interface ServeFlags {
 const LOG_LIMIT = 1000;
 
 const EXAMPLES = `
-An upload is stored in the directory under the path of its URL. A file that exists is not overwritten.
+An upload is stored in the directory under the path of its URL. A file that exists is not overwritten,
+and no file of the directory can be read: --read allows it for uploads that this server has received.
+Requests for a host other than the one it listens on are refused, as web pages may send them: allow the
+names by which clients reach this server with --allow-host.
+
 When the server is ready, it prints one line on standard output: "listening on
 http://127.0.0.1:PORT/". Standard error gets a line for each request and for each violation of the
 protocol by a client. There is no authentication and no TLS: use this server for tests only.
@@ -41,6 +47,13 @@ export function defineServe(
     .option('--root <dir>', 'an existing directory for uploads')
     .option('--port <n>', 'port to listen on (default: any free one)')
     .option('--host <host>', 'name or address to listen on', '127.0.0.1')
+    .option(
+      '--allow-host <host>',
+      'another name of this server; may be given several times',
+      collect,
+      [],
+    )
+    .option('--read', 'let GET read uploads that this server has received')
     .option('--quiet', 'do not print a line for each request')
     .addHelpText('after', EXAMPLES)
     .action(async (flags: ServeFlags) => exitWith(await serve(flags, io, interruption)));
@@ -51,7 +64,7 @@ async function serve(
   { stdout, stderr }: Io,
   interruption: Interruption,
 ): Promise<ExitCode> {
-  const { host, quiet } = flags;
+  const { host, quiet, allowHost, read = false } = flags;
   const port = flags.port === undefined ? 0 : parseWholeNumber('--port', flags.port, 65_535);
   const root = await existingDirectory(flags.root);
   const log: { server?: BitsServer } = {};
@@ -63,7 +76,15 @@ async function serve(
   };
   let server: BitsServer;
   try {
-    server = await createBitsServer({ root, port, host, logLimit: LOG_LIMIT, onRequest });
+    server = await createBitsServer({
+      root,
+      port,
+      host,
+      allowedHosts: allowHost,
+      serveUploads: read,
+      logLimit: LOG_LIMIT,
+      onRequest,
+    });
   } catch (error) {
     const { message } = error as Error;
     say(stderr, `bits-upload: cannot listen on ${host}, port ${port}: ${message}`);
@@ -84,6 +105,10 @@ async function serve(
     await server.close();
   }
   return interruption.reason?.exitCode ?? EXIT.done;
+}
+
+function collect(value: string, earlier: readonly string[]): readonly string[] {
+  return [...earlier, value];
 }
 
 async function existingDirectory(root: string | undefined): Promise<string> {
@@ -110,7 +135,8 @@ function logLine(request: LoggedRequest): string {
   const { method, packet, target, range, status, outcome } = request;
   const path = target.replace(/\?.*$/s, '?…');
   const part = range === undefined ? '' : ` ${range.start}-${range.end}/${range.total}`;
+  const hint = status === 421 ? `: allow the host ${request.headers.host} with --allow-host` : '';
   return `${new Date(request.arrivedAtMs).toISOString()} ${method} ${packet} ${path}${part} ${
     status ?? outcome
-  }`;
+  }${hint}`;
 }

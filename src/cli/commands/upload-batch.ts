@@ -1,3 +1,4 @@
+import { onAbort } from '../../common/abort.js';
 import {
   BitsAbortError,
   type UploadJob,
@@ -13,26 +14,27 @@ import { JsonLinesReporter } from '../render/json-lines.js';
 import { LineReporter } from '../render/lines.js';
 import type { Target } from '../render/messages.js';
 import { Reporter } from '../render/reporter.js';
+import { say } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
 import { resumeCommand } from '../resume-command.js';
 import type { JobState } from '../state-directory.js';
 import { parseDuration } from '../values.js';
+import type { Hosts } from './hosts.js';
 import { secretWarnings } from './network-options.js';
 import type { OutputFlags, ReplyFlags, TransferFlags } from './upload-options.js';
 
 /** One upload of a command. */
 export interface UploadTask {
-  readonly target: Target & { readonly file: string };
+  readonly target: Target & { readonly file: string; readonly url: string };
+  /** Of the record that is resumed. */
+  readonly id?: string;
   /** The arguments that resume the upload, besides its id. */
   readonly argumentsToGiveAgain: readonly string[];
   /** Makes the job; an error is reported as the failure of the upload. */
   open(): UploadJob | Promise<UploadJob>;
 }
 
-type Ending =
-  | { readonly kind: 'done' }
-  | { readonly kind: 'failed'; readonly failure: Failure }
-  | { readonly kind: 'stopped'; readonly exitCode: ExitCode };
+type BatchFlags = TransferFlags & OutputFlags & ReplyFlags;
 
 /** If the server has not answered by then, its session ends at its time-out. */
 const MAX_FREE_SESSION_MS = 5000;
@@ -41,58 +43,99 @@ const MAX_FREE_SESSION_MS = 5000;
 export class UploadBatch {
   readonly reporter: Reporter;
   readonly #context: CommandContext;
-  readonly #flags: TransferFlags & OutputFlags & ReplyFlags;
+  readonly #flags: BatchFlags;
   readonly #state: JobState;
-  readonly #freeSessionTimeoutMs: number;
+  readonly #hosts: Hosts;
+  readonly #freeSessionMs: number;
 
-  constructor(
-    flags: TransferFlags & OutputFlags & ReplyFlags,
-    state: JobState,
-    context: CommandContext,
-  ) {
+  constructor(flags: BatchFlags, state: JobState, hosts: Hosts, context: CommandContext) {
     this.#flags = flags;
     this.#state = state;
+    this.#hosts = hosts;
     this.#context = context;
     this.reporter = createReporter(flags, context);
-    const { timeout } = flags;
-    this.#freeSessionTimeoutMs = Math.min(
-      MAX_FREE_SESSION_MS,
-      timeout === undefined ? MAX_FREE_SESSION_MS : parseDuration('--timeout', timeout),
-    );
+    const answerMs = flags.timeout && parseDuration('--timeout', flags.timeout);
+    this.#freeSessionMs = Math.min(MAX_FREE_SESSION_MS, answerMs || MAX_FREE_SESSION_MS);
     for (const warning of secretWarnings(flags)) this.reporter.warning(warning);
   }
 
   /**
-   * A failed upload does not stop the others.
+   * A failed upload does not stop the others, unless they would fail in the same way.
+   * @param earlier failures of files that are not among the tasks
    * @returns 0 when all files are stored; 2 when nothing was sent because of the arguments
    */
-  async run(tasks: readonly UploadTask[]): Promise<ExitCode> {
-    const failures: Failure[] = [];
+  async run(tasks: readonly UploadTask[], earlier: readonly Failure[] = []): Promise<ExitCode> {
+    const { interruption } = this.#context;
+    const failures = [...earlier];
+    const skipped: UploadTask[] = [];
+    const timer = this.#limitTime();
     for (const [index, task] of tasks.entries()) {
-      const ending = await this.#upload(task, tasks.slice(index + 1));
-      if (ending.kind === 'stopped') return ending.exitCode;
-      if (ending.kind === 'failed') failures.push(ending.failure);
+      const { url } = task.target;
+      if (this.#hosts.reasonToSkip(url) !== undefined) {
+        skipped.push(task);
+        continue;
+      }
+      const rest = tasks.slice(index + 1);
+      const failure = await this.#upload(task, rest);
+      this.#hosts.ended(url, failure);
+      if (failure !== undefined) failures.push(failure);
+      const { reason } = interruption;
+      if (reason === undefined) continue;
+      // The message of an upload that was stopped has said it, unless nobody reads the results.
+      const isReported = failure?.code === 'BITS_ERR_ABORTED' && reason.by !== 'stdout';
+      const unfinished = failure === undefined ? rest : [task, ...rest];
+      if (!isReported && rest.length > 0) this.#sayUnfinished(unfinished, reason);
+      break;
     }
-    return exitCodeOf(failures, tasks.length);
+    clearTimeout(timer);
+    const { reason } = interruption;
+    if (reason === undefined) failures.push(...this.#reportSkipped(skipped));
+    return reason?.exitCode ?? exitCodeOf(failures, tasks.length + earlier.length);
   }
 
-  async #upload(task: UploadTask, notBegun: readonly UploadTask[]): Promise<Ending> {
+  #sayUnfinished(tasks: readonly UploadTask[], { by }: StopReason): void {
+    const why = by === 'stdout' ? 'because standard output was closed' : `by ${by}`;
+    const { stderr } = this.#context.io;
+    say(stderr, `bits-upload: stopped ${why}; not uploaded: ${filesOf(tasks)}`);
+  }
+
+  #limitTime(): NodeJS.Timeout | undefined {
+    const { maxTime } = this.#flags;
+    if (maxTime === undefined) return undefined;
+    return setTimeout(
+      () => this.#context.interruption.stop({ by: '--max-time', exitCode: undefined }),
+      parseDuration('--max-time', maxTime),
+    );
+  }
+
+  #reportSkipped(skipped: readonly UploadTask[]): Failure[] {
+    const reports = skipped.flatMap((task) => {
+      const { target, id } = task;
+      const reason = this.#hosts.reasonToSkip(target.url);
+      return reason ? [{ target, failure: { ...reason, ...this.#fate(id, task) } }] : [];
+    });
+    this.reporter.skipped(reports);
+    return reports.map(({ failure }) => failure);
+  }
+
+  /** @returns why it failed; undefined: the file is stored */
+  async #upload(task: UploadTask, notBegun: readonly UploadTask[]): Promise<Failure | undefined> {
     const { target } = task;
     const { reporter } = this;
     const { io, interruption } = this.#context;
     const { json, reply } = this.#flags;
-    const progress = new LastProgress();
+    const last = new LastProgress();
     let job: UploadJob | undefined;
     reporter.begin(target);
     const ticking =
       reporter.tickEveryMs && setInterval(() => reporter.tick(), reporter.tickEveryMs);
     try {
       job = await task.open();
-      this.#watch(job, target, progress);
+      this.#watch(job, target, last);
       const result = await job.start();
       reporter.done(target, result);
       if (!json && !reply) io.stdout.write(`${result.url}\n`);
-      return { kind: 'done' };
+      return undefined;
     } catch (error) {
       // A tick while the session is freed would draw over the message.
       clearInterval(ticking);
@@ -100,16 +143,14 @@ export class UploadBatch {
       const isStopped = reason !== undefined && error instanceof BitsAbortError;
       const known = failureOf(error, this.#fateOf(job, task));
       const failure = isStopped
-        ? { ...known, message: stoppedMessage(reason, progress, known, notBegun) }
+        ? { ...known, message: stoppedMessage(reason, last, known, notBegun) }
         : known;
       // Nobody reads the messages when the output is closed.
       if (!isStopped || reason.by !== 'stdout') reporter.failed(target, failure);
       if (job !== undefined && !job.recorded && (isStopped || job.state === 'error')) {
         await this.#freeSession(job);
       }
-      return isStopped
-        ? { kind: 'stopped', exitCode: reason.exitCode }
-        : { kind: 'failed', failure };
+      return failure;
     } finally {
       clearInterval(ticking);
     }
@@ -118,12 +159,16 @@ export class UploadBatch {
   /** What can be done with a job that ended without success. */
   #fateOf(job: UploadJob | undefined, task: UploadTask): Partial<Failure> {
     if (job === undefined || job.state === 'init') return {};
-    const { id, recorded: resumable } = job;
-    if (!resumable) return { id, resumable };
+    const { id, recorded } = job;
+    return recorded ? this.#fate(id, task) : { id, resumable: false };
+  }
+
+  #fate(id: string | undefined, { argumentsToGiveAgain }: UploadTask): Partial<Failure> {
+    if (id === undefined) return {};
     return {
       id,
-      resumable,
-      resumeCommand: resumeCommand(id, this.#state, task.argumentsToGiveAgain),
+      resumable: true,
+      resumeCommand: resumeCommand(id, this.#state, argumentsToGiveAgain),
     };
   }
 
@@ -156,12 +201,13 @@ export class UploadBatch {
       if (warning.code === 'session-not-freed') this.reporter.warning(warning);
     });
     const limit = new AbortController();
-    const timer = setTimeout(() => limit.abort(), this.#freeSessionTimeoutMs);
-    try {
-      await job.cancel({ signal: limit.signal });
-    } finally {
-      clearTimeout(timer);
-    }
+    const giveUp = () => limit.abort();
+    const timer = setTimeout(giveUp, this.#freeSessionMs);
+    const { signal } = this.#context.interruption;
+    const listening = signal.aborted ? undefined : onAbort(signal, giveUp);
+    await job.cancel({ signal: limit.signal });
+    listening?.[Symbol.dispose]();
+    clearTimeout(timer);
   }
 }
 
@@ -188,10 +234,7 @@ function stoppedMessage(
   { resumable = false }: Failure,
   notBegun: readonly UploadTask[],
 ): string {
-  const rest =
-    notBegun.length === 0
-      ? ''
-      : `; not begun: ${notBegun.map((task) => task.target.file).join(', ')}`;
+  const rest = notBegun.length === 0 ? '' : `; not begun: ${filesOf(notBegun)}`;
   if (state === 'close-session') {
     const what = resumable ? 'resume it to make sure' : 'check whether it is there';
     return `stopped by ${by} while the server was storing the file: ${what}${rest}`;
@@ -202,4 +245,8 @@ function stoppedMessage(
     : '';
   const advice = resumable ? '' : '; run the same command to upload it again';
   return `stopped by ${by}${where}: the file is not complete on the server${advice}${rest}`;
+}
+
+function filesOf(tasks: readonly UploadTask[]): string {
+  return tasks.map(({ target }) => target.file).join(', ');
 }

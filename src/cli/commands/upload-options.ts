@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { UploadOptions } from '../../index.js';
+import type { TimeoutOptions, UploadOptions } from '../../index.js';
 import { DEFAULTS, MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from '../../internal.js';
 import type { CommandContext } from '../context.js';
 import { formatBytes, formatClock } from '../render/units.js';
@@ -14,6 +14,7 @@ import {
 
 /** How to reach a server: for every command that sends packets. No record holds any of it. */
 export interface ConnectionFlags extends NetworkFlags {
+  readonly connectTimeout?: string;
   readonly timeout?: string;
   readonly retries?: string;
   readonly header?: readonly string[];
@@ -22,6 +23,12 @@ export interface ConnectionFlags extends NetworkFlags {
 /** How to send a file. */
 export interface TransferFlags extends ConnectionFlags {
   readonly fragmentSize?: string;
+  readonly maxTime?: string;
+  readonly onUncertain?: string;
+}
+
+export interface HostFlags {
+  readonly host?: string;
 }
 
 /** What happens to the reply of the server. */
@@ -29,6 +36,7 @@ export interface ReplyFlags {
   readonly reply?: boolean;
   readonly replyFile?: string;
   readonly replyOptional?: boolean;
+  readonly maxReplySize?: string;
 }
 
 export interface OutputFlags {
@@ -38,6 +46,11 @@ export interface OutputFlags {
 
 export function addConnectionOptions(command: Command): Command {
   command
+    .option(
+      '--connect-timeout <duration>',
+      'how long to wait for a server that has never answered: 500ms, 3s, 5m or 1h ' +
+        `(default: ${DEFAULT_CONNECT_TIMEOUT})`,
+    )
     .option(
       '--timeout <duration>',
       'time limit for one answer: 500ms, 3s, 5m or 1h ' +
@@ -61,13 +74,35 @@ export function addHeaderOption(command: Command): Command {
 }
 
 export function addTransferOptions(command: Command): Command {
-  return addConnectionOptions(
-    command.option(
+  command
+    .option(
       '--fragment-size <size>',
       `fixed size of a fragment: 128KiB, 4MiB, 1.5MB or bytes, from ${formatBytes(MIN_FRAGMENT_BYTES)} ` +
         `to ${formatBytes(MAX_FRAGMENT_BYTES)} (default: adapted to the connection)`,
-    ),
-  );
+    )
+    .option(
+      '--on-uncertain <action>',
+      'what to do if it is unknown whether a fragment arrived: resend it, or restart the upload for ' +
+        `servers that would store it twice (default: ${DEFAULTS.onUncertainFragment})`,
+    )
+    .option('--max-time <duration>', 'stop after this time: 30m, 8h (default: no limit)');
+  return addConnectionOptions(command);
+}
+
+export function addReplyOptions(command: Command): Command {
+  return command
+    .option('--reply', 'write the reply of the server to standard output, instead of the URL')
+    .option('--reply-file <path>', 'write the reply of the server to a new file')
+    .option(
+      '--max-reply-size <size>',
+      'refuse a larger reply: 512MiB, 20GiB or bytes (default: 1.0 GiB)',
+    );
+}
+
+const DEFAULT_CONNECT_TIMEOUT = '30s';
+
+export function addHostOption(command: Command): Command {
+  return command.option('--host <host>', 'only uploads to this host');
 }
 
 export function addOutputOptions(command: Command): Command {
@@ -88,39 +123,53 @@ export function uploadOptions(
   flags: TransferFlags & ReplyFlags & { readonly resume?: boolean },
   { io, interruption }: CommandContext,
 ): Partial<UploadOptions> {
-  const { timeout, retries, header, fragmentSize, resume } = flags;
+  const { retries, header, fragmentSize, onUncertain, resume } = flags;
   const sizes = { least: MIN_FRAGMENT_BYTES, most: MAX_FRAGMENT_BYTES };
   return {
-    ...networkOptions(flags, io.env),
+    ...networkOptions(flags, { env: io.env, signal: interruption.signal }),
     ...replyOptions(flags, io.stdout),
-    ...(timeout !== undefined && timeouts(parseDuration('--timeout', timeout))),
+    timeouts: timeouts(flags),
     ...(retries !== undefined && { retry: { limit: parseWholeNumber('--retries', retries) } }),
     ...(header !== undefined && { headers: parseHeaders(header) }),
     ...(fragmentSize !== undefined && {
       fragmentBytes: parseSize('--fragment-size', fragmentSize, sizes),
     }),
+    ...(onUncertain !== undefined && { onUncertainFragment: parseUncertain(onUncertain) }),
     ...(resume !== undefined && { resume }),
     signal: interruption.signal,
   };
+}
+
+/** @throws UsageError */
+export function connectTimeoutMs({ connectTimeout = DEFAULT_CONNECT_TIMEOUT }: ConnectionFlags) {
+  return parseDuration('--connect-timeout', connectTimeout);
 }
 
 /**
  * `--timeout` limits one answer. A shorter limit also limits the time without a byte sent; a longer one
  * gives the application of the server more time for the last fragment.
  */
-function timeouts(answerMs: number): Partial<UploadOptions> {
+function timeouts(flags: ConnectionFlags): TimeoutOptions {
   const { timeouts: defaults } = DEFAULTS;
+  const connectMs = connectTimeoutMs(flags);
+  if (flags.timeout === undefined) return { connectMs };
+  const answerMs = parseDuration('--timeout', flags.timeout);
   return {
-    timeouts: {
-      answerMs,
-      stallMs: Math.min(defaults.stallMs, answerMs),
-      replyMs: Math.max(defaults.replyMs, answerMs),
-    },
+    connectMs,
+    answerMs,
+    stallMs: Math.min(defaults.stallMs, answerMs),
+    replyMs: Math.max(defaults.replyMs, answerMs),
   };
 }
 
-function replyOptions(
-  { reply, replyFile, replyOptional }: ReplyFlags,
+function parseUncertain(action: string): 'resend' | 'restart' {
+  if (action === 'resend' || action === 'restart') return action;
+  throw new UsageError(`--on-uncertain must be resend or restart, not ${JSON.stringify(action)}`);
+}
+
+/** Where the reply goes; nothing without --reply and --reply-file. */
+export function replyOptions(
+  { reply, replyFile, replyOptional, maxReplySize }: ReplyFlags,
   stdout: CommandContext['io']['stdout'],
 ): Partial<UploadOptions> {
   if (!reply && replyFile === undefined) return {};
@@ -128,12 +177,19 @@ function replyOptions(
     reply: {
       to: replyFile === undefined ? stdout : resolve(replyFile),
       ...(replyOptional !== undefined && { optional: replyOptional }),
+      ...(maxReplySize !== undefined && {
+        maxBytes: parseSize('--max-reply-size', maxReplySize, {
+          least: 1,
+          most: Number.MAX_SAFE_INTEGER,
+        }),
+      }),
     },
   };
 }
 
 /** @throws UsageError */
-export function checkReplyFlags({ reply, replyFile, json }: ReplyFlags & OutputFlags): void {
+export function checkReplyFlags(flags: ReplyFlags & OutputFlags): void {
+  const { reply, replyFile, json } = flags;
   if (reply && replyFile !== undefined) {
     throw new UsageError('--reply and --reply-file exclude each other');
   }
@@ -142,10 +198,24 @@ export function checkReplyFlags({ reply, replyFile, json }: ReplyFlags & OutputF
   }
 }
 
+/** The other arguments that resume an upload: a record does not hold them. */
+export function transferArguments({
+  onUncertain,
+  reply,
+  maxReplySize,
+}: TransferFlags & ReplyFlags): string[] {
+  return [
+    ...(onUncertain === undefined ? [] : ['--on-uncertain', onUncertain]),
+    ...(reply ? ['--reply'] : []),
+    ...(maxReplySize === undefined ? [] : ['--max-reply-size', maxReplySize]),
+  ];
+}
+
 /** The arguments that have to be given again; the user has to fill in secrets. */
 export function connectionArguments(flags: ConnectionFlags): string[] {
-  const { timeout, retries, header } = flags;
+  const { connectTimeout, timeout, retries, header } = flags;
   return [
+    ...(connectTimeout === undefined ? [] : ['--connect-timeout', connectTimeout]),
     ...(timeout === undefined ? [] : ['--timeout', timeout]),
     ...(retries === undefined ? [] : ['--retries', retries]),
     ...(header ?? []).flatMap((line) => ['--header', `${line.slice(0, line.indexOf(':'))}: …`]),

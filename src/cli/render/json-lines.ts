@@ -61,10 +61,18 @@ export class JsonLinesReporter extends Reporter {
   }
 
   override failed(target: Target, failure: Failure): void {
-    const { file, url } = target;
+    this.#error(target, failure);
+    super.failed(target, failure);
+  }
+
+  override skipped(skipped: Parameters<Reporter['skipped']>[0]): void {
+    for (const { target, failure } of skipped) this.#error(target, failure);
+    super.skipped(skipped);
+  }
+
+  #error({ file, url }: Target, failure: Failure): void {
     const { id, resumable, resumeCommand } = failure;
     this.#write({ type: 'error', file, url, ...shown(failure), id, resumable, resumeCommand });
-    super.failed(target, failure);
   }
 
   #write(object: Readonly<Record<string, unknown>>): void {

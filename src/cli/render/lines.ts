@@ -11,6 +11,8 @@ export class LineReporter extends Reporter {
   readonly #now: () => number;
   #view: View;
   #name = '';
+  /** The time without progress at which the next line is due. */
+  #nextIdleMs = 0;
 
   constructor(stderr: OutputStream, now: () => number) {
     super(stderr);
@@ -45,6 +47,8 @@ export class LineReporter extends Reporter {
   }
 
   override tick(): void {
+    // The line of the retry said it, and a wait is worth fewer lines the longer it lasts.
+    if (this.#view.isRetrying || !this.#isDue()) return;
     const { percent, amount, activity } = this.#view;
     const parts = [percent, amount, activity].filter((part) => part !== undefined);
     this.#say(parts.join(', '));
@@ -52,6 +56,14 @@ export class LineReporter extends Reporter {
 
   override done(target: Target, result: UploadResult): void {
     say(this.stderr, doneLine(target, result));
+  }
+
+  #isDue(): boolean {
+    const { idleMs } = this.#view;
+    if (idleMs < this.tickEveryMs) this.#nextIdleMs = 0;
+    else if (idleMs < this.#nextIdleMs) return false;
+    else this.#nextIdleMs = idleMs * 2;
+    return true;
   }
 
   #say(text: string): void {

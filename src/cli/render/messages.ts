@@ -39,6 +39,19 @@ export function sayFailure(stream: OutputStream, { file }: Target, failure: Fail
   if (resumeCommand !== undefined) say(stream, `${PROGRAM}: to resume it: ${resumeCommand}`);
 }
 
+/** Files that were not tried, by the reason. */
+export function saySkipped(
+  stream: OutputStream,
+  skipped: readonly { readonly target: Target; readonly failure: Failure }[],
+): void {
+  const files = new Map<string, string[]>();
+  for (const { target, failure } of skipped) {
+    const others = files.get(failure.message) ?? [];
+    files.set(failure.message, [...others, target.file ?? '']);
+  }
+  for (const [message, names] of files) say(stream, `${PROGRAM}: ${message}: ${names.join(', ')}`);
+}
+
 export function sayWarning(stream: OutputStream, { message }: Pick<Warning, 'message'>): void {
   say(stream, `${PROGRAM}: warning: ${message}`);
 }

@@ -5,6 +5,7 @@ import {
   type EarlierUpload,
   type Retry,
   sayFailure,
+  saySkipped,
   sayWarning,
   type Target,
   type Warning,
@@ -29,6 +30,11 @@ export class Reporter {
 
   failed(target: Target, failure: Failure): void {
     sayFailure(this.stderr, target, failure);
+  }
+
+  /** Uploads that were not tried. */
+  skipped(skipped: readonly { readonly target: Target; readonly failure: Failure }[]): void {
+    saySkipped(this.stderr, skipped);
   }
 
   begin(_target: Target): void {}

@@ -34,6 +34,16 @@ export class View {
     this.#retry = { ...retry, dueMs: this.#now() + retry.delayMs };
   }
 
+  /** Between a failed attempt and the next progress. */
+  get isRetrying(): boolean {
+    return this.#retry !== undefined;
+  }
+
+  /** The time since the last progress. */
+  get idleMs(): number {
+    return this.#now() - this.#movedMs;
+  }
+
   /** `45 %`; undefined while the size is unknown. */
   get percent(): string | undefined {
     const counted = this.#counted();
@@ -65,7 +75,7 @@ export class View {
       const seconds = Math.ceil((dueMs - nowMs) / 1000);
       if (seconds > 0) return `retry ${attempt} in ${seconds} s: ${error.message}`;
     }
-    const waitedMs = nowMs - this.#movedMs;
+    const waitedMs = this.idleMs;
     const what = this.#waitsFor();
     const waits = waitedMs >= STALL_MS ? ` (${Math.floor(waitedMs / 1000)} s)` : '';
     if (this.#retry !== undefined) return `retry ${this.#retry.attempt}${waits}`;

@@ -106,13 +106,14 @@ describe('the progress bar', () => {
     expect(stderr.lastLine).to.equal('bits-upload: dir/dump.zip: the connection was reset\n');
   });
 
-  it('prints no escape sequence of a file name', () => {
+  it('prints the control characters of a file name as escapes', () => {
     const { bar, stderr } = setUp();
-    const evil = { file: 'a\u001b[2Jb\u202ec\nd', url: target.url };
+    const evil = { file: 'a\u001b[2Jb\u202ec\nd\u009b', url: target.url };
     bar.begin(evil);
     bar.tick();
     bar.failed(evil, retryIn4s.error);
-    expect(stderr.text.replaceAll('\r\u001b[K', '')).not.to.match(/[\u001b\u202e]/);
+    expect(stderr.text.replaceAll('\r\u001b[K', '')).not.to.match(/[\u001b\u202e\u009b]/);
+    expect(stderr.text).to.contain('a\\u001b[2Jb\\u202ec\\u000ad\\u009b: the connection');
     expect(stderr.text.match(/\n/g)).to.have.length(1);
   });
 });

@@ -124,11 +124,12 @@ describe('the output of --json', () => {
     expect(objects()[0]).to.include({ replyFile: 'answer.xml', replyBytes: 7 });
   });
 
-  it('stays one object a line for any file name', () => {
+  it('stays one object a line, in printable characters, for any file name', () => {
     const { reporter, stdout, objects } = setUp();
-    reporter.failed({ file: 'a\nb"c\u2028', url: null }, refusal);
-    expect(stdout.text.match(/\n/g)).to.have.length(1);
-    expect(objects()[0]).to.include({ file: 'a\nb"c\u2028', url: null });
+    const file = 'a\nb"c\u2028\u009b31m\u202egnp\u200f\u2066';
+    reporter.failed({ file, url: null }, refusal);
+    expect(stdout.text).to.match(/^[\x20-\x7e]*\n$/);
+    expect(objects()[0]).to.include({ file, url: null });
   });
 
   it('has only warnings, results and errors with --quiet', () => {

@@ -30,6 +30,35 @@ describe('the progress in a pipe', () => {
     ]);
   });
 
+  it('has one line for a retry, and fewer lines the longer nothing happens', () => {
+    const stderr = new Capture();
+    const clock = handClock();
+    const lines = new LineReporter(stderr, clock.now);
+    lines.begin(target);
+    lines.state('fragment');
+    lines.progress(progressAt(16));
+    const linesOf = (ticks: number) => {
+      const before = stderr.lines.length;
+      for (let tick = 0; tick < ticks; tick++) {
+        clock.advance(5000);
+        lines.tick();
+      }
+      return stderr.lines.slice(before).map((line) => line.split(', ').at(-1));
+    };
+    expect(linesOf(20)).to.deep.equal([
+      'no progress for 5 s',
+      'no progress for 10 s',
+      'no progress for 20 s',
+      'no progress for 40 s',
+      'no progress for 80 s',
+    ]);
+    lines.retry(retryIn4s);
+    expect(linesOf(20)).to.deep.equal([]);
+    lines.progress(progressAt(17));
+    lines.tick();
+    expect(stderr.lines.at(-1)).to.contain('17.0 MiB of 64.0 MiB, 8.0 MiB/s');
+  });
+
   it('has only warnings and errors with --quiet', () => {
     const stderr = new Capture();
     const quiet = new Reporter(stderr);

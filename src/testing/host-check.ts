@@ -1,0 +1,42 @@
+import net from 'node:net';
+import type { Exchange } from './http1-connection.js';
+import type { ServerState } from './server-state.js';
+
+const AUTHORITY = /^(?:\[[0-9a-f:.]+\]|[^:/?#@\\[\]]+)(?::\d*)?$/i;
+const ABSOLUTE_FORM = /^https?:\/\/([^/?#]*)/i;
+
+/**
+ * Whether a request is meant for this server: its host is the one listened on, the address that the
+ * connection reached, a host-id that was given out, or an allowed one; the port does not matter.
+ *
+ * Else it may come from a web page whose host name was made to lead here (DNS rebinding).
+ */
+export function isForThisServer({ req, connection }: Exchange, state: ServerState): boolean {
+  const { host, allowedHosts } = state.options;
+  if (allowedHosts === 'any') return true;
+  const local = canonicalHost(connection.localAddress);
+  const allowed = new Set([host, ...allowedHosts, ...state.hostIds].map(canonicalHost));
+  const [, absolute] = ABSOLUTE_FORM.exec(req.url ?? '') ?? [];
+  const asked = absolute === undefined ? [req.headers.host] : [req.headers.host, absolute];
+  return asked.every((authority) => {
+    const name = canonicalHost(authority ?? '');
+    if (name === '') return false;
+    return name === local || allowed.has(name) || (isLoopback(local) && isLoopback(name));
+  });
+}
+
+/** A host without its port, as URLs have it; empty when it is not a host. */
+function canonicalHost(text: string): string {
+  const address = text.replace(/^::ffff:(?=[\d.]+$)/i, '').replace(/%.*$/, '');
+  const authority = net.isIPv6(address) ? `[${address}]` : address;
+  if (!AUTHORITY.test(authority)) return '';
+  try {
+    return new URL(`http://${authority}/`).hostname.replace(/^\[|\.$|\]$/g, '');
+  } catch {
+    return '';
+  }
+}
+
+function isLoopback(name: string): boolean {
+  return name === 'localhost' || name === '::1' || (net.isIPv4(name) && name.startsWith('127.'));
+}

@@ -10,7 +10,11 @@ if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
 } else {
   // V8 would optimize the HTTP parser of undici (WebAssembly) after the third answer, and the process
   // would wait 150 ms for that at its end. Now only long transfers are worth it.
-  setFlagsFromString('--wasm-tiering-budget=100000000');
+  try {
+    setFlagsFromString('--wasm-tiering-budget=100000000');
+  } catch {
+    // Another engine than V8.
+  }
   const { runProcess } = await import('./program.js');
   await runProcess(args);
 }

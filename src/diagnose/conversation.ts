@@ -63,7 +63,9 @@ export class Conversation {
             signal,
             answerBody: 'discard',
           });
-          const decoded = decodeAnswer(packet, response, { nowMs: Date.now() });
+          // With the URL, so that the advice can name a better one.
+          const context = { nowMs: Date.now(), url };
+          const decoded = decodeAnswer(packet, response, context);
           const location = 'refusal' in decoded ? locationOf(decoded.refusal) : undefined;
           if (location === undefined) return decoded;
           url = this.#wire.redirects.next(url, response.status, location, hops);

@@ -1,8 +1,7 @@
 import { headerValue } from '../common/header-fields.js';
 import type { BitsError, BitsServerError } from '../errors.js';
-import { adviceOn } from '../protocol/answers.js';
 import { isTrustedHost } from '../protocol/host-id.js';
-import type { Ack, PacketType } from '../protocol/packets.js';
+import type { Ack } from '../protocol/packets.js';
 import {
   authAdvice,
   CLIENT_CERTIFICATE_ADVICE,
@@ -96,10 +95,10 @@ export class Talk {
       return { ...good(`a BITS server answers${by}${redirected}`), durationMs };
     }
     if (refusal !== undefined && (await this.#acceptsSessions())) {
-      const { message } = refused('ping', failure);
+      const { message } = refused(failure);
       return { ...good(`${message}; uploads work nevertheless`), durationMs };
     }
-    const finding = refusedStep('ping', failure, await this.#tryOtherWays(failure));
+    const finding = refusedStep(failure, await this.#tryOtherWays(failure));
     const by = server === undefined || status === undefined ? '' : `answered by ${server}; `;
     return { ...finding, detail: `${by}${finding.detail}`, durationMs };
   }
@@ -127,7 +126,7 @@ export class Talk {
     const { ack, refusal, error, durationMs } = await this.#createdOnce();
     const failure = error ?? refusal?.error;
     if (ack?.type !== 'create-session') {
-      return failure ? refusedStep('create-session', failure) : skipped('unknown: no answer came');
+      return failure ? refusedStep(failure) : skipped('unknown: no answer came');
     }
     return { ...this.#judgeSession(ack), durationMs };
   }
@@ -194,23 +193,16 @@ export class Talk {
   }
 }
 
-/** What happened to a refused packet, and what to check, which are one text in the error. */
-function refused(packetType: PacketType, error: BitsError): { message: string; advice?: string } {
+/** The message of a refusal says what happened, and after a colon what to check. */
+function refused(error: BitsError): { message: string; advice?: string } {
   const { message } = error;
-  const { status, hresult, context } = error as Partial<BitsServerError>;
-  if (status === undefined) return { message };
-  const advice = adviceOn({ packetType, status, hresult, context });
-  const at = message.indexOf(`: ${advice}`);
-  return at < 0 ? { message } : { message: message.slice(0, at), advice };
+  const at = (error as Partial<BitsServerError>).status === undefined ? -1 : message.indexOf(': ');
+  return at < 0 ? { message } : { message: message.slice(0, at), advice: message.slice(at + 2) };
 }
 
 /** @param more advice from other requests */
-function refusedStep(
-  packetType: PacketType,
-  error: BitsError,
-  more: readonly string[] = [],
-): Finding {
-  const { message, advice: known } = refused(packetType, error);
+function refusedStep(error: BitsError, more: readonly string[] = []): Finding {
+  const { message, advice: known } = refused(error);
   const advice = [...more, ...(known === undefined ? [] : [known])].join('; ');
   return bad({ code: error.code, message }, advice === '' ? undefined : advice);
 }

@@ -56,7 +56,7 @@ describe('the hosts of a command', () => {
     const hosts = new Hosts(1000);
     hosts.ended(A, failure('BITS_ERR_AUTH', 401));
     expect(hosts.reasonToSkip(A)?.message).to.equal(
-      'not attempted: the credentials for a.example do not work',
+      'not attempted: a.example refuses the credentials, or requires some',
     );
     expect(hosts.reasonToSkip(B)).to.equal(undefined);
   });

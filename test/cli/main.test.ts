@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, open, readFile, rm, watch, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
@@ -207,10 +208,9 @@ describe('the program as a process', () => {
     it(`${frees ? 'frees' : 'keeps'} the session of ${what} when the upload fails`, async () => {
       server.addFault({ on: 'fragment', nth: 2, do: { status: 403 } });
       const args = ['put', '--quiet', '--fragment-size=64KiB', '--state-dir', where()];
-      const program = new Spawned([...args, source(), `${server.url}in`], { stdin: content });
-      const { code } = await program.ended();
-      expect(code).to.be.above(0);
-      expect(program.stderr).to.match(/refused with HTTP status 403/);
+      const io = { ...capturedIo(), stdin: Readable.from([content]) };
+      expect(await run([...args, source(), `${server.url}in`], io)).to.be.above(0);
+      expect(io.stderr.text).to.match(/refused with HTTP status 403/);
       const last = frees ? 'cancel-session' : 'fragment';
       expect(server.log.at(-1)).to.include({ packet: last });
       server.assertNoViolations();

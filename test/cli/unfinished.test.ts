@@ -555,7 +555,9 @@ describe('an unfinished upload', () => {
         const { code, stderr } = await bits(...command(ids), '-u', `me:wrong ${what}`);
         expect(code).to.equal(4);
         expect(server.log.filter((request) => request.headers.authorization)).to.have.lengthOf(1);
-        expect(stderr).to.contain(`not attempted: the credentials for 127.0.0.1:${server.port}`);
+        expect(stderr).to.contain(
+          `not attempted: 127.0.0.1:${server.port} refuses the credentials`,
+        );
         expect(await recorded()).to.deep.equal(ids);
       });
     }

@@ -40,7 +40,7 @@ export class Hosts {
   /** @param failure undefined: it succeeded */
   ended(url: URL | string, failure: Failure | undefined): void {
     if (failure?.code === 'BITS_ERR_AUTH' && failure.status === 407) {
-      const message = 'not attempted: the credentials for the proxy do not work';
+      const message = 'not attempted: the proxy refuses the credentials, or requires some';
       this.#proxyRefusal = { code: failure.code, message, retryable: false };
     } else {
       this.of(url).ended(failure);
@@ -103,7 +103,7 @@ export class Host {
     if (failure === undefined) return;
     const { code, retryable } = failure;
     if (code === 'BITS_ERR_AUTH') {
-      const message = `not attempted: the credentials for ${this.#name} do not work`;
+      const message = `not attempted: ${this.#name} refuses the credentials, or requires some`;
       this.#reasonToSkip = { code, message, retryable };
     } else if (this.#unreachable >= MAX_UNREACHABLE) {
       const message = `not begun: ${this.#name} did not respond to the uploads before`;

@@ -6,8 +6,8 @@ const STALL_MS = 120_000;
 const ANSWER_MS = 300_000;
 
 describe('what is known about a line', () => {
-  const fragment = (bodyBytes: number, sendMs: number, kind: string | undefined = 'fragment') => ({
-    kind,
+  const fragment = (bodyBytes: number, sendMs: number) => ({
+    kind: 'fragment',
     bodyBytes,
     sendMs,
   });
@@ -93,9 +93,9 @@ describe('what is known about a line', () => {
 
     it("beyond the caller's limit, by the time that a slow line needs for the rest of the body", () => {
       const line = used(65_536, 0, 8192);
-      const limitMs = line.answerLimitMs(20_000, fragment(262_144, 0, undefined));
+      const limitMs = line.answerLimitMs(20_000, { ...fragment(262_144, 0), kind: undefined });
       expect(limitMs).to.be.within(20_000 + 64_000, 20_000 + 66_000);
-      expect(line.answerLimitMs(20_000, fragment(100 * MIB, 0, undefined))).to.be.below(621_000);
+      expect(line.answerLimitMs(20_000, fragment(100 * MIB, 0))).to.be.below(621_000);
     });
   });
 

@@ -13,7 +13,7 @@ import { hadStaleConnection, neverConnected } from '../transport/failure.js';
 import type { WireBody } from '../transport/transport.js';
 import { verifySource } from './guarded-source.js';
 import type { ResolvedOptions } from './resolve-options.js';
-import type { Wire } from './wire.js';
+import type { PacketOptions, Wire } from './wire.js';
 
 /** What packets of a run are sent with. */
 export interface OpenConversation {
@@ -60,7 +60,7 @@ export async function exchange(
         {
           signal,
           answerBody: 'discard',
-          answerTimeoutMs: answerTimeoutMs(session, packet, options),
+          ...answerTime(session, packet, options),
           onBytesSent: onBodySent,
         },
       );
@@ -115,14 +115,16 @@ function targetUrl(
   return withHost(remoteUrl, hostId);
 }
 
-/** The last fragment of an upload-reply is answered when the server's application is done. */
-function answerTimeoutMs(
+/** Packets are answered at once, but for those for which the server may have to do something first. */
+function answerTime(
   session: Session,
   packet: RequestPacket,
   { timeouts }: ResolvedOptions,
-): number {
+): Pick<PacketOptions, 'answerTimeoutMs' | 'kind'> {
   const isLast = packet.type === 'fragment' && packet.range.end === packet.range.total;
-  return isLast && session.plan.reply !== 'none' ? timeouts.replyMs : timeouts.answerMs;
+  // The last fragment of an upload-reply is answered when the server's application is done.
+  if (isLast && session.plan.reply !== 'none') return { answerTimeoutMs: timeouts.replyMs };
+  return packet.type === 'close-session' ? {} : { kind: packet.type };
 }
 
 function fragmentBody(source: OpenSource, { start, end }: FragmentPacket['range']): WireBody {

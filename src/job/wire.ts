@@ -15,6 +15,7 @@ export interface PacketOptions {
   readonly answerBody: 'discard' | 'stream';
   /** @default timeouts.answerMs */
   readonly answerTimeoutMs?: number | undefined;
+  readonly kind?: string | undefined;
   readonly onBytesSent?: ((bytes: number) => void) | undefined;
 }
 

@@ -12,12 +12,12 @@ interface Advice {
   /** Follows the host's name. */
   readonly text: string;
   readonly retryable: boolean;
-  readonly isTls?: true;
+  readonly code?: 'BITS_ERR_TLS' | 'BITS_ERR_PROXY';
 }
 
 const later = (text: string): Advice => ({ text, retryable: true });
 const never = (text: string): Advice => ({ text, retryable: false });
-const tls = (text: string): Advice => ({ text, retryable: false, isTls: true });
+const tls = (text: string): Advice => ({ text, retryable: false, code: 'BITS_ERR_TLS' });
 
 const UNTRUSTED = tls(
   'has a certificate that no trusted authority issued: give its authority in tls.ca',
@@ -81,6 +81,15 @@ const ADVICE: Readonly<Record<string, Advice>> = {
     'has a certificate for other names: use a name that the certificate holds',
   ),
   EPROTO: NOT_TLS,
+  ERR_UNSAFE_PORT: never('has a port that browsers do not connect to: use another port'),
+  ERR_BLOCKED_BY_CLIENT: never(
+    'was blocked by an extension or a filter in the app: allow it there',
+  ),
+  ERR_BLOCKED_BY_ADMINISTRATOR: never('was blocked by a policy: ask the administrator'),
+  ERR_INVALID_ARGUMENT: never('was not asked: the network stack did not accept the request'),
+  ERR_TOO_MANY_REDIRECTS: never('redirects without end: check the URL'),
+  ERR_NETWORK_IO_SUSPENDED: later('was not asked: the machine is about to sleep'),
+  ERR_BAD_SSL_CLIENT_AUTH_CERT: tls('did not accept the client certificate: check the certificate'),
   ERR_ACCESS_DENIED: never('may not be reached under --permission: give --allow-net'),
   UND_ERR_HEADERS_OVERFLOW: HEAD_TOO_LARGE,
   HEAD_TOO_LARGE,
@@ -95,6 +104,14 @@ const FAMILIES: readonly (readonly [RegExp, Advice])[] = [
     tls('has a certificate that cannot be trusted: check the certificate'),
   ],
   [/^ERR_(SSL|TLS|OSSL)_/, NOT_TLS],
+  [
+    /^ERR_(PROXY_|TUNNEL_CONNECTION_FAILED)/,
+    {
+      text: 'cannot be reached through the proxy: check the proxy of the app or of the system',
+      retryable: true,
+      code: 'BITS_ERR_PROXY',
+    },
+  ],
 ];
 
 /** The first code in an error and what caused it. */
@@ -197,7 +214,7 @@ export function toTransportFailure(error: unknown, host: string): BitsError {
       return new BitsTransportError(`${host} ${text}${code === undefined ? '' : ` (${code})`}`, {
         cause,
         retryable: advice?.retryable ?? true,
-        code: advice?.isTls ? 'BITS_ERR_TLS' : 'BITS_ERR_TRANSPORT',
+        code: advice?.code ?? 'BITS_ERR_TRANSPORT',
       });
     }
   }

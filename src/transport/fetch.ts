@@ -1,4 +1,5 @@
 import { onAbort, throwIfAborted, unlessAborted } from '../common/abort.js';
+import { isErrorLike } from '../common/error-like.js';
 import { isHeaderValue } from '../common/header-fields.js';
 import {
   BitsAbortError,
@@ -6,6 +7,7 @@ import {
   BitsError,
   BitsStateError,
   BitsTransportError,
+  isBitsError,
 } from '../errors.js';
 import { VERSION } from '../version.js';
 import { EMPTY_BODY } from './answer-body.js';
@@ -30,6 +32,17 @@ export interface FetchTransportOptions {
   readonly userAgent?: string | undefined;
   /** Largest request body, for it is held in memory as a whole. @default 4194304 */
   readonly maxBodyBytes?: number | undefined;
+  /**
+   * Whether that fetch may send a request once more by itself.
+   * @default false for Node's own fetch, true for any other: Chromium's does, Electron's included
+   */
+  readonly mayResend?: boolean | undefined;
+  /**
+   * How to ask for `Content-Length: 0`: with an empty body of `bytes`, which Electron's `net.fetch`
+   * drops, or with a `stream` of one empty chunk, which other fetches send in chunks.
+   * @default 'stream' in Electron's main process with any fetch but the global one, else 'bytes'
+   */
+  readonly emptyBody?: 'bytes' | 'stream' | undefined;
 }
 
 const DEFAULT_MAX_BODY_BYTES = 4 * 1024 * 1024;
@@ -80,11 +93,24 @@ function isNodes(fetch: FetchFunction): boolean {
   return globalThis.process?.versions?.node !== undefined && fetch === globalThis.fetch;
 }
 
+function isElectrons(fetch: FetchFunction): boolean {
+  return globalThis.process?.versions?.electron !== undefined && !isNodes(fetch);
+}
+
 function limitationsOf(fetch: FetchFunction): readonly TransportLimitation[] {
   const always = [BUFFERED, NO_PROGRESS, OTHER_HEADERS];
   return isNodes(fetch)
     ? [...always, LENGTH_ZERO_NODE, RECONNECTS]
     : [...always, LENGTH_ZERO, REDIRECT_HIDDEN];
+}
+
+function oneEmptyChunk(): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    start(controller) {
+      controller.enqueue(new Uint8Array(0));
+      controller.close();
+    },
+  });
 }
 
 function hiddenRedirect({ host }: URL): BitsTransportError {
@@ -94,9 +120,14 @@ function hiddenRedirect({ host }: URL): BitsTransportError {
   );
 }
 
+interface FetchMeans {
+  readonly fetch: FetchFunction;
+  readonly emptyBody: 'bytes' | 'stream';
+}
+
 /** One request over a fetch. */
 class FetchExchange {
-  readonly #fetch: FetchFunction;
+  readonly #means: FetchMeans;
   readonly #head: RequestHead;
   readonly #options: SendOptions;
   readonly #onEnd: (exchange: FetchExchange) => void;
@@ -106,12 +137,12 @@ class FetchExchange {
   readonly #listening: Disposable | undefined;
 
   constructor(
-    fetch: FetchFunction,
+    means: FetchMeans,
     head: RequestHead,
     options: SendOptions,
     onEnd: (exchange: FetchExchange) => void,
   ) {
-    this.#fetch = fetch;
+    this.#means = means;
     this.#head = head;
     this.#options = options;
     this.#onEnd = onEnd;
@@ -126,7 +157,7 @@ class FetchExchange {
     try {
       const bytes = await unlessAborted(this.#collect(body), this.#cut.signal);
       this.#deadline.run('send-and-answer');
-      const response = await this.#ask(() => this.#fetch(href, this.#init(bytes)));
+      const response = await this.#ask(() => this.#means.fetch(href, this.#init(bytes)));
       this.#deadline.end();
       if (bytes.byteLength > 0) this.#options.onBytesSent?.(bytes.byteLength);
       return this.#answer(response);
@@ -143,16 +174,29 @@ class FetchExchange {
   }
 
   #answer(response: Response): WireResponse {
-    const { status } = response;
-    if (response.type === 'opaqueredirect' || status === 0) throw hiddenRedirect(this.#head.url);
-    const headers = answerHeaders([...response.headers].flat());
-    const reader = response.body?.getReader();
+    const { status, headers, reader } = this.#opened(response);
     if (reader === undefined) this.#end();
     else if (this.#options.answerBody === 'stream') {
       return { status, headers, body: this.#stream(reader) };
     } else if (isWorthDraining(status, headers)) void this.#drain(reader);
     else this.#leave();
     return { status, headers, body: EMPTY_BODY };
+  }
+
+  #opened(response: Response) {
+    const { url } = this.#head;
+    try {
+      const { status, type } = response;
+      if (type === 'opaqueredirect' || status === 0) throw hiddenRedirect(url);
+      const headers = answerHeaders([...response.headers].flat());
+      return { status, headers, reader: response.body?.getReader() };
+    } catch (cause) {
+      if (isBitsError(cause)) throw cause;
+      throw new BitsTransportError(
+        `The request to ${url.host} failed: this fetch gave something that is not a Response`,
+        { cause, retryable: false },
+      );
+    }
   }
 
   #init(body: Uint8Array<ArrayBuffer>): RequestInit {
@@ -167,8 +211,10 @@ class FetchExchange {
       cache: 'no-store',
       signal: this.#cut.signal,
     } as const;
-    // An empty body makes some fetches send Content-Length: 0, and none at all keeps GET legal.
-    return length === undefined ? init : { ...init, body };
+    // With a GET no body at all is legal.
+    if (length === undefined) return init;
+    if (body.byteLength > 0 || this.#means.emptyBody === 'bytes') return { ...init, body };
+    return { ...init, body: oneEmptyChunk(), duplex: 'half' } as RequestInit;
   }
 
   async *#stream(reader: ReadableStreamDefaultReader<Uint8Array>): AsyncIterable<Uint8Array> {
@@ -222,6 +268,10 @@ class FetchExchange {
       return await unlessAborted((async () => work())(), signal);
     } catch (error) {
       throwIfAborted(signal);
+      // So says Electron's net.fetch, as the only thing about a redirect.
+      if (isErrorLike(error) && /Redirect was cancelled/.test(error.message)) {
+        throw hiddenRedirect(this.#head.url);
+      }
       throw toTransportFailure(error, this.#head.url.host);
     }
   }
@@ -256,15 +306,18 @@ class FetchExchange {
 class FetchTransport implements Transport {
   readonly limitations: readonly TransportLimitation[];
   readonly maxBodyBytes: number;
-  readonly #fetch: FetchFunction;
+  readonly mayResend: boolean;
+  readonly #means: FetchMeans;
   readonly #userAgent: string;
   readonly #exchanges = new Set<FetchExchange>();
   #isClosed = false;
 
   constructor(fetch: FetchFunction, options: FetchTransportOptions) {
-    this.#fetch = fetch;
+    const emptyBody = options.emptyBody ?? (isElectrons(fetch) ? 'stream' : 'bytes');
+    this.#means = { fetch, emptyBody };
     this.#userAgent = options.userAgent ?? `bits-upload/${VERSION}`;
     this.maxBodyBytes = options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
+    this.mayResend = options.mayResend ?? !isNodes(fetch);
     this.limitations = limitationsOf(fetch);
   }
 
@@ -277,7 +330,7 @@ class FetchTransport implements Transport {
     }
     if (this.#isClosed) throw new BitsStateError('The transport is closed');
     throwIfAborted(options.signal);
-    const exchange = new FetchExchange(this.#fetch, head, options, (ended) => {
+    const exchange = new FetchExchange(this.#means, head, options, (ended) => {
       this.#exchanges.delete(ended);
     });
     this.#exchanges.add(exchange);
@@ -306,12 +359,18 @@ export function createFetchTransport(
   options: FetchTransportOptions = {},
 ): Transport {
   if (typeof fetch !== 'function') throw new BitsArgumentError('fetch must be a function');
-  const { maxBodyBytes, userAgent } = options;
+  const { maxBodyBytes, userAgent, mayResend, emptyBody } = options;
   if (maxBodyBytes !== undefined && !(Number.isSafeInteger(maxBodyBytes) && maxBodyBytes >= 1)) {
     throw new BitsArgumentError('maxBodyBytes must be a whole number of 1 or more');
   }
   if (userAgent !== undefined && !isHeaderValue(userAgent)) {
     throw new BitsArgumentError('userAgent holds a character that a header cannot carry');
+  }
+  if (mayResend !== undefined && typeof mayResend !== 'boolean') {
+    throw new BitsArgumentError('mayResend must be true or false');
+  }
+  if (emptyBody !== undefined && emptyBody !== 'bytes' && emptyBody !== 'stream') {
+    throw new BitsArgumentError("emptyBody must be 'bytes' or 'stream'");
   }
   return new FetchTransport(fetch, { ...options });
 }

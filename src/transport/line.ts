@@ -70,7 +70,8 @@ export class Line {
 
   /** How long the answer may take from when the system has taken the last byte. */
   answerLimitMs(answerTimeoutMs: number, request: SentRequest): number {
-    return Math.min(answerTimeoutMs, this.#usualAnswerMs(request)) + this.#unsentMs(request);
+    const unsentMs = this.#unsentMs(request);
+    return Math.min(answerTimeoutMs + unsentMs, Math.max(this.#usualAnswerMs(request), unsentMs));
   }
 
   tookSlice(bytes: number, ms: number): void {

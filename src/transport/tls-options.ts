@@ -40,6 +40,11 @@ export interface ResolvedTls {
   readonly limitations: readonly TransportLimitation[];
 }
 
+type PlainTlsOptions = Pick<TlsOptions, 'pfx' | 'passphrase'> & {
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+};
+
 const VERSIONS: readonly SecureVersion[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'];
 
 /**
@@ -49,7 +54,9 @@ const VERSIONS: readonly SecureVersion[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv
  * @throws BITS_ERR_ARGUMENT for what TLS cannot work with.
  */
 export function resolveTls(options: TlsOptions = {}, what = 'tls'): ResolvedTls {
-  const { cert, key, pfx, passphrase, servername, minVersion } = options;
+  const { pfx, passphrase, servername, minVersion } = options;
+  const cert = options.cert === undefined ? undefined : pemText(options.cert, `${what}.cert`);
+  const key = options.key === undefined ? undefined : pemText(options.key, `${what}.key`);
   if (minVersion !== undefined && !VERSIONS.includes(minVersion)) {
     throw new BitsArgumentError(`${what}.minVersion must be one of ${VERSIONS.join(', ')}`);
   }
@@ -61,15 +68,15 @@ export function resolveTls(options: TlsOptions = {}, what = 'tls'): ResolvedTls 
       `${what} has no rejectUnauthorized: give the authority in ${what}.ca, or say dangerouslyAllowInvalidCertificates`,
     );
   }
-  checkClientCertificate(options, what);
+  checkClientCertificate({ cert, key, pfx, passphrase }, what);
   const ca = authorities(options, what);
   const insecure = options.dangerouslyAllowInvalidCertificates === true;
   return {
     connection: {
       ...(ca !== undefined && { ca }),
-      ...(cert !== undefined && { cert: buffer(cert) }),
-      ...(key !== undefined && { key: buffer(key) }),
-      ...(pfx !== undefined && { pfx: buffer(pfx) }),
+      ...(cert !== undefined && { cert }),
+      ...(key !== undefined && { key }),
+      ...(pfx !== undefined && { pfx: Buffer.from(pfx) }),
       ...(passphrase !== undefined && { passphrase }),
       ...(minVersion !== undefined && { minVersion }),
       // Also against NODE_TLS_REJECT_UNAUTHORIZED: one place decides.
@@ -125,10 +132,18 @@ function checkAuthorities(ca: NonNullable<TlsOptions['ca']>, what: string): stri
   });
 }
 
+/** Byte order marks of Windows editors, before which OpenSSL finds nothing. */
+const BYTE_ORDER_MARKS = /\uFEFF|\xEF\xBB\xBF/g;
+
 function pemText(value: unknown, what: string): string {
+  if (typeof value !== 'string' && !(value instanceof Uint8Array)) throw notPem(what);
+  return textOf(value).replace(BYTE_ORDER_MARKS, '');
+}
+
+function textOf(value: Pem): string {
   if (typeof value === 'string') return value;
-  if (value instanceof Uint8Array) return Buffer.from(value).toString('latin1');
-  throw notPem(what);
+  const isUtf16 = value[0] === 0xff && value[1] === 0xfe;
+  return Buffer.from(value).toString(isUtf16 ? 'utf16le' : 'latin1');
 }
 
 function notPem(what: string): BitsArgumentError {
@@ -137,11 +152,7 @@ function notPem(what: string): BitsArgumentError {
   );
 }
 
-function buffer(value: Pem): string | Buffer {
-  return typeof value === 'string' ? value : Buffer.from(value);
-}
-
-function checkClientCertificate(options: TlsOptions, what: string): void {
+function checkClientCertificate(options: PlainTlsOptions, what: string): void {
   const { cert, key, pfx, passphrase } = options;
   if (passphrase !== undefined && typeof passphrase !== 'string') {
     throw new BitsArgumentError(`${what}.passphrase must be a string`);
@@ -154,7 +165,7 @@ function checkClientCertificate(options: TlsOptions, what: string): void {
     throw new BitsArgumentError(`${what} needs both cert and key: one is missing`);
   }
   for (const [name, value] of Object.entries({ cert, key })) {
-    if (value !== undefined && !pemText(value, `${what}.${name}`).includes('-----BEGIN ')) {
+    if (value !== undefined && !value.includes('-----BEGIN ')) {
       throw notPem(`${what}.${name}`);
     }
   }
@@ -165,9 +176,9 @@ function checkClientCertificate(options: TlsOptions, what: string): void {
     tls.createSecureContext({
       // The list of authorities takes time to load and says nothing here.
       ca: [],
-      ...(pfx !== undefined && { pfx: buffer(pfx) }),
-      ...(cert !== undefined && { cert: buffer(cert) }),
-      ...(key !== undefined && { key: buffer(key) }),
+      ...(pfx !== undefined && { pfx: Buffer.from(pfx) }),
+      ...(cert !== undefined && { cert }),
+      ...(key !== undefined && { key }),
       ...(passphrase !== undefined && { passphrase }),
     });
   } catch (error) {
@@ -179,19 +190,23 @@ function checkClientCertificate(options: TlsOptions, what: string): void {
 }
 
 /** OpenSSL itself looks only when both are of one kind, such as RSA. */
-function belongTogether(cert: Pem, key: Pem, passphrase: string | undefined): boolean {
+function belongTogether(cert: string, key: string, passphrase: string | undefined): boolean {
   const privateKey = createPrivateKey({
-    key: buffer(key),
+    key,
     ...(passphrase !== undefined && { passphrase }),
   });
-  return new X509Certificate(buffer(cert)).checkPrivateKey(privateKey);
+  return new X509Certificate(cert).checkPrivateKey(privateKey);
 }
 
 function mismatch(what: string): string {
   return `${what}.key is not the key of ${what}.cert: check that the two belong together, the client's own certificate first`;
 }
 
-function contextAdvice(error: unknown, { key, pfx, passphrase }: TlsOptions, what: string): string {
+function contextAdvice(
+  error: unknown,
+  { key, pfx, passphrase }: PlainTlsOptions,
+  what: string,
+): string {
   const { code = '', message } = error as Error & { code?: string };
   const text = `${code} ${message}`.toLowerCase();
   const part = pfx === undefined ? 'key' : 'pfx';
@@ -201,7 +216,7 @@ function contextAdvice(error: unknown, { key, pfx, passphrase }: TlsOptions, wha
       : `${what}.passphrase does not open ${what}.${part}: check the passphrase`;
   }
   if (/mismatch/.test(text)) return mismatch(what);
-  const isLocked = key === undefined || pemText(key, `${what}.key`).includes('ENCRYPTED');
+  const isLocked = key === undefined || key.includes('ENCRYPTED');
   if (isLocked && /unsupported/.test(text)) {
     const again = `write it again with openssl ${part === 'pfx' ? 'pkcs12 -legacy' : 'pkcs8 -topk8'}`;
     // One wrong passphrase in 256 decrypts to something that ends as it should.

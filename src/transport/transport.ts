@@ -46,6 +46,11 @@ export interface WireConnection {
   readonly isOpen: boolean;
   /** Of the server, in DER; TLS only. */
   readonly peerCertificate: Uint8Array | undefined;
+  /**
+   * Closes it, so that no other request uses it: for when an answer cannot be the one to its request.
+   * Absent when the transport cannot.
+   */
+  close?(): void;
 }
 
 export interface WireResponse {
@@ -84,6 +89,12 @@ export interface Transport {
    */
   readonly mayResend?: boolean;
   readonly limitations: readonly TransportLimitation[];
+  /**
+   * Whether it may send a request once more by itself, as Chromium does when a connection that was
+   * used before breaks: then a packet may reach the server twice without anybody being told.
+   * @default false
+   */
+  readonly mayResend?: boolean;
   /** Largest request body that it can send in reasonable memory; absent: no limit. */
   readonly maxBodyBytes?: number;
   /** Closes connections without a request, so that the next request goes over a new one. */

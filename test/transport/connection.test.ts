@@ -1,15 +1,20 @@
 import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import net, { type Socket } from 'node:net';
 import { expect } from 'chai';
+import { hadStaleConnection, neverConnected } from '../../src/transport/failure.js';
 import type { Transport } from '../../src/transport/transport.js';
 import { createUndiciTransport } from '../../src/transport/undici.js';
+import { startHttpProxy } from '../support/http-proxy.js';
 import {
   answer,
+  type RawRequest,
   type RawServer,
   type RawServerOptions,
   startRawServer,
   tlsCertificate,
 } from '../support/raw-server.js';
-import { bitsError, LONG, ping } from './support.js';
+import { bitsError, fragment, gate, LONG, pattern, ping } from './support.js';
 
 describe('the connection of an answer', () => {
   let transport: Transport;
@@ -138,6 +143,181 @@ describe('a connection', () => {
       expect(error).to.include({ code: 'BITS_ERR_TRANSPORT', retryable: false });
       expect(error.message).to.include('larger answer head');
       await server.connections[0]?.closed;
+    });
+  }
+});
+
+describe('a connection that was used before and breaks before any byte of the answer', () => {
+  let server: RawServer;
+  let transport: Transport;
+  afterEach(async () => {
+    await transport.close();
+    await server.close();
+  });
+
+  /** A server that answers the first request of a connection, and does something with the others. */
+  async function serve(others: (request: RawRequest) => void, tls = false, status = 200) {
+    server = await startRawServer({
+      tls,
+      onRequest: (request) => {
+        if (request.connection.requests.length > 1) others(request);
+        else request.connection.socket.write(answer(status));
+      },
+    });
+    transport = createUndiciTransport({ tls: { ca: tlsCertificate() } });
+  }
+
+  const send = () => transport.send(fragment(server.url(), pattern(1000)), LONG);
+
+  for (const tls of [false, true]) {
+    for (const [what, cut] of [
+      ['ended', (socket: Socket) => socket.end()],
+      ['reset', (socket: Socket) => socket.destroy()],
+    ] as const) {
+      it(`fails the request with that fact: ${what}${tls ? ', over TLS' : ''}`, async () => {
+        await serve(({ connection: { socket } }) => void cut(socket), tls);
+        await send();
+        const error = await bitsError(send());
+        expect(error).to.include({ code: 'BITS_ERR_TRANSPORT', retryable: true });
+        expect(hadStaleConnection(error)).to.equal(true);
+        expect(neverConnected(error)).to.equal(false);
+      });
+    }
+  }
+
+  it('is told apart from a new one, and from one on which the answer had begun', async () => {
+    await serve(({ connection: { socket } }) => void socket.end('HTTP/1.1 200'));
+    await send();
+    expect(hadStaleConnection(await bitsError(send()))).to.equal(false);
+    await server.close();
+    server = await startRawServer({ onRequest: ({ connection }) => connection.socket.destroy() });
+    expect(hadStaleConnection(await bitsError(send()))).to.equal(false);
+  });
+
+  it('is told apart from one that was given up', async () => {
+    await serve(() => {});
+    await send();
+    const request = fragment(server.url(), pattern(1000));
+    const error = await bitsError(transport.send(request, { ...LONG, answerTimeoutMs: 50 }));
+    expect(error.code).to.equal('BITS_ERR_TIMEOUT');
+    expect(hadStaleConnection(error)).to.equal(false);
+  });
+
+  it('makes the transport use each connection once, when it happens a second time', async () => {
+    await serve(({ connection: { socket } }) => void socket.destroy());
+    let broken = 0;
+    for (let i = 0; i < 10; i++) await send().catch(() => broken++);
+    expect(broken).to.equal(2);
+    expect(server.connections.map(({ requests }) => requests.length)).to.deep.equal([
+      2, 2, 1, 1, 1, 1, 1, 1,
+    ]);
+    for (const { closed } of server.connections) await closed;
+  });
+
+  it('lets the answer to a challenge go over the same connection all the same', async () => {
+    await serve(({ connection: { socket } }) => void socket.destroy(), false, 401);
+    for (let i = 0; i < 4; i++) await send().catch(() => {});
+    await send();
+    await send().catch(() => {});
+    expect(server.connections.map(({ requests }) => requests.length)).to.deep.equal([2, 2, 2]);
+  });
+});
+
+describe('a connection that somebody closes', () => {
+  it('is not used again', async () => {
+    const server = await startRawServer({
+      onRequest: ({ connection }) => connection.socket.write(answer()),
+    });
+    const transport = createUndiciTransport();
+    const { connection } = await transport.send(ping(server.url()), LONG);
+    connection?.close?.();
+    expect(connection?.isOpen).to.equal(false);
+    await transport.send(ping(server.url()), LONG);
+    expect(server.connections).to.have.lengthOf(2);
+    await transport.close();
+    await server.close();
+  });
+});
+
+describe('a request that is given up', () => {
+  const closing: { close(): Promise<void> }[] = [];
+  afterEach(async () => {
+    for (const one of closing.splice(0).reverse()) await one.close();
+  });
+
+  const keep = <T extends { close(): Promise<void> }>(one: T): T => {
+    closing.push(one);
+    return one;
+  };
+
+  const trust = { ca: tlsCertificate() };
+
+  /** Passes bytes on, and sees how a connection ends below TLS. */
+  async function relayTo(port: number) {
+    const ended = gate<string>();
+    const relay = net.createServer((socket) => {
+      const onward = net.connect(port, '127.0.0.1');
+      socket.pipe(onward).pipe(socket);
+      socket.on('error', ({ message }) => ended.open(message));
+      socket.on('close', () => onward.destroy());
+      onward.on('error', () => {});
+    });
+    relay.listen(0, '127.0.0.1');
+    await once(relay, 'listening');
+    keep({ close: async () => void relay.close() });
+    return { ended: ended.promise, port: (relay.address() as net.AddressInfo).port };
+  }
+
+  for (const [what, tls, makeProxy] of [
+    ['over plain TCP', false, undefined],
+    ['over TLS', true, undefined],
+    ['to a proxy that gets whole requests', false, () => startHttpProxy()],
+    ['over TLS to a proxy that gets whole requests', false, () => startHttpProxy({ tls: true })],
+    ['through a tunnel', true, () => startHttpProxy()],
+    ['through a tunnel of an https proxy', true, () => startHttpProxy({ tls: true })],
+  ] as const) {
+    it(`resets its connection ${what}`, async () => {
+      const arrived = gate();
+      const server = keep(await startRawServer({ tls, onHead: () => arrived.open() }));
+      const proxy = makeProxy && keep(await makeProxy());
+      const relay = await relayTo((proxy ?? server).port);
+      const url = server.url();
+      if (!proxy) url.port = String(relay.port);
+      const isSecure = proxy?.proxyUrl.startsWith('https:');
+      const proxyUrl = `${isSecure ? 'https' : 'http'}://127.0.0.1:${relay.port}`;
+      const transport = keep(
+        createUndiciTransport({
+          tls: trust,
+          proxy: proxy ? { url: proxyUrl, ...(isSecure && { tls: trust }) } : false,
+        }),
+      );
+      const controller = new AbortController();
+      const { signal } = controller;
+      const sent = transport.send(ping(url), { ...LONG, signal });
+      await arrived.promise;
+      controller.abort();
+      expect((await bitsError(sent)).code).to.equal('BITS_ERR_ABORTED');
+      expect(await relay.ended).to.include('ECONNRESET');
+    });
+  }
+
+  for (const tls of [false, true]) {
+    it(`is forgotten by the system, its body included${tls ? ', over TLS' : ''}`, async () => {
+      const server = keep(await startRawServer({ tls, paused: true }));
+      const transport = keep(createUndiciTransport({ tls: trust }));
+      let takenBytes = 0;
+      const sent = transport.send(fragment(server.url(), Buffer.alloc(64 << 20)), {
+        ...LONG,
+        stallTimeoutMs: 300,
+        onBytesSent: (bytes) => {
+          takenBytes += bytes;
+        },
+      });
+      expect((await bitsError(sent)).code).to.equal('BITS_ERR_TIMEOUT');
+      const [door] = server.connections;
+      door?.socket.resume();
+      await door?.closed;
+      expect(door?.received().length).to.be.below(takenBytes / 2);
     });
   }
 });

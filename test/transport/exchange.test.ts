@@ -1,6 +1,7 @@
 import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import type { Dispatcher } from 'undici';
+import { BitsAbortError } from '../../src/errors.js';
 import type { Connection, ConnectionRequest } from '../../src/transport/connection.js';
 import { Exchange } from '../../src/transport/exchange.js';
 import { Line } from '../../src/transport/line.js';
@@ -8,49 +9,61 @@ import { requestHead } from '../../src/transport/request-head.js';
 import type { SendOptions, Transport, WireBody } from '../../src/transport/transport.js';
 import { createUndiciTransport } from '../../src/transport/undici.js';
 import { answer, type RawServer, startRawServer } from '../support/raw-server.js';
+import { FakeClock } from './fake-clock.js';
 import { bitsError, fragment, gate, LONG, pattern, ping, rejection, withBody } from './support.js';
+
+/** An exchange over a connection that a test plays. */
+async function exchangeOver(
+  bytes: number,
+  { clock, ...given }: { clock?: FakeClock; lostAddress?: () => string | undefined } = {},
+) {
+  const sent: number[] = [];
+  const ended = gate();
+  const request = fragment(new URL('http://bits.example/a.bin'), pattern(bytes));
+  const exchange = new Exchange(
+    requestHead(request, 'test'),
+    request.body,
+    { ...LONG, onBytesSent: (bytes) => sent.push(bytes) },
+    { line: new Line(), onEnd: () => ended.open(), clock },
+  );
+  let dispatched!: ConnectionRequest;
+  let taken!: (bytes: number) => void;
+  let resets = 0;
+  const connection = {
+    wasUsed: false,
+    dispatch: async (
+      given: ConnectionRequest,
+      _handler: unknown,
+      onBytesSent: (bytes: number) => void,
+    ) => {
+      dispatched = given;
+      taken = onBytesSent;
+    },
+    lostAddress: () => undefined,
+    release: () => {},
+    reset: () => void resets++,
+    ...given,
+  } as unknown as Connection;
+  await exchange.begin();
+  void exchange.sendOver(connection, '/a.bin');
+  exchange.onRequestStart();
+  for await (const _slice of dispatched.body ?? []);
+  return { exchange, sent, taken, ended: ended.promise, resets: () => resets };
+}
 
 /**
  * An exchange whose whole body is with the socket, of which that has not yet said that it has left,
  * when the answer comes.
  */
 async function answered(status: number) {
-  const sent: number[] = [];
-  let closed = 0;
-  const ended = gate();
-  const request = fragment(new URL('http://bits.example/a.bin'), pattern(10_000));
-  const exchange = new Exchange(
-    requestHead(request, 'test'),
-    request.body,
-    { ...LONG, onBytesSent: (bytes) => sent.push(bytes) },
-    { line: new Line(), onEnd: () => ended.open() },
-  );
-  let dispatched!: ConnectionRequest;
-  let tell!: (bytes: number) => void;
-  const connection = {
-    wasUsed: false,
-    dispatch: (
-      given: ConnectionRequest,
-      _handler: unknown,
-      onBytesSent: (bytes: number) => void,
-    ) => {
-      dispatched = given;
-      tell = onBytesSent;
-    },
-    release: () => {},
-    reset: () => void closed++,
-  } as unknown as Connection;
-  await exchange.begin();
-  void exchange.sendOver(connection, '/a.bin');
-  exchange.onRequestStart();
+  const { exchange, sent, taken, ended, resets } = await exchangeOver(10_000);
   const rawHeaders = ['content-length', '0'].map((text) => Buffer.from(text));
-  for await (const _slice of dispatched.body ?? []);
   exchange.onResponseStart({ rawHeaders } as unknown as Dispatcher.DispatchController, status);
-  tell(10_000);
+  taken(10_000);
   exchange.onResponseEnd();
   const response = await exchange.answer;
-  await ended.promise;
-  return { response, sent, closed };
+  await ended;
+  return { response, sent, closed: resets() };
 }
 
 describe('a short body', () => {
@@ -260,5 +273,36 @@ describe('an answer that is there before the socket has told that the body has l
     const { response, closed } = await answered(413);
     expect(response.status).to.equal(413);
     expect(closed).to.equal(1);
+  });
+});
+
+describe('an exchange during which nothing moves', () => {
+  it('is given up after 3 s when this machine has lost the address of the connection', async () => {
+    const clock = new FakeClock();
+    let lost: string | undefined;
+    const { exchange, taken, resets } = await exchangeOver(10, { clock, lostAddress: () => lost });
+    taken(10);
+    clock.run(10_000);
+    expect(resets()).to.equal(0);
+    lost = '192.0.2.7';
+    clock.run(1000);
+    const error = await bitsError(exchange.answer);
+    expect(error).to.include({ code: 'BITS_ERR_TRANSPORT', retryable: true });
+    expect(error.message).to.include('192.0.2.7').and.to.include('bits.example');
+    expect(resets()).to.equal(1);
+  });
+
+  it('is not looked at while something moves', async () => {
+    const clock = new FakeClock();
+    let looks = 0;
+    const lostAddress = () => void looks++;
+    const { exchange, taken } = await exchangeOver(100, { clock, lostAddress });
+    for (let i = 0; i < 10; i++) {
+      taken(5);
+      clock.run(2900);
+    }
+    expect(looks).to.equal(0);
+    exchange.cut(new BitsAbortError('done'));
+    await bitsError(exchange.answer);
   });
 });

@@ -1,6 +1,10 @@
 import { expect } from 'chai';
 import nock from 'nock';
-import { createFetchTransport, type FetchFunction } from '../../src/transport/fetch.js';
+import {
+  createFetchTransport,
+  type FetchFunction,
+  type FetchTransportOptions,
+} from '../../src/transport/fetch.js';
 import { answer, startRawServer } from '../support/raw-server.js';
 import { transportContract } from './contract.js';
 import { bitsError, collect, fragment, LONG, pattern, ping } from './support.js';
@@ -82,6 +86,93 @@ describe('fetch transport', () => {
     expect(calls[1]?.init).not.to.have.property('body');
   });
 
+  describe('in Electron', () => {
+    const versions = Object.getOwnPropertyDescriptor(process, 'versions') ?? {};
+    before(() => {
+      const value = { ...process.versions, electron: '40.0.0' };
+      Object.defineProperty(process, 'versions', { ...versions, value });
+    });
+    after(() => void Object.defineProperty(process, 'versions', versions));
+
+    /** What Electron's net.fetch writes to its request: nothing for an empty body of bytes. */
+    async function written(options: FetchTransportOptions, request = ping(url)) {
+      const chunks: number[] = [];
+      const netFetch: FetchFunction = async (target, init) => {
+        const { body } = new Request(target, init);
+        for await (const chunk of body ?? []) chunks.push(chunk.byteLength);
+        return new Response(null);
+      };
+      await createFetchTransport(netFetch, options).send(request, LONG);
+      return chunks;
+    }
+
+    it('an empty body is one empty chunk, so that Content-Length: 0 is sent', async () => {
+      expect(await written({})).to.deep.equal([0]);
+      expect(await written({}, { method: 'GET', url, headers: {} })).to.deep.equal([]);
+      expect(await written({}, fragment(url, pattern(5)))).to.deep.equal([5]);
+    });
+
+    it('an empty body is of bytes when the caller says so', async () => {
+      expect(await written({ emptyBody: 'bytes' })).to.deep.equal([]);
+    });
+
+    it("an empty body for Node's own fetch is of bytes", async () => {
+      const server = await startRawServer({
+        onRequest: ({ connection }) => void connection.socket.write(answer()),
+      });
+      const transport = createFetchTransport(fetch);
+      await transport.send(ping(server.url()), LONG);
+      expect(server.requests[0]?.headers).not.to.have.property('transfer-encoding');
+      await transport.close();
+      await server.close();
+    });
+
+    it('a redirect is final, and its hidden target told', async () => {
+      const { transport } = fake(() => {
+        throw new Error('Redirect was cancelled');
+      });
+      const error = await bitsError(transport.send(ping(url), LONG));
+      expect(error).to.include({ code: 'BITS_ERR_TRANSPORT', retryable: false });
+      expect(error.message).to.include('redirects');
+    });
+  });
+
+  it("tells that a request may be sent twice, unless it is Node's own or the caller knows better", () => {
+    const other: FetchFunction = async () => new Response();
+    expect(createFetchTransport(fetch).mayResend).to.equal(false);
+    expect(createFetchTransport(other).mayResend).to.equal(true);
+    expect(createFetchTransport(other, { mayResend: false }).mayResend).to.equal(false);
+    expect(createFetchTransport(fetch, { mayResend: true }).mayResend).to.equal(true);
+  });
+
+  for (const [what, given] of [
+    [
+      'throws at once',
+      () => {
+        throw new TypeError('x');
+      },
+    ],
+    [
+      'throws something that is no error',
+      async () => {
+        throw 'x';
+      },
+    ],
+    ['gives nothing', async () => undefined],
+    ['gives something else', async () => ({ status: 200 })],
+    [
+      'gives a body that cannot be read',
+      async () => ({ status: 200, headers: new Headers(), body: {} }),
+    ],
+  ] as const) {
+    it(`rejects with an error of this package when the fetch ${what}`, async () => {
+      const transport = createFetchTransport(given as unknown as FetchFunction);
+      expect(await bitsError(transport.send(ping(url), LONG))).to.include({
+        code: 'BITS_ERR_TRANSPORT',
+      });
+    });
+  }
+
   it('refuses a body over its limit, which can be set', async () => {
     const { transport, calls } = fake(() => new Response(null));
     expect(transport.maxBodyBytes).to.equal(4 * 1024 * 1024);
@@ -109,13 +200,23 @@ describe('fetch transport', () => {
     ['net::ERR_INTERNET_DISCONNECTED', true, 'network'],
     ['net::ERR_SSL_PROTOCOL_ERROR', false, 'TLS'],
     ['net::ERR_INVALID_HTTP_RESPONSE', false, 'not HTTP/1.1'],
+    ['net::ERR_UNSAFE_PORT', false, 'port'],
+    ['net::ERR_BLOCKED_BY_CLIENT', false, 'blocked'],
+    ['net::ERR_BLOCKED_BY_ADMINISTRATOR', false, 'administrator'],
+    ['net::ERR_INVALID_ARGUMENT', false, 'did not accept'],
+    ['net::ERR_TOO_MANY_REDIRECTS', false, 'redirects'],
+    ['net::ERR_BAD_SSL_CLIENT_AUTH_CERT', false, 'client certificate'],
+    ['net::ERR_NETWORK_IO_SUSPENDED', true, 'sleep'],
+    ['net::ERR_PROXY_CONNECTION_FAILED', true, 'proxy'],
+    ['net::ERR_TUNNEL_CONNECTION_FAILED', true, 'proxy'],
   ] as const) {
     it(`knows Chromium's ${net}`, async () => {
       const { transport } = fake(() => {
         throw new Error(net);
       });
       const error = await bitsError(transport.send(ping(url), LONG));
-      const code = /_CERT_|_SSL_/.test(net) ? 'BITS_ERR_TLS' : 'BITS_ERR_TRANSPORT';
+      const ofProxy = /_PROXY_|_TUNNEL_/.test(net) ? 'BITS_ERR_PROXY' : 'BITS_ERR_TRANSPORT';
+      const code = /_CERT_|_SSL_/.test(net) ? 'BITS_ERR_TLS' : ofProxy;
       expect(error).to.include({ code, retryable });
       expect(error.message).to.include(told);
     });
@@ -138,6 +239,8 @@ describe('fetch transport', () => {
       () => createFetchTransport(undefined as unknown as FetchFunction),
       () => createFetchTransport(fetch, { maxBodyBytes: 0 }),
       () => createFetchTransport(fetch, { userAgent: 'a\nb' }),
+      () => createFetchTransport(fetch, { mayResend: 1 as never }),
+      () => createFetchTransport(fetch, { emptyBody: 'none' as never }),
     ]) {
       expect(attempt).to.throw().with.property('code', 'BITS_ERR_ARGUMENT');
     }

@@ -82,6 +82,23 @@ describe('TLS options', () => {
     }
   });
 
+  it('take PEM with the byte order mark of a Windows editor', () => {
+    const marked = (text: string) => [
+      `\uFEFF${text}`,
+      Buffer.from(`\uFEFF${text}`),
+      Buffer.from(`\uFEFF${text}`).toString('latin1'),
+      Buffer.from(`\uFEFF${text}`, 'utf16le'),
+    ];
+    for (const [i, one] of marked(cert).entries()) {
+      expect(resolveTls({ ca: one }).connection.ca).to.deep.equal([cert]);
+      const { connection } = resolveTls({ cert: one, key: marked(key)[i] });
+      expect([connection.cert, connection.key]).to.deep.equal([cert, key]);
+    }
+    // Two such files, one after the other.
+    const both = `\uFEFF${cert}\uFEFF${cert}`;
+    expect(resolveTls({ ca: both }).connection.ca).to.deep.equal([cert + cert]);
+  });
+
   it('add the authorities of the system where Node knows them', () => {
     const { getCACertificates } = tls as { getCACertificates?: (type: string) => string[] };
     if (getCACertificates === undefined) {
@@ -112,6 +129,12 @@ describe('TLS options', () => {
 
     afterEach(async () => {
       for (const one of closing.splice(0).reverse()) await one.close();
+    });
+
+    it('trust an authority whose file has a byte order mark', async () => {
+      const server = await serve();
+      const transport = make({ ca: Buffer.from(`\uFEFF${cert}`) });
+      expect((await transport.send(ping(server.url()), LONG)).status).to.equal(200);
     });
 
     for (const [name, options] of [

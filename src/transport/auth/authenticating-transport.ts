@@ -36,6 +36,7 @@ export function withAuthentication(inner: Transport, options: AuthenticationOpti
 class AuthenticatingTransport implements Transport {
   readonly limitations: Transport['limitations'];
   readonly maxBodyBytes?: number;
+  readonly mayResend: boolean;
   readonly #inner: Transport;
   readonly #means: AuthMeans | undefined;
   readonly #options: AuthenticationOptions;
@@ -49,6 +50,7 @@ class AuthenticatingTransport implements Transport {
     this.#options = options;
     this.#means = options.server && authMeans(options.server);
     this.limitations = inner.limitations;
+    this.mayResend = inner.mayResend ?? false;
     if (inner.maxBodyBytes !== undefined) this.maxBodyBytes = inner.maxBodyBytes;
   }
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { ACK_PACKET_TYPE } from '../protocol/constants.js';
+import { ACK_PACKET_TYPE, MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
 import { parseOffset } from '../protocol/content-range.js';
 import { parseHostId } from '../protocol/host-id.js';
 import { BG_E_SESSION_NOT_FOUND, formatHresult } from '../protocol/hresult.js';
@@ -19,6 +19,8 @@ interface Conduct {
   /** The highest end of all fragments so far. */
   sentTo: number;
   lastAnswer: AnswerSeen | undefined;
+  /** The last fragment was a probe: it asked for the offset with bytes that the server has. */
+  probing: boolean;
   /** A Ping came after the last answer: the client resumes, perhaps from an older record. */
   recovering: boolean;
   total: number | undefined;
@@ -221,6 +223,11 @@ export class Referee {
     conduct.sentTo = Math.max(conduct.sentTo, range.end);
     const highest = Math.max(...conduct.starts);
     const wanted = conduct.starts.has(range.start);
+    const inDoubt = last === undefined || !arrivedForSure(last, request) || conduct.probing;
+    const isSmall = range.end - range.start <= MIN_FRAGMENT_BYTES;
+    conduct.lastAnswer = undefined;
+    conduct.probing = !wanted && inDoubt && isSmall && range.end <= Math.min(...conduct.starts);
+    if (conduct.probing) return;
     if (!wanted && !(conduct.recovering && range.start <= highest)) {
       const offsets = [...conduct.starts].join(' or ');
       if (conduct.starts.size === 1 && said === conduct.total) {
@@ -234,7 +241,6 @@ export class Referee {
       }
     }
     conduct.starts = new Set([range.start]);
-    conduct.lastAnswer = undefined;
   }
 
   #judgeClose(request: PacketRequest): void {
@@ -260,6 +266,7 @@ function newConduct(pathKey: string | undefined): Conduct {
     starts: new Set([0]),
     sentTo: 0,
     lastAnswer: undefined,
+    probing: false,
     recovering: false,
     total: undefined,
     hostId: undefined,

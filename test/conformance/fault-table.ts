@@ -66,11 +66,14 @@ const SERVER = 'BITS_ERR_SERVER';
 const PROTOCOL = 'BITS_ERR_PROTOCOL';
 const NOT_BITS = 'BITS_ERR_NOT_BITS';
 const AUTH = 'BITS_ERR_AUTH';
+const TRANSPORT = 'BITS_ERR_TRANSPORT';
 const REPLY = 'BITS_ERR_REPLY';
 
 const HARMLESS = costs('nothing', 'nothing', 'nothing', 'nothing', 'nothing', 'nothing');
 const LOST = costs('again', 'again', 'resync', 'again', 'again', 'again');
 const FAILS_FOR_NOW = LOST;
+/** The answer is true, but the connection cannot be used again. */
+const ANSWERED = costs('nothing', 'nothing', 'nothing', 'nothing', 'nothing');
 /** Close and Cancel are tried again after any 5xx, and never after a lower status. */
 const FATAL_5XX = costs(SERVER, SERVER, SERVER, 'again', 'again', SERVER);
 const BUSY_4XX = costs('again', 'again', 'resync', SERVER, 'not-freed', 'again');
@@ -223,6 +226,23 @@ export const FAULT_TABLE: readonly FaultRow[] = [
     do: { headers: { 'BITS-Reply-URL': null } },
     costs: { fragment: 'nothing', lastWithReply: REPLY },
   },
+  { name: 'an answer twice', do: 'answer-twice', costs: ANSWERED },
+  { name: 'a connection that closes', do: { closeAfterMs: 0 }, costs: ANSWERED },
+  { name: 'interim answers', do: { interimAnswers: 5 }, costs: HARMLESS },
+  {
+    name: 'endless interim answers',
+    do: { interimAnswers: Infinity },
+    takesEffect: true,
+    costs: {
+      'create-session': TRANSPORT,
+      ping: TRANSPORT,
+      fragment: TRANSPORT,
+      'cancel-session': 'not-freed',
+      reply: TRANSPORT,
+    },
+  },
+  { name: 'one byte kept', do: { keepBytes: 1 }, costs: { fragment: 'resync' } },
+  { name: 'bytes lost again', do: { loseBytes: 3000 }, costs: { fragment: 'resync' } },
   { name: 'late', do: { delayMs: 20 }, costs: HARMLESS },
   { name: 'slow', do: { bytesPerSecond: 500_000 }, costs: HARMLESS },
 ];

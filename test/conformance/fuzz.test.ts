@@ -19,7 +19,7 @@ const CONCURRENCY = 24;
 /** How often an upload that failed is resumed. */
 const MOST_RUNS = 20;
 /** The longest time for one upload. */
-const LIMIT_MS = 30_000;
+const LIMIT_MS = 120_000;
 const ACK = { 'BITS-Packet-Type': 'Ack' };
 const REPLY = 'the reply';
 

@@ -600,6 +600,8 @@ describe('the reference server', () => {
         'evil@localhost',
         'localhost/',
         'localhost#',
+        'localhost%25x',
+        'localhost%',
         '',
       ]) {
         expect(await isRefused(host), host).to.equal(true);

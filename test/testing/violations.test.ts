@@ -157,6 +157,28 @@ describe('the referee', () => {
       server.assertNoViolations();
     });
 
+    it('accepts probes below the offset in doubt until it is known again', async () => {
+      await start({ faults: [{ on: 'fragment', nth: 2, do: 'reset-after-commit' }] });
+      await send(0, 8);
+      await send(8, 12).catch(() => {});
+      await reconnect();
+      expect((await send(3, 7)).headers['bits-received-content-range']).to.equal('12');
+      await send(3, 7);
+      await send(12, 14);
+      server.assertNoViolations();
+      await send(3, 7);
+      expect(codes()).to.deep.equal(['out-of-order']);
+    });
+
+    it('reports a probe that reaches beyond the offset in doubt', async () => {
+      await start({ faults: [{ on: 'fragment', nth: 2, do: 'reset-before' }] });
+      await send(0, 8);
+      await send(8, 12).catch(() => {});
+      await reconnect();
+      await send(3, 9);
+      expect(codes()).to.deep.equal(['out-of-order']);
+    });
+
     it('accepts an older offset after a Ping, as from a restored job', async () => {
       await start();
       await send(0, 4);

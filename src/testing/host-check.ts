@@ -27,8 +27,8 @@ export function isForThisServer({ req, connection }: Exchange, state: ServerStat
 
 /** A host without its port, as URLs have it; empty when it is not a host. */
 function canonicalHost(text: string): string {
-  const address = text.replace(/^::ffff:(?=[\d.]+$)/i, '').replace(/%.*$/, '');
-  const authority = net.isIPv6(address) ? `[${address}]` : address;
+  const address = text.replace(/^::ffff:(?=[\d.]+$)/i, '');
+  const authority = net.isIPv6(address) ? `[${address.replace(/%.*/, '')}]` : address;
   if (!AUTHORITY.test(authority)) return '';
   try {
     return new URL(`http://${authority}/`).hostname.replace(/^\[|\.$|\]$/g, '');

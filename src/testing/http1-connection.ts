@@ -21,6 +21,8 @@ export interface Connection {
   readonly signal: AbortSignal;
   /** True when the client is gone, or at least sends nothing more. */
   readonly peerEnded: boolean;
+  /** True while nothing is read, so that the end of the client would not be noticed. */
+  readonly isPaused: boolean;
   /** Closes the connection from this side, unannounced, whatever is under way. */
   close(): void;
   /** Ends the connection with a TCP reset, under TLS too; `signal` is aborted on return. */
@@ -121,6 +123,10 @@ export class Http1Connection implements Connection {
     if (this.#phase !== 'closing') this.#linger();
   }
 
+  get isPaused(): boolean {
+    return this.#socket.isPaused();
+  }
+
   reset(): void {
     if (!this.#raw.destroyed) this.#raw.resetAndDestroy();
     this.destroy();
@@ -170,7 +176,7 @@ export class Http1Connection implements Connection {
     let leftBefore = this.#bodyBytesLeft;
     this.#bodyTimer = setInterval(() => {
       // A paused socket waits for this server, and not for the client.
-      const isTooSlow = leftBefore - this.#bodyBytesLeft < wantedBytes && !this.#socket.isPaused();
+      const isTooSlow = leftBefore - this.#bodyBytesLeft < wantedBytes && !this.isPaused;
       leftBefore = this.#bodyBytesLeft;
       if (isTooSlow) this.destroy();
     }, bodyTimeoutMs).unref();

@@ -1,4 +1,5 @@
 export type { LoggedRequest, RequestKind, RequestOutcome } from './access-log.js';
+export type { HeaderChanges } from './answer.js';
 export { type BitsServer, createBitsServer } from './bits-server.js';
 export type { Fault, FaultAction, FaultTarget, StatusFault } from './faults.js';
 export type { BitsServerOptions, Upload } from './options.js';

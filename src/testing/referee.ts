@@ -167,11 +167,10 @@ export class Referee {
     await delay(LATE_END_MS, undefined, { signal: connection.signal }).catch(() => {});
     for (const other of suspects) {
       if (other.exchange.connection.peerEnded) continue;
-      this.#report(
-        'concurrent-requests',
-        'The session has another unfinished request on another connection',
-        request,
-      );
+      if (!other.exchange.connection.isPaused) {
+        const message = 'The session has another unfinished request on another connection';
+        this.#report('concurrent-requests', message, request);
+      }
       // The newest request wins: the older one may never end.
       if (conduct.unfinished.has(other)) other.exchange.connection.reset();
     }

@@ -16,6 +16,7 @@ import type { JumpingClock } from '../support/jumping-clock.js';
 import type { Incident, Scenario } from './scenario.js';
 
 const KIB = 1024;
+const SESSION_NOT_FOUND = 0x8020001f;
 const HOUR_MS = 3_600_000;
 const EIGHT_HOURS_MS = 8 * HOUR_MS;
 
@@ -113,7 +114,10 @@ export class HostileWorld {
         return new Blob([content]).stream();
       case 'iterable':
         return (async function* () {
-          for (let at = 0; at < content.length; at += 7001) yield content.subarray(at, at + 7001);
+          // An iterator without any piece is refused: it may have been read before.
+          for (let at = 0; at === 0 || at < content.length; at += 7001) {
+            yield content.subarray(at, at + 7001);
+          }
         })();
     }
   }
@@ -128,7 +132,10 @@ export class HostileWorld {
       incidents.some(({ what }) => what === 'restart-server') ||
       faults.some(
         ({ do: action }) =>
-          action === 'session-gone' || (typeof action === 'object' && 'forgetsSession' in action),
+          action === 'session-gone' ||
+          (typeof action === 'object' &&
+            ('forgetsSession' in action ||
+              ('status' in action && action.hresult === SESSION_NOT_FOUND))),
       )
     );
   }
@@ -215,7 +222,9 @@ export class HostileWorld {
   async #run(): Promise<UploadResult | undefined> {
     const controller = new AbortController();
     const { outcome, job } = await this.#begin(controller.signal);
-    this.#job = this.#store === undefined ? job : undefined;
+    // Only a file has a record that another job can resume.
+    const hasRecord = this.#store !== undefined && this.#scenario.source === 'file';
+    this.#job = hasRecord ? undefined : job;
     let afterDeath: JobStore | undefined;
     const tasks: Promise<unknown>[] = [];
     let over = false;
@@ -274,7 +283,7 @@ export class HostileWorld {
   }
 
   #options(signal: AbortSignal): UploadOptions {
-    const { fragmentBytes, reply, bytes } = this.#scenario;
+    const { fragmentBytes, reply, bytes, source } = this.#scenario;
     return {
       url: new URL('file.bin', this.#server.url),
       source: this.#newSource(),
@@ -289,6 +298,8 @@ export class HostileWorld {
         reply: {
           to: reply.to === 'file' ? this.#replyFile : 'memory',
           optional: bytes === 0,
+          // Nothing remembers an earlier run, whose reply may be there.
+          ...(reply.to === 'file' && { overwrite: source !== 'file' }),
         },
       }),
     };

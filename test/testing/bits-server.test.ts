@@ -11,6 +11,7 @@ import {
   createBitsServer,
   type Upload,
 } from '../../src/testing/index.js';
+import { createSink } from '../../src/testing/sinks.js';
 import { packet, RawClient } from './raw-client.js';
 
 const DATA = Buffer.from('0123456789abcdef');
@@ -470,6 +471,21 @@ describe('the reference server', () => {
       }
     });
 
+    it('publishes nothing through a link that came in the last moment', async () => {
+      const folder = mkdtempSync(path.join(tmpdir(), 'bits-test-'));
+      const outside = mkdtempSync(path.join(tmpdir(), 'bits-outside-'));
+      try {
+        const sink = await createSink('disk', folder);
+        await symlink(outside, path.join(folder, 'link'));
+        const error = await sink.publish(path.join(folder, 'link', 'f'), true).catch((e) => e);
+        expect(error.code).to.equal('EACCES');
+        expect(await readdir(outside)).to.deep.equal([]);
+      } finally {
+        await rm(outside, { recursive: true });
+        await rm(folder, { recursive: true });
+      }
+    });
+
     it('creates nothing at the target of a dangling link', async () => {
       const outside = mkdtempSync(path.join(tmpdir(), 'bits-outside-'));
       try {
@@ -600,6 +616,8 @@ describe('the reference server', () => {
         'evil@localhost',
         'localhost/',
         'localhost#',
+        'localhost%25x',
+        'localhost%',
         '',
       ]) {
         expect(await isRefused(host), host).to.equal(true);

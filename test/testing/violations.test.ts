@@ -24,6 +24,9 @@ describe('the referee', () => {
   };
   const send = (from: number, to: number) =>
     client.fragment('/f', id, from, DATA.subarray(from, to), 16);
+  const until = async (isTrue: () => boolean) => {
+    while (!isTrue()) await new Promise(setImmediate);
+  };
   const codes = () => server.violations.map(({ code }) => code);
   afterEach(async () => {
     await client.end();
@@ -252,6 +255,16 @@ describe('the referee', () => {
       expect(await older).to.equal('cut');
       expect(codes()).to.deep.equal(['concurrent-requests']);
       await newer.end();
+    });
+
+    it('accepts them while the server does not read the older connection', async () => {
+      const body = Buffer.alloc(400_000);
+      await start({ faults: [{ on: 'fragment', do: { bytesPerSecond: 100_000 } }] });
+      client.write(fragment('/f', id, 0, body, body.length));
+      await until(() => server.log.some(({ bodyBytes }) => bodyBytes > 0));
+      await reconnect();
+      await client.fragment('/f', id, 0, body.subarray(0, 10), body.length);
+      server.assertNoViolations();
     });
 
     it('accepts them when the client closed the older connection', async () => {

@@ -89,12 +89,6 @@ export interface Transport {
    */
   readonly mayResend?: boolean;
   readonly limitations: readonly TransportLimitation[];
-  /**
-   * Whether it may send a request once more by itself, as Chromium does when a connection that was
-   * used before breaks: then a packet may reach the server twice without anybody being told.
-   * @default false
-   */
-  readonly mayResend?: boolean;
   /** Largest request body that it can send in reasonable memory; absent: no limit. */
   readonly maxBodyBytes?: number;
   /** Closes connections without a request, so that the next request goes over a new one. */

@@ -219,7 +219,8 @@ export class Referee {
       const known = arrivedForSure(last, request) && said <= conduct.sentTo ? [] : conduct.starts;
       conduct.starts = new Set([...known, said]);
     }
-    conduct.sentTo = Math.max(conduct.sentTo, range.end);
+    const { sentTo } = conduct;
+    conduct.sentTo = Math.max(sentTo, range.end);
     const highest = Math.max(...conduct.starts);
     const wanted = conduct.starts.has(range.start);
     // An answer without an offset, such as 503, does not say what became of the fragment.
@@ -227,7 +228,9 @@ export class Referee {
     const inDoubt = !isKnown || conduct.probing;
     const isSmall = range.end - range.start <= MIN_FRAGMENT_BYTES;
     conduct.lastAnswer = undefined;
-    conduct.probing = !wanted && inDoubt && isSmall && range.end <= highest;
+    // A probe brings nothing new: it repeats what the server has, or the beginning of what was lost.
+    const isOld = wanted ? range.end < sentTo : range.end <= highest;
+    conduct.probing = inDoubt && isSmall && isOld;
     if (conduct.probing) return;
     if (!wanted && !(conduct.recovering && range.start <= highest)) {
       const offsets = [...conduct.starts].join(' or ');

@@ -653,7 +653,8 @@ function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
       if (session.plan.totalBytes === 0 && isStatus(error, 416)) {
         return cancelFirst(answered, { kind: 'failed', error: emptyFile(error) });
       }
-      if (closedBefore(session) && meaning === 'fatal' && saysNothing(error)) {
+      const wasLost = session.doubt.closed === 'unanswered' && !session.doubt.cancelled;
+      if (wasLost && meaning === 'fatal' && saysNothing(error)) {
         return suspect(answered, 'close-session', refusal);
       }
       return session.doubt.forgotten && mayBeForgotten(session, refusal)
@@ -663,11 +664,16 @@ function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
   }
 }
 
+/** These say what they mean, and it is not the session: authentication, verb, time, size, form, rate. */
+const EXPLICIT_4XX: readonly number[] = [
+  401, 402, 405, 406, 407, 408, 411, 413, 414, 415, 417, 421, 423, 426, 429, 431, 451,
+];
+
 /** Refused in a way that is nothing but strange, as by a server that does not know the session. */
 function saysNothing(error: BitsError): boolean {
   if (!(error instanceof BitsServerError) || !isUnexplained(error)) return false;
   const { status } = error;
-  return status >= 400 && status < 500 && status !== 408 && status !== 429;
+  return status >= 400 && status < 500 && !EXPLICIT_4XX.includes(status);
 }
 
 function emptyFile(cause: BitsError): BitsError {

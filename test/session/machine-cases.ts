@@ -1749,6 +1749,15 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
+      it: 'presumes nothing at a second Close when its status says what is wrong',
+      script: [
+        ...atClose,
+        [lost, 'wait'],
+        [retryDue, 'close-session'],
+        [status(413, 'fatal'), 'failed BITS_ERR_SERVER resumable'],
+      ],
+    },
+    {
       it: 'presumes nothing at a first 4xx',
       script: [...atClose, [unknown(400), 'failed BITS_ERR_SERVER resumable']],
     },

@@ -343,6 +343,11 @@ function probeAcked(session: Session, { nextOffset, replyUrl }: AckOf<'fragment'
   }
   // One that appends in silence would name another offset each time.
   if (nextOffset === session.offset || nextOffset === probed) {
+    // It accepts bytes and says that it does not have them: it may have appended them.
+    if (nextOffset <= start) {
+      const doubled = doubting({ ...session, pending: undefined }, { doubled: true });
+      return restartCancelling(doubled, asksAgain(nextOffset), BYTES_TWICE);
+    }
     return adoptOffset(session, nextOffset, replyUrl, true);
   }
   const isFirst = probed === undefined && nextOffset > end;
@@ -350,6 +355,8 @@ function probeAcked(session: Session, { nextOffset, replyUrl }: AckOf<'fragment'
     ? sendProbe(doubting(session, { probed: nextOffset }))
     : misled(session, asksAgain(nextOffset), nextOffset);
 }
+
+const BYTES_TWICE = 'The server may hold bytes twice';
 
 /** What the server holds cannot be trusted, so the upload starts over. */
 function startOverFromDoubt(session: Session): Step {
@@ -361,7 +368,7 @@ function startOverFromDoubt(session: Session): Step {
   );
   // Where the server has taken nothing yet, nothing is lost, and so it is not counted.
   if (session.offset > 1 || session.sessionBestOffset > 0) {
-    return restartCancelling(doubled, error, 'The server may hold bytes twice');
+    return restartCancelling(doubled, error, BYTES_TWICE);
   }
   const startsInVain = session.startsInVain + 1;
   const next: Session = { ...doubled, startsInVain };

@@ -1611,6 +1611,21 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
+      it: 'starts over when it twice accepts bytes and says that it does not have them',
+      script: [
+        ...begun,
+        [has(100), 'fragment 100-200'],
+        [has(0), `${probe(100)} anew`],
+        [has(0), `${probe(100)} anew`],
+        [has(0), 'cancel-session anew'],
+        [cancelled, 'create-session anew'],
+      ],
+    },
+    {
+      it: 'starts over when it accepts the beginning of the file and says that it has nothing',
+      script: [...begun, [has(0), 'fragment 0-99 anew'], [has(0), 'cancel-session anew']],
+    },
+    {
       it: 'tells it from one that holds a part of the fragment by a second probe',
       ...BIG,
       script: [

@@ -209,7 +209,7 @@ function sendProbe(session: Session): Step {
   const { offset, sentTo } = session;
   // Not up to the offset itself, or the answers of a server that appends would look like its own.
   const end = offset > 1 ? offset - 1 : Math.min(PROBE_BYTES, sentTo - 1);
-  if (end <= 0) return startOverFromDoubt(session);
+  if (end <= 0) return startOverFromDoubt(session, appends());
   return sendRange(session, { start: Math.max(0, end - PROBE_BYTES), end, isProbe: true });
 }
 
@@ -339,14 +339,13 @@ function probeAcked(session: Session, { nextOffset, replyUrl }: AckOf<'fragment'
   const { start, end } = pendingOf(session);
   const { probed } = session.doubt;
   if (nextOffset === end || (probed !== undefined && nextOffset === probed + end - start)) {
-    return startOverFromDoubt(session);
+    return startOverFromDoubt(session, appends());
   }
   // One that appends in silence would name another offset each time.
   if (nextOffset === session.offset || nextOffset === probed) {
     // It accepts bytes and says that it does not have them: it may have appended them.
     if (nextOffset <= start) {
-      const doubled = doubting({ ...session, pending: undefined }, { doubled: true });
-      return restartCancelling(doubled, asksAgain(nextOffset), BYTES_TWICE);
+      return startOverFromDoubt(session, asksAgain(nextOffset), session.plan.maxRestarts);
     }
     return adoptOffset(session, nextOffset, replyUrl, true);
   }
@@ -356,22 +355,26 @@ function probeAcked(session: Session, { nextOffset, replyUrl }: AckOf<'fragment'
     : misled(session, asksAgain(nextOffset), nextOffset);
 }
 
-const BYTES_TWICE = 'The server may hold bytes twice';
-
-/** What the server holds cannot be trusted, so the upload starts over. */
-function startOverFromDoubt(session: Session): Step {
-  const doubled = doubting({ ...session, pending: undefined }, { doubled: true });
-  const error = new BitsProtocolError(
+function appends(): BitsError {
+  return new BitsProtocolError(
     'The server appends a fragment once more when it is sent once more, so an interrupted upload can ' +
       'only start over. Check that the server follows [MC-BUP], or the connection to it.',
     { retryable: true },
   );
+}
+
+const BYTES_TWICE = 'The server may hold bytes twice';
+
+/** What the server holds cannot be trusted, so the upload starts over. */
+function startOverFromDoubt(session: Session, error: BitsError, mostInVain?: number): Step {
+  const doubled = doubting({ ...session, pending: undefined }, { doubled: true });
   // Where the server has taken nothing yet, nothing is lost, and so it is not counted.
   if (session.offset > 1 || session.sessionBestOffset > 0) {
     return restartCancelling(doubled, error, BYTES_TWICE);
   }
   const startsInVain = session.startsInVain + 1;
   const next: Session = { ...doubled, startsInVain };
+  if (mostInVain !== undefined && startsInVain > mostInVain) return stop(next, error);
   if (startsInVain === 1) return proceed(next);
   const refusal: Refusal = { meaning: 'transient', error };
   return [

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { CONTEXT_SERVER_APPLICATION } from '../protocol/answers.js';
 import { ACK_PACKET_TYPE, MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
 import { parseOffset } from '../protocol/content-range.js';
 import { parseHostId } from '../protocol/host-id.js';
@@ -110,7 +111,10 @@ export class Referee {
     }
     if (packet === 'ping' || request.sessionId === undefined) return;
 
-    const gone = !ok && headers['bits-error-code'] === formatHresult(BG_E_SESSION_NOT_FOUND);
+    // With this context it is a code of the application, and says nothing of the session.
+    const isOfApplication = Number(headers['bits-error-context']) === CONTEXT_SERVER_APPLICATION;
+    const notFound = headers['bits-error-code'] === formatHresult(BG_E_SESSION_NOT_FOUND);
+    const gone = !ok && notFound && !isOfApplication;
     let conduct = this.#conducts.get(request.sessionId);
     if (conduct === undefined) {
       if (!gone) return;
@@ -225,7 +229,7 @@ export class Referee {
     const wanted = conduct.starts.has(range.start);
     // An answer without an offset, such as 503, does not say what became of the fragment.
     const isKnown = said !== undefined && last !== undefined && arrivedForSure(last, request);
-    const inDoubt = !isKnown || conduct.probing;
+    const inDoubt = !isKnown || conduct.probing || conduct.recovering;
     const isSmall = range.end - range.start <= MIN_FRAGMENT_BYTES;
     conduct.lastAnswer = undefined;
     // A probe brings nothing new: it repeats what the server has, or the beginning of what was lost.

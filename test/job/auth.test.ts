@@ -112,7 +112,7 @@ describe('a job with credentials', () => {
     };
     const headers = { Authorization: 'Basic c2VjcmV0' };
     for (const url of ['http://files.corp.example/x', 'https://files.corp.example/x']) {
-      const exposed = new UploadJob({ url, source: 'x', headers, transport });
+      const exposed = new UploadJob({ url, source: patterned(1), headers, transport });
       exposed.on('warning', ({ code }) => codes.push(code));
       await exposed.start().catch(() => {});
     }

@@ -525,11 +525,13 @@ function fragmentFailed(session: Session, event: EventOf<'failed'>): Step {
         return refused({ ...session, restarts, restartReason }, event);
       }
       return refused(session, event);
-    default:
+    case 'fatal':
       // A server that takes a probe for malformed cannot be asked for its offset.
       return pendingOf(session).isProbe && isStatus(error, 400)
         ? restartCancelling(session, error, 'The server does not say what it holds')
         : refused(session, event);
+    default:
+      return refused(session, event);
   }
 }
 

@@ -4,6 +4,7 @@ import { onAbort } from '../common/abort.js';
 import { Deferred } from '../common/deferred.js';
 import { BitsAbortError, BitsError, BitsStateError, isBitsError } from '../errors.js';
 import { assertMayClose, type Session } from '../session/session.js';
+import { type JobRecord, parseRecord } from '../store/record.js';
 import type { JobStore } from '../store/store.js';
 import { type Checkpoint, checkpointOf, planOf, restoredOptions } from './checkpoint.js';
 import { later, nextTurn } from './clock.js';
@@ -110,6 +111,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    *
    * The record holds neither credentials nor the query of the URL, nor a stream for the reply: give
    * those again.
+   * @param stored the record; or its id, for which all records of the store are read
    * @param options what differs from the record, which gives `url`, `source`, `name`, `reply` and
    *   `fragmentBytes`
    * @throws BITS_ERR_STORE when the record cannot be used
@@ -117,11 +119,11 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    */
   static async restore(
     store: JobStore,
-    id: string,
+    stored: string | JobRecord,
     options: Partial<UploadOptions> = {},
   ): Promise<UploadJob> {
-    const record = (await store.list()).records.find((each) => each.id === id);
-    if (record === undefined) throw new BitsStateError(`There is no record of job ${id}.`);
+    const record =
+      typeof stored === 'string' ? await findRecord(store, stored) : parseRecord(stored);
     const job = createJob({ ...restoredOptions(record, options), store });
     // Not checked as a caller's is: a file may have any name.
     job.#options = { ...job.#options, name: options.name ?? record.contentName };
@@ -423,6 +425,12 @@ function asBitsError(error: unknown): BitsError {
       cause: error,
     },
   );
+}
+
+async function findRecord(store: JobStore, id: string): Promise<JobRecord> {
+  const record = (await store.list()).records.find((each) => each.id === id);
+  if (record !== undefined) return record;
+  throw new BitsStateError(`There is no record of job ${id}.`);
 }
 
 /** Outside of the class: one that names itself is renamed by the build, and logs would show `_UploadJob`. */

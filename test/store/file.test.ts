@@ -548,4 +548,36 @@ describe('the file store', () => {
       await chmod(directory, 0o700);
     }
   });
+
+  it('syncs the names in its directory only where a power cut would cost a session or bytes', async () => {
+    const handle = await open(directory);
+    const prototype = Object.getPrototypeOf(handle) as { sync: () => Promise<void> };
+    await handle.close();
+    const { sync } = prototype;
+    let syncs = 0;
+    prototype.sync = async function (this: unknown) {
+      syncs++;
+      await sync.call(this);
+    };
+    const syncsOf = async (work: Promise<void>) => {
+      syncs = 0;
+      await work;
+      return syncs;
+    };
+    try {
+      const record = jobRecord();
+      const { session } = record;
+      const CONTENT = 1;
+      const CONTENT_AND_NAME = 2;
+      expect(await syncsOf(store.save(record)), 'new').to.equal(CONTENT_AND_NAME);
+      expect(await syncsOf(store.save({ ...record, updatedAtMs: 3 })), 'later').to.equal(CONTENT);
+      const closing = { ...record, session: { ...session, closeUncertain: true } };
+      expect(await syncsOf(store.save(closing)), 'closing').to.equal(CONTENT_AND_NAME);
+      const lost = { ...record, session: { ...session, sessionId: '{OTHER}' } };
+      expect(await syncsOf(store.save(lost)), 'another session').to.equal(CONTENT_AND_NAME);
+      expect(await syncsOf(store.remove(record.key)), 'removed').to.equal(0);
+    } finally {
+      prototype.sync = sync;
+    }
+  });
 });

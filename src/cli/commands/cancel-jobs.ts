@@ -84,7 +84,7 @@ async function cancel(
   host: Host,
   { store }: JobState,
 ): Promise<void> {
-  const job = await UploadJob.restore(store, record.id, {
+  const job = await UploadJob.restore(store, record, {
     ...host.watched(options()),
     // The stream would have to be given again, and no reply will be requested.
     ...(record.reply?.to === 'stream' && { reply: true }),

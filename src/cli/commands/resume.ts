@@ -183,7 +183,7 @@ async function openJob(
   }
   const { maxReplySize } = flags;
   const recorded = record.reply?.file;
-  return UploadJob.restore(state.store, id, {
+  return UploadJob.restore(state.store, record, {
     ...options,
     ...place,
     ...(!hasReply &&

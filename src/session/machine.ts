@@ -647,7 +647,9 @@ function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
       return session.newConnection ? stop(session, error) : waitFor(session, refusal);
     default: {
       // An answered Close is not in doubt.
-      const answered: Session = { ...session, awaiting: 'nothing' };
+      const answered: Session = mayHaveTakenEffect(refusal)
+        ? session
+        : { ...session, awaiting: 'nothing' };
       if (session.plan.totalBytes === 0 && isStatus(error, 416)) {
         return cancelFirst(answered, { kind: 'failed', error: emptyFile(error) });
       }

@@ -229,22 +229,24 @@ describe('the file store', () => {
 
   describe('on a machine with several users', () => {
     const OTHER_USER = 65_534;
+    let record: ReturnType<typeof jobRecord>;
     const attempts = (which: typeof store): Record<string, () => Promise<unknown>> => ({
       save: () => which.save(jobRecord()),
-      load: () => which.load(anyKey()),
+      load: () => which.load(record.key),
       list: () => which.list(),
       remove: () => which.remove(anyKey()),
       lock: () => which.lock(anyKey()),
       holder: () => which.holder(anyKey()),
     });
 
-    beforeEach(function () {
+    beforeEach(async function () {
       if (!posix) this.skip();
+      record = jobRecord();
+      await store.save(record);
     });
 
     it('uses no directory of another user', async function () {
       if (!isRoot) this.skip();
-      await store.save(jobRecord());
       await chown(directory, OTHER_USER, OTHER_USER);
       for (const [what, attempt] of Object.entries(attempts(store))) {
         const error = await failureOf(attempt());
@@ -269,7 +271,6 @@ describe('the file store', () => {
     }
 
     it('uses a directory that others can read, or add files to but not remove any', async () => {
-      const record = jobRecord();
       for (const mode of [0o755, 0o1777]) {
         await chmod(directory, mode);
         await store.save(record);
@@ -286,7 +287,6 @@ describe('the file store', () => {
         ...(isRoot && { 'belongs to another user': (path) => chown(path, OTHER_USER, OTHER_USER) }),
       };
       for (const [what, change] of Object.entries(foreign)) {
-        const record = jobRecord();
         await store.save(record);
         await change(fileOf(record.key));
         const before = await readFile(fileOf(record.key), 'utf8');

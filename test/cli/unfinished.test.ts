@@ -565,9 +565,7 @@ describe('an unfinished upload', () => {
         const { code, stderr } = await bits(...command(ids), '-u', `me:wrong ${what}`);
         expect(code).to.equal(4);
         expect(server.log.filter((request) => request.headers.authorization)).to.have.lengthOf(1);
-        expect(stderr).to.contain(
-          `not attempted: 127.0.0.1:${server.port} refuses the credentials`,
-        );
+        expect(stderr).to.contain(`not begun: 127.0.0.1:${server.port} refuses the credentials`);
         expect(await recorded()).to.deep.equal(ids);
       });
     }

@@ -3,6 +3,7 @@ import { BitsArgumentError } from '../errors.js';
 import type { RequestPacket } from '../protocol/packets.js';
 import { appendFileName, redactUrl } from '../protocol/remote-url.js';
 import { checkReplyTarget } from '../reply/reply-target.js';
+import { INITIAL_BYTES } from '../session/fragment-sizer.js';
 import {
   type Command,
   completionWarnings,
@@ -124,7 +125,7 @@ class Run implements CommandRunner {
       // Of a file that has changed since, the record must go on saying what it was.
       const identity = checkpoint?.identity ?? source.identity;
       if (options.reply !== undefined) await assertReplyElsewhere(options.reply, identity);
-      keeper = await openKeeper(request, remoteUrl, identity);
+      keeper = await openKeeper(request, remoteUrl, identity, source.byteLength);
       const isReplyOpen = request.purpose === 'upload' && checkpoint?.storedReply === undefined;
       if (options.reply !== undefined && isReplyOpen) {
         // By the id of the job that is resumed, whose reply may be in place already.
@@ -411,11 +412,14 @@ function sourceOf({ options, purpose, checkpoint }: RunRequest): ByteSource {
 }
 
 async function openKeeper(
-  { id, options, checkpoint, signal, listener }: RunRequest,
+  { id, options, purpose, checkpoint, signal, listener }: RunRequest,
   remoteUrl: URL,
   identity: SourceIdentity | undefined,
+  byteLength: number,
 ): Promise<RecordKeeper | undefined> {
   if (options.store === undefined || identity === undefined) return undefined;
+  // A record that is there by now is of another job, whose session stays.
+  if (purpose === 'cancel' && checkpoint?.record === undefined) return undefined;
   return RecordKeeper.open({
     store: options.store,
     id,
@@ -423,6 +427,11 @@ async function openKeeper(
     remoteUrl,
     options,
     record: checkpoint?.record,
+    isSmall:
+      checkpoint === undefined &&
+      purpose === 'upload' &&
+      options.reply === undefined &&
+      byteLength <= Math.min(INITIAL_BYTES, options.fragmentBytes ?? INITIAL_BYTES),
     warn: (warning) => listener.onWarning(warning),
     signal,
   });

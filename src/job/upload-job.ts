@@ -3,8 +3,10 @@ import { v7 as uuidV7 } from 'uuid';
 import { onAbort } from '../common/abort.js';
 import { later } from '../common/awake-time.js';
 import { Deferred } from '../common/deferred.js';
+import { tell } from '../common/tell.js';
 import { BitsAbortError, BitsError, BitsStateError, isBitsError } from '../errors.js';
 import { assertMayClose, type Session } from '../session/session.js';
+import { type JobRecord, parseRecord } from '../store/record.js';
 import type { JobStore } from '../store/store.js';
 import { type Checkpoint, checkpointOf, planOf, restoredOptions } from './checkpoint.js';
 import { nextTurn } from './clock.js';
@@ -43,6 +45,21 @@ export interface UploadJobJson {
 /** A cancelled job that is aborted as well waits this long for the answer to Cancel-Session. */
 const HURRIED_CANCEL_MS = 2000;
 
+/** What a queue does with its jobs, and a caller cannot. */
+interface Admission {
+  /**
+   * Makes `start()` and iterating `progress` wait until the job is admitted.
+   * @param onPhase is told when the job begins, is stopped, rests and ends
+   */
+  hold(job: UploadJob, onPhase: (phase: Lifecycle['phase']) => void): void;
+  /** @returns false when it did not begin now: its user has started, suspended or cancelled it */
+  admit(job: UploadJob): boolean;
+  /** Ends a job that is not at work with an error. */
+  refuse(job: UploadJob, error: BitsError): void;
+}
+
+export let admission: Admission;
+
 /**
  * One file on its way to a BITS server, from Create-Session to Close-Session.
  *
@@ -50,6 +67,26 @@ const HURRIED_CANCEL_MS = 2000;
  * server stands.
  */
 export class UploadJob extends EventEmitter<UploadJobEvents> {
+  static {
+    admission = {
+      hold(job, onPhase) {
+        job.#isHeld = true;
+        job.#onPhase = onPhase;
+      },
+      admit(job) {
+        job.#isHeld = false;
+        const isNew = job.#life.phase === 'idle';
+        job.#begin();
+        return isNew;
+      },
+      refuse(job, error) {
+        if (job.#life.phase !== 'idle' && job.#life.phase !== 'resting') return;
+        job.#runEnd = { kind: 'failed', error, checkpoint: job.#checkpoint };
+        job.#dispatch({ type: 'refuse' });
+      },
+    };
+  }
+
   #id = uuidV7();
   #options: ResolvedOptions;
   #life: Lifecycle = newLifecycle({ hasCheckpoint: false });
@@ -69,6 +106,8 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     cancel: [],
   };
   #signal: AbortSignal | undefined;
+  #isHeld = false;
+  #onPhase: ((phase: Lifecycle['phase']) => void) | undefined;
   #listening: Disposable | undefined;
   #abortCause: unknown;
   #latestProgress: UploadProgress | undefined;
@@ -111,6 +150,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    *
    * The record holds neither credentials nor the query of the URL, nor a stream for the reply: give
    * those again.
+   * @param stored the record; or its id, for which all records of the store are read
    * @param options what differs from the record, which gives `url`, `source`, `name`, `reply` and
    *   `fragmentBytes`
    * @throws BITS_ERR_STORE when the record cannot be used
@@ -118,11 +158,11 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    */
   static async restore(
     store: JobStore,
-    id: string,
+    stored: string | JobRecord,
     options: Partial<UploadOptions> = {},
   ): Promise<UploadJob> {
-    const record = (await store.list()).records.find((each) => each.id === id);
-    if (record === undefined) throw new BitsStateError(`There is no record of job ${id}.`);
+    const record =
+      typeof stored === 'string' ? await findRecord(store, stored) : parseRecord(stored);
     const job = createJob({ ...restoredOptions(record, options), store });
     // Not checked as a caller's is: a file may have any name.
     job.#options = { ...job.#options, name: options.name ?? record.contentName };
@@ -154,7 +194,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     return this.#progress;
   }
 
-  /** Starts the upload; calling it again changes nothing. */
+  /** Starts the upload; calling it again changes nothing. A job in a queue waits for its turn. */
   start(): Promise<UploadResult> {
     this.#begin();
     return this.result;
@@ -230,7 +270,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   }
 
   #begin(): void {
-    if (this.#life.phase !== 'idle') return;
+    if (this.#isHeld || this.#life.phase !== 'idle') return;
     this.#dispatch({ type: 'start' });
     this.#listenTo(this.#signal);
   }
@@ -259,9 +299,11 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
       const { type } = next.event;
       if (next.answer !== undefined && isCall(type)) this.#calls[type].push(next.answer);
+      const { phase } = this.#life;
       const [life, effects] = transition(this.#life, next.event);
       this.#life = life;
       for (const effect of effects) this.#perform(effect);
+      if (life.phase !== phase) this.#onPhase?.(life.phase);
     }
     this.#isDispatching = false;
   }
@@ -317,15 +359,15 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         onProgress: (progress: UploadProgress) => {
           this.#latestProgress = progress;
           this.#progress.push(progress);
-          this.#tell('progress', progress);
+          tell(this, 'progress', progress);
         },
         onRetry: (decision: UploadJobEvents['retry'][0]) => {
           CHANNELS.retry.publish({ jobId: this.#id, ...decision });
-          this.#tell('retry', decision);
+          tell(this, 'retry', decision);
         },
         onWarning: (warning: UploadJobEvents['warning'][0]) => {
           CHANNELS.warning.publish({ jobId: this.#id, ...warning });
-          this.#tell('warning', warning);
+          tell(this, 'warning', warning);
         },
         onLockLost: () => {
           this.#abortCause = new BitsStateError('Another process may have taken this job over.');
@@ -356,7 +398,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       this.#outcome.resolve(end.result);
       this.#progress.end();
       this.#enter('completed');
-      this.#tell('done', end.result);
+      tell(this, 'done', end.result);
       return;
     }
     const error = this.#errorOf(as, end);
@@ -364,7 +406,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     this.#progress.end({ error });
     const failed = this.#checkpoint === undefined ? 'failed' : 'error';
     this.#enter(as === 'failed' ? failed : as === 'aborted' ? 'suspended' : 'cancelled');
-    this.#tell('failed', error);
+    tell(this, 'failed', error);
   }
 
   #errorOf(as: string, end: RunEnd | undefined): BitsError {
@@ -392,19 +434,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     if (state === this.#state) return;
     this.#state = state;
     if (CHANNELS.state.hasSubscribers) CHANNELS.state.publish({ jobId: this.#id, state });
-    this.#tell('state', state);
-  }
-
-  /** What a listener throws is Node's to report; it must not stop the upload. */
-  #tell<E extends keyof UploadJobEvents>(event: E, value: UploadJobEvents[E][0]): void {
-    try {
-      // biome-ignore lint/suspicious/noExplicitAny: the types of EventEmitter do not know one event of many
-      this.emit(event, ...([value] as any));
-    } catch (error) {
-      process.nextTick(() => {
-        throw error;
-      });
-    }
+    tell(this, 'state', state);
   }
 }
 
@@ -424,6 +454,12 @@ function asBitsError(error: unknown): BitsError {
       cause: error,
     },
   );
+}
+
+async function findRecord(store: JobStore, id: string): Promise<JobRecord> {
+  const record = (await store.list()).records.find((each) => each.id === id);
+  if (record !== undefined) return record;
+  throw new BitsStateError(`There is no record of job ${id}.`);
 }
 
 /** Outside of the class: one that names itself is renamed by the build, and logs would show `_UploadJob`. */

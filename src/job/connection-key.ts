@@ -13,15 +13,16 @@ const BINDS_CONNECTION = /^(?:ntlm|negotiate|kerberos)\b/i;
  * headers of each request, and count for that request alone.
  */
 export function connectionKey(
-  options: Pick<ResolvedOptions, 'auth' | 'tls' | 'proxy' | 'noProxy' | 'headers'>,
+  options: Pick<ResolvedOptions, 'auth' | 'tls' | 'proxy' | 'noProxy' | 'headers' | 'timeouts'>,
   remoteUrl: URL,
 ): string | undefined {
-  const { auth, tls, proxy, noProxy, headers } = options;
+  const { auth, tls, proxy, noProxy, headers, timeouts } = options;
   if (auth !== undefined || tls !== undefined) return undefined;
   if (proxy !== undefined && proxy !== false) return undefined;
   if (Object.entries(headers).some(bindsConnection)) return undefined;
   // Neither holds a line break.
-  const shared = `${remoteUrl.origin}\n${headerValue(headers, 'user-agent') ?? ''}`;
+  const userAgent = headerValue(headers, 'user-agent') ?? '';
+  const shared = `${remoteUrl.origin}\n${userAgent}\n${timeouts.connectMs}`;
   // As it is now, and not as it was when the job was made: the transport is opened now.
   const environment = proxy === false ? undefined : proxyEnvironment();
   if (environment === undefined) return shared;

@@ -1,4 +1,4 @@
-import { BitsAbortError } from '../errors.js';
+import { BitsAbortError, BitsServerError } from '../errors.js';
 import type { Refusal } from '../protocol/refusal.js';
 import { step } from '../session/machine.js';
 import { restoreSession, type Session } from '../session/session.js';
@@ -56,7 +56,9 @@ export async function freeSession(
     const event = await exchange(leaving, command, conversation, {
       signal: AbortSignal.any([signal, limit.signal]),
     });
-    return event.type !== 'failed' || SESSION_IS_GONE.has(event.refusal.meaning);
+    if (event.type !== 'failed') return true;
+    const { meaning, error } = event.refusal;
+    return error instanceof BitsServerError && SESSION_IS_GONE.has(meaning);
   } catch {
     return false;
   } finally {

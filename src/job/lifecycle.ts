@@ -174,7 +174,8 @@ function end(
   resumable: boolean,
 ): Transition {
   const settle: LifecycleEffect = { type: 'settle', as };
-  const calls = [answer('suspend'), answer('cancel')];
+  // A cancel that failed has cancelled nothing.
+  const calls = [answer('suspend'), answer('cancel', as === 'failed')];
   if (life.resumesNext && resumable) {
     const [next, effects] = begin(life, 'upload', answer('resume'));
     return [next, [settle, ...calls, ...effects]];

@@ -74,6 +74,7 @@ export class PacketSender {
   }
 
   /**
+   * @param onHandOver called when the request goes to the transport, and the server may get it
    * @throws BITS_ERR_ARGUMENT when a hook throws or returns headers that cannot be sent, and what the
    *   transport throws
    */
@@ -81,6 +82,7 @@ export class PacketSender {
     packet: PacketKind,
     request: WireRequest,
     options: SendOptions,
+    onHandOver: () => void = () => {},
   ): Promise<WireResponse> {
     const { methodOverride, onRequest, onResponse } = this.#options;
     const { signal } = options;
@@ -105,6 +107,7 @@ export class PacketSender {
     if (CHANNELS.request.hasSubscribers) CHANNELS.request.publish(describe());
     const sentAtMs = performance.now();
     let response: WireResponse;
+    onHandOver();
     try {
       response = await unlessAborted(this.#transport.send(onWire, options), signal);
     } catch (error) {

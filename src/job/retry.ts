@@ -1,4 +1,4 @@
-import { networkInterfaces } from 'node:os';
+import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import type { Schedule } from '../common/awake-time.js';
 import { BitsArgumentError, BitsError } from '../errors.js';
 import type { Refusal } from '../protocol/refusal.js';
@@ -76,8 +76,15 @@ export function onNetworkReturn(
 
 function localAddresses(): ReadonlySet<string> {
   const addresses = new Set<string>();
-  for (const list of Object.values(networkInterfaces())) {
-    for (const { address, internal } of list ?? []) if (!internal) addresses.add(address);
-  }
+  for (const { address, internal } of interfaces()) if (!internal) addresses.add(address);
   return addresses;
+}
+
+/** Some systems do not tell, such as Android: then nothing is ever new. */
+function interfaces(): readonly NetworkInterfaceInfo[] {
+  try {
+    return Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  } catch {
+    return [];
+  }
 }

@@ -617,8 +617,9 @@ function refused(session: Session, { refusal }: EventOf<'failed'>): Step {
     case 'session-not-found':
       return restart(session, refusal.error);
     default: {
-      // What a server refused for good it did not take.
-      const settled = isAnswer(refusal) ? { ...session, pending: undefined } : session;
+      // What a server refused for good it did not take, and what was not sent it has not.
+      const isSettled = isAnswer(refusal) || refusal.unsent === true;
+      const settled = isSettled ? { ...session, pending: undefined } : session;
       return stop(settled, refusal.error);
     }
   }
@@ -706,7 +707,7 @@ function waitFor(session: Session, refusal: Refusal): Step {
   const halted = refusal.unsent
     ? { ...session, pending: undefined }
     : interrupted(session, refusal);
-  const forgotten = session.doubt.forgotten || !isAnswer(refusal);
+  const forgotten = session.doubt.forgotten || (!isAnswer(refusal) && refusal.unsent !== true);
   const waiting: Session = { ...doubting(halted, { forgotten }), awaiting: 'retry' };
   if (isOfConnection(refusal) && !session.newConnection) {
     const next: Session = { ...waiting, newConnection: true };

@@ -207,6 +207,14 @@ describe('fetch transport', () => {
     ['net::ERR_NETWORK_IO_SUSPENDED', true, 'sleep'],
     ['net::ERR_PROXY_CONNECTION_FAILED', true, 'proxy'],
     ['net::ERR_TUNNEL_CONNECTION_FAILED', true, 'proxy'],
+    ['net::ERR_PROXY_AUTH_REQUESTED', false, 'useSessionCredentials'],
+    ['net::ERR_PROXY_OF_THE_FUTURE', true, 'proxy'],
+    ['net::ERR_CERT_DATE_INVALID', false, 'clock'],
+    ['net::ERR_CERT_OF_THE_FUTURE', false, 'certificate'],
+    ['net::ERR_SSL_CLIENT_AUTH_CERT_NEEDED', false, 'client certificate'],
+    ['net::ERR_RESPONSE_HEADERS_TOO_BIG', false, 'head'],
+    ['net::ERR_HTTP2_PROTOCOL_ERROR', true, 'disable-http2'],
+    ['net::ERR_ACCESS_DENIED', true, 'cause'],
   ] as const) {
     it(`knows Chromium's ${net}`, async () => {
       const { transport } = fake(() => {

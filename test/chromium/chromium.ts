@@ -71,9 +71,8 @@ export class ChromiumNetwork {
     await page.exposeFunction('tellOfRequest', (id: string, event: PageEvent) =>
       network.#told(id, event),
     );
-    await page.addScriptTag({
-      content: readFileSync(new URL('page-request.js', import.meta.url), 'utf8'),
-    });
+    await page.addInitScript(readFileSync(new URL('page-request.js', import.meta.url), 'utf8'));
+    await page.goto('about:blank');
     await network.#listen();
     return network;
   }
@@ -155,7 +154,8 @@ export class ChromiumNetwork {
       this.#witnesses.get(this.#ids.get(requestId) ?? '')?.netError.resolve(errorText);
     });
     // Without buffers of its own, which would take whole answers from the server.
-    await cdp.send('Network.enable', { maxTotalBufferSize: 0, maxResourceBufferSize: 0 });
+    const buffers = { maxTotalBufferSize: 0, maxResourceBufferSize: 0, maxPostDataSize: 0 };
+    await cdp.send('Network.enable', buffers);
   }
 
   async #told(id: string, event: PageEvent): Promise<void> {

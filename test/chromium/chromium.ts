@@ -11,13 +11,25 @@ import type { Loader, StartLoader } from '../support/electron/net.js';
 
 const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
-/** Skips a suite where there is no Chromium; in CI it is a failure. */
+/** Skips a suite where there is no Chromium; in CI that is a failure. */
 export function needsChromium(suite: Mocha.Context): void {
   if (existsSync(EXECUTABLE)) return;
-  const reason = `There is no Chromium at ${EXECUTABLE}: install one, or name it in CHROMIUM.`;
+  skip(suite, `There is no Chromium at ${EXECUTABLE}: install one, or name it in CHROMIUM.`);
+}
+
+/** Where the example of an Electron app is built. */
+export const EXAMPLE = new URL('../../examples/electron/build/', import.meta.url);
+
+/** Skips a suite where the example is not built; in CI that is a failure. */
+export function needsExample(suite: Mocha.Context): void {
+  if (existsSync(EXAMPLE)) return;
+  skip(suite, 'The example is not built: run npm run example:electron.');
+}
+
+function skip(suite: Mocha.Context, reason: string): never {
   if (process.env.CI) throw new Error(reason);
   console.log(`    ${reason}`);
-  suite.skip();
+  return suite.skip();
 }
 
 export function launchChromium(switches: readonly string[] = []): Promise<Browser> {

@@ -60,9 +60,9 @@ function showRow(row: HTMLElement, view: UploadView): void {
   find('.status', row).textContent = STATUS_TEXT[status];
   find('.details', row).textContent = detailsOf(view);
   const progress = find<HTMLProgressElement>('progress', row);
-  if (status === 'done') progress.value = 1;
-  else if (bytesTotal > 0) progress.value = bytesSent / bytesTotal;
-  else progress.removeAttribute('value');
+  if (status === 'running' && bytesTotal === 0) progress.removeAttribute('value');
+  else if (status === 'done') progress.value = 1;
+  else progress.value = bytesTotal > 0 ? bytesSent / bytesTotal : 0;
   for (const action of ['pause', 'resume', 'cancel', 'remove'] as const) {
     find(`.${action}`, row).hidden = !ACTIONS[status].includes(action);
   }

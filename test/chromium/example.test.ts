@@ -99,7 +99,9 @@ describe("The example's window", () => {
 
   /** The page as the app serves it, with the bridge over the debugger in place of the preload. */
   async function openWindow(): Promise<Page> {
-    const opened = await browser.newPage({ viewport: { width: 760, height: 560 } });
+    const opened = await browser.newPage({ viewport: { width: 760, height: 420 } });
+    // A step that fails is told before the test as a whole is.
+    opened.setDefaultTimeout(20_000);
     const handlers = main.handlers;
     await opened.exposeFunction('invoke', (channel: string, given: unknown) => {
       // Electron's preload knows the paths of files.

@@ -20,9 +20,14 @@ const MB = 1024 * 1024;
 const CASES: readonly SmokeCase[] = [
   { name: 'empty file', bytes: 0 },
   { name: 'one byte', bytes: 1 },
-  { name: '20 MB', bytes: 20 * MB },
+  { name: '8 MB', bytes: 8 * MB },
   { name: 'many small fragments', bytes: 200_000, options: { fragmentBytes: 5 * 1024 } },
-  { name: 'reply of 2 MB', bytes: 1000, reply: new Uint8Array(2 * MB), options: { reply: { maxBytes: 4 * MB } } },
+  {
+    name: 'reply of 2 MB',
+    bytes: 1000,
+    reply: new Uint8Array(2 * MB),
+    options: { reply: { maxBytes: 4 * MB } },
+  },
   {
     name: 'redirect',
     bytes: 50_000,

@@ -241,7 +241,10 @@ export async function createRows(sink: Sink, files: BenchFiles, sizes: Sizes): P
     clients: [
       node('node -e 0', '-e', '0'),
       node('bits-upload --version', cli, '--version'),
-      node('bits-upload put', cli, 'put', '--no-resume', '--quiet', small, `${url}/put.bin`),
+      {
+        ...node('bits-upload put', cli, 'put', '--no-resume', '--quiet', small, `${url}/put.bin`),
+        bytes: SMALL_BYTES,
+      },
       node("import 'undici'", ...importing('undici')),
       node("import 'bits-upload'", ...importing('bits-upload')),
     ],

@@ -1,9 +1,10 @@
 import pRetry from 'p-retry';
 import { abortError, throwIfAborted, unlessAborted } from '../common/abort.js';
+import { AwakeTime } from '../common/awake-time.js';
 import { type BitsError, isBitsError } from '../errors.js';
 import { step } from '../session/machine.js';
 import type { Command, Session, SessionEvent } from '../session/session.js';
-import { AwakeTime, type Clock, systemClock } from './clock.js';
+import { type Clock, systemClock } from './clock.js';
 import type { RetryDecision, RetryOptions } from './options.js';
 import { askCaller, backOffMs, noProgress, onNetworkReturn, TryAgain } from './retry.js';
 

@@ -1,4 +1,5 @@
 import { throwIfAborted } from '../common/abort.js';
+import { AwakeTime } from '../common/awake-time.js';
 import { describeError } from '../common/error-like.js';
 import { BitsError, isBitsError } from '../errors.js';
 import { decodeAnswer } from '../protocol/decode.js';
@@ -43,6 +44,7 @@ export async function exchange(
   { signal, onBodyBegins, onBodySent }: ExchangeOptions,
 ): Promise<SessionEvent> {
   const body = packet.type === 'fragment' ? fragmentBody(source, packet.range) : undefined;
+  const time = new AwakeTime();
   try {
     // The caller may have stopped the job while its record was being written.
     throwIfAborted(signal);
@@ -53,7 +55,7 @@ export async function exchange(
     if (newConnection) wire.dropConnections();
     for (let hops = 0; ; hops++) {
       if (body !== undefined) onBodyBegins?.();
-      const sentAtMs = performance.now();
+      const sentAtMs = time.elapsedMs;
       const answer = await wire.send(
         packet.type,
         { method, url, headers: { ...headers, ...wire.headersFor(url) }, ...(body && { body }) },
@@ -66,7 +68,7 @@ export async function exchange(
       );
       const decoded = decodeAnswer(packet, answer, { nowMs: Date.now(), url });
       if ('ack' in decoded) {
-        return { type: 'acked', ack: decoded.ack, elapsedMs: performance.now() - sentAtMs };
+        return { type: 'acked', ack: decoded.ack, elapsedMs: time.elapsedMs - sentAtMs };
       }
       const { refusal } = decoded;
       if (refusal.meaning !== 'redirect' || refusal.location === undefined) {
@@ -79,6 +81,8 @@ export async function exchange(
     const known = transportError(error);
     if (known.code === 'BITS_ERR_SOURCE_CHANGED') return { type: 'sourceChanged', error: known };
     return { type: 'failed', refusal: refusalOf(known) };
+  } finally {
+    time.stop();
   }
 }
 

@@ -1,5 +1,5 @@
+import { later, type Schedule } from '../common/awake-time.js';
 import type { UndiciTransport } from '../transport/undici.js';
-import { later, type Schedule } from './clock.js';
 
 /** How long the connections of a job that has ended wait for another job. */
 export const LINGER_MS = 1000;

@@ -1,4 +1,4 @@
-import { later, type Schedule } from './clock.js';
+import { later, type Schedule } from '../common/awake-time.js';
 
 export interface UploadProgress {
   readonly phase: 'upload' | 'reply';

@@ -1,7 +1,7 @@
 import { networkInterfaces } from 'node:os';
+import type { Schedule } from '../common/awake-time.js';
 import { BitsArgumentError, BitsError } from '../errors.js';
 import type { Refusal } from '../protocol/refusal.js';
-import type { Schedule } from './clock.js';
 import type { RetryDecision, RetryOptions } from './options.js';
 
 /** Thrown by an attempt that may be repeated; p-retry takes only `Error`s that are no TypeError. */

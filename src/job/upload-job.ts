@@ -1,12 +1,13 @@
 import { EventEmitter } from 'node:events';
 import { v7 as uuidV7 } from 'uuid';
 import { onAbort } from '../common/abort.js';
+import { later } from '../common/awake-time.js';
 import { Deferred } from '../common/deferred.js';
 import { BitsAbortError, BitsError, BitsStateError, isBitsError } from '../errors.js';
 import { assertMayClose, type Session } from '../session/session.js';
 import type { JobStore } from '../store/store.js';
 import { type Checkpoint, checkpointOf, planOf, restoredOptions } from './checkpoint.js';
-import { later, nextTurn } from './clock.js';
+import { nextTurn } from './clock.js';
 import { CHANNELS } from './diagnostics.js';
 import type { UploadJobEvents, UploadResult, UploadState } from './events.js';
 import { disposeSource } from './guarded-source.js';

@@ -1,3 +1,4 @@
+import type { AwakeTime } from '../common/awake-time.js';
 import { Deferred } from '../common/deferred.js';
 import { BitsError } from '../errors.js';
 import type { Deadline } from './deadline.js';
@@ -15,6 +16,7 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
   readonly #body: WireBody;
   readonly #deadline: Deadline;
   readonly #line: Line;
+  readonly #time: AwakeTime;
   readonly #onBytesSent: ((bytes: number) => void) | undefined;
   readonly #sourceEnd = new Deferred<void>();
   readonly #released = new Deferred<void>();
@@ -34,11 +36,13 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
     body: WireBody,
     deadline: Deadline,
     line: Line,
+    time: AwakeTime,
     onBytesSent: ((bytes: number) => void) | undefined,
   ) {
     this.#body = body;
     this.#deadline = deadline;
     this.#line = line;
+    this.#time = time;
     this.#onBytesSent = onBytesSent;
   }
 
@@ -87,7 +91,7 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
   taken(bytes: number): void {
     if (this.#isReleased || this.isAllTaken) return;
     this.#takenBytes += bytes;
-    const nowMs = performance.now();
+    const nowMs = this.#time.elapsedMs;
     const takeMs = nowMs - this.#movedAtMs;
     this.#movedAtMs = nowMs;
     this.#sendMs += takeMs;
@@ -123,7 +127,7 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
   #slice(): Uint8Array {
     const slice = this.#piece.subarray(0, this.#line.sliceBytes);
     this.#piece = this.#piece.subarray(slice.byteLength);
-    if (this.#takenBytes === this.#handedBytes) this.#movedAtMs = performance.now();
+    if (this.#takenBytes === this.#handedBytes) this.#movedAtMs = this.#time.elapsedMs;
     this.#handedBytes += slice.byteLength;
     this.#deadline.run('send');
     return slice;

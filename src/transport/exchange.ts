@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici';
 import { onAbort } from '../common/abort.js';
+import { AwakeTime } from '../common/awake-time.js';
 import { Deferred } from '../common/deferred.js';
 import { BitsAbortError, type BitsTimeoutError, BitsTransportError } from '../errors.js';
 import { AnswerBody, EMPTY_BODY } from './answer-body.js';
@@ -51,6 +52,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   readonly #answer = new Deferred<WireResponse>();
   readonly #ended = new Deferred<void>();
   readonly #givenUp = new AbortController();
+  readonly #time = new AwakeTime();
   #isEnded = false;
   #connection: Connection | undefined;
   /** Of the request: whether the connection took it. */
@@ -82,7 +84,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     });
     this.#isSourceEnded = head.bodyBytes === 0;
     if (body !== undefined && head.bodyBytes > 0) {
-      this.#pump = new BodyPump(body, this.#deadline, line, options.onBytesSent);
+      this.#pump = new BodyPump(body, this.#deadline, line, this.#time, options.onBytesSent);
       this.#pump.sourceEnd.then(
         () => this.#endSource(),
         (error) => this.cut(error),
@@ -141,7 +143,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       },
       this,
       (bytes) => {
-        this.#sentAtMs = performance.now();
+        this.#sentAtMs = this.#time.elapsedMs;
         this.#pump?.taken(bytes);
       },
     );
@@ -167,7 +169,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onRequestStart(): void {
     this.#isStarted = true;
     this.#start?.resolve(true);
-    this.#sentAtMs = performance.now();
+    this.#sentAtMs = this.#time.elapsedMs;
     this.#deadline.run(this.#pump ? 'send' : 'answer');
   }
 
@@ -180,7 +182,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#deadline.end();
     const isEarly = this.#pump?.isAllTaken === false;
     if (isEarly) this.#pump?.stop();
-    else this.#line.answered(this.#sent, performance.now() - this.#sentAtMs, connection.wasUsed);
+    else this.#line.answered(this.#sent, this.#time.elapsedMs - this.#sentAtMs, connection.wasUsed);
     if (this.#options.answerBody === 'stream') {
       this.#answerBody = new AnswerBody(connection, this.#deadline, () => this.#leave());
     }
@@ -277,6 +279,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.#deadline.end();
+    this.#time.stop();
     clearTimeout(this.#drainTimer);
     this.#drainTimer = undefined;
     this.#listening?.[Symbol.dispose]();

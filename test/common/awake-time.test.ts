@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { AwakeTime, later } from '../../src/job/clock.js';
+import { AwakeTime, later } from '../../src/common/awake-time.js';
 
 describe('what is to be done later', () => {
   it('is done though a test suite has put a setTimeout of its own in place since', async () => {

@@ -55,7 +55,8 @@ export interface ElectronRequest {
 export interface ElectronResponse {
   readonly statusCode: number;
   readonly headers: Record<string, string | string[]>;
-  readonly rawHeaders: string[];
+  /** Names and values in turn; early releases of Electron have none. */
+  readonly rawHeaders?: string[];
   on(event: 'error', listener: (error: Error) => void): unknown;
 }
 
@@ -181,7 +182,7 @@ class ElectronExchange {
 }
 
 function answerOf(response: ElectronResponse): ClientAnswer {
-  const { statusCode, rawHeaders, headers } = response;
+  const { statusCode, rawHeaders = [], headers } = response;
   const stream = response as unknown as AsyncIterable<Uint8Array>;
   return {
     status: statusCode,

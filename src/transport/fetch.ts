@@ -164,6 +164,9 @@ export function createFetchTransport(
   options: FetchTransportOptions = {},
 ): Transport {
   if (typeof fetch !== 'function') throw new BitsArgumentError('fetch must be a function');
+  if (typeof options !== 'object' || options === null) {
+    throw new BitsArgumentError('createFetchTransport takes an object of options beside the fetch');
+  }
   const { mayResend, credentials = 'omit', ...buffered } = options;
   if (mayResend !== undefined && typeof mayResend !== 'boolean') {
     throw new BitsArgumentError('mayResend must be true or false');

@@ -243,6 +243,7 @@ describe('fetch transport', () => {
   it('refuses options that cannot work', () => {
     for (const attempt of [
       () => createFetchTransport(undefined as unknown as FetchFunction),
+      () => createFetchTransport(fetch, null as never),
       () => createFetchTransport(fetch, { maxBodyBytes: 0 }),
       () => createFetchTransport(fetch, { userAgent: 'a\nb' }),
       () => createFetchTransport(fetch, { mayResend: 1 as never }),

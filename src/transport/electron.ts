@@ -104,6 +104,7 @@ class ElectronExchange {
   readonly #call: ClientCall;
   #sentBytes = 0;
   #look: ReturnType<typeof setInterval> | undefined;
+  #isAnswered = false;
 
   constructor(request: ElectronRequest, call: ClientCall, login: ElectronLogin | undefined) {
     this.#request = request;
@@ -121,6 +122,7 @@ class ElectronExchange {
       request.on('error', reject);
       request.on('response', (response) => {
         response.on('error', () => {});
+        this.#isAnswered = true;
         this.#rest();
         resolve(answerOf(response));
       });
@@ -140,7 +142,7 @@ class ElectronExchange {
   /** Follows the body on its way. */
   #watch(): void {
     const { body, deadline, signal } = this.#call;
-    if (signal.aborted) return;
+    if (this.#isAnswered || signal.aborted) return;
     if (body === undefined || body.byteLength === 0) {
       deadline.run('send-and-answer');
       return;
@@ -167,6 +169,7 @@ class ElectronExchange {
   #listenForLogin(answers: LoginAnswers): void {
     const { deadline, signal, fail } = this.#call;
     this.#request.on('login', (authInfo, callback) => {
+      if (signal.aborted) return callback();
       this.#rest();
       deadline.run('login');
       answers.give(authInfo, callback, signal).then(() => this.#watch(), fail);

@@ -387,6 +387,23 @@ describe('electron transport', () => {
       expect(status).to.equal(200);
     });
 
+    it('reads a refusal in its own time, once the function has given nothing', async () => {
+      const { transport } = scripted(
+        (loader) => {
+          loader.emit('login', ASKS, () => {
+            loader.emit('response', 407, []);
+            setTimeout(() => loader.emit('progress', 5), 150);
+            setTimeout(() => loader.emit('complete'), 1_300);
+          });
+        },
+        { login: () => undefined },
+      );
+      const request = fragment(url, pattern(10));
+      const times = { stallTimeoutMs: 50, answerTimeoutMs: 5_000 };
+      const { body } = await transport.send(request, { ...LONG, ...times, answerBody: 'stream' });
+      expect(await collect(body)).to.have.lengthOf(0);
+    });
+
     it('leaves the function when the request is aborted', async () => {
       const controller = new AbortController();
       const { transport } = asking(1, () => {

@@ -23,7 +23,7 @@ export function connectionKey(
   // Neither holds a line break.
   const userAgent = headerValue(headers, 'user-agent') ?? '';
   const shared = `${remoteUrl.origin}\n${userAgent}\n${timeouts.connectMs}`;
-  // As it is now, and not as it was when the job was made: the transport is opened now.
+  // The environment is read now: the transport is opened now, not when the job was created.
   const environment = proxy === false ? undefined : proxyEnvironment();
   if (environment === undefined) return shared;
   if (proxyChoice(proxy, noProxy).proxyFor(remoteUrl) !== undefined) return undefined;

@@ -8,14 +8,14 @@ import { type Clock, systemClock } from './clock.js';
 import type { RetryDecision, RetryOptions } from './options.js';
 import { askCaller, backOffMs, noProgress, onNetworkReturn, TryAgain } from './retry.js';
 
-/** A command that something comes of. */
+/** A command that leads to an event. */
 export type WorkCommand = Extract<Command, { type: 'send' | 'download' }>;
-/** A command after which there is nothing to do until the caller says more. */
+/** A command after which there is nothing to do until the caller calls again. */
 export type RestCommand = Extract<Command, { type: 'finish' | 'pause' }>;
 
 /** Carries out what the driver's session commands. */
 export interface CommandRunner {
-  /** Rejects only when the signal aborts. */
+  /** A rejection without an abort ends the job. */
   perform(command: WorkCommand, session: Session, signal: AbortSignal): Promise<SessionEvent>;
   stepped(session: Session, command: Command, before: Session): void;
   retrying(decision: RetryDecision): void;

@@ -96,6 +96,7 @@ const table: Readonly<Record<Lifecycle['phase'], Handlers>> = {
     suspend: (life) => (life.purpose === 'cancel' ? wait(life) : interrupt(life, 'suspend')),
     resume: refuse('resume'),
     cancel: (life) => (life.purpose === 'cancel' ? wait(life) : interrupt(life, 'cancel')),
+    // Of a cancel it ends the wait for the server: the job is cancelled all the same.
     abort: (life) => interrupt(life, life.purpose === 'cancel' ? 'cancel' : 'abort'),
     refuse: ignore,
   },

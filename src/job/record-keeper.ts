@@ -53,7 +53,7 @@ export interface AbandonedUpload {
 
 /** Keeps a job's record while it runs, and holds the lock that keeps other processes away. */
 export class RecordKeeper {
-  /** The record to resume from, as it was when the lock was taken; saved over as this job's own. */
+  /** The record to resume from, as it was when the lock was taken; from now on overwritten with this job's state. */
   readonly found: JobRecord | undefined;
   /** Its session is to be freed: one that is left may block the URL. */
   readonly abandoned: AbandonedUpload | undefined;
@@ -127,7 +127,7 @@ export class RecordKeeper {
     return this.#base.replyPartId;
   }
 
-  /** The last record that is kept for certain; undefined: none is. */
+  /** The last record that is kept for certain; undefined if there is none. */
   get record(): JobRecord | undefined {
     return this.#kept;
   }
@@ -155,8 +155,8 @@ export class RecordKeeper {
   }
 
   /**
-   * Notes of an abandoned upload that a Cancel-Session may have ended its session: a server that does
-   * not know the session any more then no longer proves that an unanswered Close had worked.
+   * Notes of an abandoned upload that a Cancel-Session may have ended its session: after that,
+   * "session not found" no longer proves that an unanswered Close worked.
    */
   async doubtClose(record: JobRecord): Promise<void> {
     const { store } = this.#request;

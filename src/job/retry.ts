@@ -13,7 +13,7 @@ export class TryAgain extends Error {
   }
 }
 
-/** A connection that did not come about costs nothing, so it is tried again soon. */
+/** A failed connection attempt costs nothing, so it is tried again soon. */
 const MAX_UNSENT_DELAY_MS = 5000;
 
 /** Full jitter: anything up to the bound, so that many clients do not return at once. */

@@ -25,7 +25,6 @@ import { systemClock } from './clock.js';
 import { type CommandRunner, Driver, type WorkCommand } from './driver.js';
 import { clearEarlierUpload } from './earlier-uploads.js';
 import type { UploadResult, UploadState, UploadWarning } from './events.js';
-import { exchange, type OpenConversation } from './exchange.js';
 import { closeSource, openSource, sourceError, unreadableSource } from './guarded-source.js';
 import type { RunPurpose } from './lifecycle.js';
 import type { RetryDecision } from './options.js';
@@ -38,6 +37,7 @@ import {
   type ReplyProgress,
 } from './reply-delivery.js';
 import type { ResolvedOptions } from './resolve-options.js';
+import { type OpenConversation, sendPacket } from './send-packet.js';
 import { serverLimits } from './server-limits.js';
 import { Wire } from './wire.js';
 
@@ -329,7 +329,7 @@ class Run implements CommandRunner {
     const { packet } = command;
     await this.#keepRecord(packet, session);
     if (packet.type === 'create-session') await this.#reply?.forget();
-    return exchange(session, command, this.#conversation, {
+    return sendPacket(session, command, this.#conversation, {
       signal,
       onBodyBegins: () => {
         if (packet.type === 'fragment') this.#progress.fragmentBegins(packet.range.start);

@@ -22,10 +22,10 @@ import {
   transition,
 } from './lifecycle.js';
 import type { UploadOptions } from './options.js';
-import { Outcome } from './outcome.js';
 import type { UploadProgress } from './progress.js';
 import { ProgressStream } from './progress-stream.js';
 import { type ResolvedOptions, resolveOptions } from './resolve-options.js';
+import { ResultPromise } from './result-promise.js';
 import { performRun, type RunEnd } from './run.js';
 
 /** What `UploadJob.toJSON` gives: plain values, without secrets. */
@@ -100,7 +100,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   #resumed = false;
   #interruption = new AbortController();
   #runEnd: RunEnd | undefined;
-  #outcome = new Outcome();
+  #outcome = new ResultPromise();
   readonly #calls: Record<Call, PendingCall[]> = {
     suspend: [],
     resume: [],
@@ -139,7 +139,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   }
 
   /**
-   * Whether the store has a record of the job, so that another process can resume it: with `restore`,
+   * As of the end of the last run: whether the store has a record of the job, so that another process can resume it: with `restore`,
    * or with a job of the same file and URL.
    */
   get recorded(): boolean {
@@ -345,7 +345,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
 
   #run({ purpose, hurried }: Extract<LifecycleEffect, { type: 'run' }>): void {
     if (this.#outcome.isSettled) {
-      this.#outcome = new Outcome();
+      this.#outcome = new ResultPromise();
       this.#progress.reopen();
     }
     const interruption = new AbortController();

@@ -129,7 +129,7 @@ export interface Session {
   /** Why the upload started over last, as a sentence without its end. */
   readonly restartReason: string | undefined;
   /** How often in a row the upload started over because its first fragment was in doubt. */
-  readonly startsInVain: number;
+  readonly uselessStarts: number;
   readonly resyncs: number;
   readonly cancelAttempts: number;
   readonly afterCancel: AfterCancel;
@@ -178,7 +178,7 @@ const NOT_STARTED: Omit<Session, 'plan' | 'sizer'> = {
   newConnection: false,
   restarts: 0,
   restartReason: undefined,
-  startsInVain: 0,
+  uselessStarts: 0,
   cancelAttempts: 0,
   afterCancel: { kind: 'cancelled' },
 };

@@ -24,7 +24,7 @@ export interface OpenConversation {
   readonly wire: Wire;
 }
 
-export interface ExchangeOptions {
+export interface SendPacketOptions {
   readonly signal: AbortSignal;
   /** A fragment is sent from its first byte, for the first time or once more. */
   readonly onBodyBegins?: (() => void) | undefined;
@@ -37,11 +37,11 @@ type SendCommand = Extract<Command, { type: 'send' }>;
  * Sends one packet, follows redirects, and tells what the session is to make of the answer.
  * @throws BITS_ERR_ABORTED when the signal aborts after the packet went out; nothing else
  */
-export async function exchange(
+export async function sendPacket(
   session: Session,
   { packet, target, newConnection }: SendCommand,
   { options, remoteUrl, source, wire }: OpenConversation,
-  { signal, onBodyBegins, onBodySent }: ExchangeOptions,
+  { signal, onBodyBegins, onBodySent }: SendPacketOptions,
 ): Promise<SessionEvent> {
   const body = packet.type === 'fragment' ? fragmentBody(source, packet.range) : undefined;
   const time = new AwakeTime();

@@ -1,7 +1,7 @@
 import { throwIfAborted } from '../common/abort.js';
 import { AwakeTime } from '../common/awake-time.js';
 import { describeError } from '../common/error-like.js';
-import { BitsError, isBitsError } from '../errors.js';
+import { BitsError, BitsTransportError, isBitsError } from '../errors.js';
 import { decodeAnswer } from '../protocol/decode.js';
 import { encodeRequest } from '../protocol/encode.js';
 import { isTrustedHost, withHost } from '../protocol/host-id.js';
@@ -89,11 +89,28 @@ export async function sendPacket(
     if (signal.aborted)
       return { type: 'failed', refusal: { meaning: 'transient', error: known, unsent: true } };
     if (known.code === 'BITS_ERR_SOURCE_CHANGED') return { type: 'sourceChanged', error: known };
-    const refusal = refusalOf(known);
+    const refusal = toldWhoSentUs(refusalOf(known), session, target, remoteUrl);
     return { type: 'failed', refusal: mayHaveArrived ? refusal : { ...refusal, unsent: true } };
   } finally {
     time.stop();
   }
+}
+
+/** Nobody knows a host by itself that only BITS-Host-Id has named. */
+function toldWhoSentUs(
+  refusal: Refusal,
+  { hostId }: Session,
+  target: Target,
+  remoteUrl: URL,
+): Refusal {
+  const { error, unsent } = refusal;
+  if (target === 'origin' || unsent !== true || error.code !== 'BITS_ERR_TRANSPORT') return refusal;
+  const { message, retryable } = error;
+  const sender = `${remoteUrl.host} moves this upload to ${hostId} (BITS-Host-Id)`;
+  return {
+    ...refusal,
+    error: new BitsTransportError(`${sender}: ${message}`, { cause: error, retryable }),
+  };
 }
 
 /** A failure without an answer, as the session sees it. */

@@ -858,6 +858,17 @@ describe('UploadJob', () => {
     expect(sha256(await uploaded(origin))).to.equal(sha256(patterned(100 * KIB)));
   });
 
+  it('says who sent it to a host-id that cannot be reached', async () => {
+    const elsewhere = await serve();
+    const { host } = new URL(elsewhere.url);
+    const origin = await serve({ hostId: host });
+    await elsewhere.close();
+    const error = await failure(jobTo(origin, { retry: { limit: 0 } }).start());
+    expect(error.message).to.match(
+      new RegExp(`^${new URL(origin.url).host} moves this upload to ${host} \\(BITS-Host-Id\\)`),
+    );
+  });
+
   it('does not take credentials to a host-id that nobody vouched for', async () => {
     const origin = await serve({ hostId: 'localhost:1' });
     const error = await failure(

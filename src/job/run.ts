@@ -181,7 +181,7 @@ class Run implements CommandRunner {
       );
     }
     keeper?.lost.addEventListener('abort', this.#onLockLost, { once: true });
-    for (const limitation of wire.transport.limitations) listener.onWarning(limitation);
+    for (const limitation of wire.limitations) listener.onWarning(limitation);
   }
 
   /** What the next run continues from, as things stand. */

@@ -1,7 +1,13 @@
 import { headerValue } from '../common/header-fields.js';
 import { isTrustedHost } from '../protocol/host-id.js';
 import { withAuthentication } from '../transport/auth/authenticating-transport.js';
-import type { Transport, WireRequest, WireResponse } from '../transport/transport.js';
+import { exposedAuthorization } from '../transport/auth/private-channel.js';
+import type {
+  Transport,
+  TransportLimitation,
+  WireRequest,
+  WireResponse,
+} from '../transport/transport.js';
 import { UndiciTransport } from '../transport/undici.js';
 import { connectionKey } from './connection-key.js';
 import { idleTransports } from './idle-transports.js';
@@ -25,12 +31,14 @@ export class Wire {
   /** With authentication; for requests that are no packets. */
   readonly transport: Transport;
   readonly #options: ResolvedOptions;
+  readonly #remoteUrl: URL;
   readonly #sender: PacketSender;
   readonly #isTrusted: (url: URL) => boolean;
   readonly #close: (fate: { readonly reusable: boolean }) => Promise<void>;
 
   constructor(options: ResolvedOptions, remoteUrl: URL, jobId: string) {
     this.#options = options;
+    this.#remoteUrl = remoteUrl;
     this.redirects = new Redirects(remoteUrl, options);
     const { transport, close } = openTransport(options, remoteUrl);
     this.transport = transport;
@@ -46,6 +54,13 @@ export class Wire {
       ...options,
       answerTimeoutMs: options.answerTimeoutMs ?? timeouts.answerMs,
     });
+  }
+
+  /** What this way cannot do, or does in the open. */
+  get limitations(): readonly TransportLimitation[] {
+    const { limitations } = this.transport;
+    const exposed = exposedAuthorization(this.#options.headers, this.#remoteUrl);
+    return exposed === undefined ? limitations : [...limitations, exposed];
   }
 
   /** Sees to it that the next request goes over a new connection, as far as the transport can. */

@@ -209,7 +209,7 @@ function sendProbe(session: Session): Step {
   const { offset, sentTo } = session;
   // Not up to the offset itself, or the answers of a server that appends would look like its own.
   const end = offset > 1 ? offset - 1 : Math.min(PROBE_BYTES, sentTo - 1);
-  if (end <= 0) return startOverFromDoubt(session);
+  if (end <= 0) return startOverFromDoubt(session, appends());
   return sendRange(session, { start: Math.max(0, end - PROBE_BYTES), end, isProbe: true });
 }
 
@@ -339,10 +339,14 @@ function probeAcked(session: Session, { nextOffset, replyUrl }: AckOf<'fragment'
   const { start, end } = pendingOf(session);
   const { probed } = session.doubt;
   if (nextOffset === end || (probed !== undefined && nextOffset === probed + end - start)) {
-    return startOverFromDoubt(session);
+    return startOverFromDoubt(session, appends());
   }
   // One that appends in silence would name another offset each time.
   if (nextOffset === session.offset || nextOffset === probed) {
+    // It accepts bytes and says that it does not have them: it may have appended them.
+    if (nextOffset <= start) {
+      return startOverFromDoubt(session, asksAgain(nextOffset), session.plan.maxRestarts);
+    }
     return adoptOffset(session, nextOffset, replyUrl, true);
   }
   const isFirst = probed === undefined && nextOffset > end;
@@ -351,20 +355,26 @@ function probeAcked(session: Session, { nextOffset, replyUrl }: AckOf<'fragment'
     : misled(session, asksAgain(nextOffset), nextOffset);
 }
 
-/** What the server holds cannot be trusted, so the upload starts over. */
-function startOverFromDoubt(session: Session): Step {
-  const doubled = doubting({ ...session, pending: undefined }, { doubled: true });
-  const error = new BitsProtocolError(
+function appends(): BitsError {
+  return new BitsProtocolError(
     'The server appends a fragment once more when it is sent once more, so an interrupted upload can ' +
       'only start over. Check that the server follows [MC-BUP], or the connection to it.',
     { retryable: true },
   );
+}
+
+const BYTES_TWICE = 'The server may hold bytes twice';
+
+/** What the server holds cannot be trusted, so the upload starts over. */
+function startOverFromDoubt(session: Session, error: BitsError, mostInVain?: number): Step {
+  const doubled = doubting({ ...session, pending: undefined }, { doubled: true });
   // Where the server has taken nothing yet, nothing is lost, and so it is not counted.
   if (session.offset > 1 || session.sessionBestOffset > 0) {
-    return restartCancelling(doubled, error, 'The server may hold bytes twice');
+    return restartCancelling(doubled, error, BYTES_TWICE);
   }
   const startsInVain = session.startsInVain + 1;
   const next: Session = { ...doubled, startsInVain };
+  if (mostInVain !== undefined && startsInVain > mostInVain) return stop(next, error);
   if (startsInVain === 1) return proceed(next);
   const refusal: Refusal = { meaning: 'transient', error };
   return [
@@ -515,11 +525,13 @@ function fragmentFailed(session: Session, event: EventOf<'failed'>): Step {
         return refused({ ...session, restarts, restartReason }, event);
       }
       return refused(session, event);
-    default:
+    case 'fatal':
       // A server that takes a probe for malformed cannot be asked for its offset.
       return pendingOf(session).isProbe && isStatus(error, 400)
         ? restartCancelling(session, error, 'The server does not say what it holds')
         : refused(session, event);
+    default:
+      return refused(session, event);
   }
 }
 
@@ -653,7 +665,8 @@ function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
       if (session.plan.totalBytes === 0 && isStatus(error, 416)) {
         return cancelFirst(answered, { kind: 'failed', error: emptyFile(error) });
       }
-      if (closedBefore(session) && meaning === 'fatal' && saysNothing(error)) {
+      const wasLost = session.doubt.closed === 'unanswered' && !session.doubt.cancelled;
+      if (wasLost && meaning === 'fatal' && saysNothing(error)) {
         return suspect(answered, 'close-session', refusal);
       }
       return session.doubt.forgotten && mayBeForgotten(session, refusal)
@@ -663,11 +676,16 @@ function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
   }
 }
 
+/** These say what they mean, and it is not the session: authentication, verb, time, size, form, rate. */
+const EXPLICIT_4XX: readonly number[] = [
+  401, 402, 405, 406, 407, 408, 411, 413, 414, 415, 417, 421, 423, 426, 429, 431, 451,
+];
+
 /** Refused in a way that is nothing but strange, as by a server that does not know the session. */
 function saysNothing(error: BitsError): boolean {
   if (!(error instanceof BitsServerError) || !isUnexplained(error)) return false;
   const { status } = error;
-  return status >= 400 && status < 500 && status !== 408 && status !== 429;
+  return status >= 400 && status < 500 && !EXPLICIT_4XX.includes(status);
 }
 
 function emptyFile(cause: BitsError): BitsError {

@@ -164,6 +164,24 @@ export const FRESH = {
   resyncs: 0,
 } satisfies Partial<Session>;
 
+/** Whole, because an object that is put together field by field takes twenty times as long. */
+const NOT_STARTED: Omit<Session, 'plan' | 'sizer'> = {
+  ...FRESH,
+  state: 'init',
+  awaiting: 'start',
+  everAcked: false,
+  bestOffset: 0,
+  furthestSent: 0,
+  resentBytes: 0,
+  progress: 0,
+  newConnection: false,
+  restarts: 0,
+  restartReason: undefined,
+  startsInVain: 0,
+  cancelAttempts: 0,
+  afterCancel: { kind: 'cancelled' },
+};
+
 export type SessionEvent =
   | { readonly type: 'start' }
   | { readonly type: 'acked'; readonly ack: Ack; readonly elapsedMs: number }
@@ -241,24 +259,7 @@ export function createSession(plan: SessionPlan, sizer: SizerOptions = {}): Sess
         'again by itself, and nobody would know. Use another transport, or another server.',
     );
   }
-  return {
-    ...FRESH,
-    state: 'init',
-    plan,
-    awaiting: 'start',
-    everAcked: false,
-    bestOffset: 0,
-    furthestSent: 0,
-    resentBytes: 0,
-    progress: 0,
-    newConnection: false,
-    restarts: 0,
-    restartReason: undefined,
-    startsInVain: 0,
-    cancelAttempts: 0,
-    afterCancel: { kind: 'cancelled' },
-    sizer: createFragmentSizer(sizer),
-  };
+  return { ...NOT_STARTED, plan, sizer: createFragmentSizer(sizer) };
 }
 
 /**

@@ -66,7 +66,10 @@ export async function sendEntity(
   res.flushHeaders();
   const { cut } = options;
   const stopAt = cut === undefined ? end : start + Math.floor((end - start) / 2);
-  if (cut !== 'after the head') await sendBytes(responder, entity.file, start, stopAt, options);
+  // Of nothing, the head is all there is, and it is sent.
+  if (cut !== 'after the head' || start === end) {
+    await sendBytes(responder, entity.file, start, stopAt, options);
+  }
   if (cut !== undefined) connection.reset();
   else await responder.finished();
 }

@@ -238,6 +238,8 @@ export class Http1Connection implements Connection {
   #onAnswered(res: ServerResponse): void {
     res.detachSocket(this.#socket);
     this.#res = undefined;
+    // Closed from this side while the answer was on its way: what comes is no request any more.
+    if (this.#phase === 'closing') return;
     if (!res.shouldKeepAlive || this.#inputEnded) {
       this.#linger();
     } else if (this.#phase === 'body') {

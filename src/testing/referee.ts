@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { CONTEXT_SERVER_APPLICATION } from '../protocol/answers.js';
 import { ACK_PACKET_TYPE, MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
 import { parseOffset } from '../protocol/content-range.js';
 import { parseHostId } from '../protocol/host-id.js';
@@ -110,7 +111,10 @@ export class Referee {
     }
     if (packet === 'ping' || request.sessionId === undefined) return;
 
-    const gone = !ok && headers['bits-error-code'] === formatHresult(BG_E_SESSION_NOT_FOUND);
+    // With this context it is a code of the application, and says nothing of the session.
+    const isOfApplication = Number(headers['bits-error-context']) === CONTEXT_SERVER_APPLICATION;
+    const notFound = headers['bits-error-code'] === formatHresult(BG_E_SESSION_NOT_FOUND);
+    const gone = !ok && notFound && !isOfApplication;
     let conduct = this.#conducts.get(request.sessionId);
     if (conduct === undefined) {
       if (!gone) return;
@@ -118,7 +122,7 @@ export class Referee {
       this.#remember(request.sessionId, conduct);
     }
     // The answer to an older request that was given up says nothing of what the client knows.
-    if (conduct.newest === request) conduct.lastAnswer = seen;
+    if (conduct.newest === request && packet === 'fragment') conduct.lastAnswer = seen;
     const ends = packet === 'close-session' || packet === 'cancel-session';
     if (ok && ends) conduct.end = { by: packet, answer: seen };
     else if (gone && conduct.end === undefined) conduct.end = { by: 'not-found', answer: seen };
@@ -219,15 +223,18 @@ export class Referee {
       const known = arrivedForSure(last, request) && said <= conduct.sentTo ? [] : conduct.starts;
       conduct.starts = new Set([...known, said]);
     }
-    conduct.sentTo = Math.max(conduct.sentTo, range.end);
+    const { sentTo } = conduct;
+    conduct.sentTo = Math.max(sentTo, range.end);
     const highest = Math.max(...conduct.starts);
     const wanted = conduct.starts.has(range.start);
     // An answer without an offset, such as 503, does not say what became of the fragment.
     const isKnown = said !== undefined && last !== undefined && arrivedForSure(last, request);
-    const inDoubt = !isKnown || conduct.probing;
+    const inDoubt = !isKnown || conduct.probing || conduct.recovering;
     const isSmall = range.end - range.start <= MIN_FRAGMENT_BYTES;
     conduct.lastAnswer = undefined;
-    conduct.probing = !wanted && inDoubt && isSmall && range.end <= highest;
+    // A probe brings nothing new: it repeats what the server has, or the beginning of what was lost.
+    const isOld = wanted ? range.end < sentTo : range.end <= highest;
+    conduct.probing = inDoubt && isSmall && isOld;
     if (conduct.probing) return;
     if (!wanted && !(conduct.recovering && range.start <= highest)) {
       const offsets = [...conduct.starts].join(' or ');

@@ -136,7 +136,7 @@ const CASES: readonly Case[] = [
     it: 'an offset that never changes',
     server: () => answers({ Fragment: () => fragmentAck(0) }),
     ends: 'BITS_ERR_PROTOCOL',
-    requests: 10,
+    requests: 15,
   },
   {
     it: 'offsets that move back and forth',

@@ -77,7 +77,7 @@ export class HostileWorld {
       await this.#restarting;
       const arrived = await readFile(join(this.#server.root, 'file.bin')).catch(() => undefined);
       // When the answer to Close and the session are lost, the file may be there or not.
-      const maybe = result.closed === 'presumed' && this.#losesSessions;
+      const maybe = result.closed === 'presumed' && (this.#losesSessions || this.#refusesClose);
       if (arrived !== undefined || !maybe) {
         expect(arrived?.equals(content), 'the file is exact').to.equal(true);
       }
@@ -137,6 +137,17 @@ export class HostileWorld {
             ('forgetsSession' in action ||
               ('status' in action && action.hresult === SESSION_NOT_FOUND))),
       )
+    );
+  }
+
+  /** With a lost answer before it, a refusal looks like that of a server which closed the session. */
+  get #refusesClose(): boolean {
+    return this.#scenario.faults.some(
+      ({ on, do: action }) =>
+        on === 'close-session' &&
+        typeof action === 'object' &&
+        'status' in action &&
+        [400, 403, 404, 410, 416, 500].includes(action.status ?? 0),
     );
   }
 

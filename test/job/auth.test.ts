@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { inspect } from 'node:util';
 import { expect } from 'chai';
-import type { BitsError } from '../../src/errors.js';
+import { type BitsError, BitsTransportError } from '../../src/errors.js';
 import { UploadJob } from '../../src/job/upload-job.js';
+import type { Transport } from '../../src/transport/transport.js';
 import { patterned } from '../support/files.js';
 import { type RawRequest, type RawServer, startRawServer } from '../support/raw-server.js';
 
@@ -101,6 +102,22 @@ describe('a job with credentials', () => {
       expect(proofs).to.have.lengthOf(1);
     });
   }
+
+  it('warns of an Authorization header that everybody on the way can read', async () => {
+    const codes: string[] = [];
+    const transport: Transport = {
+      limitations: [],
+      send: () => Promise.reject(new BitsTransportError('no line', { retryable: false })),
+      close: async () => {},
+    };
+    const headers = { Authorization: 'Basic c2VjcmV0' };
+    for (const url of ['http://files.corp.example/x', 'https://files.corp.example/x']) {
+      const exposed = new UploadJob({ url, source: patterned(1), headers, transport });
+      exposed.on('warning', ({ code }) => codes.push(code));
+      await exposed.start().catch(() => {});
+    }
+    expect(codes).to.deep.equal(['authorization-unencrypted']);
+  });
 
   it('refuses options that name no means, before anything is sent', () => {
     const make = () => new UploadJob({ url: server.url(), source: 'x', auth: {} });

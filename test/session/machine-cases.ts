@@ -9,6 +9,7 @@ import {
   fallbackExpired,
   gaveUp,
   gone,
+  goneWith,
   has,
   lost,
   MIN,
@@ -1611,6 +1612,21 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
+      it: 'starts over when it twice accepts bytes and says that it does not have them',
+      script: [
+        ...begun,
+        [has(100), 'fragment 100-200'],
+        [has(0), `${probe(100)} anew`],
+        [has(0), `${probe(100)} anew`],
+        [has(0), 'cancel-session anew'],
+        [cancelled, 'create-session anew'],
+      ],
+    },
+    {
+      it: 'starts over when it accepts the beginning of the file and says that it has nothing',
+      script: [...begun, [has(0), 'fragment 0-99 anew'], [has(0), 'cancel-session anew']],
+    },
+    {
       it: 'tells it from one that holds a part of the fragment by a second probe',
       ...BIG,
       script: [
@@ -1702,6 +1718,16 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [status(400, 'fatal', 0x80070057), 'cancel-session'],
       ],
     },
+    {
+      it: 'cancels no session that a probe shows to be gone, whatever the status',
+      script: [
+        ...begun,
+        [has(100), 'fragment 100-200'],
+        [lost, 'wait'],
+        [retryDue, probe(100)],
+        [goneWith(400), 'create-session'],
+      ],
+    },
   ],
   'when a Close may be forgotten': [
     {
@@ -1746,6 +1772,15 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [unknown(500), 'wait'],
         [retryDue, 'close-session'],
         [unknown(500), 'wait'],
+      ],
+    },
+    {
+      it: 'presumes nothing at a second Close when its status says what is wrong',
+      script: [
+        ...atClose,
+        [lost, 'wait'],
+        [retryDue, 'close-session'],
+        [status(413, 'fatal'), 'failed BITS_ERR_SERVER resumable'],
       ],
     },
     {

@@ -159,7 +159,7 @@ export class Witness {
     }
   }
 
-  /** The ack for a fragment; one for a probe counts only when it is not the probe's own end. */
+  /** The ack for a fragment; one for a probe counts only when the server did not append the probe. */
   #heardOffset(
     { range }: Extract<RequestPacket, { type: 'fragment' }>,
     nextOffset: number,
@@ -175,6 +175,8 @@ export class Witness {
       this.#isDistrusted = true;
     } else if (nextOffset !== this.#acked && nextOffset !== this.#probed) {
       this.#probed = nextOffset;
+    } else if (nextOffset <= start) {
+      this.#isDistrusted = true;
     } else if (this.#told(nextOffset, replyUrl)) this.#isAlive();
   }
 

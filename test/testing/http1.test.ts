@@ -63,6 +63,20 @@ describe('the framing of the reference server', () => {
     await small.close();
   });
 
+  it('takes the rest of a body for no request, after it closed the connection', async () => {
+    const closing = await createBitsServer({
+      maxFragmentBytes: 10,
+      faults: [{ on: 'fragment', do: { closeAfterMs: 0 } }],
+    });
+    const other = await RawClient.connect(closing);
+    const id = await other.open('/f');
+    const body = Buffer.alloc(3 * 1024 * 1024, '\n');
+    await other.fragment('/f', id, 0, body, body.length).catch(() => {});
+    await other.closed;
+    closing.assertNoViolations();
+    await closing.close();
+  });
+
   it('answers a client that closed its sending half', async () => {
     client.socket.end(ping);
     expect((await client.read()).status).to.equal(200);

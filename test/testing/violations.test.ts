@@ -173,6 +173,16 @@ describe('the referee', () => {
       expect(codes()).to.deep.equal(['out-of-order']);
     });
 
+    it('accepts probes at the beginning of a first fragment in doubt', async () => {
+      await start({ faults: [{ on: 'fragment', do: 'reset-after-commit' }] });
+      await send(0, 8).catch(() => {});
+      await reconnect();
+      expect((await send(0, 4)).headers['bits-received-content-range']).to.equal('8');
+      await send(0, 4);
+      await send(8, 12);
+      server.assertNoViolations();
+    });
+
     it('reports a probe that reaches beyond the offset in doubt', async () => {
       await start({ faults: [{ on: 'fragment', nth: 2, do: 'reset-before' }] });
       await send(0, 8);

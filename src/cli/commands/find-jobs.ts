@@ -119,7 +119,8 @@ export function assertOneHost(
   if ([...hosts].every((host) => isTrustedHost(host, nowhere, trustedHosts))) return;
   throw new UsageError(
     `the uploads go to several hosts (${[...hosts].join(', ')}), and credentials and headers are for ` +
-      'one: choose a host with --host, or allow all of them with --trusted-host',
+      'one: choose the uploads to one host (resume --all and prune have --host), or allow all of them ' +
+      'with --trusted-host',
   );
 }
 

@@ -18,6 +18,7 @@ export {
   type ServerErrorDetails,
   type StoreErrorReason,
 } from './errors.js';
+export { Bandwidth, type BandwidthOptions } from './job/bandwidth.js';
 export type { HeadersInput } from './job/check-headers.js';
 export type {
   UploadJobEvents,

@@ -9,6 +9,7 @@ import type {
   WireResponse,
 } from '../transport/transport.js';
 import { UndiciTransport } from '../transport/undici.js';
+import { paced } from './bandwidth.js';
 import { connectionKey } from './connection-key.js';
 import { idleTransports } from './idle-transports.js';
 import { type PacketKind, PacketSender } from './packet-sender.js';
@@ -47,13 +48,30 @@ export class Wire {
     this.#close = close;
   }
 
-  send(packet: PacketKind, request: WireRequest, options: PacketOptions): Promise<WireResponse> {
-    const { timeouts } = this.#options;
-    return this.#sender.send(packet, request, {
-      stallTimeoutMs: timeouts.stallMs,
-      ...options,
-      answerTimeoutMs: options.answerTimeoutMs ?? timeouts.answerMs,
-    });
+  async send(
+    packet: PacketKind,
+    request: WireRequest,
+    options: PacketOptions,
+  ): Promise<WireResponse> {
+    const { timeouts, bandwidth } = this.#options;
+    const { signal, answerBody } = options;
+    const { body } = request;
+    const pacedBody = bandwidth &&
+      body && {
+        byteLength: body.byteLength,
+        pieces: () => paced(body.pieces(), bandwidth, signal),
+      };
+    const response = await this.#sender.send(
+      packet,
+      pacedBody ? { ...request, body: pacedBody } : request,
+      {
+        stallTimeoutMs: timeouts.stallMs,
+        ...options,
+        answerTimeoutMs: options.answerTimeoutMs ?? timeouts.answerMs,
+      },
+    );
+    if (!bandwidth?.replies || answerBody !== 'stream') return response;
+    return { ...response, body: paced(response.body, bandwidth, signal) };
   }
 
   /** What this way cannot do, or does in the open. */

@@ -9,6 +9,7 @@ import type { FragmentPacket, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { Command, Session, SessionEvent, Target } from '../session/session.js';
 import { readRange } from '../source/range-reader.js';
+import { LostSourceError } from '../source/sized-stream.js';
 import type { OpenSource } from '../source/source.js';
 import { hadStaleConnection, neverConnected } from '../transport/failure.js';
 import type { WireBody } from '../transport/transport.js';
@@ -79,7 +80,8 @@ export async function exchange(
   } catch (error) {
     throwIfAborted(signal);
     const known = transportError(error);
-    if (known.code === 'BITS_ERR_SOURCE_CHANGED') return { type: 'sourceChanged', error: known };
+    const isLost = known.code === 'BITS_ERR_SOURCE_CHANGED' || known instanceof LostSourceError;
+    if (isLost) return { type: 'sourceChanged', error: known };
     return { type: 'failed', refusal: refusalOf(known) };
   } finally {
     time.stop();

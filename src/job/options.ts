@@ -33,7 +33,10 @@ export const DEFAULTS = Object.freeze({
 export interface UploadOptions {
   /** Where the file goes, http or https. One that ends in `/` gets the file's name appended. */
   url: string | URL;
-  /** A path, bytes, a `Blob` or `File`, a stream, or a source of your own. */
+  /**
+   * A path, bytes, a `Blob` or `File`, a stream, `{ stream, byteLength }`, which is sent while it is
+   * read, or a source of your own.
+   */
   source: SourceInput;
   /** The file's name when the source has none, or another one. @default the source's name */
   name?: string | undefined;

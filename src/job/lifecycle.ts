@@ -96,6 +96,7 @@ const table: Readonly<Record<Lifecycle['phase'], Handlers>> = {
     suspend: (life) => (life.purpose === 'cancel' ? wait(life) : interrupt(life, 'suspend')),
     resume: refuse('resume'),
     cancel: (life) => (life.purpose === 'cancel' ? wait(life) : interrupt(life, 'cancel')),
+    // Of a cancel it ends the wait for the server: the job is cancelled all the same.
     abort: (life) => interrupt(life, life.purpose === 'cancel' ? 'cancel' : 'abort'),
     refuse: ignore,
   },
@@ -174,7 +175,8 @@ function end(
   resumable: boolean,
 ): Transition {
   const settle: LifecycleEffect = { type: 'settle', as };
-  const calls = [answer('suspend'), answer('cancel')];
+  // A cancel that failed has cancelled nothing.
+  const calls = [answer('suspend'), answer('cancel', as === 'failed')];
   if (life.resumesNext && resumable) {
     const [next, effects] = begin(life, 'upload', answer('resume'));
     return [next, [settle, ...calls, ...effects]];

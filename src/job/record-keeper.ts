@@ -29,6 +29,8 @@ export interface RecordRequest {
   readonly options: ResolvedOptions;
   /** The record of this job's checkpoint, if there is one. */
   readonly record: JobRecord | undefined;
+  /** The job has a session on the server, which the store may know nothing of. */
+  readonly hasOwnSession: boolean;
   /**
    * What a record would save costs less than the record: there is none, and no lock, until something
    * goes wrong.
@@ -51,7 +53,7 @@ export interface AbandonedUpload {
 
 /** Keeps a job's record while it runs, and holds the lock that keeps other processes away. */
 export class RecordKeeper {
-  /** The record to resume from, as it was when the lock was taken; saved over as this job's own. */
+  /** The record to resume from, as it was when the lock was taken; from now on overwritten with this job's state. */
   readonly found: JobRecord | undefined;
   /** Its session is to be freed: one that is left may block the URL. */
   readonly abandoned: AbandonedUpload | undefined;
@@ -125,7 +127,7 @@ export class RecordKeeper {
     return this.#base.replyPartId;
   }
 
-  /** The last record that is kept for certain; undefined: none is. */
+  /** The last record that is kept for certain; undefined if there is none. */
   get record(): JobRecord | undefined {
     return this.#kept;
   }
@@ -153,8 +155,8 @@ export class RecordKeeper {
   }
 
   /**
-   * Notes of an abandoned upload that a Cancel-Session may have ended its session: a server that does
-   * not know the session any more then no longer proves that an unanswered Close had worked.
+   * Notes of an abandoned upload that a Cancel-Session may have ended its session: after that,
+   * "session not found" no longer proves that an unanswered Close worked.
    */
   async doubtClose(record: JobRecord): Promise<void> {
     const { store } = this.#request;
@@ -180,7 +182,7 @@ export class RecordKeeper {
   async #close(remove: boolean): Promise<void> {
     if (remove) {
       await this.#writing;
-      const { isSaved } = this;
+      const isSaved = this.isSaved && !this.#lost.signal.aborted;
       this.#kept = undefined;
       if (isSaved) await this.#attempt(() => this.#request.store.remove(this.#base.key));
     } else {
@@ -201,7 +203,7 @@ export class RecordKeeper {
     this.#writtenAtMs = systemClock.now();
     this.#writing = this.#writing.then(async () => {
       // A later one says more; this one need not be written any more.
-      if (record !== this.#next) return;
+      if (record !== this.#next || this.#lost.signal.aborted) return;
       await this.#attempt(async () => {
         if (this.#lock === undefined) await this.#claim();
         await this.#request.store.save(record);
@@ -326,7 +328,7 @@ async function findEarlier(request: RecordRequest, place: Place): Promise<Earlie
 
 function reasonToAbandon(
   record: JobRecord,
-  { identity, options }: RecordRequest,
+  { identity, options, hasOwnSession }: RecordRequest,
   { url, queryHash }: Place,
 ): string | undefined {
   const { source } = record;
@@ -334,11 +336,20 @@ function reasonToAbandon(
   if (isOther || record.queryHash !== queryHash) return 'it was restored for another file or URL';
   if (sourceIdentityChange(source, identity) === 'changed') return 'the file has changed since';
   if (isTooOld(record)) return 'it is too old';
+  if (hasOwnSession) return 'this one has a session of its own';
   return options.resume ? undefined : 'this one starts over';
 }
 
 function isTooOld(record: JobRecord): boolean {
   return Date.now() - record.updatedAtMs > MAX_AGE_MS;
+}
+
+/** As {@link sourceHasChanged}, of a source of which only the length is known. */
+export function lengthHasChanged(beforeBytes: number, nowBytes: number): BitsError {
+  return new BitsError(
+    'BITS_ERR_SOURCE_CHANGED',
+    `The source has ${nowBytes} bytes now, and ${beforeBytes} when this upload began (0x8020001D): start a new job.`,
+  );
 }
 
 /** @throws BITS_ERR_SOURCE_CHANGED (0x8020001D) when a file is not what the upload began with */

@@ -1,4 +1,4 @@
-import { throwIfAborted } from '../common/abort.js';
+import { onAbort, throwIfAborted } from '../common/abort.js';
 import { BitsArgumentError } from '../errors.js';
 import type { RequestPacket } from '../protocol/packets.js';
 import { appendFileName, redactUrl } from '../protocol/remote-url.js';
@@ -6,6 +6,7 @@ import { checkReplyTarget } from '../reply/reply-target.js';
 import { INITIAL_BYTES } from '../session/fragment-sizer.js';
 import {
   type Command,
+  capFragments,
   completionWarnings,
   createSession,
   isFinal,
@@ -24,12 +25,11 @@ import { systemClock } from './clock.js';
 import { type CommandRunner, Driver, type WorkCommand } from './driver.js';
 import { clearEarlierUpload } from './earlier-uploads.js';
 import type { UploadResult, UploadState, UploadWarning } from './events.js';
-import { exchange, type OpenConversation } from './exchange.js';
 import { closeSource, openSource, sourceError, unreadableSource } from './guarded-source.js';
 import type { RunPurpose } from './lifecycle.js';
 import type { RetryDecision } from './options.js';
 import { ProgressReport, type UploadProgress } from './progress.js';
-import { RecordKeeper, sourceHasChanged } from './record-keeper.js';
+import { lengthHasChanged, RecordKeeper, sourceHasChanged } from './record-keeper.js';
 import {
   assertReplyElsewhere,
   discardReplyElsewhere,
@@ -37,6 +37,7 @@ import {
   type ReplyProgress,
 } from './reply-delivery.js';
 import type { ResolvedOptions } from './resolve-options.js';
+import { type OpenConversation, sendPacket } from './send-packet.js';
 import { serverLimits } from './server-limits.js';
 import { Wire } from './wire.js';
 
@@ -103,7 +104,7 @@ class Run implements CommandRunner {
   readonly #driver: Driver;
   readonly #progress: ProgressReport;
   readonly #startedAtMs = performance.now();
-  readonly #onLockLost = (): void => this.#request.listener.onLockLost();
+  readonly #watchingLock: Disposable | undefined;
   /** The session as it was before it finished. */
   #lastLive: Session;
   /** The server did not confirm that it dropped the session. */
@@ -163,7 +164,10 @@ class Run implements CommandRunner {
       ),
     };
     this.#before = newest(request.checkpoint, keeper?.found, plan, sizer);
-    this.#lastLive = this.#before?.session ?? createSession(plan, sizer);
+    this.#lastLive =
+      this.#before === undefined
+        ? createSession(plan, sizer)
+        : capFragments(this.#before.session, sizer.capBytes);
     this.#driver = new Driver(this.#lastLive, this, {
       retry: options.retry,
       noProgressMs: options.timeouts.noProgressMs,
@@ -181,7 +185,9 @@ class Run implements CommandRunner {
         (progress) => this.#replyReceived(progress),
       );
     }
-    keeper?.lost.addEventListener('abort', this.#onLockLost, { once: true });
+    if (keeper !== undefined) {
+      this.#watchingLock = onAbort(keeper.lost, () => listener.onLockLost());
+    }
     for (const limitation of wire.limitations) listener.onWarning(limitation);
   }
 
@@ -214,6 +220,10 @@ class Run implements CommandRunner {
     if (this.#request.purpose === 'cancel') return { type: 'cancelRequested' };
     if (this.#before === undefined) return { type: 'start' };
     const before = this.#before.identity;
+    const { totalBytes } = this.#driver.session.plan;
+    if (source.byteLength !== totalBytes && source.identity === undefined) {
+      return { type: 'sourceChanged', error: lengthHasChanged(totalBytes, source.byteLength) };
+    }
     const change =
       before && source.identity ? sourceIdentityChange(before, source.identity) : 'same';
     if (before !== undefined && change === 'changed') {
@@ -232,7 +242,7 @@ class Run implements CommandRunner {
   async close({ isCompleted }: { readonly isCompleted: boolean }): Promise<void> {
     const { source, wire } = this.#conversation;
     const isOver = this.#isOver;
-    this.#keeper?.lost.removeEventListener('abort', this.#onLockLost);
+    this.#watchingLock?.[Symbol.dispose]();
     await this.#keeper?.close({ remove: isOver });
     const { session } = this.#driver;
     // A failed job without a record is resumed by this process at most, which can fetch it again.
@@ -320,7 +330,7 @@ class Run implements CommandRunner {
     const { packet } = command;
     await this.#keepRecord(packet, session);
     if (packet.type === 'create-session') await this.#reply?.forget();
-    return exchange(session, command, this.#conversation, {
+    return sendPacket(session, command, this.#conversation, {
       signal,
       onBodyBegins: () => {
         if (packet.type === 'fragment') this.#progress.fragmentBegins(packet.range.start);
@@ -366,8 +376,9 @@ class Run implements CommandRunner {
     this.#isUnfreed =
       command.type === 'finish' && command.outcome.kind === 'cancelled' && !command.outcome.freed;
     listener.onStep(session, isLive ? session.state : undefined);
-    // A Cancel-Session that was not answered is still in the record, so that it can be repeated.
-    if (!this.#isUnfreed) this.#keeper?.note({ ...this.checkpoint, session });
+    // A Cancel-Session that was not answered is still in the record, so that it can be repeated; and
+    // of an upload that is over, the record is removed.
+    if (!isFinal(session.state)) this.#keeper?.note({ ...this.checkpoint, session });
     if (session.offset !== before.offset) this.#progress.acknowledged(session.offset);
     const { serverCapBytes } = session.sizer;
     if (serverCapBytes !== undefined && serverCapBytes !== before.sizer.serverCapBytes) {
@@ -428,6 +439,7 @@ async function openKeeper(
     remoteUrl,
     options,
     record: checkpoint?.record,
+    hasOwnSession: checkpoint?.session.sessionId !== undefined,
     isSmall:
       checkpoint === undefined &&
       purpose === 'upload' &&
@@ -461,7 +473,7 @@ function contentNameOf({ name, source }: ResolvedOptions, remoteUrl: URL): strin
   }
 }
 
-/** The best of what this process and the store know of an earlier run. */
+/** What the store has, unless it is this job's own: another process may have gone on from it. */
 function newest(
   checkpoint: Checkpoint | undefined,
   found: JobRecord | undefined,

@@ -23,10 +23,10 @@ import {
   transition,
 } from './lifecycle.js';
 import type { UploadOptions } from './options.js';
-import { Outcome } from './outcome.js';
 import type { UploadProgress } from './progress.js';
 import { ProgressStream } from './progress-stream.js';
 import { type ResolvedOptions, resolveOptions } from './resolve-options.js';
+import { ResultPromise } from './result-promise.js';
 import { performRun, type RunEnd } from './run.js';
 
 /** What `UploadJob.toJSON` gives: plain values, without secrets. */
@@ -92,7 +92,8 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   #options: ResolvedOptions;
   #life: Lifecycle = newLifecycle({ hasCheckpoint: false });
   /** Events that came while another one was being carried out. */
-  readonly #events: { readonly event: LifecycleEvent; readonly answer?: Answer | undefined }[] = [];
+  readonly #events: { readonly event: LifecycleEvent; readonly call?: PendingCall | undefined }[] =
+    [];
   #isDispatching = false;
   #state: UploadState = 'init';
   #checkpoint: Checkpoint | undefined;
@@ -100,8 +101,8 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   #resumed = false;
   #interruption = new AbortController();
   #runEnd: RunEnd | undefined;
-  #outcome = new Outcome();
-  readonly #calls: Record<Call, Answer[]> = {
+  #outcome = new ResultPromise();
+  readonly #calls: Record<Call, PendingCall[]> = {
     suspend: [],
     resume: [],
     cancel: [],
@@ -144,7 +145,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   }
 
   /**
-   * Whether the store has a record of the job, so that another process can resume it: with `restore`,
+   * As of the end of the last run: whether the store has a record of the job, so that another process can resume it: with `restore`,
    * or with a job of the same file and URL.
    */
   get recorded(): boolean {
@@ -224,7 +225,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   async resume(options: { signal?: AbortSignal } = {}): Promise<UploadResult> {
     // An aborted signal stays so for ever; only another one can stop what follows.
     const signal = options.signal ?? (this.#signal?.aborted ? undefined : this.#signal);
-    if (await this.#isRefused('resume', () => this.#listenTo(signal))) {
+    if (await this.#isRefused('resume', signal)) {
       throw new BitsStateError(
         `The job cannot be resumed: it is ${this.#state}, neither suspended nor in error.`,
       );
@@ -238,12 +239,16 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    * When Close-Session was already on its way the file may be in place: `result` then resolves. A
    * session that the server did not confirm to have dropped can be cancelled again.
    * @param options `signal`: ends the wait for the server
+   * @throws what `result` rejects with when nothing could be cancelled, as when another process has
+   *   the job
    */
   async cancel(options: { signal?: AbortSignal } = {}): Promise<void> {
     const { signal } = options;
+    const cancelling = this.#isRefused('cancel');
     const listening = signal && onAbort(signal, () => this.#dispatch({ type: 'abort' }));
-    await this.#isRefused('cancel');
+    const isRefused = await cancelling;
     listening?.[Symbol.dispose]();
+    if (isRefused) await this.result;
   }
 
   /**
@@ -281,30 +286,38 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     this.#listenTo(this.#signal);
   }
 
-  /** Asks for something, and tells when it is done whether it was refused. */
-  async #isRefused(call: Call, meanwhile: () => void = () => {}): Promise<boolean> {
-    const answer: Answer = new Deferred();
+  /**
+   * Asks for something, and tells when it is done whether it was refused.
+   * @param signal may stop the job from then on that it resumes
+   */
+  async #isRefused(call: Call, signal?: AbortSignal): Promise<boolean> {
+    const pending: PendingCall = { answer: new Deferred(), signal };
     const wasIdle = this.#life.phase === 'idle';
-    this.#dispatch({ type: call }, answer);
-    if (call !== 'resume' && wasIdle) this.#listenTo(this.#signal);
-    meanwhile();
-    return (await answer.promise).isRefused;
+    this.#dispatch({ type: call }, pending);
+    const isStopped = this.#life.phase === 'ended';
+    if (wasIdle && call !== 'resume' && !isStopped) this.#listenTo(this.#signal);
+    return (await pending.answer.promise).isRefused;
   }
 
   #listenTo(signal: AbortSignal | undefined): void {
     this.#listening?.[Symbol.dispose]();
     this.#signal = signal;
-    this.#listening = signal && onAbort(signal, () => this.#dispatch({ type: 'abort' }));
+    this.#listening =
+      signal &&
+      onAbort(signal, () => {
+        this.#abortCause = signal.reason;
+        this.#dispatch({ type: 'abort' });
+      });
   }
 
   /** One event after the other: a listener may call the job while it is told something. */
-  #dispatch(event: LifecycleEvent, answer?: Answer): void {
-    this.#events.push({ event, answer });
+  #dispatch(event: LifecycleEvent, call?: PendingCall): void {
+    this.#events.push({ event, call });
     if (this.#isDispatching) return;
     this.#isDispatching = true;
     for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
       const { type } = next.event;
-      if (next.answer !== undefined && isCall(type)) this.#calls[type].push(next.answer);
+      if (next.call !== undefined && isCall(type)) this.#calls[type].push(next.call);
       const { phase } = this.#life;
       const [life, effects] = transition(this.#life, next.event);
       this.#life = life;
@@ -329,19 +342,21 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         this.#settle(effect.as);
         break;
       case 'answer':
-        for (const call of this.#calls[effect.call].splice(0)) {
-          call.resolve({ isRefused: effect.refused });
+        for (const { answer, signal } of this.#calls[effect.call].splice(0)) {
+          if (effect.call === 'resume' && !effect.refused) this.#listenTo(signal);
+          answer.resolve({ isRefused: effect.refused });
         }
     }
   }
 
   #run({ purpose, hurried }: Extract<LifecycleEffect, { type: 'run' }>): void {
     if (this.#outcome.isSettled) {
-      this.#outcome = new Outcome();
+      this.#outcome = new ResultPromise();
       this.#progress.reopen();
     }
     const interruption = new AbortController();
     this.#interruption = interruption;
+    this.#abortCause = undefined;
     const dismiss = hurried
       ? later(
           () => interruption.abort(new BitsAbortError('The job was aborted.')),
@@ -418,8 +433,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   #errorOf(as: string, end: RunEnd | undefined): BitsError {
     if (as === 'failed' && end?.kind === 'failed') return asBitsError(end.error);
     if (as === 'aborted') {
-      const cause = this.#abortCause ?? this.#signal?.reason;
-      this.#abortCause = undefined;
+      const cause = this.#abortCause;
       return new BitsAbortError(
         'The upload was aborted; resume() continues where the server stands.',
         {
@@ -427,12 +441,11 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         },
       );
     }
-    if (end?.kind !== 'cancelled' || end.freed) {
-      return new BitsAbortError('The upload was cancelled.');
-    }
+    const isUnsure = end?.kind === 'cancelled' ? !end.freed : hasSession(end?.checkpoint);
+    if (!isUnsure) return new BitsAbortError('The upload was cancelled.');
     return new BitsAbortError(
       'The upload was cancelled, but the server did not confirm that it dropped the session.',
-      { cause: end.error },
+      { cause: end?.kind === 'cancelled' ? end.error : undefined },
     );
   }
 
@@ -444,11 +457,19 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   }
 }
 
-/** Tells a caller when what was asked for is done. */
-type Answer = Deferred<{ readonly isRefused: boolean }>;
+/** A caller who waits until what was asked for is done. */
+interface PendingCall {
+  readonly answer: Deferred<{ readonly isRefused: boolean }>;
+  /** Of a resume: may stop the job from then on. */
+  readonly signal: AbortSignal | undefined;
+}
 
 function isCall(type: LifecycleEvent['type']): type is Call {
   return type === 'suspend' || type === 'resume' || type === 'cancel';
+}
+
+function hasSession(checkpoint: Checkpoint | undefined): boolean {
+  return checkpoint?.session.sessionId !== undefined;
 }
 
 function asBitsError(error: unknown): BitsError {

@@ -9,7 +9,7 @@ import type {
   WireResponse,
 } from '../transport/transport.js';
 import { UndiciTransport } from '../transport/undici.js';
-import { paced } from './bandwidth.js';
+import { type Bandwidth, paced } from './bandwidth.js';
 import { connectionKey } from './connection-key.js';
 import { idleTransports } from './idle-transports.js';
 import { type PacketKind, PacketSender } from './packet-sender.js';
@@ -24,6 +24,8 @@ export interface PacketOptions {
   readonly answerTimeoutMs?: number | undefined;
   readonly kind?: string | undefined;
   readonly onBytesSent?: ((bytes: number) => void) | undefined;
+  /** Called when the request goes to the transport: from then on the server may have it. */
+  readonly onHandOver?: (() => void) | undefined;
 }
 
 /** A run's way to the server: its transport, with authentication, hooks and redirects around it. */
@@ -51,26 +53,19 @@ export class Wire {
   async send(
     packet: PacketKind,
     request: WireRequest,
-    options: PacketOptions,
+    { onHandOver, ...options }: PacketOptions,
   ): Promise<WireResponse> {
     const { timeouts, bandwidth } = this.#options;
+    const limits = {
+      stallTimeoutMs: timeouts.stallMs,
+      ...options,
+      answerTimeoutMs: options.answerTimeoutMs ?? timeouts.answerMs,
+    };
+    if (bandwidth === undefined) return this.#sender.send(packet, request, limits, onHandOver);
     const { signal, answerBody } = options;
-    const { body } = request;
-    const pacedBody = bandwidth &&
-      body && {
-        byteLength: body.byteLength,
-        pieces: () => paced(body.pieces(), bandwidth, signal),
-      };
-    const response = await this.#sender.send(
-      packet,
-      pacedBody ? { ...request, body: pacedBody } : request,
-      {
-        stallTimeoutMs: timeouts.stallMs,
-        ...options,
-        answerTimeoutMs: options.answerTimeoutMs ?? timeouts.answerMs,
-      },
-    );
-    if (!bandwidth?.replies || answerBody !== 'stream') return response;
+    const pacedRequest = withPacedBody(request, bandwidth, signal);
+    const response = await this.#sender.send(packet, pacedRequest, limits, onHandOver);
+    if (!bandwidth.replies || answerBody !== 'stream') return response;
     return { ...response, body: paced(response.body, bandwidth, signal) };
   }
 
@@ -102,6 +97,17 @@ export class Wire {
   close(fate: { readonly reusable: boolean }): Promise<void> {
     return this.#close(fate);
   }
+}
+
+function withPacedBody(
+  request: WireRequest,
+  bandwidth: Bandwidth,
+  signal: AbortSignal,
+): WireRequest {
+  const { body } = request;
+  if (body === undefined) return request;
+  const pieces = () => paced(body.pieces(), bandwidth, signal);
+  return { ...request, body: { byteLength: body.byteLength, pieces } };
 }
 
 interface OpenTransport {

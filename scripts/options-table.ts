@@ -13,13 +13,16 @@ export interface OptionRow {
 const GROUPS: Readonly<Record<string, string>> = {
   TimeoutOptions: 'timeouts',
   RetryInput: 'retry',
+  BandwidthOptions: 'bandwidth',
   ReplyOptions: 'reply',
 };
 
 /** The options of a job, from the comments where they are declared. */
 export function jobOptions(): OptionRow[] {
   const groups = new Map(
-    ['src/job/options.ts', 'src/reply/reply-option.ts'].flatMap((file) => [...interfacesOf(file)]),
+    ['src/job/options.ts', 'src/job/bandwidth.ts', 'src/reply/reply-option.ts'].flatMap((file) => [
+      ...interfacesOf(file),
+    ]),
   );
   const membersOf = (type: string): OptionRow[] =>
     groups.get(type)?.members.filter(ts.isPropertySignature).map(rowOf) ?? [];

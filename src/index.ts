@@ -18,6 +18,7 @@ export {
   type ServerErrorDetails,
   type StoreErrorReason,
 } from './errors.js';
+export { Bandwidth, type BandwidthOptions } from './job/bandwidth.js';
 export type { HeadersInput } from './job/check-headers.js';
 export type {
   UploadJobEvents,
@@ -58,6 +59,7 @@ export { type BlobInput, blobSource } from './source/blob.js';
 export { bytesSource } from './source/bytes.js';
 export type { StreamInput, WebStreamInput } from './source/chunk-feed.js';
 export { fileSource } from './source/file.js';
+export { type SizedStream, sizedStreamSource } from './source/sized-stream.js';
 export type { ByteSource, OpenSource, SourceIdentity } from './source/source.js';
 export { type SpoolOptions, type StreamSourceOptions, streamSource } from './source/stream.js';
 export type { SourceInput } from './source/to-source.js';

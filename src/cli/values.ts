@@ -1,3 +1,4 @@
+import { parseByteSize } from '../common/byte-size.js';
 import { isHeaderValue, isToken, trimBlanks } from '../common/header-fields.js';
 
 /** The command line is wrong; the program exits with 2. */
@@ -43,18 +44,6 @@ export function parseDuration(option: string, text: string, mostMs = MAX_TIMER_M
   return durationMs;
 }
 
-const SIZE = /^(\d+(?:\.\d+)?)\s*(B|[KMG]i?B)?$/i;
-
-const UNIT_BYTES: ReadonlyMap<string, number> = new Map([
-  ['b', 1],
-  ['kb', 1000],
-  ['mb', 1000 ** 2],
-  ['gb', 1000 ** 3],
-  ['kib', 1024],
-  ['mib', 1024 ** 2],
-  ['gib', 1024 ** 3],
-]);
-
 /**
  * Reads `128KiB`, `4MiB`, `1.5MB` or a number of bytes.
  * @param option its name, for the message
@@ -65,15 +54,13 @@ export function parseSize(
   text: string,
   range: { readonly least: number; readonly most: number },
 ): number {
-  const [, digits, unit = 'B'] = SIZE.exec(text.trim()) ?? [];
-  const unitBytes = UNIT_BYTES.get(unit.toLowerCase());
-  if (digits === undefined || unitBytes === undefined) {
+  const bytes = parseByteSize(text);
+  if (bytes === undefined) {
     throw new UsageError(
       `${option} takes a size such as 128KiB, 4MiB, 1.5MB or 5242880 (bytes), ` +
         `not ${JSON.stringify(text)}`,
     );
   }
-  const bytes = Math.round(Number(digits) * unitBytes);
   if (bytes < range.least || bytes > range.most) {
     throw new UsageError(
       `${option} must be between ${range.least} and ${range.most} bytes, not ${bytes}`,

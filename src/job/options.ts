@@ -6,6 +6,7 @@ import type { AuthOptions } from '../transport/auth/options.js';
 import type { ProxyOption } from '../transport/proxy/proxy-server.js';
 import type { TlsOptions } from '../transport/tls-options.js';
 import type { Transport } from '../transport/transport.js';
+import type { Bandwidth, BandwidthOptions } from './bandwidth.js';
 import type { HeadersInput } from './check-headers.js';
 import type { RequestHook, ResponseHook } from './packet-sender.js';
 
@@ -32,7 +33,10 @@ export const DEFAULTS = Object.freeze({
 export interface UploadOptions {
   /** Where the file goes, http or https. One that ends in `/` gets the file's name appended. */
   url: string | URL;
-  /** A path, bytes, a `Blob` or `File`, a stream, or a source of your own. */
+  /**
+   * A path, bytes, a `Blob` or `File`, a stream, `{ stream, byteLength }`, which is sent while it is
+   * read, or a source of your own.
+   */
   source: SourceInput;
   /** The file's name when the source has none, or another one. @default the source's name */
   name?: string | undefined;
@@ -44,6 +48,8 @@ export interface UploadOptions {
   fragmentBytes?: number | undefined;
   /** What may take how long. */
   timeouts?: TimeoutOptions | undefined;
+  /** Limits the speed: options, or a `Bandwidth` that several jobs share. @default no limit */
+  bandwidth?: BandwidthOptions | Bandwidth | undefined;
   /** How failures that may pass are retried. */
   retry?: RetryInput | undefined;
   /** How often an upload starts over from byte 0 because the server lost its session. @default 3 */

@@ -11,6 +11,7 @@ import { proxyChoice } from '../transport/proxy/proxy-choice.js';
 import type { ProxyOption } from '../transport/proxy/proxy-server.js';
 import { resolveTls, type TlsOptions } from '../transport/tls-options.js';
 import type { Transport } from '../transport/transport.js';
+import { Bandwidth, type BandwidthOptions } from './bandwidth.js';
 import { checkHeaders } from './check-headers.js';
 import {
   DEFAULTS,
@@ -33,6 +34,7 @@ export interface ResolvedOptions {
   readonly hasCredentials: boolean;
   readonly fragmentBytes: number | undefined;
   readonly timeouts: Timeouts;
+  readonly bandwidth: Bandwidth | undefined;
   readonly retry: RetryOptions;
   readonly maxRestarts: number;
   readonly onUncertainFragment: 'resend' | 'restart';
@@ -60,6 +62,7 @@ export const OPTION_NAMES: Readonly<Record<keyof UploadOptions, true>> = {
   headers: true,
   fragmentBytes: true,
   timeouts: true,
+  bandwidth: true,
   retry: true,
   maxRestarts: true,
   onUncertainFragment: true,
@@ -109,6 +112,7 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
       remoteUrl.search !== '',
     fragmentBytes: checkFragmentBytes(options.fragmentBytes),
     timeouts: checkTimeouts(options.timeouts),
+    bandwidth: toBandwidth(options.bandwidth),
     retry: checkRetry(options.retry),
     maxRestarts: wholeNumber('maxRestarts', options.maxRestarts, DEFAULTS.maxRestarts),
     onUncertainFragment: checkUncertain(options.onUncertainFragment),
@@ -221,6 +225,14 @@ function checkRetry(given: RetryInput | undefined): RetryOptions {
     maxRetryAfterMs: delay('maxRetryAfterMs'),
     shouldRetry: checkFunction('retry.shouldRetry', retry.shouldRetry) ?? (() => true),
   };
+}
+
+/** @throws BITS_ERR_ARGUMENT */
+export function toBandwidth(
+  given: BandwidthOptions | Bandwidth | undefined,
+): Bandwidth | undefined {
+  if (given === undefined || given instanceof Bandwidth) return given;
+  return new Bandwidth(given);
 }
 
 function wholeNumber(name: string, value: number | undefined, fallback: number): number {

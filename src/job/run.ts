@@ -159,6 +159,7 @@ class Run implements CommandRunner {
       fixedBytes: options.fragmentBytes,
       capBytes: Math.min(
         wire.transport.maxBodyBytes ?? Number.POSITIVE_INFINITY,
+        source.maxRangeBytes ?? Number.POSITIVE_INFINITY,
         serverLimits.of(remoteUrl.origin) ?? Number.POSITIVE_INFINITY,
       ),
     };

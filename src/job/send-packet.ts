@@ -9,6 +9,7 @@ import type { FragmentPacket, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { Command, Session, SessionEvent, Target } from '../session/session.js';
 import { readRange } from '../source/range-reader.js';
+import { LostSourceError } from '../source/sized-stream.js';
 import type { OpenSource } from '../source/source.js';
 import { hadStaleConnection, neverConnected } from '../transport/failure.js';
 import type { WireBody } from '../transport/transport.js';
@@ -88,7 +89,8 @@ export async function sendPacket(
     // What did not go out changed nothing on the server; the driver notices the abort.
     if (signal.aborted)
       return { type: 'failed', refusal: { meaning: 'transient', error: known, unsent: true } };
-    if (known.code === 'BITS_ERR_SOURCE_CHANGED') return { type: 'sourceChanged', error: known };
+    const isLost = known.code === 'BITS_ERR_SOURCE_CHANGED' || known instanceof LostSourceError;
+    if (isLost) return { type: 'sourceChanged', error: known };
     const refusal = toldWhoSentUs(refusalOf(known), session, target, remoteUrl);
     return { type: 'failed', refusal: mayHaveArrived ? refusal : { ...refusal, unsent: true } };
   } finally {

@@ -8,6 +8,7 @@ import { BitsAbortError, BitsError, BitsStateError, isBitsError } from '../error
 import { assertMayClose, type Session } from '../session/session.js';
 import { type JobRecord, parseRecord } from '../store/record.js';
 import type { JobStore } from '../store/store.js';
+import type { Bandwidth } from './bandwidth.js';
 import { type Checkpoint, checkpointOf, planOf, restoredOptions } from './checkpoint.js';
 import { nextTurn } from './clock.js';
 import { CHANNELS } from './diagnostics.js';
@@ -131,6 +132,11 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
 
   get state(): UploadState {
     return this.#state;
+  }
+
+  /** The limit of the job's speed, to change it while the job runs. */
+  get bandwidth(): Bandwidth | undefined {
+    return this.#options.bandwidth;
   }
 
   /** Whether the run resumes, or resumed, a session that was created before it. */

@@ -9,6 +9,7 @@ import type {
   WireResponse,
 } from '../transport/transport.js';
 import { UndiciTransport } from '../transport/undici.js';
+import { type Bandwidth, paced } from './bandwidth.js';
 import { connectionKey } from './connection-key.js';
 import { idleTransports } from './idle-transports.js';
 import { type PacketKind, PacketSender } from './packet-sender.js';
@@ -49,18 +50,23 @@ export class Wire {
     this.#close = close;
   }
 
-  send(
+  async send(
     packet: PacketKind,
     request: WireRequest,
     { onHandOver, ...options }: PacketOptions,
   ): Promise<WireResponse> {
-    const { timeouts } = this.#options;
+    const { timeouts, bandwidth } = this.#options;
     const limits = {
       stallTimeoutMs: timeouts.stallMs,
       ...options,
       answerTimeoutMs: options.answerTimeoutMs ?? timeouts.answerMs,
     };
-    return this.#sender.send(packet, request, limits, onHandOver);
+    if (bandwidth === undefined) return this.#sender.send(packet, request, limits, onHandOver);
+    const { signal, answerBody } = options;
+    const pacedRequest = withPacedBody(request, bandwidth, signal);
+    const response = await this.#sender.send(packet, pacedRequest, limits, onHandOver);
+    if (!bandwidth.replies || answerBody !== 'stream') return response;
+    return { ...response, body: paced(response.body, bandwidth, signal) };
   }
 
   /** What this way cannot do, or does in the open. */
@@ -91,6 +97,17 @@ export class Wire {
   close(fate: { readonly reusable: boolean }): Promise<void> {
     return this.#close(fate);
   }
+}
+
+function withPacedBody(
+  request: WireRequest,
+  bandwidth: Bandwidth,
+  signal: AbortSignal,
+): WireRequest {
+  const { body } = request;
+  if (body === undefined) return request;
+  const pieces = () => paced(body.pieces(), bandwidth, signal);
+  return { ...request, body: { byteLength: body.byteLength, pieces } };
 }
 
 interface OpenTransport {

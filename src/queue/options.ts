@@ -1,6 +1,7 @@
 import { BitsArgumentError } from '../errors.js';
+import type { Bandwidth, BandwidthOptions } from '../job/bandwidth.js';
 import type { UploadOptions } from '../job/options.js';
-import { assertKnown, duration, OPTION_NAMES } from '../job/resolve-options.js';
+import { assertKnown, duration, OPTION_NAMES, toBandwidth } from '../job/resolve-options.js';
 import { MAX_LIMIT } from './auto-concurrency.js';
 import { PRIORITIES, type Priority } from './priority.js';
 
@@ -16,6 +17,11 @@ export interface QueueOptions {
    * @default none
    */
   defaults?: Partial<QueuedUploadOptions> | undefined;
+  /**
+   * Limits the speed of all jobs together; a job that has a `bandwidth` of its own does not count.
+   * @default no limit
+   */
+  bandwidth?: BandwidthOptions | Bandwidth | undefined;
   /**
    * How long a host that has never answered is tried, in milliseconds; `Infinity`: as long as its jobs
    * allow. @default Infinity
@@ -35,12 +41,14 @@ export interface QueuedUploadOptions extends UploadOptions {
 export interface ResolvedQueueOptions {
   readonly concurrency: number | 'auto';
   readonly defaults: Partial<QueuedUploadOptions>;
+  readonly bandwidth: Bandwidth | undefined;
   readonly unreachableAfterMs: number;
 }
 
 const QUEUE_OPTION_NAMES: Readonly<Record<keyof QueueOptions, true>> = {
   concurrency: true,
   defaults: true,
+  bandwidth: true,
   unreachableAfterMs: true,
 };
 
@@ -63,6 +71,7 @@ export function resolveQueueOptions(options: QueueOptions): ResolvedQueueOptions
   return {
     concurrency: checkConcurrency(concurrency),
     defaults,
+    bandwidth: toBandwidth(options.bandwidth),
     unreachableAfterMs:
       unreachableAfterMs === Number.POSITIVE_INFINITY
         ? unreachableAfterMs

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { Deferred } from '../common/deferred.js';
 import { tell } from '../common/tell.js';
 import { BitsAbortError, BitsArgumentError, type BitsError, isBitsError } from '../errors.js';
+import type { Bandwidth } from '../job/bandwidth.js';
 import type { UploadResult, UploadState } from '../job/events.js';
 import type { Lifecycle } from '../job/lifecycle.js';
 import type { RetryDecision } from '../job/options.js';
@@ -73,6 +74,8 @@ interface Entry {
  * without being begun.
  */
 export class UploadQueue extends EventEmitter<UploadQueueEvents> {
+  /** The limit that all jobs share, to change it while they run. */
+  readonly bandwidth: Bandwidth | undefined;
   readonly #defaults: Partial<QueuedUploadOptions>;
   readonly #hosts: Hosts;
   readonly #line = new Line<Entry>();
@@ -94,9 +97,10 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
   /** @throws BITS_ERR_ARGUMENT for options that cannot work */
   constructor(options: QueueOptions = {}) {
     super();
-    const { concurrency, defaults, unreachableAfterMs } = resolveQueueOptions(options);
+    const { concurrency, defaults, bandwidth, unreachableAfterMs } = resolveQueueOptions(options);
     this.#concurrency = concurrency;
-    this.#defaults = defaults;
+    this.bandwidth = bandwidth;
+    this.#defaults = { bandwidth, ...defaults };
     this.#hosts = new Hosts({ unreachableAfterMs });
   }
 

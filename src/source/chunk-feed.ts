@@ -1,6 +1,6 @@
 import { finished, PassThrough, Readable } from 'node:stream';
-import { isGeneratorObject } from 'node:util/types';
-import { BitsArgumentError, BitsStateError } from '../errors.js';
+import { isGeneratorObject, isUint8Array } from 'node:util/types';
+import { BitsArgumentError, BitsError, BitsStateError } from '../errors.js';
 
 /** What is used of a `ReadableStream`: to TypeScript Node's and that of lib.dom are two types. */
 export interface WebStreamInput {
@@ -47,6 +47,34 @@ function feedOf(stream: StreamInput): ChunkFeed {
   if (isWebStream(stream)) return webFeed(stream);
   if (isReadable(stream)) return readableFeed(stream);
   return iteratorFeed(stream);
+}
+
+/**
+ * The next bytes of a stream, which may be none; undefined at its end.
+ * @throws BITS_ERR_ARGUMENT for a chunk that is not bytes; BITS_ERR_SOURCE when the stream fails
+ */
+export async function nextBytes(feed: ChunkFeed): Promise<Uint8Array | undefined> {
+  const { done, value } = await nextChunk(feed);
+  if (done) return undefined;
+  if (!isUint8Array(value)) {
+    const what = typeof value === 'string' ? 'strings' : 'objects';
+    throw new BitsArgumentError(
+      `The source stream gives ${what}, not bytes: ` +
+        'remove its encoding or object mode, or encode its chunks first.',
+    );
+  }
+  // A stream of empty chunks must not starve timers and signals.
+  if (value.byteLength === 0) await new Promise((resolve) => setImmediate(resolve));
+  return value;
+}
+
+async function nextChunk(feed: ChunkFeed) {
+  try {
+    return await feed.next();
+  } catch (cause) {
+    if (cause instanceof BitsArgumentError) throw cause;
+    throw new BitsError('BITS_ERR_SOURCE', 'The source stream failed before its end.', { cause });
+  }
 }
 
 export function isStream(value: object): value is StreamInput {

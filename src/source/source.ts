@@ -15,6 +15,8 @@ export interface OpenSource {
   readonly byteLength: number;
   /** Recognises the same content after a restart of the process; absent: cannot be resumed then. */
   readonly identity?: SourceIdentity;
+  /** The longest range that can be read again, and so the longest fragment; absent: any. */
+  readonly maxRangeBytes?: number;
   /**
    * Reads bytes `start` (inclusive) to `end` (exclusive), in order.
    *

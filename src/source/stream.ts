@@ -1,8 +1,7 @@
-import { isUint8Array } from 'node:util/types';
 import { throwIfAborted, unlessAborted } from '../common/abort.js';
 import { BitsArgumentError, BitsError, BitsStateError } from '../errors.js';
 import { BlockSource } from './block-source.js';
-import { type ChunkFeed, chunkFeed, type StreamInput } from './chunk-feed.js';
+import { type ChunkFeed, chunkFeed, nextBytes, type StreamInput } from './chunk-feed.js';
 import { FileBlocks } from './file-blocks.js';
 import type { ByteSource, OpenSource } from './source.js';
 import { createSpoolFile, GatheredWrites, type SpoolFile } from './spool-file.js';
@@ -153,33 +152,12 @@ async function store(
   const { maxBytes, limitName } = limit;
   const gathered = new GatheredWrites(spool);
   for (;;) {
-    const { done, value } = await unlessAborted(nextChunk(feed), signal);
-    if (done) return await gathered.end();
-    assertBytes(value);
-    // A stream of empty chunks must not starve timers and signals.
-    if (value.byteLength === 0) await new Promise((resolve) => setImmediate(resolve));
-    if (gathered.byteLength + value.byteLength > maxBytes)
+    const bytes = await unlessAborted(nextBytes(feed), signal);
+    if (bytes === undefined) return await gathered.end();
+    if (gathered.byteLength + bytes.byteLength > maxBytes)
       throw new BitsArgumentError(
         `The source stream is longer than ${limitName} (${maxBytes}): raise it, or upload a file.`,
       );
-    await gathered.write(value);
+    await gathered.write(bytes);
   }
-}
-
-async function nextChunk(feed: ChunkFeed) {
-  try {
-    return await feed.next();
-  } catch (cause) {
-    if (cause instanceof BitsArgumentError) throw cause;
-    throw new BitsError('BITS_ERR_SOURCE', 'The source stream failed before its end.', { cause });
-  }
-}
-
-function assertBytes(value: unknown): asserts value is Uint8Array {
-  if (isUint8Array(value)) return;
-  const what = typeof value === 'string' ? 'strings' : 'objects';
-  throw new BitsArgumentError(
-    `The source stream gives ${what}, not bytes: ` +
-      'remove its encoding or object mode, or encode its chunks first.',
-  );
 }

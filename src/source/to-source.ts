@@ -5,10 +5,14 @@ import { type BlobInput, blobSource } from './blob.js';
 import { bytesSource } from './bytes.js';
 import { isStream, type StreamInput } from './chunk-feed.js';
 import { fileSource } from './file.js';
+import { type SizedStream, sizedStreamSource } from './sized-stream.js';
 import type { ByteSource } from './source.js';
 import { type SpoolOptions, streamSource } from './stream.js';
 
-/** A path, a `file:` URL, bytes, a `Blob` or `File`, a stream, or a source of the caller's own. */
+/**
+ * A path, a `file:` URL, bytes, a `Blob` or `File`, a stream, a stream of known length, or a source of
+ * the caller's own.
+ */
 export type SourceInput =
   | string
   | URL
@@ -16,6 +20,7 @@ export type SourceInput =
   | ArrayBuffer
   | BlobInput
   | StreamInput
+  | SizedStream
   | ByteSource;
 
 export interface ToByteSourceOptions {
@@ -39,6 +44,7 @@ export function toByteSource(input: SourceInput, options: ToByteSourceOptions = 
     if (value instanceof URL) return fileSource(pathOf(value));
     if (isBlob(value)) return blobSource(value, name);
     // Before sources: an fs.ReadStream has an open() too.
+    if (isSizedStream(value)) return sizedStreamSource(value, { name });
     if (isStream(value)) return streamSource(value, { ...spool, name });
     if (isByteSource(value)) {
       if (value.name === undefined || typeof value.name === 'string') return value;
@@ -48,7 +54,7 @@ export function toByteSource(input: SourceInput, options: ToByteSourceOptions = 
   throw new BitsArgumentError(
     `A source of type ${typeName(value)} cannot be uploaded: pass a path, a file: URL, ` +
       'a Uint8Array or ArrayBuffer, a Blob or File, a Readable, ReadableStream or other ' +
-      'AsyncIterable of bytes, or a ByteSource.',
+      'AsyncIterable of bytes, { stream, byteLength }, or a ByteSource.',
   );
 }
 
@@ -68,6 +74,14 @@ function isBlob(value: object): value is BlobInput {
   const { size, slice, arrayBuffer } = value as Record<keyof BlobInput, unknown>;
   return (
     typeof size === 'number' && typeof slice === 'function' && typeof arrayBuffer === 'function'
+  );
+}
+
+/** The `stream` of a `Blob` is a method. */
+function isSizedStream(value: object): value is SizedStream {
+  const { stream, byteLength } = value as Partial<SizedStream>;
+  return (
+    byteLength !== undefined && typeof stream === 'object' && stream !== null && isStream(stream)
   );
 }
 

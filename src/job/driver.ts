@@ -24,6 +24,8 @@ export interface CommandRunner {
 export interface DriverOptions {
   readonly retry: RetryOptions;
   readonly noProgressMs: number;
+  /** How long the reply may take. */
+  readonly replyMs: number;
   /** Suspends the session, or gives up a Cancel-Session under way. */
   readonly signal: AbortSignal;
   readonly clock?: Clock | undefined;
@@ -142,8 +144,13 @@ export class Driver {
   }
 
   /** @returns false when the caller wants no further attempt */
-  async #backOff({ refusal }: TryAgain, attempt: number): Promise<boolean> {
-    const { retry, noProgressMs, signal } = this.#options;
+  async #backOff({ refusal, waitsFor }: TryAgain, attempt: number): Promise<boolean> {
+    const { retry, replyMs, signal } = this.#options;
+    // An application that still works on its reply makes progress that nobody sees.
+    const noProgressMs =
+      waitsFor === 'reply'
+        ? Math.max(replyMs, this.#options.noProgressMs)
+        : this.#options.noProgressMs;
     throwIfAborted(signal);
     const failingMs = this.#failing?.elapsedMs ?? 0;
     const leftMs = noProgressMs - failingMs;
@@ -187,13 +194,16 @@ export class Driver {
       this.#step(await this.#runner.perform(this.#command, this.#session, signal));
       if (isRetry && this.#session.progress > progress) return;
     }
-    if (this.#command.type === 'wait') throw new TryAgain(this.#command.refusal);
+    if (this.#command.type === 'wait') throw new TryAgain(this.#command);
   }
 
   #step(event: SessionEvent): void {
     const before = this.#session;
     [this.#session, this.#command] = step(before, event);
-    if (this.#session.bestOffset > before.bestOffset) this.#failing = stopped(this.#failing);
+    // Of an upload that started over, what is acknowledged again counts as well.
+    const isSame = this.#session.sessionId === before.sessionId;
+    const isAhead = this.#session.sessionBestOffset > before.sessionBestOffset;
+    if (isSame && isAhead) this.#failing = stopped(this.#failing);
     else if (event.type === 'failed') this.#failing = this.#timed(this.#failing);
     this.#timeHostId(before);
     this.#runner.stepped(this.#session, this.#command, before);

@@ -2,14 +2,17 @@ import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import type { Schedule } from '../common/awake-time.js';
 import { BitsArgumentError, BitsError } from '../errors.js';
 import type { Refusal } from '../protocol/refusal.js';
+import type { Command } from '../session/session.js';
 import type { RetryDecision, RetryOptions } from './options.js';
 
 /** Thrown by an attempt that may be repeated; p-retry takes only `Error`s that are no TypeError. */
 export class TryAgain extends Error {
   readonly refusal: Refusal;
-  constructor(refusal: Refusal) {
+  readonly waitsFor: 'reply' | undefined;
+  constructor({ refusal, waitsFor }: Extract<Command, { type: 'wait' }>) {
     super(refusal.error.message);
     this.refusal = refusal;
+    this.waitsFor = waitsFor;
   }
 }
 

@@ -171,6 +171,7 @@ class Run implements CommandRunner {
     this.#driver = new Driver(this.#lastLive, this, {
       retry: options.retry,
       noProgressMs: options.timeouts.noProgressMs,
+      replyMs: options.timeouts.replyMs,
       signal,
     });
     this.#progress = new ProgressReport(source.byteLength, systemClock.now, (progress) =>
@@ -268,7 +269,16 @@ class Run implements CommandRunner {
       case 'cancelled':
         return { ...outcome, checkpoint: this.#uncancelled(outcome) };
       case 'completed':
+        this.#learnLimit();
         return { kind: 'completed', checkpoint: undefined, result: this.#result(outcome) };
+    }
+  }
+
+  /** Only of a whole file: a limit on the file looks like one on its fragments. */
+  #learnLimit(): void {
+    const { serverCapBytes } = this.#driver.session.sizer;
+    if (serverCapBytes !== undefined) {
+      serverLimits.learn(this.#conversation.remoteUrl.origin, serverCapBytes);
     }
   }
 
@@ -380,10 +390,6 @@ class Run implements CommandRunner {
     // of an upload that is over, the record is removed.
     if (!isFinal(session.state)) this.#keeper?.note({ ...this.checkpoint, session });
     if (session.offset !== before.offset) this.#progress.acknowledged(session.offset);
-    const { serverCapBytes } = session.sizer;
-    if (serverCapBytes !== undefined && serverCapBytes !== before.sizer.serverCapBytes) {
-      serverLimits.learn(this.#conversation.remoteUrl.origin, serverCapBytes);
-    }
     for (const warning of warningsOf(session, command, before)) listener.onWarning(warning);
   }
 }

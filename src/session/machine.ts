@@ -184,7 +184,10 @@ function proceed(session: Session): Step {
   if (session.offset < plan.totalBytes) return sendFragment(session);
   if (owesReply(session)) {
     const isKnown = session.replyUrl !== undefined && !doubt.replyGone;
-    return isKnown ? download(session) : askForReply(session);
+    if (isKnown) return download(session);
+    return plan.onUncertainFragment === 'restart'
+      ? restartCancelling(session, noReply({ retryable: false }), 'No reply was announced')
+      : askForReply(session);
   }
   return sendClose(session);
 }
@@ -262,10 +265,8 @@ function download(session: Session): Step {
 
 function sendClose(session: Session): Step {
   assertMayClose(session);
-  // A transport that sends it again by itself may bring the answer to the second one.
-  const { closed } = session.doubt;
   const next: Session = {
-    ...doubting(session, { closed: session.plan.mayResend ? 'unanswered' : closed }),
+    ...session,
     state: 'close-session',
     awaiting: 'answer',
     pending: undefined,
@@ -297,11 +298,15 @@ function pinged(session: Session, event: EventOf<'acked'>): Step {
 function pingFailed(session: Session, event: EventOf<'failed'>): Step {
   const { refusal } = event;
   const { meaning, error, isFromBits } = refusal;
-  const isReached = error instanceof BitsServerError && ['fatal', 'transient'].includes(meaning);
-  if (!isReached) return refused(session, event);
+  const reached: readonly Refusal['meaning'][] = ['fatal', 'transient', 'session-not-found'];
+  if (!(error instanceof BitsServerError) || !reached.includes(meaning)) {
+    return refused(session, event);
+  }
   const { suspect } = session.doubt;
   if (suspect === undefined) return proceed({ ...session, awaiting: 'nothing' });
-  if (isFromBits && error.hresult === undefined) return presumeForgotten(session, suspect);
+  // A Ping names no session, so a server that misses one answers so whatever it is asked.
+  const isOfForgetful = isFromBits && error.hresult === undefined;
+  if (isOfForgetful || meaning === 'session-not-found') return presumeForgotten(session, suspect);
   // It may be the server and not the session that is wrong, so the session is kept.
   return meaning === 'transient'
     ? waitFor(session, refusal)
@@ -309,7 +314,7 @@ function pingFailed(session: Session, event: EventOf<'failed'>): Step {
 }
 
 /** The server answers, but no packet of this session: it does not know the session any more. */
-function presumeForgotten(session: Session, { packet }: Suspect): Step {
+function presumeForgotten(session: Session, { packet, error: suspected }: Suspect): Step {
   if (packet === 'close-session') {
     return finish(session, 'completed', { kind: 'completed', closed: 'presumed' });
   }
@@ -319,6 +324,15 @@ function presumeForgotten(session: Session, { packet }: Suspect): Step {
   );
   // It is a guess, so in the end a session that may exist is kept for the caller to resume.
   const known = doubting(session, { suspect: undefined });
+  const isNew = session.restarts > 0 && session.sessionBestOffset === 0;
+  if (isNew && suspected.retryable) {
+    // A session made a moment ago is not forgotten: the server has a failure.
+    const refusal: Refusal = { meaning: 'transient', error: suspected };
+    return [
+      { ...known, state: 'fragment', awaiting: 'retry' },
+      { type: 'wait', refusal },
+    ];
+  }
   return session.restarts < session.plan.maxRestarts
     ? restartCancelling(known, error, 'The server seems to have forgotten the session')
     : stop(known, error);
@@ -413,7 +427,14 @@ function adoptOffset(
   const isComplete = nextOffset === totalBytes;
   const isLast = end === totalBytes && !isProbe;
   const replyGone = session.doubt.replyGone && !isLast;
-  const settled = { offset: false, probed: undefined, rested: false, replyGone, suspicions: 0 };
+  const settled = {
+    offset: false,
+    probed: undefined,
+    rested: false,
+    replyGone,
+    forgotten: false,
+    suspicions: 0,
+  };
   const known: Session = {
     // A session that takes a fragment was ended by no Cancel.
     ...doubting(session, isTaken ? { ...settled, cancelled: false } : settled),
@@ -512,7 +533,7 @@ function fragmentFailed(session: Session, event: EventOf<'failed'>): Step {
     case 'out-of-step':
       return refusal.nextOffset === undefined
         ? outOfStep(session, error)
-        : adoptOffset(session, refusal.nextOffset, refusal.replyUrl, false);
+        : toldOffset(session, refusal.nextOffset, refusal.replyUrl);
     case 'fragment-too-large':
       return sendSmaller(session, error);
     case 'transient':
@@ -533,6 +554,19 @@ function fragmentFailed(session: Session, event: EventOf<'failed'>): Step {
     default:
       return refused(session, event);
   }
+}
+
+/** An out-of-step answer: of a probe, a new offset is confirmed by a second one, as after a success. */
+function toldOffset(session: Session, nextOffset: number, replyUrl: string | undefined): Step {
+  const { start, end, isProbe } = pendingOf(session);
+  const { probed } = session.doubt;
+  if (isProbe && probed !== undefined && nextOffset === probed + end - start) {
+    return startOverFromDoubt(session, appends());
+  }
+  const isNews = isProbe && probed === undefined && nextOffset > end;
+  return isNews && nextOffset !== session.offset && nextOffset <= session.sentTo
+    ? sendProbe(doubting(session, { probed: nextOffset }))
+    : adoptOffset(session, nextOffset, replyUrl, false);
 }
 
 /** An out-of-step answer that names no offset. */
@@ -648,12 +682,13 @@ function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
   const { meaning, error } = refusal;
   switch (meaning) {
     case 'session-not-found':
-      return closedBefore(session)
+      // A transport that sends a Close again by itself brings the answer to the second one.
+      return closedBefore(session) || (session.plan.mayResend && !session.doubt.cancelled)
         ? finish(session, 'completed', { kind: 'completed', closed: 'presumed' })
         : restart(session, error);
     case 'transient':
     case 'not-bits':
-      return isStatus(error, 500) && isUnexplained(error) && session.doubt.closed === 'unanswered'
+      return isStatus(error, 500) && isUnexplained(error) && wasCloseLost(session, refusal)
         ? suspect(session, 'close-session', refusal)
         : waitFor(session, refusal);
     case 'misfit':
@@ -662,12 +697,14 @@ function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
       // An answered Close is not in doubt.
       const answered: Session = mayHaveTakenEffect(refusal)
         ? session
-        : { ...session, awaiting: 'nothing' };
+        : {
+            ...(isNamed(refusal) ? doubting(session, { closed: 'no' }) : session),
+            awaiting: 'nothing',
+          };
       if (session.plan.totalBytes === 0 && isStatus(error, 416)) {
         return cancelFirst(answered, { kind: 'failed', error: emptyFile(error) });
       }
-      const wasLost = session.doubt.closed === 'unanswered' && !session.doubt.cancelled;
-      if (wasLost && meaning === 'fatal' && saysNothing(error)) {
+      if (meaning === 'fatal' && saysNothing(error) && wasCloseLost(session, refusal)) {
         return suspect(answered, 'close-session', refusal);
       }
       return session.doubt.forgotten && mayBeForgotten(session, refusal)
@@ -675,6 +712,14 @@ function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
         : stop(answered, error);
     }
   }
+}
+
+/** Whether a Close before this one may have worked: its answer was lost, or the transport sent it. */
+function wasCloseLost({ doubt, plan }: Session, { error, isFromBits }: Refusal): boolean {
+  if (doubt.cancelled) return false;
+  if (doubt.closed === 'unanswered') return true;
+  const isOfForgetful = isStatus(error, 400) || isStatus(error, 500);
+  return plan.mayResend === true && isFromBits === true && isOfForgetful;
 }
 
 /** These say what they mean, and it is not the session: authentication, verb, time, size, form, rate. */
@@ -730,6 +775,7 @@ function interrupted(session: Session, refusal?: Refusal): Session {
   const { doubt, sizer, pending } = session;
   if (session.state === 'close-session' && session.awaiting === 'answer') {
     const isLost = refusal === undefined || mayHaveTakenEffect(refusal);
+    if (refusal !== undefined && isNamed(refusal)) return doubting(session, { closed: 'no' });
     return doubting(session, {
       closed: isLost || doubt.closed === 'unanswered' ? 'unanswered' : 'failed',
     });
@@ -803,7 +849,9 @@ function cancelAcked(session: Session, event: EventOf<'acked'>): Step {
 }
 
 function cancelFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
-  if (refusal.meaning === 'session-not-found') {
+  const { meaning, error, isFromBits } = refusal;
+  const isForgotten = isUnexplained(error) && (isStatus(error, 400) || isStatus(error, 404));
+  if (meaning === 'session-not-found' || (isForgotten && isFromBits)) {
     // The Cancel came too late when a Close before it had put the file in place.
     return closedBefore(session) && session.afterCancel.kind === 'cancelled'
       ? finish(session, 'completed', { kind: 'completed', closed: 'presumed' })
@@ -817,10 +865,18 @@ function cancelFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
   return waitFor(mayHaveTakenEffect(refusal) ? maybeCancelled(session) : session, refusal);
 }
 
+/** The server says what is wrong, and so that it still has the session. */
+function isNamed({ error, meaning }: Refusal): boolean {
+  const isOfServer = error instanceof BitsServerError && error.hresult !== undefined;
+  return isOfServer && meaning !== 'session-not-found';
+}
+
 /** No answer came, or one from a gateway that knows no more than that. */
 function mayHaveTakenEffect({ error, unsent }: Refusal): boolean {
   if (!(error instanceof BitsServerError)) return unsent !== true;
-  return error.status === 502 || error.status === 504;
+  const { status } = error;
+  // 520 to 527 are Cloudflare's, 598 and 599 those of other proxies.
+  return status === 502 || status === 504 || (status >= 520 && status <= 527) || status >= 598;
 }
 
 function cancelGivenUp(session: Session, { error }: EventOf<'gaveUp'>): Step {

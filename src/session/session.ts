@@ -310,7 +310,9 @@ export function snapshotOf(session: Session): SessionSnapshot {
   // An offset at the total means that the last fragment was answered, so that nobody asks again.
   const mustAsk = owesReply(session) && replyUrl === undefined && !session.lastAnswered;
   const isAsking = session.pending !== undefined || doubt.offset || mustAsk;
-  const offset = isAsking ? Math.min(session.offset, plan.totalBytes - 1) : session.offset;
+  const offset = isAsking
+    ? Math.max(0, Math.min(session.offset, plan.totalBytes - 1))
+    : session.offset;
   const closing = session.state === 'close-session' && session.awaiting === 'answer';
   const cancelling = session.state === 'cancel-session' || doubt.cancelled;
   const snapshot = {

@@ -84,6 +84,7 @@ class World implements CommandRunner {
     this.driver = new Driver({ ...session, sizer }, this, {
       retry: { ...DEFAULTS.retry, shouldRetry: () => true },
       noProgressMs: DEFAULTS.timeouts.noProgressMs,
+      replyMs: DEFAULTS.timeouts.replyMs,
       signal: this.interruption.signal,
       clock: this.clock,
       random: () => 1,

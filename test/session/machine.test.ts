@@ -58,6 +58,7 @@ import {
   suspend,
   tooLarge,
   URL_OF_REPLY,
+  unknown,
 } from './script.js';
 
 /** What is sent again of {@link BIG} to be told the reply. */
@@ -156,8 +157,11 @@ describe('the session machine', () => {
       has(8 * MIN, URL_OF_REPLY),
       replyStored,
       lost,
+      cancel,
+      lost,
       suspend,
       resume,
+      pinged,
       gone,
     ]);
     const { progress, sizer } = session;
@@ -170,6 +174,7 @@ describe('the session machine', () => {
       furthestSent: 8 * MIN,
       restarts: 1,
       restartReason: 'The server lost the session',
+      cancelAttempts: 1,
       progress,
       sizer,
     });
@@ -311,21 +316,28 @@ describe('the session machine', () => {
       expect(goesOn(restored({ offset: 250 }, small), pinged)[1]).to.equal('fragment 0-250');
     });
 
+    /** A new offset is believed when a second probe confirms it. */
+    const confirmed = [outOfStep(10 * MIN), outOfStep(10 * MIN)];
+
     it('asks for an optional reply when a probe shows that the file is complete', () => {
       const of = { plan: { ...BIG.plan, reply: 'optional' }, sizer: BIG.sizer } as const;
       const session = restored({ offset: MIN }, of);
-      expect(
-        goesOn(session, pinged, outOfStep(10 * MIN), has(10 * MIN, URL_OF_REPLY)),
-      ).to.deep.equal(['ping', probe(MIN), END_OF_BIG, DOWNLOAD]);
-      expect(goesOn(session, pinged, outOfStep(10 * MIN), outOfStep(10 * MIN))[3]).to.equal(
+      expect(goesOn(session, pinged, ...confirmed, has(10 * MIN, URL_OF_REPLY))).to.deep.equal([
+        'ping',
+        probe(MIN),
+        probe(MIN),
+        END_OF_BIG,
+        DOWNLOAD,
+      ]);
+      expect(goesOn(session, pinged, ...confirmed, outOfStep(10 * MIN))[4]).to.equal(
         'close-session',
       );
     });
 
     it('asks for an optional reply again when that request fails', () => {
       const of = { plan: { ...BIG.plan, reply: 'optional' }, sizer: BIG.sizer } as const;
-      const asked = [pinged, outOfStep(10 * MIN), lost, retryDue, outOfStep(10 * MIN)];
-      expect(goesOn(restored({ offset: MIN }, of), ...asked).slice(2)).to.deep.equal([
+      const asked = [pinged, ...confirmed, lost, retryDue, outOfStep(10 * MIN)];
+      expect(goesOn(restored({ offset: MIN }, of), ...asked).slice(3)).to.deep.equal([
         END_OF_BIG,
         'wait',
         probe(10 * MIN),
@@ -335,11 +347,12 @@ describe('the session machine', () => {
 
     it('asks for an optional reply again when its process ended while asking', () => {
       const of = { plan: { ...BIG.plan, reply: 'optional' }, sizer: BIG.sizer } as const;
-      const toEnd = [resume, pinged, outOfStep(10 * MIN)];
+      const toEnd = [resume, pinged, ...confirmed];
       const asking = play(restored({ offset: MIN }, of), toEnd).session;
       for (const session of [asking, step(asking, lost)[0]]) {
         const again = restored(snapshotOf(session), of);
-        expect(goesOn(again, pinged, outOfStep(10 * MIN)).slice(1)).to.deep.equal([
+        expect(goesOn(again, pinged, ...confirmed).slice(1)).to.deep.equal([
+          probe(10 * MIN - 1),
           probe(10 * MIN - 1),
           END_OF_BIG,
         ]);
@@ -349,6 +362,16 @@ describe('the session machine', () => {
     it('closes at once when an optional reply was asked for before', () => {
       const of = { plan: { reply: 'optional' } } as const;
       expect(goesOn(restored({ offset: 250 }, of), pinged)[1]).to.equal('close-session');
+    });
+
+    it('starts over when only the session may be forgotten, and no Close was sent before', () => {
+      const session = restored({ offset: 250 });
+      expect(goesOn(session, pinged, unknown(400), pinged)).to.deep.equal([
+        'ping',
+        'close-session',
+        'ping',
+        'cancel-session',
+      ]);
     });
 
     it('presumes a Close that was on the wire, or whose answer was lost', () => {

@@ -126,16 +126,21 @@ export class Witness {
             meaning === 'out-of-step' && nextOffset === undefined && packet.range.start > 0;
           this.#inDoubt ||= isLost || isAdrift;
           if (passing && event.refusal.unsent !== true) this.#probed = undefined;
-          if (nextOffset !== undefined) this.#told(nextOffset, replyUrl);
+          if (nextOffset !== undefined) this.#refusedAt(packet, nextOffset, replyUrl);
         }
-        if (meaning === 'session-not-found') this.#bury();
+        // A Ping names no session.
+        if (meaning === 'session-not-found' && packet?.type !== 'ping') this.#bury();
         else if (packet?.type === 'cancel-session') {
           const { error, unsent } = event.refusal;
           this.#cancelUnanswered ||= !(error instanceof BitsServerError) && unsent !== true;
         } else if (packet?.type === 'close-session') {
           const { error, unsent } = event.refusal;
           const passing = ['transient', 'not-bits', 'misfit'].includes(meaning) && unsent !== true;
-          if (passing && error instanceof BitsServerError) this.#closeFailed = true;
+          const isNamed = error instanceof BitsServerError && error.hresult !== undefined;
+          if (isNamed && meaning !== 'session-not-found') {
+            this.#closeFailed = false;
+            this.#closeUnanswered = false;
+          } else if (passing && error instanceof BitsServerError) this.#closeFailed = true;
           else if (passing) this.#closeUnanswered = true;
         }
         this.#onWire = undefined;
@@ -178,6 +183,26 @@ export class Witness {
     } else if (nextOffset <= start) {
       this.#isDistrusted = true;
     } else if (this.#told(nextOffset, replyUrl)) this.#isAlive();
+  }
+
+  /** An out-of-step answer: a new offset of a probe waits for a second one. */
+  #refusedAt(
+    { range }: Extract<RequestPacket, { type: 'fragment' }>,
+    nextOffset: number,
+    replyUrl: string | undefined,
+  ): void {
+    const { start, end } = range;
+    const isProbe = this.#isProbe(range);
+    if (isProbe && this.#probed !== undefined && nextOffset === this.#probed + end - start) {
+      this.#isDistrusted = true;
+      return;
+    }
+    const isNews = isProbe && this.#probed === undefined && nextOffset > end;
+    if (isNews && nextOffset !== this.#acked && nextOffset <= this.#reach()) {
+      this.#probed = nextOffset;
+    } else {
+      this.#told(nextOffset, replyUrl);
+    }
   }
 
   /** A session that takes a fragment was ended by no Cancel. */
@@ -332,7 +357,6 @@ export class Witness {
         break;
       }
       case 'close-session':
-        if (this.#plan.mayResend) this.#closeUnanswered = true;
         this.#law(!this.#inDoubt && !this.#isDistrusted, 'closes while the offset is in doubt');
         this.#law(this.#acked === totalBytes, 'closes with bytes unacknowledged');
         if (reply !== 'none') {
@@ -359,7 +383,8 @@ export class Witness {
       this.#law(this.#acked === this.#plan.totalBytes, 'completes with bytes unacknowledged');
       const acknowledged = event.type === 'acked' && event.ack.type === 'close-session';
       this.#law(acknowledged === (outcome.closed === 'acknowledged'), 'misreports the Close');
-      const mayBeClosed = this.#closeUnanswered || this.#closeFailed;
+      const isResent = this.#plan.mayResend === true;
+      const mayBeClosed = this.#closeUnanswered || this.#closeFailed || isResent;
       const presumable = mayBeClosed && !this.#cancelUnanswered;
       this.#law(acknowledged || presumable, 'presumes a Close for no reason');
     }

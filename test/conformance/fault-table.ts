@@ -100,7 +100,7 @@ export const FAULT_TABLE: readonly FaultRow[] = [
   {
     name: 'session-gone',
     do: 'session-gone',
-    // Create-Session and Ping name no session. Create-Session has no session to lose, so that this is a 500; for a GET it is a 404.
+    // Create-Session and Ping name no session, and for a GET it is a 404.
     costs: costs('again', 'nothing', 'restart', 'restart', 'nothing', REPLY),
   },
   // A reply may be any page.

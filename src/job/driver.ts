@@ -6,7 +6,7 @@ import { step } from '../session/machine.js';
 import type { Command, Session, SessionEvent } from '../session/session.js';
 import { type Clock, systemClock } from './clock.js';
 import type { RetryDecision, RetryOptions } from './options.js';
-import { askCaller, backOffMs, noProgress, onNetworkReturn, TryAgain } from './retry.js';
+import { askCaller, backOffMs, noProgress, notSent, onNetworkReturn, TryAgain } from './retry.js';
 
 /** A command that something comes of. */
 export type WorkCommand = Extract<Command, { type: 'send' | 'download' }>;
@@ -15,7 +15,7 @@ export type RestCommand = Extract<Command, { type: 'finish' | 'pause' }>;
 
 /** Carries out what the driver's session commands. */
 export interface CommandRunner {
-  /** Rejects only when the signal aborts. */
+  /** Rejects only when the signal aborts after the command may have taken effect. */
   perform(command: WorkCommand, session: Session, signal: AbortSignal): Promise<SessionEvent>;
   stepped(session: Session, command: Command, before: Session): void;
   retrying(decision: RetryDecision): void;
@@ -183,8 +183,10 @@ export class Driver {
     }
     const { progress } = this.#session;
     while (this.#command.type === 'send' || this.#command.type === 'download') {
-      throwIfAborted(signal);
-      this.#step(await this.#runner.perform(this.#command, this.#session, signal));
+      const event = signal.aborted
+        ? notSent(signal)
+        : await this.#runner.perform(this.#command, this.#session, signal);
+      this.#step(event);
       if (isRetry && this.#session.progress > progress) return;
     }
     if (this.#command.type === 'wait') throw new TryAgain(this.#command.refusal);

@@ -323,6 +323,7 @@ class Run implements CommandRunner {
     if (command.type === 'download') {
       // A process that does not know the URL would have to send the last fragment again to learn it.
       await this.#keeper?.flush();
+      throwIfAborted(signal);
       if (this.#reply === undefined) throw new Error('run: a download without a reply');
       return this.#reply.attempt(command.replyUrl, session, signal);
     }

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { UploadOptions } from '../../src/job/options.js';
@@ -7,14 +7,18 @@ import type { UploadProgress } from '../../src/job/progress.js';
 import { UploadJob } from '../../src/job/upload-job.js';
 import { bytesSource } from '../../src/source/bytes.js';
 import type { ByteSource } from '../../src/source/source.js';
+import { createMemoryStore } from '../../src/store/memory.js';
+import type { JobStore } from '../../src/store/store.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { errorOf } from '../source/reading.js';
-import { patterned } from '../support/files.js';
+import { patterned, temporaryFolder } from '../support/files.js';
+import { gate } from '../transport/support.js';
 
 const KIB = 1024;
 const HOUR_MS = 3_600_000;
 
 describe('a packet that was not handed to the transport', () => {
+  const folder = temporaryFolder();
   const content = patterned(100 * KIB);
   let nowMs: number;
   let server: BitsServer;
@@ -68,6 +72,27 @@ describe('a packet that was not handed to the transport', () => {
       void job.start();
       while (job.state !== 'suspended') await once(job, 'state');
       await suspended[0];
+      return job;
+    },
+    'is suspended while the record of it is written': async () => {
+      const path = join(folder(), 'file.bin');
+      await writeFile(path, content);
+      const memory = createMemoryStore();
+      const saving = gate<Promise<void>>();
+      let isFirst = true;
+      const store: JobStore = {
+        ...memory,
+        save: async (record) => {
+          if (record.session.closeUncertain && isFirst) {
+            isFirst = false;
+            saving.open(job.suspend());
+          }
+          await memory.save(record);
+        },
+      };
+      const job = jobOf({ source: path, store });
+      void job.start();
+      await saving.promise;
       return job;
     },
     'fails in onRequest': async () => {

@@ -482,5 +482,7 @@ function newest(
 ): Checkpoint | undefined {
   if (found === undefined) return checkpoint;
   const isCurrent = checkpoint?.record?.updatedAtMs === found.updatedAtMs;
-  return isCurrent ? checkpoint : checkpointOf(found, plan, sizer);
+  if (isCurrent) return checkpoint;
+  // As long as the source was, so that another length is noticed.
+  return checkpointOf(found, { ...plan, totalBytes: found.totalBytes }, sizer);
 }

@@ -121,7 +121,9 @@ describe('the signal', () => {
       expect(server.log.map(({ packet }) => packet)).to.not.include('cancel-session');
       const error = await ended;
       expect(error).to.be.instanceOf(BitsError).and.include({ code: 'BITS_ERR_ABORTED' });
-      expect((error as BitsError).message).to.include('was cancelled').and.include('did not confirm');
+      expect((error as BitsError).message)
+        .to.include('was cancelled')
+        .and.include('did not confirm');
       expect(failures).to.deep.equal([error]);
       await job.cancel();
       expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });

@@ -160,4 +160,20 @@ describe('a packet that was not handed to the transport', () => {
     expect(sent('create-session')).to.equal(1);
     expect(sent('fragment')).to.equal(7);
   });
+
+  it('is no Fragment in doubt: a job that fails in onRequest before it does not start over', async () => {
+    let isFirst = true;
+    const job = jobOf({
+      onUncertainFragment: 'restart',
+      onRequest: ({ packet }) => {
+        if (packet !== 'fragment' || sent('fragment') === 0 || !isFirst) return;
+        isFirst = false;
+        throw new Error('there is no token');
+      },
+    });
+    expect(await errorOf(job.start())).to.include({ code: 'BITS_ERR_ARGUMENT' });
+    expect(await job.resume()).to.include({ bytes: content.length });
+    expect(sent('create-session')).to.equal(1);
+    expect(sent('fragment')).to.equal(7);
+  });
 });

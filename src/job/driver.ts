@@ -6,7 +6,7 @@ import { step } from '../session/machine.js';
 import type { Command, Session, SessionEvent } from '../session/session.js';
 import { type Clock, systemClock } from './clock.js';
 import type { RetryDecision, RetryOptions } from './options.js';
-import { askCaller, backOffMs, noProgress, onNetworkReturn, TryAgain } from './retry.js';
+import { askCaller, backOffMs, noProgress, notSent, onNetworkReturn, TryAgain } from './retry.js';
 
 /** A command that leads to an event. */
 export type WorkCommand = Extract<Command, { type: 'send' | 'download' }>;
@@ -15,7 +15,7 @@ export type RestCommand = Extract<Command, { type: 'finish' | 'pause' }>;
 
 /** Carries out what the driver's session commands. */
 export interface CommandRunner {
-  /** A rejection without an abort ends the job. */
+  /** A rejection ends the job, unless the signal has aborted. */
   perform(command: WorkCommand, session: Session, signal: AbortSignal): Promise<SessionEvent>;
   stepped(session: Session, command: Command, before: Session): void;
   retrying(decision: RetryDecision): void;
@@ -190,8 +190,10 @@ export class Driver {
     }
     const { progress } = this.#session;
     while (this.#command.type === 'send' || this.#command.type === 'download') {
-      throwIfAborted(signal);
-      this.#step(await this.#runner.perform(this.#command, this.#session, signal));
+      const event = signal.aborted
+        ? notSent(signal)
+        : await this.#runner.perform(this.#command, this.#session, signal);
+      this.#step(event);
       if (isRetry && this.#session.progress > progress) return;
     }
     if (this.#command.type === 'wait') throw new TryAgain(this.#command);

@@ -149,9 +149,9 @@ export class RecordKeeper {
     if (isDue || session.state !== this.#written?.state) this.#write();
   }
 
-  /** Resolves when what was noted last is written, or could not be. */
-  flush(): Promise<void> {
-    return unlessAborted(this.#flush(), this.#request.signal);
+  /** Resolves when what was noted last is written, or could not be, or the job is stopped. */
+  async flush(): Promise<void> {
+    await unlessAborted(this.#flush(), this.#request.signal).catch(() => {});
   }
 
   /**

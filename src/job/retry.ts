@@ -1,8 +1,9 @@
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
+import { abortError } from '../common/abort.js';
 import type { Schedule } from '../common/awake-time.js';
 import { BitsArgumentError, BitsError } from '../errors.js';
 import type { Refusal } from '../protocol/refusal.js';
-import type { Command } from '../session/session.js';
+import type { Command, SessionEvent } from '../session/session.js';
 import type { RetryDecision, RetryOptions } from './options.js';
 
 /** Thrown by an attempt that may be repeated; p-retry takes only `Error`s that are no TypeError. */
@@ -14,6 +15,12 @@ export class TryAgain extends Error {
     this.refusal = refusal;
     this.waitsFor = waitsFor;
   }
+}
+
+/** A packet that a stop kept back: it changed nothing on the server, and the driver notices the stop. */
+export function notSent(signal: AbortSignal): SessionEvent {
+  const error = abortError(signal) as BitsError;
+  return { type: 'failed', refusal: { meaning: 'transient', error, unsent: true } };
 }
 
 /** A failed connection attempt costs nothing, so it is tried again soon. */

@@ -334,6 +334,7 @@ class Run implements CommandRunner {
     if (command.type === 'download') {
       // A process that does not know the URL would have to send the last fragment again to learn it.
       await this.#keeper?.flush();
+      throwIfAborted(signal);
       if (this.#reply === undefined) throw new Error('run: a download without a reply');
       return this.#reply.attempt(command.replyUrl, session, signal);
     }
@@ -488,5 +489,7 @@ function newest(
 ): Checkpoint | undefined {
   if (found === undefined) return checkpoint;
   const isCurrent = checkpoint?.record?.updatedAtMs === found.updatedAtMs;
-  return isCurrent ? checkpoint : checkpointOf(found, plan, sizer);
+  if (isCurrent) return checkpoint;
+  // As long as the source was, so that another length is noticed.
+  return checkpointOf(found, { ...plan, totalBytes: found.totalBytes }, sizer);
 }

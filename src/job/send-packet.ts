@@ -15,6 +15,7 @@ import { hadStaleConnection, neverConnected } from '../transport/failure.js';
 import type { WireBody } from '../transport/transport.js';
 import { verifySource } from './guarded-source.js';
 import type { ResolvedOptions } from './resolve-options.js';
+import { notSent } from './retry.js';
 import type { PacketOptions, Wire } from './wire.js';
 
 /** What packets of a run are sent with. */
@@ -85,10 +86,8 @@ export async function sendPacket(
     }
   } catch (error) {
     if (mayHaveArrived) throwIfAborted(signal);
+    if (signal.aborted) return notSent(signal);
     const known = transportError(error);
-    // What did not go out changed nothing on the server; the driver notices the abort.
-    if (signal.aborted)
-      return { type: 'failed', refusal: { meaning: 'transient', error: known, unsent: true } };
     const isLost = known.code === 'BITS_ERR_SOURCE_CHANGED' || known instanceof LostSourceError;
     if (isLost) return { type: 'sourceChanged', error: known };
     const refusal = toldWhoSentUs(refusalOf(known), session, target, remoteUrl);

@@ -752,7 +752,7 @@ function waitFor(session: Session, refusal: Refusal): Step {
   const halted = refusal.unsent
     ? { ...session, pending: undefined }
     : interrupted(session, refusal);
-  const forgotten = session.doubt.forgotten || (!isAnswer(refusal) && refusal.unsent !== true);
+  const forgotten = session.doubt.forgotten || !isAnswer(refusal);
   const waiting: Session = { ...doubting(halted, { forgotten }), awaiting: 'retry' };
   if (isOfConnection(refusal) && !session.newConnection) {
     const next: Session = { ...waiting, newConnection: true };

@@ -46,6 +46,7 @@ describe('the key to connections of other jobs', () => {
       { url: 'http://other.example/a.bin' },
       { url: 'https://bits.example/a.bin' },
       { userAgent: 'Contoso/1' },
+      { timeouts: { connectMs: 5 } },
     ].map((options) => keyOf(options));
     for (const [i, variable] of PROXY_VARIABLES.entries()) {
       process.env[variable] = `http://proxy.example:${i + 1}`;

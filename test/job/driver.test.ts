@@ -275,6 +275,21 @@ describe('the time that a job takes', () => {
     ]);
   });
 
+  it('on a host-id is never told as less than nothing, however long a failure takes', async () => {
+    const hostId = { hostId: 'web3.corp.example', hostIdFallbackTimeoutMs: 10_000 };
+    const server = new FragmentServer();
+    const world = new World((command, { clock }) => {
+      if (command === 'create-session') return created(hostId);
+      if (command === 'ping') return pinged;
+      if (command === 'close-session') return closed;
+      if (!command.endsWith('@host-id')) return server.take(command);
+      clock.pass(30_000);
+      return busy;
+    });
+    expect(await world.ends()).to.equal('completed acknowledged');
+    expect(world.retries.map(({ delayMs }) => delayMs)).to.deep.equal([1000, 0]);
+  });
+
   it('until the fallback starts with an error and anew with progress', async () => {
     const hostId = { hostId: 'web3.corp.example', hostIdFallbackTimeoutMs: 100_000 };
     const failed = new Set<string>();
@@ -377,6 +392,39 @@ describe('the retries of a job', () => {
     expect(world.retries.map(({ attempt }) => attempt)).to.deep.equal([1, 2, 3]);
   });
 
+  it('are all due again after progress inside an attempt that fails', async () => {
+    let failures = 0;
+    const server = new FragmentServer();
+    const world = new World(
+      (command, { driver }) => {
+        if (command === 'create-session') return created();
+        if (command === 'close-session') return closed;
+        if (++failures > 9) return server.take(command);
+        // Each but the third in three moves something.
+        if (failures % 3 !== 0) driver.progressed();
+        return busy;
+      },
+      { retry: { ...limited, limit: 2 } },
+    );
+    expect(await world.ends()).to.equal('completed acknowledged');
+    expect(world.retries.map(({ attempt }) => attempt)).to.deep.equal([1, 1, 2, 1, 1, 2, 1, 1, 2]);
+  });
+
+  it('end after as many in a row without progress as the limit allows, whatever came before', async () => {
+    let failures = 0;
+    const world = new World(
+      (command, { driver }) => {
+        if (command === 'create-session') return created();
+        if (++failures <= 5) driver.progressed();
+        return busy;
+      },
+      { retry: limited },
+    );
+    expect(await world.ends()).to.match(/^failed .* resumable$/);
+    expect(world.retries.map(({ attempt }) => attempt)).to.deep.equal([1, 1, 1, 1, 1, 2, 3]);
+    expect(failures).to.equal(5 + 3);
+  });
+
   it('end with a failure that says what failed last when nothing got further for too long', async () => {
     const errors: BitsError[] = [];
     const world = new World(serverIsDown);
@@ -411,5 +459,20 @@ describe('the retries of a job', () => {
     const world = new World(serverIsDown, { retry: { ...limited, shouldRetry: () => false } });
     await world.ends();
     expect(world.retries).to.have.lengthOf(0);
+  });
+});
+
+describe('a stop', () => {
+  it('between two packets leaves none of them in doubt', async () => {
+    const server = new FragmentServer();
+    const world = new World((command) => {
+      if (command === 'create-session') return created();
+      world.interrupt();
+      return server.take(command);
+    });
+    expect(await world.ends()).to.equal('pause');
+    expect(world.commands).to.deep.equal(['create-session', 'fragment 0-100']);
+    expect(world.driver.session).to.include({ pending: undefined, offset: 100 });
+    expect(world.driver.session.doubt.offset).to.equal(false);
   });
 });

@@ -185,6 +185,31 @@ describe('a source of the caller', () => {
     });
   }
 
+  it('that has another length when the job resumes ends it, and frees the session', async () => {
+    let byteLength = 100_000;
+    let isAway = true;
+    const source: ByteSource = {
+      name: 'own.bin',
+      open: () =>
+        own({
+          byteLength,
+          async *read(start, end) {
+            if (start > 0 && isAway) failing();
+            yield new Uint8Array(end - start);
+          },
+        }).open(),
+    };
+    const job = uploadOf(source, { fragmentBytes: 50_000 });
+    expect(await errorOf(job.start())).to.include({ code: 'BITS_ERR_SOURCE' });
+    byteLength = 200_000;
+    isAway = false;
+    const error = await errorOf(job.resume());
+    expect(error).to.include({ code: 'BITS_ERR_SOURCE_CHANGED' });
+    expect(error?.message).to.include('200000 bytes now').and.include('100000');
+    expect(job.state).to.equal('failed');
+    expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
+  });
+
   it('leaves a stream to the caller when another option is refused', async () => {
     const stream = Readable.from([new Uint8Array(1000)]);
     const wrong = { maxRestarts: -1, name: 'x' };

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { copyFile, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { BitsError } from '../../src/errors.js';
+import { BitsError, BitsTransportError } from '../../src/errors.js';
 import type { UploadOptions } from '../../src/job/options.js';
 import { UploadJob } from '../../src/job/upload-job.js';
 import { createMemoryStore } from '../../src/store/memory.js';
@@ -16,10 +16,10 @@ import type { Transport } from '../../src/transport/transport.js';
 import { createUndiciTransport } from '../../src/transport/undici.js';
 import { sha256, temporaryFolder, writePatterned } from '../support/files.js';
 
-const KIB = 1024;
-
 import { otherCopy } from '../support/other-copy.js';
 import { gate } from '../transport/support.js';
+
+const KIB = 1024;
 
 describe('the record of a job', () => {
   const folder = temporaryFolder();
@@ -572,6 +572,238 @@ describe('the record of a job', () => {
     expect(result).to.include({ id: first.id, resumed: true });
     expect(kinds().filter((kind) => kind === 'create-session')).to.have.lengthOf(1);
     expect(sha256(await uploaded())).to.equal(sha256(content));
+    expect(await records()).to.be.empty;
+  });
+
+  it('restores a job that sends no more at once than its transport takes', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const { id } = await interrupted({ fragmentBytes: 20 * KIB });
+    const inner = createUndiciTransport();
+    const sizes: number[] = [];
+    const transport: Transport = {
+      limitations: [],
+      maxBodyBytes: 8 * KIB,
+      close: () => inner.close(),
+      send: (request, options) => {
+        sizes.push(request.body?.byteLength ?? 0);
+        return inner.send(request, options);
+      },
+    };
+    await (await UploadJob.restore(store, id, { transport })).resume();
+    await inner.close();
+    expect(Math.max(...sizes)).to.equal(8 * KIB);
+    expect(await uploaded()).to.deep.equal(content);
+  });
+
+  it('refuses a source of another length in place of the file', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const { id } = await interrupted();
+    const restored = await UploadJob.restore(store, id, { source: new Uint8Array(110 * KIB) });
+    expect(await failure(restored.resume())).to.include({ code: 'BITS_ERR_SOURCE_CHANGED' });
+    expect(kinds().at(-1)).to.equal('cancel-session');
+    expect(await records()).to.be.empty;
+  });
+
+  it('refuses such a source, too, when another job has resumed the upload in between', async () => {
+    await serve({
+      faults: [
+        { on: 'fragment', nth: 4, do: 'hang' },
+        { on: 'fragment', nth: 8, do: { status: 503 } },
+      ],
+    });
+    const { id } = await interrupted();
+    const restored = await UploadJob.restore(store, id, { source: new Uint8Array(110 * KIB) });
+    await failure(job({ retry: { limit: 0 } }).start());
+    expect(await failure(restored.resume())).to.include({ code: 'BITS_ERR_SOURCE_CHANGED' });
+    expect(server.uploads).to.be.empty;
+  });
+
+  it('that cannot be removed after Close says that the file may be in place', async () => {
+    await serve();
+    const full = new BitsError('BITS_ERR_STORE', 'the disk is read-only');
+    const closing: boolean[] = [];
+    const stuck: JobStore = {
+      ...store,
+      save: async (record) => {
+        closing.push(record.session.closeUncertain);
+        await store.save(record);
+      },
+      remove: () => Promise.reject(full),
+    };
+    await job({ store: stuck }).start();
+    expect(closing).to.include(true);
+    expect(closing.slice(closing.indexOf(true))).to.not.include(false);
+    expect((await records())[0]?.session).to.include({ closeUncertain: true });
+  });
+
+  describe('whose lock another process may have taken', () => {
+    let changes: string[];
+    let lost: AbortController;
+
+    beforeEach(() => {
+      lost = new AbortController();
+      changes = [];
+    });
+
+    /** Notes what changes a record once the lock is lost. */
+    const watched = (): JobStore => {
+      const noting = (what: string) => lost.signal.aborted && changes.push(what);
+      return {
+        ...store,
+        lock: async (key) => {
+          const claim = await store.lock(key);
+          if (claim.lock === undefined) return claim;
+          return { lock: { ...claim.lock, lost: lost.signal } };
+        },
+        save: (record) => {
+          noting('save');
+          return store.save(record);
+        },
+        remove: (key) => {
+          noting('remove');
+          return store.remove(key);
+        },
+      };
+    };
+
+    it('is left as it is by a job in the middle, which is stopped', async () => {
+      await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+      const upload = job({ store: watched() });
+      const ended = failure(upload.start());
+      await server.waitForRequest('fragment', 4);
+      lost.abort();
+      const error = await ended;
+      expect(error).to.include({ code: 'BITS_ERR_ABORTED' });
+      expect(error.cause).to.include({ code: 'BITS_ERR_STATE' });
+      expect(upload.state).to.equal('suspended');
+      expect(changes).to.be.empty;
+    });
+
+    it('is left as it is by a job that ends at the same moment', async () => {
+      await serve({ faults: [{ on: 'close-session', do: 'reset-after-commit' }] });
+      const upload = job({ store: watched() });
+      upload.on('warning', ({ code }) => code === 'close-presumed' && lost.abort());
+      expect(await upload.start()).to.include({ closed: 'presumed' });
+      expect(lost.signal.aborted).to.equal(true);
+      expect(changes).to.be.empty;
+      expect(await records()).to.have.lengthOf(1);
+    });
+
+    it('is not even begun when that happened before anything is sent', async () => {
+      await serve();
+      lost.abort();
+      const error = await failure(job({ store: watched() }).start());
+      expect(error).to.include({ code: 'BITS_ERR_ABORTED' });
+      expect(error.cause).to.include({ code: 'BITS_ERR_STATE' });
+      expect(server.log).to.be.empty;
+      expect(changes).to.be.empty;
+    });
+  });
+
+  it('stays when the file has changed but Cancel-Session could not go out', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const { id } = await interrupted();
+    await writePatterned(path, 90 * KIB, 77);
+    const transport: Transport = {
+      limitations: [],
+      close: async () => {},
+      send: async () => {
+        throw new BitsTransportError('the certificate has expired', { retryable: false });
+      },
+    };
+    const second = job({ transport });
+    const warnings: string[] = [];
+    second.on('warning', ({ message }) => warnings.push(message));
+    expect(await failure(second.start())).to.include({ code: 'BITS_ERR_TRANSPORT' });
+    expect(warnings.join()).to.include('its record stays');
+    expect((await records()).map((record) => record.id)).to.deep.equal([id]);
+    await (await UploadJob.restore(store, id)).cancel();
+    expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
+    expect(await records()).to.be.empty;
+  });
+
+  it('of an older upload is given up by a job that has a session of its own', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    await interrupted();
+    let isAway = true;
+    const flaky: JobStore = {
+      ...store,
+      lock: async (key) => {
+        if (isAway) throw new BitsError('BITS_ERR_STORE', 'the disk is away');
+        return store.lock(key);
+      },
+    };
+    server.addFault({ on: 'fragment', nth: 6, do: { status: 503 } });
+    const upload = job({ store: flaky, retry: { limit: 0 } });
+    const warnings: string[] = [];
+    upload.on('warning', ({ code }) => warnings.push(code));
+    await failure(upload.start());
+    expect(upload).to.include({ state: 'error', recorded: false });
+    isAway = false;
+    const sentBefore = server.log.filter(({ packet }) => packet === 'fragment').length;
+    expect(await upload.resume()).to.include({ resumed: true, closed: 'acknowledged' });
+    expect(warnings).to.deep.equal(['store-unusable', 'earlier-upload-dropped']);
+    const sentAfter = server.log.filter(({ packet }) => packet === 'fragment').length - sentBefore;
+    // Five fragments had arrived; a probe may ask for the offset.
+    expect(sentAfter).to.be.within(5, 6);
+    expect(kinds().filter((kind) => kind === 'create-session')).to.have.lengthOf(2);
+    const first = server.log.find(({ packet }) => packet === 'fragment')?.sessionId;
+    const cancels = server.log.filter(({ packet }) => packet === 'cancel-session');
+    expect(first).to.be.a('string');
+    expect(cancels.map(({ sessionId }) => sessionId)).to.deep.equal([first]);
+    expect(sha256(await uploaded())).to.equal(sha256(content));
+    expect(await records()).to.be.empty;
+  });
+
+  it('makes cancel() fail, as result does, while another process has the job', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const upload = job();
+    const ended = failure(upload.start());
+    await server.waitForRequest('fragment', 4);
+    await upload.suspend();
+    const { lock } = await store.lock((await records())[0]?.key ?? '');
+    const error = await failure(upload.cancel());
+    expect(error).to.include({ code: 'BITS_ERR_STATE' });
+    expect(await ended).to.equal(error);
+    expect(upload.state).to.equal('error');
+    expect(kinds()).to.not.include('cancel-session');
+    await lock?.release();
+    await upload.cancel();
+    expect(upload.state).to.equal('cancelled');
+    expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
+  });
+
+  it('is kept by a cancel that is stopped before it sends anything, and the error says so', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const locking = gate();
+    let isSlow = false;
+    const slow: JobStore = {
+      ...store,
+      lock: async (key) => {
+        if (isSlow) {
+          locking.open();
+          await new Promise(() => {});
+        }
+        return store.lock(key);
+      },
+    };
+    const upload = job({ store: slow });
+    const ended = failure(upload.start());
+    await server.waitForRequest('fragment', 4);
+    await upload.suspend();
+    isSlow = true;
+    const controller = new AbortController();
+    const cancelled = upload.cancel({ signal: controller.signal });
+    await locking.promise;
+    controller.abort();
+    await cancelled;
+    const error = await ended;
+    expect(error).to.include({ code: 'BITS_ERR_ABORTED' });
+    expect(error.message).to.include('did not confirm');
+    expect(upload).to.include({ state: 'cancelled', recorded: true });
+    isSlow = false;
+    await upload.cancel();
+    expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
     expect(await records()).to.be.empty;
   });
 

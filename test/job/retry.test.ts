@@ -1,3 +1,5 @@
+import { syncBuiltinESMExports } from 'node:module';
+import os from 'node:os';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { backOffMs, onNetworkReturn } from '../../src/job/retry.js';
@@ -47,5 +49,30 @@ describe('a wait for the network', () => {
     timers.shift()?.();
     expect(returned).to.equal(1);
     expect(timers).to.have.lengthOf(0);
+  });
+
+  it('just passes on a machine that does not tell its addresses', () => {
+    const { networkInterfaces } = os;
+    os.networkInterfaces = () => {
+      throw Object.assign(new Error('uv_interface_addresses failed'), { code: 'ERR_SYSTEM_ERROR' });
+    };
+    syncBuiltinESMExports();
+    try {
+      const timers: (() => void)[] = [];
+      let returned = 0;
+      onNetworkReturn(
+        () => returned++,
+        (work) => {
+          timers.push(work);
+          return () => {};
+        },
+      );
+      timers.shift()?.();
+      expect(returned).to.equal(0);
+      expect(timers).to.have.lengthOf(1);
+    } finally {
+      os.networkInterfaces = networkInterfaces;
+      syncBuiltinESMExports();
+    }
   });
 });

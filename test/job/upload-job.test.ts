@@ -780,6 +780,18 @@ describe('UploadJob', () => {
       expect((await job.start()).reply?.bytes).to.equal(40_000);
     });
 
+    it('of a reply are counted anew whenever more of it has come', async () => {
+      const server = await serve({
+        reply: () => Buffer.alloc(40_000, 7),
+        faults: [{ on: 'reply', times: 4, do: 'reset-mid' }],
+      });
+      const job = jobTo(server, { reply: true, retry: { limit: 1 } });
+      const attempts: number[] = [];
+      job.on('retry', ({ attempt }) => attempts.push(attempt));
+      expect((await job.start()).reply?.bytes).to.equal(40_000);
+      expect(attempts).to.deep.equal([1, 1, 1, 1]);
+    });
+
     it('of a reply of which no new byte comes end the job', async () => {
       const server = await serve({
         reply: () => Buffer.alloc(40_000, 7),

@@ -797,6 +797,17 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
   ],
   'when a session may be forgotten': [
     {
+      it: 'starts over after a connection that was refused, as by a server that is restarted',
+      script: [
+        ...begun,
+        [unsent, 'wait'],
+        [retryDue, 'fragment 0-100'],
+        [status(400, 'fatal'), 'ping'],
+        [pinged, 'cancel-session'],
+        [cancelled, 'create-session'],
+      ],
+    },
+    {
       it: 'starts over after a 400 without HRESULT when a Ping works',
       script: [
         ...begun,

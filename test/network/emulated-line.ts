@@ -1,6 +1,6 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -34,6 +34,7 @@ export class EmulatedLine {
   readonly #client: string;
   readonly #server: string;
   readonly #emulator: ChildProcess;
+  readonly #children = new Set<ChildProcess>();
   readonly #events: JsonLines<LineEvent>;
 
   /** @param emulator the program, compiled */
@@ -141,19 +142,20 @@ export class EmulatedLine {
 
   spawn(side: 'client' | 'server', command: string, args: readonly string[]): ChildProcess {
     const namespace = side === 'client' ? this.#client : this.#server;
-    return spawn('ip', ['netns', 'exec', namespace, command, ...args], {
+    const child = spawn('ip', ['netns', 'exec', namespace, command, ...args], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
+    this.#children.add(child);
+    return child;
   }
 
-  async close(): Promise<void> {
-    if (this.#emulator.exitCode === null) {
-      this.#emulator.stdin?.end();
-      await once(this.#emulator, 'exit');
-    }
+  /** Ends what runs on both sides, and removes them; at once, so that it can happen at any exit. */
+  close(): void {
+    for (const child of this.#children) child.kill('SIGKILL');
+    this.#emulator.kill('SIGKILL');
     for (const namespace of [this.#client, this.#server]) {
-      await run('ip', ['netns', 'del', namespace]);
-      await rm(hostsFolder(namespace), { recursive: true, force: true });
+      execFileSync('ip', ['netns', 'del', namespace]);
+      rmSync(hostsFolder(namespace), { recursive: true, force: true });
     }
   }
 

@@ -9,8 +9,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
+import { build } from 'esbuild';
 import { type Figure, type Scenario, scenarios } from './scenarios.js';
-import { Stage } from './stage.js';
+import { type Programs, Stage } from './stage.js';
 
 const run = promisify(execFile);
 
@@ -28,14 +29,14 @@ if (missing !== undefined) {
 }
 const wanted = chosen();
 const folder = await mkdtemp(join(tmpdir(), 'bits-upload-network-'));
+process.once('SIGINT', () => process.exit(130));
+process.once('SIGTERM', () => process.exit(143));
 try {
-  const emulator = join(folder, 'link-emulator');
-  const program = fileURLToPath(new URL('link-emulator.c', import.meta.url));
-  await run('cc', ['-O2', '-o', emulator, program]);
+  const programs = await compile();
   const results = new Map<Scenario, readonly Figure[] | Error>();
   const waiting = wanted.filter(({ isAlone }) => !isAlone);
   const perform = async (scenario: Scenario) => {
-    results.set(scenario, await figuresOf(scenario, emulator));
+    results.set(scenario, await figuresOf(scenario, programs));
   };
   await Promise.all(
     Array.from({ length: AT_A_TIME }, async () => {
@@ -68,6 +69,30 @@ async function whatIsMissing(): Promise<string | undefined> {
   return undefined;
 }
 
+/** Bundled, because a script of both sides would take seconds to load its modules one by one. */
+async function compile(): Promise<Programs> {
+  const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+  const emulator = join(folder, 'link-emulator');
+  await run('cc', ['-O2', '-o', emulator, here('link-emulator.c')]);
+  // Within the project, so that its packages are found.
+  const bundles = here('../../node_modules/.cache/bits-upload-network');
+  await build({
+    entryPoints: [here('uploader.ts'), here('far-side.ts')],
+    outdir: bundles,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    packages: 'external',
+    platform: 'node',
+    format: 'esm',
+    logLevel: 'warning',
+  });
+  return {
+    emulator,
+    uploader: join(bundles, 'uploader.mjs'),
+    farSide: join(bundles, 'far-side.mjs'),
+  };
+}
+
 function chosen(): readonly Scenario[] {
   const all = scenarios(options.quick);
   const only = options.only?.split(',');
@@ -80,14 +105,17 @@ function chosen(): readonly Scenario[] {
 }
 
 /** @returns the error of a scenario that did not come to its end */
-async function figuresOf(scenario: Scenario, emulator: string): Promise<readonly Figure[] | Error> {
-  const stage = await Stage.open(emulator, join(folder, scenario.name), scenario.name, scenario);
+async function figuresOf(
+  scenario: Scenario,
+  programs: Programs,
+): Promise<readonly Figure[] | Error> {
+  const stage = await Stage.open(programs, join(folder, scenario.name), scenario.name, scenario);
   try {
     return await scenario.happens(stage);
   } catch (error) {
     return error as Error;
   } finally {
-    await stage.close();
+    stage.close();
     await rm(join(folder, scenario.name), { recursive: true, force: true });
     process.stderr.write('.');
   }

@@ -2,7 +2,6 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { writePatterned } from '../support/files.js';
 import { EmulatedLine, type LineSettings } from './emulated-line.js';
 import type { FarSideEvent, FarSideOptions } from './far-side.js';
@@ -10,6 +9,13 @@ import { JsonLines } from './json-lines.js';
 import type { UploaderEvent, UploaderOptions } from './uploader.js';
 
 const NAME = 'file.bin';
+
+/** Paths of what the two sides and the line between them run. */
+export interface Programs {
+  readonly emulator: string;
+  readonly uploader: string;
+  readonly farSide: string;
+}
 
 export interface StageOptions {
   readonly line: LineSettings;
@@ -21,24 +27,24 @@ export interface StageOptions {
 export class Stage {
   readonly line: EmulatedLine;
   readonly bytes: number;
+  readonly #programs: Programs;
   readonly #folder: string;
-  readonly #children = new Set<ChildProcess>();
   #farSide: JsonLines<FarSideEvent> | undefined;
 
   /** @param folder a new one, for the files of both sides */
   static async open(
-    emulator: string,
+    programs: Programs,
     folder: string,
     name: string,
     { line: settings, bytes, farSide }: StageOptions,
   ): Promise<Stage> {
-    const line = await EmulatedLine.create(emulator, name);
-    const stage = new Stage(line, folder, bytes);
+    const line = await EmulatedLine.create(programs.emulator, name);
+    const stage = new Stage(line, programs, folder, bytes);
     await mkdir(join(folder, 'server'), { recursive: true });
     await writePatterned(join(folder, NAME), bytes);
     line.set(settings);
     stage.#farSide = new JsonLines(
-      stage.#script('server', 'far-side.ts', {
+      stage.#script('server', programs.farSide, {
         ...farSide,
         root: join(folder, 'server'),
         seed: 1,
@@ -48,15 +54,20 @@ export class Stage {
     return stage;
   }
 
-  private constructor(line: EmulatedLine, folder: string, bytes: number) {
+  private constructor(line: EmulatedLine, programs: Programs, folder: string, bytes: number) {
     this.line = line;
+    this.#programs = programs;
     this.#folder = folder;
     this.bytes = bytes;
+    open.add(this);
   }
 
   upload(options: Omit<UploaderOptions, 'source'>): Upload {
     const source = join(this.#folder, NAME);
-    return new Upload(this.#script('client', 'uploader.ts', { ...options, source }), this.bytes);
+    return new Upload(
+      this.#script('client', this.#programs.uploader, { ...options, source }),
+      this.bytes,
+    );
   }
 
   /** Resolves when the application behind the server is done with its work. */
@@ -67,7 +78,6 @@ export class Stage {
   /** Runs a command on the client's side. @returns its standard output */
   async run(command: string, ...args: string[]): Promise<string> {
     const child = this.line.spawn('client', command, args);
-    this.#children.add(child);
     let output = '';
     child.stdout?.on('data', (text) => {
       output += text;
@@ -90,19 +100,23 @@ export class Stage {
     if (!sent.equals(stored)) throw new Error('what is stored is not what was sent');
   }
 
-  async close(): Promise<void> {
-    for (const child of this.#children) child.kill('SIGKILL');
-    await this.line.close();
+  close(): void {
+    open.delete(this);
+    this.line.close();
   }
 
-  #script(side: 'client' | 'server', name: string, options: object): ChildProcess {
-    const script = fileURLToPath(new URL(name, import.meta.url));
-    const args = ['--import', 'tsx', script, JSON.stringify(options)];
-    const child = this.line.spawn(side, process.execPath, args);
-    this.#children.add(child);
-    return child;
+  #script(side: 'client' | 'server', program: string, options: object): ChildProcess {
+    const args = [program, JSON.stringify(options)];
+    return this.line.spawn(side, process.execPath, args);
   }
 }
+
+const open = new Set<Stage>();
+
+// A run that breaks off leaves no namespaces and no processes behind.
+process.once('exit', () => {
+  for (const stage of open) stage.close();
+});
 
 /** An upload in a process of its own. */
 export class Upload {

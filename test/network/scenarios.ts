@@ -218,21 +218,21 @@ export function scenarios(isQuick: boolean): readonly Scenario[] {
         const upload = stage.upload({ url: URL_BY_ADDRESS, timeouts: { stallMs: 20_000 } });
         await upload.sent(1 - ((isQuick ? 200 : 1000) * KIB) / stage.bytes);
         stage.line.set({ bitsPerSecond: 40_000 }, 'up');
-        const sent = await sentOverSize(stage, upload, 1.2);
+        const sent = await sentOverSize(stage, upload, 1.5);
         return [{ title: 'retries', value: upload.retries.length, atMost: 0 }, sent];
       },
     },
     {
       name: 'stop-on-slow-line',
-      situation: '64 kbit/s, a limit of 20 s for a stall, and a NAT restarts',
+      situation: '64 kbit/s, and a NAT restarts',
       line: { delayMs: 50, bitsPerSecond: 64_000, queueBytes: 64 * KIB },
       bytes: 400 * KIB,
       happens: async (stage) => {
-        const upload = stage.upload({ url: URL_BY_ADDRESS, timeouts: { stallMs: 20_000 } });
+        const upload = stage.upload({ url: URL_BY_ADDRESS });
         await upload.sent(0.1);
         await wait(8000);
         const value = await stage.line.forgetAll();
-        return [{ title: 'seconds to moving bytes', value, atMost: 30 }];
+        return [{ title: 'seconds to moving bytes', value, atMost: 20 }];
       },
     },
     {

@@ -20,6 +20,8 @@ export interface Figure {
 export interface Scenario extends StageOptions {
   readonly name: string;
   readonly situation: string;
+  /** Left out of the quick mode. */
+  readonly isLong?: boolean;
   /** Needs the machine for itself, because it is about speed. */
   readonly isAlone?: boolean;
   readonly happens: (stage: Stage) => Promise<readonly Figure[]>;
@@ -86,6 +88,7 @@ export function scenarios(isQuick: boolean): readonly Scenario[] {
     },
     {
       name: 'two-addresses-proxy',
+      isLong: true,
       situation: 'the same to a proxy',
       line: { delayMs: 200 },
       bytes: 100 * KIB,
@@ -102,9 +105,12 @@ export function scenarios(isQuick: boolean): readonly Scenario[] {
     interrupted('client-moves', 'the address of the client changes', ({ line }) =>
       line.changeClientAddress(),
     ),
-    interrupted('client-offline', 'the client has no address for 20 s', ({ line }) =>
-      line.changeClientAddress(20),
-    ),
+    {
+      ...interrupted('client-offline', 'the client has no address for 20 s', ({ line }) =>
+        line.changeClientAddress(20),
+      ),
+      isLong: true,
+    },
     interrupted('nat-restarts', 'a NAT restarts', ({ line }) => line.forgetAll()),
     interrupted('server-moves', 'the name of the server moves', async ({ line }) => {
       await line.setHosts([`${OTHER_SERVER_ADDRESS} server.test`]);
@@ -115,6 +121,7 @@ export function scenarios(isQuick: boolean): readonly Scenario[] {
     ),
     {
       name: 'network-gone-create',
+      isLong: true,
       situation: 'the same from Create-Session on',
       line: BROADBAND,
       bytes: MIB,
@@ -200,9 +207,10 @@ export function scenarios(isQuick: boolean): readonly Scenario[] {
     },
     {
       name: 'slow-line',
+      isLong: true,
       situation: '64 kbit/s, and a limit of 20 s for a stall',
       line: { delayMs: 50, bitsPerSecond: 64_000, queueBytes: 64 * KIB },
-      bytes: (isQuick ? 320 : 1024) * KIB,
+      bytes: MIB,
       happens: async (stage) => {
         const upload = stage.upload({ url: URL_BY_ADDRESS, timeouts: { stallMs: 20_000 } });
         const sent = await sentOverSize(stage, upload, 1.1);
@@ -216,7 +224,7 @@ export function scenarios(isQuick: boolean): readonly Scenario[] {
       bytes: (isQuick ? 3 : 6) * MIB,
       happens: async (stage) => {
         const upload = stage.upload({ url: URL_BY_ADDRESS, timeouts: { stallMs: 20_000 } });
-        await upload.sent(1 - ((isQuick ? 200 : 1000) * KIB) / stage.bytes);
+        await upload.sent(1 - ((isQuick ? 150 : 1000) * KIB) / stage.bytes);
         stage.line.set({ bitsPerSecond: 40_000 }, 'up');
         const sent = await sentOverSize(stage, upload, 1.5);
         return [{ title: 'retries', value: upload.retries.length, atMost: 0 }, sent];
@@ -224,6 +232,7 @@ export function scenarios(isQuick: boolean): readonly Scenario[] {
     },
     {
       name: 'stop-on-slow-line',
+      isLong: true,
       situation: '64 kbit/s, and a NAT restarts',
       line: { delayMs: 50, bitsPerSecond: 64_000, queueBytes: 64 * KIB },
       bytes: 400 * KIB,
@@ -260,7 +269,7 @@ export function scenarios(isQuick: boolean): readonly Scenario[] {
       name: 'cuts',
       situation: 'a reset after each 5 to 10 MB',
       line: { delayMs: 10, bitsPerSecond: 50 * MBIT, queueBytes: 512 * KIB },
-      bytes: (isQuick ? 96 : 512) * MIB,
+      bytes: (isQuick ? 48 : 512) * MIB,
       farSide: { cutAfterBytes: [5_000_000, 10_000_000] },
       happens: async (stage) => {
         const upload = stage.upload({ url: URL_BY_ADDRESS });

@@ -36,19 +36,22 @@ process.once('SIGINT', () => process.exit(130));
 process.once('SIGTERM', () => process.exit(143));
 try {
   const programs = await compile();
-  const results = new Map<Scenario, readonly Figure[] | Error>();
-  const waiting = wanted.filter(({ isAlone }) => !isAlone);
+  console.log('| Scenario | Situation | Figure | Seen | Wanted |');
+  console.log('| --- | --- | --- | --- | --- |');
+  let isGood = true;
   const perform = async (scenario: Scenario) => {
-    results.set(scenario, await figuresOf(scenario, programs));
+    const rows = rowsOf(scenario, await figuresOf(scenario, programs));
+    isGood &&= rows.every(({ isMet }) => isMet);
+    for (const { text } of rows) console.log(text);
   };
+  const waiting = wanted.filter(({ isAlone }) => !isAlone);
   await Promise.all(
     Array.from({ length: AT_A_TIME }, async () => {
-      for (let next = waiting.shift(); next !== undefined; next = waiting.shift())
-        await perform(next);
+      for (let next = waiting.shift(); next; next = waiting.shift()) await perform(next);
     }),
   );
   for (const scenario of wanted) if (scenario.isAlone) await perform(scenario);
-  process.exitCode = report(results) ? 0 : 1;
+  process.exitCode = isGood ? 0 : 1;
 } finally {
   await rm(folder, { recursive: true, force: true });
 }
@@ -125,33 +128,19 @@ async function figuresOf(
   } finally {
     stage.close();
     await rm(join(folder, scenario.name), { recursive: true, force: true });
-    process.stderr.write('.');
   }
 }
 
-/** @returns whether every figure is within its limit */
-function report(results: ReadonlyMap<Scenario, readonly Figure[] | Error>): boolean {
-  let isGood = true;
-  console.log(
-    '\n| Scenario | Situation | Figure | Seen | Wanted |\n| --- | --- | --- | --- | --- |',
-  );
-  for (const scenario of wanted) {
-    const { name, situation } = scenario;
-    const figures = results.get(scenario);
-    if (!Array.isArray(figures)) {
-      isGood = false;
-      console.log(`| ${name} | ${situation} | ${figures} | **FAILED** | |`);
-      continue;
-    }
-    for (const { title, value, atMost = Infinity, atLeast = -Infinity } of figures as Figure[]) {
-      const isMet = value <= atMost && value >= atLeast;
-      isGood &&= isMet;
-      const limit = atMost === Infinity ? `at least ${atLeast}` : `at most ${atMost}`;
-      const seen = Number(value.toFixed(2));
-      console.log(
-        `| ${name} | ${situation} | ${title} | ${isMet ? seen : `**${seen}**`} | ${limit} |`,
-      );
-    }
+/** The lines of the table, and whether what they say is within its limits. */
+function rowsOf({ name, situation }: Scenario, result: readonly Figure[] | Error) {
+  if (result instanceof Error) {
+    return [{ isMet: false, text: `| ${name} | ${situation} | **${result}** | | |` }];
   }
-  return isGood;
+  return result.map(({ title, value, atMost = Infinity, atLeast = -Infinity }) => {
+    const isMet = value <= atMost && value >= atLeast;
+    const limit = atMost === Infinity ? `at least ${atLeast}` : `at most ${atMost}`;
+    const shown = Number(value.toFixed(2));
+    const seen = isMet ? shown : `**${shown}**`;
+    return { isMet, text: `| ${name} | ${situation} | ${title} | ${seen} | ${limit} |` };
+  });
 }

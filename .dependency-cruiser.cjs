@@ -10,6 +10,7 @@ const floors = {
   reply: ['protocol', 'common', 'errors'],
   store: ['protocol', 'common', 'errors'],
   job: ['session', 'transport', 'source', 'reply', 'store', 'protocol', 'common', 'errors'],
+  queue: ['job', 'store', 'protocol', 'common', 'errors'],
   diagnose: ['job', 'transport', 'protocol', 'common', 'errors', 'version'],
   testing: ['protocol', 'common', 'errors'],
 };

@@ -7,7 +7,13 @@ await rm('dist', { recursive: true, force: true });
 // split off rather than copied: `instanceof BitsError` must hold across them.
 await build({
   // They land where `exports` and `bin` of package.json look for them.
-  entryPoints: ['src/index.ts', 'src/testing/index.ts', 'src/store/contract.ts', 'src/cli/main.ts'],
+  entryPoints: [
+    'src/index.ts',
+    'src/electron.ts',
+    'src/testing/index.ts',
+    'src/store/contract.ts',
+    'src/cli/main.ts',
+  ],
   outbase: 'src',
   outdir: 'dist',
   chunkNames: 'chunks/[name]-[hash]',

@@ -41,6 +41,14 @@ export type {
 export type { UploadProgress } from './job/progress.js';
 export { UploadJob, type UploadJobJson } from './job/upload-job.js';
 export type { HostId, PacketType, WireHeaders } from './protocol/packets.js';
+export type { QueuedUploadOptions, QueueOptions } from './queue/options.js';
+export type { Priority } from './queue/priority.js';
+export type { QueueProgress } from './queue/queue-progress.js';
+export {
+  type RestoredJobs,
+  UploadQueue,
+  type UploadQueueEvents,
+} from './queue/upload-queue.js';
 export type { ReplyResumePoint } from './reply/download.js';
 export type { ReplyEntity } from './reply/entity.js';
 export type { ReplyOption, ReplyOptions } from './reply/reply-option.js';

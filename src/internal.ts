@@ -1,10 +1,10 @@
 // What the command line uses besides the public face; not in the exports of the package.
 
 export { DEFAULTS } from './job/options.js';
-export { holderOf } from './job/record-keeper.js';
 export { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from './protocol/constants.js';
 export { isTrustedHost } from './protocol/host-id.js';
 export { appendFileName, parseRemoteUrl, redactUrl } from './protocol/remote-url.js';
 export { namesThatMeet } from './protocol/windows-names.js';
+export { type Attempt, Hosts } from './queue/hosts.js';
 export { sourceIdentityChange } from './source/source.js';
 export { defaultJobDirectory } from './store/file.js';

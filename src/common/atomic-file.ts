@@ -15,10 +15,11 @@ const MAX_REMOVED_AT_ONCE = 100;
 
 export interface ReplaceOptions {
   /**
-   * Whether the new content survives a power cut; without it, it survives the end of the process.
-   * @default true
+   * What a power cut leaves: the new content; the new or the old one, whole; or, with `nothing`, it
+   * may be neither.
+   * @default 'new'
    */
-  readonly durable?: boolean;
+  readonly afterPowerCut?: 'new' | 'new-or-old' | 'nothing';
 }
 
 /**
@@ -28,7 +29,7 @@ export interface ReplaceOptions {
 export async function replaceFile(
   path: string,
   content: string,
-  { durable = true }: ReplaceOptions = {},
+  { afterPowerCut = 'new' }: ReplaceOptions = {},
 ): Promise<void> {
   // A name that nobody can foretell, and no link that somebody put there is followed.
   const temp = `${path}.${randomBytes(8).toString('hex')}.tmp`;
@@ -38,7 +39,7 @@ export async function replaceFile(
     try {
       // Writes all, in several steps where the disk takes less at once.
       await handle.writeFile(content);
-      if (durable) await syncFile(handle);
+      if (afterPowerCut !== 'nothing') await syncFile(handle);
     } finally {
       await handle.close();
     }
@@ -47,7 +48,7 @@ export async function replaceFile(
     await unlink(temp).catch(() => {});
     throw error;
   }
-  if (durable) await syncDirectory(dirname(path));
+  if (afterPowerCut === 'new') await syncDirectory(dirname(path));
 }
 
 const RENAME_PATIENCE_MS = 1000;

@@ -13,16 +13,17 @@ const BINDS_CONNECTION = /^(?:ntlm|negotiate|kerberos)\b/i;
  * headers of each request, and count for that request alone.
  */
 export function connectionKey(
-  options: Pick<ResolvedOptions, 'auth' | 'tls' | 'proxy' | 'noProxy' | 'headers'>,
+  options: Pick<ResolvedOptions, 'auth' | 'tls' | 'proxy' | 'noProxy' | 'headers' | 'timeouts'>,
   remoteUrl: URL,
 ): string | undefined {
-  const { auth, tls, proxy, noProxy, headers } = options;
+  const { auth, tls, proxy, noProxy, headers, timeouts } = options;
   if (auth !== undefined || tls !== undefined) return undefined;
   if (proxy !== undefined && proxy !== false) return undefined;
   if (Object.entries(headers).some(bindsConnection)) return undefined;
   // Neither holds a line break.
-  const shared = `${remoteUrl.origin}\n${headerValue(headers, 'user-agent') ?? ''}`;
-  // As it is now, and not as it was when the job was made: the transport is opened now.
+  const userAgent = headerValue(headers, 'user-agent') ?? '';
+  const shared = `${remoteUrl.origin}\n${userAgent}\n${timeouts.connectMs}`;
+  // The environment is read now: the transport is opened now, not when the job was created.
   const environment = proxy === false ? undefined : proxyEnvironment();
   if (environment === undefined) return shared;
   if (proxyChoice(proxy, noProxy).proxyFor(remoteUrl) !== undefined) return undefined;

@@ -8,14 +8,14 @@ import { type Clock, systemClock } from './clock.js';
 import type { RetryDecision, RetryOptions } from './options.js';
 import { askCaller, backOffMs, noProgress, onNetworkReturn, TryAgain } from './retry.js';
 
-/** A command that something comes of. */
+/** A command that leads to an event. */
 export type WorkCommand = Extract<Command, { type: 'send' | 'download' }>;
-/** A command after which there is nothing to do until the caller says more. */
+/** A command after which there is nothing to do until the caller calls again. */
 export type RestCommand = Extract<Command, { type: 'finish' | 'pause' }>;
 
 /** Carries out what the driver's session commands. */
 export interface CommandRunner {
-  /** Rejects only when the signal aborts. */
+  /** A rejection without an abort ends the job. */
   perform(command: WorkCommand, session: Session, signal: AbortSignal): Promise<SessionEvent>;
   stepped(session: Session, command: Command, before: Session): void;
   retrying(decision: RetryDecision): void;
@@ -47,6 +47,8 @@ export class Driver {
   #failing: AwakeTime | undefined;
   /** The machine was asleep since the first failure. */
   #hasSlept = false;
+  /** There was progress inside the attempt. */
+  #hasProgressed = false;
   /** As `#failing`, for the server that BITS-Host-Id named. */
   #hostFailing: AwakeTime | undefined;
 
@@ -64,6 +66,7 @@ export class Driver {
 
   /** There is progress inside the command that is being carried out, though it may yet fail. */
   progressed(): void {
+    this.#hasProgressed = true;
     this.#failing = stopped(this.#failing);
   }
 
@@ -92,21 +95,31 @@ export class Driver {
 
   /** @throws the error that ends the job, or that of the abort */
   async #retryUntilProgress(): Promise<void> {
-    let first: unknown;
     this.#hasSlept = false;
     try {
       await this.#advance({ isRetry: false });
-      return;
     } catch (error) {
       if (!(error instanceof TryAgain)) throw error;
-      first = error;
+      // Most attempts succeed, so p-retry is asked only after a failure.
+      await this.#retryAfter(error);
     }
-    // Most attempts succeed, so p-retry is asked only after a failure, which it is handed first.
+  }
+
+  /** @throws the error that ends the job, or that of the abort */
+  async #retryAfter(first: TryAgain): Promise<void> {
+    let progressed: TryAgain | undefined;
     const attempt = async (attemptNumber: number): Promise<void> => {
+      // It is handed the failure that has been.
       if (attemptNumber === 1) throw first;
-      // After a sleep of the machine all retries are due again.
+      // After a sleep of the machine all retries are due again: `drive` begins another count.
       if (this.#hasSlept) return;
-      await this.#advance({ isRetry: true });
+      this.#hasProgressed = false;
+      try {
+        await this.#advance({ isRetry: true });
+      } catch (error) {
+        if (!(error instanceof TryAgain) || !this.#hasProgressed) throw error;
+        progressed = error;
+      }
     };
     let isVetoed = false;
     try {
@@ -124,16 +137,20 @@ export class Driver {
     } catch (error) {
       throw error instanceof TryAgain ? error.refusal.error : error;
     }
+    // A failure after progress is the first one of another count.
+    if (progressed !== undefined) await this.#retryAfter(progressed);
   }
 
   /** @returns false when the caller wants no further attempt */
   async #backOff({ refusal }: TryAgain, attempt: number): Promise<boolean> {
     const { retry, noProgressMs, signal } = this.#options;
+    throwIfAborted(signal);
     const failingMs = this.#failing?.elapsedMs ?? 0;
     const leftMs = noProgressMs - failingMs;
     if (leftMs <= 0) throw noProgress(noProgressMs, refusal.error);
     const waitMs = backOffMs(attempt, retry, refusal, this.#random);
-    const delayMs = Math.round(Math.min(waitMs, leftMs, this.#fallbackLeftMs() ?? waitMs));
+    const fallbackLeftMs = Math.max(0, this.#fallbackLeftMs() ?? waitMs);
+    const delayMs = Math.round(Math.min(waitMs, leftMs, fallbackLeftMs));
     const decision: RetryDecision = { attempt, delayMs, error: refusal.error };
     if (!(await unlessAborted(askCaller(retry.shouldRetry, decision), signal))) return false;
     this.#runner.retrying(decision);

@@ -1,11 +1,11 @@
-import { BitsAbortError } from '../errors.js';
+import { BitsAbortError, BitsServerError } from '../errors.js';
 import type { Refusal } from '../protocol/refusal.js';
 import { step } from '../session/machine.js';
 import { restoreSession, type Session } from '../session/session.js';
 import type { UploadWarning } from './events.js';
-import { exchange, type OpenConversation } from './exchange.js';
 import type { AbandonedUpload, RecordKeeper } from './record-keeper.js';
 import { discardPartOf } from './reply-delivery.js';
+import { type OpenConversation, sendPacket } from './send-packet.js';
 
 const FREE_SESSION_TIMEOUT_MS = 10_000;
 
@@ -53,10 +53,12 @@ export async function freeSession(
     FREE_SESSION_TIMEOUT_MS,
   );
   try {
-    const event = await exchange(leaving, command, conversation, {
+    const event = await sendPacket(leaving, command, conversation, {
       signal: AbortSignal.any([signal, limit.signal]),
     });
-    return event.type !== 'failed' || SESSION_IS_GONE.has(event.refusal.meaning);
+    if (event.type !== 'failed') return true;
+    const { meaning, error } = event.refusal;
+    return error instanceof BitsServerError && SESSION_IS_GONE.has(meaning);
   } catch {
     return false;
   } finally {

@@ -37,7 +37,7 @@ export async function verifySource(source: OpenSource, signal: AbortSignal): Pro
 
 /**
  * Frees what a source holds; never rejects, because it changes nothing for the upload.
- * @param onFailure is told what went wrong, while somebody still waits.
+ * @param onFailure is told what went wrong, if the close fails in time.
  */
 export async function closeSource(
   source: OpenSource,

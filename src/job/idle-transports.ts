@@ -17,7 +17,7 @@ export interface Loan {
   readonly transport: ReusableTransport;
   /** Whether it comes from another job, and may have connections. */
   readonly wasUsed: boolean;
-  /** Lets another job have it when its own was completed over it; closes it else. */
+  /** Keeps it for another job if this job completed; otherwise closes it. */
   giveBack(fate: { readonly reusable: boolean }): Promise<void>;
 }
 
@@ -31,7 +31,7 @@ interface Waiting {
  * The transports between two jobs: a job uses the connection that a completed one left.
  *
  * A transport belongs to one job at a time. So jobs under way at once have a connection each, none
- * waits for a fragment of another, and what is cut for one is nothing to the others.
+ * waits for a fragment of another, and cutting the connection of one job does not affect the others.
  */
 export class IdleTransports {
   readonly #schedule: Schedule;

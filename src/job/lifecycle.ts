@@ -38,7 +38,8 @@ export type Stop = 'suspend' | 'abort' | 'cancel';
 export type Call = 'suspend' | 'resume' | 'cancel';
 
 export type LifecycleEvent =
-  | { readonly type: 'start' | 'abort' | Call }
+  /** `refuse`: a queue does not let the job begin. */
+  | { readonly type: 'start' | 'abort' | 'refuse' | Call }
   | { readonly type: 'runEnded'; readonly end: RunEndKind; readonly hasCheckpoint: boolean };
 
 /** `stopped`: it was interrupted. `cancelled`: the session was given up, as the caller asked. */
@@ -70,7 +71,7 @@ export function transition(life: Lifecycle, event: LifecycleEvent): Transition {
 }
 
 type Handler = (life: Lifecycle) => Transition;
-type Handlers = Readonly<Record<'start' | 'abort' | Call, Handler>>;
+type Handlers = Readonly<Record<'start' | 'abort' | 'refuse' | Call, Handler>>;
 
 const ignore: Handler = (life) => [life, []];
 const refuse =
@@ -88,13 +89,16 @@ const table: Readonly<Record<Lifecycle['phase'], Handlers>> = {
     cancel: (life) => giveUp(life),
     // The signal is looked at again when the job starts.
     abort: ignore,
+    refuse: (life) => end(life, 'failed', life.hasCheckpoint),
   },
   running: {
     start: ignore,
     suspend: (life) => (life.purpose === 'cancel' ? wait(life) : interrupt(life, 'suspend')),
     resume: refuse('resume'),
     cancel: (life) => (life.purpose === 'cancel' ? wait(life) : interrupt(life, 'cancel')),
+    // Of a cancel it ends the wait for the server: the job is cancelled all the same.
     abort: (life) => interrupt(life, life.purpose === 'cancel' ? 'cancel' : 'abort'),
+    refuse: ignore,
   },
   stopping: {
     start: ignore,
@@ -104,6 +108,7 @@ const table: Readonly<Record<Lifecycle['phase'], Handlers>> = {
     cancel: (life) => stopInstead(life, 'cancel'),
     abort: (life) =>
       life.stop === 'cancel' ? [{ ...life, hurried: true }, []] : stopInstead(life, 'abort'),
+    refuse: ignore,
   },
   resting: {
     start: ignore,
@@ -111,6 +116,7 @@ const table: Readonly<Record<Lifecycle['phase'], Handlers>> = {
     resume: (life) => begin(life, 'upload', answer('resume')),
     cancel: (life) => giveUp(life),
     abort: (life) => end(life, 'aborted', true),
+    refuse: (life) => end(life, 'failed', life.hasCheckpoint),
   },
   ended: {
     start: ignore,
@@ -119,6 +125,7 @@ const table: Readonly<Record<Lifecycle['phase'], Handlers>> = {
       life.resumable ? begin(life, 'upload', answer('resume')) : refuse('resume')(life),
     cancel: (life) => (life.hasCheckpoint ? giveUp(life) : [life, [answer('cancel')]]),
     abort: ignore,
+    refuse: ignore,
   },
 };
 
@@ -168,7 +175,8 @@ function end(
   resumable: boolean,
 ): Transition {
   const settle: LifecycleEffect = { type: 'settle', as };
-  const calls = [answer('suspend'), answer('cancel')];
+  // A cancel that failed has cancelled nothing.
+  const calls = [answer('suspend'), answer('cancel', as === 'failed')];
   if (life.resumesNext && resumable) {
     const [next, effects] = begin(life, 'upload', answer('resume'));
     return [next, [settle, ...calls, ...effects]];

@@ -48,7 +48,7 @@ type HookHeaders = Readonly<Record<string, string>>;
 /** Called with each answer; what it throws ends the job as with {@link RequestHook}. */
 export type ResponseHook = (response: PacketResponse) => void | Promise<void>;
 
-export interface PacketOptions {
+export interface PacketHooks {
   readonly methodOverride: boolean;
   readonly onRequest: RequestHook | undefined;
   readonly onResponse: ResponseHook | undefined;
@@ -57,23 +57,24 @@ export interface PacketOptions {
 /** Sends the packets of a job, and tells hooks and diagnostics channels about them. */
 export class PacketSender {
   readonly #transport: Pick<Transport, 'send'>;
-  readonly #options: PacketOptions;
+  readonly #hooks: PacketHooks;
   readonly #jobId: string;
   readonly #isTrusted: (url: URL) => boolean;
 
   constructor(
     transport: Pick<Transport, 'send'>,
-    options: PacketOptions,
+    hooks: PacketHooks,
     jobId: string,
     isTrusted: (url: URL) => boolean,
   ) {
     this.#transport = transport;
-    this.#options = options;
+    this.#hooks = hooks;
     this.#jobId = jobId;
     this.#isTrusted = isTrusted;
   }
 
   /**
+   * @param onHandOver called when the request goes to the transport, and the server may get it
    * @throws BITS_ERR_ARGUMENT when a hook throws or returns headers that cannot be sent, and what the
    *   transport throws
    */
@@ -81,32 +82,34 @@ export class PacketSender {
     packet: PacketKind,
     request: WireRequest,
     options: SendOptions,
+    onHandOver: () => void = () => {},
   ): Promise<WireResponse> {
-    const { methodOverride, onRequest, onResponse } = this.#options;
+    const { methodOverride, onRequest, onResponse } = this.#hooks;
     const { signal } = options;
-    let onWire = methodOverride ? overridden(request) : request;
+    let outgoing = methodOverride ? overridden(request) : request;
     const about = {
       jobId: this.#jobId,
       packet,
-      method: onWire.method,
-      url: redactUrl(onWire.url),
+      method: outgoing.method,
+      url: redactUrl(outgoing.url),
     };
     const describe = (): PacketRequest => ({
       ...about,
-      headers: redactHeaders(onWire.headers),
-      bodyBytes: onWire.body?.byteLength ?? 0,
+      headers: redactHeaders(outgoing.headers),
+      bodyBytes: outgoing.body?.byteLength ?? 0,
     });
     if (onRequest !== undefined) {
       const more = await callHook('onRequest', () => onRequest(describe()), signal);
       // What the hook adds may be a secret, too.
-      if (more && this.#isTrusted(onWire.url))
-        onWire = { ...onWire, headers: { ...onWire.headers, ...checkHookHeaders(more) } };
+      if (more && this.#isTrusted(outgoing.url))
+        outgoing = { ...outgoing, headers: { ...outgoing.headers, ...checkHookHeaders(more) } };
     }
     if (CHANNELS.request.hasSubscribers) CHANNELS.request.publish(describe());
     const sentAtMs = performance.now();
     let response: WireResponse;
+    onHandOver();
     try {
-      response = await unlessAborted(this.#transport.send(onWire, options), signal);
+      response = await unlessAborted(this.#transport.send(outgoing, options), signal);
     } catch (error) {
       CHANNELS.failure.publish({ ...about, error });
       throw error;

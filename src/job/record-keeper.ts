@@ -1,11 +1,11 @@
-import { unlessAborted } from '../common/abort.js';
+import { onAbort, throwIfAborted, unlessAborted } from '../common/abort.js';
 import { describeError, isErrorLike } from '../common/error-like.js';
 import { BitsError, BitsStateError, isBitsError } from '../errors.js';
-import { snapshotAfterCancel } from '../session/session.js';
+import { type Session, snapshotAfterCancel } from '../session/session.js';
 import { type SourceIdentity, sourceIdentityChange } from '../source/source.js';
 import { bareUrl, hashQuery, keyOfId, uploadKey } from '../store/job-key.js';
 import type { JobRecord } from '../store/record.js';
-import type { JobLock, JobStore, LockOwner } from '../store/store.js';
+import type { JobLock, JobStore } from '../store/store.js';
 import { type Checkpoint, type RecordBase, recordOf } from './checkpoint.js';
 import { systemClock } from './clock.js';
 import type { UploadWarning } from './events.js';
@@ -29,6 +29,13 @@ export interface RecordRequest {
   readonly options: ResolvedOptions;
   /** The record of this job's checkpoint, if there is one. */
   readonly record: JobRecord | undefined;
+  /** The job has a session on the server, which the store may know nothing of. */
+  readonly hasOwnSession: boolean;
+  /**
+   * What a record would save costs less than the record: there is none, and no lock, until something
+   * goes wrong.
+   */
+  readonly isSmall: boolean;
   readonly warn: (warning: UploadWarning) => void;
   /** Ends every wait for the store but those of {@link RecordKeeper.close}. */
   readonly signal: AbortSignal;
@@ -46,15 +53,19 @@ export interface AbandonedUpload {
 
 /** Keeps a job's record while it runs, and holds the lock that keeps other processes away. */
 export class RecordKeeper {
-  /** The record to resume from, as it was when the lock was taken; saved over as this job's own. */
+  /** The record to resume from, as it was when the lock was taken; from now on overwritten with this job's state. */
   readonly found: JobRecord | undefined;
   /** Its session is to be freed: one that is left may block the URL. */
   readonly abandoned: AbandonedUpload | undefined;
   /** Aborted when another process may have taken over. */
   readonly lost: AbortSignal;
+  readonly #lost = new AbortController();
   readonly #request: RecordRequest;
   readonly #base: RecordBase;
-  readonly #lock: JobLock;
+  /** Undefined while a small upload goes well. */
+  #lock: JobLock | undefined;
+  /** Nothing is kept of a small upload that goes well. */
+  #isQuiet: boolean;
   #writing: Promise<void> = Promise.resolve();
   #next: JobRecord | undefined;
   #written: JobRecord | undefined;
@@ -64,7 +75,7 @@ export class RecordKeeper {
   #hasWarned = false;
 
   /**
-   * Takes the lock and looks for a record to resume from.
+   * Takes the lock and looks for a record to resume from; for a small upload it only looks.
    *
    * A store that does not work costs the ability to resume, not the upload: undefined, and a warning.
    * @throws BITS_ERR_STATE when another process uploads this file to this URL, or has ended the job
@@ -73,7 +84,10 @@ export class RecordKeeper {
     let lock: JobLock | undefined;
     try {
       const place = await placeOf(request);
-      lock = await takeLock(request, place.key);
+      if (request.isSmall && !(await mayHaveRecord(request, place))) {
+        return new RecordKeeper(request, undefined, place, NO_EARLIER);
+      }
+      lock = await takeLock(request.store, place.key, request.signal);
       return new RecordKeeper(request, lock, place, await findEarlier(request, place));
     } catch (error) {
       if (lock !== undefined) await withPatience(release(lock), CLOSE_PATIENCE_MS);
@@ -88,13 +102,14 @@ export class RecordKeeper {
 
   private constructor(
     request: RecordRequest,
-    lock: JobLock,
+    lock: JobLock | undefined,
     place: Place,
-    { found, abandoned }: Pick<RecordKeeper, 'found' | 'abandoned'>,
+    { found, abandoned }: Earlier,
   ) {
     this.#request = request;
-    this.#lock = lock;
-    this.lost = lock.lost;
+    this.#isQuiet = lock === undefined;
+    this.lost = this.#lost.signal;
+    if (lock !== undefined) this.#hold(lock);
     this.found = found;
     this.abandoned = abandoned;
     this.#kept = found;
@@ -112,7 +127,7 @@ export class RecordKeeper {
     return this.#base.replyPartId;
   }
 
-  /** The last record that is kept for certain; undefined: none is. */
+  /** The last record that is kept for certain; undefined if there is none. */
   get record(): JobRecord | undefined {
     return this.#kept;
   }
@@ -125,8 +140,10 @@ export class RecordKeeper {
   /** Notes where the job stands; writes it when it is time to. */
   note(checkpoint: Pick<Checkpoint, 'session' | 'replyPoint'>): void {
     const { session } = checkpoint;
+    if (this.#isQuiet && !hasTrouble(session)) return;
     // Before the first session there is nothing to resume; later a lost one must not stay.
     if (session.sessionId === undefined && this.#next === undefined && !this.isSaved) return;
+    this.#isQuiet = false;
     this.#next = recordOf(this.#base, checkpoint, this.#request.options, Date.now());
     const isDue = systemClock.now() - this.#writtenAtMs >= MIN_INTERVAL_MS;
     if (isDue || session.state !== this.#written?.state) this.#write();
@@ -138,16 +155,17 @@ export class RecordKeeper {
   }
 
   /**
-   * Notes of an abandoned upload that a Cancel-Session may have ended its session: a server that does
-   * not know the session any more then no longer proves that an unanswered Close had worked.
+   * Notes of an abandoned upload that a Cancel-Session may have ended its session: after that,
+   * "session not found" no longer proves that an unanswered Close worked.
    */
   async doubtClose(record: JobRecord): Promise<void> {
     const { store } = this.#request;
     const doubted = { ...record, session: snapshotAfterCancel(record.session) };
+    const key = keyOfId(record.id);
     await this.#attempt(async () => {
       // Out of the way of this job's own record; its session can still be freed by its id.
-      await store.save({ ...doubted, key: keyOfId(record.id) });
-      await store.remove(record.key);
+      await store.save({ ...doubted, key });
+      if (key !== record.key) await store.remove(record.key);
     });
   }
 
@@ -164,13 +182,13 @@ export class RecordKeeper {
   async #close(remove: boolean): Promise<void> {
     if (remove) {
       await this.#writing;
-      const { isSaved } = this;
+      const isSaved = this.isSaved && !this.#lost.signal.aborted;
       this.#kept = undefined;
       if (isSaved) await this.#attempt(() => this.#request.store.remove(this.#base.key));
     } else {
       await this.#flush();
     }
-    await this.#attempt(() => this.#lock.release());
+    await this.#attempt(async () => this.#lock?.release());
   }
 
   async #flush(): Promise<void> {
@@ -185,12 +203,39 @@ export class RecordKeeper {
     this.#writtenAtMs = systemClock.now();
     this.#writing = this.#writing.then(async () => {
       // A later one says more; this one need not be written any more.
-      if (record !== this.#next) return;
+      if (record !== this.#next || this.#lost.signal.aborted) return;
       await this.#attempt(async () => {
+        if (this.#lock === undefined) await this.#claim();
         await this.#request.store.save(record);
         this.#kept = record;
       });
     });
+  }
+
+  /**
+   * Takes the lock for the first record of a small upload.
+   * @throws BITS_ERR_STATE when another process uploads the file by now, or has left a record of it
+   */
+  async #claim(): Promise<void> {
+    const { store } = this.#request;
+    const { key } = this.#base;
+    const lock = await takeLock(store, key);
+    try {
+      if ((await store.load(key)) !== undefined) {
+        throw new BitsStateError(
+          'Another process has left an unfinished upload of this file to this URL.',
+        );
+      }
+    } catch (error) {
+      await release(lock);
+      throw error;
+    }
+    this.#hold(lock);
+  }
+
+  #hold(lock: JobLock): void {
+    this.#lock = lock;
+    onAbort(lock.lost, () => this.#lost.abort());
   }
 
   async #attempt(work: () => Promise<void>): Promise<void> {
@@ -208,9 +253,24 @@ export class RecordKeeper {
   }
 }
 
-/** The process that runs the job of a record just now, if one does. */
-export function holderOf(store: JobStore, record: JobRecord): Promise<LockOwner | undefined> {
-  return store.holder(record.key);
+type Earlier = Pick<RecordKeeper, 'found' | 'abandoned'>;
+
+const NO_EARLIER: Earlier = { found: undefined, abandoned: undefined };
+
+/** Something failed or was stopped, or a process that dies now would lose acknowledged bytes. */
+function hasTrouble({ awaiting, offset, plan }: Session): boolean {
+  const isPartial = offset > 0 && offset < plan.totalBytes;
+  return awaiting === 'retry' || awaiting === 'caller' || isPartial;
+}
+
+/** A store that fails says why when its lock is taken. */
+async function mayHaveRecord({ store, signal }: RecordRequest, { key }: Place): Promise<boolean> {
+  try {
+    return (await unlessAborted(store.load(key), signal)) !== undefined;
+  } catch {
+    throwIfAborted(signal);
+    return true;
+  }
 }
 
 async function placeOf({ remoteUrl, identity, record }: RecordRequest): Promise<Place> {
@@ -221,7 +281,7 @@ async function placeOf({ remoteUrl, identity, record }: RecordRequest): Promise<
   return { key: record?.key ?? uploadKey({ url, queryHash, path }), url, queryHash };
 }
 
-async function takeLock({ store, signal }: RecordRequest, key: string): Promise<JobLock> {
+async function takeLock(store: JobStore, key: string, signal?: AbortSignal): Promise<JobLock> {
   const locking = store.lock(key);
   let claim: Awaited<typeof locking>;
   try {
@@ -243,14 +303,12 @@ async function release(lock: JobLock): Promise<void> {
 }
 
 /** What the store has of this job, or of an earlier one of the same file and URL. */
-async function findEarlier(
-  request: RecordRequest,
-  place: Place,
-): Promise<Pick<RecordKeeper, 'found' | 'abandoned'>> {
+async function findEarlier(request: RecordRequest, place: Place): Promise<Earlier> {
   const { store, record, signal, warn } = request;
   if (record !== undefined) {
     const found = await unlessAborted(store.load(place.key), signal);
-    if (found?.id === record.id) return { found, abandoned: undefined };
+    // Perhaps of a job that resumed this one, and was stopped in turn.
+    if (found !== undefined) return { found, abandoned: undefined };
     throw new BitsStateError(
       `Another process has finished, cancelled or dropped job ${record.id}.`,
     );
@@ -264,13 +322,13 @@ async function findEarlier(
   } catch (error) {
     if (!isBitsError(error, 'BITS_ERR_STORE')) throw error;
     warn({ code: 'record-unusable', message: error.message });
-    return { found: undefined, abandoned: undefined };
+    return NO_EARLIER;
   }
 }
 
 function reasonToAbandon(
   record: JobRecord,
-  { identity, options }: RecordRequest,
+  { identity, options, hasOwnSession }: RecordRequest,
   { url, queryHash }: Place,
 ): string | undefined {
   const { source } = record;
@@ -278,11 +336,20 @@ function reasonToAbandon(
   if (isOther || record.queryHash !== queryHash) return 'it was restored for another file or URL';
   if (sourceIdentityChange(source, identity) === 'changed') return 'the file has changed since';
   if (isTooOld(record)) return 'it is too old';
+  if (hasOwnSession) return 'this one has a session of its own';
   return options.resume ? undefined : 'this one starts over';
 }
 
 function isTooOld(record: JobRecord): boolean {
   return Date.now() - record.updatedAtMs > MAX_AGE_MS;
+}
+
+/** As {@link sourceHasChanged}, of a source of which only the length is known. */
+export function lengthHasChanged(beforeBytes: number, nowBytes: number): BitsError {
+  return new BitsError(
+    'BITS_ERR_SOURCE_CHANGED',
+    `The source has ${nowBytes} bytes now, and ${beforeBytes} when this upload began (0x8020001D): start a new job.`,
+  );
 }
 
 /** @throws BITS_ERR_SOURCE_CHANGED (0x8020001D) when a file is not what the upload began with */

@@ -11,7 +11,7 @@ import type { Session, SessionEvent } from '../session/session.js';
 import type { SourceIdentity } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
 import type { Checkpoint } from './checkpoint.js';
-import { type OpenConversation, refusalOf } from './exchange.js';
+import { type OpenConversation, refusalOf } from './send-packet.js';
 
 /** Downloads the reply of an upload-reply job to where the caller wants it. */
 export class ReplyDelivery {

@@ -52,7 +52,7 @@ export interface ResolvedOptions {
 }
 
 /** Every option there is; the type makes sure that none is forgotten. */
-const OPTION_NAMES: Readonly<Record<keyof UploadOptions, true>> = {
+export const OPTION_NAMES: Readonly<Record<keyof UploadOptions, true>> = {
   url: true,
   source: true,
   name: true,
@@ -136,7 +136,12 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
   });
 }
 
-function assertKnown(group: string, given: object, known: Readonly<Record<string, true>>): void {
+/** @throws BITS_ERR_ARGUMENT for a name that is not known */
+export function assertKnown(
+  group: string,
+  given: object,
+  known: Readonly<Record<string, true>>,
+): void {
   for (const name of Object.keys(given)) {
     if (Object.hasOwn(known, name)) continue;
     throw new BitsArgumentError(`There is no option ${group}${name}: check its spelling.`);
@@ -155,7 +160,7 @@ function groupOf(name: string, given: unknown, known: Readonly<Record<string, tr
 /** Timers of Node cannot be longer; a longer one would fire at once. */
 const MAX_DURATION_MS = 2 ** 31 - 1;
 
-function duration(
+export function duration(
   name: string,
   value: number | undefined,
   fallback: number,

@@ -1,4 +1,4 @@
-import { networkInterfaces } from 'node:os';
+import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import type { Schedule } from '../common/awake-time.js';
 import { BitsArgumentError, BitsError } from '../errors.js';
 import type { Refusal } from '../protocol/refusal.js';
@@ -13,7 +13,7 @@ export class TryAgain extends Error {
   }
 }
 
-/** A connection that did not come about costs nothing, so it is tried again soon. */
+/** A failed connection attempt costs nothing, so it is tried again soon. */
 const MAX_UNSENT_DELAY_MS = 5000;
 
 /** Full jitter: anything up to the bound, so that many clients do not return at once. */
@@ -76,8 +76,15 @@ export function onNetworkReturn(
 
 function localAddresses(): ReadonlySet<string> {
   const addresses = new Set<string>();
-  for (const list of Object.values(networkInterfaces())) {
-    for (const { address, internal } of list ?? []) if (!internal) addresses.add(address);
-  }
+  for (const { address, internal } of interfaces()) if (!internal) addresses.add(address);
   return addresses;
+}
+
+/** Some systems do not tell, such as Android: then nothing is ever new. */
+function interfaces(): readonly NetworkInterfaceInfo[] {
+  try {
+    return Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  } catch {
+    return [];
+  }
 }

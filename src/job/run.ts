@@ -1,10 +1,12 @@
-import { throwIfAborted } from '../common/abort.js';
+import { onAbort, throwIfAborted } from '../common/abort.js';
 import { BitsArgumentError } from '../errors.js';
 import type { RequestPacket } from '../protocol/packets.js';
 import { appendFileName, redactUrl } from '../protocol/remote-url.js';
 import { checkReplyTarget } from '../reply/reply-target.js';
+import { INITIAL_BYTES } from '../session/fragment-sizer.js';
 import {
   type Command,
+  capFragments,
   completionWarnings,
   createSession,
   isFinal,
@@ -23,12 +25,11 @@ import { systemClock } from './clock.js';
 import { type CommandRunner, Driver, type WorkCommand } from './driver.js';
 import { clearEarlierUpload } from './earlier-uploads.js';
 import type { UploadResult, UploadState, UploadWarning } from './events.js';
-import { exchange, type OpenConversation } from './exchange.js';
 import { closeSource, openSource, sourceError, unreadableSource } from './guarded-source.js';
 import type { RunPurpose } from './lifecycle.js';
 import type { RetryDecision } from './options.js';
 import { ProgressReport, type UploadProgress } from './progress.js';
-import { RecordKeeper, sourceHasChanged } from './record-keeper.js';
+import { lengthHasChanged, RecordKeeper, sourceHasChanged } from './record-keeper.js';
 import {
   assertReplyElsewhere,
   discardReplyElsewhere,
@@ -36,6 +37,7 @@ import {
   type ReplyProgress,
 } from './reply-delivery.js';
 import type { ResolvedOptions } from './resolve-options.js';
+import { type OpenConversation, sendPacket } from './send-packet.js';
 import { serverLimits } from './server-limits.js';
 import { Wire } from './wire.js';
 
@@ -102,7 +104,7 @@ class Run implements CommandRunner {
   readonly #driver: Driver;
   readonly #progress: ProgressReport;
   readonly #startedAtMs = performance.now();
-  readonly #onLockLost = (): void => this.#request.listener.onLockLost();
+  readonly #watchingLock: Disposable | undefined;
   /** The session as it was before it finished. */
   #lastLive: Session;
   /** The server did not confirm that it dropped the session. */
@@ -124,7 +126,7 @@ class Run implements CommandRunner {
       // Of a file that has changed since, the record must go on saying what it was.
       const identity = checkpoint?.identity ?? source.identity;
       if (options.reply !== undefined) await assertReplyElsewhere(options.reply, identity);
-      keeper = await openKeeper(request, remoteUrl, identity);
+      keeper = await openKeeper(request, remoteUrl, identity, source.byteLength);
       const isReplyOpen = request.purpose === 'upload' && checkpoint?.storedReply === undefined;
       if (options.reply !== undefined && isReplyOpen) {
         // By the id of the job that is resumed, whose reply may be in place already.
@@ -161,7 +163,10 @@ class Run implements CommandRunner {
       ),
     };
     this.#before = newest(request.checkpoint, keeper?.found, plan, sizer);
-    this.#lastLive = this.#before?.session ?? createSession(plan, sizer);
+    this.#lastLive =
+      this.#before === undefined
+        ? createSession(plan, sizer)
+        : capFragments(this.#before.session, sizer.capBytes);
     this.#driver = new Driver(this.#lastLive, this, {
       retry: options.retry,
       noProgressMs: options.timeouts.noProgressMs,
@@ -179,7 +184,9 @@ class Run implements CommandRunner {
         (progress) => this.#replyReceived(progress),
       );
     }
-    keeper?.lost.addEventListener('abort', this.#onLockLost, { once: true });
+    if (keeper !== undefined) {
+      this.#watchingLock = onAbort(keeper.lost, () => listener.onLockLost());
+    }
     for (const limitation of wire.limitations) listener.onWarning(limitation);
   }
 
@@ -212,6 +219,10 @@ class Run implements CommandRunner {
     if (this.#request.purpose === 'cancel') return { type: 'cancelRequested' };
     if (this.#before === undefined) return { type: 'start' };
     const before = this.#before.identity;
+    const { totalBytes } = this.#driver.session.plan;
+    if (source.byteLength !== totalBytes && source.identity === undefined) {
+      return { type: 'sourceChanged', error: lengthHasChanged(totalBytes, source.byteLength) };
+    }
     const change =
       before && source.identity ? sourceIdentityChange(before, source.identity) : 'same';
     if (before !== undefined && change === 'changed') {
@@ -230,7 +241,7 @@ class Run implements CommandRunner {
   async close({ isCompleted }: { readonly isCompleted: boolean }): Promise<void> {
     const { source, wire } = this.#conversation;
     const isOver = this.#isOver;
-    this.#keeper?.lost.removeEventListener('abort', this.#onLockLost);
+    this.#watchingLock?.[Symbol.dispose]();
     await this.#keeper?.close({ remove: isOver });
     const { session } = this.#driver;
     // A failed job without a record is resumed by this process at most, which can fetch it again.
@@ -318,7 +329,7 @@ class Run implements CommandRunner {
     const { packet } = command;
     await this.#keepRecord(packet, session);
     if (packet.type === 'create-session') await this.#reply?.forget();
-    return exchange(session, command, this.#conversation, {
+    return sendPacket(session, command, this.#conversation, {
       signal,
       onBodyBegins: () => {
         if (packet.type === 'fragment') this.#progress.fragmentBegins(packet.range.start);
@@ -364,8 +375,9 @@ class Run implements CommandRunner {
     this.#isUnfreed =
       command.type === 'finish' && command.outcome.kind === 'cancelled' && !command.outcome.freed;
     listener.onStep(session, isLive ? session.state : undefined);
-    // A Cancel-Session that was not answered is still in the record, so that it can be repeated.
-    if (!this.#isUnfreed) this.#keeper?.note({ ...this.checkpoint, session });
+    // A Cancel-Session that was not answered is still in the record, so that it can be repeated; and
+    // of an upload that is over, the record is removed.
+    if (!isFinal(session.state)) this.#keeper?.note({ ...this.checkpoint, session });
     if (session.offset !== before.offset) this.#progress.acknowledged(session.offset);
     const { serverCapBytes } = session.sizer;
     if (serverCapBytes !== undefined && serverCapBytes !== before.sizer.serverCapBytes) {
@@ -411,11 +423,14 @@ function sourceOf({ options, purpose, checkpoint }: RunRequest): ByteSource {
 }
 
 async function openKeeper(
-  { id, options, checkpoint, signal, listener }: RunRequest,
+  { id, options, purpose, checkpoint, signal, listener }: RunRequest,
   remoteUrl: URL,
   identity: SourceIdentity | undefined,
+  byteLength: number,
 ): Promise<RecordKeeper | undefined> {
   if (options.store === undefined || identity === undefined) return undefined;
+  // A record that is there by now is of another job, whose session stays.
+  if (purpose === 'cancel' && checkpoint?.record === undefined) return undefined;
   return RecordKeeper.open({
     store: options.store,
     id,
@@ -423,6 +438,12 @@ async function openKeeper(
     remoteUrl,
     options,
     record: checkpoint?.record,
+    hasOwnSession: checkpoint?.session.sessionId !== undefined,
+    isSmall:
+      checkpoint === undefined &&
+      purpose === 'upload' &&
+      options.reply === undefined &&
+      byteLength <= Math.min(INITIAL_BYTES, options.fragmentBytes ?? INITIAL_BYTES),
     warn: (warning) => listener.onWarning(warning),
     signal,
   });
@@ -451,7 +472,7 @@ function contentNameOf({ name, source }: ResolvedOptions, remoteUrl: URL): strin
   }
 }
 
-/** The best of what this process and the store know of an earlier run. */
+/** What the store has, unless it is this job's own: another process may have gone on from it. */
 function newest(
   checkpoint: Checkpoint | undefined,
   found: JobRecord | undefined,

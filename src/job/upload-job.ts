@@ -3,8 +3,10 @@ import { v7 as uuidV7 } from 'uuid';
 import { onAbort } from '../common/abort.js';
 import { later } from '../common/awake-time.js';
 import { Deferred } from '../common/deferred.js';
+import { tell } from '../common/tell.js';
 import { BitsAbortError, BitsError, BitsStateError, isBitsError } from '../errors.js';
 import { assertMayClose, type Session } from '../session/session.js';
+import { type JobRecord, parseRecord } from '../store/record.js';
 import type { JobStore } from '../store/store.js';
 import { type Checkpoint, checkpointOf, planOf, restoredOptions } from './checkpoint.js';
 import { nextTurn } from './clock.js';
@@ -20,10 +22,10 @@ import {
   transition,
 } from './lifecycle.js';
 import type { UploadOptions } from './options.js';
-import { Outcome } from './outcome.js';
 import type { UploadProgress } from './progress.js';
 import { ProgressStream } from './progress-stream.js';
 import { type ResolvedOptions, resolveOptions } from './resolve-options.js';
+import { ResultPromise } from './result-promise.js';
 import { performRun, type RunEnd } from './run.js';
 
 /** What `UploadJob.toJSON` gives: plain values, without secrets. */
@@ -43,6 +45,21 @@ export interface UploadJobJson {
 /** A cancelled job that is aborted as well waits this long for the answer to Cancel-Session. */
 const HURRIED_CANCEL_MS = 2000;
 
+/** What a queue does with its jobs, and a caller cannot. */
+interface Admission {
+  /**
+   * Makes `start()` and iterating `progress` wait until the job is admitted.
+   * @param onPhase is told when the job begins, is stopped, rests and ends
+   */
+  hold(job: UploadJob, onPhase: (phase: Lifecycle['phase']) => void): void;
+  /** @returns false when it did not begin now: its user has started, suspended or cancelled it */
+  admit(job: UploadJob): boolean;
+  /** Ends a job that is not at work with an error. */
+  refuse(job: UploadJob, error: BitsError): void;
+}
+
+export let admission: Admission;
+
 /**
  * One file on its way to a BITS server, from Create-Session to Close-Session.
  *
@@ -50,11 +67,32 @@ const HURRIED_CANCEL_MS = 2000;
  * server stands.
  */
 export class UploadJob extends EventEmitter<UploadJobEvents> {
+  static {
+    admission = {
+      hold(job, onPhase) {
+        job.#isHeld = true;
+        job.#onPhase = onPhase;
+      },
+      admit(job) {
+        job.#isHeld = false;
+        const isNew = job.#life.phase === 'idle';
+        job.#begin();
+        return isNew;
+      },
+      refuse(job, error) {
+        if (job.#life.phase !== 'idle' && job.#life.phase !== 'resting') return;
+        job.#runEnd = { kind: 'failed', error, checkpoint: job.#checkpoint };
+        job.#dispatch({ type: 'refuse' });
+      },
+    };
+  }
+
   #id = uuidV7();
   #options: ResolvedOptions;
   #life: Lifecycle = newLifecycle({ hasCheckpoint: false });
   /** Events that came while another one was being carried out. */
-  readonly #events: { readonly event: LifecycleEvent; readonly answer?: Answer | undefined }[] = [];
+  readonly #events: { readonly event: LifecycleEvent; readonly call?: PendingCall | undefined }[] =
+    [];
   #isDispatching = false;
   #state: UploadState = 'init';
   #checkpoint: Checkpoint | undefined;
@@ -62,13 +100,15 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   #resumed = false;
   #interruption = new AbortController();
   #runEnd: RunEnd | undefined;
-  #outcome = new Outcome();
-  readonly #calls: Record<Call, Answer[]> = {
+  #outcome = new ResultPromise();
+  readonly #calls: Record<Call, PendingCall[]> = {
     suspend: [],
     resume: [],
     cancel: [],
   };
   #signal: AbortSignal | undefined;
+  #isHeld = false;
+  #onPhase: ((phase: Lifecycle['phase']) => void) | undefined;
   #listening: Disposable | undefined;
   #abortCause: unknown;
   #latestProgress: UploadProgress | undefined;
@@ -99,7 +139,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   }
 
   /**
-   * Whether the store has a record of the job, so that another process can resume it: with `restore`,
+   * As of the end of the last run: whether the store has a record of the job, so that another process can resume it: with `restore`,
    * or with a job of the same file and URL.
    */
   get recorded(): boolean {
@@ -111,6 +151,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    *
    * The record holds neither credentials nor the query of the URL, nor a stream for the reply: give
    * those again.
+   * @param stored the record; or its id, for which all records of the store are read
    * @param options what differs from the record, which gives `url`, `source`, `name`, `reply` and
    *   `fragmentBytes`
    * @throws BITS_ERR_STORE when the record cannot be used
@@ -118,11 +159,11 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    */
   static async restore(
     store: JobStore,
-    id: string,
+    stored: string | JobRecord,
     options: Partial<UploadOptions> = {},
   ): Promise<UploadJob> {
-    const record = (await store.list()).records.find((each) => each.id === id);
-    if (record === undefined) throw new BitsStateError(`There is no record of job ${id}.`);
+    const record =
+      typeof stored === 'string' ? await findRecord(store, stored) : parseRecord(stored);
     const job = createJob({ ...restoredOptions(record, options), store });
     // Not checked as a caller's is: a file may have any name.
     job.#options = { ...job.#options, name: options.name ?? record.contentName };
@@ -154,7 +195,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     return this.#progress;
   }
 
-  /** Starts the upload; calling it again changes nothing. */
+  /** Starts the upload; calling it again changes nothing. A job in a queue waits for its turn. */
   start(): Promise<UploadResult> {
     this.#begin();
     return this.result;
@@ -178,7 +219,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   async resume(options: { signal?: AbortSignal } = {}): Promise<UploadResult> {
     // An aborted signal stays so for ever; only another one can stop what follows.
     const signal = options.signal ?? (this.#signal?.aborted ? undefined : this.#signal);
-    if (await this.#isRefused('resume', () => this.#listenTo(signal))) {
+    if (await this.#isRefused('resume', signal)) {
       throw new BitsStateError(
         `The job cannot be resumed: it is ${this.#state}, neither suspended nor in error.`,
       );
@@ -192,12 +233,16 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    * When Close-Session was already on its way the file may be in place: `result` then resolves. A
    * session that the server did not confirm to have dropped can be cancelled again.
    * @param options `signal`: ends the wait for the server
+   * @throws what `result` rejects with when nothing could be cancelled, as when another process has
+   *   the job
    */
   async cancel(options: { signal?: AbortSignal } = {}): Promise<void> {
     const { signal } = options;
+    const cancelling = this.#isRefused('cancel');
     const listening = signal && onAbort(signal, () => this.#dispatch({ type: 'abort' }));
-    await this.#isRefused('cancel');
+    const isRefused = await cancelling;
     listening?.[Symbol.dispose]();
+    if (isRefused) await this.result;
   }
 
   /**
@@ -230,38 +275,48 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   }
 
   #begin(): void {
-    if (this.#life.phase !== 'idle') return;
+    if (this.#isHeld || this.#life.phase !== 'idle') return;
     this.#dispatch({ type: 'start' });
     this.#listenTo(this.#signal);
   }
 
-  /** Asks for something, and tells when it is done whether it was refused. */
-  async #isRefused(call: Call, meanwhile: () => void = () => {}): Promise<boolean> {
-    const answer: Answer = new Deferred();
+  /**
+   * Asks for something, and tells when it is done whether it was refused.
+   * @param signal may stop the job from then on that it resumes
+   */
+  async #isRefused(call: Call, signal?: AbortSignal): Promise<boolean> {
+    const pending: PendingCall = { answer: new Deferred(), signal };
     const wasIdle = this.#life.phase === 'idle';
-    this.#dispatch({ type: call }, answer);
-    if (call !== 'resume' && wasIdle) this.#listenTo(this.#signal);
-    meanwhile();
-    return (await answer.promise).isRefused;
+    this.#dispatch({ type: call }, pending);
+    const isStopped = this.#life.phase === 'ended';
+    if (wasIdle && call !== 'resume' && !isStopped) this.#listenTo(this.#signal);
+    return (await pending.answer.promise).isRefused;
   }
 
   #listenTo(signal: AbortSignal | undefined): void {
     this.#listening?.[Symbol.dispose]();
     this.#signal = signal;
-    this.#listening = signal && onAbort(signal, () => this.#dispatch({ type: 'abort' }));
+    this.#listening =
+      signal &&
+      onAbort(signal, () => {
+        this.#abortCause = signal.reason;
+        this.#dispatch({ type: 'abort' });
+      });
   }
 
   /** One event after the other: a listener may call the job while it is told something. */
-  #dispatch(event: LifecycleEvent, answer?: Answer): void {
-    this.#events.push({ event, answer });
+  #dispatch(event: LifecycleEvent, call?: PendingCall): void {
+    this.#events.push({ event, call });
     if (this.#isDispatching) return;
     this.#isDispatching = true;
     for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
       const { type } = next.event;
-      if (next.answer !== undefined && isCall(type)) this.#calls[type].push(next.answer);
+      if (next.call !== undefined && isCall(type)) this.#calls[type].push(next.call);
+      const { phase } = this.#life;
       const [life, effects] = transition(this.#life, next.event);
       this.#life = life;
       for (const effect of effects) this.#perform(effect);
+      if (life.phase !== phase) this.#onPhase?.(life.phase);
     }
     this.#isDispatching = false;
   }
@@ -281,19 +336,21 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         this.#settle(effect.as);
         break;
       case 'answer':
-        for (const call of this.#calls[effect.call].splice(0)) {
-          call.resolve({ isRefused: effect.refused });
+        for (const { answer, signal } of this.#calls[effect.call].splice(0)) {
+          if (effect.call === 'resume' && !effect.refused) this.#listenTo(signal);
+          answer.resolve({ isRefused: effect.refused });
         }
     }
   }
 
   #run({ purpose, hurried }: Extract<LifecycleEffect, { type: 'run' }>): void {
     if (this.#outcome.isSettled) {
-      this.#outcome = new Outcome();
+      this.#outcome = new ResultPromise();
       this.#progress.reopen();
     }
     const interruption = new AbortController();
     this.#interruption = interruption;
+    this.#abortCause = undefined;
     const dismiss = hurried
       ? later(
           () => interruption.abort(new BitsAbortError('The job was aborted.')),
@@ -317,15 +374,15 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         onProgress: (progress: UploadProgress) => {
           this.#latestProgress = progress;
           this.#progress.push(progress);
-          this.#tell('progress', progress);
+          tell(this, 'progress', progress);
         },
         onRetry: (decision: UploadJobEvents['retry'][0]) => {
           CHANNELS.retry.publish({ jobId: this.#id, ...decision });
-          this.#tell('retry', decision);
+          tell(this, 'retry', decision);
         },
         onWarning: (warning: UploadJobEvents['warning'][0]) => {
           CHANNELS.warning.publish({ jobId: this.#id, ...warning });
-          this.#tell('warning', warning);
+          tell(this, 'warning', warning);
         },
         onLockLost: () => {
           this.#abortCause = new BitsStateError('Another process may have taken this job over.');
@@ -356,7 +413,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       this.#outcome.resolve(end.result);
       this.#progress.end();
       this.#enter('completed');
-      this.#tell('done', end.result);
+      tell(this, 'done', end.result);
       return;
     }
     const error = this.#errorOf(as, end);
@@ -364,14 +421,13 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     this.#progress.end({ error });
     const failed = this.#checkpoint === undefined ? 'failed' : 'error';
     this.#enter(as === 'failed' ? failed : as === 'aborted' ? 'suspended' : 'cancelled');
-    this.#tell('failed', error);
+    tell(this, 'failed', error);
   }
 
   #errorOf(as: string, end: RunEnd | undefined): BitsError {
     if (as === 'failed' && end?.kind === 'failed') return asBitsError(end.error);
     if (as === 'aborted') {
-      const cause = this.#abortCause ?? this.#signal?.reason;
-      this.#abortCause = undefined;
+      const cause = this.#abortCause;
       return new BitsAbortError(
         'The upload was aborted; resume() continues where the server stands.',
         {
@@ -379,12 +435,11 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         },
       );
     }
-    if (end?.kind !== 'cancelled' || end.freed) {
-      return new BitsAbortError('The upload was cancelled.');
-    }
+    const isUnsure = end?.kind === 'cancelled' ? !end.freed : hasSession(end?.checkpoint);
+    if (!isUnsure) return new BitsAbortError('The upload was cancelled.');
     return new BitsAbortError(
       'The upload was cancelled, but the server did not confirm that it dropped the session.',
-      { cause: end.error },
+      { cause: end?.kind === 'cancelled' ? end.error : undefined },
     );
   }
 
@@ -392,27 +447,23 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     if (state === this.#state) return;
     this.#state = state;
     if (CHANNELS.state.hasSubscribers) CHANNELS.state.publish({ jobId: this.#id, state });
-    this.#tell('state', state);
-  }
-
-  /** What a listener throws is Node's to report; it must not stop the upload. */
-  #tell<E extends keyof UploadJobEvents>(event: E, value: UploadJobEvents[E][0]): void {
-    try {
-      // biome-ignore lint/suspicious/noExplicitAny: the types of EventEmitter do not know one event of many
-      this.emit(event, ...([value] as any));
-    } catch (error) {
-      process.nextTick(() => {
-        throw error;
-      });
-    }
+    tell(this, 'state', state);
   }
 }
 
-/** Tells a caller when what was asked for is done. */
-type Answer = Deferred<{ readonly isRefused: boolean }>;
+/** A caller who waits until what was asked for is done. */
+interface PendingCall {
+  readonly answer: Deferred<{ readonly isRefused: boolean }>;
+  /** Of a resume: may stop the job from then on. */
+  readonly signal: AbortSignal | undefined;
+}
 
 function isCall(type: LifecycleEvent['type']): type is Call {
   return type === 'suspend' || type === 'resume' || type === 'cancel';
+}
+
+function hasSession(checkpoint: Checkpoint | undefined): boolean {
+  return checkpoint?.session.sessionId !== undefined;
 }
 
 function asBitsError(error: unknown): BitsError {
@@ -424,6 +475,12 @@ function asBitsError(error: unknown): BitsError {
       cause: error,
     },
   );
+}
+
+async function findRecord(store: JobStore, id: string): Promise<JobRecord> {
+  const record = (await store.list()).records.find((each) => each.id === id);
+  if (record !== undefined) return record;
+  throw new BitsStateError(`There is no record of job ${id}.`);
 }
 
 /** Outside of the class: one that names itself is renamed by the build, and logs would show `_UploadJob`. */

@@ -23,6 +23,8 @@ export interface PacketOptions {
   readonly answerTimeoutMs?: number | undefined;
   readonly kind?: string | undefined;
   readonly onBytesSent?: ((bytes: number) => void) | undefined;
+  /** Called when the request goes to the transport: from then on the server may have it. */
+  readonly onHandOver?: (() => void) | undefined;
 }
 
 /** A run's way to the server: its transport, with authentication, hooks and redirects around it. */
@@ -47,13 +49,18 @@ export class Wire {
     this.#close = close;
   }
 
-  send(packet: PacketKind, request: WireRequest, options: PacketOptions): Promise<WireResponse> {
+  send(
+    packet: PacketKind,
+    request: WireRequest,
+    { onHandOver, ...options }: PacketOptions,
+  ): Promise<WireResponse> {
     const { timeouts } = this.#options;
-    return this.#sender.send(packet, request, {
+    const limits = {
       stallTimeoutMs: timeouts.stallMs,
       ...options,
       answerTimeoutMs: options.answerTimeoutMs ?? timeouts.answerMs,
-    });
+    };
+    return this.#sender.send(packet, request, limits, onHandOver);
   }
 
   /** What this way cannot do, or does in the open. */

@@ -2,7 +2,8 @@ import { MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
 
 /** IIS 7 and later refuse a request over 30,000,000 bytes by default ([MC-BUP] <10>). */
 const MAX_ADAPTIVE_BYTES = 28 * 1024 * 1024;
-const INITIAL_BYTES = 1024 * 1024;
+/** The size of the first fragment, unless the caller chose one. */
+export const INITIAL_BYTES = 1024 * 1024;
 /** How long a fragment should take, so that a lost one costs no more; half and twice of it are accepted. */
 const TARGET_MS = 4000;
 const MAX_TARGET_MS = 16_000;

@@ -38,7 +38,7 @@ const PROBE_BYTES = 2560;
 //
 //   session   what is known of the upload: its state, what it waits for, what the server has
 //             acknowledged, and what is in doubt (session.ts)
-//   event     what happened: an answer, a failure, the end of a wait, a wish of the caller
+//   event     what happened: an answer, a failure, the end of a wait, a request of the caller
 //   command   what to do next: send a packet, download the reply, wait, pause, finish
 //
 // Every state but three belongs to a packet of the protocol. `init` has sent nothing; `suspended` and
@@ -100,7 +100,7 @@ type Handlers = {
   readonly [T in SessionEvent['type']]?: (session: Session, event: EventOf<T>) => Step;
 };
 
-/** The wishes of the caller, and the end of its limits, mean the same in every live state. */
+/** The requests of the caller, and the end of its limits, mean the same in every live state. */
 const live = {
   suspendRequested: suspend,
   cancelRequested: cancelForCaller,
@@ -372,10 +372,10 @@ function startOverFromDoubt(session: Session, error: BitsError, mostInVain?: num
   if (session.offset > 1 || session.sessionBestOffset > 0) {
     return restartCancelling(doubled, error, BYTES_TWICE);
   }
-  const startsInVain = session.startsInVain + 1;
-  const next: Session = { ...doubled, startsInVain };
-  if (mostInVain !== undefined && startsInVain > mostInVain) return stop(next, error);
-  if (startsInVain === 1) return proceed(next);
+  const uselessStarts = session.uselessStarts + 1;
+  const next: Session = { ...doubled, uselessStarts };
+  if (mostInVain !== undefined && uselessStarts > mostInVain) return stop(next, error);
+  if (uselessStarts === 1) return proceed(next);
   const refusal: Refusal = { meaning: 'transient', error };
   return [
     { ...next, state: 'fragment', awaiting: 'retry' },
@@ -427,7 +427,7 @@ function adoptOffset(
     ? {
         ...forward(known),
         resyncs: 0,
-        startsInVain: 0,
+        uselessStarts: 0,
         sessionBestOffset: nextOffset,
         bestOffset: Math.max(session.bestOffset, nextOffset),
       }
@@ -525,11 +525,13 @@ function fragmentFailed(session: Session, event: EventOf<'failed'>): Step {
         return refused({ ...session, restarts, restartReason }, event);
       }
       return refused(session, event);
-    default:
+    case 'fatal':
       // A server that takes a probe for malformed cannot be asked for its offset.
       return pendingOf(session).isProbe && isStatus(error, 400)
         ? restartCancelling(session, error, 'The server does not say what it holds')
         : refused(session, event);
+    default:
+      return refused(session, event);
   }
 }
 
@@ -615,8 +617,9 @@ function refused(session: Session, { refusal }: EventOf<'failed'>): Step {
     case 'session-not-found':
       return restart(session, refusal.error);
     default: {
-      // What a server refused for good it did not take.
-      const settled = isAnswer(refusal) ? { ...session, pending: undefined } : session;
+      // What a server refused for good it did not take, and what was not sent it has not.
+      const isSettled = isAnswer(refusal) || refusal.unsent === true;
+      const settled = isSettled ? { ...session, pending: undefined } : session;
       return stop(settled, refusal.error);
     }
   }
@@ -704,7 +707,7 @@ function waitFor(session: Session, refusal: Refusal): Step {
   const halted = refusal.unsent
     ? { ...session, pending: undefined }
     : interrupted(session, refusal);
-  const forgotten = session.doubt.forgotten || !isAnswer(refusal);
+  const forgotten = session.doubt.forgotten || (!isAnswer(refusal) && refusal.unsent !== true);
   const waiting: Session = { ...doubting(halted, { forgotten }), awaiting: 'retry' };
   if (isOfConnection(refusal) && !session.newConnection) {
     const next: Session = { ...waiting, newConnection: true };
@@ -853,7 +856,7 @@ function resume(session: Session): Step {
     suspicions: 0,
     suspect: undefined,
   });
-  return sendPing({ ...doubtful, restarts: 0, startsInVain: 0, resyncs: 0, resentBytes: 0 });
+  return sendPing({ ...doubtful, restarts: 0, uselessStarts: 0, resyncs: 0, resentBytes: 0 });
 }
 
 function fallBack(session: Session): Step {
@@ -887,7 +890,7 @@ function doubting(session: Session, doubt: Partial<Doubt>): Session {
 
 /** Sessions whose first fragment never arrives are no progress, however many there are. */
 function sessionReady(session: Session): Session {
-  return session.startsInVain > 0 ? { ...session, everAcked: true } : forward(session);
+  return session.uselessStarts > 0 ? { ...session, everAcked: true } : forward(session);
 }
 
 function forward(session: Session): Session {

@@ -119,7 +119,7 @@ export class OwnClaim {
     const claim = new OwnClaim(claims, key);
     const content = `${claim.#heading()}\n${JSON.stringify(owner)}\n`;
     // Replaces nothing, but has its name only when it is whole.
-    await replaceFile(claims.pathOf(claim.name), content, { durable: false });
+    await replaceFile(claims.pathOf(claim.name), content, { afterPowerCut: 'nothing' });
     claim.#heart = setInterval(() => claim.#giveSign(), beatMs).unref();
     return claim;
   }

@@ -1,6 +1,7 @@
+import { access, constants } from 'node:fs';
 import { readdir, unlink } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
-import { removeOldTempFiles, replaceFile, syncDirectory } from '../common/atomic-file.js';
+import { removeOldTempFiles, replaceFile } from '../common/atomic-file.js';
 import { codeOf } from '../common/error-like.js';
 import { BitsArgumentError, BitsStoreError } from '../errors.js';
 import { checkJobKey, isJobKey } from './job-key.js';
@@ -97,14 +98,22 @@ class FileStore implements JobStore {
     const path = await this.#pathOf(record.key);
     try {
       await this.#files.ensureDirectory(dirname(path));
-      await this.#makeWay(path, record.key);
-      await replaceFile(path, content);
+      const before = await this.#makeWay(path, record.key);
+      // Of the same session an older record serves as well, but for a Close that is on its way: the
+      // server says where the upload stands.
+      const isSameSession = before?.session.sessionId === record.session.sessionId;
+      const mayBeOld = isSameSession && !record.session.closeUncertain;
+      await replaceFile(path, content, { afterPowerCut: mayBeOld ? 'new-or-old' : 'new' });
     } catch (error) {
       throw fileSystemError('write the job record', path, error);
     }
   }
 
   async load(key: string): Promise<JobRecord | undefined> {
+    checkJobKey(key);
+    // Most files have no record, and then it does not matter who could have written it.
+    const directory = await this.#directoryName();
+    if (!(await isThere(join(directory, key + RECORD_SUFFIX)))) return undefined;
     const path = await this.#pathOf(key);
     const found = await this.#read(path, key);
     if (found === undefined) return undefined;
@@ -133,8 +142,8 @@ class FileStore implements JobStore {
   async remove(key: string): Promise<void> {
     const path = await this.#pathOf(key);
     try {
+      // Not synced: a record that a power cut brings back costs its server a question, and no bytes.
       await unlink(path);
-      await syncDirectory(dirname(path));
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw fileSystemError('remove the job record', path, error);
     }
@@ -161,12 +170,17 @@ class FileStore implements JobStore {
 
   /** It may be missing. */
   async #usableDirectory(): Promise<string> {
-    this.#directory ??= this.#given ?? (await defaultJobDirectory());
+    const directory = await this.#directoryName();
     try {
-      await this.#files.checkDirectory(this.#directory);
+      await this.#files.checkDirectory(directory);
     } catch (error) {
-      throw fileSystemError('use', this.#directory, error);
+      throw fileSystemError('use', directory, error);
     }
+    return directory;
+  }
+
+  async #directoryName(): Promise<string> {
+    this.#directory ??= this.#given ?? (await defaultJobDirectory());
     return this.#directory;
   }
 
@@ -228,13 +242,26 @@ class FileStore implements JobStore {
     }
   }
 
-  /** The caller holds the lock, so that nobody else renames the file. */
-  async #makeWay(path: string, key: string): Promise<void> {
+  /**
+   * The caller holds the lock, so that nobody else renames the file.
+   * @returns the record that is there, if one is
+   */
+  async #makeWay(path: string, key: string): Promise<JobRecord | undefined> {
     const found = await this.#read(path, key);
-    if (found === undefined || 'record' in found) return;
+    if (found === undefined) return undefined;
+    if ('record' in found) return found.record;
     if (found.error.reason !== 'damaged') throw found.error;
     await setFileAside(path, ASIDE_SUFFIX);
+    return undefined;
   }
+}
+
+/** False only when there is certainly no such file. */
+function isThere(path: string): Promise<boolean> {
+  // Not the one of fs/promises, whose error for a missing file costs more than looking for the file.
+  return new Promise((resolve) => {
+    access(path, constants.F_OK, (error) => resolve(error?.code !== 'ENOENT'));
+  });
 }
 
 async function namesIn(directory: string): Promise<string[]> {

@@ -122,7 +122,7 @@ export class Referee {
       this.#remember(request.sessionId, conduct);
     }
     // The answer to an older request that was given up says nothing of what the client knows.
-    if (conduct.newest === request) conduct.lastAnswer = seen;
+    if (conduct.newest === request && packet === 'fragment') conduct.lastAnswer = seen;
     const ends = packet === 'close-session' || packet === 'cancel-session';
     if (ok && ends) conduct.end = { by: packet, answer: seen };
     else if (gone && conduct.end === undefined) conduct.end = { by: 'not-found', answer: seen };

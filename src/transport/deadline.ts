@@ -4,9 +4,9 @@ import type { SendOptions } from './transport.js';
 
 /**
  * What is waited for: the request to move, the head of the answer, more of its body, or, where
- * sending cannot be seen, the first two as one.
+ * sending cannot be seen, the first two as one; or the caller's function for a name and a password.
  */
-export type Phase = 'send' | 'answer' | 'answer-body' | 'send-and-answer';
+export type Phase = 'send' | 'answer' | 'answer-body' | 'send-and-answer' | 'login';
 
 /** The limits that the caller set. */
 export type Limits = Pick<SendOptions, 'stallTimeoutMs' | 'answerTimeoutMs'>;
@@ -81,6 +81,7 @@ export class Deadline {
         send: `No byte of the request moved towards ${host} for ${limit('stallTimeoutMs')}: check that it can be reached and that nothing in between holds the data back`,
         answer: `${host} did not answer within ${limit('answerTimeoutMs')} after the whole request was sent: check the server's load, or raise the time if its application needs longer`,
         'send-and-answer': `${host} did not take the request and answer within ${limit('stallTimeoutMs + answerTimeoutMs')}: check that it can be reached, and its load`,
+        login: `The login function gave neither credentials nor undefined for ${host} within ${limit('answerTimeoutMs')}`,
         'answer-body': `${host} sent nothing more of its answer for ${limit('answerTimeoutMs')}: check the server and the network to it`,
       }[this.#phase],
     );

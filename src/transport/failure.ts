@@ -7,63 +7,40 @@ import {
   BitsTransportError,
   isBitsError,
 } from '../errors.js';
+import {
+  type Advice,
+  CUT,
+  HEAD_TOO_LARGE,
+  later,
+  NAME,
+  NO_TRUST,
+  NOT_HTTP,
+  NOT_TLS,
+  never,
+  OTHER_NAMES,
+  REFUSED,
+  REVOKED,
+  tls,
+  UNREACHABLE,
+  UNTRUSTED,
+} from './advice.js';
+import { netErrorAdvice } from './net-errors.js';
 
-interface Advice {
-  /** Follows the host's name. */
-  readonly text: string;
-  readonly retryable: boolean;
-  readonly code?: 'BITS_ERR_TLS' | 'BITS_ERR_PROXY';
-}
-
-const later = (text: string): Advice => ({ text, retryable: true });
-const never = (text: string): Advice => ({ text, retryable: false });
-const tls = (text: string): Advice => ({ text, retryable: false, code: 'BITS_ERR_TLS' });
-
-const UNTRUSTED = tls(
-  'has a certificate that no trusted authority issued: give its authority in tls.ca',
-);
-const NAME = later('has no address: check the host name and the DNS server');
-const CUT = later(
-  'closed the connection before its answer was complete: check the server, and proxies and time limits in between',
-);
-const UNREACHABLE = later('cannot be reached: check the network, routes and VPN');
-const NOT_HTTP = never(
-  'gave an answer that is not HTTP/1.1: check the port, and that http: and https: are not mixed up',
-);
-const HEAD_TOO_LARGE = never(
-  'sent a larger answer head than HTTP clients accept (16 KiB): check what answers there',
-);
-const NOT_TLS = tls(
-  'could not agree on TLS: check that the port speaks https:, and the TLS versions and certificates of both sides',
-);
-
-/** By `code`; those of Node, OpenSSL and undici, and Chromium's without `net::`. */
+/** By `code`; those of Node, OpenSSL and undici. */
 const ADVICE: Readonly<Record<string, Advice>> = {
-  ECONNREFUSED: later('refused the connection: check the port, and that the server is running'),
-  ERR_CONNECTION_REFUSED: later(
-    'refused the connection: check the port, and that the server is running',
-  ),
+  ECONNREFUSED: REFUSED,
   ENOTFOUND: NAME,
   EAI_AGAIN: later('cannot be looked up at the moment: check the DNS server and the network'),
-  ERR_NAME_NOT_RESOLVED: NAME,
   ECONNRESET: CUT,
   EPIPE: CUT,
   ECONNABORTED: CUT,
   UND_ERR_SOCKET: CUT,
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: CUT,
   HPE_INVALID_EOF_STATE: CUT,
-  ERR_CONNECTION_RESET: CUT,
-  ERR_CONNECTION_CLOSED: CUT,
-  ERR_EMPTY_RESPONSE: CUT,
-  ERR_CONTENT_LENGTH_MISMATCH: CUT,
-  ERR_INCOMPLETE_CHUNKED_ENCODING: CUT,
   ENETUNREACH: UNREACHABLE,
   EHOSTUNREACH: UNREACHABLE,
   ENETDOWN: UNREACHABLE,
   EADDRNOTAVAIL: UNREACHABLE,
-  ERR_ADDRESS_UNREACHABLE: UNREACHABLE,
-  ERR_INTERNET_DISCONNECTED: UNREACHABLE,
-  ERR_NETWORK_CHANGED: UNREACHABLE,
   CERT_HAS_EXPIRED: tls('has an expired certificate: renew it, or check the clock of this machine'),
   CERT_NOT_YET_VALID: tls(
     'has a certificate that is not valid yet: check the clock of this machine',
@@ -76,20 +53,9 @@ const ADVICE: Readonly<Record<string, Advice>> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNTRUSTED,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNTRUSTED,
   CERT_UNTRUSTED: UNTRUSTED,
-  CERT_REVOKED: tls('has a revoked certificate'),
-  ERR_TLS_CERT_ALTNAME_INVALID: tls(
-    'has a certificate for other names: use a name that the certificate holds',
-  ),
+  CERT_REVOKED: REVOKED,
+  ERR_TLS_CERT_ALTNAME_INVALID: OTHER_NAMES,
   EPROTO: NOT_TLS,
-  ERR_UNSAFE_PORT: never('has a port that browsers do not connect to: use another port'),
-  ERR_BLOCKED_BY_CLIENT: never(
-    'was blocked by an extension or a filter in the app: allow it there',
-  ),
-  ERR_BLOCKED_BY_ADMINISTRATOR: never('was blocked by a policy: ask the administrator'),
-  ERR_INVALID_ARGUMENT: never('was not asked: the network stack did not accept the request'),
-  ERR_TOO_MANY_REDIRECTS: never('redirects without end: check the URL'),
-  ERR_NETWORK_IO_SUSPENDED: later('was not asked: the machine is about to sleep'),
-  ERR_BAD_SSL_CLIENT_AUTH_CERT: tls('did not accept the client certificate: check the certificate'),
   ERR_ACCESS_DENIED: never('may not be reached under --permission: give --allow-net'),
   UND_ERR_HEADERS_OVERFLOW: HEAD_TOO_LARGE,
   HEAD_TOO_LARGE,
@@ -98,21 +64,16 @@ const ADVICE: Readonly<Record<string, Advice>> = {
 
 /** Families of codes, for those that are not listed. */
 const FAMILIES: readonly (readonly [RegExp, Advice])[] = [
-  [/^HPE_|^ERR_INVALID_HTTP_RESPONSE$/, NOT_HTTP],
-  [
-    /^CERT_|^ERR_CERT_|^(INVALID|UNSUITABLE|HOSTNAME_MISMATCH|CRL_)/,
-    tls('has a certificate that cannot be trusted: check the certificate'),
-  ],
+  [/^HPE_/, NOT_HTTP],
+  [/^CERT_|^(INVALID|UNSUITABLE|HOSTNAME_MISMATCH|CRL_)/, NO_TRUST],
   [/^ERR_(SSL|TLS|OSSL)_/, NOT_TLS],
-  [
-    /^ERR_(PROXY_|TUNNEL_CONNECTION_FAILED)/,
-    {
-      text: 'cannot be reached through the proxy: check the proxy of the app or of the system',
-      retryable: true,
-      code: 'BITS_ERR_PROXY',
-    },
-  ],
 ];
+
+function adviceOn(code: string | undefined): Advice | undefined {
+  if (code === undefined) return undefined;
+  if (code.startsWith('net::')) return netErrorAdvice(code);
+  return ADVICE[code] ?? FAMILIES.find(([family]) => family.test(code))?.[1];
+}
 
 /** The first code in an error and what caused it. */
 function failureCode(error: unknown): string | undefined {
@@ -123,7 +84,7 @@ function failureCode(error: unknown): string | undefined {
     if (at.name === 'HTTPParserError') {
       return at.message.includes('Invalid EOF') ? 'HPE_INVALID_EOF_STATE' : 'HPE_UNKNOWN';
     }
-    const chromium = /\bnet::(ERR_[A-Z0-9_]+)/.exec(at.message)?.[1];
+    const chromium = /\bnet::ERR_[A-Z0-9_]+/.exec(at.message)?.[0];
     if (chromium !== undefined) return chromium;
   }
   return undefined;
@@ -131,10 +92,10 @@ function failureCode(error: unknown): string | undefined {
 
 const CONNECTING = new Set(['connect', 'getaddrinfo']);
 const UNCONNECTED = new Set([
-  'ERR_CONNECTION_REFUSED',
-  'ERR_NAME_NOT_RESOLVED',
-  'ERR_ADDRESS_UNREACHABLE',
-  'ERR_INTERNET_DISCONNECTED',
+  'net::ERR_CONNECTION_REFUSED',
+  'net::ERR_NAME_NOT_RESOLVED',
+  'net::ERR_ADDRESS_UNREACHABLE',
+  'net::ERR_INTERNET_DISCONNECTED',
 ]);
 
 /** Notes that nothing of the request was sent. */
@@ -199,17 +160,14 @@ export function toTransportFailure(error: unknown, host: string): BitsError {
     case 'UND_ERR_HEADERS_TIMEOUT':
     case 'UND_ERR_BODY_TIMEOUT':
     case 'ETIMEDOUT':
-    case 'ERR_TIMED_OUT':
-    case 'ERR_CONNECTION_TIMED_OUT':
+    case 'net::ERR_TIMED_OUT':
+    case 'net::ERR_CONNECTION_TIMED_OUT':
       return new BitsTimeoutError(
         `${host} did not respond in time (${code}): check the network, firewalls and the server`,
         { cause },
       );
     default: {
-      const advice =
-        code === undefined
-          ? undefined
-          : (ADVICE[code] ?? FAMILIES.find(([family]) => family.test(code))?.[1]);
+      const advice = adviceOn(code);
       const text = advice?.text ?? 'could not be asked: see the cause of this error';
       return new BitsTransportError(`${host} ${text}${code === undefined ? '' : ` (${code})`}`, {
         cause,

@@ -254,9 +254,9 @@ describe('the command put', () => {
         expect(errors.map(({ file: name }) => name)).to.deep.equal(files);
         for (const error of errors) expect(error).to.include({ code: 'BITS_ERR_AUTH' });
         expect(errors.at(-1)?.message).to.match(
-          /^not attempted: 127\.0\.0\.1:\d+ refuses the credentials/,
+          /^not begun: 127\.0\.0\.1:\d+ refuses the credentials/,
         );
-        expect(stderr.match(/not attempted/g)).to.have.lengthOf(1);
+        expect(stderr.match(/not begun/g)).to.have.lengthOf(1);
       } finally {
         await guarded.close();
       }

@@ -155,7 +155,15 @@ describe('an unfinished upload', () => {
         if (/cannot|never/.test(what) && process.platform !== 'linux') this.skip();
         await serve();
         const { code, stderr } = await bits(
-          ...['put', '--quiet', '--state-dir', bad(), file, `${server.url}x.bin`],
+          ...[
+            'put',
+            '--quiet',
+            '--fragment-size=10KiB',
+            '--state-dir',
+            bad(),
+            file,
+            `${server.url}x.bin`,
+          ],
         );
         expect(code).to.equal(0);
         expect(stderr.match(/\n/g)).to.have.lengthOf(1);
@@ -173,7 +181,9 @@ describe('an unfinished upload', () => {
         // From no room at all to enough for a lock and a record.
         for (let pages = 12; pages >= 9; pages--) {
           await writeFile(join(state, 'fill'), Buffer.alloc(pages * 4096)).catch(() => {});
-          const { code, stderr } = await bits('put', '--quiet', file, `${server.url}${pages}`);
+          const { code, stderr } = await bits(
+            ...['put', '--quiet', '--fragment-size=10KiB', file, `${server.url}${pages}`],
+          );
           expect(code).to.equal(0);
           const lines = stderr.split('\n').filter((line) => line !== '');
           expect(lines).to.have.length.at.most(1);
@@ -555,9 +565,7 @@ describe('an unfinished upload', () => {
         const { code, stderr } = await bits(...command(ids), '-u', `me:wrong ${what}`);
         expect(code).to.equal(4);
         expect(server.log.filter((request) => request.headers.authorization)).to.have.lengthOf(1);
-        expect(stderr).to.contain(
-          `not attempted: 127.0.0.1:${server.port} refuses the credentials`,
-        );
+        expect(stderr).to.contain(`not begun: 127.0.0.1:${server.port} refuses the credentials`);
         expect(await recorded()).to.deep.equal(ids);
       });
     }

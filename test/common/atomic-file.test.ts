@@ -132,9 +132,15 @@ describe('an atomic file', () => {
       expect(await replaceFile(path, 'new').catch((error) => error.code)).to.equal('EIO');
     });
 
+    it('of the name is not asked for, because the former content would do, is not used', async () => {
+      failAt(2, failure('EIO'));
+      await replaceFile(path, 'new', { afterPowerCut: 'new-or-old' });
+      expect(await readFile(path, 'utf8')).to.equal('new');
+    });
+
     it('is not asked for, because the content need not outlive the machine, is not used', async () => {
       failAt(1, failure('EIO'));
-      await replaceFile(path, 'new', { durable: false });
+      await replaceFile(path, 'new', { afterPowerCut: 'nothing' });
       expect(await readFile(path, 'utf8')).to.equal('new');
     });
   });

@@ -85,14 +85,14 @@ class World {
 }
 
 type Act =
-  | { readonly call: 'start' | 'abort' | Call }
+  | { readonly call: 'start' | 'abort' | 'refuse' | Call }
   | { readonly end: RunEndKind; readonly keeps: boolean };
 
 const act: fc.Arbitrary<Act> = fc.oneof(
   {
     weight: 3,
     arbitrary: fc.record({
-      call: fc.constantFrom('start', 'suspend', 'resume', 'cancel', 'abort'),
+      call: fc.constantFrom('start', 'suspend', 'resume', 'cancel', 'abort', 'refuse'),
     }),
   },
   {

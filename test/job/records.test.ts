@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { BitsError } from '../../src/errors.js';
 import type { UploadOptions } from '../../src/job/options.js';
-import { holderOf } from '../../src/job/record-keeper.js';
 import { UploadJob } from '../../src/job/upload-job.js';
 import { createMemoryStore } from '../../src/store/memory.js';
 import type { JobStore } from '../../src/store/store.js';
@@ -347,9 +346,9 @@ describe('the record of a job', () => {
     expect(error.message).to.include(String(process.pid));
     const [record] = await records();
     if (record === undefined) throw new Error('no record');
-    expect(await holderOf(store, record)).to.include({ pid: process.pid });
+    expect(await store.holder(record.key)).to.include({ pid: process.pid });
     await first.cancel();
-    expect(await holderOf(store, record)).to.equal(undefined);
+    expect(await store.holder(record.key)).to.equal(undefined);
     expect((await job().start()).bytes).to.equal(100 * KIB);
   });
 
@@ -544,5 +543,153 @@ describe('the record of a job', () => {
     const second = await (await UploadJob.restore(store, first.id)).resume();
     expect(second).to.include({ bytesSent: 0, resumed: true });
     expect(await readFile(reply)).to.deep.equal(Buffer.alloc(50_000, 7));
+  });
+
+  it('restores a job without a look at all the others', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const { id } = await interrupted();
+    const [record] = await records();
+    if (record === undefined) throw new Error('no record');
+    const unlisted: JobStore = { ...store, list: () => Promise.reject(new Error('listed')) };
+    const restored = await UploadJob.restore(unlisted, JSON.parse(JSON.stringify(record)));
+    expect(await restored.resume()).to.include({ id, resumed: true });
+    const damaged = { ...record, key: '../secret' };
+    expect(await failure(UploadJob.restore(store, damaged))).to.include({ code: 'BITS_ERR_STORE' });
+  });
+
+  it('of a later job that was stopped too serves the first one as well', async () => {
+    await serve({
+      faults: [
+        { on: 'fragment', nth: 4, do: 'hang' },
+        { on: 'fragment', nth: 8, do: { status: 503 } },
+      ],
+    });
+    const first = await interrupted();
+    const second = job({ retry: { limit: 0 } });
+    await failure(second.start());
+    expect((await records()).map(({ id }) => id)).to.deep.equal([second.id]);
+    const result = await first.resume();
+    expect(result).to.include({ id: first.id, resumed: true });
+    expect(kinds().filter((kind) => kind === 'create-session')).to.have.lengthOf(1);
+    expect(sha256(await uploaded())).to.equal(sha256(content));
+    expect(await records()).to.be.empty;
+  });
+
+  describe('of a file that fits into one fragment', () => {
+    let uses: string[];
+
+    /** Notes the calls that cost something. */
+    function noting(): JobStore {
+      const noted =
+        <A, R>(name: string, call: (argument: A) => R) =>
+        (argument: A): R => {
+          uses.push(name);
+          return call(argument);
+        };
+      return {
+        ...store,
+        save: noted('save', store.save),
+        remove: noted('remove', store.remove),
+        lock: noted('lock', store.lock),
+      };
+    }
+
+    const small = (options: Partial<UploadOptions> = {}) =>
+      job({ fragmentBytes: 100 * KIB, store: noting(), ...options });
+
+    beforeEach(() => {
+      uses = [];
+    });
+
+    it('is not made, and nothing is locked, while all goes well', async () => {
+      await serve();
+      await small().start();
+      expect(uses).to.be.empty;
+    });
+
+    it('is made for a file that is one byte longer', async () => {
+      await serve();
+      await small({ fragmentBytes: 100 * KIB - 1 }).start();
+      expect(uses).to.include('save').and.to.include('lock');
+    });
+
+    it('is made for a file that has a reply', async () => {
+      await serve({ reply: () => 'done' });
+      await small({ reply: true }).start();
+      expect(uses).to.include('save').and.to.include('lock');
+    });
+
+    it('is made for a file of more than 1 MiB, whatever the size of a fragment', async () => {
+      await serve();
+      content = await writePatterned(path, KIB * KIB + 1, count);
+      await small({ fragmentBytes: 2 * KIB * KIB }).start();
+      expect(uses).to.include('save').and.to.include('lock');
+    });
+
+    it('is there when the upload has failed, and resumes it', async () => {
+      await serve({ faults: [{ on: 'fragment', do: { status: 503 } }] });
+      const first = small({ retry: { limit: 0 } });
+      await failure(first.start());
+      expect(first).to.include({ state: 'error', recorded: true });
+      expect(await store.holder((await records())[0]?.key ?? '')).to.equal(undefined);
+      expect(await small().start()).to.include({ resumed: true });
+      expect(sha256(await uploaded())).to.equal(sha256(content));
+      expect(await records()).to.be.empty;
+    });
+
+    it('is there before a retry waits', async () => {
+      await serve({ faults: [{ on: 'fragment', do: { status: 503 } }] });
+      const recorded: boolean[] = [];
+      const upload = small();
+      upload.on('retry', () => recorded.push(uses.includes('lock')));
+      await upload.start();
+      expect(recorded).to.deep.equal([true]);
+      expect(await records()).to.be.empty;
+    });
+
+    for (const [how, stop] of [
+      ['suspended', (it: UploadJob) => it.suspend()],
+      ['aborted', (_it: UploadJob, controller: AbortController) => controller.abort()],
+    ] as const) {
+      it(`is there when the upload is ${how} in its fragment`, async () => {
+        await serve({ faults: [{ on: 'fragment', do: 'hang' }] });
+        const controller = new AbortController();
+        const first = small({ signal: controller.signal });
+        const ended = first.start().catch(() => {});
+        await server.waitForRequest('fragment');
+        await stop(first, controller);
+        if (how === 'aborted') await ended;
+        expect(first).to.include({ state: 'suspended', recorded: true });
+        expect(await small().start()).to.include({ resumed: true });
+        expect(sha256(await uploaded())).to.equal(sha256(content));
+      });
+    }
+
+    it('says of an unanswered Close that the file may be in place', async () => {
+      await serve({ faults: [{ on: 'close-session', do: 'hang-after-commit' }] });
+      const first = small({ timeouts: { answerMs: 100 }, retry: { limit: 0 } });
+      await failure(first.start());
+      expect((await records())[0]?.session.closeUncertain).to.equal(true);
+      expect(await small().start()).to.include({ closed: 'presumed', bytesSent: 0 });
+    });
+
+    it('does not replace the record that another process has left meanwhile', async () => {
+      await serve({ faults: [{ on: 'fragment', nth: 1, do: 'hang' }] });
+      const first = small();
+      const warnings: string[] = [];
+      first.on('warning', ({ code }) => warnings.push(code));
+      void first.start();
+      await server.waitForRequest('fragment');
+      server.addFault({ on: 'fragment', do: { status: 503 } });
+      const second = small({ retry: { limit: 0 } });
+      await failure(second.start());
+      await first.suspend();
+      expect((await records()).map(({ id }) => id)).to.deep.equal([second.id]);
+      expect(warnings).to.deep.equal(['record-not-kept']);
+      expect(first.recorded).to.equal(false);
+      await first.cancel();
+      expect(await records()).to.have.lengthOf(1);
+      await second.resume();
+    });
   });
 });

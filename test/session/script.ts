@@ -135,10 +135,9 @@ export const busy = status(503, 'transient');
 export const unknown = (code: 400 | 500): SessionEvent =>
   refusal(code === 400 ? 'fatal' : 'transient', answered(code), { isFromBits: true });
 export const denied = status(403, 'fatal', 0x80070005);
-export const gone = refusal(
-  'session-not-found',
-  answered(500, 0x8020001f, 'BITS_ERR_SESSION_NOT_FOUND'),
-);
+export const goneWith = (code: number): SessionEvent =>
+  refusal('session-not-found', answered(code, 0x8020001f, 'BITS_ERR_SESSION_NOT_FOUND'));
+export const gone = goneWith(500);
 export const outOfStep = (nextOffset?: number, replyUrl?: string): SessionEvent =>
   refusal('out-of-step', answered(416), {
     ...(nextOffset === undefined ? {} : { nextOffset }),

@@ -229,22 +229,24 @@ describe('the file store', () => {
 
   describe('on a machine with several users', () => {
     const OTHER_USER = 65_534;
+    let record: ReturnType<typeof jobRecord>;
     const attempts = (which: typeof store): Record<string, () => Promise<unknown>> => ({
       save: () => which.save(jobRecord()),
-      load: () => which.load(anyKey()),
+      load: () => which.load(record.key),
       list: () => which.list(),
       remove: () => which.remove(anyKey()),
       lock: () => which.lock(anyKey()),
       holder: () => which.holder(anyKey()),
     });
 
-    beforeEach(function () {
+    beforeEach(async function () {
       if (!posix) this.skip();
+      record = jobRecord();
+      await store.save(record);
     });
 
     it('uses no directory of another user', async function () {
       if (!isRoot) this.skip();
-      await store.save(jobRecord());
       await chown(directory, OTHER_USER, OTHER_USER);
       for (const [what, attempt] of Object.entries(attempts(store))) {
         const error = await failureOf(attempt());
@@ -269,7 +271,6 @@ describe('the file store', () => {
     }
 
     it('uses a directory that others can read, or add files to but not remove any', async () => {
-      const record = jobRecord();
       for (const mode of [0o755, 0o1777]) {
         await chmod(directory, mode);
         await store.save(record);
@@ -286,7 +287,6 @@ describe('the file store', () => {
         ...(isRoot && { 'belongs to another user': (path) => chown(path, OTHER_USER, OTHER_USER) }),
       };
       for (const [what, change] of Object.entries(foreign)) {
-        const record = jobRecord();
         await store.save(record);
         await change(fileOf(record.key));
         const before = await readFile(fileOf(record.key), 'utf8');
@@ -546,6 +546,38 @@ describe('the file store', () => {
       expect(await store.load(record.key)).to.deep.equal(record);
     } finally {
       await chmod(directory, 0o700);
+    }
+  });
+
+  it('syncs the names in its directory only where a power cut would cost a session or bytes', async () => {
+    const handle = await open(directory);
+    const prototype = Object.getPrototypeOf(handle) as { sync: () => Promise<void> };
+    await handle.close();
+    const { sync } = prototype;
+    let syncs = 0;
+    prototype.sync = async function (this: unknown) {
+      syncs++;
+      await sync.call(this);
+    };
+    const syncsOf = async (work: Promise<void>) => {
+      syncs = 0;
+      await work;
+      return syncs;
+    };
+    try {
+      const record = jobRecord();
+      const { session } = record;
+      const CONTENT = 1;
+      const CONTENT_AND_NAME = 2;
+      expect(await syncsOf(store.save(record)), 'new').to.equal(CONTENT_AND_NAME);
+      expect(await syncsOf(store.save({ ...record, updatedAtMs: 3 })), 'later').to.equal(CONTENT);
+      const closing = { ...record, session: { ...session, closeUncertain: true } };
+      expect(await syncsOf(store.save(closing)), 'closing').to.equal(CONTENT_AND_NAME);
+      const lost = { ...record, session: { ...session, sessionId: '{OTHER}' } };
+      expect(await syncsOf(store.save(lost)), 'another session').to.equal(CONTENT_AND_NAME);
+      expect(await syncsOf(store.remove(record.key)), 'removed').to.equal(0);
+    } finally {
+      prototype.sync = sync;
     }
   });
 });

@@ -1,10 +1,7 @@
 import { expect } from 'chai';
 import nock from 'nock';
-import {
-  createFetchTransport,
-  type FetchFunction,
-  type FetchTransportOptions,
-} from '../../src/transport/fetch.js';
+import { createFetchTransport, type FetchFunction } from '../../src/transport/fetch.js';
+import type { WireRequest } from '../../src/transport/transport.js';
 import { answer, startRawServer } from '../support/raw-server.js';
 import { transportContract } from './contract.js';
 import { bitsError, collect, fragment, LONG, pattern, ping } from './support.js';
@@ -82,52 +79,30 @@ describe('fetch transport', () => {
     const { transport, calls } = fake(() => new Response(null, { status: 200 }));
     await transport.send(ping(url), LONG);
     await transport.send({ method: 'GET', url, headers: {} }, LONG);
-    expect(calls[0]?.init.body).to.deep.equal(new Uint8Array(0));
+    expect(calls[0]?.init.body).to.be.instanceOf(Blob).and.to.have.property('size', 0);
     expect(calls[1]?.init).not.to.have.property('body');
   });
 
-  describe('in Electron', () => {
-    const versions = Object.getOwnPropertyDescriptor(process, 'versions') ?? {};
-    before(() => {
-      const value = { ...process.versions, electron: '40.0.0' };
-      Object.defineProperty(process, 'versions', { ...versions, value });
-    });
-    after(() => void Object.defineProperty(process, 'versions', versions));
-
-    /** What Electron's net.fetch writes to its request: nothing for an empty body of bytes. */
-    async function written(options: FetchTransportOptions, request = ping(url)) {
+  describe('of Electron', () => {
+    /** What Electron's net.fetch writes to its request, which has no length without any chunk. */
+    async function written(request: WireRequest) {
       const chunks: number[] = [];
       const netFetch: FetchFunction = async (target, init) => {
         const { body } = new Request(target, init);
         for await (const chunk of body ?? []) chunks.push(chunk.byteLength);
         return new Response(null);
       };
-      await createFetchTransport(netFetch, options).send(request, LONG);
+      await createFetchTransport(netFetch).send(request, LONG);
       return chunks;
     }
 
-    it('an empty body is one empty chunk, so that Content-Length: 0 is sent', async () => {
-      expect(await written({})).to.deep.equal([0]);
-      expect(await written({}, { method: 'GET', url, headers: {} })).to.deep.equal([]);
-      expect(await written({}, fragment(url, pattern(5)))).to.deep.equal([5]);
+    it('gets an empty body as one empty chunk, so that Content-Length: 0 is sent', async () => {
+      expect(await written(ping(url))).to.deep.equal([0]);
+      expect(await written({ method: 'GET', url, headers: {} })).to.deep.equal([]);
+      expect(await written(fragment(url, pattern(5)))).to.deep.equal([5]);
     });
 
-    it('an empty body is of bytes when the caller says so', async () => {
-      expect(await written({ emptyBody: 'bytes' })).to.deep.equal([]);
-    });
-
-    it("an empty body for Node's own fetch is of bytes", async () => {
-      const server = await startRawServer({
-        onRequest: ({ connection }) => void connection.socket.write(answer()),
-      });
-      const transport = createFetchTransport(fetch);
-      await transport.send(ping(server.url()), LONG);
-      expect(server.requests[0]?.headers).not.to.have.property('transfer-encoding');
-      await transport.close();
-      await server.close();
-    });
-
-    it('a redirect is final, and its hidden target told', async () => {
+    it('has redirects that are final, and whose hidden target is told', async () => {
       const { transport } = fake(() => {
         throw new Error('Redirect was cancelled');
       });
@@ -135,6 +110,29 @@ describe('fetch transport', () => {
       expect(error).to.include({ code: 'BITS_ERR_TRANSPORT', retryable: false });
       expect(error.message).to.include('redirects');
     });
+  });
+
+  it('has credentials only when the caller asks for them, and tells so', async () => {
+    const sent: unknown[] = [];
+    const given: FetchFunction = async (_url, { credentials }) => {
+      sent.push(credentials);
+      return new Response(null);
+    };
+    for (const credentials of [undefined, 'omit', 'same-origin', 'include'] as const) {
+      const transport = createFetchTransport(given, { credentials });
+      await transport.send(ping(url), LONG);
+      sent.push(transport.hasCredentials);
+    }
+    expect(sent).to.deep.equal([
+      'omit',
+      false,
+      'omit',
+      false,
+      'same-origin',
+      true,
+      'include',
+      true,
+    ]);
   });
 
   it("tells that a request may be sent twice, unless it is Node's own or the caller knows better", () => {
@@ -209,6 +207,14 @@ describe('fetch transport', () => {
     ['net::ERR_NETWORK_IO_SUSPENDED', true, 'sleep'],
     ['net::ERR_PROXY_CONNECTION_FAILED', true, 'proxy'],
     ['net::ERR_TUNNEL_CONNECTION_FAILED', true, 'proxy'],
+    ['net::ERR_PROXY_AUTH_REQUESTED', false, 'useSessionCredentials'],
+    ['net::ERR_PROXY_OF_THE_FUTURE', true, 'proxy'],
+    ['net::ERR_CERT_DATE_INVALID', false, 'clock'],
+    ['net::ERR_CERT_OF_THE_FUTURE', false, 'certificate'],
+    ['net::ERR_SSL_CLIENT_AUTH_CERT_NEEDED', false, 'client certificate'],
+    ['net::ERR_RESPONSE_HEADERS_TOO_BIG', false, 'head'],
+    ['net::ERR_HTTP2_PROTOCOL_ERROR', true, 'disable-http2'],
+    ['net::ERR_ACCESS_DENIED', true, 'cause'],
   ] as const) {
     it(`knows Chromium's ${net}`, async () => {
       const { transport } = fake(() => {
@@ -237,10 +243,12 @@ describe('fetch transport', () => {
   it('refuses options that cannot work', () => {
     for (const attempt of [
       () => createFetchTransport(undefined as unknown as FetchFunction),
+      () => createFetchTransport(fetch, null as never),
       () => createFetchTransport(fetch, { maxBodyBytes: 0 }),
       () => createFetchTransport(fetch, { userAgent: 'a\nb' }),
       () => createFetchTransport(fetch, { mayResend: 1 as never }),
-      () => createFetchTransport(fetch, { emptyBody: 'none' as never }),
+      () => createFetchTransport(fetch, { credentials: 'some' as never }),
+      () => createFetchTransport(fetch, { emptyBody: 'bytes' } as never),
     ]) {
       expect(attempt).to.throw().with.property('code', 'BITS_ERR_ARGUMENT');
     }

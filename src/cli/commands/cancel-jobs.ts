@@ -5,6 +5,7 @@ import {
   UploadJob,
   type UploadOptions,
 } from '../../index.js';
+import type { Attempt } from '../../internal.js';
 import type { CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf } from '../failure.js';
@@ -12,12 +13,12 @@ import { sayFailure, sayWarning, type Target } from '../render/messages.js';
 import { say, writeJson } from '../render/text.js';
 import type { JobState } from '../state-directory.js';
 import { targetOf } from './find-jobs.js';
-import type { Host, Hosts } from './hosts.js';
 import type { OutputFlags } from './upload-options.js';
 
 /** An unfinished upload to cancel. */
 export interface Cancellation {
   readonly record: JobRecord;
+  readonly attempt: Attempt;
   /** Called when its turn comes; an error is reported as the failure of the job. */
   options(): Partial<UploadOptions>;
   /** Completes `cancelled, because`. */
@@ -34,22 +35,25 @@ export interface Cancellation {
 export async function cancelJobs(
   cancellations: readonly Cancellation[],
   flags: OutputFlags,
-  { state, hosts }: { readonly state: JobState; readonly hosts: Hosts },
+  state: JobState,
   { io, interruption }: CommandContext,
 ): Promise<ExitCode> {
   const failures: Failure[] = [];
   for (const cancellation of cancellations) {
     const target = targetOf(cancellation.record);
-    const reason = hosts.reasonToSkip(target.url);
+    const { attempt } = cancellation;
+    const reason = attempt.reasonToSkip;
     if (reason !== undefined) {
-      failures.push(reason);
-      reportFailure(target, reason, io, flags);
+      const failure = failureOf(reason);
+      failures.push(failure);
+      reportFailure(target, failure, io, flags);
       continue;
     }
     try {
       interruption.signal.throwIfAborted();
-      await cancel(cancellation, hosts.of(target.url), state);
-      hosts.ended(target.url, undefined);
+      await cancel(cancellation, state);
+      attempt.answered();
+      attempt.ended();
       report(cancellation, true, io, flags);
     } catch (error) {
       if (interruption.reason !== undefined) {
@@ -58,7 +62,7 @@ export async function cancelJobs(
         return exitCode ?? EXIT.failed;
       }
       const failure = failureOfCancel(error);
-      hosts.ended(target.url, failure);
+      attempt.ended(failure);
       if (
         cancellation.isExpired &&
         failure.code !== 'BITS_ERR_AUTH' &&
@@ -80,15 +84,15 @@ export async function cancelJobs(
  *   BITS_ERR_ABORTED when the server did not confirm that it removed the session
  */
 async function cancel(
-  { record, options }: Cancellation,
-  host: Host,
+  { record, attempt, options }: Cancellation,
   { store }: JobState,
 ): Promise<void> {
-  const job = await UploadJob.restore(store, record.id, {
-    ...host.watched(options()),
+  const job = await UploadJob.restore(store, record, {
+    ...attempt.watched(options()),
     // The stream would have to be given again, and no reply will be requested.
     ...(record.reply?.to === 'stream' && { reply: true }),
   });
+  job.on('state', (state) => attempt.entered(state));
   await job.cancel();
   if (job.state === 'completed') {
     throw new BitsStateError('the file was stored before the upload could be cancelled');

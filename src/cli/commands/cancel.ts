@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { JobRecord } from '../../index.js';
+import { Hosts } from '../../internal.js';
 import type { CommandContext } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
@@ -8,7 +9,6 @@ import { addStateOption, openJobState, type StateFlags } from '../state-director
 import { UsageError } from '../values.js';
 import { cancelJobs, reportFailure } from './cancel-jobs.js';
 import { assertOneHost, findJobs, urlOption } from './find-jobs.js';
-import { Hosts } from './hosts.js';
 import { secretWarnings } from './network-options.js';
 import {
   addConnectionOptions,
@@ -74,10 +74,11 @@ async function cancel(
     reportFailure({ file: null, url: null }, failureOf(error), io, flags);
     return EXIT.failed;
   }
+  const hosts = new Hosts({ unreachableAfterMs: connectTimeoutMs(flags) });
   const cancellations = chosen.map((record) => ({
     record,
+    attempt: hosts.attempt({ ...options, url: record.url }),
     options: () => ({ ...options, ...urlOption(record, flags.url) }),
   }));
-  const hosts = new Hosts(connectTimeoutMs(flags));
-  return cancelJobs(cancellations, flags, { state, hosts }, context);
+  return cancelJobs(cancellations, flags, state, context);
 }

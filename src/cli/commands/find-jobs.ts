@@ -8,7 +8,7 @@ import {
   type StoredJobs,
   type UploadOptions,
 } from '../../index.js';
-import { holderOf, isTrustedHost, parseRemoteUrl, sourceIdentityChange } from '../../internal.js';
+import { isTrustedHost, parseRemoteUrl, sourceIdentityChange } from '../../internal.js';
 import type { Target } from '../render/messages.js';
 import { UsageError } from '../values.js';
 
@@ -126,5 +126,5 @@ export function assertOneHost(
 
 /** The process that is running a job; undefined if there is none, or if it is unknown. */
 export function driverOf(store: JobStore, record: JobRecord): Promise<LockOwner | undefined> {
-  return holderOf(store, record).catch(() => undefined);
+  return store.holder(record.key).catch(() => undefined);
 }

@@ -2,6 +2,7 @@ import { unlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
 import type { JobRecord, StoredJobs, StoreProblem } from '../../index.js';
+import { Hosts } from '../../internal.js';
 import type { CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
@@ -17,7 +18,6 @@ import {
 import { parseDuration } from '../values.js';
 import { type Cancellation, cancelJobs, reportFailure } from './cancel-jobs.js';
 import { assertOneHost, driverOf, onlyOf, sourceStatusOf } from './find-jobs.js';
-import { Hosts } from './hosts.js';
 import { secretWarnings } from './network-options.js';
 import {
   addConnectionOptions,
@@ -86,19 +86,20 @@ async function prune(flags: PruneFlags, context: CommandContext): Promise<ExitCo
     reportFailure({ file: null, url: null }, failureOf(error), io, flags);
     return EXIT.failed;
   }
+  const hosts = new Hosts({ unreachableAfterMs: connectTimeoutMs(flags) });
   const cancellations: Cancellation[] = [];
   for (const record of onlyOf(flags.host, jobs.records)) {
     const reason = await reasonToDiscard(record, state, maxAgeMs);
     if (reason === undefined) continue;
     const isExpired = ageOf(record) > maxAgeMs;
     // The query of the URL is unknown here; the id of the session is enough.
-    const options = () => ({ ...shared, url: record.url });
-    cancellations.push({ record, reason, isExpired, options });
+    const options = { ...shared, url: record.url };
+    const attempt = hosts.attempt(options);
+    cancellations.push({ record, reason, isExpired, attempt, options: () => options });
   }
   const chosen = cancellations.map(({ record }) => record);
   assertOneHost(chosen, shared);
-  const hosts = new Hosts(connectTimeoutMs(flags));
-  const code = await cancelJobs(cancellations, flags, { state, hosts }, context);
+  const code = await cancelJobs(cancellations, flags, state, context);
   const removed = await Promise.all(jobs.problems.map((problem) => settle(problem, flags, io)));
   return code === EXIT.done && removed.includes('failed') ? EXIT.failed : code;
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { UploadJob } from '../../index.js';
-import { DEFAULTS } from '../../internal.js';
+import { DEFAULTS, Hosts } from '../../internal.js';
 import type { CommandContext } from '../context.js';
 import type { ExitCode } from '../exit-codes.js';
 import { type Failure, failureOf } from '../failure.js';
@@ -9,7 +9,6 @@ import { formatBytes } from '../render/units.js';
 import { assertStandardInput } from '../standard-input.js';
 import { addStateOption, openJobState } from '../state-directory.js';
 import { HIDDEN_QUERY } from './find-jobs.js';
-import { Hosts } from './hosts.js';
 import { type PlannedUpload, type PutFlags, planUploads } from './put-plan.js';
 import { UploadBatch, type UploadTask } from './upload-batch.js';
 import {
@@ -80,15 +79,15 @@ async function put(
   context: CommandContext,
 ): Promise<ExitCode> {
   const state = openJobState(flags, context.io);
-  const hosts = new Hosts(connectTimeoutMs(flags));
+  const hosts = new Hosts({ unreachableAfterMs: connectTimeoutMs(flags) });
   const planned = planUploads(paths, flags, context).map((upload) => {
     const { options, target } = upload;
-    const watched = hosts.of(options.url).watched(options);
-    const job = new UploadJob({ ...watched, store: state.store });
+    const attempt = hosts.attempt(options);
+    const job = new UploadJob({ ...attempt.watched(options), store: state.store });
     const argumentsToGiveAgain = resumeArguments(flags, options.url);
-    return { ...upload, task: { target, argumentsToGiveAgain, open: () => job } };
+    return { ...upload, task: { target, argumentsToGiveAgain, attempt, open: () => job } };
   });
-  const batch = new UploadBatch(flags, state, hosts, context);
+  const batch = new UploadBatch(flags, state, context);
   const tasks: UploadTask[] = [];
   const failures: Failure[] = [];
   // All of them first, so that a wrong name is reported before the first byte is sent.

@@ -1,6 +1,7 @@
 import { resolve as resolvePath } from 'node:path';
 import type { Command } from 'commander';
 import { BitsError, type JobRecord, UploadJob, type UploadOptions } from '../../index.js';
+import { Hosts } from '../../internal.js';
 import type { CommandContext, Io } from '../context.js';
 import { type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
@@ -25,7 +26,6 @@ import {
   targetOf,
   urlOption,
 } from './find-jobs.js';
-import { Hosts } from './hosts.js';
 import { UploadBatch, type UploadTask } from './upload-batch.js';
 import {
   addHostOption,
@@ -89,8 +89,8 @@ async function resume(
   checkFlags(ids, flags);
   const options = uploadOptions(flags, context);
   const state = openJobState(flags, context.io);
-  const hosts = new Hosts(connectTimeoutMs(flags));
-  const batch = new UploadBatch(flags, state, hosts, context);
+  const hosts = new Hosts({ unreachableAfterMs: connectTimeoutMs(flags) });
+  const batch = new UploadBatch(flags, state, context);
   let chosen: readonly JobRecord[];
   try {
     chosen = await chooseJobs(ids, flags, state, context.io);
@@ -101,14 +101,16 @@ async function resume(
     batch.reporter.failed({ file: null, url: null }, failure);
     return exitCodeOf([failure], 1);
   }
-  const tasks = chosen.map(
-    (record): UploadTask => ({
+  const tasks = chosen.map((record): UploadTask => {
+    const attempt = hosts.attempt({ ...options, url: record.url });
+    return {
       target: targetOf(record),
       id: record.id,
       argumentsToGiveAgain: resumeArguments(flags, record),
-      open: () => openJob(record, flags, hosts.of(record.url).watched(options), state, context.io),
-    }),
-  );
+      attempt,
+      open: () => openJob(record, flags, attempt.watched(options), state, context.io),
+    };
+  });
   return batch.run(tasks);
 }
 
@@ -183,7 +185,7 @@ async function openJob(
   }
   const { maxReplySize } = flags;
   const recorded = record.reply?.file;
-  return UploadJob.restore(state.store, id, {
+  return UploadJob.restore(state.store, record, {
     ...options,
     ...place,
     ...(!hasReply &&

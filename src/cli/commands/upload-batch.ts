@@ -5,6 +5,7 @@ import {
   type UploadProgress,
   type UploadState,
 } from '../../index.js';
+import type { Attempt } from '../../internal.js';
 import type { CommandContext } from '../context.js';
 import { type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf, withFlags } from '../failure.js';
@@ -19,7 +20,6 @@ import { formatBytes } from '../render/units.js';
 import { resumeCommand } from '../resume-command.js';
 import type { JobState } from '../state-directory.js';
 import { parseDuration } from '../values.js';
-import type { Hosts } from './hosts.js';
 import { secretWarnings } from './network-options.js';
 import type { OutputFlags, ReplyFlags, TransferFlags } from './upload-options.js';
 
@@ -30,6 +30,7 @@ export interface UploadTask {
   readonly id?: string;
   /** The arguments that resume the upload, besides its id. */
   readonly argumentsToGiveAgain: readonly string[];
+  readonly attempt: Attempt;
   /** Makes the job; an error is reported as the failure of the upload. */
   open(): UploadJob | Promise<UploadJob>;
 }
@@ -45,13 +46,11 @@ export class UploadBatch {
   readonly #context: CommandContext;
   readonly #flags: BatchFlags;
   readonly #state: JobState;
-  readonly #hosts: Hosts;
   readonly #freeSessionMs: number;
 
-  constructor(flags: BatchFlags, state: JobState, hosts: Hosts, context: CommandContext) {
+  constructor(flags: BatchFlags, state: JobState, context: CommandContext) {
     this.#flags = flags;
     this.#state = state;
-    this.#hosts = hosts;
     this.#context = context;
     this.reporter = createReporter(flags, context);
     const answerMs = flags.timeout && parseDuration('--timeout', flags.timeout);
@@ -70,14 +69,14 @@ export class UploadBatch {
     const skipped: UploadTask[] = [];
     const timer = this.#limitTime();
     for (const [index, task] of tasks.entries()) {
-      const { url } = task.target;
-      if (this.#hosts.reasonToSkip(url) !== undefined) {
+      const { attempt } = task;
+      if (attempt.reasonToSkip !== undefined) {
         skipped.push(task);
         continue;
       }
       const rest = tasks.slice(index + 1);
       const failure = await this.#upload(task, rest);
-      this.#hosts.ended(url, failure);
+      attempt.ended(failure);
       if (failure !== undefined) failures.push(failure);
       const { reason } = interruption;
       if (reason === undefined) continue;
@@ -110,9 +109,9 @@ export class UploadBatch {
 
   #reportSkipped(skipped: readonly UploadTask[]): Failure[] {
     const reports = skipped.flatMap((task) => {
-      const { target, id } = task;
-      const reason = this.#hosts.reasonToSkip(target.url);
-      return reason ? [{ target, failure: { ...reason, ...this.#fate(id, task) } }] : [];
+      const { target, id, attempt } = task;
+      const reason = attempt.reasonToSkip;
+      return reason ? [{ target, failure: failureOf(reason, this.#fate(id, task)) }] : [];
     });
     this.reporter.skipped(reports);
     return reports.map(({ failure }) => failure);
@@ -131,7 +130,7 @@ export class UploadBatch {
       reporter.tickEveryMs && setInterval(() => reporter.tick(), reporter.tickEveryMs);
     try {
       job = await task.open();
-      this.#watch(job, target, last);
+      this.#watch(job, task, last);
       const result = await job.start();
       reporter.done(target, result);
       if (!json && !reply) io.stdout.write(`${result.url}\n`);
@@ -172,10 +171,11 @@ export class UploadBatch {
     };
   }
 
-  #watch(job: UploadJob, target: Target, last: LastProgress): void {
+  #watch(job: UploadJob, { target, attempt }: UploadTask, last: LastProgress): void {
     const { reporter } = this;
     let isFirst = true;
     job.on('state', (state) => {
+      attempt.entered(state);
       if (isFirst && job.resumed) {
         reporter.resumed(target, { id: job.id, progress: last.progress });
       }

@@ -86,7 +86,7 @@ export function credentialsSource(input: CredentialsInput): CredentialsSource {
 /**
  * @throws BITS_ERR_AUTH for anything but a user name and a password; the message shows neither.
  */
-function checkCredentials(value: unknown): Credentials {
+export function checkCredentials(value: unknown): Credentials {
   const { username, password, domain } = (value ?? {}) as Partial<Record<string, unknown>>;
   if (typeof username !== 'string' || username === '' || typeof password !== 'string') {
     throw authSetupError('Credentials need a username, not empty, and a password');

@@ -3,7 +3,7 @@ import type { BitsError } from '../errors.js';
 import type { UploadResult } from './events.js';
 
 /** The promise of a result; one that nobody was given may be rejected unheard. */
-export class Outcome {
+export class ResultPromise {
   readonly #deferred = new Deferred<UploadResult>();
   #given: Promise<UploadResult> | undefined;
   isSettled = false;

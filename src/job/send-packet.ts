@@ -24,7 +24,7 @@ export interface OpenConversation {
   readonly wire: Wire;
 }
 
-export interface ExchangeOptions {
+export interface SendPacketOptions {
   readonly signal: AbortSignal;
   /** A fragment is sent from its first byte, for the first time or once more. */
   readonly onBodyBegins?: (() => void) | undefined;
@@ -35,16 +35,17 @@ type SendCommand = Extract<Command, { type: 'send' }>;
 
 /**
  * Sends one packet, follows redirects, and tells what the session is to make of the answer.
- * @throws BITS_ERR_ABORTED when the signal aborts; nothing else
+ * @throws BITS_ERR_ABORTED when the signal aborts after the packet went out; nothing else
  */
-export async function exchange(
+export async function sendPacket(
   session: Session,
   { packet, target, newConnection }: SendCommand,
   { options, remoteUrl, source, wire }: OpenConversation,
-  { signal, onBodyBegins, onBodySent }: ExchangeOptions,
+  { signal, onBodyBegins, onBodySent }: SendPacketOptions,
 ): Promise<SessionEvent> {
   const body = packet.type === 'fragment' ? fragmentBody(source, packet.range) : undefined;
   const time = new AwakeTime();
+  let mayHaveArrived = false;
   try {
     // The caller may have stopped the job while its record was being written.
     throwIfAborted(signal);
@@ -54,6 +55,8 @@ export async function exchange(
     const { method, headers } = encodeRequest(packet);
     if (newConnection) wire.dropConnections();
     for (let hops = 0; ; hops++) {
+      // A redirect says that the server did nothing.
+      mayHaveArrived = false;
       if (body !== undefined) onBodyBegins?.();
       const sentAtMs = time.elapsedMs;
       const answer = await wire.send(
@@ -64,6 +67,9 @@ export async function exchange(
           answerBody: 'discard',
           ...answerTime(session, packet, options),
           onBytesSent: onBodySent,
+          onHandOver: () => {
+            mayHaveArrived = true;
+          },
         },
       );
       const decoded = decodeAnswer(packet, answer, { nowMs: Date.now(), url });
@@ -77,10 +83,14 @@ export async function exchange(
       url = wire.redirects.next(url, answer.status, refusal.location, hops);
     }
   } catch (error) {
-    throwIfAborted(signal);
+    if (mayHaveArrived) throwIfAborted(signal);
     const known = transportError(error);
+    // What did not go out changed nothing on the server; the driver notices the abort.
+    if (signal.aborted)
+      return { type: 'failed', refusal: { meaning: 'transient', error: known, unsent: true } };
     if (known.code === 'BITS_ERR_SOURCE_CHANGED') return { type: 'sourceChanged', error: known };
-    return { type: 'failed', refusal: refusalOf(known) };
+    const refusal = refusalOf(known);
+    return { type: 'failed', refusal: mayHaveArrived ? refusal : { ...refusal, unsent: true } };
   } finally {
     time.stop();
   }

@@ -220,15 +220,15 @@ export function scenarios(isQuick: boolean): readonly Scenario[] {
     {
       name: 'slow-after-fast',
       situation: '5 kB/s after a fast start, and a limit of 20 s for a stall',
-      // A longer queue would take more than 8 s at 5 kB/s, and then nothing tells a line from a dead one.
-      line: { delayMs: 20, bitsPerSecond: 8 * MBIT, queueBytes: 16 * KIB },
+      line: { delayMs: 20, bitsPerSecond: 8 * MBIT, queueBytes: 64 * KIB },
       bytes: (isQuick ? 3 : 6) * MIB,
       happens: async (stage) => {
         const upload = stage.upload({ url: URL_BY_ADDRESS, timeouts: { stallMs: 20_000 } });
         await upload.sent(1 - ((isQuick ? 150 : 1000) * KIB) / stage.bytes);
         stage.line.set({ bitsPerSecond: 40_000 }, 'up');
         const sent = await sentOverSize(stage, upload, 1.5);
-        return [{ title: 'retries', value: upload.retries.length, atMost: 0 }, sent];
+        // While the queue is full of the fast start, nothing tells this line from a dead one.
+        return [{ title: 'retries', value: upload.retries.length, atMost: 1 }, sent];
       },
     },
     {

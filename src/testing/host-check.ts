@@ -4,24 +4,31 @@ import type { ServerState } from './server-state.js';
 
 const AUTHORITY = /^(?:\[[0-9a-f:.]+\]|[^:/?#@\\[\]]+)(?::\d*)?$/i;
 const ABSOLUTE_FORM = /^https?:\/\/([^/?#]*)/i;
+const WILDCARDS = new Set(['0.0.0.0', '::']);
 
 /**
  * Whether a request is meant for this server: its host is the one listened on, the address that the
  * connection reached, a host-id that was given out, or an allowed one; the port does not matter.
  *
- * Else it may come from a web page whose host name was made to lead here (DNS rebinding).
+ * Else it may come from a web page whose host name was made to lead here (DNS rebinding). A server that
+ * listens on all addresses is meant for other machines, and refuses to them only what web pages send.
  */
 export function isForThisServer({ req, connection }: Exchange, state: ServerState): boolean {
   const { host, allowedHosts } = state.options;
   if (allowedHosts === 'any') return true;
   const local = canonicalHost(connection.localAddress);
+  // The names by which other machines know this one are theirs; web pages tell their origin.
+  const isByAnyName =
+    WILDCARDS.has(canonicalHost(host)) && !isLoopback(local) && req.headers.origin === undefined;
   const allowed = new Set([host, ...allowedHosts, ...state.hostIds].map(canonicalHost));
   const [, absolute] = ABSOLUTE_FORM.exec(req.url ?? '') ?? [];
   const asked = absolute === undefined ? [req.headers.host] : [req.headers.host, absolute];
   return asked.every((authority) => {
     const name = canonicalHost(authority ?? '');
     if (name === '') return false;
-    return name === local || allowed.has(name) || (isLoopback(local) && isLoopback(name));
+    return (
+      isByAnyName || name === local || allowed.has(name) || (isLoopback(local) && isLoopback(name))
+    );
   });
 }
 

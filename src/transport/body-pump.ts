@@ -55,6 +55,10 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
     return this.#takenBytes === this.#body.byteLength;
   }
 
+  get takenBytes(): number {
+    return this.#takenBytes;
+  }
+
   /** How long the operating system took for what it has. */
   get sendMs(): number {
     return this.#sendMs;

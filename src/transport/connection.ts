@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { TLSSocket } from 'node:tls';
 import type { Client, Dispatcher } from 'undici';
 import { BITS_METHOD } from '../protocol/constants.js';
+import { unacknowledgedBytes } from './send-queue.js';
 import { isLocalAddress, resetSocket } from './sockets.js';
 import type { WireConnection } from './transport.js';
 
@@ -173,6 +174,11 @@ export class Connection implements WireConnection {
   lostAddress(): string | undefined {
     const address = this.#localAddress;
     return address === undefined || isLocalAddress(address) ? undefined : address;
+  }
+
+  /** As {@link unacknowledgedBytes}, of this connection. */
+  unacknowledgedBytes(): Promise<number | undefined> {
+    return unacknowledgedBytes(this.#socket);
   }
 
   /**

@@ -49,6 +49,10 @@ export class Countdown {
     this.#clock = clock;
   }
 
+  get isRunning(): boolean {
+    return this.#isRunning;
+  }
+
   get limitMs(): number {
     return this.#limitMs;
   }

@@ -46,6 +46,10 @@ export class Deadline {
     this.#countdown.start(this.#limitMs?.(phase) ?? this.#configuredMs(phase));
   }
 
+  get isRunning(): boolean {
+    return this.#countdown.isRunning;
+  }
+
   /** Nothing is waited for until the next `run`, which is to come soon. */
   pause(): void {
     this.#countdown.pause();

@@ -19,6 +19,7 @@ import { Deadline, type Phase } from './deadline.js';
 import { staleConnectionFailure, toTransportFailure } from './failure.js';
 import type { Line, SentRequest } from './line.js';
 import type { RequestHead } from './request-head.js';
+import { Drain } from './send-queue.js';
 import type { SendOptions, WireBody, WireResponse } from './transport.js';
 
 /** A request that waits for the connection gives the drain of the last answer this much more. */
@@ -26,6 +27,9 @@ const DRAIN_GRACE_MS = 100;
 
 /** After so long without any progress, it is looked whether this machine still has its address. */
 const QUIET_MS = 3_000;
+
+/** After so long without any progress, it is looked whether bytes still leave the system. */
+const SHORT_QUIET_MS = 500;
 
 export interface ExchangeParts {
   readonly line: Line;
@@ -48,6 +52,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
   readonly #onEnd: () => void;
   readonly #deadline: Deadline;
   readonly #pump: BodyPump | undefined;
+  readonly #drain = new Drain();
+  /** The other end has acknowledged the whole body. */
+  #isDrained = false;
   readonly #listening: Disposable | undefined;
   readonly #answer = new Deferred<WireResponse>();
   readonly #ended = new Deferred<void>();
@@ -79,7 +86,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#onEnd = onEnd;
     this.#deadline = new Deadline(options, head.url, (error) => this.#timeOut(error), {
       limitMs: (phase) => this.#limitMs(phase),
-      onQuiet: (quietMs) => this.#checkAddress(quietMs),
+      onQuiet: (quietMs) => this.#lookAtConnection(quietMs),
       clock,
     });
     this.#isSourceEnded = head.bodyBytes === 0;
@@ -232,7 +239,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   #limitMs(phase: Phase): number | undefined {
     const { stallTimeoutMs, answerTimeoutMs } = this.#options;
-    if (phase === 'send') return this.#line.stallLimitMs(stallTimeoutMs);
+    if (phase === 'send') {
+      const { leftMs } = this.#drain;
+      return leftMs === undefined
+        ? this.#line.stallLimitMs(stallTimeoutMs)
+        : this.#line.seenStallLimitMs(stallTimeoutMs, leftMs);
+    }
     return phase === 'answer' ? this.#line.answerLimitMs(answerTimeoutMs, this.#sent) : undefined;
   }
 
@@ -241,8 +253,25 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.cut(error);
   }
 
-  #checkAddress(quietMs: number): void {
-    const address = quietMs < QUIET_MS ? undefined : this.#connection?.lostAddress();
+  #lookAtConnection(quietMs: number): void {
+    if (quietMs >= QUIET_MS) this.#checkAddress();
+    if (quietMs >= SHORT_QUIET_MS) void this.#lookAtDrain();
+  }
+
+  /** What the system took has not arrived yet: as long as that becomes less, nothing stands still. */
+  async #lookAtDrain(): Promise<void> {
+    const pump = this.#pump;
+    if (!pump || this.#isDrained) return;
+    const leftBytes = await this.#connection?.unacknowledgedBytes();
+    // Meanwhile the source may have been asked for more, or the answer have come.
+    if (leftBytes === undefined || this.#response || !this.#deadline.isRunning) return;
+    const hasMoved = this.#drain.look(pump.takenBytes, leftBytes, this.#time.elapsedMs);
+    this.#isDrained = pump.isAllTaken && leftBytes === 0;
+    if (hasMoved) this.#deadline.run(this.#isDrained ? 'answer' : 'send');
+  }
+
+  #checkAddress(): void {
+    const address = this.#connection?.lostAddress();
     if (address === undefined) return;
     this.cut(
       new BitsTransportError(

@@ -1,8 +1,14 @@
-/** No limit is shorter: connections survive many a pause of the network. */
-const MIN_LIMIT_MS = 10_000;
+/**
+ * No limit is shorter: connections survive many a pause of the network. With a retry, bytes move again
+ * within 10 s.
+ */
+const MIN_LIMIT_MS = 8_000;
 
 /** A wait that is so many times longer than the longest before is a stall. */
 const PATIENCE = 4;
+
+/** Of a slow line with long queues in its routers. */
+const MAX_ROUND_TRIP_MS = 15_000;
 
 /** For the answer to a request without a body, of which nothing is known yet. */
 const SMALL_ANSWER_MS = 60_000;
@@ -38,8 +44,8 @@ export interface SentRequest {
  * What is known about the line to one destination.
  *
  * Limits in time follow what the line did before, so that a dead connection is noticed soon on a fast
- * line, and a slow line is not taken for a dead one. Only when the system has *taken* bytes can be
- * seen, which is long before they arrive: up to some MiB are on their way then.
+ * line, and a slow line is not taken for a dead one. On most systems, only when the system has *taken*
+ * bytes can be seen, which is long before they arrive: up to some MiB are on their way then.
  */
 export class Line {
   #longestTakeMs = 0;
@@ -66,6 +72,15 @@ export class Line {
     if (this.#bytesPerMs === undefined) return stallTimeoutMs;
     const takeMs = Math.max(this.#longestTakeMs, TAKEN_AT_ONCE_BYTES / this.#bytesPerMs / PATIENCE);
     return Math.min(stallTimeoutMs, Math.max(MIN_LIMIT_MS, PATIENCE * takeMs));
+  }
+
+  /**
+   * As {@link stallLimitMs}, where it is seen how bytes leave the system. A lost packet holds all of them
+   * up for a round trip, which is shorter than the time for those that are left.
+   */
+  seenStallLimitMs(stallTimeoutMs: number, leftMs: number): number {
+    const roundTripMs = Math.min(leftMs, MAX_ROUND_TRIP_MS);
+    return Math.min(stallTimeoutMs, Math.max(MIN_LIMIT_MS * 2 ** this.#timeouts, roundTripMs));
   }
 
   /** How long the answer may take from when the system has taken the last byte. */

@@ -15,7 +15,16 @@ import { bitsError, fragment, gate, LONG, pattern, ping, rejection, withBody } f
 /** An exchange over a connection that a test plays. */
 async function exchangeOver(
   bytes: number,
-  { clock, ...given }: { clock?: FakeClock; lostAddress?: () => string | undefined } = {},
+  {
+    clock,
+    options,
+    ...given
+  }: {
+    clock?: FakeClock;
+    options?: Partial<SendOptions>;
+    lostAddress?: () => string | undefined;
+    unacknowledgedBytes?: () => Promise<number | undefined>;
+  } = {},
 ) {
   const sent: number[] = [];
   const ended = gate();
@@ -23,7 +32,7 @@ async function exchangeOver(
   const exchange = new Exchange(
     requestHead(request, 'test'),
     request.body,
-    { ...LONG, onBytesSent: (bytes) => sent.push(bytes) },
+    { ...LONG, ...options, onBytesSent: (bytes) => sent.push(bytes) },
     { line: new Line(), onEnd: () => ended.open(), clock },
   );
   let dispatched!: ConnectionRequest;
@@ -40,6 +49,7 @@ async function exchangeOver(
       taken = onBytesSent;
     },
     lostAddress: () => undefined,
+    unacknowledgedBytes: async () => undefined,
     release: () => {},
     reset: () => void resets++,
     ...given,
@@ -304,5 +314,58 @@ describe('an exchange during which nothing moves', () => {
     expect(looks).to.equal(0);
     exchange.cut(new BitsAbortError('done'));
     await bitsError(exchange.answer);
+  });
+});
+
+describe('an exchange of which the system tells what the other end has not acknowledged', () => {
+  const LIMITS = { stallTimeoutMs: 20_000, answerTimeoutMs: 20_000 };
+
+  /** Its body is with the system, and leaves it as a test wants. */
+  async function leaving() {
+    const clock = new FakeClock();
+    const system = { unacknowledgedBytes: 100 };
+    const { exchange, taken } = await exchangeOver(100, {
+      clock,
+      options: LIMITS,
+      unacknowledgedBytes: async () => system.unacknowledgedBytes,
+    });
+    taken(100);
+    let error: Error | undefined;
+    exchange.answer.catch((reason) => {
+      error = reason;
+    });
+    const pass = async (seconds: number, bytesPerSecond: number) => {
+      for (let i = 0; i < seconds; i++) {
+        system.unacknowledgedBytes -= bytesPerSecond;
+        clock.run(1000);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    return { exchange, pass, error: () => error };
+  }
+
+  it('does not time out while bytes leave, however long that takes', async () => {
+    const { exchange, pass, error } = await leaving();
+    await pass(90, 1);
+    expect(error()).to.equal(undefined);
+    exchange.cut(new BitsAbortError('done'));
+  });
+
+  it('is given up 8 s after the last of them, when some are left', async () => {
+    const { pass, error } = await leaving();
+    await pass(30, 3);
+    await pass(7, 0);
+    expect(error()).to.equal(undefined);
+    await pass(2, 0);
+    expect(error()?.message).to.match(/^No byte of the request moved .* for 8000 ms/);
+  });
+
+  it('has the whole time for its answer, when all have left', async () => {
+    const { pass, error } = await leaving();
+    await pass(50, 2);
+    await pass(19, 0);
+    expect(error()).to.equal(undefined);
+    await pass(2, 0);
+    expect(error()?.message).to.include('did not answer within 20000 ms');
   });
 });

@@ -27,8 +27,8 @@ describe('what is known about a line', () => {
       expect(line.stallLimitMs(STALL_MS)).to.equal(STALL_MS);
     });
 
-    it('to 10 s on a fast line', () => {
-      expect(used(4 * MIB, 900, 100).stallLimitMs(STALL_MS)).to.equal(10_000);
+    it('to 8 s on a fast line', () => {
+      expect(used(4 * MIB, 900, 100).stallLimitMs(STALL_MS)).to.equal(8_000);
     });
 
     it("to the caller's limit on a fast line, when that is shorter", () => {
@@ -54,6 +54,28 @@ describe('what is known about a line', () => {
     });
   });
 
+  describe('limits how long no byte is seen to leave the system', () => {
+    it('to 8 s on any line, or to the time for the bytes that are left', () => {
+      expect(new Line().seenStallLimitMs(STALL_MS, 200)).to.equal(8_000);
+      expect(used(65_536, 0, 8192).seenStallLimitMs(STALL_MS, 200)).to.equal(8_000);
+      expect(new Line().seenStallLimitMs(STALL_MS, 11_000)).to.equal(11_000);
+    });
+
+    it('to 15 s at most, or to the limit of the caller', () => {
+      expect(new Line().seenStallLimitMs(STALL_MS, 600_000)).to.equal(15_000);
+      expect(new Line().seenStallLimitMs(3000, 600_000)).to.equal(3000);
+    });
+
+    it('to twice as long after each time-out, until an answer comes', () => {
+      const line = new Line();
+      line.timedOut();
+      line.timedOut();
+      expect(line.seenStallLimitMs(STALL_MS, 200)).to.equal(32_000);
+      line.answered(small('ping'), 10, false);
+      expect(line.seenStallLimitMs(STALL_MS, 200)).to.equal(8_000);
+    });
+  });
+
   describe('limits how long an answer takes', () => {
     it('to 60 s for a request without a body of which nothing is known', () => {
       expect(new Line().answerLimitMs(ANSWER_MS, small('ping'))).to.equal(60_000);
@@ -76,9 +98,9 @@ describe('what is known about a line', () => {
       expect(new Line().answerLimitMs(ANSWER_MS, fragment(65_536, 1))).to.equal(ANSWER_MS);
     });
 
-    it('to several times the longest answer of the kind, at least 10 s', () => {
+    it('to several times the longest answer of the kind, at least 8 s', () => {
       const line = used(4 * MIB, 900, 100);
-      expect(line.answerLimitMs(ANSWER_MS, fragment(MIB, 200))).to.equal(10_000);
+      expect(line.answerLimitMs(ANSWER_MS, fragment(MIB, 200))).to.equal(8_000);
       line.answered(fragment(MIB, 200), 9000, true);
       expect(line.answerLimitMs(ANSWER_MS, fragment(65_536, 1))).to.be.within(36_000, 40_000);
       expect(line.answerLimitMs(ANSWER_MS, small('ping'))).to.equal(60_000);

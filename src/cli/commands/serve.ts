@@ -24,7 +24,8 @@ const EXAMPLES = `
 An upload is stored in the directory under the path of its URL. A file that exists is not overwritten,
 and no file of the directory can be read: --read allows it for uploads that this server has received.
 Requests for a host other than the one it listens on are refused, as web pages may send them: allow the
-names by which clients reach this server with --allow-host.
+names by which clients reach this server with --allow-host. With --host 0.0.0.0 or :: other machines may
+use any name, but web pages may not.
 
 When the server is ready, it prints one line on standard output: "listening on
 http://127.0.0.1:PORT/". Standard error gets a line for each request and for each violation of the

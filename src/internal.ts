@@ -5,6 +5,7 @@ export { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from './protocol/constants.js'
 export { isTrustedHost } from './protocol/host-id.js';
 export { appendFileName, parseRemoteUrl, redactUrl } from './protocol/remote-url.js';
 export { namesThatMeet } from './protocol/windows-names.js';
+export { MAX_LIMIT as MAX_CONCURRENCY } from './queue/auto-concurrency.js';
 export { type Attempt, Hosts } from './queue/hosts.js';
 export { sourceIdentityChange } from './source/source.js';
 export { defaultJobDirectory } from './store/file.js';

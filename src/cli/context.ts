@@ -3,8 +3,8 @@ import type { WriteStream } from 'node:tty';
 import type { ExitCode } from './exit-codes.js';
 import type { Interruption } from './interruption.js';
 
-/** A standard stream; `isTTY` and `columns` are set when it is a terminal. */
-export type OutputStream = Writable & Partial<Pick<WriteStream, 'isTTY' | 'columns'>>;
+/** A standard stream; `isTTY`, `columns` and `rows` are set when it is a terminal. */
+export type OutputStream = Writable & Partial<Pick<WriteStream, 'isTTY' | 'columns' | 'rows'>>;
 
 /** `fd` is set when it is a stream of the process. */
 export type StandardInput = Readable & { readonly fd?: number };

@@ -5,6 +5,7 @@ export const EXIT = Object.freeze({
   done: 0,
   failed: 1,
   usage: 2,
+  some: 3,
   auth: 4,
   resumable: 5,
   sourceChanged: 6,
@@ -21,13 +22,18 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
  */
 const PRECEDENCE = [EXIT.auth, EXIT.failed, EXIT.sourceChanged, EXIT.resumable];
 
-/** @param tasks the number of all tasks, failed or not */
+/**
+ * `some` takes the place of `failed` and `sourceChanged` when other tasks succeeded.
+ * @param tasks the number of all tasks, failed or not
+ */
 export function exitCodeOf(failures: readonly Failure[], tasks: number): ExitCode {
   if (failures.length === 0) return EXIT.done;
   const nothingSent = failures.every(({ code }) => code === 'BITS_ERR_ARGUMENT');
   if (nothingSent && failures.length === tasks) return EXIT.usage;
   const codes = failures.map(codeOf);
-  return PRECEDENCE.find((code) => codes.includes(code)) ?? EXIT.failed;
+  const first = PRECEDENCE.find((code) => codes.includes(code)) ?? EXIT.failed;
+  const isFinal = first === EXIT.failed || first === EXIT.sourceChanged;
+  return isFinal && failures.length < tasks ? EXIT.some : first;
 }
 
 function codeOf({ code, resumable }: Failure): ExitCode {

@@ -9,7 +9,7 @@ type SignalName = keyof typeof EXIT_CODES;
 
 /** Why a command has to stop early. */
 export interface StopReason {
-  readonly by: SignalName | 'stdout' | '--max-time';
+  readonly by: SignalName | 'stdout' | '--max-time' | '--fail-fast';
   /** Undefined: the exit code of what is unfinished. */
   readonly exitCode: ExitCode | undefined;
 }

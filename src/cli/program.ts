@@ -51,7 +51,7 @@ Examples:
   bits-upload serve --root ./incoming
 
 Results are written to standard output, progress and messages to standard error.
-Exit codes: 0 done, 1 failed, 2 wrong command line, 4 credentials refused or missing, 5 not done but
+Exit codes: 0 done, 1 failed, 2 wrong command line, 3 some files failed, 4 credentials refused or missing, 5 not done but
 resumable, 6 the file changed, 129 stopped by SIGHUP, 130 by SIGINT, 143 by SIGTERM.`;
 
 /** Runs one command line as this process, and ends the process. */

@@ -224,7 +224,8 @@ async function killAndFinish(setting: Setting): Promise<KillReport> {
 
 function parseLine(line: string): Json | undefined {
   try {
-    return JSON.parse(line) as Json;
+    const object = JSON.parse(line) as Json;
+    return object.type === 'summary' ? undefined : object;
   } catch {
     return undefined;
   }

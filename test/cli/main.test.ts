@@ -155,6 +155,7 @@ describe('the program as a process', () => {
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line));
+    expect(objects.pop()).to.include({ type: 'summary', files: 1, succeeded: 0, failed: 1 });
     expect(objects.at(-1)).to.include({ type: 'error', file, code: 'BITS_ERR_ABORTED' });
     const { id, resumable, resumeCommand } = objects.at(-1) ?? {};
     expect({ resumable, resumeCommand }).to.deep.equal({
@@ -242,11 +243,9 @@ describe('the program as a process', () => {
   });
 
   it('exits with 130 at SIGINT while the session of a failed upload is freed', async () => {
-    const other = join(directory, 'other.bin');
-    await writeFile(other, 'x');
     server.addFault({ on: 'fragment', do: { status: 403 } });
     server.addFault({ on: 'cancel-session', do: 'hang' });
-    const args = ['put', '--quiet', '--state-dir', join(file, 'state'), file, other, server.url];
+    const args = ['put', '--quiet', '--state-dir', join(file, 'state'), file, server.url];
     const program = new Spawned(args);
     await server.waitForRequest('cancel-session');
     program.kill('SIGINT');
@@ -347,7 +346,7 @@ describe('the program as a process', () => {
     const files = ['1', '2', '3', '4'].map((name) => join(directory, name));
     for (const name of files) await writeFile(name, name);
     server.addFault({ on: 'create-session', nth: 2, times: 2, do: { delayMs: 300 } });
-    const program = new Spawned(['put', '--quiet', ...files, server.url]);
+    const program = new Spawned(['put', '--quiet', '--transfers=1', ...files, server.url]);
     await program.said(/\n/);
     program.process.stdout?.destroy();
     expect(await program.ended()).to.deep.equal({ code: 1, signal: null });

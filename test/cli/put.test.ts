@@ -29,7 +29,7 @@ describe('the command put', () => {
   };
 
   const objectsOf = (io: CapturedIo): Record<string, unknown>[] =>
-    io.stdout.lines.map((line) => JSON.parse(line));
+    io.stdout.lines.map((line) => JSON.parse(line)).filter(({ type }) => type !== 'summary');
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'bits-cli-'));
@@ -171,30 +171,30 @@ describe('the command put', () => {
   });
 
   describe('with several files', () => {
-    it('uploads them one after the other over one connection, and prints a URL for each', async () => {
+    it('uploads them one after the other over one connection with --transfers 1, and prints a URL for each', async () => {
       await serve();
       const other = join(directory, 'b.bin');
       await writeFile(other, '');
-      const { code, stdout } = await put([file, other, `${server.url}in/`]);
+      const { code, stdout } = await put(['--transfers=1', file, other, `${server.url}in/`]);
       expect(code).to.equal(0);
       expect(stdout).to.equal(`${server.url}in/a%20b%231.bin\n${server.url}in/b.bin\n`);
       expect(server.connections).to.equal(1);
     });
 
-    it('uploads the others when one is refused, and exits with 1', async () => {
+    it('uploads the others when one is refused, and exits with 3', async () => {
       await serve();
       await writeFile(join(server.root, 'a b#1.bin'), 'already there');
       const other = join(directory, 'b.bin');
       await writeFile(other, 'b');
       const { code, stdout } = await put([file, other, server.url]);
-      expect({ code, stdout }).to.deep.equal({ code: 1, stdout: `${server.url}b.bin\n` });
+      expect({ code, stdout }).to.deep.equal({ code: 3, stdout: `${server.url}b.bin\n` });
     });
 
     it('checks all of them before the first is sent, and uploads the others', async () => {
       await serve();
       const [missing, missing2] = [join(directory, 'no1'), join(directory, 'no2')];
-      const { code, stdout, stderr } = await put([file, missing, missing2, server.url]);
-      expect({ code, stdout }).to.deep.equal({ code: 1, stdout: `${server.url}a%20b%231.bin\n` });
+      const { code, stdout, stderr } = await put(['-v', file, missing, missing2, server.url]);
+      expect({ code, stdout }).to.deep.equal({ code: 3, stdout: `${server.url}a%20b%231.bin\n` });
       expect(stderr).to.match(
         /no1: There is no file .*\n.*no2: There is no file .*\n.*uploading to/,
       );
@@ -214,7 +214,7 @@ describe('the command put', () => {
       const link = join(directory, 'link');
       await symlink(join(directory, 'gone'), link);
       const { code, stderr } = await put([file, link, join(directory, 'caf\ufffd'), server.url]);
-      expect(code).to.equal(1);
+      expect(code).to.equal(3);
       expect(stderr).to.match(/link: .*symbolic link to .*gone, which does not exist/);
       expect(stderr).to.match(/caf\ufffd: .*not UTF-8/);
     });
@@ -287,11 +287,18 @@ describe('the command put', () => {
       const state = join(directory, 'state');
       const other = join(directory, 'b.bin');
       await writeFile(other, 'b');
-      const args = ['--max-time=1s', '--fragment-size=8KiB', file, other, server.url];
+      const args = [
+        '--max-time=1s',
+        '--transfers=1',
+        '--fragment-size=8KiB',
+        file,
+        other,
+        server.url,
+      ];
       const { code, stderr } = await put(args, { state });
       expect(code).to.equal(5);
       expect(stderr).to.match(
-        /stopped by --max-time after .*; not begun: .*b\.bin\n.*to resume it/,
+        /stopped by --max-time after .*\n.*to resume it.*\n(.*\n)*.*not begun: .*b\.bin\n/,
       );
       expect((await put(args.slice(1), { state })).code).to.equal(0);
     });

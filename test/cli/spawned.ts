@@ -15,6 +15,8 @@ export interface SpawnOptions {
   readonly script?: readonly string[];
   /** Where unfinished uploads are kept. */
   readonly state?: string | undefined;
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** The program, or another script of Node, as a process of its own. */
@@ -25,10 +27,11 @@ export class Spawned {
   #watchers: { readonly pattern: RegExp; readonly resolve: () => void }[] = [];
 
   constructor(args: readonly string[], options: SpawnOptions = {}) {
-    const { stdin, stdout = 'pipe', script = [MAIN], state } = options;
+    const { stdin, stdout = 'pipe', script = [MAIN], state, cwd, env } = options;
     this.process = spawn(process.execPath, [...script, ...args], {
       stdio: ['pipe', stdout, 'pipe'],
-      env: { ...process.env, ...stateEnvironment(state) },
+      cwd,
+      env: { ...process.env, ...stateEnvironment(state), ...env },
       // A test that fails leaves no process behind.
       timeout: 15_000,
       killSignal: 'SIGKILL',

@@ -34,7 +34,8 @@ describe('an unfinished upload', () => {
     const io = capturedIo({ state });
     const code = await run(args, io);
     const { stdout, stderr } = io;
-    const objects = (): Record<string, unknown>[] => stdout.lines.map((line) => JSON.parse(line));
+    const objects = (): Record<string, unknown>[] =>
+      stdout.lines.map((line) => JSON.parse(line)).filter(({ type }) => type !== 'summary');
     return { code, stdout: stdout.text, stderr: stderr.text, objects };
   };
 
@@ -141,7 +142,7 @@ describe('an unfinished upload', () => {
       await serve({ faults: [{ ...broken, nth: 1 }] });
       const io = capturedIo({ stdin: 'from a pipe', state });
       expect(await run(['put', '--json', '--retries=0', '-', `${server.url}in`], io)).to.equal(1);
-      expect(JSON.parse(io.stdout.lines.at(-1) ?? '')).to.include({ resumable: false });
+      expect(JSON.parse(io.stdout.lines.at(-2) ?? '')).to.include({ resumable: false });
       expect(io.stderr.text).not.to.contain('to resume it');
     });
 
@@ -555,7 +556,7 @@ describe('an unfinished upload', () => {
     for (const [what, command] of [
       ['cancel', (ids: string[]) => ['cancel', ...ids]],
       ['prune', () => ['prune', '--older-than=1ms']],
-      ['resume', () => ['resume', '--all']],
+      ['resume', () => ['resume', '--all', '--transfers=1']],
     ] as const) {
       it(`is kept, and no other is tried with ${what}, when the password is wrong`, async () => {
         await serve();

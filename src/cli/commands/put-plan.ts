@@ -11,6 +11,7 @@ import type { Target } from '../render/messages.js';
 import type { StateFlags } from '../state-directory.js';
 import { parseSize, UsageError } from '../values.js';
 import {
+  type BatchFlags,
   checkReplyFlags,
   type OutputFlags,
   type ReplyFlags,
@@ -19,7 +20,7 @@ import {
 } from './upload-options.js';
 
 /** The options of `put` as the command line has them. */
-export interface PutFlags extends TransferFlags, ReplyFlags, OutputFlags, StateFlags {
+export interface PutFlags extends TransferFlags, BatchFlags, ReplyFlags, OutputFlags, StateFlags {
   readonly spoolSize?: string;
   /** False after `--no-resume`. */
   readonly resume: boolean;

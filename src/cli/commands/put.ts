@@ -1,10 +1,9 @@
 import type { Command } from 'commander';
 import { UploadJob } from '../../index.js';
-import { DEFAULTS, Hosts } from '../../internal.js';
+import { DEFAULTS } from '../../internal.js';
 import type { CommandContext } from '../context.js';
 import type { ExitCode } from '../exit-codes.js';
-import { type Failure, failureOf } from '../failure.js';
-
+import { failureOf } from '../failure.js';
 import { formatBytes } from '../render/units.js';
 import { assertStandardInput } from '../standard-input.js';
 import { addStateOption, openJobState } from '../state-directory.js';
@@ -12,18 +11,19 @@ import { HIDDEN_QUERY } from './find-jobs.js';
 import { type PlannedUpload, type PutFlags, planUploads } from './put-plan.js';
 import { UploadBatch, type UploadTask } from './upload-batch.js';
 import {
+  addBatchOptions,
   addOutputOptions,
   addReplyOptions,
   addTransferOptions,
+  addVerboseOption,
   connectionArguments,
-  connectTimeoutMs,
   transferArguments,
 } from './upload-options.js';
 
 const HELP = `
 FILE is a path, or - for standard input. If the URL ends in /, the name of the file is appended; with
 more than one FILE it must end in /. All files are checked before the first one is sent. They are
-uploaded one after the other; a file that cannot be read and a failed upload do not stop the others. But
+uploaded several at once (--transfers); a file that cannot be read and a failed upload do not stop the others. But
 nothing more is sent to a server that refuses the credentials, or that does not respond to two uploads
 in a row.
 
@@ -45,19 +45,20 @@ Exit codes:
   0    all files are stored on the server
   1    an upload failed, or another process is uploading the file
   2    the command line is wrong, and nothing was sent
+  3    some files failed, the others are stored
   4    the server or a proxy refuses the credentials, or requires some
   5    not done, but resumable: what was sent is kept
   6    the file changed during the upload: upload it again
   129  stopped by SIGHUP, 130 by SIGINT (Ctrl-C), 143 by SIGTERM; resume the upload
-Of several failures the first of 4, 1, 6, 5 decides.`;
+Of several failures the first of 4, 1, 6, 5 decides; 3 takes the place of 1 and 6 if other files are stored.`;
 
 /** Adds the options and the action of `put`. */
 export function definePut(command: Command, context: CommandContext): void {
   command
     .usage('[options] FILE… URL')
-    .description('Upload files to a BITS server, one after the other.')
+    .description('Upload files to a BITS server.')
     .argument('[paths...]');
-  addReplyOptions(addTransferOptions(command))
+  addReplyOptions(addTransferOptions(addBatchOptions(command)))
     .option('--reply-optional', 'succeed even if the server has no reply')
     .option(
       '--spool-size <size>',
@@ -65,7 +66,7 @@ export function definePut(command: Command, context: CommandContext): void {
         `512MiB, 20GiB or bytes (default: ${formatBytes(DEFAULTS.spoolMaxBytes)})`,
     )
     .option('--no-resume', 'start over, and cancel an unfinished upload of the same file');
-  addOutputOptions(addStateOption(command))
+  addVerboseOption(addOutputOptions(addStateOption(command)))
     .addHelpText('after', HELP)
     .action(async (paths: string[], flags: PutFlags) => {
       context.exitWith(await put(paths, flags, context));
@@ -79,24 +80,23 @@ async function put(
   context: CommandContext,
 ): Promise<ExitCode> {
   const state = openJobState(flags, context.io);
-  const hosts = new Hosts({ unreachableAfterMs: connectTimeoutMs(flags) });
-  const planned = planUploads(paths, flags, context).map((upload) => {
-    const { options, target } = upload;
-    const attempt = hosts.attempt(options);
-    const job = new UploadJob({ ...attempt.watched(options), store: state.store });
-    const argumentsToGiveAgain = resumeArguments(flags, options.url);
-    return { ...upload, task: { target, argumentsToGiveAgain, attempt, open: () => job } };
-  });
-  const batch = new UploadBatch(flags, state, context);
+  const planned = planUploads(paths, flags, context);
+  // Wrong options are the command line's fault, and not that of a file.
+  for (const { options } of planned) new UploadJob({ ...options, store: state.store });
+  const isOneFile = planned.length === 1;
+  const batch = new UploadBatch(flags, state, context, { isOneFile });
   const tasks: UploadTask[] = [];
-  const failures: Failure[] = [];
   // All of them first, so that a wrong name is reported before the first byte is sent.
   for (const upload of planned) {
-    const failure = await checkFile(upload, batch, context);
-    if (failure === undefined) tasks.push(upload.task);
-    else failures.push(failure);
+    const { target, options } = upload;
+    try {
+      await checkFile(upload, context);
+      tasks.push({ target, options, argumentsToGiveAgain: resumeArguments(flags, options.url) });
+    } catch (error) {
+      batch.failed(target, failureOf(error));
+    }
   }
-  return batch.run(tasks, failures);
+  return batch.upload(tasks);
 }
 
 /** Secrets, and the destination of a reply without a name: no record holds them. */
@@ -108,20 +108,9 @@ function resumeArguments(flags: PutFlags, url: URL): string[] {
   ];
 }
 
-/** @returns why a file cannot be uploaded */
-async function checkFile(
-  { target, file }: PlannedUpload,
-  { reporter }: UploadBatch,
-  { io }: CommandContext,
-): Promise<Failure | undefined> {
-  try {
-    // Standard input can be opened only once.
-    if (file === undefined) assertStandardInput(io.stdin);
-    else await (await file.open()).close();
-    return undefined;
-  } catch (error) {
-    const failure = failureOf(error);
-    reporter.failed(target, failure);
-    return failure;
-  }
+/** @throws UsageError, BITS_ERR_ARGUMENT when a file cannot be uploaded */
+async function checkFile({ file }: PlannedUpload, { io }: CommandContext): Promise<void> {
+  // Standard input can be opened only once.
+  if (file === undefined) assertStandardInput(io.stdin);
+  else await (await file.open()).close();
 }

@@ -1,7 +1,6 @@
 import { resolve as resolvePath } from 'node:path';
 import type { Command } from 'commander';
-import { BitsError, type JobRecord, UploadJob, type UploadOptions } from '../../index.js';
-import { Hosts } from '../../internal.js';
+import { BitsError, type JobRecord, type UploadOptions } from '../../index.js';
 import type { CommandContext, Io } from '../context.js';
 import { type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
@@ -28,13 +27,15 @@ import {
 } from './find-jobs.js';
 import { UploadBatch, type UploadTask } from './upload-batch.js';
 import {
+  addBatchOptions,
   addHostOption,
   addOutputOptions,
   addReplyOptions,
   addTransferOptions,
+  addVerboseOption,
+  type BatchFlags,
   checkReplyFlags,
   connectionArguments,
-  connectTimeoutMs,
   type HostFlags,
   type OutputFlags,
   type ReplyFlags,
@@ -44,7 +45,13 @@ import {
   uploadOptions,
 } from './upload-options.js';
 
-interface ResumeFlags extends TransferFlags, ReplyFlags, HostFlags, OutputFlags, StateFlags {
+interface ResumeFlags
+  extends TransferFlags,
+    BatchFlags,
+    ReplyFlags,
+    HostFlags,
+    OutputFlags,
+    StateFlags {
   readonly all?: boolean;
   readonly url?: string;
 }
@@ -71,10 +78,10 @@ export function defineResume(command: Command, context: CommandContext): void {
     .usage('[options] [ID… | --all]')
     .description('Resume unfinished uploads.')
     .argument('[ids...]')
-    .option('--all', 'all unfinished uploads, one after the other')
+    .option('--all', 'all unfinished uploads')
     .option('--url <url>', 'the URL of the upload, if it has a query');
-  addReplyOptions(addTransferOptions(addHostOption(command)));
-  addOutputOptions(addStateOption(command))
+  addReplyOptions(addTransferOptions(addBatchOptions(addHostOption(command))));
+  addVerboseOption(addOutputOptions(addStateOption(command)))
     .addHelpText('after', HELP)
     .action(async (ids: string[], flags: ResumeFlags) => {
       context.exitWith(await resume(ids, flags, context));
@@ -89,8 +96,7 @@ async function resume(
   checkFlags(ids, flags);
   const options = uploadOptions(flags, context);
   const state = openJobState(flags, context.io);
-  const hosts = new Hosts({ unreachableAfterMs: connectTimeoutMs(flags) });
-  const batch = new UploadBatch(flags, state, context);
+  const batch = new UploadBatch(flags, state, context, { isOneFile: !flags.all && ids.length < 2 });
   let chosen: readonly JobRecord[];
   try {
     chosen = await chooseJobs(ids, flags, state, context.io);
@@ -101,17 +107,21 @@ async function resume(
     batch.reporter.failed({ file: null, url: null }, failure);
     return exitCodeOf([failure], 1);
   }
-  const tasks = chosen.map((record): UploadTask => {
-    const attempt = hosts.attempt({ ...options, url: record.url });
-    return {
-      target: targetOf(record),
-      id: record.id,
-      argumentsToGiveAgain: resumeArguments(flags, record),
-      attempt,
-      open: () => openJob(record, flags, attempt.watched(options), state, context.io),
-    };
-  });
-  return batch.run(tasks);
+  const tasks: UploadTask[] = [];
+  for (const record of chosen) {
+    const target = targetOf(record);
+    try {
+      tasks.push({
+        target,
+        id: record.id,
+        argumentsToGiveAgain: resumeArguments(flags, record),
+        options: await optionsFor(record, flags, options, state, context.io),
+      });
+    } catch (error) {
+      batch.failed(target, failureOf(error));
+    }
+  }
+  return batch.resume(tasks);
 }
 
 function checkFlags(ids: readonly string[], flags: ResumeFlags): void {
@@ -158,13 +168,14 @@ async function chooseJobs(
   return free;
 }
 
-async function openJob(
+/** @throws UsageError, BITS_ERR_SOURCE_CHANGED when it cannot be resumed */
+async function optionsFor(
   record: JobRecord,
   flags: ResumeFlags,
   options: Partial<UploadOptions>,
   state: JobState,
   io: Io,
-): Promise<UploadJob> {
+): Promise<Partial<UploadOptions>> {
   const { id } = record;
   const place = urlOption(record, flags.url);
   const hasReply = options.reply !== undefined;
@@ -185,14 +196,14 @@ async function openJob(
   }
   const { maxReplySize } = flags;
   const recorded = record.reply?.file;
-  return UploadJob.restore(state.store, record, {
+  return {
     ...options,
     ...place,
     ...(!hasReply &&
       maxReplySize !== undefined &&
       recorded !== undefined &&
       replyOptions({ replyFile: recorded, maxReplySize }, io.stdout)),
-  });
+  };
 }
 
 /** Of the command that is running now, which may be stopped as well. */

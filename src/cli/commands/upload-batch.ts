@@ -1,27 +1,36 @@
 import { onAbort } from '../../common/abort.js';
+import { Deferred } from '../../common/deferred.js';
 import {
   BitsAbortError,
+  type BitsError,
+  type QueuedUploadOptions,
   type UploadJob,
   type UploadProgress,
+  UploadQueue,
+  type UploadResult,
   type UploadState,
 } from '../../index.js';
-import type { Attempt } from '../../internal.js';
 import type { CommandContext } from '../context.js';
 import { type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf, withFlags } from '../failure.js';
 import type { StopReason } from '../interruption.js';
-import { BarReporter } from '../render/bar.js';
-import { JsonLinesReporter } from '../render/json-lines.js';
-import { LineReporter } from '../render/lines.js';
 import type { Target } from '../render/messages.js';
-import { Reporter } from '../render/reporter.js';
+import type { Reporter } from '../render/reporter.js';
 import { say } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
 import { resumeCommand } from '../resume-command.js';
 import type { JobState } from '../state-directory.js';
 import { parseDuration } from '../values.js';
+import { createReporter } from './create-reporter.js';
 import { secretWarnings } from './network-options.js';
-import type { OutputFlags, ReplyFlags, TransferFlags } from './upload-options.js';
+import {
+  type BatchFlags,
+  connectTimeoutMs,
+  type OutputFlags,
+  type ReplyFlags,
+  type TransferFlags,
+  transfers,
+} from './upload-options.js';
 
 /** One upload of a command. */
 export interface UploadTask {
@@ -30,72 +39,144 @@ export interface UploadTask {
   readonly id?: string;
   /** The arguments that resume the upload, besides its id. */
   readonly argumentsToGiveAgain: readonly string[];
-  readonly attempt: Attempt;
-  /** Makes the job; an error is reported as the failure of the upload. */
-  open(): UploadJob | Promise<UploadJob>;
+  /** For a record that is resumed: what differs from it. */
+  readonly options: Partial<QueuedUploadOptions>;
 }
 
-type BatchFlags = TransferFlags & OutputFlags & ReplyFlags;
+type Flags = BatchFlags & TransferFlags & OutputFlags & ReplyFlags;
 
 /** If the server has not answered by then, its session ends at its time-out. */
 const MAX_FREE_SESSION_MS = 5000;
 
-/** Uploads the files of a command one after the other, and reports what happens to them. */
+/** So many tasks are taken ahead of those that run. */
+const MAX_AHEAD = 64;
+
+/** So many file names are listed in a message. */
+const MAX_NAMES = 10;
+
+/** An upload that has not ended. */
+interface Entry {
+  readonly task: UploadTask;
+  readonly last: LastProgress;
+  isBegun: boolean;
+}
+
+/** Uploads the files of a command, several at once, and reports what happens to them. */
 export class UploadBatch {
   readonly reporter: Reporter;
   readonly #context: CommandContext;
-  readonly #flags: BatchFlags;
+  readonly #flags: Flags;
   readonly #state: JobState;
+  readonly #queue: UploadQueue;
   readonly #freeSessionMs: number;
+  readonly #startedMs = performance.now();
+  readonly #entries = new Map<UploadJob, Entry>();
+  #room: Deferred<void> | undefined;
+  /** What remains to be done for uploads that have ended. */
+  readonly #settling = new Set<Promise<void>>();
+  readonly #failures: Failure[] = [];
+  readonly #notBegun: UploadTask[] = [];
+  readonly #unfinished: UploadTask[] = [];
+  readonly #refusals: { readonly target: Target; readonly failure: Failure }[] = [];
+  #succeeded = 0;
+  #bytes = 0;
+  #bytesSent = 0;
 
-  constructor(flags: BatchFlags, state: JobState, context: CommandContext) {
+  /** @throws UsageError */
+  constructor(
+    flags: Flags,
+    state: JobState,
+    context: CommandContext,
+    { isOneFile }: { readonly isOneFile: boolean },
+  ) {
     this.#flags = flags;
     this.#state = state;
     this.#context = context;
-    this.reporter = createReporter(flags, context);
+    this.reporter = createReporter(flags, context, isOneFile);
     const answerMs = flags.timeout && parseDuration('--timeout', flags.timeout);
     this.#freeSessionMs = Math.min(MAX_FREE_SESSION_MS, answerMs || MAX_FREE_SESSION_MS);
+    this.#queue = new UploadQueue({
+      concurrency: transfers(flags),
+      defaults: { store: state.store },
+      unreachableAfterMs: connectTimeoutMs(flags),
+    });
     for (const warning of secretWarnings(flags)) this.reporter.warning(warning);
   }
 
-  /**
-   * A failed upload does not stop the others, unless they would fail in the same way.
-   * @param earlier failures of files that are not among the tasks
-   * @returns 0 when all files are stored; 2 when nothing was sent because of the arguments
-   */
-  async run(tasks: readonly UploadTask[], earlier: readonly Failure[] = []): Promise<ExitCode> {
-    const { interruption } = this.#context;
-    const failures = [...earlier];
-    const skipped: UploadTask[] = [];
-    const timer = this.#limitTime();
-    for (const [index, task] of tasks.entries()) {
-      const { attempt } = task;
-      if (attempt.reasonToSkip !== undefined) {
-        skipped.push(task);
-        continue;
-      }
-      const rest = tasks.slice(index + 1);
-      const failure = await this.#upload(task, rest);
-      attempt.ended(failure);
-      if (failure !== undefined) failures.push(failure);
-      const { reason } = interruption;
-      if (reason === undefined) continue;
-      // The message of an upload that was stopped has said it, unless nobody reads the results.
-      const isReported = failure?.code === 'BITS_ERR_ABORTED' && reason.by !== 'stdout';
-      const unfinished = failure === undefined ? rest : [task, ...rest];
-      if (!isReported && rest.length > 0) this.#sayUnfinished(unfinished, reason);
-      break;
-    }
-    clearTimeout(timer);
-    const { reason } = interruption;
-    if (reason === undefined) failures.push(...this.#reportSkipped(skipped));
-    return reason?.exitCode ?? exitCodeOf(failures, tasks.length + earlier.length);
+  /** A file that cannot be uploaded. */
+  failed(target: Target, failure: Failure): void {
+    this.reporter.failed(target, failure);
+    this.#fail(failure);
   }
 
-  #sayUnfinished(tasks: readonly UploadTask[], { by }: StopReason): void {
-    const why = by === 'stdout' ? 'because standard output was closed' : `by ${by}`;
-    const { stderr } = this.#context.io;
-    say(stderr, `bits-upload: stopped ${why}; not uploaded: ${filesOf(tasks)}`);
+  /**
+   * Uploads each file when it is its turn. A failed upload does not stop the others, unless they would
+   * fail in the same way.
+   * @returns 0 when all files are stored; 2 when nothing was sent because of the arguments
+   */
+  upload(tasks: Iterable<UploadTask> | AsyncIterable<UploadTask>): Promise<ExitCode> {
+    return this.#run(async () => {
+      for await (const task of tasks) {
+        await this.#untilRoom();
+        if (this.#context.interruption.reason !== undefined) this.#notBegun.push(task);
+        else this.#add(task);
+      }
+    });
+  }
+
+  /** As {@link upload}, of uploads of which the store has a record. */
+  resume(tasks: readonly UploadTask[]): Promise<ExitCode> {
+    return this.#run(async () => {
+      const byId = new Map(tasks.map((task) => [task.id, task]));
+      // Otherwise a job could begin before it is watched.
+      await this.#queue.pause();
+      const { jobs, problems } = await this.#queue.restore(({ id }) => byId.get(id)?.options);
+      for (const job of jobs) {
+        const task = byId.get(job.id);
+        if (task !== undefined) this.#watch(job, task);
+      }
+      for (const { error, record } of problems) {
+        const task = record && byId.get(record.id);
+        if (task !== undefined) this.failed(task.target, failureOf(error));
+      }
+      this.#queue.resume();
+    });
+  }
+
+  async #run(feed: () => Promise<void>): Promise<ExitCode> {
+    const { reporter } = this;
+    const { interruption } = this.#context;
+    const limit = this.#limitTime();
+    const ticking =
+      reporter.tickEveryMs && setInterval(() => reporter.tick(), reporter.tickEveryMs);
+    const listening = onAbort(interruption.signal, () => {
+      this.#queue.clear();
+      this.#makeRoom();
+    });
+    this.#listen();
+    try {
+      await feed();
+      await this.#queue.onIdle();
+      while (this.#settling.size > 0) await Promise.all(this.#settling);
+    } finally {
+      clearTimeout(limit);
+      clearInterval(ticking);
+      listening?.[Symbol.dispose]();
+    }
+    reporter.skipped(this.#refusals);
+    const files = this.#succeeded + this.#failures.length;
+    reporter.summary({
+      files,
+      succeeded: this.#succeeded,
+      failed: this.#failures.length,
+      skipped: 0,
+      bytes: this.#bytes,
+      bytesSent: this.#bytesSent,
+      durationMs: Math.round(performance.now() - this.#startedMs),
+    });
+    const { reason } = interruption;
+    if (reason !== undefined) this.#sayUnfinished(reason);
+    return reason?.exitCode ?? exitCodeOf(this.#failures, files);
   }
 
   #limitTime(): NodeJS.Timeout | undefined {
@@ -107,57 +188,113 @@ export class UploadBatch {
     );
   }
 
-  #reportSkipped(skipped: readonly UploadTask[]): Failure[] {
-    const reports = skipped.flatMap((task) => {
-      const { target, id, attempt } = task;
-      const reason = attempt.reasonToSkip;
-      return reason ? [{ target, failure: failureOf(reason, this.#fate(id, task)) }] : [];
+  #listen(): void {
+    const { reporter } = this;
+    this.#queue.on('start', (job) => {
+      const entry = this.#entries.get(job);
+      if (entry === undefined) return;
+      entry.isBegun = true;
+      reporter.begin(entry.task.target);
     });
-    this.reporter.skipped(reports);
-    return reports.map(({ failure }) => failure);
+    this.#queue.on('done', (job, result) => {
+      const entry = this.#leave(job);
+      if (entry !== undefined) this.#done(entry.task, result);
+    });
+    this.#queue.on('failed', (job, error) => {
+      const entry = this.#leave(job);
+      if (entry?.isBegun) this.#failed(job, entry, error);
+      else if (entry !== undefined) this.#refused(entry.task, error);
+    });
+    this.#queue.on('progress', (progress) => reporter.total(progress));
   }
 
-  /** @returns why it failed; undefined: the file is stored */
-  async #upload(task: UploadTask, notBegun: readonly UploadTask[]): Promise<Failure | undefined> {
-    const { target } = task;
-    const { reporter } = this;
-    const { io, interruption } = this.#context;
-    const { json, reply } = this.#flags;
-    const last = new LastProgress();
-    let job: UploadJob | undefined;
-    reporter.begin(target);
-    const ticking =
-      reporter.tickEveryMs && setInterval(() => reporter.tick(), reporter.tickEveryMs);
+  #add(task: UploadTask): void {
     try {
-      job = await task.open();
-      this.#watch(job, task, last);
-      const result = await job.start();
-      reporter.done(target, result);
-      if (!json && !reply) io.stdout.write(`${result.url}\n`);
-      return undefined;
+      this.#watch(this.#queue.add(task.options as QueuedUploadOptions), task);
     } catch (error) {
-      // A tick while the session is freed would draw over the message.
-      clearInterval(ticking);
-      const { reason } = interruption;
-      const isStopped = reason !== undefined && error instanceof BitsAbortError;
-      const known = failureOf(error, this.#fateOf(job, task));
-      const failure = isStopped
-        ? { ...known, message: stoppedMessage(reason, last, known, notBegun) }
-        : known;
-      // Nobody reads the messages when the output is closed.
-      if (!isStopped || reason.by !== 'stdout') reporter.failed(target, failure);
-      if (job !== undefined && !job.recorded && (isStopped || job.state === 'error')) {
-        await this.#freeSession(job);
+      this.failed(task.target, failureOf(error));
+    }
+  }
+
+  #leave(job: UploadJob): Entry | undefined {
+    const entry = this.#entries.get(job);
+    this.#entries.delete(job);
+    this.#makeRoom();
+    return entry;
+  }
+
+  #makeRoom(): void {
+    this.#room?.resolve();
+    this.#room = undefined;
+  }
+
+  async #untilRoom(): Promise<void> {
+    while (this.#entries.size >= MAX_AHEAD && !this.#context.interruption.signal.aborted) {
+      this.#room ??= new Deferred();
+      await this.#room.promise;
+    }
+  }
+
+  #done(task: UploadTask, result: UploadResult): void {
+    const { json, reply } = this.#flags;
+    this.#succeeded += 1;
+    this.#bytes += result.bytes;
+    this.#bytesSent += result.bytesSent;
+    this.reporter.done(task.target, result);
+    // Right after the report, which has erased what would stand in its line of the terminal.
+    if (!json && !reply) this.#context.io.stdout.write(`${result.url}\n`);
+  }
+
+  #failed(job: UploadJob, { task, last }: Entry, error: BitsError): void {
+    const { reason } = this.#context.interruption;
+    const isStopped = reason !== undefined && error instanceof BitsAbortError;
+    const known = failureOf(error, this.#fateOf(job, task));
+    const failure = isStopped ? { ...known, message: stoppedMessage(reason, last, known) } : known;
+    if (isStopped) this.#unfinished.push(task);
+    // Nobody reads the messages when the output is closed.
+    if (!isStopped || reason.by !== 'stdout') this.reporter.failed(task.target, failure);
+    this.#fail(failure);
+    if (!job.recorded && (isStopped || job.state === 'error')) this.#settle(this.#freeSession(job));
+  }
+
+  /** It was not its turn yet. */
+  #refused(task: UploadTask, error: BitsError): void {
+    const failure = failureOf(error, this.#fate(task.id, task));
+    if (error instanceof BitsAbortError) {
+      this.#notBegun.push(task);
+      this.#failures.push({ ...failure, resumable: true });
+    } else {
+      this.#refusals.push({ target: task.target, failure });
+      this.#fail(failure);
+    }
+  }
+
+  #fail(failure: Failure): void {
+    this.#failures.push(failure);
+  }
+
+  #settle(work: Promise<void>): void {
+    const settled = work.finally(() => this.#settling.delete(settled));
+    this.#settling.add(settled);
+  }
+
+  #sayUnfinished({ by }: StopReason): void {
+    const { stderr } = this.#context.io;
+    // The messages of the uploads that were stopped have said it, unless nobody reads them.
+    if (by === 'stdout') {
+      const all = [...this.#unfinished, ...this.#notBegun];
+      if (all.length > 1) {
+        const what = `not uploaded: ${filesOf(all)}`;
+        say(stderr, `bits-upload: stopped because standard output was closed; ${what}`);
       }
-      return failure;
-    } finally {
-      clearInterval(ticking);
+    } else if (this.#notBegun.length > 0) {
+      say(stderr, `bits-upload: stopped by ${by}; not begun: ${filesOf(this.#notBegun)}`);
     }
   }
 
   /** What can be done with a job that ended without success. */
-  #fateOf(job: UploadJob | undefined, task: UploadTask): Partial<Failure> {
-    if (job === undefined || job.state === 'init') return {};
+  #fateOf(job: UploadJob, task: UploadTask): Partial<Failure> {
+    if (job.state === 'init') return {};
     const { id, recorded } = job;
     return recorded ? this.#fate(id, task) : { id, resumable: false };
   }
@@ -171,26 +308,28 @@ export class UploadBatch {
     };
   }
 
-  #watch(job: UploadJob, { target, attempt }: UploadTask, last: LastProgress): void {
+  #watch(job: UploadJob, task: UploadTask): void {
     const { reporter } = this;
+    const { target } = task;
+    const last = new LastProgress();
+    this.#entries.set(job, { task, last, isBegun: false });
     let isFirst = true;
     job.on('state', (state) => {
-      attempt.entered(state);
       if (isFirst && job.resumed) {
         reporter.resumed(target, { id: job.id, progress: last.progress });
       }
       isFirst = false;
       // An abort ends in `suspended`; the state that it interrupted is the one to report.
       if (state !== 'suspended') last.state = state;
-      reporter.state(state);
+      reporter.state(target, state);
     });
     job.on('progress', (progress) => {
       last.progress = progress;
-      reporter.progress(progress);
+      reporter.progress(target, progress);
     });
-    job.on('retry', (retry) => reporter.retry({ ...retry, error: failureOf(retry.error) }));
+    job.on('retry', (retry) => reporter.retry(target, { ...retry, error: failureOf(retry.error) }));
     job.on('warning', ({ code, message }) =>
-      reporter.warning({ code, message: withFlags(message) }),
+      reporter.warning({ code, message: withFlags(message) }, target),
     );
   }
 
@@ -211,17 +350,6 @@ export class UploadBatch {
   }
 }
 
-/** Shows progress as the flags say, or else as standard error can show it. */
-function createReporter({ json, quiet }: OutputFlags, { io }: CommandContext): Reporter {
-  const { stdout, stderr, env } = io;
-  const now = (): number => performance.now();
-  if (json) return new JsonLinesReporter(stdout, stderr, quiet ?? false);
-  if (quiet) return new Reporter(stderr);
-  if (!stderr.isTTY || env.TERM === 'dumb') return new LineReporter(stderr, now);
-  // https://no-color.org: set and not empty.
-  return new BarReporter(stderr, { color: !env.NO_COLOR, now });
-}
-
 /** Where an upload was when it ended. */
 class LastProgress {
   state: UploadState = 'init';
@@ -232,21 +360,21 @@ function stoppedMessage(
   { by }: StopReason,
   { state, progress }: LastProgress,
   { resumable = false }: Failure,
-  notBegun: readonly UploadTask[],
 ): string {
-  const rest = notBegun.length === 0 ? '' : `; not begun: ${filesOf(notBegun)}`;
   if (state === 'close-session') {
     const what = resumable ? 'resume it to make sure' : 'check whether it is there';
-    return `stopped by ${by} while the server was storing the file: ${what}${rest}`;
+    return `stopped by ${by} while the server was storing the file: ${what}`;
   }
   const { bytesAcknowledged = 0, bytesTotal = 0 } = progress ?? {};
   const where = progress
     ? ` after ${formatBytes(bytesAcknowledged)} of ${formatBytes(bytesTotal)}`
     : '';
   const advice = resumable ? '' : '; run the same command to upload it again';
-  return `stopped by ${by}${where}: the file is not complete on the server${advice}${rest}`;
+  return `stopped by ${by}${where}: the file is not complete on the server${advice}`;
 }
 
 function filesOf(tasks: readonly UploadTask[]): string {
-  return tasks.map(({ target }) => target.file).join(', ');
+  const names = tasks.slice(0, MAX_NAMES).map(({ target }) => target.file);
+  const more = tasks.length - names.length;
+  return more > 0 ? `${names.join(', ')} and ${more} more` : names.join(', ');
 }

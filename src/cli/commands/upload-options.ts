@@ -1,7 +1,12 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { TimeoutOptions, UploadOptions } from '../../index.js';
-import { DEFAULTS, MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from '../../internal.js';
+import {
+  DEFAULTS,
+  MAX_CONCURRENCY,
+  MAX_FRAGMENT_BYTES,
+  MIN_FRAGMENT_BYTES,
+} from '../../internal.js';
 import type { CommandContext } from '../context.js';
 import { formatBytes, formatClock } from '../render/units.js';
 import { parseDuration, parseHeaders, parseSize, parseWholeNumber, UsageError } from '../values.js';
@@ -27,6 +32,11 @@ export interface TransferFlags extends ConnectionFlags {
   readonly onUncertain?: string;
 }
 
+/** How to send many files. */
+export interface BatchFlags {
+  readonly transfers?: string;
+}
+
 export interface HostFlags {
   readonly host?: string;
 }
@@ -42,6 +52,8 @@ export interface ReplyFlags {
 export interface OutputFlags {
   readonly json?: boolean;
   readonly quiet?: boolean;
+  /** How often the flag is given. */
+  readonly verbose?: number;
 }
 
 export function addConnectionOptions(command: Command): Command {
@@ -89,6 +101,25 @@ export function addTransferOptions(command: Command): Command {
   return addConnectionOptions(command);
 }
 
+export function addBatchOptions(command: Command): Command {
+  return command.option(
+    '--transfers <n>',
+    `uploads at once: 1 to ${MAX_CONCURRENCY}, or auto for as many as the server can take ` +
+      `(default: ${DEFAULT_TRANSFERS})`,
+  );
+}
+
+/** @throws UsageError */
+export function transfers({ transfers }: BatchFlags): number | 'auto' {
+  if (transfers === undefined) return DEFAULT_TRANSFERS;
+  if (transfers === 'auto') return transfers;
+  const number = /^\d+$/.test(transfers) ? Number(transfers) : 0;
+  if (number >= 1 && number <= MAX_CONCURRENCY) return number;
+  throw new UsageError(
+    `--transfers takes auto or a whole number from 1 to ${MAX_CONCURRENCY}, not ${JSON.stringify(transfers)}`,
+  );
+}
+
 export function addReplyOptions(command: Command): Command {
   return command
     .option('--reply', 'write the reply of the server to standard output, instead of the URL')
@@ -101,6 +132,8 @@ export function addReplyOptions(command: Command): Command {
 
 const DEFAULT_CONNECT_TIMEOUT = '30s';
 
+const DEFAULT_TRANSFERS = 4;
+
 export function addHostOption(command: Command): Command {
   return command.option('--host <host>', 'only uploads to this host');
 }
@@ -108,7 +141,16 @@ export function addHostOption(command: Command): Command {
 export function addOutputOptions(command: Command): Command {
   return command
     .option('--json', 'one JSON object a line on standard output')
-    .option('--quiet', 'no progress; only warnings and errors');
+    .option('-q, --quiet', 'no progress; only warnings and errors');
+}
+
+/** For the commands that upload. */
+export function addVerboseOption(command: Command): Command {
+  return command.option(
+    '-v, --verbose',
+    'in a pipe, say also when an upload begins, waits and is retried',
+    (_: string, times: number | undefined) => (times ?? 0) + 1,
+  );
 }
 
 function minutes(durationMs: number): string {

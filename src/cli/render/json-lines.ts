@@ -5,6 +5,7 @@ import {
   type EarlierUpload,
   type Retry,
   resumedLine,
+  type Summary,
   type Target,
   type Warning,
 } from './messages.js';
@@ -16,9 +17,8 @@ export class JsonLinesReporter extends Reporter {
   readonly #stdout: OutputStream;
   /** Without states, progress and retries. */
   readonly #isQuiet: boolean;
-  #file: string | null = null;
   /** Additional fields for the states of an upload that is resumed. */
-  #earlier: { readonly id: string; readonly resumed: true } | undefined;
+  readonly #earlier = new WeakMap<Target, { readonly id: string; readonly resumed: true }>();
 
   constructor(stdout: OutputStream, stderr: OutputStream, isQuiet: boolean) {
     super(stderr);
@@ -26,32 +26,31 @@ export class JsonLinesReporter extends Reporter {
     this.#isQuiet = isQuiet;
   }
 
-  override begin({ file }: Target): void {
-    this.#file = file;
-    this.#earlier = undefined;
+  override begin(target: Target): void {
+    this.#earlier.delete(target);
   }
 
   override resumed(target: Target, earlier: EarlierUpload): void {
-    this.#earlier = { id: earlier.id, resumed: true };
+    this.#earlier.set(target, { id: earlier.id, resumed: true });
     if (!this.#isQuiet) say(this.stderr, resumedLine(target, earlier));
   }
 
-  override state(state: UploadState): void {
+  override state(target: Target, state: UploadState): void {
     if (this.#isQuiet) return;
-    this.#write({ type: 'state', file: this.#file, state, ...this.#earlier });
+    this.#write({ type: 'state', file: target.file, state, ...this.#earlier.get(target) });
   }
 
-  override progress(progress: UploadProgress): void {
-    if (!this.#isQuiet) this.#write({ type: 'progress', file: this.#file, ...progress });
+  override progress({ file }: Target, progress: UploadProgress): void {
+    if (!this.#isQuiet) this.#write({ type: 'progress', file, ...progress });
   }
 
-  override retry({ attempt, delayMs, error }: Retry): void {
+  override retry({ file }: Target, { attempt, delayMs, error }: Retry): void {
     if (this.#isQuiet) return;
-    this.#write({ type: 'retry', file: this.#file, attempt, delayMs, ...shown(error) });
+    this.#write({ type: 'retry', file, attempt, delayMs, ...shown(error) });
   }
 
-  override warning({ code, message }: Warning): void {
-    this.#write({ type: 'warning', file: this.#file, code, message });
+  override warning({ code, message }: Warning, target?: Target): void {
+    this.#write({ type: 'warning', file: target?.file ?? null, code, message });
   }
 
   override done({ file }: Target, result: UploadResult): void {
@@ -68,6 +67,10 @@ export class JsonLinesReporter extends Reporter {
   override skipped(skipped: Parameters<Reporter['skipped']>[0]): void {
     for (const { target, failure } of skipped) this.#error(target, failure);
     super.skipped(skipped);
+  }
+
+  override summary(summary: Summary): void {
+    this.#write({ type: 'summary', ...summary });
   }
 
   #error({ file, url }: Target, failure: Failure): void {

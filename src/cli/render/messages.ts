@@ -33,6 +33,18 @@ export interface EarlierUpload {
   readonly progress: UploadProgress | undefined;
 }
 
+/** What became of all files of a command; bytes are those of the stored files. */
+export interface Summary {
+  readonly files: number;
+  readonly succeeded: number;
+  readonly failed: number;
+  /** Not sent, because they are on the server already. */
+  readonly skipped: number;
+  readonly bytes: number;
+  readonly bytesSent: number;
+  readonly durationMs: number;
+}
+
 export function sayFailure(stream: OutputStream, { file }: Target, failure: Failure): void {
   const { message, resumeCommand } = failure;
   say(stream, file === null ? `${PROGRAM}: ${message}` : `${PROGRAM}: ${file}: ${message}`);
@@ -69,6 +81,17 @@ export function resumedLine({ file }: Target, { id, progress }: EarlierUpload): 
 /** `dump.zip: done, 64.0 MiB in 3.2 s (20.0 MiB/s)` */
 export function doneLine({ file }: Target, result: UploadResult): string {
   return `${file}: done, ${formatBytes(result.bytes)} in ${timing(result)}${replyOf(result)}`;
+}
+
+/** `12 of 14 files stored, 1 skipped, 1 failed: 34.0 MiB sent in 3.2 s` */
+export function summaryLine(summary: Summary): string {
+  const { files, succeeded, failed, skipped, bytesSent, durationMs } = summary;
+  const parts = [
+    `${succeeded} of ${files} files stored`,
+    ...(skipped > 0 ? [`${skipped} skipped`] : []),
+    ...(failed > 0 ? [`${failed} failed`] : []),
+  ];
+  return `${parts.join(', ')}: ${formatBytes(bytesSent)} sent in ${formatElapsed(durationMs)}`;
 }
 
 function replyOf({ reply }: UploadResult): string {

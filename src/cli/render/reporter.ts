@@ -1,9 +1,10 @@
-import type { UploadProgress, UploadResult, UploadState } from '../../index.js';
+import type { QueueProgress, UploadProgress, UploadResult, UploadState } from '../../index.js';
 import type { OutputStream } from '../context.js';
 import type { Failure } from '../failure.js';
 import {
   type EarlierUpload,
   type Retry,
+  type Summary,
   sayFailure,
   saySkipped,
   sayWarning,
@@ -12,11 +13,11 @@ import {
 } from './messages.js';
 
 /**
- * Shows what happens to files that are uploaded one after the other: warnings and errors, as `--quiet`
+ * Shows what happens to files, several of which are uploaded at once: warnings and errors, as `--quiet`
  * asks for. Subclasses show more.
  */
 export class Reporter {
-  /** The interval of `tick` during an upload; undefined: never. */
+  /** The interval of `tick` during uploads; undefined: never. */
   readonly tickEveryMs: number | undefined = undefined;
   protected readonly stderr: OutputStream;
 
@@ -24,7 +25,8 @@ export class Reporter {
     this.stderr = stderr;
   }
 
-  warning(warning: Warning): void {
+  /** @param _target undefined: the warning is about no file, or about the whole command */
+  warning(warning: Warning, _target?: Target): void {
     sayWarning(this.stderr, warning);
   }
 
@@ -40,9 +42,13 @@ export class Reporter {
   begin(_target: Target): void {}
   /** The upload continues where an earlier run stopped. */
   resumed(_target: Target, _earlier: EarlierUpload): void {}
-  state(_state: UploadState): void {}
-  progress(_progress: UploadProgress): void {}
-  retry(_retry: Retry): void {}
+  state(_target: Target, _state: UploadState): void {}
+  progress(_target: Target, _progress: UploadProgress): void {}
+  /** Of all files together. */
+  total(_progress: QueueProgress): void {}
+  retry(_target: Target, _retry: Retry): void {}
   tick(): void {}
   done(_target: Target, _result: UploadResult): void {}
+  /** The command has ended. */
+  summary(_summary: Summary): void {}
 }

@@ -5,7 +5,7 @@ import { formatBytes, formatClock, formatPercent } from './units.js';
 /** After this time without a byte the display says so. */
 const STALL_MS = 2000;
 
-/** The current upload, in words. */
+/** One upload, in words. */
 export class View {
   readonly #now: () => number;
   #state: UploadState = 'init';

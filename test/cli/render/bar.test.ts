@@ -15,10 +15,11 @@ describe('the progress bar', () => {
   it('shows name, bar, percent, bytes, speed and time left', () => {
     const { bar, stderr } = setUp();
     bar.begin(target);
-    bar.state('fragment');
-    bar.progress(progressAt(32));
+    bar.state(target, 'fragment');
+    bar.progress(target, progressAt(32));
+    bar.tick();
     expect(stderr.lastLine).to.match(
-      /^\| dump\.zip \[=+ +\] 50 % {2}32\.0 MiB of 64\.0 MiB {2}8\.0 MiB\/s, 0:04 left$/,
+      /^\/ dump\.zip \[=+ +\] 50 % {2}32\.0 MiB of 64\.0 MiB {2}8\.0 MiB\/s, 0:04 left$/,
     );
   });
 
@@ -27,9 +28,11 @@ describe('the progress bar', () => {
       for (let columns = 1; columns <= 200; columns += 1) {
         const { bar, stderr } = setUp({ columns });
         bar.begin({ ...target, file });
-        bar.state('fragment');
-        bar.progress(progressAt(63));
-        bar.retry(retryIn4s);
+        bar.state(target, 'fragment');
+        bar.progress(target, progressAt(63));
+        bar.tick();
+        bar.retry(target, retryIn4s);
+        bar.tick();
         expect(stderr.text).not.to.contain('\n');
         for (const line of stderr.text.split('\r\u001b[K')) {
           expect(columnsOf(line)).to.be.at.most(columns - 1);
@@ -41,8 +44,8 @@ describe('the progress bar', () => {
   it('keeps moving while there is no progress', () => {
     const { bar, stderr, clock } = setUp();
     bar.begin(target);
-    bar.state('fragment');
-    bar.progress(progressAt(32));
+    bar.state(target, 'fragment');
+    bar.progress(target, progressAt(32));
     const seen = new Set<string>();
     for (let second = 0; second < 5; second += 1) {
       clock.advance(1000);
@@ -56,8 +59,8 @@ describe('the progress bar', () => {
   it('shows the wait for the last answer as a wait, not as a stall', () => {
     const { bar, stderr, clock } = setUp({ columns: 140 });
     bar.begin(target);
-    bar.state('fragment');
-    bar.progress(progressAt(64, { bytesAcknowledged: 0 }));
+    bar.state(target, 'fragment');
+    bar.progress(target, progressAt(64, { bytesAcknowledged: 0 }));
     clock.advance(90_000);
     bar.tick();
     expect(stderr.lastLine).to.contain('waiting for the answer of the server (90 s)');
@@ -66,44 +69,53 @@ describe('the progress bar', () => {
   it('counts down to a retry with its cause, and then shows the transfer again', () => {
     const { bar, stderr, clock } = setUp({ columns: 140 });
     bar.begin(target);
-    bar.state('fragment');
-    bar.progress(progressAt(32));
-    bar.retry(retryIn4s);
+    bar.state(target, 'fragment');
+    bar.progress(target, progressAt(32));
+    bar.retry(target, retryIn4s);
+    bar.tick();
     expect(stderr.lastLine).to.contain('retry 2 in 4 s: the connection was reset');
     clock.advance(2500);
     bar.tick();
     expect(stderr.lastLine).to.contain('retry 2 in 2 s');
-    bar.progress(progressAt(33));
+    bar.progress(target, progressAt(33));
+    bar.tick();
     expect(stderr.lastLine).not.to.contain('retry');
   });
 
   it('shows the download of the reply', () => {
     const { bar, stderr } = setUp();
     bar.begin(target);
-    bar.state('get-reply');
-    bar.progress(progressAt(64, { phase: 'reply', replyBytes: 512, replyBytesTotal: 1024 }));
+    bar.state(target, 'get-reply');
+    bar.progress(
+      target,
+      progressAt(64, { phase: 'reply', replyBytes: 512, replyBytesTotal: 1024 }),
+    );
+    bar.tick();
     expect(stderr.lastLine).to.contain('50 %  512 B of 1.0 KiB');
   });
 
   it('uses color only when asked to, and resets it', () => {
     const plain = setUp();
-    plain.bar.progress(progressAt(32));
-    expect(stripVTControlCharacters(plain.stderr.lastLine)).to.equal(plain.stderr.lastLine);
     const colored = setUp({ color: true });
-    colored.bar.progress(progressAt(32));
+    for (const { bar } of [plain, colored]) {
+      bar.begin(target);
+      bar.progress(target, progressAt(32));
+      bar.tick();
+    }
+    expect(stripVTControlCharacters(plain.stderr.lastLine)).to.equal(plain.stderr.lastLine);
     expect(colored.stderr.lastLine).to.match(/\u001b\[32m=+\u001b\[39m/);
   });
 
   it('prints each message and result on a line of its own', () => {
     const { bar, stderr } = setUp();
     bar.begin(target);
-    bar.progress(progressAt(64));
+    bar.progress(target, progressAt(64));
     bar.warning({ code: 'w', message: 'something odd' });
     expect(stderr.lastLine).to.equal('bits-upload: warning: something odd\n');
     bar.done(target, result);
-    expect(stderr.lastLine).to.equal('dir/dump.zip: done, 64.0 MiB in 3.2 s (20.0 MiB/s)\n');
+    expect(stderr.lines.at(-1)).to.equal('dir/dump.zip: done, 64.0 MiB in 3.2 s (20.0 MiB/s)');
     bar.failed(target, retryIn4s.error);
-    expect(stderr.lastLine).to.equal('bits-upload: dir/dump.zip: the connection was reset\n');
+    expect(stderr.lines.at(-1)).to.equal('bits-upload: dir/dump.zip: the connection was reset');
   });
 
   it('prints the control characters of a file name as escapes', () => {

@@ -24,10 +24,10 @@ describe('the output of --json', () => {
     const { reporter, objects } = setUp();
     const { file, url } = target;
     reporter.begin(target);
-    reporter.state('fragment');
-    reporter.progress(progressAt(32));
-    reporter.retry(retryIn4s);
-    reporter.warning({ code: 'session-restarted', message: 'from byte 0' });
+    reporter.state(target, 'fragment');
+    reporter.progress(target, progressAt(32));
+    reporter.retry(target, retryIn4s);
+    reporter.warning({ code: 'session-restarted', message: 'from byte 0' }, target);
     reporter.failed(target, refusal);
     reporter.done(target, result);
     expect(objects()).to.deep.equal([
@@ -84,7 +84,7 @@ describe('the output of --json', () => {
     const { id } = result;
     reporter.begin(target);
     reporter.resumed(target, { id, progress: progressAt(32) });
-    reporter.state('ping');
+    reporter.state(target, 'ping');
     const resumeCommand = `bits-upload resume ${id}`;
     reporter.failed(target, {
       ...retryIn4s.error,
@@ -94,7 +94,7 @@ describe('the output of --json', () => {
       resumeCommand,
     });
     reporter.begin(target);
-    reporter.state('create-session');
+    reporter.state(target, 'create-session');
     expect(objects()).to.deep.equal([
       { type: 'state', file, state: 'ping', id, resumed: true },
       {
@@ -135,9 +135,9 @@ describe('the output of --json', () => {
   it('has only warnings, results and errors with --quiet', () => {
     const { reporter, objects } = setUp(true);
     reporter.begin(target);
-    reporter.state('fragment');
-    reporter.progress(progressAt(32));
-    reporter.retry(retryIn4s);
+    reporter.state(target, 'fragment');
+    reporter.progress(target, progressAt(32));
+    reporter.retry(target, retryIn4s);
     expect(objects()).to.be.empty;
     reporter.warning({ code: 'w', message: 'm' });
     reporter.done(target, result);

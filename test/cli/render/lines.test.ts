@@ -8,16 +8,16 @@ describe('the progress in a pipe', () => {
   it('has a line for each event, and one when time has passed', () => {
     const stderr = new Capture();
     const clock = handClock();
-    const lines = new LineReporter(stderr, clock.now);
+    const lines = new LineReporter(stderr, { isDetailed: true, now: clock.now });
     lines.begin(target);
     lines.resumed(target, { id: '0190', progress: undefined });
-    lines.state('fragment');
-    lines.progress(progressAt(16));
-    lines.progress(progressAt(32));
+    lines.state(target, 'fragment');
+    lines.progress(target, progressAt(16));
+    lines.progress(target, progressAt(32));
     lines.tick();
-    lines.retry(retryIn4s);
-    lines.state('await-reply');
-    lines.state('get-reply');
+    lines.retry(target, retryIn4s);
+    lines.state(target, 'await-reply');
+    lines.state(target, 'get-reply');
     lines.done(target, result);
     expect(stderr.lines).to.deep.equal([
       'dir/dump.zip: uploading to http://bits.example/in/dump.zip',
@@ -33,10 +33,10 @@ describe('the progress in a pipe', () => {
   it('has one line for a retry, and fewer lines the longer nothing happens', () => {
     const stderr = new Capture();
     const clock = handClock();
-    const lines = new LineReporter(stderr, clock.now);
+    const lines = new LineReporter(stderr, { isDetailed: true, now: clock.now });
     lines.begin(target);
-    lines.state('fragment');
-    lines.progress(progressAt(16));
+    lines.state(target, 'fragment');
+    lines.progress(target, progressAt(16));
     const linesOf = (ticks: number) => {
       const before = stderr.lines.length;
       for (let tick = 0; tick < ticks; tick++) {
@@ -52,9 +52,9 @@ describe('the progress in a pipe', () => {
       'no progress for 40 s',
       'no progress for 80 s',
     ]);
-    lines.retry(retryIn4s);
+    lines.retry(target, retryIn4s);
     expect(linesOf(20)).to.deep.equal([]);
-    lines.progress(progressAt(17));
+    lines.progress(target, progressAt(17));
     lines.tick();
     expect(stderr.lines.at(-1)).to.contain('17.0 MiB of 64.0 MiB, 8.0 MiB/s');
   });
@@ -64,9 +64,9 @@ describe('the progress in a pipe', () => {
     const quiet = new Reporter(stderr);
     quiet.begin(target);
     quiet.resumed(target, { id: '0190', progress: undefined });
-    quiet.state('fragment');
-    quiet.progress(progressAt(16));
-    quiet.retry(retryIn4s);
+    quiet.state(target, 'fragment');
+    quiet.progress(target, progressAt(16));
+    quiet.retry(target, retryIn4s);
     quiet.tick();
     quiet.done(target, result);
     expect(stderr.text).to.equal('');

@@ -103,12 +103,16 @@ export class Driver {
     } catch (error) {
       if (!(error instanceof TryAgain)) throw error;
       // Most attempts succeed, so p-retry is asked only after a failure.
-      await this.#retryAfter(error);
+      let failure: TryAgain | undefined = error;
+      while (failure !== undefined) failure = await this.#retryAfter(failure);
     }
   }
 
-  /** @throws the error that ends the job, or that of the abort */
-  async #retryAfter(first: TryAgain): Promise<void> {
+  /**
+   * @returns a failure that came after progress: the first one of another count
+   * @throws the error that ends the job, or that of the abort
+   */
+  async #retryAfter(first: TryAgain): Promise<TryAgain | undefined> {
     let progressed: TryAgain | undefined;
     const attempt = async (attemptNumber: number): Promise<void> => {
       // It is handed the failure that has been.
@@ -139,8 +143,7 @@ export class Driver {
     } catch (error) {
       throw error instanceof TryAgain ? error.refusal.error : error;
     }
-    // A failure after progress is the first one of another count.
-    if (progressed !== undefined) await this.#retryAfter(progressed);
+    return progressed;
   }
 
   /** @returns false when the caller wants no further attempt */

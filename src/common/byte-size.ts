@@ -1,4 +1,4 @@
-const SIZE = /^(\d{1,15}(?:\.\d{1,9})?)\s*(B|[KMG]i?B)?$/i;
+const SIZE = /^(\d+(?:\.\d+)?)\s*(B|[KMG]i?B)?$/i;
 
 const UNIT_BYTES: ReadonlyMap<string, number> = new Map([
   ['b', 1],

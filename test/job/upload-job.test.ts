@@ -443,7 +443,7 @@ describe('UploadJob', () => {
         faults: [
           { on: 'create-session', do: { status: 503, headers: { 'Retry-After': '0' } } },
           { on: 'fragment', nth: 2, do: { status: 503, afterCommit: true } },
-          { on: 'fragment', nth: 4, do: { status: 504 } },
+          { on: 'fragment', nth: 5, do: { status: 504 } },
           { on: 'close-session', do: { status: 502 } },
         ],
       });

@@ -285,9 +285,9 @@ export class Witness {
   #watchPacket(event: SessionEvent, packet: RequestPacket): void {
     const { totalBytes, reply } = this.#plan;
     // A Ping after a refusal asks whether the session is forgotten, and then nothing is certain.
-    const mayBeClosed = (this.#closeUnanswered || this.#closeFailed) && !this.#cancelUnanswered;
     const isSuspicion = packet.type === 'ping' && event.type === 'failed';
-    if (isSuspicion && (this.#last?.type === 'fragment' || !mayBeClosed)) {
+    const isSentTwice = this.#plan.mayResend === true && isOfForgetful(event);
+    if (isSuspicion && (this.#last?.type === 'fragment' || !this.#mayBeClosed(isSentTwice))) {
       this.#inDoubt ||= this.#last?.type === 'fragment' || this.#last?.type === 'close-session';
     }
     const before = this.#last;
@@ -383,11 +383,15 @@ export class Witness {
       this.#law(this.#acked === this.#plan.totalBytes, 'completes with bytes unacknowledged');
       const acknowledged = event.type === 'acked' && event.ack.type === 'close-session';
       this.#law(acknowledged === (outcome.closed === 'acknowledged'), 'misreports the Close');
-      const isResent = this.#plan.mayResend === true;
-      const mayBeClosed = this.#closeUnanswered || this.#closeFailed || isResent;
-      const presumable = mayBeClosed && !this.#cancelUnanswered;
+      const presumable = this.#mayBeClosed(this.#plan.mayResend === true);
       this.#law(acknowledged || presumable, 'presumes a Close for no reason');
     }
+  }
+
+  /** A Close may have worked: one without an answer, one that failed, or one sent again in secret. */
+  #mayBeClosed(isSentTwice: boolean): boolean {
+    const isPossible = this.#closeUnanswered || this.#closeFailed || isSentTwice;
+    return isPossible && !this.#cancelUnanswered;
   }
 
   /** End of the furthest byte that the server may hold. */
@@ -404,4 +408,10 @@ export class Witness {
 function isOfConnection(event: SessionEvent): boolean {
   if (event.type !== 'failed') return false;
   return event.refusal.staleConnection === true || event.refusal.meaning === 'misfit';
+}
+
+/** As servers refuse the packets of a session that they have forgotten. */
+function isOfForgetful(event: SessionEvent): boolean {
+  if (event.type !== 'failed' || !(event.refusal.error instanceof BitsServerError)) return false;
+  return event.refusal.isFromBits === true && [400, 500].includes(event.refusal.error.status);
 }

@@ -349,6 +349,7 @@ describe('the command put', () => {
     const cases: [what: string, args: () => string[], message: RegExp][] = [
       ['no arguments', () => [], /needs a URL|needs a FILE/],
       ['no URL', () => [file], /needs a URL/],
+      ['the URL before the file', () => ['http://127.0.0.1:1/', file], /the URL comes last/],
       ['no file', () => [url()], /needs a FILE/],
       ['a missing file', () => [`${file}.no`, url()], /There is no file .*\.no/],
       ['a directory', () => [directory, url()], /is a directory/],

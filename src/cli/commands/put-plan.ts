@@ -68,6 +68,9 @@ export function planUploads(
 
 function lastOf(paths: readonly string[]): string {
   const last = paths.at(-1) ?? '';
+  if (!isUrl(last) && paths.some(isUrl)) {
+    throw new UsageError('the URL comes last: put FILE URL');
+  }
   if (paths.length > 1) return last;
   throw new UsageError(
     isUrl(last) ? 'put needs a FILE before the URL' : 'put needs a URL after the FILE',

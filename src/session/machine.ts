@@ -79,15 +79,16 @@ const PROBE_BYTES = 2560;
 //   probed      What the first of two probes was told. Ends with the second one.
 //   doubled     The server may hold bytes twice. Ends with the session.
 //   closed      A Close was interrupted, or failed. "Session not found" then means that it worked:
-//               `presumed`. Ends with the session, and when the origin is asked instead of the
-//               host-id's server.
+//               `presumed`. Ends with a refusal that names a reason, with the session, and when the
+//               origin is asked instead of the host-id's server.
 //   cancelled   A Cancel was interrupted. "Session not found" then proves nothing of a Close before.
 //               Ends when the server takes a fragment, and with the session.
 //   rested      The session was resumed. A reply that is gone may mean that the session is, too.
 //               Ends with any offset that fits.
 //   replyGone   The reply was not found. Ends when the end of the file, sent again, is answered.
 //   forgotten   A request got no answer, or the session was resumed. A refusal that explains nothing
-//               may come from a server that forgot the session. Ends with the session.
+//               may come from a server that forgot the session. Ends with any offset that fits,
+//               and with the session.
 //   suspicions  How often the server failed so; once may pass. Ends with any offset that fits, with a
 //               resume, and with the session.
 //   suspect     The refusal that a Ping is to explain: when the server answers it, the session is what

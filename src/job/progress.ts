@@ -1,5 +1,6 @@
 import { later, type Schedule } from '../common/awake-time.js';
 
+/** How far a job is. */
 export interface UploadProgress {
   readonly phase: 'upload' | 'reply';
   /** Position in the file: acknowledged bytes plus those of the fragment on the wire. */

@@ -67,7 +67,10 @@ describe('the packed package', function () {
   it('holds the build, the documents and the licence, and nothing else', () => {
     const places = new Set(files.map((path) => path.split('/')[0]));
     expect([...places].sort()).to.deep.equal(
-      ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'docs', 'package.json'].sort(),
+      [
+        ...['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'],
+        ...['api', 'dist', 'docs', 'examples'],
+      ].sort(),
     );
     const sources = files.filter((path) => /^test\/|(?<!\.d)\.ts$/.test(path));
     expect(sources).to.deep.equal([]);

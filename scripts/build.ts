@@ -9,6 +9,7 @@ await build({
   // They land where `exports` and `bin` of package.json look for them.
   entryPoints: [
     'src/index.ts',
+    'src/cli-events.ts',
     'src/electron.ts',
     'src/testing/index.ts',
     'src/store/contract.ts',

@@ -13,6 +13,7 @@ import { Interruption } from '../src/cli/interruption.js';
 import { STATE_DIRECTORY_VARIABLE } from '../src/cli/state-directory.js';
 import { ANSWERS, type AnswerRow, type StatusMatch } from '../src/protocol/answers.js';
 import { formatHresult, hresultName } from '../src/protocol/hresult.js';
+import { eventRows, eventsSchema } from './events-schema.js';
 import { jobOptions } from './options-table.js';
 import { stateDiagram } from './state-diagram.js';
 
@@ -23,6 +24,7 @@ export const TABLES: readonly { file: string; marker: string; render: () => stri
   { file: 'docs/options.md', marker: 'options', render: jobOptionsTable },
   { file: 'docs/cli.md', marker: 'network', render: networkTable },
   { file: 'docs/cli.md', marker: 'variables', render: variablesTable },
+  { file: 'docs/cli.md', marker: 'events', render: eventsTable },
   ...commandTables({
     put: definePut,
     resume: defineResume,
@@ -93,6 +95,20 @@ function variablesTable(): string {
   );
 }
 
+function eventsTable(): string {
+  return table(
+    ['`type`', 'What', 'Fields'],
+    eventRows().map(({ type, text, fields }) => [code(type), text, fields.map(code).join(', ')]),
+  );
+}
+
+/** The text of the file that holds {@link eventsSchema}. */
+export const SCHEMA_FILE = 'docs/cli-events.schema.json';
+
+export function schemaText(): string {
+  return `${JSON.stringify(eventsSchema(), undefined, 2)}\n`;
+}
+
 function code(text: string): string {
   return `\`${text}\``;
 }
@@ -152,6 +168,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 }
 
 if (process.argv[1] === import.meta.filename) {
+  await writeFile(SCHEMA_FILE, schemaText());
   for (const { file, marker, render } of TABLES) {
     await writeFile(file, withTable(await readFile(file, 'utf8'), marker, render()));
   }

@@ -4,7 +4,7 @@ import { type CommandContext, flushed, type Io } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { withFlags } from './failure.js';
 import { Interruption } from './interruption.js';
-import { say, writeJson } from './render/text.js';
+import { say, writeEvent } from './render/text.js';
 import { UsageError } from './values.js';
 
 interface CommandEntry {
@@ -171,8 +171,8 @@ function withoutSecret(argument: string): string {
 
 function sayUsageError(message: string, args: readonly string[], { stdout, stderr }: Io): void {
   if (args.includes('--json')) {
-    const failure = { code: 'BITS_ERR_ARGUMENT', message, retryable: false };
-    writeJson(stdout, { type: 'error', file: null, url: null, ...failure });
+    const failure = { code: 'BITS_ERR_ARGUMENT', message, retryable: false } as const;
+    writeEvent(stdout, { type: 'error', file: null, url: null, ...failure });
   }
   const command = args.find((arg) => Object.hasOwn(COMMANDS, arg));
   say(stderr, `bits-upload: ${message}`);

@@ -1,12 +1,14 @@
 import type { Command } from 'commander';
+import type { CliEvent } from '../../cli-events.js';
 import type { JobRecord, LockOwner } from '../../index.js';
 import type { CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
-import { sayFailure, sayWarning } from '../render/messages.js';
-import { say, writeJson } from '../render/text.js';
+import { sayWarning } from '../render/messages.js';
+import { say, writeEvent } from '../render/text.js';
 import { formatAge, formatBytes, formatPercent } from '../render/units.js';
 import { addStateOption, nameOf, openJobState, type StateFlags } from '../state-directory.js';
+import { reportFailure } from './cancel-jobs.js';
 import { driverOf, type SourceStatus, sourceStatusOf, targetOf } from './find-jobs.js';
 
 interface JobsFlags extends StateFlags {
@@ -55,11 +57,10 @@ async function listJobs(flags: JobsFlags, io: Io): Promise<ExitCode> {
     );
     const nowMs = Date.now();
     if (flags.json) {
-      const objects = [
-        ...jobs.map((job) => jsonOf(job, nowMs)),
-        ...problems.map(({ where, error }) => ({ type: 'problem', where, message: error.message })),
-      ];
-      for (const object of objects) writeJson(stdout, object);
+      for (const job of jobs) writeEvent(stdout, eventOf(job, nowMs));
+      for (const { where, error } of problems) {
+        writeEvent(stdout, { type: 'problem', where, message: error.message });
+      }
       return EXIT.done;
     }
     for (const line of tableOf(jobs.map((job) => columnsOf(job, nowMs)))) say(stdout, line);
@@ -67,12 +68,12 @@ async function listJobs(flags: JobsFlags, io: Io): Promise<ExitCode> {
     for (const { error } of problems) sayWarning(stderr, error);
     return EXIT.done;
   } catch (error) {
-    sayFailure(stderr, { file: null, url: null }, failureOf(error));
+    reportFailure({ file: null, url: null }, failureOf(error), io, flags);
     return EXIT.failed;
   }
 }
 
-function jsonOf({ record, source, driver }: ListedJob, nowMs: number): Record<string, unknown> {
+function eventOf({ record, source, driver }: ListedJob, nowMs: number): CliEvent {
   const { id, session, totalBytes, state, createdAtMs, updatedAtMs, reply } = record;
   return {
     type: 'job',

@@ -5,7 +5,7 @@ import type { CommandContext, OutputStream } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { withFlags } from '../failure.js';
 import { sayWarning } from '../render/messages.js';
-import { say, writeJson } from '../render/text.js';
+import { say, writeEvent } from '../render/text.js';
 import { parseDuration, parseHeaders, UsageError } from '../values.js';
 import {
   addNetworkOptions,
@@ -81,7 +81,7 @@ async function ping(
   const failed: DiagnosisStep[] = [];
   try {
     for await (const step of steps) {
-      if (json) writeJson(io.stdout, { type: 'step', ...inFlags(step) });
+      if (json) writeEvent(io.stdout, { type: 'step', ...inFlags(step) });
       else showStep(inFlags(step), io.stdout);
       if (step.ok === false) failed.push(step);
     }

@@ -7,7 +7,7 @@ import type { CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
 import { sayWarning } from '../render/messages.js';
-import { writeJson } from '../render/text.js';
+import { writeEvent } from '../render/text.js';
 import { formatAge } from '../render/units.js';
 import {
   addStateOption,
@@ -147,7 +147,7 @@ async function settle(
     }
   }
   const removed = outcome === 'removed';
-  if (json) writeJson(stdout, { type: 'problem', where, message, removed });
+  if (json) writeEvent(stdout, { type: 'problem', where, message, removed });
   if (!removed) sayWarning(stderr, { message });
   return outcome;
 }

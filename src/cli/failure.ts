@@ -30,6 +30,7 @@ const FLAGS: readonly (readonly [sdk: string, cli: string])[] = [
   ['userAgent', '--user-agent'],
   ['noProxy', '--noproxy'],
   ['option proxy', 'option --proxy'],
+  ['proxy must be', '--proxy must be'],
   ['fragmentBytes', '--fragment-size'],
   ['spoolMaxBytes', '--spool-size'],
   ['timeouts.connectMs', '--connect-timeout'],

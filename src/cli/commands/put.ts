@@ -4,6 +4,7 @@ import { DEFAULTS } from '../../internal.js';
 import type { CommandContext } from '../context.js';
 import type { ExitCode } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
+import { withExamples } from '../help.js';
 import { formatBytes } from '../render/units.js';
 import { assertStandardInput } from '../standard-input.js';
 import { addStateOption, openJobState } from '../state-directory.js';
@@ -20,26 +21,34 @@ import {
   transferArguments,
 } from './upload-options.js';
 
+const EXAMPLES = [
+  'bits-upload put dump.zip http://bits.example/uploads/',
+  'bits-upload put *.log http://bits.example/logs/',
+  'tar c src | bits-upload put - http://bits.example/uploads/src.tar',
+  "bits-upload put -u 'CORP\\me' dump.zip https://bits.example/uploads/",
+];
+
 const HELP = `
-FILE is a path, or - for standard input. If the URL ends in /, the name of the file is appended; with
-more than one FILE it must end in /. All files are checked before the first one is sent. They are
-uploaded several at once (--transfers); a file that cannot be read and a failed upload do not stop the others. But
-nothing more is sent to a server that refuses the credentials, or that does not respond to two uploads
-in a row.
+FILE is a path, or - for standard input. If the URL ends in /, the name of the
+file is appended; with more than one FILE it must end in /. All files are
+checked before the first one is sent. They are uploaded several at once
+(--transfers); a file that cannot be read and a failed upload do not stop the
+others. But nothing more is sent to a server that refuses the credentials, or
+that does not respond to two uploads in a row.
 
-Run the same command again to resume an unfinished upload, or use the command resume; see also jobs,
-cancel and prune. An upload of standard input cannot be resumed.
+Run the same command again to resume an unfinished upload, or use the command
+resume; see also jobs, cancel and prune. An upload of standard input cannot be
+resumed.
 
-Standard output gets one line for each stored file: its URL. Everything else is written to standard
-error. Do not put credentials into the URL: use --user or --header.
+Standard output gets one line for each stored file: its URL. Everything else is
+written to standard error. Do not put credentials into the URL: use --user or
+--header.
 
-Examples:
-  bits-upload put dump.zip http://bits.example/uploads/
-  bits-upload put dump.zip http://bits.example/uploads/monday.zip
-  bits-upload put --json *.log http://bits.example/logs/ | jq -r 'select(.type=="result").url'
-  tar c src | bits-upload put - http://bits.example/uploads/src.tar
-  bits-upload put --header 'Authorization: Bearer …' --timeout 30s a.bin https://bits.example/in/
-  bits-upload put --reply-file answer.xml order.xml http://bits.example/orders/
+More examples:
+  bits-upload put --json a b http://bits.example/logs/ |
+    jq -r 'select(.type=="result").url'
+  bits-upload put -H 'Authorization: Bearer …' a.bin https://bits.example/in/
+  bits-upload put --reply-file answer.xml a.xml http://bits.example/orders/
 
 Exit codes:
   0    all files are stored on the server
@@ -49,14 +58,15 @@ Exit codes:
   4    the server or a proxy refuses the credentials, or requires some
   5    not done, but resumable: what was sent is kept
   6    the file changed during the upload: upload it again
-  129  stopped by SIGHUP, 130 by SIGINT (Ctrl-C), 143 by SIGTERM; resume the upload
-Of several failures the first of 4, 1, 6, 5 decides; 3 takes the place of 1 and 6 if other files are stored.`;
+  129  stopped by SIGHUP, 130 by SIGINT (Ctrl-C), 143 by SIGTERM: resume it
+Of several failures the first of 4, 1, 6, 5 decides; 3 takes the place of 1 and
+6 if other files are stored.`;
 
 /** Adds the options and the action of `put`. */
 export function definePut(command: Command, context: CommandContext): void {
   command
     .usage('[options] FILE… URL')
-    .description('Upload files to a BITS server.')
+    .description(withExamples('Upload files to a BITS server.', EXAMPLES))
     .argument('[paths...]');
   addReplyOptions(addTransferOptions(addBatchOptions(command)))
     .option('--reply-optional', 'succeed even if the server has no reply')

@@ -146,7 +146,9 @@ describe('the packed package', function () {
     );
     const { stdout } = await node('names.mjs');
     for (const [index, line] of stdout.trim().split('\n').entries()) {
-      expect(line).to.match(new RegExp(`^${paths[index]} [1-9]\\d* true$`));
+      // It has types only.
+      const count = paths[index] === 'bits-upload/cli-events' ? '0' : '[1-9]\\d*';
+      expect(line).to.match(new RegExp(`^${paths[index]} ${count} true$`));
     }
   });
 

@@ -51,7 +51,7 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
   let spooled: Spooled | undefined;
   return {
     name: options.name,
-    async open(signal) {
+    async open(signal, onSpooled) {
       throwIfAborted(signal);
       if (spooled !== undefined) {
         if (spooled.isInUse) throw new BitsStateError('Another upload reads the source stream.');
@@ -67,7 +67,7 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
       isRead = true;
       try {
         const spool = await createSpoolFile(options.directory);
-        const stored = await spoolOf(feed, spool, { maxBytes, limitName }, signal);
+        const stored = await spoolOf(feed, spool, { maxBytes, limitName }, signal, onSpooled);
         if (isDisposed) {
           await spool.remove();
           throw new BitsStateError('The source stream was disposed of while it was being read.');
@@ -114,9 +114,11 @@ async function spoolOf(
   spool: SpoolFile,
   limit: Limit,
   signal: AbortSignal | undefined,
+  onSpooled: (bytes: number) => void = () => {},
 ): Promise<Spooled> {
   try {
-    return { spool, byteLength: await store(feed, spool, limit, signal), isInUse: false };
+    const byteLength = await store(feed, spool, limit, signal, onSpooled);
+    return { spool, byteLength, isInUse: false };
   } catch (error) {
     await spool.remove();
     throw error;
@@ -148,6 +150,7 @@ async function store(
   spool: SpoolFile,
   limit: Limit,
   signal: AbortSignal | undefined,
+  onSpooled: (bytes: number) => void,
 ): Promise<number> {
   const { maxBytes, limitName } = limit;
   const gathered = new GatheredWrites(spool);
@@ -159,5 +162,6 @@ async function store(
         `The source stream is longer than ${limitName} (${maxBytes}): raise it, or upload a file.`,
       );
     await gathered.write(bytes);
+    onSpooled(gathered.byteLength);
   }
 }

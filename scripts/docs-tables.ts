@@ -35,8 +35,8 @@ async function commandTables() {
 /** The network's options have a table of their own, for several commands have them. */
 function optionsTable(command: Command): string {
   const shared = new Set(NETWORK_FLAGS.map(({ flags }) => flags));
-  const rows = command.options.filter(({ flags }) => !shared.has(flags));
-  const hasNetwork = rows.length < command.options.length;
+  const rows = command.options.filter(({ flags, hidden }) => !hidden && !shared.has(flags));
+  const hasNetwork = command.options.some(({ flags }) => shared.has(flags));
   return table(
     ['Option', 'What'],
     [

@@ -54,10 +54,21 @@ export class JsonLinesReporter extends Reporter {
     this.#write({ type: 'warning', file: target?.file ?? null, code, message });
   }
 
-  override done({ file }: Target, result: UploadResult): void {
+  override done({ file }: Target, result: UploadResult, sha256?: string): void {
     const { id, url, bytes, bytesSent, durationMs, resumed } = result;
     const reply = result.reply && { replyFile: result.reply.file, replyBytes: result.reply.bytes };
-    this.#write({ type: 'result', file, url, id, bytes, bytesSent, durationMs, resumed, ...reply });
+    this.#write({
+      type: 'result',
+      file,
+      url,
+      id,
+      bytes,
+      bytesSent,
+      durationMs,
+      resumed,
+      sha256,
+      ...reply,
+    });
   }
 
   override failed(target: Target, failure: Failure): void {

@@ -1,18 +1,11 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { Command } from 'commander';
-import { defineCancel } from '../src/cli/commands/cancel.js';
-import { defineJobs } from '../src/cli/commands/jobs.js';
+import type { Command } from 'commander';
 import { NETWORK_FLAGS, SECRET_VARIABLES } from '../src/cli/commands/network-flags.js';
-import { definePing } from '../src/cli/commands/ping.js';
-import { definePrune } from '../src/cli/commands/prune.js';
-import { definePut } from '../src/cli/commands/put.js';
-import { defineResume } from '../src/cli/commands/resume.js';
-import { defineServe } from '../src/cli/commands/serve.js';
-import type { CommandContext } from '../src/cli/context.js';
 import { Interruption } from '../src/cli/interruption.js';
-import { STATE_DIRECTORY_VARIABLE } from '../src/cli/state-directory.js';
+import { createProgram } from '../src/cli/program.js';
 import { ANSWERS, type AnswerRow, type StatusMatch } from '../src/protocol/answers.js';
 import { formatHresult, hresultName } from '../src/protocol/hresult.js';
+import { eventRows, eventsSchema } from './events-schema.js';
 import { jobOptions } from './options-table.js';
 import { stateDiagram } from './state-diagram.js';
 
@@ -23,31 +16,19 @@ export const TABLES: readonly { file: string; marker: string; render: () => stri
   { file: 'docs/options.md', marker: 'options', render: jobOptionsTable },
   { file: 'docs/cli.md', marker: 'network', render: networkTable },
   { file: 'docs/cli.md', marker: 'variables', render: variablesTable },
-  ...commandTables({
-    put: definePut,
-    resume: defineResume,
-    jobs: defineJobs,
-    cancel: defineCancel,
-    prune: definePrune,
-    ping: definePing,
-    serve: defineServe,
-  }),
+  { file: 'docs/cli.md', marker: 'events', render: eventsTable },
+  ...(await commandTables()),
 ];
 
-type Define = (command: Command, context: CommandContext) => void;
-
-function commandTables(commands: Readonly<Record<string, Define>>) {
+async function commandTables() {
   const { stdin, stdout, stderr } = process;
   const io = { stdin, stdout, stderr, env: {} };
   const context = { io, interruption: new Interruption(), exitWith: () => {} };
-  return Object.entries(commands).map(([name, define]) => ({
+  const program = await createProgram(context, () => true);
+  return program.commands.map((command) => ({
     file: 'docs/cli.md',
-    marker: name,
-    render: () => {
-      const command = new Command(name);
-      define(command, context);
-      return optionsTable(command);
-    },
+    marker: command.name(),
+    render: () => optionsTable(command),
   }));
 }
 
@@ -83,14 +64,22 @@ function networkTable(): string {
 function variablesTable(): string {
   return table(
     ['Variable', 'What'],
-    [
-      ...SECRET_VARIABLES.map(({ variable, help }) => [code(variable), cell(help)]),
-      [
-        code(STATE_DIRECTORY_VARIABLE),
-        'directory for the records of unfinished uploads; `--state-dir`',
-      ],
-    ],
+    SECRET_VARIABLES.map(({ variable, help }) => [code(variable), cell(help)]),
   );
+}
+
+function eventsTable(): string {
+  return table(
+    ['`type`', 'What', 'Fields'],
+    eventRows().map(({ type, text, fields }) => [code(type), text, fields.map(code).join(', ')]),
+  );
+}
+
+/** The text of the file that holds {@link eventsSchema}. */
+export const SCHEMA_FILE = 'docs/cli-events.schema.json';
+
+export function schemaText(): string {
+  return `${JSON.stringify(eventsSchema(), undefined, 2)}\n`;
 }
 
 function code(text: string): string {
@@ -152,6 +141,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 }
 
 if (process.argv[1] === import.meta.filename) {
+  await writeFile(SCHEMA_FILE, schemaText());
   for (const { file, marker, render } of TABLES) {
     await writeFile(file, withTable(await readFile(file, 'utf8'), marker, render()));
   }

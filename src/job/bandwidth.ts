@@ -1,3 +1,4 @@
+import { acceptOtherCopies } from '../across-copies.js';
 import { abortError, onAbort } from '../common/abort.js';
 import { BitsArgumentError } from '../errors.js';
 import { parseSchedule, rateAt, type ScheduleEntry } from './bandwidth-schedule.js';
@@ -194,6 +195,8 @@ export class Bandwidth {
     return Math.min(MAX_GRANT_BYTES, Math.max(MIN_GRANT_BYTES, bytes));
   }
 }
+
+acceptOtherCopies({ Bandwidth });
 
 /** Bytes that flow no faster than the limit allows; each piece is valid until the next one is asked for. */
 export async function* paced(

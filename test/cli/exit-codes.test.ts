@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { expect } from 'chai';
 import { EXIT, exitCodeOf } from '../../src/cli/exit-codes.js';
+import type { Failure } from '../../src/cli/failure.js';
 
-const failure = (code: string, resumable = false) => ({
+const failure = (code: Failure['code'], resumable = false): Failure => ({
   code,
   message: '',
   retryable: false,

@@ -9,6 +9,7 @@ import {
 import type { CommandContext } from '../context.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
+import { withExamples } from '../help.js';
 import { say } from '../render/text.js';
 import { addStateOption, type JobState, openJobState } from '../state-directory.js';
 import { FinishedFiles } from '../tree/finished-files.js';
@@ -26,35 +27,45 @@ import {
   uploadOptions,
 } from './upload-options.js';
 
+const EXAMPLES = [
+  'bits-upload put dump.zip http://bits.example/uploads/',
+  'bits-upload put -r photos http://bits.example/uploads/',
+  'tar c src | bits-upload put - http://bits.example/uploads/src.tar',
+  "bits-upload put -u 'CORP\\me' dump.zip https://bits.example/uploads/",
+];
+
 const HELP = `
-PATH is a file, a directory with --recursive, or - for standard input. If the URL ends in /, the name of
-the file is appended; for more than one file it must end in /. Of a directory the name is kept as well:
-photos/a.jpg goes to URL/photos/a.jpg; with photos/ or . it goes to URL/a.jpg. The files that the command
-names are checked before the first one is sent. They are uploaded several at once (--transfers); a file
-that cannot be read and a failed upload do not stop the others. But nothing more is sent to a server that
-refuses the credentials, or that does not respond to two uploads in a row.
+PATH is a file, a directory with --recursive, or - for standard input. If the
+URL ends in /, the name of the file is appended; for more than one file it must
+end in /. Of a directory the name is kept as well: photos/a.jpg goes to
+URL/photos/a.jpg; with photos/ or . it goes to URL/a.jpg. The files that the
+command names are checked before the first one is sent. They are uploaded
+several at once (--transfers); a file that cannot be read and a failed upload do
+not stop the others. But nothing more is sent to a server that refuses the
+credentials, or that does not respond to two uploads in a row.
 
-Instead of PATH: --files-from LIST [DIRECTORY] URL, where the paths in the list are those below the
-directory; or --manifest FILE.csv alone. A glob without a / stands for a name at any depth, one with a /
-for the path in the directory.
+Instead of PATH: --files-from LIST [DIRECTORY] URL, where the paths in the list
+are those below the directory; or --manifest FILE.csv alone. A glob without a /
+stands for a name at any depth, one with a / for the path in the directory.
 
-Run the same command again to resume an unfinished upload, or use the command resume; see also jobs,
-cancel and prune. Of several files, those that are stored are not sent again until all of them are, unless
-their size or time has changed; --no-resume sends them again. An upload of standard input cannot be
+Run the same command again to resume an unfinished upload, or use the command
+resume; see also jobs, cancel and prune. Of several files, those that are stored
+are not sent again until all of them are, unless their size or time has changed;
+--no-resume sends them again. An upload of standard input cannot be
 resumed.
 
-Standard output gets one line for each stored file: its URL. Everything else is written to standard
-error. Do not put credentials into the URL: use --user or --header.
+Standard output gets one line for each stored file: its URL. Everything else is
+written to standard error. Do not put credentials into the URL: use --user or
+--header.
 
-Examples:
-  bits-upload put dump.zip http://bits.example/uploads/
-  bits-upload put dump.zip http://bits.example/uploads/monday.zip
+More examples:
   bits-upload put -r --exclude '*.tmp' photos http://bits.example/uploads/
-  find . -newer mark -type f -print0 | bits-upload put -0 --files-from - http://bits.example/in/
-  bits-upload put --json *.log http://bits.example/logs/ | jq -r 'select(.type=="result").url'
-  tar c src | bits-upload put - http://bits.example/uploads/src.tar
-  bits-upload put --header 'Authorization: Bearer …' --timeout 30s a.bin https://bits.example/in/
-  bits-upload put --reply-file answer.xml order.xml http://bits.example/orders/
+  find . -newer mark -type f -print0 |
+    bits-upload put -0 --files-from - http://bits.example/in/
+  bits-upload put --json a b http://bits.example/logs/ |
+    jq -r 'select(.type=="result").url'
+  bits-upload put -H 'Authorization: Bearer …' a.bin https://bits.example/in/
+  bits-upload put --reply-file answer.xml a.xml http://bits.example/orders/
 
 Exit codes:
   0    all files are stored on the server
@@ -64,14 +75,15 @@ Exit codes:
   4    the server or a proxy refuses the credentials, or requires some
   5    not done, but resumable: what was sent is kept
   6    the file changed during the upload: upload it again
-  129  stopped by SIGHUP, 130 by SIGINT (Ctrl-C), 143 by SIGTERM; resume the upload
-Of several failures the first of 4, 1, 6, 5 decides; 3 takes the place of 1 and 6 if other files are stored.`;
+  129  stopped by SIGHUP, 130 by SIGINT (Ctrl-C), 143 by SIGTERM: resume it
+Of several failures the first of 4, 1, 6, 5 decides; 3 takes the place of 1 and
+6 if other files are stored.`;
 
 /** Adds the options and the action of `put`. */
 export function definePut(command: Command, context: CommandContext): void {
   command
     .usage('[options] PATH… URL')
-    .description('Upload files to a BITS server.')
+    .description(withExamples('Upload files to a BITS server.', EXAMPLES))
     .argument('[paths...]');
   addVerboseOption(addOutputOptions(addStateOption(addPutOptions(command))))
     .addHelpText('after', HELP)

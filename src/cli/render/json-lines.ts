@@ -1,3 +1,4 @@
+import type { CliEvent } from '../../cli-events.js';
 import type { UploadProgress, UploadResult, UploadState } from '../../index.js';
 import type { OutputStream } from '../context.js';
 import type { Failure } from '../failure.js';
@@ -11,7 +12,7 @@ import {
   type Warning,
 } from './messages.js';
 import { Reporter } from './reporter.js';
-import { say, writeJson } from './text.js';
+import { say, writeEvent } from './text.js';
 
 /** For programs: one JSON object a line on standard output; errors are on standard error too. */
 export class JsonLinesReporter extends Reporter {
@@ -55,19 +56,13 @@ export class JsonLinesReporter extends Reporter {
   }
 
   override done({ file }: Target, result: UploadResult, sha256?: string): void {
-    const { id, url, bytes, bytesSent, durationMs, resumed } = result;
-    const reply = result.reply && { replyFile: result.reply.file, replyBytes: result.reply.bytes };
+    const { reply, ...stored } = result;
     this.#write({
       type: 'result',
       file,
-      url,
-      id,
-      bytes,
-      bytesSent,
-      durationMs,
-      resumed,
+      ...stored,
       sha256,
-      ...reply,
+      ...(reply !== undefined && { replyFile: reply.file, replyBytes: reply.bytes }),
     });
   }
 
@@ -98,8 +93,8 @@ export class JsonLinesReporter extends Reporter {
     this.#write({ type: 'error', file, url, ...shown(failure), id, resumable, resumeCommand });
   }
 
-  #write(object: Readonly<Record<string, unknown>>): void {
-    writeJson(this.#stdout, object);
+  #write(event: CliEvent): void {
+    writeEvent(this.#stdout, event);
   }
 }
 

@@ -100,10 +100,10 @@ export class BarReporter extends Reporter {
     this.#draw();
   }
 
-  override done(target: Target, result: UploadResult): void {
+  override done(target: Target, result: UploadResult, sha256?: string): void {
     this.#uploads.delete(target);
     this.#erase();
-    say(this.stderr, doneLine(target, result));
+    say(this.stderr, doneLine(target, result, sha256));
   }
 
   override failed(target: Target, failure: Failure): void {

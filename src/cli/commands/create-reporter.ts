@@ -1,8 +1,9 @@
 import type { CommandContext } from '../context.js';
-import { BarReporter } from '../render/bar.js';
 import { JsonLinesReporter } from '../render/json-lines.js';
 import { LineReporter } from '../render/lines.js';
 import { Reporter } from '../render/reporter.js';
+import { signsOf } from '../render/signs.js';
+import { TerminalReporter } from '../render/terminal.js';
 import type { OutputFlags } from './upload-options.js';
 
 /**
@@ -22,5 +23,5 @@ export function createReporter(
     return new LineReporter(stderr, { isDetailed: isOneFile || verbose > 0, now });
   }
   // https://no-color.org: set and not empty.
-  return new BarReporter(stderr, { color: !env.NO_COLOR, now });
+  return new TerminalReporter(stderr, { color: !env.NO_COLOR, signs: signsOf(env), now });
 }

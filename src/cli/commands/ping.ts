@@ -15,7 +15,7 @@ import {
   networkOptions,
   secretWarnings,
 } from './network-options.js';
-import { addHeaderOption } from './upload-options.js';
+import { addHeaderOption, addTraceOption } from './upload-options.js';
 
 interface PingFlags extends NetworkFlags {
   readonly probe?: boolean;
@@ -54,7 +54,7 @@ export function definePing(command: Command, context: CommandContext): void {
     .option('--probe', 'also create a session and cancel it, to test the permission to write')
     .option('--json', 'one JSON object a line on standard output')
     .option('--timeout <duration>', 'time limit for one step: 500ms, 3s or 5m (default: 30s)');
-  addNetworkOptions(addHeaderOption(command))
+  addNetworkOptions(addHeaderOption(addTraceOption(command)))
     .addHelpText('after', HELP)
     .action(async (urls: string[], flags: PingFlags) => {
       context.exitWith(await ping(urls, flags, context));

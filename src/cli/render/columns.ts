@@ -30,12 +30,12 @@ export function fitColumns(text: string, columns: number, mark = '…'): string 
   return `${take(text, columns - mark.length)}${mark}`;
 }
 
-/** The text cut in its middle: names often differ at their ends. */
+/** The text cut before its end: names often differ just before their extensions. */
 export function fitMiddle(text: string, columns: number, mark = '…'): string {
   if (columnsOf(text) <= columns) return text;
   const left = columns - mark.length;
   if (left < 2) return fitColumns(text, columns, mark);
-  const end = takeEnd(text, Math.floor(left / 2));
+  const end = takeEnd(text, Math.floor(left * 0.6));
   return `${take(text, left - columnsOf(end))}${mark}${end}`;
 }
 

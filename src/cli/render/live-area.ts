@@ -1,3 +1,4 @@
+import { Writable } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
 import type { OutputStream } from '../context.js';
 import { columnsOf } from './columns.js';
@@ -19,6 +20,10 @@ const DEFAULT_ROWS = 24;
  * and the last one or not, as it happens.
  */
 export class LiveArea {
+  /** What is written here scrolls above the lines. */
+  readonly above: Writable;
+  /** Called when something was written above, and the lines are no longer there. */
+  onErased: () => void = () => {};
   readonly #stream: OutputStream;
   #isEmpty = true;
   /** The columns of the lines above the cursor. */
@@ -27,6 +32,15 @@ export class LiveArea {
 
   constructor(stream: OutputStream) {
     this.#stream = stream;
+    this.above = new Writable({
+      decodeStrings: false,
+      write: (text, _encoding, done) => {
+        this.erase();
+        stream.write(text);
+        done();
+        this.onErased();
+      },
+    });
   }
 
   get size(): { readonly columns: number; readonly rows: number } {

@@ -85,7 +85,7 @@ export function totalRow(total: QueueProgress, { columns, signs }: RowStyle): st
 }
 
 /** Files that wait are taken to be as large as those that have begun, on average. */
-function timeLeftMs(total: QueueProgress): number | undefined {
+export function timeLeftMs(total: QueueProgress): number | undefined {
   const { bytesSent, bytesTotal, bytesPerSecond, filesWaiting } = total;
   const begun = total.filesDone + total.filesFailed + total.filesRunning;
   if (bytesPerSecond === 0 || begun === 0) return undefined;

@@ -1,82 +1,57 @@
 import { basename } from 'node:path';
-import type { QueueProgress, UploadProgress, UploadResult, UploadState } from '../../index.js';
+import type { QueueProgress } from '../../index.js';
 import type { OutputStream } from '../context.js';
-import type { Failure } from '../failure.js';
 import { fitColumns } from './columns.js';
+import { LineReporter } from './lines.js';
 import { LiveArea } from './live-area.js';
-import {
-  doneLine,
-  type EarlierUpload,
-  type Retry,
-  resumedLine,
-  type Summary,
-  summaryLine,
-  type Target,
-  type Warning,
-} from './messages.js';
-import { Reporter } from './reporter.js';
+import type { Summary, Target } from './messages.js';
 import { type RowStyle, totalRow, uploadRow } from './rows.js';
 import type { Signs } from './signs.js';
-import { printable, say } from './text.js';
-import { View } from './view.js';
+import { printable } from './text.js';
 
 export interface TerminalOptions {
   readonly color: boolean;
   readonly signs: Signs;
+  /** As for {@link LineReporter}. */
+  readonly isDetailed: boolean;
   readonly now: () => number;
 }
 
-interface Shown {
-  readonly name: string;
-  readonly view: View;
-}
+/** Without news for so long, the total speed that was told last is no longer true. */
+const STALL_MS = 2000;
 
-/** For a terminal: a line for each running upload, then one for all together; results scroll above. */
-export class TerminalReporter extends Reporter {
+/** For a terminal: a line for each running upload, then one for all together; messages scroll above. */
+export class TerminalReporter extends LineReporter {
   override readonly tickEveryMs = 125;
+  /** For messages of others. */
+  readonly above: OutputStream;
+  readonly #terminal: OutputStream;
   readonly #options: TerminalOptions;
   readonly #area: LiveArea;
-  readonly #uploads = new Map<Target, Shown>();
   #total: QueueProgress | undefined;
+  #totalAtMs = 0;
   #frame = 0;
   #isDrawDue = false;
 
-  constructor(stderr: OutputStream, options: TerminalOptions) {
-    super(stderr);
+  constructor(terminal: OutputStream, options: TerminalOptions) {
+    const area = new LiveArea(terminal);
+    super(area.above, options);
+    this.above = area.above;
+    this.#terminal = terminal;
     this.#options = options;
-    this.#area = new LiveArea(stderr);
-    stderr.on('resize', this.#onResize);
+    this.#area = area;
+    area.onErased = () => this.#drawSoon();
+    terminal.on('resize', this.#onResize);
   }
 
   override begin(target: Target): void {
-    const { now } = this.#options;
-    const name = printable(basename(target.file ?? ''));
-    this.#uploads.set(target, { name, view: new View(now) });
+    super.begin(target);
     if (this.#area.isEmpty) this.#draw();
-  }
-
-  override resumed(target: Target, earlier: EarlierUpload): void {
-    this.#print(() => say(this.stderr, resumedLine(target, earlier)));
-  }
-
-  override state(target: Target, state: UploadState): void {
-    this.#uploads.get(target)?.view.state(state);
-  }
-
-  override progress(target: Target, progress: UploadProgress): void {
-    this.#uploads.get(target)?.view.progress(progress);
   }
 
   override total(progress: QueueProgress): void {
     this.#total = progress;
-  }
-
-  override retry(target: Target, retry: Retry): void {
-    this.#uploads.get(target)?.view.retry(retry);
-  }
-
-  override warning(warning: Warning): void {
-    this.#print(() => super.warning(warning));
+    this.#totalAtMs = this.#options.now();
   }
 
   override tick(): void {
@@ -84,34 +59,16 @@ export class TerminalReporter extends Reporter {
     this.#draw();
   }
 
-  override done(target: Target, result: UploadResult): void {
-    this.#uploads.delete(target);
-    this.#print(() => say(this.stderr, doneLine(target, result)));
-  }
-
-  override failed(target: Target, failure: Failure): void {
-    this.#uploads.delete(target);
-    this.#print(() => super.failed(target, failure));
-  }
-
-  override skipped(...args: Parameters<Reporter['skipped']>): void {
-    this.#print(() => super.skipped(...args));
-  }
-
   override summary(summary: Summary): void {
-    this.#uploads.clear();
+    this.#terminal.removeListener('resize', this.#onResize);
     this.#area.close();
-    this.stderr.removeListener('resize', this.#onResize);
-    if (summary.files > 1) say(this.stderr, summaryLine(summary));
+    super.summary(summary);
   }
 
-  /** Prints lines above the rows. */
-  #print(print: () => void): void {
-    this.#area.erase();
-    print();
+  /** After the URL of a stored file, which follows on standard output, in the same terminal. */
+  #drawSoon(): void {
     if (this.#isDrawDue) return;
     this.#isDrawDue = true;
-    // After the URL of a stored file, which follows on standard output, in the same terminal.
     queueMicrotask(() => {
       this.#isDrawDue = false;
       this.#draw();
@@ -129,20 +86,29 @@ export class TerminalReporter extends Reporter {
   }
 
   #lines(): string[] {
-    const uploads = [...this.#uploads.values()];
+    const uploads = [...this.uploads];
     if (uploads.length === 0) return [];
     const { columns, rows } = this.#area.size;
     const { color, signs } = this.#options;
     // Some terminals wrap after the last column, and the line could not be drawn over.
     const style: RowStyle = { columns: columns - 1, signs, color, frame: this.#frame };
-    const total = this.#total && totalRow(this.#total, style);
+    const total = this.#totalRow(style);
     // One row for the total, and one for what was printed before.
     const room = Math.max(1, rows - 2);
     const shown = uploads.length <= room ? uploads : uploads.slice(0, Math.max(1, room - 1));
-    const lines = shown.map(({ name, view }) => uploadRow(name, view, style));
+    const lines = shown.map(([{ file }, { view }]) =>
+      uploadRow(printable(basename(file ?? '')), view, style),
+    );
     const more = uploads.length - shown.length;
     if (more > 0) lines.push(fitColumns(`  and ${more} more`, style.columns, signs.cut));
     if (total !== undefined) lines.push(total);
     return lines;
+  }
+
+  #totalRow(style: RowStyle): string | undefined {
+    const total = this.#total;
+    if (total === undefined) return undefined;
+    const isStalled = this.#options.now() - this.#totalAtMs > STALL_MS;
+    return totalRow(isStalled ? { ...total, bytesPerSecond: 0 } : total, style);
   }
 }

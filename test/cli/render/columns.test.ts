@@ -15,11 +15,11 @@ describe('the columns of a text in a terminal', () => {
     expect(fitColumns('report', 0)).to.equal('');
   });
 
-  it('are cut in the middle of a name, which may differ from others at its end', () => {
+  it('are cut before the end of a name, which may differ from others there', () => {
     expect(fitMiddle('report.pdf', 10)).to.equal('report.pdf');
-    expect(fitMiddle('report-2024-01.pdf', 11)).to.equal('repor…1.pdf');
+    expect(fitMiddle('report-2024-01.pdf', 11)).to.equal('repo…01.pdf');
     expect(fitMiddle('日本語のファイル', 9)).to.equal('日本…イル');
-    expect(fitMiddle('report-2024-01.pdf', 11, '..')).to.equal('repor...pdf');
+    expect(fitMiddle('report-2024-01.pdf', 11, '..')).to.equal('repo..1.pdf');
   });
 
   it('never exceed the width after a cut', () => {

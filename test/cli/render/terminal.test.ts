@@ -12,16 +12,23 @@ interface SetUp {
   readonly columns?: number;
   readonly rows?: number;
   readonly color?: boolean;
+  readonly isDetailed?: boolean;
   readonly env?: Readonly<Record<string, string>>;
 }
 
 const opened: TerminalReporter[] = [];
 
-function setUp({ columns = 100, rows = 24, color = false, env = UTF8 }: SetUp = {}) {
+function setUp({
+  columns = 100,
+  rows = 24,
+  color = false,
+  isDetailed = false,
+  env = UTF8,
+}: SetUp = {}) {
   const screen = new Screen(columns, rows);
   const clock = handClock();
   const signs = signsOf(env, 'linux');
-  const reporter = new TerminalReporter(screen, { color, signs, now: clock.now });
+  const reporter = new TerminalReporter(screen, { color, signs, isDetailed, now: clock.now });
   opened.push(reporter);
   return { screen, clock, reporter };
 }
@@ -119,8 +126,8 @@ describe('the display on a terminal', () => {
     runMany(display, 2, 'a-file-with-a-long-name');
     const lines = await display.screen.lines();
     expect(lines).to.deep.equal([
-      '⠙ a-file-…-0.bin  50 %  8.0 MiB/s  0:04',
-      '⠙ a-file-…-1.bin  50 %  8.0 MiB/s  0:04',
+      '⠙ a-file…e-0.bin  50 %  8.0 MiB/s  0:04',
+      '⠙ a-file…e-1.bin  50 %  8.0 MiB/s  0:04',
       'Total: 2 of 12  8.0 MiB/s  1:21',
     ]);
   });
@@ -272,6 +279,22 @@ describe('the display on a terminal', () => {
       'dir/dump.zip: done, 64.0 MiB in 3.2 s (20.0 MiB/s)',
       'http://bits.example/in/dump.zip',
       'bits-upload: dir/dump.zip: the connection was reset',
+    ]);
+  });
+
+  it('has the lines of -v above its rows', async () => {
+    const { reporter, screen } = setUp({ isDetailed: true });
+    reporter.begin(target);
+    reporter.state(target, 'fragment');
+    reporter.progress(target, progressAt(32));
+    reporter.retry(target, retryIn4s);
+    reporter.above.write('a line of another\n');
+    await new Promise(setImmediate);
+    expect((await screen.lines()).map((line) => line.slice(0, 40))).to.deep.equal([
+      'dir/dump.zip: uploading to http://bits.e',
+      'dir/dump.zip: retry 2 in 4.0 s: the conn',
+      'a line of another',
+      '⠋ dump.zip ━━━━━━━━━───────── 50 %  32.0',
     ]);
   });
 

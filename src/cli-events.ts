@@ -19,6 +19,8 @@ export type CliEvent =
   | WarningEvent
   | UploadResultEvent
   | CancelResultEvent
+  | SkippedEvent
+  | PlannedEvent
   | ErrorEvent
   | SummaryEvent
   | JobEvent
@@ -97,6 +99,23 @@ export interface CancelResultEvent {
   readonly freed: boolean;
 }
 
+/** A file that is not sent; of `put`. */
+export interface SkippedEvent {
+  readonly type: 'skipped';
+  readonly file: string | null;
+  readonly url: string | null;
+  readonly reason: 'finished' | 'same-size' | 'link' | 'special';
+}
+
+/** What would be sent; of `put --dry-run`. */
+export interface PlannedEvent {
+  readonly type: 'planned';
+  readonly file: string | null;
+  readonly url: string | null;
+  /** Null: of standard input. */
+  readonly bytes: number | null;
+}
+
 /** A file, or the whole command, failed; also a wrong command line (`BITS_ERR_ARGUMENT`). */
 export interface ErrorEvent extends ErrorDetails {
   readonly type: 'error';
@@ -111,6 +130,7 @@ export interface ErrorEvent extends ErrorDetails {
   readonly resumeCommand?: string | undefined;
 }
 
+/** What went wrong, in the fields that errors and retries share. */
 export interface ErrorDetails {
   /** `ERR_UNEXPECTED` is a bug of bits-upload. */
   readonly code: BitsErrorCode | 'ERR_UNEXPECTED';
@@ -132,8 +152,10 @@ export interface SummaryEvent {
   readonly files: number;
   readonly succeeded: number;
   readonly failed: number;
-  /** Not sent, because they are on the server already. */
+  /** Not sent: on the server already, or no file to upload. */
   readonly skipped: number;
+  /** Of `--dry-run`: how many would be sent. */
+  readonly planned?: number | undefined;
   /** Of the stored files. */
   readonly bytes: number;
   readonly bytesSent: number;

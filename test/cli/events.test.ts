@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Ajv, type ValidateFunction } from 'ajv';
@@ -75,6 +75,10 @@ describe('the events of --json', () => {
     expect(pruned.map(({ type }) => type)).to.have.members(['result', 'problem']);
     const pinged = await eventsOf(['ping', '--json', '--probe', server.url]);
     const unreachable = await eventsOf(['ping', '--json', server.url.replace('http:', 'https:')]);
+    await mkdir(join(directory, 'tree'));
+    await writeFile(join(directory, 'tree', 'one'), '1');
+    await symlink('one', join(directory, 'tree', 'link'));
+    seen.push(...(await eventsOf(['put', '--json', '-r', '--dry-run', directory, server.url])));
     seen.push(...jobs, ...resumed, ...cancelled, ...pruned, ...pinged, ...unreachable);
 
     expect(new Set(seen.map(({ type }) => type))).to.have.keys(eventRows().map(({ type }) => type));

@@ -19,7 +19,7 @@ describe('the help', () => {
 
   it('of put tells most people enough on the first screen', async () => {
     const screen = (await helpOf('put')).slice(0, 24).join('\n');
-    expect(screen).to.match(/Usage: .*FILE… URL\n[\s\S]*Examples:\n[\s\S]*Options:\n/);
+    expect(screen).to.match(/Usage: .*PATH… URL\n[\s\S]*Examples:\n[\s\S]*Options:\n/);
     for (const option of ['--user', '--transfers', '--json', '--quiet', '--verbose', '--help']) {
       expect(screen).to.contain(option);
     }
@@ -36,7 +36,9 @@ describe('the help', () => {
 
   it('has a group for every option (src/cli/help.ts)', () => {
     const lost = commands.flatMap(({ options }) =>
-      options.filter(({ helpGroupHeading }) => helpGroupHeading === 'More options:'),
+      options.filter(
+        ({ hidden, helpGroupHeading }) => !hidden && helpGroupHeading === 'More options:',
+      ),
     );
     expect(lost.map(({ long }) => long)).to.deep.equal([]);
   });

@@ -6,6 +6,7 @@ import {
   type EarlierUpload,
   type Retry,
   resumedLine,
+  type SkipReason,
   type Summary,
   type Target,
   type Warning,
@@ -72,6 +73,14 @@ export class JsonLinesReporter extends Reporter {
   override skipped(skipped: Parameters<Reporter['skipped']>[0]): void {
     for (const { target, failure } of skipped) this.#error(target, failure);
     super.skipped(skipped);
+  }
+
+  override skippedFile({ file, url }: Target, reason: SkipReason): void {
+    this.#write({ type: 'skipped', file, url, reason });
+  }
+
+  override planned({ file, url }: Target, bytes: number | undefined): void {
+    this.#write({ type: 'planned', file, url, bytes: bytes ?? null });
   }
 
   override summary(summary: Summary): void {

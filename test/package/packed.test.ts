@@ -71,7 +71,10 @@ describe('the packed package', function () {
   it('holds the build, the documents and the licence, and nothing else', () => {
     const places = new Set(files.map((path) => path.split('/')[0]));
     expect([...places].sort()).to.deep.equal(
-      ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'docs', 'package.json'].sort(),
+      [
+        ...['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'],
+        ...['api', 'dist', 'docs', 'examples'],
+      ].sort(),
     );
     const unwanted = files.filter(
       (path) => !/\.(?:c?js|d\.c?ts|md|txt)$|^[^.]+$|package\.json$/.test(path),

@@ -11,6 +11,7 @@ const floors = {
   store: ['protocol', 'common', 'errors'],
   job: ['session', 'transport', 'source', 'reply', 'store', 'protocol', 'common', 'errors'],
   queue: ['job', 'store', 'protocol', 'common', 'errors'],
+  bullmq: ['queue', 'job', 'source', 'reply', 'store', 'protocol', 'common', 'errors'],
   diagnose: ['job', 'transport', 'protocol', 'common', 'errors', 'version'],
   testing: ['protocol', 'common', 'errors'],
 };
@@ -82,7 +83,18 @@ module.exports = {
       name: 'src-uses-declared-packages-only',
       severity: 'error',
       from: { path: '^src/' },
-      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown', 'unknown', 'undetermined'] },
+      to: {
+        dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown', 'unknown', 'undetermined'],
+        // An optional peer is a devDependency as well, for the tests.
+        dependencyTypesNot: ['npm-peer'],
+      },
+    },
+    {
+      name: 'bullmq-is-for-its-subpath',
+      comment: 'Who uploads from one machine needs neither BullMQ nor Redis.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/bullmq/' },
+      to: { path: 'node_modules/(bullmq|ioredis)/' },
     },
     {
       name: 'p-retry-has-one-caller',

@@ -10,6 +10,7 @@ await build({
   entryPoints: [
     'src/index.ts',
     'src/electron.ts',
+    'src/bullmq.ts',
     'src/testing/index.ts',
     'src/store/contract.ts',
     'src/cli/main.ts',

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { type BenchFiles, GIB, KIB, MIB } from './data.js';
+import { fleetRow } from './fleet-row.js';
 import { hasCurl, runClient, runCurl, runNode, type Sample, type Sink } from './harness.js';
 
 export interface Client {
@@ -33,6 +34,7 @@ export interface Sizes {
   readonly hugeBytes: number;
   readonly manyFiles: number;
   readonly manyFragments: number;
+  readonly fleetUploads: number;
 }
 
 export const FULL: Sizes = {
@@ -40,6 +42,7 @@ export const FULL: Sizes = {
   hugeBytes: 10 * GIB,
   manyFiles: 2000,
   manyFragments: 10_000,
+  fleetUploads: 120,
 };
 
 export const QUICK: Sizes = {
@@ -47,6 +50,7 @@ export const QUICK: Sizes = {
   hugeBytes: GIB,
   manyFiles: 400,
   manyFragments: 2000,
+  fleetUploads: 60,
 };
 
 const OURS = 'bits-upload';
@@ -261,7 +265,12 @@ export async function createRows(sink: Sink, files: BenchFiles, sizes: Sizes): P
     ],
   };
 
-  return [plain, memory, late, many, secure, fragments, start];
+  const fleet = fleetRow(
+    { url: lateUrl, file: small, fileBytes: SMALL_BYTES, uploads: sizes.fleetUploads },
+    LATE_MS,
+  );
+
+  return [plain, memory, late, many, ...fleet, secure, fragments, start];
 }
 
 function atLeast(limit: number, text: string, value: Goal['value']): Goal {

@@ -37,6 +37,7 @@ describeWith('workers that take over from each other', [REDIS], () => {
       name,
       lockMs: LOCK_MS,
       concurrency: 1,
+      maxCrashes: 2,
       defaults: { userAgent: name, fragmentBytes: FRAGMENT_BYTES },
     };
     const child = new WorkerProcess(options);
@@ -86,6 +87,23 @@ describeWith('workers that take over from each other', [REDIS], () => {
       expect(await fleet.leftovers()).to.deep.equal([]);
     });
   }
+
+  it('give up a job that kills each of them, and not the one beside it', async () => {
+    await writePatterned(join(folder(), 'beside.bin'), 10);
+    const [poison, beside] = await enqueueUploads(fleet.queue, [
+      { url: server.url, source: 'crash://whoever/opens/it' },
+      { url: server.url, source: join(folder(), 'beside.bin') },
+    ]);
+    for (let started = 0; (await poison?.getState()) !== 'failed'; started++) {
+      expect(started, 'deaths').to.be.at.most(3);
+      const victim = start(`victim-${started}`);
+      await Promise.race([victim.ended, victim.said(({ type }) => type === 'failed')]);
+    }
+    expect((await fleet.queue.getJob(poison?.id ?? ''))?.failedReason).to.match(
+      /died 3 times in a row/,
+    );
+    while ((await beside?.getState()) !== 'completed') await new Promise((r) => setImmediate(r));
+  });
 
   it('send nothing more, and write nothing, when they wake after another one has the job', async () => {
     const size = 20 * FRAGMENT_BYTES;

@@ -15,7 +15,7 @@ export class WorkerProcess {
   constructor(options: UploadWorkerOptions, onEvent?: (event: WorkerEvent) => void) {
     this.#child = spawn(
       process.execPath,
-      ['--import', 'tsx', 'test/bullmq/worker-child.ts', JSON.stringify(options)],
+      ['test/bullmq/worker-child.js', JSON.stringify(options)],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
     this.ended = once(this.#child, 'exit');

@@ -54,7 +54,9 @@ export class RedisServer {
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
     this.#child = child;
-    process.once('exit', () => child.kill('SIGKILL'));
+    const exit = (): void => void child.kill('SIGKILL');
+    process.once('exit', exit);
+    child.once('exit', () => process.off('exit', exit));
     let said = '';
     for await (const line of createInterface({ input: child.stdout })) {
       if (line.includes('Ready to accept connections')) {

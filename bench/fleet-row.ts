@@ -4,7 +4,7 @@ import { WorkerProcess } from '../test/bullmq/worker-process.js';
 import { locate } from '../test/interop/support/installed.js';
 import { RedisServer } from '../test/support/redis.js';
 import type { Sample } from './harness.js';
-import type { Goal, Medians, Row } from './rows.js';
+import { atLeast, type Row, ratio, wallMs } from './row.js';
 
 /** Low, so that the late answers are the limit, and not the two processors of a small machine. */
 const CONCURRENCY = 2;
@@ -38,18 +38,16 @@ export function fleetRow(run: FleetRun, lateMs: number): Row[] {
         bytes: (uploads + workers * WARM_UPS) * fileBytes,
         run: () => runFleet(run, workers),
       })),
-      goals: counts.slice(1).map(
-        (workers): Goal => ({
-          text: `uploads per second of ${nameOf(workers)}, over ${workers} times those of one`,
-          bound: 'at least',
-          limit: 0.8,
-          value: (medians: Medians) => {
-            const one = medians.get(nameOf(1))?.wallMs;
-            const many = medians.get(nameOf(workers))?.wallMs;
-            return one === undefined || many === undefined ? undefined : one / (many * workers);
-          },
-        }),
-      ),
+      goals: counts
+        .slice(1)
+        .map((workers) =>
+          atLeast(
+            0.8,
+            `uploads per second of ${nameOf(workers)}, over ${workers} times those of one`,
+            (medians) =>
+              ratio(wallMs(medians, nameOf(1)), wallMs(medians, nameOf(workers)) * workers),
+          ),
+        ),
     },
   ];
 }

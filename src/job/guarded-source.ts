@@ -14,8 +14,12 @@ const CLOSE_PATIENCE_MS = 250;
  * @throws BITS_ERR_ARGUMENT when what it opens is no source
  * @throws BITS_ERR_SOURCE for any failure that is no `BitsError`
  */
-export async function openSource(source: ByteSource, signal: AbortSignal): Promise<OpenSource> {
-  const opening = (async () => source.open(signal))();
+export async function openSource(
+  source: ByteSource,
+  signal: AbortSignal,
+  onSpooled: (bytes: number) => void = () => {},
+): Promise<OpenSource> {
+  const opening = (async () => source.open(signal, onSpooled))();
   try {
     const opened = await unlessAborted(opening, signal);
     assertOpenSource(opened);

@@ -1,11 +1,14 @@
 import { later, type Schedule } from '../common/awake-time.js';
 
+/** How far a job is. */
 export interface UploadProgress {
-  readonly phase: 'upload' | 'reply';
+  /** `spool`: a stream is stored first, because the protocol needs its length. */
+  readonly phase: 'spool' | 'upload' | 'reply';
   /** Position in the file: acknowledged bytes plus those of the fragment on the wire. */
   readonly bytesSent: number;
   /** Bytes that the server has acknowledged. */
   readonly bytesAcknowledged: number;
+  /** Bytes of the file; while it is spooled, those stored so far. */
   readonly bytesTotal: number;
   /** Smoothed over a few seconds, in the present phase. */
   readonly bytesPerSecond: number;
@@ -73,7 +76,7 @@ const MIN_INTERVAL_MS = 100;
  * untold when the wire then stands still.
  */
 export class ProgressReport {
-  readonly #bytesTotal: number;
+  #bytesTotal = 0;
   readonly #now: () => number;
   readonly #emit: (progress: UploadProgress) => void;
   readonly #speed: SpeedMeter;
@@ -89,16 +92,28 @@ export class ProgressReport {
 
   /** @param schedule is a parameter for tests. */
   constructor(
-    bytesTotal: number,
     now: () => number,
     emit: (progress: UploadProgress) => void,
     schedule: Schedule = later,
   ) {
-    this.#bytesTotal = bytesTotal;
     this.#now = now;
     this.#emit = emit;
     this.#schedule = schedule;
     this.#speed = new SpeedMeter(now);
+  }
+
+  /** @param bytes stored so far of a stream whose length is not known yet */
+  spooled(bytes: number): void {
+    this.#phase = 'spool';
+    this.#speed.add(bytes - this.#bytesTotal);
+    this.#bytesTotal = bytes;
+    this.#tell();
+  }
+
+  /** The length is known, and the upload begins. */
+  opened(bytesTotal: number): void {
+    this.#phase = 'upload';
+    this.#bytesTotal = bytesTotal;
   }
 
   fragmentBegins(start: number): void {
@@ -171,11 +186,7 @@ export class ProgressReport {
   #present(): UploadProgress {
     const { bytesPerSecond } = this.#speed;
     const bytesSent = Math.min(this.#bytesTotal, this.#fragmentStart + this.#inFlight);
-    const replyBytesTotal = this.#replyBytesTotal;
-    const left =
-      this.#phase === 'upload'
-        ? this.#bytesTotal - bytesSent
-        : replyBytesTotal && replyBytesTotal - this.#replyBytes;
+    const left = this.#bytesLeft(bytesSent);
     return {
       phase: this.#phase,
       bytesSent,
@@ -184,7 +195,19 @@ export class ProgressReport {
       bytesPerSecond: Math.round(bytesPerSecond),
       etaMs: left === undefined ? undefined : etaMs(left, bytesPerSecond),
       replyBytes: this.#replyBytes,
-      replyBytesTotal,
+      replyBytesTotal: this.#replyBytesTotal,
     };
+  }
+
+  /** In the present phase; undefined while the total is unknown. */
+  #bytesLeft(bytesSent: number): number | undefined {
+    switch (this.#phase) {
+      case 'spool':
+        return undefined;
+      case 'upload':
+        return this.#bytesTotal - bytesSent;
+      case 'reply':
+        return this.#replyBytesTotal && this.#replyBytesTotal - this.#replyBytes;
+    }
   }
 }

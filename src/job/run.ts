@@ -118,7 +118,11 @@ class Run implements CommandRunner {
   static async open(request: RunRequest): Promise<Run> {
     const { id, options, checkpoint, signal } = request;
     throwIfAborted(signal);
-    const source = await openSource(sourceOf(request), signal);
+    const progress = new ProgressReport(systemClock.now, (now) => request.listener.onProgress(now));
+    const source = await openSource(sourceOf(request), signal, (bytes) =>
+      progress.spooled(bytes),
+    ).finally(() => progress.rests());
+    progress.opened(source.byteLength);
     let keeper: RecordKeeper | undefined;
     let wire: Wire | undefined;
     try {
@@ -133,7 +137,7 @@ class Run implements CommandRunner {
         await checkReplyTarget(options.reply, keeper?.replyPartId ?? id);
       }
       wire = new Wire(options, remoteUrl, id);
-      const run = new Run(request, { options, remoteUrl, source, wire }, keeper);
+      const run = new Run(request, { options, remoteUrl, source, wire }, keeper, progress);
       await run.#clearAway();
       return run;
     } catch (error) {
@@ -148,6 +152,7 @@ class Run implements CommandRunner {
     request: RunRequest,
     conversation: OpenConversation,
     keeper: RecordKeeper | undefined,
+    progress: ProgressReport,
   ) {
     const { id, options, signal, listener } = request;
     const { source, wire, remoteUrl } = conversation;
@@ -174,9 +179,7 @@ class Run implements CommandRunner {
       replyMs: options.timeouts.replyMs,
       signal,
     });
-    this.#progress = new ProgressReport(source.byteLength, systemClock.now, (progress) =>
-      listener.onProgress(progress),
-    );
+    this.#progress = progress;
     if (options.reply !== undefined) {
       this.#reply = new ReplyDelivery(
         keeper?.replyPartId ?? id,

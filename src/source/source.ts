@@ -4,13 +4,16 @@ export interface ByteSource {
   readonly name: string | undefined;
   /**
    * Makes the bytes readable; called again when a job resumes after a failure or an abort.
+   * @param onSpooled told, in bytes from the first one on, how much is stored of a source that must be
+   *   stored before it can be read; the progress of a job shows it
    * @throws BITS_ERR_ARGUMENT when nothing readable is there
    */
-  open(signal?: AbortSignal): Promise<OpenSource>;
+  open(signal?: AbortSignal, onSpooled?: (bytes: number) => void): Promise<OpenSource>;
   /** Frees what is kept from one `open` to the next; called when the job has ended for good. */
   dispose?(): Promise<void>;
 }
 
+/** Bytes that can be read, as often as a run of the job needs them. */
 export interface OpenSource {
   readonly byteLength: number;
   /** Recognises the same content after a restart of the process; absent: cannot be resumed then. */

@@ -9,6 +9,7 @@ import { createSpoolFile, GatheredWrites, type SpoolFile } from './spool-file.js
 /** Four gibibytes; see {@link SpoolOptions.maxBytes}. */
 export const DEFAULT_SPOOL_MAX_BYTES = 4 * 1024 ** 3;
 
+/** How much of a stream is stored in a temp file, and where. */
 export interface SpoolOptions {
   /**
    * Longest stream, in bytes. The default keeps an endless stream from filling the temp directory,
@@ -23,6 +24,7 @@ export interface SpoolOptions {
   readonly directory?: string | undefined;
 }
 
+/** Options of `streamSource`. */
 export interface StreamSourceOptions extends SpoolOptions {
   /** For servers that want a name; a stream has none of its own. */
   readonly name?: string | undefined;
@@ -51,7 +53,7 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
   let spooled: Spooled | undefined;
   return {
     name: options.name,
-    async open(signal) {
+    async open(signal, onSpooled) {
       throwIfAborted(signal);
       if (spooled !== undefined) {
         if (spooled.isInUse) throw new BitsStateError('Another upload reads the source stream.');
@@ -67,7 +69,7 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
       isRead = true;
       try {
         const spool = await createSpoolFile(options.directory);
-        const stored = await spoolOf(feed, spool, { maxBytes, limitName }, signal);
+        const stored = await spoolOf(feed, spool, { maxBytes, limitName }, signal, onSpooled);
         if (isDisposed) {
           await spool.remove();
           throw new BitsStateError('The source stream was disposed of while it was being read.');
@@ -114,9 +116,11 @@ async function spoolOf(
   spool: SpoolFile,
   limit: Limit,
   signal: AbortSignal | undefined,
+  onSpooled: (bytes: number) => void = () => {},
 ): Promise<Spooled> {
   try {
-    return { spool, byteLength: await store(feed, spool, limit, signal), isInUse: false };
+    const byteLength = await store(feed, spool, limit, signal, onSpooled);
+    return { spool, byteLength, isInUse: false };
   } catch (error) {
     await spool.remove();
     throw error;
@@ -148,6 +152,7 @@ async function store(
   spool: SpoolFile,
   limit: Limit,
   signal: AbortSignal | undefined,
+  onSpooled: (bytes: number) => void,
 ): Promise<number> {
   const { maxBytes, limitName } = limit;
   const gathered = new GatheredWrites(spool);
@@ -159,5 +164,6 @@ async function store(
         `The source stream is longer than ${limitName} (${maxBytes}): raise it, or upload a file.`,
       );
     await gathered.write(bytes);
+    onSpooled(gathered.byteLength);
   }
 }

@@ -93,9 +93,13 @@ export async function resolveBelow(
       const file = path.join(existing, ...missing, segments.at(-1) ?? '');
       return isServed(root, file) ? file : undefined;
     }
-    const last = parents.pop();
+    const made = await unlessMissing(lstat(directory));
     // What is created at the target of a dangling link might be outside of the root.
-    if (last === undefined || (await unlessMissing(lstat(directory)))) return undefined;
+    if (made?.isSymbolicLink()) return undefined;
+    // Another upload has created it meanwhile.
+    if (made !== undefined) continue;
+    const last = parents.pop();
+    if (last === undefined) return undefined;
     missing.unshift(last);
   }
 }

@@ -92,6 +92,7 @@ describe('the command put', () => {
       bytes: 20_000,
       bytesSent: 20_000,
       resumed: false,
+      closed: 'acknowledged',
     });
   });
 

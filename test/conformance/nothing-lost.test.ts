@@ -8,7 +8,7 @@ import { HostileWorld } from './hostile-world.js';
 import { scenarios } from './scenario.js';
 
 /** How many uploads to try, each in another hostile world. */
-const RUNS = runs('BITS_PROVE_RUNS', 60, 500);
+const RUNS = runs('BITS_PROVE_RUNS', 30, 500);
 
 /** The longest time for one scenario: slow ones take about a tenth of it. */
 const LIMIT_MS = 30_000;

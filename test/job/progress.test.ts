@@ -39,12 +39,11 @@ describe('etaMs', () => {
 });
 
 describe('ProgressReport', () => {
-  function report() {
+  function report(bytesTotal = 1000) {
     const told: UploadProgress[] = [];
     const clock = { nowMs: 0 };
     const timers = new Set<{ readonly work: () => void; readonly dueMs: number }>();
     const progress = new ProgressReport(
-      1000,
       () => clock.nowMs,
       (p) => told.push(p),
       (work, delayMs) => {
@@ -60,8 +59,31 @@ describe('ProgressReport', () => {
         if (timer.dueMs <= clock.nowMs && timers.delete(timer)) timer.work();
       }
     };
+    progress.opened(bytesTotal);
     return { told, clock, progress, timers, wait };
   }
+
+  it('tells how much of a stream is stored, as its total, before the upload begins', () => {
+    const { told, clock, progress } = report(0);
+    clock.nowMs += 1000;
+    progress.spooled(500);
+    expect(told.at(-1)).to.include({
+      phase: 'spool',
+      bytesSent: 0,
+      bytesTotal: 500,
+      etaMs: undefined,
+    });
+    expect(told.at(-1)?.bytesPerSecond).to.equal(500);
+    progress.spooled(700);
+    progress.rests();
+    expect(told.at(-1)).to.include({ phase: 'spool', bytesTotal: 700 });
+    progress.opened(700);
+    progress.continuesAt(0);
+    clock.nowMs += 1000;
+    progress.sent(7);
+    expect(told.at(-1)).to.include({ phase: 'upload', bytesSent: 7, bytesTotal: 700 });
+    expect(told.at(-1)?.bytesPerSecond).to.equal(7);
+  });
 
   it('counts what is on the wire on top of what is acknowledged', () => {
     const { told, clock, progress } = report();
@@ -132,7 +154,8 @@ describe('ProgressReport', () => {
 
   it('keeps no process alive', async () => {
     const before = process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
-    const progress = new ProgressReport(10, performance.now.bind(performance), () => {});
+    const progress = new ProgressReport(performance.now.bind(performance), () => {});
+    progress.opened(10);
     progress.sent(1);
     progress.sent(1);
     const after = process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;

@@ -86,6 +86,27 @@ describe('UploadJob', () => {
       }
     });
 
+    it('is told while a stream is stored, before anything is sent', async () => {
+      const server = await serve();
+      const isTold = gate();
+      async function* slowly() {
+        yield patterned(3000);
+        await isTold.promise;
+        yield patterned(2000);
+      }
+      const job = jobTo(server, { source: slowly() });
+      const told: UploadProgress[] = [];
+      job.on('progress', (progress) => {
+        told.push(progress);
+        isTold.open();
+      });
+      const { bytes } = await job.start();
+      expect(bytes).to.equal(5000);
+      const [first] = told;
+      expect(first).to.include({ phase: 'spool', bytesSent: 0, bytesTotal: 3000 });
+      expect(told.at(-1)).to.include({ phase: 'upload', bytesSent: 5000, bytesTotal: 5000 });
+    });
+
     it('is not sent of a stream that is longer than spoolMaxBytes, which the error names', async () => {
       const server = await serve();
       const job = jobTo(server, { source: Readable.from([patterned(10)]), spoolMaxBytes: 9 });

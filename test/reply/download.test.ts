@@ -13,6 +13,7 @@ import {
   type ReplyResumePoint,
 } from '../../src/reply/download.js';
 import type { ReplyFetch } from '../../src/reply/get.js';
+import { runs } from '../support/prove-mode.js';
 import { content, httpFetch, ReplyHost, rejection, resolved, serve, sha256 } from './support.js';
 
 /** As a record keeps it. */
@@ -762,7 +763,7 @@ describe('the download of a reply', () => {
         await download.close({ keepPartial: false });
         await rm(file);
       }),
-      { numRuns: 100 },
+      { numRuns: runs('BITS_PROVE_DOWNLOADS', 25, 100) },
     );
     expect(await readdir(directory)).to.deep.equal([]);
   });

@@ -14,6 +14,7 @@ import {
   type SizerOptions,
   snapshotOf,
 } from '../../src/session/session.js';
+import { runs } from '../support/prove-mode.js';
 import { Adversary, choices, plans, sizers } from './adversary.js';
 import { ModelServer, type Overlap } from './model-server.js';
 import {
@@ -82,7 +83,7 @@ describe('the laws of a session', () => {
           }
         },
       ),
-      { numRuns: 2500 },
+      { numRuns: runs('BITS_PROVE_LAWS', 600, 2500) },
     );
     // Laws that nothing tested would hold too.
     expect(seen).to.include.members([
@@ -129,7 +130,7 @@ describe('the laws of a session', () => {
           }
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: runs('BITS_PROVE_LAWS', 500, 2000) },
     );
   });
 
@@ -208,7 +209,7 @@ describe('the laws of a session', () => {
           delivered.add(outcome);
         },
       ),
-      { numRuns: 1000 },
+      { numRuns: runs('BITS_PROVE_LAWS', 250, 1000) },
     );
     expect([...delivered]).to.have.members(['completed acknowledged', 'completed presumed']);
 

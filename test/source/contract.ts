@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { BLOCK_BYTES } from '../../src/source/block-source.js';
 import { MAX_PIECE_BYTES } from '../../src/source/piece-sizer.js';
 import type { ByteSource, OpenSource } from '../../src/source/source.js';
+import { runs } from '../support/prove-mode.js';
 import { codeOf, collect } from './reading.js';
 
 /** A source over exactly the given bytes, and what to clean up after it. */
@@ -107,7 +108,7 @@ export const byteSourceContract: readonly ContractCheck[] = [
               if (pieces === Number.POSITIVE_INFINITY) expect(got.length).to.equal(end - start);
             }
           }),
-          { numRuns: 40 },
+          { numRuns: runs('BITS_PROVE_SOURCES', 10, 40) },
         );
       }),
   },

@@ -25,8 +25,11 @@ import { expect } from 'chai';
 import { BitsArgumentError, BitsStoreError } from '../../src/errors.js';
 import { createFileStore, defaultJobDirectory } from '../../src/store/file.js';
 import { byAge, parseRecord, serializeRecord } from '../../src/store/record.js';
+import { runs } from '../support/prove-mode.js';
 import { childPath, killed, messageFrom, startChild } from './child.js';
 import { anyKey, failureOf, jobRecord, numberedRecord } from './records.js';
+
+const KILLS = runs('BITS_PROVE_STORE_KILLS', 4, 12);
 
 const isRoot = process.getuid?.() === 0;
 const posix = process.platform !== 'win32';
@@ -443,7 +446,7 @@ describe('the file store', () => {
     const keys: string[] = Array.from({ length: 24 }, () => anyKey());
     const kept = new Map(keys.map((key) => [key, 0]));
     for (const key of keys) await store.save(numberedRecord(key, 0));
-    for (let kill = 0; kill < 12; kill++) {
+    for (let kill = 0; kill < KILLS; kill++) {
       const first = Math.max(...kept.values()) + 1;
       const child = await startChild('saving', directory, String(first), ...keys);
       const note = (message: unknown) => {

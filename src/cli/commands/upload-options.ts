@@ -35,6 +35,8 @@ export interface TransferFlags extends ConnectionFlags {
 /** How to send many files. */
 export interface BatchFlags {
   readonly transfers?: string;
+  readonly failFast?: boolean;
+  readonly dryRun?: boolean;
 }
 
 export interface HostFlags {

@@ -5,7 +5,9 @@ import {
   type EarlierUpload,
   type Retry,
   resumedLine,
+  type SkipReason,
   type Summary,
+  skippedLine,
   summaryLine,
   type Target,
 } from './messages.js';
@@ -82,6 +84,10 @@ export class LineReporter extends Reporter {
   override failed(...args: Parameters<Reporter['failed']>): void {
     this.#uploads.delete(args[0]);
     super.failed(...args);
+  }
+
+  override skippedFile(target: Target, reason: SkipReason): void {
+    if (this.#options.isDetailed) say(this.stderr, skippedLine(target, reason));
   }
 
   override summary(summary: Summary): void {

@@ -87,9 +87,14 @@ export class View {
   #counted(): { readonly bytes: number; readonly total: number | undefined } | undefined {
     const progress = this.#progress;
     if (progress === undefined) return undefined;
-    return progress.phase === 'reply'
-      ? { bytes: progress.replyBytes, total: progress.replyBytesTotal }
-      : { bytes: progress.bytesSent, total: progress.bytesTotal };
+    switch (progress.phase) {
+      case 'spool':
+        return { bytes: progress.bytesTotal, total: undefined };
+      case 'upload':
+        return { bytes: progress.bytesSent, total: progress.bytesTotal };
+      case 'reply':
+        return { bytes: progress.replyBytes, total: progress.replyBytesTotal };
+    }
   }
 
   #waitsFor(): string | undefined {

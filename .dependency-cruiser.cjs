@@ -1,15 +1,26 @@
 // The floors of docs/architecture.md: a floor may import the floors listed for it, and itself.
 const floors = {
-  errors: [],
   version: [],
+  'across-copies': ['version'],
+  errors: ['across-copies'],
   common: ['errors'],
   protocol: ['common', 'errors'],
   session: ['protocol', 'common', 'errors'],
-  transport: ['protocol', 'common', 'errors', 'version'],
-  source: ['protocol', 'common', 'errors'],
-  reply: ['protocol', 'common', 'errors'],
+  transport: ['protocol', 'common', 'errors', 'across-copies', 'version'],
+  source: ['protocol', 'common', 'errors', 'across-copies'],
+  reply: ['protocol', 'common', 'errors', 'across-copies'],
   store: ['protocol', 'common', 'errors'],
-  job: ['session', 'transport', 'source', 'reply', 'store', 'protocol', 'common', 'errors'],
+  job: [
+    'session',
+    'transport',
+    'source',
+    'reply',
+    'store',
+    'protocol',
+    'common',
+    'errors',
+    'across-copies',
+  ],
   queue: ['job', 'store', 'protocol', 'common', 'errors'],
   diagnose: ['job', 'transport', 'protocol', 'common', 'errors', 'version'],
   testing: ['protocol', 'common', 'errors'],
@@ -19,7 +30,7 @@ const floors = {
 const typesOfRecords = ['session', 'source', 'reply'];
 
 const place = (floor) =>
-  ['errors', 'version'].includes(floor) ? `^src/${floor}\\.ts$` : `^src/${floor}/`;
+  ['across-copies', 'errors', 'version'].includes(floor) ? `^src/${floor}\\.ts$` : `^src/${floor}/`;
 
 const floorRules = Object.entries(floors).map(([floor, below]) => ({
   name: `${floor}-imports-only-floors-below`,
@@ -52,6 +63,7 @@ module.exports = {
           '^src/common/',
           '^src/index\\.ts$',
           '^src/internal\\.ts$',
+          '^src/cli-events\\.ts$',
           '^src/testing/index\\.ts$',
           '^src/version\\.ts$',
           // What a header may hold is a rule of HTTP, which the SDK does not have to export.
@@ -80,9 +92,13 @@ module.exports = {
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
     {
       name: 'src-uses-declared-packages-only',
+      comment: 'csv-parse is bundled: docs/dependencies.md says why.',
       severity: 'error',
       from: { path: '^src/' },
-      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown', 'unknown', 'undetermined'] },
+      to: {
+        dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown', 'unknown', 'undetermined'],
+        pathNot: '^node_modules/csv-parse/',
+      },
     },
     {
       name: 'p-retry-has-one-caller',

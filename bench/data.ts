@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -29,6 +29,27 @@ export class BenchFiles {
     }
     await handle.close();
     return path;
+  }
+
+  /** A directory of files of random bytes. */
+  async tree(files: number, bytes: number): Promise<string> {
+    const directory = join(this.#directory, `tree-${files}-${bytes}`);
+    await mkdir(directory);
+    const content = randomBytes(bytes);
+    for (let index = 0; index < files; index++) {
+      await writeFile(join(directory, `file-${index}.bin`), content);
+    }
+    return directory;
+  }
+
+  /** A directory of so many names of one file. */
+  async links(files: number, file: string): Promise<string> {
+    const directory = `${file}-links-${files}`;
+    await mkdir(directory);
+    for (let index = 0; index < files; index++) {
+      await link(file, join(directory, `file-${index}.bin`));
+    }
+    return directory;
   }
 
   /** A file that is large and takes no place on the disk. */

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFile, fork, spawnSync } from 'node:child_process';
+import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
@@ -10,12 +11,17 @@ export interface Sample {
   /** Undefined where nothing tells it. */
   readonly cpuMs?: number;
   readonly peakBytes?: number;
+  /** What came in the 10 s in which least, or most, came; of runs that take longer. */
+  readonly slowest10sBytes?: number;
+  readonly fastest10sBytes?: number;
 }
 
 export interface Delivered {
   readonly bodyBytes: number;
   readonly files: number;
   readonly violations: number;
+  /** What came in each tenth of a second, from the first byte to the last. */
+  readonly tenths: readonly number[];
 }
 
 /** The sink's process. */
@@ -74,6 +80,24 @@ export async function runCurl(options: { url: string; file: string }): Promise<S
   const { stdout, stderr } = await run('bash', ['-c', script, 'curl', options.file, options.url]);
   const [userS = 0, systemS = 0] = stderr.trim().split(/\s+/).map(Number);
   return { wallMs: Number(stdout) * 1000, cpuMs: (userS + systemS) * 1000 };
+}
+
+/** Plain PUTs of the files of a directory, so many at once. */
+export async function runCurlParallel(options: {
+  url: string;
+  directory: string;
+  concurrency: number;
+}): Promise<Sample> {
+  const { url, directory, concurrency } = options;
+  const names = await readdir(directory);
+  const config = names.map(
+    (name) => `upload-file="${directory}/${name}"\nurl="${url}/${name}"\noutput=/dev/null`,
+  );
+  const startMs = performance.now();
+  const curl = run('curl', ['-sSZ', '--parallel-max', `${concurrency}`, '-K', '-']);
+  curl.child.stdin?.end(config.join('\n'));
+  await curl;
+  return { wallMs: performance.now() - startMs };
 }
 
 /** Time from the start of a Node process to its end. */

@@ -1,7 +1,7 @@
 import { cpus, totalmem } from 'node:os';
 import { GIB, MIB } from './data.js';
 import type { Sample } from './harness.js';
-import type { Goal, Medians, Row } from './rows.js';
+import type { Goal, Medians, Row } from './row.js';
 import { barChart } from './svg.js';
 
 export interface MeasuredRow {
@@ -28,6 +28,8 @@ export function thisMachine(): Machine {
   };
 }
 
+const FIELDS = ['wallMs', 'cpuMs', 'peakBytes', 'slowest10sBytes', 'fastest10sBytes'] as const;
+
 export function mediansOf({ row, samples }: MeasuredRow): Medians {
   return new Map(
     row.clients.map(({ name }) => {
@@ -36,15 +38,10 @@ export function mediansOf({ row, samples }: MeasuredRow): Medians {
         const values = all.map((sample) => sample[key]).filter((value) => value !== undefined);
         return values.length === 0 ? undefined : median(values);
       };
-      const [wallMs = Number.NaN, cpuMs, peakBytes] = [of('wallMs'), of('cpuMs'), of('peakBytes')];
-      return [
-        name,
-        {
-          wallMs,
-          ...(cpuMs !== undefined && { cpuMs }),
-          ...(peakBytes !== undefined && { peakBytes }),
-        },
-      ];
+      const { wallMs = Number.NaN, ...others } = Object.fromEntries(
+        FIELDS.map((key) => [key, of(key)] as const).filter(([, value]) => value !== undefined),
+      );
+      return [name, { wallMs, ...others }];
     }),
   );
 }
@@ -95,7 +92,7 @@ export function chartOf(measured: MeasuredRow): string {
     if (row.shows === 'memory') return peakBytes / MIB;
     return row.shows === 'time' || bytes === undefined ? wallMs : bytes / wallMs / 1000;
   };
-  const unit = { speed: 'MB/s', memory: 'MiB', time: 'ms' }[row.shows];
+  const unit = { speed: 'MB/s', rate: 'MB/s', memory: 'MiB', time: 'ms' }[row.shows];
   return barChart(
     row.title,
     unit,

@@ -1,38 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { type BenchFiles, GIB, KIB, MIB } from './data.js';
-import { hasCurl, runClient, runCurl, runNode, type Sample, type Sink } from './harness.js';
-
-export interface Client {
-  readonly name: string;
-  /** What must have arrived after a run; absent: nothing is uploaded. */
-  readonly bytes?: number;
-  readonly run: () => Promise<Sample>;
-}
-
-/** The medians of a row, by client. */
-export type Medians = ReadonlyMap<string, Sample>;
-
-export interface Goal {
-  readonly text: string;
-  readonly bound: 'at least' | 'at most';
-  readonly limit: number;
-  /** Undefined when a client that it needs did not run. */
-  readonly value: (medians: Medians) => number | undefined;
-}
-
-export interface Row {
-  readonly id: string;
-  readonly title: string;
-  readonly shows: 'speed' | 'memory' | 'time';
-  readonly clients: readonly Client[];
-  readonly goals: readonly Goal[];
-}
+import { hasCurl, runClient, runCurl, runNode, type Sink } from './harness.js';
+import { createManyRows } from './many-rows.js';
+import { atLeast, atMost, type Client, type Row, ratio, size, speedOver, wallMs } from './row.js';
 
 export interface Sizes {
   readonly fileBytes: number;
   readonly hugeBytes: number;
   readonly manyFiles: number;
   readonly manyFragments: number;
+  readonly largeFiles: number;
+  readonly queuedFiles: number;
 }
 
 export const FULL: Sizes = {
@@ -40,6 +18,8 @@ export const FULL: Sizes = {
   hugeBytes: 10 * GIB,
   manyFiles: 2000,
   manyFragments: 10_000,
+  largeFiles: 200,
+  queuedFiles: 100_000,
 };
 
 export const QUICK: Sizes = {
@@ -47,6 +27,8 @@ export const QUICK: Sizes = {
   hugeBytes: GIB,
   manyFiles: 400,
   manyFragments: 2000,
+  largeFiles: 40,
+  queuedFiles: 10_000,
 };
 
 const OURS = 'bits-upload';
@@ -261,32 +243,6 @@ export async function createRows(sink: Sink, files: BenchFiles, sizes: Sizes): P
     ],
   };
 
-  return [plain, memory, late, many, secure, fragments, start];
-}
-
-function atLeast(limit: number, text: string, value: Goal['value']): Goal {
-  return { bound: 'at least', limit, text, value };
-}
-
-function atMost(limit: number, text: string, value: Goal['value']): Goal {
-  return { bound: 'at most', limit, text, value };
-}
-
-function speedOver(medians: Medians, one: string, other: string): number | undefined {
-  return ratio(medians.get(other)?.wallMs, medians.get(one)?.wallMs);
-}
-
-function ratio(over: number | undefined, under: number | undefined): number | undefined {
-  return over === undefined || under === undefined ? undefined : over / under;
-}
-
-function wallMs(medians: Medians, name: string): number {
-  return medians.get(name)?.wallMs ?? Number.NaN;
-}
-
-/** A size as people say it: 10 KiB, 1 GiB. */
-export function size(bytes: number): string {
-  if (bytes >= GIB) return `${bytes / GIB} GiB`;
-  if (bytes >= MIB) return `${bytes / MIB} MiB`;
-  return `${bytes / KIB} KiB`;
+  const manyRows = await createManyRows(sink, files, sizes);
+  return [plain, memory, late, many, secure, fragments, start, ...manyRows];
 }

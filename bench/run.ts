@@ -3,7 +3,8 @@ import { parseArgs } from 'node:util';
 import { BenchFiles } from './data.js';
 import { type Sample, Sink } from './harness.js';
 import { chartOf, type MeasuredRow, mediansOf, tableOf, thisMachine } from './report.js';
-import { type Client, createRows, FULL, QUICK, type Row } from './rows.js';
+import type { Client, Row } from './row.js';
+import { createRows, FULL, QUICK } from './rows.js';
 import { sizerCurves } from './sizer-curves.js';
 
 const { values } = parseArgs({
@@ -39,7 +40,10 @@ try {
 async function measure(row: Row): Promise<MeasuredRow> {
   const samples = new Map<string, Sample[]>(row.clients.map(({ name }) => [name, []]));
   // The start-up row is short and jumps about; the first round only warms the caches.
-  const times = row.shows === 'time' ? rounds * 3 : rounds;
+  const times = Math.min(
+    row.shows === 'time' ? rounds * 3 : rounds,
+    row.rounds ?? Number.POSITIVE_INFINITY,
+  );
   for (let round = 0; round <= times; round++) {
     process.stderr.write(`\r${row.title}: round ${round} of ${times}   `);
     for (const client of row.clients) {
@@ -52,9 +56,20 @@ async function measure(row: Row): Promise<MeasuredRow> {
 
 async function checked({ name, bytes, run }: Client): Promise<Sample> {
   const sample = await run();
-  const { bodyBytes, violations } = await sink.delivered();
-  if (bodyBytes === (bytes ?? 0) && violations === 0) return sample;
+  const { bodyBytes, violations, tenths } = await sink.delivered();
+  if (bodyBytes === (bytes ?? 0) && violations === 0) return { ...sample, ...extremes(tenths) };
   throw new Error(`${name}: ${bodyBytes} of ${bytes} bytes came, ${violations} out of order`);
+}
+
+/** Of every 10 s within the run. */
+function extremes(tenths: readonly number[]): Pick<Sample, 'slowest10sBytes' | 'fastest10sBytes'> {
+  const sums = tenths.slice(99).map((_, start) => {
+    let bytes = 0;
+    for (const tenth of tenths.slice(start, start + 100)) bytes += tenth;
+    return bytes;
+  });
+  if (sums.length === 0) return {};
+  return { slowest10sBytes: Math.min(...sums), fastest10sBytes: Math.max(...sums) };
 }
 
 async function write(measured: readonly MeasuredRow[]): Promise<void> {

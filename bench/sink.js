@@ -9,6 +9,9 @@ const HEAD_END = '\r\n\r\n';
 const TLS_FILES = new URL('../test/fixtures/tls/', import.meta.url);
 
 const counts = { bodyBytes: 0, files: 0, violations: 0 };
+/** Bytes by tenth of a second since the first one. */
+let tenths = [];
+let firstMs;
 /** Next byte wanted, by session. */
 const bitsOffsets = new Map();
 const tusOffsets = new Map();
@@ -120,6 +123,9 @@ function serve(socket) {
     }
     const bytes = Math.min(left, chunk.length);
     counts.bodyBytes += bytes;
+    firstMs ??= performance.now();
+    const tenth = Math.floor((performance.now() - firstMs) / 100);
+    tenths[tenth] = (tenths[tenth] ?? 0) + bytes;
     left -= bytes;
     if (left > 0) return;
     answer();
@@ -143,7 +149,9 @@ await Promise.all(
   [plain, secure].map((server) => new Promise((done) => server.listen(0, '127.0.0.1', done))),
 );
 process.on('message', () => {
-  process.send({ ...counts });
+  process.send({ ...counts, tenths: Array.from(tenths, (bytes) => bytes ?? 0) });
+  tenths = [];
+  firstMs = undefined;
   Object.assign(counts, { bodyBytes: 0, files: 0, violations: 0 });
 });
 process.on('disconnect', () => process.exit());

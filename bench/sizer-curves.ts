@@ -1,6 +1,6 @@
 import { type Link, simulate } from '../test/session/link-model.js';
 import { GIB, KIB, MIB } from './data.js';
-import { size } from './rows.js';
+import { size } from './row.js';
 import { lineChart } from './svg.js';
 
 const FIXED_SIZES = [64 * KIB, MIB, 4 * MIB, 28 * MIB];

@@ -1,19 +1,21 @@
-import { rm } from 'node:fs/promises';
-import { build } from 'esbuild';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type BuildOptions, build, transform } from 'esbuild';
+import { SUBPATHS } from './subpaths.js';
 
-await rm('dist', { recursive: true, force: true });
+/**
+ * The dependencies that `require` cannot load before Node 20.19, nor in Jest: the CommonJS build
+ * contains them, and what they depend on. Both builds contain what src uses of `devDependencies`.
+ */
+const ES_MODULES_ONLY = ['env-paths', 'p-retry', 'uuid'];
+
+const manifest = JSON.parse(await readFile('package.json', 'utf8'));
+const dependencies = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies });
+const entries = Object.values(SUBPATHS).map((module) => `src/${module}.ts`);
 
 // Finding and reading two hundred modules takes longer than running them. What several entries use is
 // split off rather than copied: `instanceof BitsError` must hold across them.
-await build({
-  // They land where `exports` and `bin` of package.json look for them.
-  entryPoints: [
-    'src/index.ts',
-    'src/electron.ts',
-    'src/testing/index.ts',
-    'src/store/contract.ts',
-    'src/cli/main.ts',
-  ],
+const shared = {
   outbase: 'src',
   outdir: 'dist',
   chunkNames: 'chunks/[name]-[hash]',
@@ -21,7 +23,48 @@ await build({
   splitting: true,
   format: 'esm',
   platform: 'node',
-  target: 'node20.19',
-  packages: 'external',
-  sourcemap: true,
+  target: 'node20',
+  metafile: true,
+} satisfies BuildOptions;
+
+await rm('dist', { recursive: true, force: true });
+const esModules = await build({
+  ...shared,
+  entryPoints: [...entries, 'src/cli/main.ts'],
+  external: dependencies,
 });
+
+// esbuild splits ES modules only: each of them is made a CommonJS module afterwards.
+const commonJs = await build({
+  ...shared,
+  entryPoints: entries,
+  external: dependencies.filter((name) => !ES_MODULES_ONLY.includes(name)),
+  outExtension: { '.js': '.cjs' },
+  write: false,
+});
+for (const { path, text } of commonJs.outputFiles) {
+  const { code } = await transform(text, {
+    format: 'cjs',
+    platform: 'node',
+    target: 'node20',
+    define: { 'import.meta.url': '__filename' },
+    // Jest gives `import()` to nobody who has not set a flag.
+    supported: { 'dynamic-import': false },
+  });
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, code);
+}
+
+const bundled = new Set<string>();
+for (const path of Object.keys({ ...esModules.metafile.inputs, ...commonJs.metafile.inputs })) {
+  const [, name] = /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path) ?? [];
+  if (name !== undefined) bundled.add(name);
+}
+const licences: string[] = [];
+for (const name of [...bundled].sort()) {
+  const files = await readdir(join('node_modules', name));
+  const file = files.find((each) => /^licen[cs]e/i.test(each));
+  if (file === undefined) throw new Error(`${name} is bundled, but has no licence`);
+  licences.push(`${name}\n\n${await readFile(join('node_modules', name, file), 'utf8')}`);
+}
+await writeFile('dist/bundled-licences.txt', licences.join('\n---\n\n'));

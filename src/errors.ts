@@ -1,3 +1,5 @@
+import { acceptOtherCopies } from './across-copies.js';
+
 /** Codes that never change meaning between releases; match on these, not on messages. */
 export type BitsErrorCode =
   | 'BITS_ERR_ARGUMENT'
@@ -20,16 +22,17 @@ export type BitsErrorCode =
   | 'BITS_ERR_REPLY_TOO_LARGE'
   | 'BITS_ERR_STORE';
 
+/** What a `BitsError` is made with. */
 export interface BitsErrorOptions {
   /** Whether the same request may succeed when it is tried again later. */
   retryable?: boolean;
+  /** The error that led to this one. */
   cause?: unknown;
 }
 
-const brand = Symbol.for('bits-upload.error');
-
 /**
- * The base of every error that this package throws or rejects with.
+ * The base of every error that this package throws or rejects with. `instanceof` also knows the errors of
+ * another copy of this package.
  *
  * Messages name what to check and hold neither a secret nor a response body.
  */
@@ -42,7 +45,6 @@ export class BitsError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.retryable = options.retryable ?? false;
-    Object.defineProperty(this, brand, { value: true });
   }
 
   /** A plain copy for logs and for a structured clone, which keep only the message of an `Error`. */
@@ -119,6 +121,7 @@ export class BitsProtocolError extends BitsError {
   }
 }
 
+/** What an answer of the server says about a failure. */
 export interface ServerErrorDetails {
   /** HTTP status of the answer. */
   status: number;
@@ -198,6 +201,18 @@ export class BitsStoreError extends BitsError {
   }
 }
 
+acceptOtherCopies({
+  BitsError,
+  BitsArgumentError,
+  BitsStateError,
+  BitsAbortError,
+  BitsTransportError,
+  BitsTimeoutError,
+  BitsProtocolError,
+  BitsServerError,
+  BitsStoreError,
+});
+
 /** The class that a code belongs to, where there is just one. */
 type ErrorOfCode<C extends BitsErrorCode> = C extends
   | 'BITS_ERR_SERVER'
@@ -217,11 +232,5 @@ export function isBitsError<C extends BitsErrorCode>(
   code: C,
 ): value is ErrorOfCode<C>;
 export function isBitsError(value: unknown, code?: BitsErrorCode): boolean {
-  try {
-    const error = value as { [brand]?: unknown; code?: unknown } | null | undefined;
-    return error?.[brand] === true && (code === undefined || error.code === code);
-  } catch {
-    // What is thrown may be a proxy that throws in turn.
-    return false;
-  }
+  return value instanceof BitsError && (code === undefined || value.code === code);
 }

@@ -1,12 +1,16 @@
-import { open } from 'node:fs/promises';
+import { open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Upload } from 'tus-js-client';
 import { measured } from './measured.js';
 
 // As a caller with many files does it: two requests a file, over the client's own connections.
-await measured(async ({ url, file, files, concurrency }) => {
-  let next = 0;
-  const upload = async () => {
-    const handle = await open(file);
+await measured(async ({ url, file, files, directory, concurrency }) => {
+  const paths =
+    directory === undefined
+      ? Array(files).fill(file)
+      : (await readdir(directory)).map((name) => join(directory, name));
+  const upload = async (path) => {
+    const handle = await open(path);
     try {
       const content = await handle.readFile();
       await new Promise((resolve, reject) => {
@@ -23,10 +27,7 @@ await measured(async ({ url, file, files, concurrency }) => {
     }
   };
   const worker = async () => {
-    while (next < files) {
-      next++;
-      await upload();
-    }
+    for (let path = paths.pop(); path !== undefined; path = paths.pop()) await upload(path);
   };
   await Promise.all(Array.from({ length: concurrency }, worker));
 });

@@ -1,7 +1,9 @@
+import { acceptOtherCopies } from '../across-copies.js';
 import { abortError, onAbort } from '../common/abort.js';
 import { BitsArgumentError } from '../errors.js';
 import { parseSchedule, rateAt, type ScheduleEntry } from './bandwidth-schedule.js';
 
+/** How fast the bytes of one job, or of several that share a `Bandwidth`, may go. */
 export interface BandwidthOptions {
   /** The most that is sent in a second; `Infinity`: no limit. @default Infinity */
   bytesPerSecond?: number | undefined;
@@ -194,6 +196,8 @@ export class Bandwidth {
     return Math.min(MAX_GRANT_BYTES, Math.max(MIN_GRANT_BYTES, bytes));
   }
 }
+
+acceptOtherCopies({ Bandwidth });
 
 /** Bytes that flow no faster than the limit allows; each piece is valid until the next one is asked for. */
 export async function* paced(

@@ -1,3 +1,4 @@
+import { sharedByCopies } from '../across-copies.js';
 import { later, type Schedule } from '../common/awake-time.js';
 import type { UndiciTransport } from '../transport/undici.js';
 
@@ -132,4 +133,4 @@ function discard(transport: ReusableTransport): void {
 }
 
 /** Those of all jobs of the process. */
-export const idleTransports = new IdleTransports();
+export const idleTransports = sharedByCopies('idle-transports', () => new IdleTransports());

@@ -1,3 +1,5 @@
+import { sharedByCopies } from '../across-copies.js';
+
 /** A limit may be raised; after so long the next upload finds out by itself. */
 const REMEMBERED_MS = 60 * 60 * 1000;
 const MAX_ORIGINS = 100;
@@ -28,4 +30,4 @@ export class ServerLimits {
 }
 
 /** Those of this process. */
-export const serverLimits = new ServerLimits();
+export const serverLimits = sharedByCopies('server-limits', () => new ServerLimits());

@@ -1,4 +1,5 @@
 import { Writable } from 'node:stream';
+import { sharedByCopies } from '../across-copies.js';
 import { BitsArgumentError } from '../errors.js';
 import { FileSink } from './file-sink.js';
 import { checkReplyFile, discardReplyFile } from './file-target.js';
@@ -8,7 +9,10 @@ import type { ReplySink } from './sink.js';
 import { StreamSink } from './stream-sink.js';
 
 // A stream remembers what it was given, so that a later download of the same job gives it no byte twice.
-const streamSinks = new WeakMap<object, { readonly id: string; readonly sink: StreamSink }>();
+const streamSinks = sharedByCopies(
+  'reply-streams',
+  () => new WeakMap<object, { readonly id: string; readonly sink: StreamSink }>(),
+);
 
 /**
  * Makes the sink for a reply; one job gets the same one for the same stream each time.

@@ -1,10 +1,13 @@
 import { finished, PassThrough, Readable } from 'node:stream';
 import { isGeneratorObject, isUint8Array } from 'node:util/types';
+import { sharedByCopies } from '../across-copies.js';
 import { BitsArgumentError, BitsError, BitsStateError } from '../errors.js';
 
 /** What is used of a `ReadableStream`: to TypeScript Node's and that of lib.dom are two types. */
 export interface WebStreamInput {
+  /** Whether somebody reads it already. */
   readonly locked: boolean;
+  /** Takes the right to read it. */
   getReader(): {
     read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>;
     cancel(): Promise<void>;
@@ -24,7 +27,7 @@ export interface ChunkFeed {
 const ignore = () => {};
 
 /** The streams that belong to a feed: each can only be read once. */
-const taken = new WeakSet<object>();
+const taken = sharedByCopies('taken-streams', () => new WeakSet<object>());
 
 /**
  * Takes hold of a stream: whoever else reads it from now on, every byte reaches the feed, or the feed

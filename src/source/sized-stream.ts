@@ -1,3 +1,4 @@
+import { acceptOtherCopies } from '../across-copies.js';
 import { throwIfAborted } from '../common/abort.js';
 import { BitsArgumentError, BitsError, BitsStateError } from '../errors.js';
 import { type ChunkFeed, chunkFeed, nextBytes, type StreamInput } from './chunk-feed.js';
@@ -24,6 +25,8 @@ export class LostSourceError extends BitsError {
     super('BITS_ERR_SOURCE', message, { cause });
   }
 }
+
+acceptOtherCopies({ LostSourceError });
 
 /**
  * A stream that is sent while it is read; only what the server has not acknowledged is kept in memory:

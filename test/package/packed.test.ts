@@ -1,14 +1,17 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
 import { expect } from 'chai';
 import { build } from 'esbuild';
+import { publint } from 'publint';
+import { entryFields, SUBPATHS } from '../../scripts/subpaths.js';
 import { codeBlocks } from '../docs/code-blocks.js';
+import { npm, pack } from '../support/package.js';
 
 const run = promisify(execFile);
-const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
 const root = process.cwd();
 
 const USE = `import { UploadJob } from 'bits-upload';
@@ -19,10 +22,20 @@ const USE = `import { UploadJob } from 'bits-upload';
   await server.close();
   console.log(bytes);`;
 
+async function bytesIn(folder: string): Promise<number> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  const sizes = files.map(
+    async ({ parentPath, name }) => (await stat(join(parentPath, name))).size,
+  );
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+}
+
 describe('the packed package', function () {
   this.timeout(120_000);
   let folder: string;
-  let files: string[];
+  let tarball: string;
+  let files: readonly string[];
 
   const node = (file: string) => run(process.execPath, [file], { cwd: folder });
 
@@ -47,17 +60,8 @@ describe('the packed package', function () {
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'bits-upload-package-'));
-    const { stdout } = await run(
-      npm,
-      ['pack', '--json', '--ignore-scripts', '--pack-destination', folder],
-      {
-        cwd: root,
-      },
-    );
-    const [packed] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }];
-    files = packed.files.map(({ path }) => path);
+    ({ tarball, files } = await pack(folder));
     await writeFile(join(folder, 'package.json'), '{ "private": true, "type": "commonjs" }');
-    const tarball = join(folder, packed.filename);
     const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'];
     await run(npm, ['install', ...options, tarball], { cwd: folder });
   });
@@ -69,8 +73,10 @@ describe('the packed package', function () {
     expect([...places].sort()).to.deep.equal(
       ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'docs', 'package.json'].sort(),
     );
-    const sources = files.filter((path) => /^test\/|(?<!\.d)\.ts$/.test(path));
-    expect(sources).to.deep.equal([]);
+    const unwanted = files.filter(
+      (path) => !/\.(?:c?js|d\.c?ts|md|txt)$|^[^.]+$|package\.json$/.test(path),
+    );
+    expect(unwanted).to.deep.equal([]);
   });
 
   it('uploads when it is imported', async () => {
@@ -114,15 +120,59 @@ describe('the packed package', function () {
     );
   });
 
-  it('can be required', async () => {
+  it('uploads when it is required, also where `require` loads no ES modules', async () => {
+    const required = USE.replace(/import (.*) from (.*);/g, 'const $1 = require($2);');
+    await writeFile(join(folder, 'use.cjs'), `(async () => { ${required} })();`);
+    const flag = process.allowedNodeEnvironmentFlags.has('--experimental-require-module')
+      ? ['--no-experimental-require-module']
+      : [];
+    const { stdout } = await run(process.execPath, [...flag, 'use.cjs'], { cwd: folder });
+    expect(stdout.trim()).to.equal('70000');
+  });
+
+  it('gives both ways the same names, by every subpath that package.json has', async () => {
+    const { exports, ...fields } = JSON.parse(await readFile('package.json', 'utf8'));
+    expect({ exports, ...fields }, 'npm run subpaths').to.deep.include(entryFields());
+    const paths = Object.keys(SUBPATHS).map((path) => path.replace('.', 'bits-upload'));
     await writeFile(
-      join(folder, 'use.cjs'),
-      `const { UploadJob, isBitsError } = require('bits-upload');
-       const { createBitsServer } = require('bits-upload/testing');
-       const { jobStoreContract } = require('bits-upload/store-contract');
-       console.log(typeof UploadJob, typeof isBitsError, typeof createBitsServer, typeof jobStoreContract);`,
+      join(folder, 'names.mjs'),
+      `import { createRequire } from 'node:module';
+       const require = createRequire(import.meta.url);
+       for (const path of ${JSON.stringify(paths)}) {
+         const names = [await import(path), require(path)].map((all) => Object.keys(all).sort());
+         console.log(path, names[0].length, names.join() === [names[0], names[0]].join());
+       }
+       require('bits-upload/package.json');`,
     );
-    expect((await node('use.cjs')).stdout.trim()).to.equal('function function function function');
+    const { stdout } = await node('names.mjs');
+    for (const [index, line] of stdout.trim().split('\n').entries()) {
+      // It has types only.
+      const count = paths[index] === 'bits-upload/cli-events' ? '0' : '[1-9]\\d*';
+      expect(line).to.match(new RegExp(`^${paths[index]} ${count} true$`));
+    }
+  });
+
+  it('pleases publint, and TypeScript with every kind of resolution', async () => {
+    const data = new Uint8Array(await readFile(tarball));
+    const { messages } = await publint({ pack: { tarball: data.buffer }, strict: true });
+    expect(messages).to.deep.equal([]);
+    const analysis = await checkPackage(createPackageFromTarballData(data));
+    if (!analysis.types) throw new Error('there are no types');
+    const { entrypoints, problems } = analysis;
+    expect(problems).to.deep.equal([]);
+    expect(Object.keys(entrypoints)).to.have.members([...Object.keys(SUBPATHS), './package.json']);
+  });
+
+  it('takes the space, and as many packages, as docs/dependencies.md says', async () => {
+    const page = await readFile('docs/dependencies.md', 'utf8');
+    const [, packages, megabytes] = /installs (\d+) packages of ([\d.]+) MB/.exec(page) ?? [];
+    const lock = await readFile(join(folder, 'node_modules', '.package-lock.json'), 'utf8');
+    const installed = Object.keys(JSON.parse(lock).packages).length;
+    const bytes = await bytesIn(join(folder, 'node_modules'));
+    expect(String(installed)).to.equal(packages);
+    expect(bytes / 1e6).to.be.closeTo(Number(megabytes), 0.3);
+    expect(installed).to.be.below(14);
+    expect(bytes).to.be.below(6e6);
   });
 
   it('has one class of each error and job, by its own name, whatever is imported', async () => {
@@ -149,7 +199,7 @@ describe('the packed package', function () {
     expect((await node('contract.mjs')).stdout.trim()).to.equal('kept');
   });
 
-  it('has types for those who import it, and for the example of the diagnostics', async () => {
+  it('has types for those who import it, and for the examples of the diagnostics and the events', async () => {
     await writeFile(
       join(folder, 'types.mts'),
       `import { UploadJob, type UploadResult, type UploadProgress, isBitsError } from 'bits-upload';
@@ -168,7 +218,9 @@ describe('the packed package', function () {
     );
     const [subscribing = ''] = await codeBlocks('docs/diagnostics.md', 'ts');
     await writeFile(join(folder, 'diagnostics.mts'), subscribing);
-    await typeCheck('types.mts', 'diagnostics.mts');
+    const [readingEvents = ''] = await codeBlocks('docs/cli.md', 'ts');
+    await writeFile(join(folder, 'events.mts'), readingEvents);
+    await typeCheck('types.mts', 'diagnostics.mts', 'events.mts');
   });
 
   it('takes the blobs and streams of lib.dom and of Node', async () => {

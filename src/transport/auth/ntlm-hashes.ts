@@ -1,11 +1,5 @@
 import { createHmac } from 'node:crypto';
-
-/** MD4 (RFC 1320), which NTLM hashes passwords with and OpenSSL 3 no longer has. */
-export async function md4(bytes: Uint8Array): Promise<Buffer> {
-  // Loaded only by those who use NTLM.
-  const { md4: hex } = await import('hash-wasm');
-  return Buffer.from(await hex(bytes), 'hex');
-}
+import { md4 } from './md4.js';
 
 export function hmacMd5(key: Uint8Array, ...parts: readonly Uint8Array[]): Buffer {
   const hmac = createHmac('md5', key);
@@ -14,8 +8,8 @@ export function hmacMd5(key: Uint8Array, ...parts: readonly Uint8Array[]): Buffe
 }
 
 /** NTOWFv2, the key of all that follows ([MS-NLMP] §3.3.2). */
-export async function ntowfV2(password: string, user: string, domain: string): Promise<Buffer> {
-  const hash = await md4(Buffer.from(password, 'utf16le'));
+export function ntowfV2(password: string, user: string, domain: string): Buffer {
+  const hash = md4(Buffer.from(password, 'utf16le'));
   return hmacMd5(hash, Buffer.from(upperCase(user) + domain, 'utf16le'));
 }
 

@@ -51,12 +51,12 @@ export interface NtlmAnswerInput {
  * @returns undefined when the message is not a challenge.
  * @throws BITS_ERR_AUTH for a name that the server's character set does not have.
  */
-export async function ntlmAnswer(input: NtlmAnswerInput): Promise<Buffer | undefined> {
+export function ntlmAnswer(input: NtlmAnswerInput): Buffer | undefined {
   const { credentials, negotiate, clientChallenge } = input;
   const challenge = decodeChallenge(input.challenge);
   if (challenge === undefined) return undefined;
   const { user, domain } = windowsAccount(credentials);
-  const key = await ntowfV2(credentials.password, user, domain);
+  const key = ntowfV2(credentials.password, user, domain);
   const { targetInfo } = challenge;
   const timestamp = targetInfo?.find(({ id }) => id === AV_ID.timestamp)?.value;
   const hasMic = timestamp?.byteLength === 8;
@@ -185,7 +185,7 @@ class NtlmState implements AuthState {
     const token = offerOf(offers, this.#token.toLowerCase())?.token68;
     if (token === undefined) return this.#unusable(request);
     const credentials = await this.#credentials.get(request.signal);
-    const message = await ntlmAnswer({
+    const message = ntlmAnswer({
       credentials,
       negotiate: this.#negotiate,
       challenge: Buffer.from(token, 'base64'),

@@ -1,4 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
+import { sharedByCopies } from '../../across-copies.js';
 import { Mutex } from '../../common/mutex.js';
 import { refusedBefore } from './auth-error.js';
 import type { Peer } from './scheme.js';
@@ -93,7 +94,7 @@ function put<T>(map: Map<string, T>, key: string, value: T, maxSize: number): vo
 }
 
 /** Those of all jobs of the process. */
-export const processVerdicts = new Verdicts();
+export const processVerdicts = sharedByCopies('verdicts', () => new Verdicts());
 
 /** One request's permission to show secrets to a peer. */
 export class Trial {

@@ -7,7 +7,6 @@ import { ntlmAnswer, ntlmScheme } from '../../../src/transport/auth/ntlm.js';
 import {
   fileTime,
   hmacMd5,
-  md4,
   ntlmV2Responses,
   ntowfV2,
 } from '../../../src/transport/auth/ntlm-hashes.js';
@@ -25,26 +24,6 @@ import { request, sent } from './schemes.js';
 const hex = (text: string) => Buffer.from(text.replace(/\s/g, ''), 'hex');
 const utf16 = (text: string) => Buffer.from(text, 'utf16le');
 
-describe('md4', () => {
-  // RFC 1320 §A.5.
-  const suite = {
-    '': '31d6cfe0d16ae931b73c59d7e0c089c0',
-    a: 'bde52cb31de33e46245e05fbdbd6fb24',
-    abc: 'a448017aaf21d8525fc10ae87aa6729d',
-    'message digest': 'd9130a8164549fe818874806e1c7014b',
-    abcdefghijklmnopqrstuvwxyz: 'd79e1c308aa5bbcdeea8ed63df412da9',
-    ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:
-      '043f8582f241db351ce627e153e7f0e4',
-    '12345678901234567890123456789012345678901234567890123456789012345678901234567890':
-      'e33b4ddc9c38f2199c3e7b164fcc0536',
-  };
-  for (const [text, digest] of Object.entries(suite)) {
-    it(`hashes ${JSON.stringify(text)}`, async () => {
-      expect((await md4(Buffer.from(text))).toString('hex')).to.equal(digest);
-    });
-  }
-});
-
 describe('NTLMv2 by the examples of [MS-NLMP] §4.2.4', () => {
   const challengeMessage = hex(`
     4e544c4d53535000 02000000 0c000c0038000000 33828ae2 0123456789abcdef 0000000000000000
@@ -56,7 +35,7 @@ describe('NTLMv2 by the examples of [MS-NLMP] §4.2.4', () => {
     const challenge = decodeChallenge(challengeMessage);
     if (challenge === undefined) throw new Error('unread');
     return ntlmV2Responses({
-      key: await key(),
+      key: key(),
       serverChallenge: challenge.serverChallenge,
       clientChallenge: Buffer.alloc(8, 0xaa),
       time: Buffer.alloc(8),
@@ -65,7 +44,7 @@ describe('NTLMv2 by the examples of [MS-NLMP] §4.2.4', () => {
   }
 
   it('§4.2.4.1.1: NTOWFv2', async () => {
-    expect((await key()).toString('hex')).to.equal('0c868a403bfd7a93a3001ef22ef02e3f');
+    expect(key().toString('hex')).to.equal('0c868a403bfd7a93a3001ef22ef02e3f');
   });
 
   it('§4.2.4.1.2: the session base key', async () => {
@@ -117,10 +96,10 @@ describe('NTLMv2 by the examples of [MS-NLMP] §4.2.4', () => {
   });
 
   it('ignores the case of the user name but not that of the domain', async () => {
-    expect(await ntowfV2('Password', 'uSER', 'Domain')).to.deep.equal(await key());
-    expect(await ntowfV2('Password', 'User', 'DOMAIN')).not.to.deep.equal(await key());
+    expect(ntowfV2('Password', 'uSER', 'Domain')).to.deep.equal(key());
+    expect(ntowfV2('Password', 'User', 'DOMAIN')).not.to.deep.equal(key());
     // Upper case never makes a Windows name longer.
-    expect(await ntowfV2('p', 'straße', '')).not.to.deep.equal(await ntowfV2('p', 'strasse', ''));
+    expect(ntowfV2('p', 'straße', '')).not.to.deep.equal(ntowfV2('p', 'strasse', ''));
   });
 });
 
@@ -167,7 +146,7 @@ describe('the NTLM answer', () => {
   it('adds MIC, target name and channel bindings for a server that tells its time', async () => {
     const challenge = serverChallenge({ timestamp: fileTime(1_700_000_000_000) });
     const peerCertificate = Buffer.from('no real certificate');
-    const message = await ntlmAnswer({ ...base, challenge, peerCertificate });
+    const message = ntlmAnswer({ ...base, challenge, peerCertificate });
     const read = readAuthenticate(message!);
     expect(read).to.include({ user: 'jörg', domain: 'DOM' });
     expect(read.lmResponse).to.deep.equal(Buffer.alloc(24));
@@ -175,7 +154,7 @@ describe('the NTLM answer', () => {
     expect(read.av.get(AV_ID.flags)?.readUInt32LE()).to.equal(2);
     expect(read.av.get(AV_ID.targetName)?.toString('utf16le')).to.equal('HTTP/web');
     expect(read.av.get(AV_ID.channelBindings)).to.deep.equal(channelBindingHash(peerCertificate));
-    const key = await ntowfV2('pä§', 'jörg', 'DOM');
+    const key = ntowfV2('pä§', 'jörg', 'DOM');
     const sessionKey = hmacMd5(key, read.ntResponse.subarray(0, 16));
     const withoutMic = Buffer.from(message!);
     withoutMic.fill(0, 72, 88);
@@ -187,7 +166,7 @@ describe('the NTLM answer', () => {
   it('adds target name and channel bindings without a MIC for a server that does not', async () => {
     const peerCertificate = Buffer.from('no real certificate');
     const challenge = serverChallenge({ avFlags: 0x3 });
-    const message = await ntlmAnswer({ ...base, challenge, peerCertificate, nowMs: 5 });
+    const message = ntlmAnswer({ ...base, challenge, peerCertificate, nowMs: 5 });
     const read = readAuthenticate(message!);
     expect(read.lmResponse).to.deep.equal(Buffer.alloc(24));
     expect(read.time).to.deep.equal(fileTime(5));
@@ -198,7 +177,7 @@ describe('the NTLM answer', () => {
 
   it('sends the LMv2 response only to a server without target information', async () => {
     const challenge = serverChallenge({ withoutTargetInfo: true });
-    const message = await ntlmAnswer({ ...base, challenge, nowMs: 5 });
+    const message = ntlmAnswer({ ...base, challenge, nowMs: 5 });
     const read = readAuthenticate(message!);
     expect(read.lmResponse.subarray(16)).to.deep.equal(base.clientChallenge);
     expect(read.time).to.deep.equal(fileTime(5));
@@ -206,13 +185,13 @@ describe('the NTLM answer', () => {
   });
 
   it('sends the name with a separate domain, or user@domain as one name', async () => {
-    const read = async (credentials: { username: string; password: string; domain?: string }) =>
-      readAuthenticate((await ntlmAnswer({ ...base, credentials, challenge: serverChallenge() }))!);
-    expect(await read({ username: 'u', password: 'p', domain: 'D' })).to.include({
+    const read = (credentials: { username: string; password: string; domain?: string }) =>
+      readAuthenticate(ntlmAnswer({ ...base, credentials, challenge: serverChallenge() })!);
+    expect(read({ username: 'u', password: 'p', domain: 'D' })).to.include({
       user: 'u',
       domain: 'D',
     });
-    expect(await read({ username: 'u@d.example', password: 'p' })).to.include({
+    expect(read({ username: 'u@d.example', password: 'p' })).to.include({
       user: 'u@d.example',
       domain: '',
     });
@@ -221,9 +200,9 @@ describe('the NTLM answer', () => {
   it('uses OEM encoding for servers without Unicode, and refuses names beyond ASCII', async () => {
     const challenge = serverChallenge({ oem: true });
     const credentials = { username: 'D\\u', password: 'pä' };
-    const message = await ntlmAnswer({ ...base, credentials, challenge });
+    const message = ntlmAnswer({ ...base, credentials, challenge });
     expect(message!.subarray(72, 74).toString('latin1')).to.equal('Du');
-    const error = await bitsError(ntlmAnswer({ ...base, challenge }));
+    const error = await bitsError((async () => ntlmAnswer({ ...base, challenge }))());
     expect(error.code).to.equal('BITS_ERR_AUTH');
   });
 });

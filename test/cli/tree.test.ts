@@ -1,5 +1,6 @@
 import { relative } from 'node:path';
 import { expect } from 'chai';
+import { skipOnWindows } from '../support/skip.js';
 import { seededRandom } from './killing.js';
 import { DEFAULT_MAX_BYTES, TreeProof } from './tree-proof.js';
 
@@ -62,7 +63,7 @@ describe(`a tree of ${files} files (seed ${seed})`, () => {
   });
 
   it(`is exact after ${kills} kills, and nothing that was reported as stored is sent again`, async function () {
-    if (process.platform === 'win32') this.skip();
+    skipOnWindows(this, 'signals');
     this.timeout(60_000 + files * 5000);
     const random = seededRandom(seed + 1);
     const finished = new Set<string>();

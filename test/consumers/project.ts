@@ -1,4 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -48,7 +49,8 @@ let tarball: Promise<string> | undefined;
 
 async function packOnce(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'bits-upload-tarball-'));
-  after(() => rm(folder, { recursive: true, force: true }));
+  // One process runs several files of tests, and each may be the last.
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   return (await pack(folder)).tarball;
 }
 

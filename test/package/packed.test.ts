@@ -109,7 +109,10 @@ describe('the packed package', function () {
   });
 
   it('fails at once, and says what is missing, from an ES module without a require', async () => {
-    const bundle = join(folder, 'no-require.mjs');
+    const bundle = join(folder, 'no-require', 'app.mjs');
+    const other = join(folder, 'no-require', 'node_modules', 'undici');
+    await mkdir(other, { recursive: true });
+    await writeFile(join(other, 'package.json'), '{ "name": "undici", "version": "6.28.1" }');
     await build({
       stdin: { contents: USE, resolveDir: folder },
       outfile: bundle,

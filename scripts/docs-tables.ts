@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { NETWORK_FLAGS, SECRET_VARIABLES } from '../src/cli/commands/network-flags.js';
@@ -11,6 +12,8 @@ import { stateDiagram } from './state-diagram.js';
 
 /** The tables of the documentation that are made from code, by file and marker. */
 export const TABLES: readonly { file: string; marker: string; render: () => string }[] = [
+  { file: 'README.md', marker: 'figures', render: figuresTable },
+  { file: 'docs/comparison.md', marker: 'figures', render: figuresTable },
   { file: 'docs/protocol.md', marker: 'answers', render: answersTable },
   { file: 'docs/protocol.md', marker: 'states', render: stateDiagram },
   { file: 'docs/options.md', marker: 'options', render: jobOptionsTable },
@@ -121,6 +124,44 @@ function jobOptionsTable(): string {
       cell(text),
       isRequired ? 'required' : cell(byDefault ?? 'none'),
     ]),
+  );
+}
+
+interface Median {
+  readonly wallMs: number;
+  readonly peakBytes?: number;
+}
+
+/** What `npm run bench` measured last, of the clients that the README compares. */
+function figuresTable(): string {
+  const { rows } = JSON.parse(readFileSync('docs/benchmarks/results.json', 'utf8')) as {
+    rows: readonly { id: string; medians: Readonly<Record<string, Median>> }[];
+  };
+  const median = (row: string, client: string) =>
+    rows.find(({ id }) => id === row)?.medians[client];
+  const speed = (row: string, client: string) => {
+    const { wallMs } = median(row, client) ?? {};
+    return wallMs === undefined ? '–' : `${Math.round(2 ** 30 / wallMs / 1000)} MB/s`;
+  };
+  const peak = (row: string, client: string) => {
+    const { peakBytes } = median(row, client) ?? {};
+    return peakBytes === undefined ? '–' : `${Math.round(peakBytes / 2 ** 20)} MiB`;
+  };
+  const [ours, tus, tusChunks, curl] = [
+    'bits-upload',
+    'tus-js-client, one chunk',
+    'tus-js-client, 4 MiB chunks',
+    'curl -T',
+  ];
+  return table(
+    ['Measured, 1 GiB over loopback', 'bits-upload', 'tus-js-client', '`curl -T`'],
+    [
+      ['one request, or the default', speed('file', ours), speed('file', tus), speed('file', curl)],
+      ['in parts that can be resumed', speed('file', ours), speed('file', tusChunks), '–'],
+      ['the same, answers 50 ms late', speed('late', ours), speed('late', tusChunks), '–'],
+      ['peak memory', peak('file', ours), peak('file', tusChunks), peak('file', curl)],
+      ['peak memory, 10 GiB', peak('memory', '10 GiB, defaults'), '–', '–'],
+    ],
   );
 }
 

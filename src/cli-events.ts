@@ -132,6 +132,7 @@ export interface ErrorEvent extends ErrorDetails {
   readonly resumeCommand?: string | undefined;
 }
 
+/** What went wrong, in the fields that errors and retries share. */
 export interface ErrorDetails {
   /** `ERR_UNEXPECTED` is a bug of bits-upload. */
   readonly code: BitsErrorCode | 'ERR_UNEXPECTED';

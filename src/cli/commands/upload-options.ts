@@ -59,6 +59,8 @@ export interface OutputFlags {
   readonly quiet?: boolean;
   /** How often the flag is given. */
   readonly verbose?: number;
+  readonly stats?: string;
+  readonly logFile?: string;
 }
 
 export function addConnectionOptions(command: Command): Command {
@@ -186,18 +188,29 @@ export function addHostOption(command: Command): Command {
 }
 
 export function addOutputOptions(command: Command): Command {
-  return command
+  return addTraceOption(command)
     .option('--json', 'one JSON object a line on standard output')
     .option('-q, --quiet', 'no progress; only warnings and errors');
 }
 
+/** The program itself writes the trace, for every command. */
+export function addTraceOption(command: Command): Command {
+  return command.option(
+    '--trace <file>',
+    'write every packet and answer to a new file, for a bug report; it holds no secrets',
+  );
+}
+
 /** For the commands that upload. */
 export function addVerboseOption(command: Command): Command {
-  return command.option(
-    '-v, --verbose',
-    'in a pipe, say also when an upload begins, waits and is retried',
-    (_: string, times: number | undefined) => (times ?? 0) + 1,
-  );
+  return command
+    .option(
+      '-v, --verbose',
+      'say when an upload begins, waits, is retried; -vv: each answer',
+      (_: string, times: number | undefined) => (times ?? 0) + 1,
+    )
+    .option('--stats <duration>', 'in a pipe, say from time to time how far all files are: 30s')
+    .option('--log-file <file>', 'add what -v says to a file, with the time; -vv adds each answer');
 }
 
 function minutes(durationMs: number): string {

@@ -196,6 +196,14 @@ describe('put with trees and lists', () => {
       }
     });
 
+    it('warns when there is nothing to upload', async () => {
+      await serve();
+      await mkdir(tree);
+      const { code, stderr } = await put(['-r', tree, server.url]);
+      expect(code).to.equal(0);
+      expect(stderr).to.contain('there is no file to upload');
+    });
+
     it('lists with --dry-run what would go where, and sends nothing', async () => {
       await serve();
       await write('a', 'b/c');
@@ -412,6 +420,20 @@ describe('put with trees and lists', () => {
       const again = await put(['--json', ...args]);
       expect(again.objects().at(-1)).to.include({ succeeded: 1, skipped: 2 });
       expect(await batches()).to.deep.equal([]);
+    });
+
+    it('is refused while another process runs it', async () => {
+      server.addFault({ on: 'create-session', do: 'hang' });
+      const args = ['-r', tree, server.url];
+      const first = put(['--max-time=1s', ...args]);
+      await server.waitForRequest('create-session');
+      const second = await put(args);
+      expect(second.code).to.equal(1);
+      expect(second.stderr)
+        .to.contain(`Process ${process.pid} on `)
+        .and.contain('wait for its end');
+      expect((await first).code).to.not.equal(0);
+      expect((await put(args)).code).to.equal(0);
     });
 
     it('does not use a file that others can write to, and uploads nevertheless', async function () {

@@ -47,7 +47,7 @@ export interface PutFlags
 /** What other programs call it, and what it is here. */
 const OTHER_SPELLINGS: readonly (readonly [flags: string, use: string])[] = [
   ['-s, --silent', '--quiet'],
-  ['-T, --upload-file', 'no option: put FILE URL'],
+  ['-T, --upload-file', 'PATH URL, without an option'],
   ['-R', '-r or --recursive'],
   ['--ignore-existing', '--skip-existing'],
   ['--bwlimit', '--limit-rate'],
@@ -108,7 +108,8 @@ export function addPutOptions(command: Command): Command {
   for (const [flags, use] of OTHER_SPELLINGS) {
     const option = new Option(flags).hideHelp();
     command.addOption(option).on(`option:${option.name()}`, () => {
-      throw new UsageError(`put has no option ${flags.replace(', ', ' or ')}: use ${use}`);
+      const name = flags.replace(', ', ' or ');
+      throw new UsageError(`${command.name()} has no option ${name}: use ${use}`);
     });
   }
   return command;

@@ -13,6 +13,7 @@ import {
 import type { CommandContext } from '../context.js';
 import { type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf, withFlags } from '../failure.js';
+import { httpsHint } from '../https-hint.js';
 import type { StopReason } from '../interruption.js';
 import type { SkipReason, Target } from '../render/messages.js';
 import type { Reporter } from '../render/reporter.js';
@@ -307,9 +308,24 @@ export class UploadBatch {
     const failure = isStopped ? { ...known, message: stoppedMessage(reason, last, known) } : known;
     if (isStopped) this.#unfinished.push(task);
     // Nobody reads the messages when the output is closed.
-    if (!isStopped || reason.by !== 'stdout') this.reporter.failed(task.target, failure);
+    if (!isStopped || reason.by !== 'stdout') this.#reportFailed(task, failure, last);
     this.#fail(failure);
     if (!job.recorded && (isStopped || job.state === 'error')) this.#settle(this.#freeSession(job));
+  }
+
+  #reportFailed(task: UploadTask, failure: Failure, { progress }: LastProgress): void {
+    const isUnanswered = (progress?.bytesAcknowledged ?? 0) === 0;
+    const hint = isUnanswered ? httpsHint(task.options, failure) : undefined;
+    if (hint === undefined) {
+      this.reporter.failed(task.target, failure);
+      return;
+    }
+    const reported = hint.then((text) => {
+      const { message: said } = failure;
+      const message = text === undefined ? said : `${said.replace(/\.$/, '')}. ${text}`;
+      this.reporter.failed(task.target, { ...failure, message });
+    });
+    this.#settle(reported);
   }
 
   /** It was not its turn yet. */

@@ -100,14 +100,14 @@ async function put(
 ): Promise<ExitCode> {
   checkReplyFlags(flags);
   const { priority } = flags;
-  const state = openJobState(flags, context.io);
+  const state = openJobState(flags);
   const shared: Partial<QueuedUploadOptions> = {
     ...uploadOptions(flags, context),
     ...(priority !== undefined && { priority: parsePriority(priority) }),
   };
   const plan = await planUploads(paths, flags, context);
   checkPlan(plan, flags, shared, state);
-  const batch = new UploadBatch(flags, state, context, { isOneFile: plan.isOneFile });
+  const batch = new UploadBatch(flags, state, context);
   let finished: FinishedFiles | undefined;
   try {
     finished = await openFinished(plan, flags, state);

@@ -36,7 +36,7 @@ export interface PutFlags
     OutputFlags,
     StateFlags,
     SelectionFlags {
-  readonly priority?: string;
+  readonly priority?: Priority;
   /** False after `--no-resume`. */
   readonly resume: boolean;
 }
@@ -76,9 +76,11 @@ export function addPutOptions(command: Command): Command {
     )
     .option('--dry-run', 'only list what would be uploaded where')
     .option('--fail-fast', 'stop when the first file fails')
-    .option(
-      '--priority <priority>',
-      `in a queue with other uploads: ${PRIORITIES.join(', ')} (default: normal)`,
+    .addOption(
+      new Option(
+        '--priority <priority>',
+        'in a queue with other uploads, by default normal',
+      ).choices(PRIORITIES),
     );
   addReplyOptions(addTransferOptions(addBatchOptions(command)))
     .option('--reply-optional', 'succeed even if the server has no reply')
@@ -100,13 +102,4 @@ export function addPutOptions(command: Command): Command {
 
 function another(value: string, others: string[] | undefined): string[] {
   return [...(others ?? []), value];
-}
-
-/** @throws UsageError */
-export function parsePriority(text: string): Priority {
-  const priority = PRIORITIES.find((one) => one === text);
-  if (priority !== undefined) return priority;
-  throw new UsageError(
-    `--priority takes one of ${PRIORITIES.join(', ')}, not ${JSON.stringify(text)}`,
-  );
 }

@@ -16,7 +16,7 @@ import { FinishedFiles } from '../tree/finished-files.js';
 import type { UploadPlan } from '../tree/planned.js';
 import { UsageError } from '../values.js';
 import { assertOneHost } from './find-jobs.js';
-import { addPutOptions, type PutFlags, parsePriority } from './put-options.js';
+import { addPutOptions, type PutFlags } from './put-options.js';
 import { planUploads } from './put-plan.js';
 import { PutUploads } from './put-uploads.js';
 import { UploadBatch } from './upload-batch.js';
@@ -103,7 +103,7 @@ async function put(
   const state = openJobState(flags);
   const shared: Partial<QueuedUploadOptions> = {
     ...uploadOptions(flags, context),
-    ...(priority !== undefined && { priority: parsePriority(priority) }),
+    ...(priority !== undefined && { priority }),
   };
   const plan = await planUploads(paths, flags, context);
   checkPlan(plan, flags, shared, state);

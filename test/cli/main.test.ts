@@ -106,8 +106,11 @@ describe('the program as a process', () => {
     const program = new Spawned(['put', file, server.url]);
     expect(await program.ended()).to.include({ code: 0 });
     expect(program.stdout).to.equal(`${server.url}dump.bin\n`);
-    expect(program.stderr).to.match(/uploading to .*\n.*done/);
+    expect(program.stderr).to.match(/^.*dump\.bin: done, .*\n$/);
     expect(await readFile(join(server.root, 'dump.bin'))).to.deep.equal(content);
+    const verbose = new Spawned(['put', '-v', file, `${server.url}2`]);
+    expect(await verbose.ended()).to.include({ code: 0 });
+    expect(verbose.stderr).to.match(/^.*: uploading to .*\n.*: done, .*\n$/);
   });
 
   it('uploads standard input', async () => {

@@ -26,7 +26,7 @@ export interface SelectionFlags {
   readonly manifest?: string;
   readonly size?: string;
   readonly spoolSize?: string;
-  readonly checksum?: string;
+  readonly checksum?: 'sha256';
 }
 
 /** The options of `put` as the command line has them. */
@@ -37,7 +37,7 @@ export interface PutFlags
     OutputFlags,
     StateFlags,
     SelectionFlags {
-  readonly priority?: string;
+  readonly priority?: Priority;
   readonly skipExisting?: boolean;
   readonly removeSource?: boolean;
   /** False after `--no-resume`. */
@@ -86,11 +86,18 @@ export function addPutOptions(command: Command): Command {
       '--remove-source',
       'remove each file when the server has acknowledged that it is stored',
     )
-    .option('--checksum <algorithm>', 'add the digest of each local file to its result: sha256')
+    .addOption(
+      new Option(
+        '--checksum <algorithm>',
+        'add the digest of each local file to its result',
+      ).choices(['sha256']),
+    )
     .option('--fail-fast', 'stop when the first file fails')
-    .option(
-      '--priority <priority>',
-      `in a queue with other uploads: ${PRIORITIES.join(', ')} (default: normal)`,
+    .addOption(
+      new Option(
+        '--priority <priority>',
+        'in a queue with other uploads, by default normal',
+      ).choices(PRIORITIES),
     );
   addReplyOptions(addTransferOptions(addBatchOptions(command)))
     .option(
@@ -117,19 +124,4 @@ export function addPutOptions(command: Command): Command {
 
 function another(value: string, others: string[] | undefined): string[] {
   return [...(others ?? []), value];
-}
-
-/** @throws UsageError */
-export function checkChecksum({ checksum }: PutFlags): void {
-  if (checksum === undefined || checksum === 'sha256') return;
-  throw new UsageError(`--checksum takes sha256, not ${JSON.stringify(checksum)}`);
-}
-
-/** @throws UsageError */
-export function parsePriority(text: string): Priority {
-  const priority = PRIORITIES.find((one) => one === text);
-  if (priority !== undefined) return priority;
-  throw new UsageError(
-    `--priority takes one of ${PRIORITIES.join(', ')}, not ${JSON.stringify(text)}`,
-  );
 }

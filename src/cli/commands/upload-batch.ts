@@ -95,16 +95,11 @@ export class UploadBatch {
   #bytesSent = 0;
 
   /** @throws UsageError */
-  constructor(
-    flags: Flags,
-    state: JobState,
-    context: CommandContext,
-    { isOneFile }: { readonly isOneFile: boolean },
-  ) {
+  constructor(flags: Flags, state: JobState, context: CommandContext) {
     this.#flags = flags;
     this.#state = state;
     this.#context = context;
-    this.reporter = createReporter(flags, context, isOneFile);
+    this.reporter = createReporter(flags, context);
     const answerMs = flags.timeout && parseDuration('--timeout', flags.timeout);
     this.#freeSessionMs = Math.min(MAX_FREE_SESSION_MS, answerMs || MAX_FREE_SESSION_MS);
     this.#queue = new UploadQueue({
@@ -151,6 +146,7 @@ export class UploadBatch {
         if (this.#context.interruption.reason !== undefined) this.#notBegun.push(task);
         else this.#add(task);
       }
+      this.reporter.allFound();
     });
   }
 
@@ -169,6 +165,7 @@ export class UploadBatch {
         const task = record && byId.get(record.id);
         if (task !== undefined) this.failed(task.target, failureOf(error));
       }
+      this.reporter.allFound();
       this.#queue.resume();
     });
   }

@@ -45,6 +45,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'run a BITS server for tests',
     load: async () => (await import('./commands/serve.js')).defineServe,
   },
+  completion: {
+    summary: 'print a script by which a shell completes commands and options',
+    load: async () => (await import('./commands/completion.js')).defineCompletion,
+  },
 };
 
 const EXAMPLES = [
@@ -128,7 +132,8 @@ async function dispatch(
   try {
     // The name of a command is the first argument, or the second after `help`.
     const names = args.slice(0, 2);
-    const program = await createProgram(context, (name) => names.includes(name));
+    const isForShells = args[0] === 'completion';
+    const program = await createProgram(context, (name) => isForShells || names.includes(name));
     program.hook('preAction', async (_, command) => {
       running = command;
       readEnvironment(command, io.env);

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import {
   access,
   mkdir,
@@ -9,6 +10,7 @@ import {
   symlink,
   writeFile,
 } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -263,7 +265,7 @@ describe('put with what it does besides', () => {
       [['--silent'], 'put has no option -s or --silent: use --quiet'],
       [['-s'], 'use --quiet'],
       [['--ignore-existing'], 'use --skip-existing'],
-      [['--priority', 'urgent'], '--priority takes one of foreground, high, normal, low'],
+      [['--priority', 'urgent'], 'Allowed choices are foreground, high, normal, low'],
     ];
     for (const [args, hint] of hints) {
       const { code, stderr } = await put([...args, join(tree, 'a'), server.url]);
@@ -275,5 +277,21 @@ describe('put with what it does besides', () => {
     expect((await put([join(tree, '*.log'), server.url])).stderr).to.contain("--include '*.log'");
     expect((await put(['~/a', server.url])).stderr).to.contain('only outside of quotes');
     expect(server.connections).to.equal(0);
+  });
+
+  it('says when the port of an http: URL speaks https', async () => {
+    const fixture = (name: string) => readFile(new URL(`../fixtures/tls/${name}`, import.meta.url));
+    const tls = { key: await fixture('key.pem'), cert: await fixture('cert.pem') };
+    server = await createBitsServer({ tls });
+    const url = server.url.replace('https:', 'http:');
+    const args = ['--retries=0', join(tree, 'a')];
+    const { code, stderr } = await put([...args, url]);
+    expect(code).to.equal(1);
+    expect(stderr).to.contain(`Port ${new URL(url).port} speaks https: write https:// in the URL.`);
+    const plain = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
+    await once(plain, 'listening');
+    const { port } = plain.address() as AddressInfo;
+    expect((await put([...args, `http://127.0.0.1:${port}/`])).stderr).to.not.contain('https');
+    plain.close();
   });
 });

@@ -21,6 +21,7 @@ import {
   type BitsServerOptions,
   createBitsServer,
 } from '../../src/testing/index.js';
+import { skip, skipOnWindows, skipWithoutLinks } from '../support/skip.js';
 import { capturedIo } from './capture.js';
 
 describe('put with trees and lists', () => {
@@ -107,7 +108,8 @@ describe('put with trees and lists', () => {
       expect(mixed.stderr).to.contain(`give it alone, or as ${tree}`);
     });
 
-    it('follows links only with --follow-links, and reports a circle', async () => {
+    it('follows links only with --follow-links, and reports a circle', async function () {
+      skipWithoutLinks(this);
       await serve();
       await write('real/file');
       await symlink('real/file', join(tree, 'link'));
@@ -124,7 +126,7 @@ describe('put with trees and lists', () => {
     });
 
     it('leaves out what is no regular file, and says so', async function () {
-      if (process.platform === 'win32') this.skip();
+      skipOnWindows(this, 'fifo');
       await serve();
       await write('a');
       execFileSync('mkfifo', [join(tree, 'pipe')]);
@@ -140,7 +142,7 @@ describe('put with trees and lists', () => {
     });
 
     it('refuses names in one directory that are one file on Windows, and uploads the rest', async function () {
-      if (process.platform !== 'linux') this.skip();
+      if (process.platform !== 'linux') skip(this, 'needs names that differ in case alone');
       await serve();
       await write('a/readme', 'a/README', 'b/readme', 'C/x', 'c/x', 'c /y');
       const { code, objects } = await put(['--json', '-r', `${tree}/`, server.url]);
@@ -154,7 +156,9 @@ describe('put with trees and lists', () => {
     });
 
     it('reports a directory that cannot be read, and uploads the rest', async function () {
-      if (process.platform === 'win32' || process.getuid?.() === 0) this.skip();
+      if (process.getuid === undefined || process.getuid() === 0) {
+        skip(this, 'needs a user who is not root, and modes of files');
+      }
       await serve();
       await write('a/x', 'b/x');
       await chmod(join(tree, 'a'), 0);
@@ -190,6 +194,14 @@ describe('put with trees and lists', () => {
           args.join(' '),
         ).to.deep.equal(expected);
       }
+    });
+
+    it('warns when there is nothing to upload', async () => {
+      await serve();
+      await mkdir(tree);
+      const { code, stderr } = await put(['-r', tree, server.url]);
+      expect(code).to.equal(0);
+      expect(stderr).to.contain('there is no file to upload');
     });
 
     it('lists with --dry-run what would go where, and sends nothing', async () => {
@@ -410,8 +422,22 @@ describe('put with trees and lists', () => {
       expect(await batches()).to.deep.equal([]);
     });
 
+    it('is refused while another process runs it', async () => {
+      server.addFault({ on: 'create-session', do: 'hang' });
+      const args = ['-r', tree, server.url];
+      const first = put(['--max-time=1s', ...args]);
+      await server.waitForRequest('create-session');
+      const second = await put(args);
+      expect(second.code).to.equal(1);
+      expect(second.stderr)
+        .to.contain(`Process ${process.pid} on `)
+        .and.contain('wait for its end');
+      expect((await first).code).to.not.equal(0);
+      expect((await put(args)).code).to.equal(0);
+    });
+
     it('does not use a file that others can write to, and uploads nevertheless', async function () {
-      if (process.platform === 'win32') this.skip();
+      skipOnWindows(this, 'modes');
       failing();
       const args = ['-r', tree, server.url];
       await put(args);

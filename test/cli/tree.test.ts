@@ -1,5 +1,6 @@
 import { relative } from 'node:path';
 import { expect } from 'chai';
+import { skipOnWindows } from '../support/skip.js';
 import { seededRandom } from './killing.js';
 import { DEFAULT_MAX_BYTES, TreeProof } from './tree-proof.js';
 
@@ -62,7 +63,7 @@ describe(`a tree of ${files} files (seed ${seed})`, () => {
   });
 
   it(`is exact after ${kills} kills, and nothing that was reported as stored is sent again`, async function () {
-    if (process.platform === 'win32') this.skip();
+    skipOnWindows(this, 'signals');
     this.timeout(60_000 + files * 5000);
     const random = seededRandom(seed + 1);
     const finished = new Set<string>();
@@ -75,6 +76,7 @@ describe(`a tree of ${files} files (seed ${seed})`, () => {
     };
     const sentAgain: string[] = [];
     const startedMs = performance.now();
+    let isCertain = false;
     for (let left = kills; left >= 0; left--) {
       const position = proof.server.log.length;
       const before = new Set(finished);
@@ -85,12 +87,15 @@ describe(`a tree of ${files} files (seed ${seed})`, () => {
       note(objects);
       sentAgain.push(...[...proof.begunSince(position)].filter((path) => before.has(path)));
       expect(code, JSON.stringify(objects.at(-1))).to.equal(left === 0 ? 0 : null);
-      if (left === 0) expect(objects.at(-1)).to.include({ files, failed: 0 });
+      if (left > 0) continue;
+      expect(objects.at(-1)).to.include({ files, failed: 0 });
+      // Files whose end was only presumed are sent again, when the command is repeated.
+      isCertain = objects.every(({ closed }) => closed !== 'presumed');
     }
     const durationMs = performance.now() - startedMs;
     expect(sentAgain).to.deep.equal([]);
     expect(await proof.wrong()).to.deep.equal([]);
-    expect(await proof.remembered()).to.deep.equal([]);
+    expect(await proof.remembered()).to.have.lengthOf(isCertain ? 0 : 1);
     proof.server.assertNoViolations();
     const received = proof.server.log.reduce(
       (sum, { packet, bodyBytes }) => (packet === 'fragment' ? sum + bodyBytes : sum),

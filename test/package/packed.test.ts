@@ -111,6 +111,24 @@ describe('the packed package', function () {
     expect((await node(bundle)).stdout.trim()).to.equal('70000');
   });
 
+  it('fails at once, and says what is missing, from an ES module without a require', async () => {
+    const bundle = join(folder, 'no-require', 'app.mjs');
+    const other = join(folder, 'no-require', 'node_modules', 'undici');
+    await mkdir(other, { recursive: true });
+    await writeFile(join(other, 'package.json'), '{ "name": "undici", "version": "6.28.1" }');
+    await build({
+      stdin: { contents: USE, resolveDir: folder },
+      outfile: bundle,
+      bundle: true,
+      format: 'esm',
+      platform: 'node',
+    });
+    const failed = await node(bundle).catch((error) => error);
+    expect(failed.stderr)
+      .to.match(/BITS_ERR_TRANSPORT/)
+      .and.match(/needs a `require`/);
+  });
+
   it('has webpack and vite leave the optional kerberos to Node', async () => {
     const built = files.filter((path) => /^dist\/.*\.js$/.test(path));
     const texts = await Promise.all(built.map((path) => readFile(join(root, path), 'utf8')));

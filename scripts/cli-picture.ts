@@ -18,7 +18,7 @@ const SOCKET = 'bits-upload-picture';
 
 const execute = promisify(execFile);
 const tmux = async (...args: string[]) =>
-  (await execute('tmux', ['-L', SOCKET, '-f', '/dev/null', ...args])).stdout;
+  (await execute('tmux', ['-u', '-L', SOCKET, '-f', '/dev/null', ...args])).stdout;
 
 async function screen(): Promise<string> {
   return tmux('capture-pane', '-p', '-e', '-t', 'picture');
@@ -105,7 +105,7 @@ try {
   })) {
     await writeFile(path.join(folder, name), Buffer.alloc(size * MIB, name));
   }
-  const shell = `env -i TERM=xterm-256color PS1='$ ' HOME=${folder} PATH=${folder}/bin:${process.env.PATH} bash --norc --noprofile`;
+  const shell = `env -i TERM=xterm-256color LANG=C.UTF-8 PS1='$ ' HOME=${folder} PATH=${folder}/bin:${process.env.PATH} bash --norc --noprofile`;
   await tmux(
     'new-session',
     '-d',

@@ -196,6 +196,16 @@ describe('put with trees and lists', () => {
       }
     });
 
+    it('looks for files while others are sent', async () => {
+      await write(...Array.from({ length: 80 }, (_, index) => `a/${index}`), 'z/first');
+      const late = join(tree, 'z', 'late');
+      await serve({
+        onUpload: ({ url }) => (url.endsWith('/a/0') ? writeFile(late, '') : undefined),
+      });
+      expect((await put(['--transfers=4', '-r', tree, server.url])).code).to.equal(0);
+      expect(await stored()).to.include('tree/z/late');
+    });
+
     it('warns when there is nothing to upload', async () => {
       await serve();
       await mkdir(tree);

@@ -149,8 +149,10 @@ const places = await placesOf();
 for (const [file, place] of places) {
   if (file.startsWith('api/') || place.includes('#')) continue;
   if (!file.endsWith('.md')) {
-    await mkdir(path.dirname(path.join(pages, place)), { recursive: true });
-    await cp(path.join(root, file), path.join(pages, place));
+    // Pictures go through the build; other files are served as they are.
+    const copy = path.join(pages, file.endsWith('.json') ? 'public' : '', place);
+    await mkdir(path.dirname(copy), { recursive: true });
+    await cp(path.join(root, file), copy);
     continue;
   }
   const text = withLinks(await readFile(path.join(root, file), 'utf8'), file, places);

@@ -28,6 +28,7 @@ describe(`a tree of ${files} files (seed ${seed})`, () => {
   }
 
   it(`is uploaded through faults, but for ${UNREADABLE} unreadable and ${REFUSED} refused files`, async function () {
+    skipOnWindows(this, 'modes');
     this.timeout(60_000 + files * 5000);
     const spoilt = await proof.spoil(UNREADABLE, REFUSED);
     const startedMs = performance.now();

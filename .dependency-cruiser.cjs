@@ -63,6 +63,7 @@ module.exports = {
           '^src/common/',
           '^src/index\\.ts$',
           '^src/internal\\.ts$',
+          '^src/cli-events\\.ts$',
           '^src/testing/index\\.ts$',
           '^src/version\\.ts$',
           // What a header may hold is a rule of HTTP, which the SDK does not have to export.

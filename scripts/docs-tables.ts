@@ -1,61 +1,45 @@
+import { readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
-import { Command } from 'commander';
-import { defineCancel } from '../src/cli/commands/cancel.js';
-import { defineJobs } from '../src/cli/commands/jobs.js';
+import type { Command } from 'commander';
 import { NETWORK_FLAGS, SECRET_VARIABLES } from '../src/cli/commands/network-flags.js';
-import { definePing } from '../src/cli/commands/ping.js';
-import { definePrune } from '../src/cli/commands/prune.js';
-import { definePut } from '../src/cli/commands/put.js';
-import { defineResume } from '../src/cli/commands/resume.js';
-import { defineServe } from '../src/cli/commands/serve.js';
-import type { CommandContext } from '../src/cli/context.js';
 import { Interruption } from '../src/cli/interruption.js';
-import { STATE_DIRECTORY_VARIABLE } from '../src/cli/state-directory.js';
+import { createProgram } from '../src/cli/program.js';
 import { ANSWERS, type AnswerRow, type StatusMatch } from '../src/protocol/answers.js';
 import { formatHresult, hresultName } from '../src/protocol/hresult.js';
+import { eventRows, eventsSchema } from './events-schema.js';
 import { jobOptions } from './options-table.js';
 import { stateDiagram } from './state-diagram.js';
 
 /** The tables of the documentation that are made from code, by file and marker. */
 export const TABLES: readonly { file: string; marker: string; render: () => string }[] = [
+  { file: 'README.md', marker: 'figures', render: figuresTable },
+  { file: 'docs/comparison.md', marker: 'figures', render: figuresTable },
   { file: 'docs/protocol.md', marker: 'answers', render: answersTable },
   { file: 'docs/protocol.md', marker: 'states', render: stateDiagram },
   { file: 'docs/options.md', marker: 'options', render: jobOptionsTable },
   { file: 'docs/cli.md', marker: 'network', render: networkTable },
   { file: 'docs/cli.md', marker: 'variables', render: variablesTable },
-  ...commandTables({
-    put: definePut,
-    resume: defineResume,
-    jobs: defineJobs,
-    cancel: defineCancel,
-    prune: definePrune,
-    ping: definePing,
-    serve: defineServe,
-  }),
+  { file: 'docs/cli.md', marker: 'events', render: eventsTable },
+  ...(await commandTables()),
 ];
 
-type Define = (command: Command, context: CommandContext) => void;
-
-function commandTables(commands: Readonly<Record<string, Define>>) {
+async function commandTables() {
   const { stdin, stdout, stderr } = process;
   const io = { stdin, stdout, stderr, env: {} };
   const context = { io, interruption: new Interruption(), exitWith: () => {} };
-  return Object.entries(commands).map(([name, define]) => ({
+  const program = await createProgram(context, () => true);
+  return program.commands.map((command) => ({
     file: 'docs/cli.md',
-    marker: name,
-    render: () => {
-      const command = new Command(name);
-      define(command, context);
-      return optionsTable(command);
-    },
+    marker: command.name(),
+    render: () => optionsTable(command),
   }));
 }
 
 /** The network's options have a table of their own, for several commands have them. */
 function optionsTable(command: Command): string {
   const shared = new Set(NETWORK_FLAGS.map(({ flags }) => flags));
-  const rows = command.options.filter(({ flags }) => !shared.has(flags));
-  const hasNetwork = rows.length < command.options.length;
+  const rows = command.options.filter(({ flags, hidden }) => !hidden && !shared.has(flags));
+  const hasNetwork = command.options.some(({ flags }) => shared.has(flags));
   return table(
     ['Option', 'What'],
     [
@@ -83,14 +67,22 @@ function networkTable(): string {
 function variablesTable(): string {
   return table(
     ['Variable', 'What'],
-    [
-      ...SECRET_VARIABLES.map(({ variable, help }) => [code(variable), cell(help)]),
-      [
-        code(STATE_DIRECTORY_VARIABLE),
-        'directory for the records of unfinished uploads; `--state-dir`',
-      ],
-    ],
+    SECRET_VARIABLES.map(({ variable, help }) => [code(variable), cell(help)]),
   );
+}
+
+function eventsTable(): string {
+  return table(
+    ['`type`', 'What', 'Fields'],
+    eventRows().map(({ type, text, fields }) => [code(type), text, fields.map(code).join(', ')]),
+  );
+}
+
+/** The text of the file that holds {@link eventsSchema}. */
+export const SCHEMA_FILE = 'docs/cli-events.schema.json';
+
+export function schemaText(): string {
+  return `${JSON.stringify(eventsSchema(), undefined, 2)}\n`;
 }
 
 function code(text: string): string {
@@ -135,6 +127,44 @@ function jobOptionsTable(): string {
   );
 }
 
+interface Median {
+  readonly wallMs: number;
+  readonly peakBytes?: number;
+}
+
+/** What `npm run bench` measured last, of the clients that the README compares. */
+function figuresTable(): string {
+  const { rows } = JSON.parse(readFileSync('docs/benchmarks/results.json', 'utf8')) as {
+    rows: readonly { id: string; medians: Readonly<Record<string, Median>> }[];
+  };
+  const median = (row: string, client: string) =>
+    rows.find(({ id }) => id === row)?.medians[client];
+  const speed = (row: string, client: string) => {
+    const { wallMs } = median(row, client) ?? {};
+    return wallMs === undefined ? '–' : `${Math.round(2 ** 30 / wallMs / 1000)} MB/s`;
+  };
+  const peak = (row: string, client: string) => {
+    const { peakBytes } = median(row, client) ?? {};
+    return peakBytes === undefined ? '–' : `${Math.round(peakBytes / 2 ** 20)} MiB`;
+  };
+  const [ours, tus, tusChunks, curl] = [
+    'bits-upload',
+    'tus-js-client, one chunk',
+    'tus-js-client, 4 MiB chunks',
+    'curl -T',
+  ];
+  return table(
+    ['Measured, 1 GiB over loopback', 'bits-upload', 'tus-js-client', '`curl -T`'],
+    [
+      ['one request, or the default', speed('file', ours), speed('file', tus), speed('file', curl)],
+      ['in parts that can be resumed', speed('file', ours), speed('file', tusChunks), '–'],
+      ['the same, answers 50 ms late', speed('late', ours), speed('late', tusChunks), '–'],
+      ['peak memory', peak('file', ours), peak('file', tusChunks), peak('file', curl)],
+      ['peak memory, 10 GiB', peak('memory', '10 GiB, defaults'), '–', '–'],
+    ],
+  );
+}
+
 function statusText(match: StatusMatch): string {
   if (typeof match === 'number') return String(match);
   const [first, last] = match;
@@ -152,6 +182,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 }
 
 if (process.argv[1] === import.meta.filename) {
+  await writeFile(SCHEMA_FILE, schemaText());
   for (const { file, marker, render } of TABLES) {
     await writeFile(file, withTable(await readFile(file, 'utf8'), marker, render()));
   }

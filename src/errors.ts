@@ -22,9 +22,11 @@ export type BitsErrorCode =
   | 'BITS_ERR_REPLY_TOO_LARGE'
   | 'BITS_ERR_STORE';
 
+/** What a `BitsError` is made with. */
 export interface BitsErrorOptions {
   /** Whether the same request may succeed when it is tried again later. */
   retryable?: boolean;
+  /** The error that led to this one. */
   cause?: unknown;
 }
 
@@ -119,6 +121,7 @@ export class BitsProtocolError extends BitsError {
   }
 }
 
+/** What an answer of the server says about a failure. */
 export interface ServerErrorDetails {
   /** HTTP status of the answer. */
   status: number;

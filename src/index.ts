@@ -65,7 +65,12 @@ export { type SpoolOptions, type StreamSourceOptions, streamSource } from './sou
 export type { SourceInput } from './source/to-source.js';
 export { createFileStore, type FileStoreOptions } from './store/file.js';
 export { createMemoryStore } from './store/memory.js';
-export type { JobRecord, RecordReply } from './store/record.js';
+export {
+  type JobRecord,
+  parseRecord,
+  type RecordReply,
+  serializeRecord,
+} from './store/record.js';
 export type {
   JobLock,
   JobStore,

@@ -1,19 +1,7 @@
+import type { ErrorEvent } from '../cli-events.js';
+
 /** The part of an error that is shown. */
-export interface Failure {
-  readonly code: string;
-  readonly message: string;
-  readonly retryable: boolean;
-  readonly status?: number | undefined;
-  readonly hresult?: number | undefined;
-  readonly hresultName?: string | undefined;
-  readonly context?: number | undefined;
-  /** Of the job, if there was one. */
-  readonly id?: string | undefined;
-  /** Whether `resume` can resume it. */
-  readonly resumable?: boolean | undefined;
-  /** For a shell; set when it is resumable. */
-  readonly resumeCommand?: string | undefined;
-}
+export type Failure = Omit<ErrorEvent, 'type' | 'file' | 'url'>;
 
 /** The flags for the options of the SDK, as messages name them; longer phrases first. */
 const FLAGS: readonly (readonly [sdk: string, cli: string])[] = [
@@ -42,6 +30,7 @@ const FLAGS: readonly (readonly [sdk: string, cli: string])[] = [
   ['userAgent', '--user-agent'],
   ['noProxy', '--noproxy'],
   ['option proxy', 'option --proxy'],
+  ['proxy must be', '--proxy must be'],
   ['fragmentBytes', '--fragment-size'],
   ['spoolMaxBytes', '--spool-size'],
   ['timeouts.connectMs', '--connect-timeout'],

@@ -1,10 +1,13 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.js';
 import { type CommandContext, flushed, type Io } from './context.js';
+import { readEnvironment, withVariables } from './environment.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { withFlags } from './failure.js';
+import { groupOptions, HELP_STYLE, withExamples } from './help.js';
 import { Interruption } from './interruption.js';
-import { say, writeJson } from './render/text.js';
+import { sayWarning } from './render/messages.js';
+import { say, writeEvent } from './render/text.js';
 import { UsageError } from './values.js';
 
 interface CommandEntry {
@@ -44,15 +47,31 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   },
 };
 
-const EXAMPLES = `
-Examples:
-  bits-upload put dump.zip http://bits.example/uploads/
-  bits-upload resume --all
-  bits-upload serve --root ./incoming
+const EXAMPLES = [
+  'bits-upload put dump.zip http://bits.example/uploads/',
+  'bits-upload resume --all',
+  'bits-upload ping http://bits.example/uploads/',
+];
 
-Results are written to standard output, progress and messages to standard error.
-Exit codes: 0 done, 1 failed, 2 wrong command line, 3 some files failed, 4 credentials refused or missing, 5 not done but
-resumable, 6 the file changed, 129 stopped by SIGHUP, 130 by SIGINT, 143 by SIGTERM.`;
+/** Longer lines are hard to read. */
+const MAX_HELP_COLUMNS = 80;
+
+const HELP = `
+bits-upload COMMAND --help explains a command and its options. Results are
+written to standard output, progress and messages to standard error.
+
+Exit codes: 0 done, 1 failed, 2 wrong command line, 3 some files failed,
+4 credentials refused or missing, 5 not done but resumable, 6 the file changed,
+129 stopped by SIGHUP, 130 by SIGINT, 143 by SIGTERM.`;
+
+const ENVIRONMENT = `
+Every option can also be set in the environment, --max-time=8h as
+BITS_UPLOAD_MAX_TIME=8h and --json as BITS_UPLOAD_JSON=1. The command line takes
+precedence.`;
+
+const PASSWORDS = `
+Set passwords in BITS_UPLOAD_PASSWORD and BITS_UPLOAD_PROXY_PASSWORD: all users
+of a machine can see its command lines.`;
 
 /** Runs one command line as this process, and ends the process. */
 export async function runProcess(args: readonly string[]): Promise<void> {
@@ -97,6 +116,8 @@ async function dispatch(
   interruption: Interruption,
 ): Promise<ExitCode> {
   let exitCode: ExitCode = EXIT.done;
+  let running: Command | undefined;
+  let endTrace: (() => void) | undefined;
   const context: CommandContext = {
     io,
     interruption,
@@ -105,7 +126,17 @@ async function dispatch(
     },
   };
   try {
-    const program = await createProgram(args, context);
+    // The name of a command is the first argument, or the second after `help`.
+    const names = args.slice(0, 2);
+    const program = await createProgram(context, (name) => names.includes(name));
+    program.hook('preAction', async (_, command) => {
+      running = command;
+      readEnvironment(command, io.env);
+      const { trace } = command.opts<{ readonly trace?: string }>();
+      if (trace === undefined) return;
+      const { startTrace } = await import('./trace.js');
+      endTrace = startTrace(trace, command.name(), (message) => sayWarning(io.stderr, { message }));
+    });
     if (args.length === 0) {
       throw new UsageError(`a command is missing: ${Object.keys(COMMANDS).join(', ')}`);
     }
@@ -118,29 +149,46 @@ async function dispatch(
       say(io.stderr, `bits-upload: unexpected error, please report it: ${String(error)}`);
       return EXIT.failed;
     }
-    sayUsageError(usage, args, io);
+    const message = running === undefined ? usage : withVariables(usage, running, io.env);
+    sayUsageError(message, args, io);
     return EXIT.usage;
+  } finally {
+    endTrace?.();
   }
 }
 
-async function createProgram(args: readonly string[], context: CommandContext): Promise<Command> {
+/**
+ * The command line as commander knows it.
+ * @param isLoaded chooses the commands that have their options and their help
+ */
+export async function createProgram(
+  context: CommandContext,
+  isLoaded: (name: string) => boolean,
+): Promise<Command> {
   const { stdout } = context.io;
   const program = new Command('bits-upload')
-    .description('Upload files to Microsoft BITS servers ([MC-BUP]).')
+    .description(withExamples('Upload files to Microsoft BITS servers ([MC-BUP]).', EXAMPLES))
     .version(VERSION, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', HELP)
     .exitOverride()
     .configureOutput({
       writeOut: (text) => stdout.write(text),
       // This program prints errors itself, after it has removed secrets.
       writeErr: () => {},
-    });
+      getOutHelpWidth: () => Math.min(stdout.columns || MAX_HELP_COLUMNS, MAX_HELP_COLUMNS),
+    })
+    .configureHelp(HELP_STYLE);
   for (const [name, { summary, load }] of Object.entries(COMMANDS)) {
     const command = program.command(name).summary(summary);
-    // The name of a command is the first argument, or the second after `help`.
-    if (args.slice(0, 2).includes(name)) (await load())(command, context);
+    if (!isLoaded(name)) continue;
+    (await load())(command, context);
+    groupOptions(command);
+    command.addHelpText('after', ENVIRONMENT);
+    if (command.options.some(({ long }) => long === '--user')) {
+      command.addHelpText('after', PASSWORDS);
+    }
   }
   return program;
 }
@@ -169,10 +217,14 @@ function withoutSecret(argument: string): string {
   return argument.replace(/:\/\/.*@/s, '://…@').replace(/[?#].*$/s, '?…');
 }
 
-function sayUsageError(message: string, args: readonly string[], { stdout, stderr }: Io): void {
-  if (args.includes('--json')) {
-    const failure = { code: 'BITS_ERR_ARGUMENT', message, retryable: false };
-    writeJson(stdout, { type: 'error', file: null, url: null, ...failure });
+function sayUsageError(
+  message: string,
+  args: readonly string[],
+  { stdout, stderr, env }: Io,
+): void {
+  if (args.includes('--json') || /^(?:1|true|yes|on)$/i.test(env.BITS_UPLOAD_JSON ?? '')) {
+    const failure = { code: 'BITS_ERR_ARGUMENT', message, retryable: false } as const;
+    writeEvent(stdout, { type: 'error', file: null, url: null, ...failure });
   }
   const command = args.find((arg) => Object.hasOwn(COMMANDS, arg));
   say(stderr, `bits-upload: ${message}`);

@@ -15,6 +15,7 @@ export interface JobState {
   readonly store: JobStore;
   /** Undefined: the default directory. */
   readonly directory: string | undefined;
+  readonly trustsDirectory: boolean;
   /** The arguments that choose these records in another command. */
   readonly arguments: readonly string[];
 }
@@ -46,6 +47,7 @@ export function openJobState(
   return {
     store: createFileStore({ directory, trustDirectory: trustStateDir }),
     directory,
+    trustsDirectory: trustStateDir,
     arguments: [
       ...(directory === undefined ? [] : ['--state-dir', directory]),
       ...(trustStateDir ? ['--trust-state-dir'] : []),

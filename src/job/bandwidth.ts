@@ -3,6 +3,7 @@ import { abortError, onAbort } from '../common/abort.js';
 import { BitsArgumentError } from '../errors.js';
 import { parseSchedule, rateAt, type ScheduleEntry } from './bandwidth-schedule.js';
 
+/** How fast the bytes of one job, or of several that share a `Bandwidth`, may go. */
 export interface BandwidthOptions {
   /** The most that is sent in a second; `Infinity`: no limit. @default Infinity */
   bytesPerSecond?: number | undefined;

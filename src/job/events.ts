@@ -7,12 +7,14 @@ import type { UploadProgress } from './progress.js';
 /** A session's state, or `await-reply`: all bytes are sent, and the server's application works. */
 export type UploadState = SessionState | 'await-reply';
 
+/** Something that a user should know, and that stops nothing. */
 export interface UploadWarning {
   /** Stable, kebab-case. */
   readonly code: string;
   readonly message: string;
 }
 
+/** What became of an upload that succeeded. */
 export interface UploadResult {
   readonly id: string;
   /** Where the file is now; values of a query are left out. */
@@ -30,6 +32,7 @@ export interface UploadResult {
   readonly reply: StoredReply | undefined;
 }
 
+/** The events of an `UploadJob`, and what their listeners get. */
 export interface UploadJobEvents {
   state: [state: UploadState];
   progress: [progress: UploadProgress];

@@ -30,6 +30,7 @@ export const DEFAULTS = Object.freeze({
   spoolMaxBytes: 4 * 1024 ** 3,
 });
 
+/** Options of an `UploadJob`; only `url` and `source` are required. */
 export interface UploadOptions {
   /** Where the file goes, http or https. One that ends in `/` gets the file's name appended. */
   url: string | URL;
@@ -120,6 +121,7 @@ export interface TimeoutOptions {
   noProgressMs?: number | undefined;
 }
 
+/** How often, and after which delays, a failure that may pass is retried. */
 export interface RetryInput {
   /** Retries in a row without progress. @default Infinity: `timeouts.noProgressMs` is the limit */
   limit?: number | undefined;

@@ -1,5 +1,6 @@
 import { later, type Schedule } from '../common/awake-time.js';
 
+/** How far a job is. */
 export interface UploadProgress {
   /** `spool`: a stream is stored first, because the protocol needs its length. */
   readonly phase: 'spool' | 'upload' | 'reply';

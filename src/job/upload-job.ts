@@ -130,6 +130,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     return this.#id;
   }
 
+  /** What the job does now. */
   get state(): UploadState {
     return this.#state;
   }

@@ -21,6 +21,7 @@ export type RequestPacket =
 
 export type FragmentPacket = Extract<RequestPacket, { type: 'fragment' }>;
 
+/** The packets of the protocol that a client sends. */
 export type PacketType = RequestPacket['type'];
 
 /** `BITS-Host-Id` as a host for URLs: `web3.corp.example:8080` or `[::1]:80` ([MC-BUP] §2.2.3.2). */

@@ -52,13 +52,14 @@ function decoded(segment: string): string {
 }
 
 /**
- * Names that are one file on a Windows server, because NTFS ignores case, and dots and spaces at the end.
+ * Names, or paths of names with `/` between them, that are one file on a Windows server, because NTFS
+ * ignores case, and dots and spaces at the end.
  * @returns each group of two or more names that meet, in the order in which they were given
  */
 export function namesThatMeet(names: Iterable<string>): readonly (readonly string[])[] {
   const groups = new Map<string, string[]>();
   for (const name of names) {
-    const key = ntfsKey(name);
+    const key = name.includes('/') ? name.split('/').map(ntfsKey).join('/') : ntfsKey(name);
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [name]);
     else group.push(name);

@@ -5,6 +5,7 @@ import { assertKnown, duration, OPTION_NAMES, toBandwidth } from '../job/resolve
 import { MAX_LIMIT } from './auto-concurrency.js';
 import { PRIORITIES, type Priority } from './priority.js';
 
+/** Options of an `UploadQueue`. */
 export interface QueueOptions {
   /**
    * How many jobs run at once, 1 to 32. `'auto'`: 4 at first, and up to 32 while that brings more files
@@ -29,6 +30,7 @@ export interface QueueOptions {
   unreachableAfterMs?: number | undefined;
 }
 
+/** Options of a job in a queue. */
 export interface QueuedUploadOptions extends UploadOptions {
   /**
    * Jobs begin in the order of their priorities, and then in that in which they came. A `foreground`

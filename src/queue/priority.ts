@@ -4,4 +4,5 @@
  */
 export const PRIORITIES = ['foreground', 'high', 'normal', 'low'] as const;
 
+/** When a job of a queue has its turn: `foreground` first, `low` last. */
 export type Priority = (typeof PRIORITIES)[number];

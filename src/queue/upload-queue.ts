@@ -28,6 +28,7 @@ import {
 import type { Priority } from './priority.js';
 import { NO_SHARE, type QueueProgress, QueueTotals, type Share } from './queue-progress.js';
 
+/** The events of an `UploadQueue`, and what their listeners get. */
 export interface UploadQueueEvents {
   /** It is a job's turn. */
   start: [job: UploadJob];
@@ -115,10 +116,12 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
     this.#lookSoon();
   }
 
+  /** Whether `pause()` was called, and `resume()` not since. */
   get isPaused(): boolean {
     return this.#isPaused;
   }
 
+  /** How far all jobs together are. */
   get progress(): QueueProgress {
     const line = this.#line;
     const filesWaiting = line.count('waiting') + line.count('interrupted');
@@ -218,6 +221,7 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
     await Promise.all(this.#line.all('stopping').map(interrupted));
   }
 
+  /** Continues after `pause()`. */
   resume(): void {
     this.#isPaused = false;
     this.#lookSoon();

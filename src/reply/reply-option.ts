@@ -11,6 +11,7 @@ const MAX_BYTES = 1024 ** 3;
 /** Where a reply goes and what may become of it; `true` takes all defaults. */
 export type ReplyOption = true | ReplyOptions;
 
+/** Where the reply of an upload-reply job goes, and what it may be. */
 export interface ReplyOptions {
   /**
    * `'memory'`: `data` of the result. Any other string: the path of a file, which appears when the

@@ -5,8 +5,11 @@ import type { ByteSource } from './source.js';
 
 /** What is used of a `Blob`: to TypeScript Node's and that of lib.dom are two types. */
 export interface BlobInput {
+  /** In bytes. */
   readonly size: number;
+  /** Bytes `start` (inclusive) to `end` (exclusive). */
   slice(start: number, end: number): BlobInput;
+  /** All of its bytes. */
   arrayBuffer(): Promise<ArrayBuffer>;
 }
 

@@ -5,7 +5,9 @@ import { BitsArgumentError, BitsError, BitsStateError } from '../errors.js';
 
 /** What is used of a `ReadableStream`: to TypeScript Node's and that of lib.dom are two types. */
 export interface WebStreamInput {
+  /** Whether somebody reads it already. */
   readonly locked: boolean;
+  /** Takes the right to read it. */
   getReader(): {
     read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>;
     cancel(): Promise<void>;

@@ -13,6 +13,7 @@ export interface ByteSource {
   dispose?(): Promise<void>;
 }
 
+/** Bytes that can be read, as often as a run of the job needs them. */
 export interface OpenSource {
   readonly byteLength: number;
   /** Recognises the same content after a restart of the process; absent: cannot be resumed then. */

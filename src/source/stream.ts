@@ -9,6 +9,7 @@ import { createSpoolFile, GatheredWrites, type SpoolFile } from './spool-file.js
 /** Four gibibytes; see {@link SpoolOptions.maxBytes}. */
 export const DEFAULT_SPOOL_MAX_BYTES = 4 * 1024 ** 3;
 
+/** How much of a stream is stored in a temp file, and where. */
 export interface SpoolOptions {
   /**
    * Longest stream, in bytes. The default keeps an endless stream from filling the temp directory,
@@ -23,6 +24,7 @@ export interface SpoolOptions {
   readonly directory?: string | undefined;
 }
 
+/** Options of `streamSource`. */
 export interface StreamSourceOptions extends SpoolOptions {
   /** For servers that want a name; a stream has none of its own. */
   readonly name?: string | undefined;

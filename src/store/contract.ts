@@ -5,6 +5,7 @@ import { keyOfId } from './job-key.js';
 import { type JobRecord, RECORD_VERSION, serializeRecord } from './record.js';
 import type { JobLock, JobStore } from './store.js';
 
+/** Makes the stores that the contract is tried on. */
 export interface JobStoreFactory {
   /** Makes an empty store. */
   create(): JobStore | Promise<JobStore>;
@@ -12,6 +13,7 @@ export interface JobStoreFactory {
   reopen?(store: JobStore): JobStore | Promise<JobStore>;
 }
 
+/** One thing that every store does, as a test. */
 export interface ContractCase {
   /** What a store does, as in `it(name, run)`. */
   readonly name: string;

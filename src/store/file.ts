@@ -11,6 +11,7 @@ import { byAge, type JobRecord, MAX_RECORD_BYTES, parseRecord, serializeRecord }
 import type { JobStore, LockOwner, LockResult, StoredJobs, StoreProblem } from './store.js';
 import { fileSystemError } from './store-error.js';
 
+/** Options of `createFileStore`. */
 export interface FileStoreOptions {
   /**
    * Where the records are. Made when it is missing, for its owner alone.

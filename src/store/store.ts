@@ -43,6 +43,7 @@ export interface JobStore {
   holder(key: string): Promise<LockOwner | undefined>;
 }
 
+/** What a store holds. */
 export interface StoredJobs {
   /** By the time of their creation, the oldest one first. */
   readonly records: readonly JobRecord[];
@@ -50,16 +51,19 @@ export interface StoredJobs {
   readonly problems: readonly StoreProblem[];
 }
 
+/** Something in a store that is no usable record. */
 export interface StoreProblem {
   /** The file, or another way to find it. */
   readonly where: string;
   readonly error: BitsStoreError;
 }
 
+/** Either the lock, or who holds it. */
 export type LockResult =
   | { readonly lock: JobLock; readonly holder?: undefined }
   | { readonly lock?: undefined; readonly holder: LockOwner };
 
+/** A lock that this process holds. */
 export interface JobLock {
   readonly owner: LockOwner;
   /**
@@ -71,6 +75,7 @@ export interface JobLock {
   release(): Promise<void>;
 }
 
+/** The process that holds a lock. */
 export interface LockOwner {
   readonly pid: number;
   readonly hostName: string;

@@ -29,12 +29,13 @@ export interface Upload {
   open(): Readable;
 }
 
+/** Options of `createBitsServer`; all may be left out. */
 export interface BitsServerOptions {
   /** The folder for uploads, created when missing. @default a temporary one, deleted by `close()` */
   readonly root?: string;
   /** The name or address to listen on. @default '127.0.0.1' */
   readonly host?: string;
-  /** @default 0, any free port */
+  /** The port to listen on. @default 0, any free port */
   readonly port?: number;
   /**
    * Names in URLs by which clients may reach this server, besides `host`, the address they connect

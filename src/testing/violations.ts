@@ -29,6 +29,7 @@ export const VIOLATION_RULES = {
   'host-id-not-pinged': '§3.1.5.1',
 } as const;
 
+/** Which rule of the protocol a client broke. */
 export type ViolationCode = keyof typeof VIOLATION_RULES;
 
 /** One violation of the protocol by a client. */

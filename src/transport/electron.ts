@@ -60,6 +60,7 @@ export interface ElectronResponse {
   on(event: 'error', listener: (error: Error) => void): unknown;
 }
 
+/** Options of `createElectronTransport`. */
 export interface ElectronTransportOptions extends BufferedOptions {
   /** `net` of `electron`, once the app is ready. */
   readonly net: ElectronNet;

@@ -12,6 +12,7 @@ import type { Transport, TransportLimitation } from './transport.js';
 /** What this transport uses of a WHATWG `fetch`; Electron's `net.fetch` is one. */
 export type FetchFunction = (url: string, init: RequestInit) => Promise<Response>;
 
+/** Options of `createFetchTransport`. */
 export interface FetchTransportOptions extends BufferedOptions {
   /**
    * What goes along with each request: cookies, and names and passwords that the network stack has.

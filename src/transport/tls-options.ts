@@ -24,7 +24,7 @@ export interface TlsOptions {
    * host; a function is asked for each host. @default the host that is connected to
    */
   readonly servername?: string | ((hostname: string) => string | undefined) | undefined;
-  /** @default Node's, TLSv1.2 */
+  /** The oldest version of TLS that is spoken. @default Node's, TLSv1.2 */
   readonly minVersion?: SecureVersion | undefined;
   /** Takes any certificate, so that anybody in between can read and change all. @default false */
   readonly dangerouslyAllowInvalidCertificates?: boolean | undefined;

@@ -10,6 +10,7 @@ export interface WireBody {
   pieces(): AsyncIterable<Uint8Array>;
 }
 
+/** One request, ready to be sent. */
 export interface WireRequest {
   readonly method: string;
   readonly url: URL;
@@ -19,6 +20,7 @@ export interface WireRequest {
   readonly body?: WireBody;
 }
 
+/** How one request is sent, and what it may take. */
 export interface SendOptions {
   /** Gives the request up at once, on the wire too. */
   readonly signal?: AbortSignal | undefined;
@@ -53,6 +55,7 @@ export interface WireConnection {
   close?(): void;
 }
 
+/** The answer to one request, of any status. */
 export interface WireResponse {
   readonly status: number;
   readonly headers: WireHeaders;

@@ -24,8 +24,9 @@ import type {
 
 export type { TlsOptions };
 
+/** Options of `createUndiciTransport`. */
 export interface UndiciTransportOptions {
-  /** @default `bits-upload/<version>` */
+  /** Sent as `User-Agent`. @default `bits-upload/<version>` */
   readonly userAgent?: string | undefined;
   /** Authorities to trust, and a client certificate. */
   readonly tls?: TlsOptions | undefined;

@@ -44,7 +44,7 @@ describe('the command line', () => {
     expect(help.stdout).to.match(/put.*upload files[\s\S]*resume.*resume[\s\S]*serve.*server/);
     const putHelp = await runWith('put', '--help');
     expect(putHelp.stdout).to.match(
-      /FILE… URL[\s\S]*--fragment-size[\s\S]*--timeout[\s\S]*default: 5m/,
+      /PATH… URL[\s\S]*--timeout[\s\S]*default: 5m[\s\S]*--fragment-size/,
     );
     expect((await runWith('help', 'put')).stdout).to.equal(putHelp.stdout);
     expect((await runWith('serve', '--help')).stdout).to.match(/--root[\s\S]*127\.0\.0\.1/);

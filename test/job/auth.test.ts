@@ -65,7 +65,7 @@ describe('a job with credentials', () => {
 
   it('answers a challenge once and then proves itself with every packet', async () => {
     await job('Circle of Life').start();
-    const refused = server.requests.filter(({ headers }) => headers['authorization'] === undefined);
+    const refused = server.requests.filter(({ headers }) => headers.authorization === undefined);
     expect(refused).to.have.lengthOf(1);
     expect(refused[0]?.headers['bits-packet-type']).to.equal('Create-Session');
     expect(server.connections).to.have.lengthOf(1);
@@ -81,7 +81,7 @@ describe('a job with credentials', () => {
       );
     expect(error).to.include({ code: 'BITS_ERR_AUTH', retryable: false });
     expect(inspect(error, { depth: 9 })).to.not.include('hunter2');
-    const proofs = server.requests.filter(({ headers }) => headers['authorization'] !== undefined);
+    const proofs = server.requests.filter(({ headers }) => headers.authorization !== undefined);
     expect(proofs).to.have.lengthOf(1);
   });
 

@@ -10,7 +10,7 @@ import type { CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf } from '../failure.js';
 import { sayFailure, sayWarning, type Target } from '../render/messages.js';
-import { say, writeJson } from '../render/text.js';
+import { say, writeEvent } from '../render/text.js';
 import type { JobState } from '../state-directory.js';
 import { targetOf } from './find-jobs.js';
 import type { OutputFlags } from './upload-options.js';
@@ -127,7 +127,7 @@ export function reportFailure(
   io: Io,
   { json }: OutputFlags,
 ): void {
-  if (json) writeJson(io.stdout, { type: 'error', ...target, ...failure });
+  if (json) writeEvent(io.stdout, { type: 'error', ...target, ...failure });
   sayFailure(io.stderr, target, failure);
 }
 
@@ -139,7 +139,7 @@ function report(
 ): void {
   const target = targetOf(record);
   const { id } = record;
-  if (json) writeJson(stdout, { type: 'result', ...target, id, reason, freed });
+  if (json) writeEvent(stdout, { type: 'result', ...target, id, reason, freed });
   else stdout.write(`${id}\n`);
   if (!freed) {
     const message = `${target.file}: the server did not confirm that it removed the session; it may refuse the URL until the time-out of the session`;

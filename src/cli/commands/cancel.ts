@@ -4,6 +4,7 @@ import { Hosts } from '../../internal.js';
 import type { CommandContext } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
+import { withExamples } from '../help.js';
 import { sayWarning } from '../render/messages.js';
 import { addStateOption, openJobState, type StateFlags } from '../state-directory.js';
 import { UsageError } from '../values.js';
@@ -23,26 +24,34 @@ interface CancelFlags extends ConnectionFlags, OutputFlags, StateFlags {
   readonly url?: string;
 }
 
+const EXAMPLES = [
+  'bits-upload cancel 0190163d',
+  "bits-upload cancel -u 'CORP\\me' 0190163d 0190163f",
+];
+
 const HELP = `
-ID is the id of an unfinished upload, or its first characters if no other id begins with them;
-bits-upload jobs lists the ids. The file need not exist any more. Headers and the query of a URL are
-not stored: give them again.
+ID is the id of an unfinished upload, or its first characters if no other id
+begins with them; bits-upload jobs lists the ids. The file need not exist any
+more. Headers and the query of a URL are not stored: give them again.
 
-If the server does not confirm that it removed the session, the upload can be cancelled again; prune
-discards it when it is too old.
+If the server does not confirm that it removed the session, the upload can be
+cancelled again; prune discards it when it is too old.
 
-Standard output gets the id of each cancelled upload; with --json an object of type "result" with id,
-file, url and freed.
+Standard output gets the id of each cancelled upload; with --json an object of
+type "result" with id, file, url and freed.
 
-Exit codes: 0 cancelled, 1 the server did not confirm it, another process is uploading the file, or the
-file is stored already, 2 the command line is wrong, 4 the server or a proxy refuses the credentials, or
-requires some, 129 stopped by SIGHUP, 130 by SIGINT, 143 by SIGTERM.`;
+Exit codes: 0 cancelled, 1 the server did not confirm it, another process is
+uploading the file, or the file is stored already, 2 the command line is wrong,
+4 the server or a proxy refuses the credentials, or requires some, 129 stopped
+by SIGHUP, 130 by SIGINT, 143 by SIGTERM.`;
 
 /** Adds the options and the action of `cancel`. */
 export function defineCancel(command: Command, context: CommandContext): void {
   command
     .usage('[options] ID…')
-    .description('Cancel unfinished uploads and free their sessions on the server.')
+    .description(
+      withExamples('Cancel unfinished uploads and free their sessions on the server.', EXAMPLES),
+    )
     .argument('[ids...]')
     .option('--url <url>', 'the URL of the upload, if it has a query');
   addOutputOptions(addStateOption(addConnectionOptions(command)))

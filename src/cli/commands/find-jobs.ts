@@ -109,7 +109,7 @@ export function onlyOf(
  * @throws UsageError when they would go to several hosts that --trusted-host does not name
  */
 export function assertOneHost(
-  records: readonly JobRecord[],
+  records: readonly { readonly url: string | URL }[],
   { auth, tls, headers, trustedHosts = [] }: Partial<UploadOptions>,
 ): void {
   const isSecret = auth ?? tls?.cert ?? tls?.pfx ?? headers;

@@ -1,12 +1,15 @@
 import type { Command } from 'commander';
+import type { CliEvent } from '../../cli-events.js';
 import type { JobRecord, LockOwner } from '../../index.js';
 import type { CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
-import { sayFailure, sayWarning } from '../render/messages.js';
-import { say, writeJson } from '../render/text.js';
+import { withExamples } from '../help.js';
+import { sayWarning } from '../render/messages.js';
+import { say, writeEvent } from '../render/text.js';
 import { formatAge, formatBytes, formatPercent } from '../render/units.js';
 import { addStateOption, nameOf, openJobState, type StateFlags } from '../state-directory.js';
+import { reportFailure } from './cancel-jobs.js';
 import { driverOf, type SourceStatus, sourceStatusOf, targetOf } from './find-jobs.js';
 
 interface JobsFlags extends StateFlags {
@@ -19,21 +22,28 @@ interface ListedJob {
   readonly driver: LockOwner | undefined;
 }
 
+const EXAMPLES = [
+  'bits-upload jobs',
+  "bits-upload jobs --json | jq -r 'select(.ageMs > 864e5).id'",
+];
+
 const HELP = `
-Each line has the id of an unfinished upload, how much of it the server has acknowledged, its
-condition, its age, the file and the URL. Records that cannot be read are listed on standard error.
+Each line has the id of an unfinished upload, how much of it the server has
+acknowledged, its condition, its age, the file and the URL. Records that cannot
+be read are listed on standard error.
 
-With --json: objects of type "job" (id, file, url, bytes, bytesTotal, state, source, process,
-createdAt, updatedAt, ageMs, replyFile) and "problem" (where, message). state is the state of the
-protocol when the record was last written; source is unchanged, changed, gone or unreadable; process
-has pid and hostName of the process that is uploading the file, or is null.
+With --json: objects of type "job" and "problem" (docs/cli.md has their fields).
+state is the state of the protocol when the record was last written; source is
+unchanged, changed, gone or unreadable; process has pid and hostName of the
+process that is uploading the file, or is null.
 
-Exit codes: 0 listed, 1 the directory cannot be read, 2 the command line is wrong.`;
+Exit codes: 0 listed, 1 the directory cannot be read, 2 the command line is
+wrong.`;
 
 /** Adds the options and the action of `jobs`. */
 export function defineJobs(command: Command, { io, exitWith }: CommandContext): void {
   addStateOption(command)
-    .description('List unfinished uploads.')
+    .description(withExamples('List unfinished uploads.', EXAMPLES))
     .option('--json', 'one JSON object a line on standard output')
     .addHelpText('after', HELP)
     .action(async (flags: JobsFlags) => exitWith(await listJobs(flags, io)));
@@ -55,11 +65,10 @@ async function listJobs(flags: JobsFlags, io: Io): Promise<ExitCode> {
     );
     const nowMs = Date.now();
     if (flags.json) {
-      const objects = [
-        ...jobs.map((job) => jsonOf(job, nowMs)),
-        ...problems.map(({ where, error }) => ({ type: 'problem', where, message: error.message })),
-      ];
-      for (const object of objects) writeJson(stdout, object);
+      for (const job of jobs) writeEvent(stdout, eventOf(job, nowMs));
+      for (const { where, error } of problems) {
+        writeEvent(stdout, { type: 'problem', where, message: error.message });
+      }
       return EXIT.done;
     }
     for (const line of tableOf(jobs.map((job) => columnsOf(job, nowMs)))) say(stdout, line);
@@ -67,12 +76,12 @@ async function listJobs(flags: JobsFlags, io: Io): Promise<ExitCode> {
     for (const { error } of problems) sayWarning(stderr, error);
     return EXIT.done;
   } catch (error) {
-    sayFailure(stderr, { file: null, url: null }, failureOf(error));
+    reportFailure({ file: null, url: null }, failureOf(error), io, flags);
     return EXIT.failed;
   }
 }
 
-function jsonOf({ record, source, driver }: ListedJob, nowMs: number): Record<string, unknown> {
+function eventOf({ record, source, driver }: ListedJob, nowMs: number): CliEvent {
   const { id, session, totalBytes, state, createdAtMs, updatedAtMs, reply } = record;
   return {
     type: 'job',

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { AuthOptions, AuthSchemeName, DiagnoseOptions, TlsOptions } from '../../index.js';
 import type { Environment } from '../context.js';
+import { isOn } from '../environment.js';
 import { passwordOf } from '../password-command.js';
 import type { Warning } from '../render/messages.js';
 import { UsageError } from '../values.js';
@@ -27,14 +28,8 @@ export function addNetworkOptions(command: Command): Command {
     if (kind === 'list') command.option(flags, help, another);
     else command.option(flags, help);
   }
-  return command.addHelpText('after', ENVIRONMENT);
+  return command;
 }
-
-const ENVIRONMENT = `
-The options from --user on can also be set in the environment: --proxy-user as
-BITS_UPLOAD_PROXY_USER, --insecure as BITS_UPLOAD_INSECURE=1. The command line takes precedence. Set
-passwords in BITS_UPLOAD_PASSWORD and BITS_UPLOAD_PROXY_PASSWORD: all users of a machine can see its
-command lines.`;
 
 function another(value: string, others: string[] | undefined): string[] {
   return [...(others ?? []), value];
@@ -131,12 +126,6 @@ function read({ kind, variable, name }: NetworkFlag, env: Environment) {
   if (kind === 'switch') return isOn(variable, value);
   if (kind === 'text') return value;
   return value.split(',').map((one) => one.trim());
-}
-
-function isOn(variable: string, value: string): boolean {
-  if (/^(?:1|true|yes|on)$/i.test(value)) return true;
-  if (/^(?:0|false|no|off)$/i.test(value)) return false;
-  throw new UsageError(`${variable} in the environment must be 1 or 0`);
 }
 
 const SCHEMES: readonly AuthSchemeName[] = ['negotiate', 'ntlm', 'digest', 'basic'];

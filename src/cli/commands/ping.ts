@@ -4,8 +4,10 @@ import { parseRemoteUrl } from '../../internal.js';
 import type { CommandContext, OutputStream } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { withFlags } from '../failure.js';
+import { withExamples } from '../help.js';
 import { sayWarning } from '../render/messages.js';
-import { say, writeJson } from '../render/text.js';
+import { ASCII, type Signs, signsOf } from '../render/signs.js';
+import { say, writeEvent } from '../render/text.js';
 import { parseDuration, parseHeaders, UsageError } from '../values.js';
 import {
   addNetworkOptions,
@@ -13,7 +15,7 @@ import {
   networkOptions,
   secretWarnings,
 } from './network-options.js';
-import { addHeaderOption } from './upload-options.js';
+import { addHeaderOption, addTraceOption } from './upload-options.js';
 
 interface PingFlags extends NetworkFlags {
   readonly probe?: boolean;
@@ -25,32 +27,34 @@ interface PingFlags extends NetworkFlags {
 const DEFAULT_TIMEOUT_MS = 30_000;
 const MAX_TIMEOUT_MS = 60 * 60 * 1000;
 
+const EXAMPLES = [
+  'bits-upload ping https://bits.example/uploads/',
+  "bits-upload ping --probe -u 'CORP\\me' https://bits.example/in/",
+];
+
 const HELP = `
-Checks the way of an upload step by step: dns, tcp, proxy, tls, auth, ping; with --probe also create
-and cancel, which create a session and cancel it. Nothing is uploaded. Standard output gets one line
-for each step, and what to check if it fails; the steps after a failure are skipped.
+Checks the way of an upload step by step: dns, tcp, proxy, tls, auth, ping; with
+--probe also create and cancel, which create a session and cancel it. Nothing is
+uploaded. Standard output gets one line for each step, and what to check if it
+fails; the steps after a failure are skipped.
 
-With --json: an object of type "step" for each step, with step, ok (true, false or "skipped"),
-durationMs, detail, and if there is any, advice and code.
+With --json: an object of type "step" for each step, with step, ok (true, false
+or "skipped"), durationMs, detail, and if there is any, advice and code.
 
-Examples:
-  bits-upload ping https://bits.example/uploads/
-  bits-upload ping --probe --user 'CORP\\me' --password-command 'pass corp' https://bits.example/in/
-
-Exit codes: 0 no step failed, 1 a step failed, 2 the command line is wrong, 4 the server or a proxy
-refuses the credentials, or requires some, 129 stopped by SIGHUP, 130 by SIGINT, 143 by
-SIGTERM.`;
+Exit codes: 0 no step failed, 1 a step failed, 2 the command line is wrong,
+4 the server or a proxy refuses the credentials, or requires some, 129 stopped
+by SIGHUP, 130 by SIGINT, 143 by SIGTERM.`;
 
 /** Adds the options and the action of `ping`. */
 export function definePing(command: Command, context: CommandContext): void {
   command
     .usage('[options] URL')
-    .description('Find out why uploads to a server fail.')
+    .description(withExamples('Find out why uploads to a server fail.', EXAMPLES))
     .argument('[urls...]')
     .option('--probe', 'also create a session and cancel it, to test the permission to write')
     .option('--json', 'one JSON object a line on standard output')
     .option('--timeout <duration>', 'time limit for one step: 500ms, 3s or 5m (default: 30s)');
-  addNetworkOptions(addHeaderOption(command))
+  addNetworkOptions(addHeaderOption(addTraceOption(command)))
     .addHelpText('after', HELP)
     .action(async (urls: string[], flags: PingFlags) => {
       context.exitWith(await ping(urls, flags, context));
@@ -78,11 +82,13 @@ async function ping(
     signal: interruption.signal,
   });
   for (const warning of secretWarnings(flags)) sayWarning(io.stderr, warning);
+  // In a pipe, words are easier to search for.
+  const signs = io.stdout.isTTY ? signsOf(io.env) : ASCII;
   const failed: DiagnosisStep[] = [];
   try {
     for await (const step of steps) {
-      if (json) writeJson(io.stdout, { type: 'step', ...inFlags(step) });
-      else showStep(inFlags(step), io.stdout);
+      if (json) writeEvent(io.stdout, { type: 'step', ...inFlags(step) });
+      else showStep(inFlags(step), io.stdout, signs);
       if (step.ok === false) failed.push(step);
     }
   } catch (error) {
@@ -104,12 +110,15 @@ function inFlags(step: DiagnosisStep): DiagnosisStep {
   };
 }
 
-const SIGNS = { true: '✓', false: '✗', skipped: '–' } as const;
-const WORDS = { true: 'ok', false: 'FAIL', skipped: 'skip' } as const;
+const SIGNS = { true: 'ok', false: 'fail', skipped: 'skip' } as const;
 
 /** `ok    dns     3 ms  localhost is 127.0.0.1` */
-function showStep({ step, ok, durationMs, detail, advice }: DiagnosisStep, to: OutputStream): void {
-  const sign = to.isTTY ? SIGNS[`${ok}`] : WORDS[`${ok}`].padEnd(4);
+function showStep(
+  { step, ok, durationMs, detail, advice }: DiagnosisStep,
+  to: OutputStream,
+  signs: Signs,
+): void {
+  const sign = signs[SIGNS[`${ok}`]];
   const time = ok === 'skipped' ? '' : `${durationMs} ms`;
   const head = `${sign}  ${step.padEnd(6)}  ${time.padStart(8)}  `;
   say(to, `${head}${detail}`);

@@ -6,8 +6,9 @@ import { Hosts } from '../../internal.js';
 import type { CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
+import { withExamples } from '../help.js';
 import { sayWarning } from '../render/messages.js';
-import { writeJson } from '../render/text.js';
+import { writeEvent } from '../render/text.js';
 import { formatAge } from '../render/units.js';
 import {
   addStateOption,
@@ -43,25 +44,30 @@ const HUNDRED_YEARS_MS = 100 * 365 * 24 * 60 * 60 * 1000;
 /** Each server is asked once and briefly: its sessions end by themselves. */
 const ONCE: ConnectionFlags = { retries: '0', timeout: '10s' };
 
+const EXAMPLES = ['bits-upload prune', 'bits-upload prune --older-than 7d --host bits.example'];
+
 const HELP = `
-Discards uploads that cannot be resumed: those whose file is missing or has changed, and those without
-any progress for longer than the given age. Uploads that another process is running stay. Each server
-is asked once to free its session. If it does not confirm that, the record is kept until it is too old.
+Discards uploads that cannot be resumed: those whose file is missing or has
+changed, and those without any progress for longer than the given age. Uploads
+that another process is running stay. Each server is asked once to free its
+session. If it does not confirm that, the record is kept until it is too old.
 
-Unreadable records are set aside when they are found; they are listed on standard error, and deleted
-with --unreadable. Files that this program did not set aside are never deleted.
+Unreadable records are set aside when they are found; they are listed on
+standard error, and deleted with --unreadable. Files that this program did not
+set aside are never deleted.
 
-Standard output gets the id of each discarded upload; with --json an object of type "result" with id,
-file, url, reason and freed, and one of type "problem" with where, message and removed.
+Standard output gets the id of each discarded upload; with --json an object of
+type "result" with id, file, url, reason and freed, and one of type "problem"
+with where, message and removed.
 
-Exit codes: 0 done, 1 something could not be removed, 2 the command line is wrong, 4 a server or a proxy
-refuses the credentials, or requires some, 129 stopped by SIGHUP, 130 by SIGINT, 143 by
-SIGTERM.`;
+Exit codes: 0 done, 1 something could not be removed, 2 the command line is
+wrong, 4 a server or a proxy refuses the credentials, or requires some, 129
+stopped by SIGHUP, 130 by SIGINT, 143 by SIGTERM.`;
 
 /** Adds the options and the action of `prune`. */
 export function definePrune(command: Command, context: CommandContext): void {
   command
-    .description('Discard uploads that cannot be resumed.')
+    .description(withExamples('Discard uploads that cannot be resumed.', EXAMPLES))
     .option('--older-than <duration>', 'maximum age: 12h, 7d (default: 14d)')
     .option('--unreadable', 'delete records that could not be read and were set aside');
   addOutputOptions(addStateOption(addConnectionOptions(addHostOption(command))))
@@ -147,7 +153,7 @@ async function settle(
     }
   }
   const removed = outcome === 'removed';
-  if (json) writeJson(stdout, { type: 'problem', where, message, removed });
+  if (json) writeEvent(stdout, { type: 'problem', where, message, removed });
   if (!removed) sayWarning(stderr, { message });
   return outcome;
 }

@@ -1,69 +1,153 @@
+import { stat } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { fileSource, streamSource } from '../../index.js';
+import { appendFileName, parseRemoteUrl } from '../../internal.js';
+import type { CommandContext, StandardInput } from '../context.js';
+import { assertStandardInput } from '../standard-input.js';
+import { createFilters, type Filters } from '../tree/filters.js';
+import { batchKey } from '../tree/finished-files.js';
+import { withDigest } from '../tree/local-files.js';
 import {
-  type ByteSource,
-  fileSource,
-  type StreamSourceOptions,
-  streamSource,
-  type UploadOptions,
-} from '../../index.js';
-import { appendFileName, namesThatMeet, parseRemoteUrl, redactUrl } from '../../internal.js';
-import type { CommandContext } from '../context.js';
-import type { Target } from '../render/messages.js';
-import type { StateFlags } from '../state-directory.js';
+  assertNoneMeet,
+  type FailedPlan,
+  failedPlan,
+  isDirectoryUrl,
+  needsSlash,
+  type Planned,
+  type PlannedUpload,
+  plannedFile,
+  segmentsOf,
+  skippedPlan,
+  targetOf,
+  type UploadPlan,
+  urlBelow,
+} from '../tree/planned.js';
+import { walkTree } from '../tree/walk.js';
 import { parseSize, UsageError } from '../values.js';
-import {
-  type BatchFlags,
-  checkReplyFlags,
-  type OutputFlags,
-  type ReplyFlags,
-  type TransferFlags,
-  uploadOptions,
-} from './upload-options.js';
-
-/** The options of `put` as the command line has them. */
-export interface PutFlags extends TransferFlags, BatchFlags, ReplyFlags, OutputFlags, StateFlags {
-  readonly spoolSize?: string;
-  /** False after `--no-resume`. */
-  readonly resume: boolean;
-}
-
-/** One file and where it goes. */
-export interface PlannedUpload {
-  readonly target: Target & { readonly file: string; readonly url: string };
-  /** Undefined: standard input. */
-  readonly file: ByteSource | undefined;
-  readonly options: UploadOptions & { readonly url: URL };
-}
+import { planList, planManifest } from './put-lists.js';
+import type { SelectionFlags } from './put-options.js';
 
 /** Names standard input. */
 const STDIN = '-';
 
-const SPOOL_SIZE = '--spool-size';
-
 /**
- * What to upload where, from the arguments alone: no file is touched, nothing is sent.
+ * What to upload where. Nothing is sent, and no more of directories and lists is looked at than is asked
+ * for.
+ * @param paths the arguments of the command, the URL included
  * @throws UsageError, BITS_ERR_ARGUMENT
  */
-export function planUploads(
+export async function planUploads(
   paths: readonly string[],
-  flags: PutFlags,
+  flags: SelectionFlags,
   context: CommandContext,
-): PlannedUpload[] {
-  const files = paths.slice(0, -1);
+): Promise<UploadPlan> {
+  checkSelection(flags);
+  const { manifest, filesFrom, include, exclude } = flags;
+  if (manifest !== undefined) return planManifest(manifest, paths, context);
+  const filters = await createFilters(include, exclude);
+  return filesFrom === undefined
+    ? planArguments(paths, flags, filters, context)
+    : planList(filesFrom, paths, flags, filters, context);
+}
+
+function checkSelection(flags: SelectionFlags): void {
+  const { recursive, followLinks, include, exclude, filesFrom, null: isNull, manifest } = flags;
+  if (manifest !== undefined && (filesFrom !== undefined || recursive || include || exclude)) {
+    throw new UsageError(
+      '--manifest names the files: leave out --files-from, --recursive, --include and --exclude',
+    );
+  }
+  if (filesFrom !== undefined && recursive) {
+    throw new UsageError('--files-from names the files: leave out --recursive');
+  }
+  if (isNull && filesFrom === undefined) throw new UsageError('--null needs --files-from');
+  if (followLinks && !recursive) throw new UsageError('--follow-links needs --recursive');
+  if ((include || exclude) && !recursive && filesFrom === undefined) {
+    throw new UsageError('--include and --exclude need --recursive or --files-from');
+  }
+}
+
+/** `put PATH… URL` */
+async function planArguments(
+  paths: readonly string[],
+  flags: SelectionFlags,
+  filters: Filters,
+  context: CommandContext,
+): Promise<UploadPlan> {
   const remoteUrl = parseRemoteUrl(lastOf(paths));
-  checkFiles(files, remoteUrl);
-  checkFlags(flags, files.length);
-  const spool = spoolOptions(flags, files);
-  const shared = uploadOptions(flags, context);
-  return files.map((path) => {
-    const file = path === STDIN ? undefined : fileSource(path);
-    const url = file?.name ? appendFileName(remoteUrl, file.name) : remoteUrl;
-    const source = file ?? streamSource(context.io.stdin, spool);
-    return {
-      target: { file: path, url: redactUrl(url) },
-      file,
-      options: { ...shared, url, source },
-    };
-  });
+  const sources = paths.slice(0, -1);
+  checkSources(sources, remoteUrl, flags);
+  const stream = standardInput(sources, flags, context.io.stdin);
+  const checked: Argument[] = [];
+  for (const path of sources) {
+    checked.push(
+      path === STDIN
+        ? plannedStream(remoteUrl, stream, context)
+        : await checkArgument(path, remoteUrl, flags),
+    );
+  }
+  const hasTree = checked.some(({ kind }) => kind === 'tree');
+  if (hasTree && !isDirectoryUrl(remoteUrl)) {
+    throw new UsageError(needsSlash('a directory', remoteUrl));
+  }
+  const isOneFile = checked.length === 1 && !hasTree;
+  const { include = [], exclude = [] } = flags;
+  const roots = sources.map((path) => (isContents(path) ? `${resolve(path)}/` : resolve(path)));
+  const place = `${remoteUrl.origin}${remoteUrl.pathname}`;
+  const parts = ['arguments', place, ...roots, '', ...include, '', ...exclude];
+  return {
+    isOneFile,
+    key: isOneFile ? undefined : batchKey([remoteUrl], parts),
+    urls: [remoteUrl],
+    isLazy: hasTree,
+    files: filesOfArguments(checked, { remoteUrl, flags, filters, context }),
+  };
+}
+
+type Argument = PlannedUpload | FailedPlan | { readonly kind: 'tree'; readonly path: string };
+
+interface TreeContext {
+  readonly remoteUrl: URL;
+  readonly flags: SelectionFlags;
+  readonly filters: Filters;
+  readonly context: CommandContext;
+}
+
+async function* filesOfArguments(
+  checked: readonly Argument[],
+  tree: TreeContext,
+): AsyncGenerator<Planned> {
+  // So that a wrong name is reported before the first byte is sent.
+  for (const argument of checked) if (argument.kind === 'failed') yield argument;
+  for (const argument of checked) {
+    if (argument.kind === 'upload') yield argument;
+    if (argument.kind === 'tree') yield* filesOfTree(argument.path, tree);
+  }
+}
+
+async function* filesOfTree(
+  root: string,
+  { remoteUrl, flags, filters, context }: TreeContext,
+): AsyncGenerator<Planned> {
+  const above = isContents(root) ? [] : [basename(resolve(root))];
+  const { signal } = context.interruption;
+  const { followLinks = false } = flags;
+  for await (const found of walkTree(root, { filters, followLinks, signal })) {
+    const path = join(root, ...found.segments);
+    const segments = [...above, ...found.segments];
+    const url = segments.length === 0 ? remoteUrl : urlBelow(remoteUrl, segments);
+    const place = { file: path, path, url, segments };
+    if (found.kind === 'file') yield plannedFile(place, found.stamp);
+    else if (found.kind === 'failed') yield failedPlan(place, found.error);
+    else yield skippedPlan(place, found.reason);
+  }
+}
+
+/** Whether a directory stands for the files in it, without its own name, as for rsync. */
+function isContents(path: string): boolean {
+  return /(?:^|[\\/])\.{0,2}$/.test(
+    process.platform === 'win32' ? path : path.replaceAll('\\', '_'),
+  );
 }
 
 function lastOf(paths: readonly string[]): string {
@@ -81,52 +165,119 @@ function isUrl(text: string): boolean {
   return /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
 }
 
-function checkFiles(files: readonly string[], remoteUrl: URL): void {
+function checkSources(
+  sources: readonly string[],
+  remoteUrl: URL,
+  { recursive }: SelectionFlags,
+): void {
   // Not repeated in the message: it may hold a password.
-  if (files.some(isUrl)) {
+  if (sources.some(isUrl)) {
     throw new UsageError(
       'a FILE looks like a URL: the URL comes last; write ./ before a path that looks like a URL',
     );
   }
-  const isDirectory = remoteUrl.pathname.endsWith('/');
-  if (files.length > 1 && !isDirectory) {
-    throw new UsageError('more than one FILE needs a URL that ends in /');
+  if (sources.length > 1 && !isDirectoryUrl(remoteUrl)) {
+    throw new UsageError(needsSlash('more than one FILE', remoteUrl));
   }
-  if (files.includes(STDIN) && isDirectory) {
+  if (sources.includes(STDIN) && isDirectoryUrl(remoteUrl)) {
     throw new UsageError(
       'standard input has no name: give the URL of the file, not one that ends in /',
     );
   }
-  if (files.length > 1) checkNames(files);
-}
-
-/** One of two files with the same name would be lost, and be reported as stored. */
-function checkNames(files: readonly string[]): void {
-  const names = files.map((file) => fileSource(file).name ?? file);
-  const [meeting] = namesThatMeet(names);
-  if (meeting === undefined) return;
-  const same = files.filter((_, index) => meeting.includes(names[index] ?? '')).join(' and ');
-  throw new UsageError(
-    new Set(meeting).size === 1
-      ? `${same} would have the same URL: upload one at a time`
-      : `${same} would be the same file on a Windows server, which ignores case, and dots and spaces at the end: rename all but one`,
+  if (sources.length < 2) return;
+  const mixed = recursive ? sources.find(isContents) : undefined;
+  if (mixed !== undefined) {
+    throw new UsageError(
+      `the files in ${mixed} would be mixed with the others: give it alone, or as ${resolve(mixed)}`,
+    );
+  }
+  assertNoneMeet(
+    sources,
+    sources.map((path) => fileSource(path).name ?? path),
   );
 }
 
-function checkFlags(flags: PutFlags, files: number): void {
-  checkReplyFlags(flags);
-  const { reply, replyFile, replyOptional, maxReplySize } = flags;
-  const replies = reply || replyFile !== undefined;
-  if (replies && files > 1) throw new UsageError('--reply and --reply-file take only one FILE');
-  const lonely = replyOptional ? '--reply-optional' : maxReplySize && '--max-reply-size';
-  if (lonely && !replies) throw new UsageError(`${lonely} needs --reply or --reply-file`);
+/** Whoever names a file wants to know before the first byte is sent that it cannot be read. */
+async function checkArgument(
+  path: string,
+  remoteUrl: URL,
+  { recursive }: SelectionFlags,
+): Promise<Argument> {
+  const source = fileSource(path);
+  const { name } = source;
+  const url = name ? appendFileName(remoteUrl, name) : remoteUrl;
+  const place = { file: path, path, url, segments: name ? [name] : [] };
+  const stats = await stat(path).catch(() => undefined);
+  if (stats?.isDirectory()) {
+    if (recursive) return { kind: 'tree', path };
+    const why = `${path} is a directory: give --recursive (-r) to upload the files in it`;
+    return failedPlan(place, new UsageError(why));
+  }
+  try {
+    const opened = await source.open();
+    await opened.close();
+    const mtimeNs = BigInt(opened.identity?.mtimeNs ?? 0);
+    return plannedFile(place, { byteLength: opened.byteLength, mtimeNs });
+  } catch (error) {
+    const failed = failedPlan(place, error);
+    const hint = failed.missing && hintForMissing(path);
+    return hint
+      ? { ...failed, error: new UsageError(`${(error as Error).message} ${hint}`) }
+      : failed;
+  }
 }
 
-function spoolOptions({ spoolSize }: PutFlags, files: readonly string[]): StreamSourceOptions {
-  if (spoolSize === undefined) return { limitName: SPOOL_SIZE };
-  if (!files.includes(STDIN)) {
-    throw new UsageError(`${SPOOL_SIZE} needs ${STDIN}, standard input, as a FILE`);
+function hintForMissing(path: string): string | undefined {
+  if (path.startsWith('~')) {
+    return 'A shell replaces ~ only outside of quotes: leave out the quotes, or write $HOME.';
   }
-  const sizes = { least: 1, most: Number.MAX_SAFE_INTEGER };
-  return { limitName: SPOOL_SIZE, maxBytes: parseSize(SPOOL_SIZE, spoolSize, sizes) };
+  if (/[*?[{]/.test(path)) {
+    return (
+      'A shell leaves a pattern as it is when nothing matches or when it is in quotes, and that of ' +
+      "Windows always: give a directory with --recursive and --include '*.log' instead."
+    );
+  }
+  return undefined;
+}
+
+type StreamSource = Pick<PlannedUpload, 'source' | 'byteLength' | 'sha256'>;
+
+function plannedStream(url: URL, stream: StreamSource, { io }: CommandContext): Argument {
+  const place = { file: STDIN, path: STDIN, url, segments: [] };
+  try {
+    assertStandardInput(io.stdin);
+  } catch (error) {
+    return failedPlan(place, error);
+  }
+  const target = targetOf(place);
+  const name = segmentsOf(url).slice(-1);
+  return { kind: 'upload', target, url, file: undefined, segments: name, ...stream };
+}
+
+function standardInput(
+  sources: readonly string[],
+  { size, spoolSize, checksum }: SelectionFlags,
+  stdin: StandardInput,
+): StreamSource {
+  const [lonely] = [size && '--size', spoolSize && '--spool-size'].filter(Boolean);
+  const isUsed = sources.includes(STDIN);
+  if (lonely && !isUsed) {
+    throw new UsageError(`${lonely} needs ${STDIN}, standard input, as a FILE`);
+  }
+  if (size !== undefined && spoolSize !== undefined) {
+    throw new UsageError(
+      '--size and --spool-size exclude each other: with --size nothing is stored',
+    );
+  }
+  const digesting = checksum && isUsed ? withDigest(stdin) : undefined;
+  const { stream = stdin, sha256 } = digesting ?? {};
+  const digest = sha256 && { sha256 };
+  const most = Number.MAX_SAFE_INTEGER;
+  if (size !== undefined) {
+    const byteLength = parseSize('--size', size, { least: 0, most });
+    return { source: { stream, byteLength }, byteLength, ...digest };
+  }
+  const maxBytes = spoolSize && parseSize('--spool-size', spoolSize, { least: 1, most });
+  const limits = { limitName: '--spool-size', ...(maxBytes && { maxBytes }) };
+  return { source: isUsed ? streamSource(stream, limits) : '', byteLength: undefined, ...digest };
 }

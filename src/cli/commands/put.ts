@@ -1,45 +1,71 @@
 import type { Command } from 'commander';
-import { UploadJob } from '../../index.js';
-import { DEFAULTS } from '../../internal.js';
-import type { CommandContext } from '../context.js';
-import type { ExitCode } from '../exit-codes.js';
-import { failureOf } from '../failure.js';
-import { formatBytes } from '../render/units.js';
-import { assertStandardInput } from '../standard-input.js';
-import { addStateOption, openJobState } from '../state-directory.js';
-import { HIDDEN_QUERY } from './find-jobs.js';
-import { type PlannedUpload, type PutFlags, planUploads } from './put-plan.js';
-import { UploadBatch, type UploadTask } from './upload-batch.js';
+import { codeOf } from '../../common/error-like.js';
 import {
-  addBatchOptions,
+  isBitsError,
+  type QueuedUploadOptions,
+  UploadJob,
+  type UploadOptions,
+} from '../../index.js';
+import type { CommandContext } from '../context.js';
+import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
+import { failureOf } from '../failure.js';
+import { withExamples } from '../help.js';
+import { say } from '../render/text.js';
+import { addStateOption, type JobState, openJobState } from '../state-directory.js';
+import { FinishedFiles } from '../tree/finished-files.js';
+import type { UploadPlan } from '../tree/planned.js';
+import { UsageError } from '../values.js';
+import { assertOneHost } from './find-jobs.js';
+import { addPutOptions, checkChecksum, type PutFlags, parsePriority } from './put-options.js';
+import { planUploads } from './put-plan.js';
+import { PutUploads } from './put-uploads.js';
+import { UploadBatch } from './upload-batch.js';
+import {
   addOutputOptions,
-  addReplyOptions,
-  addTransferOptions,
   addVerboseOption,
-  connectionArguments,
-  transferArguments,
+  checkReplyFlags,
+  uploadOptions,
 } from './upload-options.js';
 
+const EXAMPLES = [
+  'bits-upload put dump.zip http://bits.example/uploads/',
+  'bits-upload put -r photos http://bits.example/uploads/',
+  'tar c src | bits-upload put - http://bits.example/uploads/src.tar',
+  "bits-upload put -u 'CORP\\me' dump.zip https://bits.example/uploads/",
+];
+
 const HELP = `
-FILE is a path, or - for standard input. If the URL ends in /, the name of the file is appended; with
-more than one FILE it must end in /. All files are checked before the first one is sent. They are
-uploaded several at once (--transfers); a file that cannot be read and a failed upload do not stop the others. But
-nothing more is sent to a server that refuses the credentials, or that does not respond to two uploads
-in a row.
+PATH is a file, a directory with --recursive, or - for standard input. If the
+URL ends in /, the name of the file is appended; for more than one file it must
+end in /. Of a directory the name is kept as well: photos/a.jpg goes to
+URL/photos/a.jpg; with photos/ or . it goes to URL/a.jpg. The files that the
+command names are checked before the first one is sent. They are uploaded
+several at once (--transfers); a file that cannot be read and a failed upload do
+not stop the others. But nothing more is sent to a server that refuses the
+credentials, or that does not respond to two uploads in a row.
 
-Run the same command again to resume an unfinished upload, or use the command resume; see also jobs,
-cancel and prune. An upload of standard input cannot be resumed.
+Instead of PATH: --files-from LIST [DIRECTORY] URL, where the paths in the list
+are those below the directory; or --manifest FILE.csv alone. A glob without a /
+stands for a name at any depth, one with a / for the path in the directory.
 
-Standard output gets one line for each stored file: its URL. Everything else is written to standard
-error. Do not put credentials into the URL: use --user or --header.
+Run the same command again to resume an unfinished upload, or use the command
+resume; see also jobs, cancel and prune. Of several files, those that are stored
+are not sent again until all of them are, unless their size or time has changed;
+--no-resume sends them again. An upload of standard input cannot be
+resumed.
 
-Examples:
-  bits-upload put dump.zip http://bits.example/uploads/
-  bits-upload put dump.zip http://bits.example/uploads/monday.zip
-  bits-upload put --json *.log http://bits.example/logs/ | jq -r 'select(.type=="result").url'
-  tar c src | bits-upload put - http://bits.example/uploads/src.tar
-  bits-upload put --header 'Authorization: Bearer …' --timeout 30s a.bin https://bits.example/in/
-  bits-upload put --reply-file answer.xml order.xml http://bits.example/orders/
+Standard output gets one line for each stored file: its URL. Everything else is
+written to standard error. Do not put credentials into the URL: use --user or
+--header.
+
+More examples:
+  bits-upload put -r --exclude '*.tmp' photos http://bits.example/uploads/
+  find . -newer mark -type f -print0 |
+    bits-upload put -0 --files-from - http://bits.example/in/
+  bits-upload put --json a b http://bits.example/logs/ |
+    jq -r 'select(.type=="result").url'
+  bits-upload put -H 'Authorization: Bearer …' a.bin https://bits.example/in/
+  bits-upload put --reply-file answer.xml a.xml http://bits.example/orders/
 
 Exit codes:
   0    all files are stored on the server
@@ -49,24 +75,17 @@ Exit codes:
   4    the server or a proxy refuses the credentials, or requires some
   5    not done, but resumable: what was sent is kept
   6    the file changed during the upload: upload it again
-  129  stopped by SIGHUP, 130 by SIGINT (Ctrl-C), 143 by SIGTERM; resume the upload
-Of several failures the first of 4, 1, 6, 5 decides; 3 takes the place of 1 and 6 if other files are stored.`;
+  129  stopped by SIGHUP, 130 by SIGINT (Ctrl-C), 143 by SIGTERM: resume it
+Of several failures the first of 4, 1, 6, 5 decides; 3 takes the place of 1 and
+6 if other files are stored.`;
 
 /** Adds the options and the action of `put`. */
 export function definePut(command: Command, context: CommandContext): void {
   command
-    .usage('[options] FILE… URL')
-    .description('Upload files to a BITS server.')
+    .usage('[options] PATH… URL')
+    .description(withExamples('Upload files to a BITS server.', EXAMPLES))
     .argument('[paths...]');
-  addReplyOptions(addTransferOptions(addBatchOptions(command)))
-    .option('--reply-optional', 'succeed even if the server has no reply')
-    .option(
-      '--spool-size <size>',
-      'maximum size of standard input, which is first stored in the temporary directory (TMPDIR): ' +
-        `512MiB, 20GiB or bytes (default: ${formatBytes(DEFAULTS.spoolMaxBytes)})`,
-    )
-    .option('--no-resume', 'start over, and cancel an unfinished upload of the same file');
-  addVerboseOption(addOutputOptions(addStateOption(command)))
+  addVerboseOption(addOutputOptions(addStateOption(addPutOptions(command))))
     .addHelpText('after', HELP)
     .action(async (paths: string[], flags: PutFlags) => {
       context.exitWith(await put(paths, flags, context));
@@ -79,38 +98,72 @@ async function put(
   flags: PutFlags,
   context: CommandContext,
 ): Promise<ExitCode> {
+  checkReplyFlags(flags);
+  checkChecksum(flags);
+  const { priority } = flags;
   const state = openJobState(flags, context.io);
-  const planned = planUploads(paths, flags, context);
-  // Wrong options are the command line's fault, and not that of a file.
-  for (const { options } of planned) new UploadJob({ ...options, store: state.store });
-  const isOneFile = planned.length === 1;
-  const batch = new UploadBatch(flags, state, context, { isOneFile });
-  const tasks: UploadTask[] = [];
-  // All of them first, so that a wrong name is reported before the first byte is sent.
-  for (const upload of planned) {
-    const { target, options } = upload;
-    try {
-      await checkFile(upload, context);
-      tasks.push({ target, options, argumentsToGiveAgain: resumeArguments(flags, options.url) });
-    } catch (error) {
-      batch.failed(target, failureOf(error));
+  const shared: Partial<QueuedUploadOptions> = {
+    ...uploadOptions(flags, context),
+    ...(priority !== undefined && { priority: parsePriority(priority) }),
+  };
+  const plan = await planUploads(paths, flags, context);
+  checkPlan(plan, flags, shared, state);
+  const batch = new UploadBatch(flags, state, context, { isOneFile: plan.isOneFile });
+  let finished: FinishedFiles | undefined;
+  try {
+    finished = await openFinished(plan, flags, state);
+  } catch (error) {
+    if (isBitsError(error) && error.code === 'BITS_ERR_STATE') {
+      const failure = failureOf(error);
+      batch.reporter.failed({ file: null, url: null }, failure);
+      return exitCodeOf([failure], 1);
     }
+    const why = isBitsError(error) ? failureOf(error).message : codeOf(error);
+    const message = `it will not be remembered which files are stored: ${why}`;
+    batch.reporter.warning({ code: 'batch-not-kept', message });
   }
-  return batch.upload(tasks);
+  const upload = new PutUploads(flags, shared, batch, finished);
+  const code = await batch.upload(upload.tasks(plan.files));
+  const isComplete = code === EXIT.done && upload.isAllAcknowledged;
+  await finished?.close({ isComplete });
+  const { reason } = context.interruption;
+  if (reason !== undefined && reason.by !== 'stdout' && plan.isLazy) {
+    say(context.io.stderr, 'bits-upload: stopped before all files were looked at');
+  }
+  return code;
 }
 
-/** Secrets, and the destination of a reply without a name: no record holds them. */
-function resumeArguments(flags: PutFlags, url: URL): string[] {
-  return [
-    ...connectionArguments(flags),
-    ...(url.search === '' ? [] : ['--url', `${url.origin}${url.pathname}${HIDDEN_QUERY}`]),
-    ...transferArguments(flags),
-  ];
+/** What cannot work for any file is the command line's fault. */
+function checkPlan(
+  { isOneFile, urls }: UploadPlan,
+  { reply, replyFile, replyDir, replyOptional, maxReplySize }: PutFlags,
+  shared: Partial<UploadOptions>,
+  { store }: JobState,
+): void {
+  const isForOne = reply || replyFile !== undefined;
+  if (isForOne && !isOneFile) {
+    throw new UsageError('--reply and --reply-file take only one FILE: use --reply-dir');
+  }
+  const lonely = replyOptional ? '--reply-optional' : maxReplySize && '--max-reply-size';
+  if (lonely && !isForOne && replyDir === undefined) {
+    throw new UsageError(`${lonely} needs --reply, --reply-file or --reply-dir`);
+  }
+  assertOneHost(
+    urls.map((url) => ({ url })),
+    shared,
+  );
+  for (const url of urls) {
+    new UploadJob({ ...shared, url, source: new Uint8Array(), name: 'name', store });
+  }
 }
 
-/** @throws UsageError, BITS_ERR_ARGUMENT when a file cannot be uploaded */
-async function checkFile({ file }: PlannedUpload, { io }: CommandContext): Promise<void> {
-  // Standard input can be opened only once.
-  if (file === undefined) assertStandardInput(io.stdin);
-  else await (await file.open()).close();
+/** @throws BITS_ERR_STATE when another process uploads the same files; others when there is no record */
+async function openFinished(
+  { key }: UploadPlan,
+  { dryRun, resume }: PutFlags,
+  state: JobState,
+): Promise<FinishedFiles | undefined> {
+  if (key === undefined) return undefined;
+  if (dryRun) return resume ? FinishedFiles.look(key, state) : undefined;
+  return FinishedFiles.open(key, state, { startsOver: !resume });
 }

@@ -4,6 +4,7 @@ import { BitsError, type JobRecord, type UploadOptions } from '../../index.js';
 import type { CommandContext, Io } from '../context.js';
 import { type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
+import { withExamples } from '../help.js';
 import { sayWarning } from '../render/messages.js';
 import { say } from '../render/text.js';
 import { cancelCommand } from '../resume-command.js';
@@ -56,27 +57,29 @@ interface ResumeFlags
   readonly url?: string;
 }
 
+const EXAMPLES = [
+  'bits-upload resume',
+  'bits-upload resume 0190163d',
+  "bits-upload resume --all --header 'Authorization: Bearer …'",
+];
+
 const HELP = `
-ID is the id of an unfinished upload, or its first characters if no other id begins with them;
-bits-upload jobs lists the ids. Without an ID: the only unfinished upload. --all skips uploads that
-another process is running.
+ID is the id of an unfinished upload, or its first characters if no other id
+begins with them; bits-upload jobs lists the ids. Without an ID: the only
+unfinished upload. --all skips uploads that another process is running.
 
-Headers and the query of a URL are not stored: give them again. Credentials and headers are for one
-host: if the uploads go to several hosts, choose one with --host. Standard output, standard error and
---json are the same as for put.
+Headers and the query of a URL are not stored: give them again. Credentials and
+headers are for one host: if the uploads go to several hosts, choose one with
+--host. Standard output, standard error and --json are the same as for put.
 
-Examples:
-  bits-upload resume
-  bits-upload resume 0190163d
-  bits-upload resume --all --header 'Authorization: Bearer …'
-
-Exit codes: those of put; 6 also when the file is missing. 0 when --all finds nothing to resume.`;
+Exit codes: those of put; 6 also when the file is missing. 0 when --all finds
+nothing to resume.`;
 
 /** Adds the options and the action of `resume`. */
 export function defineResume(command: Command, context: CommandContext): void {
   command
     .usage('[options] [ID… | --all]')
-    .description('Resume unfinished uploads.')
+    .description(withExamples('Resume unfinished uploads.', EXAMPLES))
     .argument('[ids...]')
     .option('--all', 'all unfinished uploads')
     .option('--url <url>', 'the URL of the upload, if it has a query');

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { type BitsServer, createBitsServer, type LoggedRequest } from '../../testing/index.js';
 import type { CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
+import { withExamples } from '../help.js';
 import type { Interruption } from '../interruption.js';
 import { say } from '../render/text.js';
 import { parseWholeNumber, UsageError } from '../values.js';
@@ -12,7 +13,7 @@ interface ServeFlags {
   readonly root?: string;
   readonly port?: string;
   readonly host: string;
-  readonly allowHost: readonly string[];
+  readonly allowHost?: readonly string[];
   readonly read?: boolean;
   readonly quiet?: boolean;
 }
@@ -20,23 +21,27 @@ interface ServeFlags {
 /** How many requests and violations the server keeps in memory: it may run for a long time. */
 const LOG_LIMIT = 1000;
 
-const EXAMPLES = `
-An upload is stored in the directory under the path of its URL. A file that exists is not overwritten,
-and no file of the directory can be read: --read allows it for uploads that this server has received.
-Requests for a host other than the one it listens on are refused, as web pages may send them: allow the
-names by which clients reach this server with --allow-host. With --host 0.0.0.0 or :: other machines may
-use any name, but web pages may not.
+const EXAMPLES = [
+  'bits-upload serve --root ./incoming',
+  'bits-upload serve --root ./incoming --port 8080 --quiet',
+];
+
+const HELP = `
+An upload is stored in the directory under the path of its URL. A file that
+exists is not overwritten, and no file of the directory can be read: --read
+allows it for uploads that this server has received. Requests for a host other
+than the one it listens on are refused, as web pages may send them: allow the
+names by which clients reach this server with --allow-host. With --host 0.0.0.0
+or :: other machines may use any name, but web pages may not.
 
 When the server is ready, it prints one line on standard output: "listening on
-http://127.0.0.1:PORT/". Standard error gets a line for each request and for each violation of the
-protocol by a client. There is no authentication and no TLS: use this server for tests only.
+http://127.0.0.1:PORT/". Standard error gets a line for each request and for
+each violation of the protocol by a client. There is no authentication and no
+TLS: use this server for tests only.
 
-Examples:
-  bits-upload serve --root ./incoming
-  bits-upload serve --root ./incoming --port 8080 --quiet
-
-The server runs until it is stopped by a signal. Exit codes: 130 after SIGINT (Ctrl-C), 143 after
-SIGTERM, 1 when the port is not available, 2 when the command line is wrong.`;
+The server runs until it is stopped by a signal. Exit codes: 130 after SIGINT
+(Ctrl-C), 143 after SIGTERM, 1 when the port is not available, 2 when the
+command line is wrong.`;
 
 /** Adds the options and the action of `serve`. */
 export function defineServe(
@@ -44,7 +49,7 @@ export function defineServe(
   { io, interruption, exitWith }: CommandContext,
 ): void {
   command
-    .description('Run a BITS server for tests.')
+    .description(withExamples('Run a BITS server for tests.', EXAMPLES))
     .option('--root <dir>', 'an existing directory for uploads')
     .option('--port <n>', 'port to listen on (default: any free one)')
     .option('--host <host>', 'name or address to listen on', '127.0.0.1')
@@ -52,11 +57,10 @@ export function defineServe(
       '--allow-host <host>',
       'another name of this server; may be given several times',
       collect,
-      [],
     )
     .option('--read', 'let GET read uploads that this server has received')
     .option('--quiet', 'do not print a line for each request')
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', HELP)
     .action(async (flags: ServeFlags) => exitWith(await serve(flags, io, interruption)));
 }
 
@@ -65,7 +69,7 @@ async function serve(
   { stdout, stderr }: Io,
   interruption: Interruption,
 ): Promise<ExitCode> {
-  const { host, quiet, allowHost, read = false } = flags;
+  const { host, quiet, allowHost = [], read = false } = flags;
   const port = flags.port === undefined ? 0 : parseWholeNumber('--port', flags.port, 65_535);
   const root = await existingDirectory(flags.root);
   const log: { server?: BitsServer } = {};
@@ -108,7 +112,7 @@ async function serve(
   return interruption.reason?.exitCode ?? EXIT.done;
 }
 
-function collect(value: string, earlier: readonly string[]): readonly string[] {
+function collect(value: string, earlier: readonly string[] = []): readonly string[] {
   return [...earlier, value];
 }
 

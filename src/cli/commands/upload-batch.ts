@@ -14,7 +14,7 @@ import type { CommandContext } from '../context.js';
 import { type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf, withFlags } from '../failure.js';
 import type { StopReason } from '../interruption.js';
-import type { Target } from '../render/messages.js';
+import type { SkipReason, Target } from '../render/messages.js';
 import type { Reporter } from '../render/reporter.js';
 import { say } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
@@ -26,6 +26,7 @@ import { secretWarnings } from './network-options.js';
 import {
   type BatchFlags,
   connectTimeoutMs,
+  limitRate,
   type OutputFlags,
   type ReplyFlags,
   type TransferFlags,
@@ -41,6 +42,14 @@ export interface UploadTask {
   readonly argumentsToGiveAgain: readonly string[];
   /** For a record that is resumed: what differs from it. */
   readonly options: Partial<QueuedUploadOptions>;
+  /** Called as soon as the file is stored; that is reported when what it returns resolves. */
+  readonly onStored?: (result: UploadResult) => Promise<StoredDetails> | undefined;
+}
+
+/** What is reported with the result of an upload. */
+export interface StoredDetails {
+  /** Of the local file, in lower-case hexadecimal. */
+  readonly sha256?: string | undefined;
 }
 
 type Flags = BatchFlags & TransferFlags & OutputFlags & ReplyFlags;
@@ -78,6 +87,8 @@ export class UploadBatch {
   readonly #notBegun: UploadTask[] = [];
   readonly #unfinished: UploadTask[] = [];
   readonly #refusals: { readonly target: Target; readonly failure: Failure }[] = [];
+  readonly #skipped = new Map<SkipReason, number>();
+  #planned = 0;
   #succeeded = 0;
   #bytes = 0;
   #bytesSent = 0;
@@ -98,6 +109,7 @@ export class UploadBatch {
     this.#queue = new UploadQueue({
       concurrency: transfers(flags),
       defaults: { store: state.store },
+      bandwidth: limitRate(flags),
       unreachableAfterMs: connectTimeoutMs(flags),
     });
     for (const warning of secretWarnings(flags)) this.reporter.warning(warning);
@@ -107,6 +119,23 @@ export class UploadBatch {
   failed(target: Target, failure: Failure): void {
     this.reporter.failed(target, failure);
     this.#fail(failure);
+  }
+
+  /** A file that is not sent, though nothing is wrong with it. */
+  skipped(target: Target, reason: SkipReason): void {
+    this.reporter.skippedFile(target, reason);
+    this.#skipped.set(reason, this.#skippedFor(reason) + 1);
+  }
+
+  /** A file that would be sent if this were no dry run. */
+  planned(target: UploadTask['target'], byteLength: number | undefined): void {
+    const { file, url } = target;
+    this.reporter.planned(target, byteLength);
+    this.#planned += 1;
+    this.#bytes += byteLength ?? 0;
+    if (this.#flags.json) return;
+    const size = byteLength === undefined ? '' : ` (${formatBytes(byteLength)})`;
+    say(this.#context.io.stdout, `${file} -> ${url}${size}`);
   }
 
   /**
@@ -164,12 +193,15 @@ export class UploadBatch {
       listening?.[Symbol.dispose]();
     }
     reporter.skipped(this.#refusals);
-    const files = this.#succeeded + this.#failures.length;
+    this.#warnOfLeftOut();
+    const skipped = this.#skippedFor('finished') + this.#skippedFor('same-size');
+    const files = this.#succeeded + this.#failures.length + skipped + this.#planned;
     reporter.summary({
       files,
       succeeded: this.#succeeded,
       failed: this.#failures.length,
-      skipped: 0,
+      skipped,
+      ...(this.#flags.dryRun && { planned: this.#planned }),
       bytes: this.#bytes,
       bytesSent: this.#bytesSent,
       durationMs: Math.round(performance.now() - this.#startedMs),
@@ -177,6 +209,22 @@ export class UploadBatch {
     const { reason } = interruption;
     if (reason !== undefined) this.#sayUnfinished(reason);
     return reason?.exitCode ?? exitCodeOf(this.#failures, files);
+  }
+
+  #skippedFor(reason: SkipReason): number {
+    return this.#skipped.get(reason) ?? 0;
+  }
+
+  #warnOfLeftOut(): void {
+    const [links, special] = [this.#skippedFor('link'), this.#skippedFor('special')];
+    if (links > 0) {
+      const message = `symbolic links left out: ${links}; --follow-links uploads what they lead to`;
+      this.reporter.warning({ code: 'links-left-out', message });
+    }
+    if (special > 0) {
+      const message = `left out, because they are no regular files: ${special}`;
+      this.reporter.warning({ code: 'special-files-left-out', message });
+    }
   }
 
   #limitTime(): NodeJS.Timeout | undefined {
@@ -236,11 +284,18 @@ export class UploadBatch {
   }
 
   #done(task: UploadTask, result: UploadResult): void {
-    const { json, reply } = this.#flags;
     this.#succeeded += 1;
     this.#bytes += result.bytes;
     this.#bytesSent += result.bytesSent;
-    this.reporter.done(task.target, result);
+    const details = task.onStored?.(result);
+    const report = (known?: StoredDetails) => this.#reportDone(task.target, result, known);
+    if (details === undefined) report();
+    else this.#settle(details.then(report));
+  }
+
+  #reportDone(target: Target, result: UploadResult, details?: StoredDetails): void {
+    const { json, reply } = this.#flags;
+    this.reporter.done(target, result, details?.sha256);
     // Right after the report, which has erased what would stand in its line of the terminal.
     if (!json && !reply) this.#context.io.stdout.write(`${result.url}\n`);
   }
@@ -271,6 +326,9 @@ export class UploadBatch {
 
   #fail(failure: Failure): void {
     this.#failures.push(failure);
+    if (this.#flags.failFast) {
+      this.#context.interruption.stop({ by: '--fail-fast', exitCode: undefined });
+    }
   }
 
   #settle(work: Promise<void>): void {

@@ -1,3 +1,4 @@
+import type { CliEvent } from '../../cli-events.js';
 import type { UploadProgress, UploadResult, UploadState } from '../../index.js';
 import type { OutputStream } from '../context.js';
 import type { Failure } from '../failure.js';
@@ -5,12 +6,13 @@ import {
   type EarlierUpload,
   type Retry,
   resumedLine,
+  type SkipReason,
   type Summary,
   type Target,
   type Warning,
 } from './messages.js';
 import { Reporter } from './reporter.js';
-import { say, writeJson } from './text.js';
+import { say, writeEvent } from './text.js';
 
 /** For programs: one JSON object a line on standard output; errors are on standard error too. */
 export class JsonLinesReporter extends Reporter {
@@ -53,10 +55,15 @@ export class JsonLinesReporter extends Reporter {
     this.#write({ type: 'warning', file: target?.file ?? null, code, message });
   }
 
-  override done({ file }: Target, result: UploadResult): void {
-    const { id, url, bytes, bytesSent, durationMs, resumed } = result;
-    const reply = result.reply && { replyFile: result.reply.file, replyBytes: result.reply.bytes };
-    this.#write({ type: 'result', file, url, id, bytes, bytesSent, durationMs, resumed, ...reply });
+  override done({ file }: Target, result: UploadResult, sha256?: string): void {
+    const { reply, ...stored } = result;
+    this.#write({
+      type: 'result',
+      file,
+      ...stored,
+      sha256,
+      ...(reply !== undefined && { replyFile: reply.file, replyBytes: reply.bytes }),
+    });
   }
 
   override failed(target: Target, failure: Failure): void {
@@ -69,6 +76,14 @@ export class JsonLinesReporter extends Reporter {
     super.skipped(skipped);
   }
 
+  override skippedFile({ file, url }: Target, reason: SkipReason): void {
+    this.#write({ type: 'skipped', file, url, reason });
+  }
+
+  override planned({ file, url }: Target, bytes: number | undefined): void {
+    this.#write({ type: 'planned', file, url, bytes: bytes ?? null });
+  }
+
   override summary(summary: Summary): void {
     this.#write({ type: 'summary', ...summary });
   }
@@ -78,8 +93,8 @@ export class JsonLinesReporter extends Reporter {
     this.#write({ type: 'error', file, url, ...shown(failure), id, resumable, resumeCommand });
   }
 
-  #write(object: Readonly<Record<string, unknown>>): void {
-    writeJson(this.#stdout, object);
+  #write(event: CliEvent): void {
+    writeEvent(this.#stdout, event);
   }
 }
 

@@ -33,6 +33,16 @@ export interface EarlierUpload {
   readonly progress: UploadProgress | undefined;
 }
 
+/** Why a file is not sent though nothing is wrong with it. */
+export const SKIP_REASONS = Object.freeze({
+  finished: 'an earlier run of this command has stored it',
+  'same-size': 'the server has a file of this size',
+  link: 'it is a symbolic link: --follow-links follows it',
+  special: 'it is no regular file',
+});
+
+export type SkipReason = keyof typeof SKIP_REASONS;
+
 /** What became of all files of a command; bytes are those of the stored files. */
 export interface Summary {
   readonly files: number;
@@ -40,6 +50,8 @@ export interface Summary {
   readonly failed: number;
   /** Not sent, because they are on the server already. */
   readonly skipped: number;
+  /** Only of a dry run: how many would be sent. */
+  readonly planned?: number;
   readonly bytes: number;
   readonly bytesSent: number;
   readonly durationMs: number;
@@ -64,6 +76,11 @@ export function saySkipped(
   for (const [message, names] of files) say(stream, `${PROGRAM}: ${message}: ${names.join(', ')}`);
 }
 
+/** `photos/a.jpg: skipped: the server has a file of this size` */
+export function skippedLine({ file }: Target, reason: SkipReason): string {
+  return `${file}: skipped: ${SKIP_REASONS[reason]}`;
+}
+
 export function sayWarning(stream: OutputStream, { message }: Pick<Warning, 'message'>): void {
   say(stream, `${PROGRAM}: warning: ${message}`);
 }
@@ -79,18 +96,22 @@ export function resumedLine({ file }: Target, { id, progress }: EarlierUpload): 
 }
 
 /** `dump.zip: done, 64.0 MiB in 3.2 s (20.0 MiB/s)` */
-export function doneLine({ file }: Target, result: UploadResult): string {
-  return `${file}: done, ${formatBytes(result.bytes)} in ${timing(result)}${replyOf(result)}`;
+export function doneLine({ file }: Target, result: UploadResult, sha256?: string): string {
+  const digest = sha256 === undefined ? '' : `; SHA-256 ${sha256}`;
+  return `${file}: done, ${formatBytes(result.bytes)} in ${timing(result)}${replyOf(result)}${digest}`;
 }
 
 /** `12 of 14 files stored, 1 skipped, 1 failed: 34.0 MiB sent in 3.2 s` */
 export function summaryLine(summary: Summary): string {
-  const { files, succeeded, failed, skipped, bytesSent, durationMs } = summary;
+  const { files, succeeded, failed, skipped, planned, bytes, bytesSent, durationMs } = summary;
   const parts = [
-    `${succeeded} of ${files} files stored`,
+    planned === undefined
+      ? `${succeeded} of ${files} files stored`
+      : `${planned} of ${files} files, ${formatBytes(bytes)}, would be sent`,
     ...(skipped > 0 ? [`${skipped} skipped`] : []),
     ...(failed > 0 ? [`${failed} failed`] : []),
   ];
+  if (planned !== undefined) return parts.join(', ');
   return `${parts.join(', ')}: ${formatBytes(bytesSent)} sent in ${formatElapsed(durationMs)}`;
 }
 

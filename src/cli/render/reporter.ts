@@ -4,6 +4,7 @@ import type { Failure } from '../failure.js';
 import {
   type EarlierUpload,
   type Retry,
+  type SkipReason,
   type Summary,
   sayFailure,
   saySkipped,
@@ -39,6 +40,10 @@ export class Reporter {
     saySkipped(this.stderr, skipped);
   }
 
+  /** A file that is not sent, and why. */
+  skippedFile(_target: Target, _reason: SkipReason): void {}
+  /** What `--dry-run` would send; the size of standard input may be unknown. */
+  planned(_target: Target, _bytes: number | undefined): void {}
   begin(_target: Target): void {}
   /** The upload continues where an earlier run stopped. */
   resumed(_target: Target, _earlier: EarlierUpload): void {}
@@ -48,7 +53,8 @@ export class Reporter {
   total(_progress: QueueProgress): void {}
   retry(_target: Target, _retry: Retry): void {}
   tick(): void {}
-  done(_target: Target, _result: UploadResult): void {}
+  /** @param _sha256 of the local file, if it was asked for */
+  done(_target: Target, _result: UploadResult, _sha256?: string): void {}
   /** The command has ended. */
   summary(_summary: Summary): void {}
 }

@@ -1,3 +1,4 @@
+import type { CliEvent } from '../../cli-events.js';
 import type { OutputStream } from '../context.js';
 
 /** Control characters, and what changes the direction or the lines of a text. */
@@ -17,8 +18,8 @@ export function say(stream: OutputStream, text: string): void {
   stream.write(`${printable(text)}\n`);
 }
 
-/** Writes an object as a line of JSON; undefined values are left out. */
-export function writeJson(stream: OutputStream, object: object): void {
+/** Writes an event as a line of JSON; undefined values are left out. */
+export function writeEvent(stream: OutputStream, event: CliEvent): void {
   // The escapes of JSON are the same as those for a terminal.
-  say(stream, JSON.stringify(object));
+  say(stream, JSON.stringify(event));
 }

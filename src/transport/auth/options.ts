@@ -16,6 +16,7 @@ import type { AuthScheme } from './scheme.js';
 
 export const AUTH_SCHEMES = ['negotiate', 'ntlm', 'digest', 'basic'] as const;
 
+/** A scheme that a server can offer and this package can answer. */
 export type AuthSchemeName = (typeof AUTH_SCHEMES)[number];
 
 /** How to authenticate to a server or a proxy. Give at least one of the first four. */

@@ -10,7 +10,9 @@ export interface ProxyOptions {
    * user name and password in it are used as `username` and `password` are.
    */
   readonly url: string | URL;
+  /** For the proxy; sent at once (Basic). */
   readonly username?: string | undefined;
+  /** Of `username`. */
   readonly password?: string | undefined;
   /**
    * Another way to authenticate, instead of `username`. `username` and `password` are sent at once

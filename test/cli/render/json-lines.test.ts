@@ -74,6 +74,7 @@ describe('the output of --json', () => {
         bytesSent: 67_108_864,
         durationMs: 3200,
         resumed: false,
+        closed: 'acknowledged',
       },
     ]);
   });

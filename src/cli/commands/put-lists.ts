@@ -1,0 +1,141 @@
+import { stat } from 'node:fs/promises';
+import { basename, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { appendFileName, parseRemoteUrl } from '../../internal.js';
+import type { CommandContext } from '../context.js';
+import { readFileList, readManifest, refusal } from '../tree/file-list.js';
+import type { Filters } from '../tree/filters.js';
+import { batchKey } from '../tree/finished-files.js';
+import {
+  assertNoneMeet,
+  failedPlan,
+  isDirectoryUrl,
+  needsSlash,
+  type Place,
+  type Planned,
+  plannedFile,
+  segmentsOf,
+  type UploadPlan,
+  urlBelow,
+} from '../tree/planned.js';
+import { openingError, stampOf } from '../tree/walk.js';
+import { UsageError } from '../values.js';
+import type { SelectionFlags } from './put-options.js';
+
+/**
+ * `put --files-from LIST [DIRECTORY] URL`
+ * @throws UsageError
+ */
+export async function planList(
+  list: string,
+  paths: readonly string[],
+  flags: SelectionFlags,
+  filters: Filters,
+  context: CommandContext,
+): Promise<UploadPlan> {
+  const [last, base = '.', ...others] = [...paths].reverse();
+  if (last === undefined) throw new UsageError('put needs a URL');
+  if (others.length > 0) {
+    throw new UsageError('--files-from takes one DIRECTORY before the URL, and no FILE');
+  }
+  const remoteUrl = parseRemoteUrl(last);
+  if (!isDirectoryUrl(remoteUrl)) throw new UsageError(needsSlash('--files-from', remoteUrl));
+  const names = await readFileList(list, { isNullTerminated: flags.null ?? false }, context.io);
+  const listed = names
+    .map((file) => ({ file, segments: segmentsBelow(base, file) }))
+    .filter(({ segments }) => filters.hasFile(segments.join('/')));
+  assertNoneMeet(
+    listed.map(({ file }) => file),
+    listed.map(({ segments }) => segments.join('/')),
+  );
+  const { include = [], exclude = [] } = flags;
+  const { origin, pathname } = remoteUrl;
+  const place = [origin + pathname, list === '-' ? list : resolve(list), resolve(base)];
+  return {
+    isOneFile: false,
+    key: batchKey([remoteUrl], ['list', ...place, '', ...include, '', ...exclude]),
+    urls: [remoteUrl],
+    isLazy: true,
+    files: filesOf(listed, context, ({ file, segments }) => ({
+      file,
+      path: join(base, ...segments),
+      url: urlBelow(remoteUrl, segments),
+      segments,
+    })),
+  };
+}
+
+/** @throws UsageError for a file outside of the directory, which has no place below the URL */
+function segmentsBelow(base: string, file: string): string[] {
+  const path = relative(resolve(base), resolve(base, file));
+  const isOutside = path === '..' || path.startsWith(`..${sep}`) || isAbsolute(path);
+  if (!isOutside && path !== '') return path.split(sep);
+  const where = base === '.' ? 'the current directory' : base;
+  throw new UsageError(
+    `--files-from lists ${file}, which is not in ${where}: give the DIRECTORY that all files are in ` +
+      'before the URL',
+  );
+}
+
+/**
+ * `put --manifest FILE.csv`
+ * @throws UsageError
+ */
+export async function planManifest(
+  name: string,
+  paths: readonly string[],
+  context: CommandContext,
+): Promise<UploadPlan> {
+  if (paths.length > 0) {
+    throw new UsageError('--manifest names files and URLs: leave out the other arguments');
+  }
+  const rows = (await readManifest(name)).map(({ source, destination, line }) => {
+    try {
+      return { source, url: appendFileName(parseRemoteUrl(destination), basename(source)) };
+    } catch (error) {
+      throw refusal(name, line, (error as Error).message);
+    }
+  });
+  assertNoneMeet(
+    rows.map(({ source }) => source),
+    rows.map(({ url }) => `${url.origin}/${segmentsOf(url).join('/')}`),
+  );
+  return {
+    isOneFile: false,
+    key: batchKey(
+      rows.map(({ url }) => url),
+      ['manifest', resolve(name)],
+    ),
+    urls: [...new Map(rows.map(({ url }) => [url.host, url])).values()],
+    isLazy: true,
+    files: filesOf(rows, context, ({ source, url }) => ({
+      file: source,
+      path: source,
+      url,
+      segments: segmentsOf(url),
+    })),
+  };
+}
+
+async function* filesOf<T>(
+  listed: readonly T[],
+  { interruption: { signal } }: CommandContext,
+  placeOf: (item: T) => Place,
+): AsyncGenerator<Planned> {
+  for (const item of listed) {
+    if (signal.aborted) return;
+    yield await listedFile(placeOf(item));
+  }
+}
+
+async function listedFile(place: Place): Promise<Planned> {
+  const { file, path } = place;
+  try {
+    const stats = await stat(path, { bigint: true });
+    if (stats.isFile()) return plannedFile(place, stampOf(stats));
+    if (!stats.isDirectory()) return failedPlan(place, await openingError(path, undefined));
+    const why = `${file} is a directory: list only files, as find -type f does`;
+    return failedPlan(place, new UsageError(why));
+  } catch (error) {
+    return failedPlan(place, await openingError(path, error));
+  }
+}

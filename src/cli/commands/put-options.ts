@@ -1,0 +1,134 @@
+import { type Command, Option } from 'commander';
+import type { Priority } from '../../index.js';
+import { DEFAULTS, PRIORITIES } from '../../internal.js';
+import { formatBytes } from '../render/units.js';
+import type { StateFlags } from '../state-directory.js';
+import { UsageError } from '../values.js';
+import {
+  addBatchOptions,
+  addReplyOptions,
+  addTransferOptions,
+  type BatchFlags,
+  type OutputFlags,
+  type ReplyFlags,
+  type TransferFlags,
+} from './upload-options.js';
+
+/** Which files, and where they go. */
+export interface SelectionFlags {
+  readonly recursive?: boolean;
+  readonly followLinks?: boolean;
+  readonly include?: readonly string[];
+  readonly exclude?: readonly string[];
+  readonly filesFrom?: string;
+  /** The paths of `--files-from` end in NUL. */
+  readonly null?: boolean;
+  readonly manifest?: string;
+  readonly size?: string;
+  readonly spoolSize?: string;
+  readonly checksum?: string;
+}
+
+/** The options of `put` as the command line has them. */
+export interface PutFlags
+  extends TransferFlags,
+    BatchFlags,
+    ReplyFlags,
+    OutputFlags,
+    StateFlags,
+    SelectionFlags {
+  readonly priority?: string;
+  readonly skipExisting?: boolean;
+  readonly removeSource?: boolean;
+  /** False after `--no-resume`. */
+  readonly resume: boolean;
+}
+
+/** What other programs call it, and what it is here. */
+const OTHER_SPELLINGS: readonly (readonly [flags: string, use: string])[] = [
+  ['-s, --silent', '--quiet'],
+  ['-T, --upload-file', 'no option: put FILE URL'],
+  ['-R', '-r or --recursive'],
+  ['--ignore-existing', '--skip-existing'],
+  ['--bwlimit', '--limit-rate'],
+];
+
+/** Every option of `put` but those of its output and its records. */
+export function addPutOptions(command: Command): Command {
+  command
+    .option('-r, --recursive', 'upload the files in directories, and keep their tree')
+    .option('--follow-links', 'upload what symbolic links in directories lead to')
+    .option(
+      '--include <glob>',
+      "only files that match, such as '*.log' or 'src/**'; can be given several times",
+      another,
+    )
+    .option(
+      '--exclude <glob>',
+      'not the files and directories that match; can be given several times',
+      another,
+    )
+    .option(
+      '--files-from <file>',
+      'upload the files that this file lists, one a line; - is standard input',
+    )
+    .option('-0, --null', 'the paths in --files-from end in a NUL, as those of find -print0')
+    .option(
+      '--manifest <file>',
+      'upload what this CSV file with the columns Source,Destination lists',
+    )
+    .option('--dry-run', 'only list what would be uploaded where')
+    .option(
+      '--skip-existing',
+      'skip files of which the server says that it has one of the same size',
+    )
+    .option(
+      '--remove-source',
+      'remove each file when the server has acknowledged that it is stored',
+    )
+    .option('--checksum <algorithm>', 'add the digest of each local file to its result: sha256')
+    .option('--fail-fast', 'stop when the first file fails')
+    .option(
+      '--priority <priority>',
+      `in a queue with other uploads: ${PRIORITIES.join(', ')} (default: normal)`,
+    );
+  addReplyOptions(addTransferOptions(addBatchOptions(command)))
+    .option(
+      '--reply-dir <dir>',
+      'write the reply to each file to a new file in this directory, with the same path as below the URL',
+    )
+    .option('--reply-optional', 'succeed even if the server has no reply')
+    .option('--size <size>', 'size of standard input, which is then sent while it is read')
+    .option(
+      '--spool-size <size>',
+      'maximum size of standard input, which is first stored in the temporary directory (TMPDIR): ' +
+        `512MiB, 20GiB or bytes (default: ${formatBytes(DEFAULTS.spoolMaxBytes)})`,
+    )
+    .option('--no-resume', 'start over, and cancel an unfinished upload of the same file');
+  for (const [flags, use] of OTHER_SPELLINGS) {
+    const option = new Option(flags).hideHelp();
+    command.addOption(option).on(`option:${option.name()}`, () => {
+      throw new UsageError(`put has no option ${flags.replace(', ', ' or ')}: use ${use}`);
+    });
+  }
+  return command;
+}
+
+function another(value: string, others: string[] | undefined): string[] {
+  return [...(others ?? []), value];
+}
+
+/** @throws UsageError */
+export function checkChecksum({ checksum }: PutFlags): void {
+  if (checksum === undefined || checksum === 'sha256') return;
+  throw new UsageError(`--checksum takes sha256, not ${JSON.stringify(checksum)}`);
+}
+
+/** @throws UsageError */
+export function parsePriority(text: string): Priority {
+  const priority = PRIORITIES.find((one) => one === text);
+  if (priority !== undefined) return priority;
+  throw new UsageError(
+    `--priority takes one of ${PRIORITIES.join(', ')}, not ${JSON.stringify(text)}`,
+  );
+}

@@ -1,0 +1,96 @@
+import { expect } from 'chai';
+import { Command } from 'commander';
+import { readEnvironment, variableOf } from '../../src/cli/environment.js';
+import { run } from '../../src/cli/program.js';
+import { createBitsServer } from '../../src/testing/index.js';
+import { capturedIo } from './capture.js';
+import { wholeProgram } from './whole-program.js';
+
+async function runWith(args: readonly string[], env: Readonly<Record<string, string>>) {
+  const io = capturedIo({ stdin: 'content' });
+  const code = await run(args, { ...io, env: { ...io.env, ...env } });
+  return { code, stdout: io.stdout.text, stderr: io.stderr.text };
+}
+
+describe('the environment', () => {
+  it('can set every option of every command', async () => {
+    const { commands } = await wholeProgram();
+    for (const command of commands) {
+      for (const option of command.options) {
+        const isSwitch = option.isBoolean() || option.negate;
+        const text = option.argChoices?.[0] ?? (isSwitch ? '1' : '42');
+        readEnvironment(command, { [variableOf(option)]: text });
+        const source = command.getOptionValueSource(option.attributeName());
+        // Those of the network have tests of their own.
+        if (source !== undefined && source !== 'default') expect(source).to.equal('env');
+      }
+      const names = command.options.map(({ long }) => long);
+      if (names.includes('--json')) expect(command.opts().json).to.equal(true);
+      if (names.includes('--state-dir')) expect(command.opts().stateDir).to.equal('42');
+      if (names.includes('--no-resume')) expect(command.opts().resume).to.equal(false);
+      if (names.includes('--header')) expect(command.opts().header).to.deep.equal(['42']);
+      if (names.includes('--verbose')) expect(command.opts().verbose).to.equal(1);
+    }
+  });
+
+  it('gives way to the command line', () => {
+    const command = new Command().option('--a <n>').option('--b <n>', '', '1').option('--c <n>');
+    command.parse(['--a', '1', '--b', '1'], { from: 'user' });
+    readEnvironment(command, { BITS_UPLOAD_A: '2', BITS_UPLOAD_B: '2', BITS_UPLOAD_C: '' });
+    expect(command.opts()).to.deep.equal({ a: '1', b: '1' });
+  });
+
+  it('has one value a line for an option that can be given several times', () => {
+    const another = (value: string, others: readonly string[] = []) => [...others, value];
+    const command = new Command().option('--list <x>', '', another).parse([], { from: 'user' });
+    readEnvironment(command, { BITS_UPLOAD_LIST: 'a, b\nc' });
+    expect(command.opts()).to.deep.equal({ list: ['a, b', 'c'] });
+  });
+
+  for (const [text, value] of [
+    ['1', 1],
+    ['true', 1],
+    ['2', 2],
+    ['0', undefined],
+    ['off', undefined],
+  ] as const) {
+    it(`counts BITS_UPLOAD_VERBOSE=${text} as ${value}`, () => {
+      const command = new Command()
+        .option('-v, --verbose', '', (_, times: number | undefined) => (times ?? 0) + 1)
+        .parse([], { from: 'user' });
+      readEnvironment(command, { BITS_UPLOAD_VERBOSE: text });
+      expect(command.opts().verbose).to.equal(value);
+    });
+  }
+
+  for (const [variable, text, message] of [
+    ['BITS_UPLOAD_TIMEOUT', '3', /: BITS_UPLOAD_TIMEOUT takes a duration/],
+    ['BITS_UPLOAD_QUIET', 's3cret', /: BITS_UPLOAD_QUIET in the environment must be 1 or 0/],
+    ['BITS_UPLOAD_PROXY', 'gopher://me:s3cret@h', /BITS_UPLOAD_PROXY/],
+    ['BITS_UPLOAD_HEADER', 's3cret', /: BITS_UPLOAD_HEADER must have the form/],
+  ] as const) {
+    it(`is named when the value of ${variable} is wrong, without a secret`, async () => {
+      const { code, stderr } = await runWith(['put', '-', 'http://h/x'], { [variable]: text });
+      expect({ code }).to.deep.equal({ code: 2 });
+      expect(stderr).to.match(message).and.not.to.contain('s3cret');
+    });
+  }
+
+  it('is not named when the wrong value is that of the command line', async () => {
+    const args = ['put', '-', 'http://h/x', '--timeout=3'];
+    const { stderr } = await runWith(args, { BITS_UPLOAD_TIMEOUT: '3s' });
+    expect(stderr).to.contain(': --timeout takes a duration');
+  });
+
+  it('turns on --json for everything, wrong command lines too', async () => {
+    const server = await createBitsServer();
+    try {
+      const env = { BITS_UPLOAD_JSON: 'true' };
+      const { stdout } = await runWith(['put', '-', `${server.url}x`], env);
+      expect(stdout).to.contain('"type":"result"');
+      expect((await runWith(['put'], env)).stdout).to.contain('"code":"BITS_ERR_ARGUMENT"');
+    } finally {
+      await server.close();
+    }
+  });
+});

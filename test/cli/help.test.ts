@@ -1,0 +1,45 @@
+import { expect } from 'chai';
+import type { Command } from 'commander';
+import { run } from '../../src/cli/program.js';
+import { capturedIo } from './capture.js';
+import { wholeProgram } from './whole-program.js';
+
+async function helpOf(command: string): Promise<string[]> {
+  const io = capturedIo();
+  await run([command, '--help'], io);
+  return io.stdout.text.split('\n');
+}
+
+describe('the help', () => {
+  let commands: readonly Command[];
+
+  before(async () => {
+    ({ commands } = await wholeProgram());
+  });
+
+  it('of put tells most people enough on the first screen', async () => {
+    const screen = (await helpOf('put')).slice(0, 24).join('\n');
+    expect(screen).to.match(/Usage: .*PATH… URL\n[\s\S]*Examples:\n[\s\S]*Options:\n/);
+    for (const option of ['--user', '--transfers', '--json', '--quiet', '--verbose', '--help']) {
+      expect(screen).to.contain(option);
+    }
+  });
+
+  it('of every command has examples before its options, and fits into 80 columns', async () => {
+    for (const command of commands) {
+      const lines = await helpOf(command.name());
+      const [examples, options] = ['Examples:', 'Options:'].map((title) => lines.indexOf(title));
+      expect(examples, command.name()).to.be.within(1, options ?? 0);
+      expect(lines.filter((line) => line.length > 80)).to.deep.equal([]);
+    }
+  });
+
+  it('has a group for every option (src/cli/help.ts)', () => {
+    const lost = commands.flatMap(({ options }) =>
+      options.filter(
+        ({ hidden, helpGroupHeading }) => !hidden && helpGroupHeading === 'More options:',
+      ),
+    );
+    expect(lost.map(({ long }) => long)).to.deep.equal([]);
+  });
+});

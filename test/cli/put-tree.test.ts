@@ -1,0 +1,428 @@
+import { execFileSync } from 'node:child_process';
+import {
+  appendFile,
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { expect } from 'chai';
+import { run } from '../../src/cli/program.js';
+import {
+  type BitsServer,
+  type BitsServerOptions,
+  createBitsServer,
+} from '../../src/testing/index.js';
+import { capturedIo } from './capture.js';
+
+describe('put with trees and lists', () => {
+  let directory: string;
+  let server: BitsServer;
+  let state: string;
+  /** The directory that most tests upload. */
+  let tree: string;
+
+  const serve = async (options: BitsServerOptions = {}): Promise<void> => {
+    server = await createBitsServer({ allowOverwrite: true, ...options });
+  };
+
+  const put = async (args: readonly string[], stdin?: string) => {
+    const io = capturedIo({ state, ...(stdin !== undefined && { stdin }) });
+    const code = await run(['put', '--transfers=1', ...args], io);
+    const objects = () => io.stdout.lines.map((line): Record<string, unknown> => JSON.parse(line));
+    return {
+      code,
+      stdout: io.stdout.text,
+      stderr: io.stderr.text,
+      lines: io.stdout.lines,
+      objects,
+    };
+  };
+
+  const write = async (...names: string[]): Promise<void> => {
+    for (const name of names) {
+      await mkdir(dirname(join(tree, name)), { recursive: true });
+      await writeFile(join(tree, name), `content of ${name}`);
+    }
+  };
+
+  /** What the server has, by path. */
+  const stored = async (): Promise<string[]> => {
+    const names = await readdir(server.root, { recursive: true, withFileTypes: true });
+    return names
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => join(parentPath, name).slice(server.root.length + 1))
+      .sort();
+  };
+
+  const batches = (): Promise<string[]> => readdir(join(state, 'batches')).catch(() => []);
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'bits-tree-'));
+    tree = join(directory, 'tree');
+    state = join(directory, 'state');
+  });
+
+  afterEach(async () => {
+    await server?.close();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  describe('of a directory', () => {
+    it('keeps the tree under the URL, hidden files too, and encodes each name', async () => {
+      await serve();
+      await write('.hidden/.dot', 'a b/c#d/100%.txt', 'empty/ü.txt', 'z');
+      const { code, lines, stderr } = await put(['-r', tree, server.url]);
+      expect(code, stderr).to.equal(0);
+      expect(lines).to.deep.equal([
+        `${server.url}tree/.hidden/.dot`,
+        `${server.url}tree/a%20b/c%23d/100%25.txt`,
+        `${server.url}tree/empty/%C3%BC.txt`,
+        `${server.url}tree/z`,
+      ]);
+      expect(await stored()).to.deep.equal([
+        'tree/.hidden/.dot',
+        'tree/a b/c#d/100%.txt',
+        'tree/empty/ü.txt',
+        'tree/z',
+      ]);
+      expect(await readFile(join(server.root, 'tree/z'), 'utf8')).to.equal('content of z');
+    });
+
+    it('leaves out its own name when it is given with a / at its end, and then takes no other', async () => {
+      await serve();
+      await write('a/b');
+      expect((await put(['-r', `${tree}/`, server.url])).code).to.equal(0);
+      expect(await stored()).to.deep.equal(['a/b']);
+      const mixed = await put(['-r', `${tree}/`, tree, server.url]);
+      expect(mixed.code).to.equal(2);
+      expect(mixed.stderr).to.contain(`give it alone, or as ${tree}`);
+    });
+
+    it('follows links only with --follow-links, and reports a circle', async () => {
+      await serve();
+      await write('real/file');
+      await symlink('real/file', join(tree, 'link'));
+      await symlink('real', join(tree, 'other'));
+      await symlink('..', join(tree, 'real', 'up'));
+      const without = await put(['-r', `${tree}/`, server.url]);
+      expect(without.code).to.equal(0);
+      expect(without.stderr).to.contain('symbolic links left out: 3');
+      expect(await stored()).to.deep.equal(['real/file']);
+      const followed = await put(['-r', '--follow-links', `${tree}/`, `${server.url}x/`]);
+      expect(followed.code).to.equal(3);
+      expect(followed.stderr).to.match(/real\/up is a link to a directory that it is in/);
+      expect(await stored()).to.deep.equal(['real/file', 'x/link', 'x/other/file', 'x/real/file']);
+    });
+
+    it('leaves out what is no regular file, and says so', async function () {
+      if (process.platform === 'win32') this.skip();
+      await serve();
+      await write('a');
+      execFileSync('mkfifo', [join(tree, 'pipe')]);
+      const { code, objects } = await put(['--json', '-r', tree, server.url]);
+      expect(code).to.equal(0);
+      expect(objects().find(({ type }) => type === 'skipped')).to.deep.equal({
+        type: 'skipped',
+        file: join(tree, 'pipe'),
+        url: `${server.url}tree/pipe`,
+        reason: 'special',
+      });
+      expect(objects().at(-1)).to.include({ type: 'summary', files: 1, succeeded: 1, skipped: 0 });
+    });
+
+    it('refuses names in one directory that are one file on Windows, and uploads the rest', async function () {
+      if (process.platform !== 'linux') this.skip();
+      await serve();
+      await write('a/readme', 'a/README', 'b/readme', 'C/x', 'c/x', 'c /y');
+      const { code, objects } = await put(['--json', '-r', `${tree}/`, server.url]);
+      expect(code).to.equal(3);
+      const failed = objects().filter(({ type }) => type === 'error');
+      expect(failed.map(({ file }) => file)).to.deep.equal(
+        ['C', 'a/README', 'a/readme', 'c', 'c '].map((name) => join(tree, name)),
+      );
+      expect(failed[0]?.message).to.contain('would be the same file on a Windows server');
+      expect(await stored()).to.deep.equal(['b/readme']);
+    });
+
+    it('reports a directory that cannot be read, and uploads the rest', async function () {
+      if (process.platform === 'win32' || process.getuid?.() === 0) this.skip();
+      await serve();
+      await write('a/x', 'b/x');
+      await chmod(join(tree, 'a'), 0);
+      const { code, stderr } = await put(['-r', `${tree}/`, server.url]);
+      await chmod(join(tree, 'a'), 0o700);
+      expect(code).to.equal(3);
+      expect(stderr).to.match(/the directory .*a cannot be read \(EACCES\): check the rights/);
+      expect(await stored()).to.deep.equal(['b/x']);
+    });
+
+    it('sends what globs include and do not exclude, at any depth or at one path', async () => {
+      await write('a.log', 'a.txt', 'deep/er/b.log', 'deep/c.log', 'tmp/d.log', '.log');
+      await serve();
+      const cases: [args: string[], expected: string[]][] = [
+        [['--include', '*.txt'], ['a.txt']],
+        [
+          ['--include=*.log', '--exclude=tmp/'],
+          ['.log', 'a.log', 'deep/c.log', 'deep/er/b.log'],
+        ],
+        [['--include=/*.log'], ['.log', 'a.log']],
+        [['--include=deep', '--exclude=er'], ['deep/c.log']],
+        [
+          ['--include=deep/*.log', '--include=a.*'],
+          ['a.log', 'a.txt', 'deep/c.log'],
+        ],
+        [['--exclude=**/*.log'], ['a.txt']],
+      ];
+      for (const [args, expected] of cases) {
+        const planned = await put(['--dry-run', '--json', '-r', ...args, `${tree}/`, server.url]);
+        const files = planned.objects().filter(({ type }) => type === 'planned');
+        expect(
+          files.map(({ url }) => String(url).slice(server.url.length)),
+          args.join(' '),
+        ).to.deep.equal(expected);
+      }
+    });
+
+    it('lists with --dry-run what would go where, and sends nothing', async () => {
+      await serve();
+      await write('a', 'b/c');
+      const { code, stdout, stderr } = await put([
+        '--dry-run',
+        '-r',
+        tree,
+        `${tree}/a`,
+        server.url,
+      ]);
+      expect(code).to.equal(0);
+      expect(stdout).to.equal(
+        `${tree}/a -> ${server.url}tree/a (12 B)\n` +
+          `${tree}/b/c -> ${server.url}tree/b/c (14 B)\n` +
+          `${tree}/a -> ${server.url}a (12 B)\n`,
+      );
+      expect(stderr).to.equal('3 of 3 files, 38 B, would be sent\n');
+      expect(server.connections).to.equal(0);
+      expect(await batches()).to.deep.equal([]);
+    });
+
+    it('stops with --fail-fast when the first file fails', async () => {
+      await serve({ allowOverwrite: false });
+      await write(...Array.from({ length: 100 }, (_, index) => `${index}`));
+      await writeFile(join(server.root, '10'), 'there');
+      const { code, stderr } = await put(['--fail-fast', '-r', `${tree}/`, server.url]);
+      expect(code).to.equal(3);
+      expect(stderr).to.match(/stopped by --fail-fast; not begun: .*\n.*stopped before all files/);
+      expect(await stored()).to.have.length.below(5);
+    });
+  });
+
+  describe('of a list', () => {
+    it('takes paths below a directory from a file or standard input, and keeps them', async () => {
+      await serve();
+      await write('a/b.txt', 'c.txt', 'd.log', 'strange\nname');
+      const list = join(directory, 'list');
+      await writeFile(list, `\ufeff./a/b.txt\r\n\r\n${join(tree, 'c.txt')}\r\nd.log`);
+      const args = ['--exclude=*.log', '--files-from'];
+      const { code, lines } = await put([...args, list, tree, server.url]);
+      expect(code).to.equal(0);
+      expect(lines).to.deep.equal([`${server.url}a/b.txt`, `${server.url}c.txt`]);
+      const nul = ['-0', '--dry-run', ...args, '-', tree, server.url];
+      expect((await put(nul, 'strange\nname\0a/b.txt\0')).stdout).to.contain(
+        `-> ${server.url}strange%0Aname (`,
+      );
+    });
+
+    it('uploads the rest when it lists a directory or what is missing', async () => {
+      await serve();
+      await write('a', 'd/x');
+      const { code, stderr } = await put(['--files-from=-', tree, server.url], 'd\nno\na\n');
+      expect(code).to.equal(3);
+      expect(stderr)
+        .to.contain('d is a directory: list only files')
+        .and.contain('There is no file');
+      expect(await stored()).to.deep.equal(['a']);
+    });
+
+    it('refuses what is outside of the directory, or would be one file, before anything is sent', async () => {
+      await serve();
+      await write('a', 'A');
+      for (const [list, message] of [
+        ['a\n../x', /lists \.\.\/x, which is not in /],
+        [`a\n${directory}`, /which is not in /],
+        ['a\n./a', /same URL/],
+        ['a\nA', /same file on a Windows server/],
+      ] as const) {
+        const { code, stderr } = await put(['--files-from=-', tree, server.url], list);
+        expect(code, list).to.equal(2);
+        expect(stderr).to.match(message);
+      }
+      expect(server.connections).to.equal(0);
+    });
+  });
+
+  describe('of a manifest', () => {
+    const manifest = async (content: string | Buffer): Promise<string> => {
+      const name = join(directory, 'manifest.csv');
+      await writeFile(name, content);
+      return name;
+    };
+
+    it('uploads each Source to its Destination, however PowerShell has written the file', async () => {
+      await serve();
+      await write('a, b.txt', 'c');
+      const rows =
+        `"Source","Destination","Priority"\r\n"${join(tree, 'a, b.txt')}","${server.url}x/one.txt","High"\r\n` +
+        `${join(tree, 'c')},${server.url}\r\n`;
+      for (const content of [
+        rows,
+        `#TYPE System.Management.Automation.PSCustomObject\r\n${rows}`,
+        Buffer.from(`\ufeff${rows}`, 'utf16le'),
+        `DESTINATION,source\n${server.url}x/one.txt,"${join(tree, 'a, b.txt')}"\n${server.url},${join(tree, 'c')}`,
+      ]) {
+        const { code, lines, stderr } = await put(['--manifest', await manifest(content)]);
+        expect(code, stderr).to.equal(0);
+        expect(lines).to.deep.equal([`${server.url}x/one.txt`, `${server.url}c`]);
+      }
+    });
+
+    it('names the line that is wrong, and sends nothing', async () => {
+      await serve();
+      await write('a');
+      const a = join(tree, 'a');
+      for (const [content, message] of [
+        ['', /needs the columns Source and Destination/],
+        ['Source;Destination\na;b', /needs the columns/],
+        ['Source,Destination\n"a,b\n', /line \d: a quote is wrong/],
+        [`Source,Destination\n${a},\n`, /line 2: the Destination is missing/],
+        [`Source,Destination\n\n${a},bits.example\n`, /line 3: The URL must start with http/],
+        [
+          `Source,Destination\n${a},${server.url}X\n${a},${server.url}x\n`,
+          /same file on a Windows/,
+        ],
+      ] as const) {
+        const { code, stderr } = await put(['--manifest', await manifest(content)]);
+        expect(code, content).to.equal(2);
+        expect(stderr).to.match(message);
+      }
+      expect(server.connections).to.equal(0);
+    });
+
+    it('sends credentials to one host only, unless --trusted-host allows more', async () => {
+      await serve();
+      await write('a');
+      const a = join(tree, 'a');
+      const name = await manifest(
+        `Source,Destination\n${a},${server.url}a\n${a},http://localhost:${new URL(server.url).port}/b\n`,
+      );
+      const { code, stderr } = await put(['-H', 'X-Key: s3cret', '--manifest', name]);
+      expect(code).to.equal(2);
+      expect(stderr)
+        .to.match(/several hosts/)
+        .and.not.contain('s3cret');
+      expect(server.connections).to.equal(0);
+    });
+  });
+
+  describe('given again', () => {
+    beforeEach(async () => {
+      await write('1', '2', 'sub/3');
+      await serve({ allowOverwrite: true });
+    });
+
+    const failing = () => server.addFault({ on: 'create-session', nth: 2, do: { status: 403 } });
+    const sent = () => server.log.filter(({ packet }) => packet === 'close-session').length;
+
+    it('sends only what an earlier run did not finish, until all of it is done', async () => {
+      failing();
+      const args = ['-r', tree, server.url];
+      expect((await put(args)).code).to.equal(3);
+      const [name = ''] = await batches();
+      const file = join(state, 'batches', name);
+      if (process.platform !== 'win32') expect((await stat(file)).mode & 0o777).to.equal(0o600);
+      expect(await readFile(file, 'utf8')).to.match(/^(?:[0-9a-f]{32}\n){2}$/);
+      expect(sent()).to.equal(2);
+
+      const again = await put(['--json', ...args]);
+      expect(again.code).to.equal(0);
+      expect(again.objects().at(-1)).to.include({ files: 3, succeeded: 1, skipped: 2, failed: 0 });
+      expect(sent()).to.equal(3);
+      expect(await batches()).to.deep.equal([]);
+      expect((await put(args)).code).to.equal(0);
+      expect(sent()).to.equal(6);
+    });
+
+    it('sends a file again that changed in size or time, and everything with --no-resume', async () => {
+      failing();
+      const args = ['-r', tree, server.url];
+      await put(args);
+      await appendFile(join(tree, '1'), '!');
+      await utimes(join(tree, 'sub/3'), 1, 1);
+      expect((await put(args)).lines).to.have.lengthOf(3);
+      expect(await readFile(join(server.root, 'tree/1'), 'utf8')).to.equal('content of 1!');
+
+      server.addFault({ on: 'create-session', nth: 2, do: { status: 403 } });
+      await put(args);
+      expect((await put(['--no-resume', ...args])).lines).to.have.lengthOf(3);
+    });
+
+    it('ignores a last line that a kill has cut, and what is no line', async () => {
+      failing();
+      const args = ['-r', tree, server.url];
+      await put(args);
+      const [name = ''] = await batches();
+      const file = join(state, 'batches', name);
+      const [first = ''] = (await readFile(file, 'utf8')).split('\n');
+      await writeFile(file, `\0\0rubbish\n${first}\n${first.slice(0, 10)}`, { mode: 0o600 });
+      server.addFault({ on: 'create-session', nth: 2, do: { status: 403 } });
+      expect((await put(args)).lines).to.have.lengthOf(1);
+      expect((await put(args)).lines).to.have.lengthOf(1);
+      expect(await batches()).to.deep.equal([]);
+    });
+
+    it('does not mix the files of commands with other sources, filters or queries', async () => {
+      failing();
+      await put(['-r', tree, server.url]);
+      const others = [
+        ['-r', `${tree}/`, server.url],
+        ['-r', '--exclude=no', tree, server.url],
+        ['-r', tree, `${server.url}?a=b`],
+        ['-r', tree, `${server.url}other/`],
+      ];
+      for (const args of others) expect((await put(args)).lines, args.join()).to.have.lengthOf(3);
+    });
+
+    it('sends a file again of which it is only presumed that it is stored', async () => {
+      server.addFault({ on: 'close-session', nth: 2, do: 'reset-after-commit' });
+      const args = ['-r', tree, server.url];
+      const first = await put(['--json', ...args]);
+      expect(first.code).to.equal(0);
+      expect(first.objects().at(-1)).to.include({ succeeded: 3 });
+      const again = await put(['--json', ...args]);
+      expect(again.objects().at(-1)).to.include({ succeeded: 1, skipped: 2 });
+      expect(await batches()).to.deep.equal([]);
+    });
+
+    it('does not use a file that others can write to, and uploads nevertheless', async function () {
+      if (process.platform === 'win32') this.skip();
+      failing();
+      const args = ['-r', tree, server.url];
+      await put(args);
+      const [name = ''] = await batches();
+      await chmod(join(state, 'batches', name), 0o666);
+      const { code, lines, stderr } = await put(args);
+      expect(code).to.equal(0);
+      expect(lines).to.have.lengthOf(3);
+      expect(stderr).to.match(
+        /will not be remembered which files are stored: .*others? users? can write/,
+      );
+    });
+  });
+});

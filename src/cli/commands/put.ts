@@ -135,14 +135,18 @@ async function put(
 /** What cannot work for any file is the command line's fault. */
 function checkPlan(
   { isOneFile, urls }: UploadPlan,
-  { reply, replyFile, replyOptional, maxReplySize }: PutFlags,
+  { reply, replyFile, replyDir, replyOptional, maxReplySize }: PutFlags,
   shared: Partial<UploadOptions>,
   { store }: JobState,
 ): void {
-  const replies = reply || replyFile !== undefined;
-  if (replies && !isOneFile) throw new UsageError('--reply and --reply-file take only one FILE');
+  const isForOne = reply || replyFile !== undefined;
+  if (isForOne && !isOneFile) {
+    throw new UsageError('--reply and --reply-file take only one FILE: use --reply-dir');
+  }
   const lonely = replyOptional ? '--reply-optional' : maxReplySize && '--max-reply-size';
-  if (lonely && !replies) throw new UsageError(`${lonely} needs --reply or --reply-file`);
+  if (lonely && !isForOne && replyDir === undefined) {
+    throw new UsageError(`${lonely} needs --reply, --reply-file or --reply-dir`);
+  }
   assertOneHost(
     urls.map((url) => ({ url })),
     shared,

@@ -78,9 +78,9 @@ export class LineReporter extends Reporter {
     }
   }
 
-  override done(target: Target, result: UploadResult): void {
+  override done(target: Target, result: UploadResult, sha256?: string): void {
     this.#uploads.delete(target);
-    say(this.stderr, doneLine(target, result));
+    say(this.stderr, doneLine(target, result, sha256));
   }
 
   override failed(...args: Parameters<Reporter['failed']>): void {

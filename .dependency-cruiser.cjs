@@ -22,6 +22,7 @@ const floors = {
     'across-copies',
   ],
   queue: ['job', 'store', 'protocol', 'common', 'errors'],
+  bullmq: ['queue', 'job', 'source', 'reply', 'store', 'protocol', 'common', 'errors'],
   diagnose: ['job', 'transport', 'protocol', 'common', 'errors', 'version'],
   testing: ['protocol', 'common', 'errors'],
 };
@@ -98,7 +99,16 @@ module.exports = {
       to: {
         dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown', 'unknown', 'undetermined'],
         pathNot: '^node_modules/csv-parse/',
+        // An optional peer is a devDependency as well, for the tests.
+        dependencyTypesNot: ['npm-peer'],
       },
+    },
+    {
+      name: 'bullmq-is-for-its-subpath',
+      comment: 'Who uploads from one machine needs neither BullMQ nor Redis.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/bullmq/' },
+      to: { path: 'node_modules/(bullmq|ioredis)/' },
     },
     {
       name: 'p-retry-has-one-caller',

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { type BenchFiles, GIB, KIB, MIB } from './data.js';
+import { fleetRow } from './fleet-row.js';
 import { hasCurl, runClient, runCurl, runNode, type Sink } from './harness.js';
 import { createManyRows } from './many-rows.js';
 import { atLeast, atMost, type Client, type Row, ratio, size, speedOver, wallMs } from './row.js';
@@ -11,6 +12,7 @@ export interface Sizes {
   readonly manyFragments: number;
   readonly largeFiles: number;
   readonly queuedFiles: number;
+  readonly fleetUploads: number;
 }
 
 export const FULL: Sizes = {
@@ -20,6 +22,7 @@ export const FULL: Sizes = {
   manyFragments: 10_000,
   largeFiles: 200,
   queuedFiles: 100_000,
+  fleetUploads: 120,
 };
 
 export const QUICK: Sizes = {
@@ -29,6 +32,7 @@ export const QUICK: Sizes = {
   manyFragments: 2000,
   largeFiles: 40,
   queuedFiles: 10_000,
+  fleetUploads: 60,
 };
 
 const OURS = 'bits-upload';
@@ -244,5 +248,9 @@ export async function createRows(sink: Sink, files: BenchFiles, sizes: Sizes): P
   };
 
   const manyRows = await createManyRows(sink, files, sizes);
-  return [plain, memory, late, many, secure, fragments, start, ...manyRows];
+  const fleetRows = fleetRow(
+    { url: lateUrl, file: small, fileBytes: SMALL_BYTES, uploads: sizes.fleetUploads },
+    LATE_MS,
+  );
+  return [plain, memory, late, many, secure, fragments, start, ...manyRows, ...fleetRows];
 }

@@ -7,6 +7,7 @@ import { pathToFileURL } from 'node:url';
  */
 export const SUBPATHS: Readonly<Record<string, string>> = {
   '.': 'index',
+  './bullmq': 'bullmq',
   './cli-events': 'cli-events',
   './electron': 'electron',
   './testing': 'testing/index',

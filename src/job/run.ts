@@ -453,6 +453,7 @@ async function openKeeper(
     isSmall:
       checkpoint === undefined &&
       purpose === 'upload' &&
+      options.store.keepsSmallUploads !== true &&
       options.reply === undefined &&
       byteLength <= Math.min(INITIAL_BYTES, options.fragmentBytes ?? INITIAL_BYTES),
     warn: (warning) => listener.onWarning(warning),

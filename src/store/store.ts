@@ -9,6 +9,11 @@ import type { JobRecord } from './record.js';
  */
 export interface JobStore {
   /**
+   * Whether uploads of one fragment have a record and a lock, too: it costs some writes for each, and
+   * whoever continues after a crash knows whether the file is in place. @default false
+   */
+  readonly keepsSmallUploads?: boolean;
+  /**
    * Keeps a record under its `key`, in place of the former one: after a crash at any moment, one of
    * the two is there, whole. Call it with the lock of the key held.
    * @throws BITS_ERR_STORE when it could not be kept; the former one is then still there

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
 import { expect } from 'chai';
@@ -71,10 +71,13 @@ describe('the packed package', function () {
   it('holds the build, the documents and the licence, and nothing else', () => {
     const places = new Set(files.map((path) => path.split('/')[0]));
     expect([...places].sort()).to.deep.equal(
-      ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'docs', 'package.json'].sort(),
+      [
+        ...['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'],
+        ...['api', 'dist', 'docs', 'examples'],
+      ].sort(),
     );
     const unwanted = files.filter(
-      (path) => !/\.(?:c?js|d\.c?ts|md|txt)$|^[^.]+$|package\.json$/.test(path),
+      (path) => !/\.(?:[cm]?js|d\.c?ts|md|txt)$|^[^.]+$|(?:package|schema)\.json$/.test(path),
     );
     expect(unwanted).to.deep.equal([]);
   });
@@ -133,6 +136,9 @@ describe('the packed package', function () {
   it('gives both ways the same names, by every subpath that package.json has', async () => {
     const { exports, ...fields } = JSON.parse(await readFile('package.json', 'utf8'));
     expect({ exports, ...fields }, 'npm run subpaths').to.deep.include(entryFields());
+    // Optional peers, which the user installs.
+    const peers = ['bullmq', 'ioredis'].map((name) => join('node_modules', name));
+    for (const peer of peers) await symlink(resolve(peer), join(folder, peer));
     const paths = Object.keys(SUBPATHS).map((path) => path.replace('.', 'bits-upload'));
     await writeFile(
       join(folder, 'names.mjs'),
@@ -144,7 +150,9 @@ describe('the packed package', function () {
        }
        require('bits-upload/package.json');`,
     );
-    const { stdout } = await node('names.mjs');
+    const { stdout } = await node('names.mjs').finally(() =>
+      Promise.all(peers.map((peer) => rm(join(folder, peer)))),
+    );
     for (const [index, line] of stdout.trim().split('\n').entries()) {
       // It has types only.
       const count = paths[index] === 'bits-upload/cli-events' ? '0' : '[1-9]\\d*';

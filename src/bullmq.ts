@@ -1,0 +1,22 @@
+/** `bits-upload/bullmq`: uploads by many machines, with BullMQ and Redis. */
+export type { CredentialsByName, NamedCredentials } from './bullmq/credentials.js';
+export { cancelUpload, enqueueUploads, uploadFlowJob } from './bullmq/enqueue.js';
+export type { FleetJob, FleetQueue, FleetResult } from './bullmq/fleet-job.js';
+export type { FleetSource, ResolveSource, VersionedStream } from './bullmq/fleet-source.js';
+export {
+  type ActiveUpload,
+  type FailedUpload,
+  type FleetStatus,
+  fleetStatus,
+} from './bullmq/fleet-status.js';
+export type { FleetJobData, FleetReplyOptions, FleetUploadOptions } from './bullmq/job-data.js';
+export type { FleetProgress } from './bullmq/job-progress.js';
+export type { WorkerDefaults } from './bullmq/job-run.js';
+export type { RedisConnectionInput } from './bullmq/redis-connection.js';
+export { createRedisStore, type RedisStoreOptions } from './bullmq/redis-store.js';
+export {
+  createUploadWorker,
+  UploadWorker,
+  type UploadWorkerEvents,
+  type UploadWorkerOptions,
+} from './bullmq/upload-worker.js';

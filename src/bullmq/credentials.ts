@@ -1,0 +1,62 @@
+import { BitsArgumentError } from '../errors.js';
+import type { UploadOptions } from '../job/options.js';
+import { OtherWorkerError } from './job-data.js';
+
+/** Credentials of a worker, which a job asks for by their name. */
+export interface NamedCredentials
+  extends Pick<UploadOptions, 'auth' | 'headers' | 'tls' | 'allowInsecureAuth'> {
+  /**
+   * Servers that may get them, such as `https://bits.example`: whoever can write to Redis chooses the
+   * URL of a job.
+   */
+  origins: readonly string[];
+  /** Added to the URL, such as the token of a shared access signature. @default none */
+  query?: string | undefined;
+}
+
+/** Credentials by name. */
+export type CredentialsByName = Readonly<Record<string, NamedCredentials>>;
+
+/** @throws BITS_ERR_ARGUMENT */
+export function checkCredentials(given: CredentialsByName): void {
+  for (const [name, { origins }] of Object.entries(given)) {
+    const isUsable = Array.isArray(origins) && origins.length > 0 && origins.every(isOrigin);
+    if (isUsable) continue;
+    throw new BitsArgumentError(
+      `credentials.${name}.origins must name the servers that may get them, such as https://bits.example.`,
+    );
+  }
+}
+
+/**
+ * The options that named credentials add to an upload.
+ * @throws OtherWorkerError when this worker has none of this name, or not for this server
+ */
+export function credentialOptions(
+  byName: CredentialsByName,
+  name: string | undefined,
+  url: string,
+): Pick<UploadOptions, 'url' | 'auth' | 'headers' | 'tls' | 'allowInsecureAuth'> {
+  if (name === undefined) return { url };
+  const named = Object.hasOwn(byName, name) ? byName[name] : undefined;
+  if (named === undefined) {
+    throw new OtherWorkerError(
+      'BITS_ERR_AUTH',
+      `This worker has no credentials with the name ${JSON.stringify(name)}.`,
+    );
+  }
+  const { origins, query, ...options } = named;
+  const { origin } = new URL(url);
+  if (!origins.some((each) => new URL(each).origin === origin)) {
+    throw new OtherWorkerError(
+      'BITS_ERR_AUTH',
+      `The credentials ${JSON.stringify(name)} of this worker are not for ${origin}.`,
+    );
+  }
+  return { ...options, url: query === undefined ? url : `${url}?${query.replace(/^\?/, '')}` };
+}
+
+function isOrigin(text: unknown): boolean {
+  if (typeof text !== 'string' || !URL.canParse(text)) return false;
+  return ['http:', 'https:'].includes(new URL(text).protocol);
+}

@@ -1,0 +1,86 @@
+import type { FlowJob, JobsOptions, Queue } from 'bullmq';
+import { type FleetJob, storePrefix, uploadName } from './fleet-job.js';
+import {
+  bullmqPriority,
+  type FleetJobData,
+  type FleetUploadOptions,
+  JOB_NAME,
+  toJobData,
+} from './job-data.js';
+
+const JOB_OPTIONS: JobsOptions = {
+  attempts: 5,
+  backoff: { type: 'exponential', delay: 5000, jitter: 0.5 },
+  // Of 10,000 a minute, all would fill the memory of Redis in some hours.
+  removeOnComplete: { age: 24 * 60 * 60, count: 1000 },
+};
+
+/** One transaction with more would keep everybody else waiting. */
+const AT_ONCE = 1000;
+
+/**
+ * Adds one job of BullMQ for each upload; all are checked before the first one is added.
+ * @param queue a `Queue` of BullMQ, which stays the caller's
+ * @returns the jobs, in the order of the uploads
+ * @throws BITS_ERR_ARGUMENT for an upload that cannot work, or that holds what may be a secret
+ */
+export async function enqueueUploads(
+  queue: Queue,
+  uploads: readonly FleetUploadOptions[],
+): Promise<FleetJob[]> {
+  const entries = uploads.map((upload) => bulkEntry(upload));
+  const jobs: FleetJob[] = [];
+  for (let from = 0; from < entries.length; from += AT_ONCE) {
+    jobs.push(...((await queue.addBulk(entries.slice(from, from + AT_ONCE))) as FleetJob[]));
+  }
+  return jobs;
+}
+
+/**
+ * An upload as a part of a flow of BullMQ, such as upload, then verify, then notify: the child of a job
+ * that another worker does.
+ * @param queueName of the upload workers
+ * @throws BITS_ERR_ARGUMENT as `enqueueUploads`
+ */
+export function uploadFlowJob(queueName: string, upload: FleetUploadOptions): FlowJob {
+  const { name, data, opts } = bulkEntry(upload);
+  // A flow without its upload cannot go on; BullMQ would leave the parent waiting.
+  return { name, queueName, data, opts: { failParentOnFailure: true, ...opts } };
+}
+
+/**
+ * Cancels an upload, wherever it is: one that waits is removed, one that a worker is at is stopped, and
+ * its session on the server is freed by a worker.
+ * @returns false when there is no such job, or it is over
+ */
+export async function cancelUpload(queue: Queue, jobId: string): Promise<boolean> {
+  const job: FleetJob | undefined = await queue.getJob(jobId);
+  if (job === undefined) return false;
+  const state = await job.getState();
+  if (state === 'completed') return false;
+  const client = await queue.backend.client;
+  const prefix = storePrefix(queue.opts.prefix, queue.name);
+  const hasSession = (await client.hget(`${prefix}:jobs`, uploadName(job))) !== null;
+  // Whoever takes it in this moment finds the flag.
+  await client.hset(`${prefix}:cancelled`, { [uploadName(job)]: '1' });
+  if (state === 'active') return true;
+  if (!hasSession) {
+    await job.remove();
+    await client.hdel(`${prefix}:cancelled`, uploadName(job));
+  } else if (state === 'failed') {
+    await job.retry();
+  } else if (state === 'delayed') {
+    await job.promote();
+  }
+  return true;
+}
+
+function bulkEntry(upload: FleetUploadOptions): {
+  name: string;
+  data: FleetJobData;
+  opts: JobsOptions;
+} {
+  const data = toJobData(upload);
+  const priority = bullmqPriority(upload.priority);
+  return { name: JOB_NAME, data, opts: { ...JOB_OPTIONS, priority, ...upload.jobOptions } };
+}

@@ -1,0 +1,39 @@
+import type { Job, Queue } from 'bullmq';
+import type { UploadResult } from '../job/events.js';
+import type { StoredReply } from '../reply/sink.js';
+import type { FleetJobData } from './job-data.js';
+import { keyPrefix } from './redis-store.js';
+
+/** A queue of BullMQ whose jobs are uploads. */
+export type FleetQueue = Queue<FleetJobData, FleetResult, string>;
+
+/** One job of BullMQ that is an upload. */
+export type FleetJob = Job<FleetJobData, FleetResult, string>;
+
+/** What a job of BullMQ returns. */
+export interface FleetResult extends Omit<UploadResult, 'reply'> {
+  /** The worker that finished the upload, on whose machine the reply is. */
+  readonly worker: string;
+  /** Where the reply is, in an upload-reply job. */
+  readonly reply: Omit<StoredReply, 'data'> | undefined;
+}
+
+const BULLMQ_PREFIX = 'bull';
+
+export const DEFAULT_QUEUE_NAME = 'uploads';
+
+/** What the keys of a queue's records begin with. */
+export function storePrefix(bullmqPrefix: string | undefined, queueName: string): string {
+  return keyPrefix(`bits-upload:${bullmqPrefix ?? BULLMQ_PREFIX}:${queueName}`);
+}
+
+/** The name of a job in the store: an id may be given again when its job was removed. */
+export function uploadName({ id, timestamp }: Pick<Job, 'id' | 'timestamp'>): string {
+  return `${timestamp}:${id}`;
+}
+
+/** The id and the time of a job, of its name in the store. */
+export function parseUploadName(name: string): { id: string; timestamp: number } {
+  const colon = name.indexOf(':');
+  return { id: name.slice(colon + 1), timestamp: Number(name.slice(0, colon)) };
+}

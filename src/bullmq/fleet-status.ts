@@ -1,0 +1,104 @@
+import type { Queue } from 'bullmq';
+import type { FleetJob } from './fleet-job.js';
+import type { FleetProgress } from './job-progress.js';
+import { parseProgress } from './job-progress.js';
+
+/** One upload that a worker is at. */
+export interface ActiveUpload {
+  readonly jobId: string;
+  readonly worker: string | undefined;
+  /** Path or reference. */
+  readonly source: string;
+  readonly url: string;
+  readonly state: string;
+  readonly acknowledgedBytes: number;
+  readonly totalBytes: number | undefined;
+  readonly bytesPerSecond: number | undefined;
+  /** Since the worker took it; milliseconds since 1970. */
+  readonly startedAtMs: number | undefined;
+}
+
+/** A job that BullMQ does not try again. */
+export interface FailedUpload {
+  readonly jobId: string;
+  readonly source: string;
+  readonly url: string;
+  readonly reason: string;
+}
+
+/** Who does what, and how far it is. */
+export interface FleetStatus {
+  readonly queueName: string;
+  readonly workers: readonly string[];
+  /** Jobs by their state in BullMQ. */
+  readonly counts: Readonly<
+    Record<'waiting' | 'active' | 'delayed' | 'completed' | 'failed', number>
+  >;
+  readonly active: readonly ActiveUpload[];
+  /** The latest ones. */
+  readonly failed: readonly FailedUpload[];
+}
+
+/** Most jobs that are listed of each kind. */
+const MAX_LISTED = 100;
+
+/**
+ * Tells what the workers of a queue are doing. It holds no secret.
+ * @param queue a `Queue` of BullMQ, which stays the caller's
+ */
+export async function fleetStatus(queue: Queue): Promise<FleetStatus> {
+  const [counts, clients, active, failed] = await Promise.all([
+    queue.getJobCounts('waiting', 'prioritized', 'active', 'delayed', 'completed', 'failed'),
+    queue.getWorkers(),
+    queue.getActive(0, MAX_LISTED - 1) as Promise<FleetJob[]>,
+    queue.getFailed(0, MAX_LISTED - 1) as Promise<FleetJob[]>,
+  ]);
+  const count = (name: string): number => counts[name] ?? 0;
+  return {
+    queueName: queue.name,
+    workers: [...new Set(clients.map(({ rawname = '' }) => workerName(rawname)))].toSorted(),
+    counts: {
+      waiting: count('waiting') + count('prioritized'),
+      active: count('active'),
+      delayed: count('delayed'),
+      completed: count('completed'),
+      failed: count('failed'),
+    },
+    active: active.map(activeUpload),
+    failed: failed.map((job) => ({ ...whatOf(job), reason: String(job.failedReason ?? '') })),
+  };
+}
+
+function activeUpload(job: FleetJob): ActiveUpload {
+  const { acknowledgedBytes } = parseProgress(job.progress);
+  const progress = (typeof job.progress === 'object' ? job.progress : {}) as Partial<FleetProgress>;
+  const { state, totalBytes, bytesPerSecond } = progress;
+  return {
+    ...whatOf(job),
+    worker: job.processedBy,
+    state: typeof state === 'string' && state !== 'returned' ? state : 'init',
+    acknowledgedBytes,
+    totalBytes: numberOf(totalBytes),
+    bytesPerSecond: numberOf(bytesPerSecond),
+    startedAtMs: numberOf(job.processedOn),
+  };
+}
+
+/** The data may be a stranger's. */
+function whatOf({ id, data }: FleetJob): { jobId: string; source: string; url: string } {
+  const { source, url } = (data ?? {}) as { source?: unknown; url?: unknown };
+  return { jobId: String(id), source: textOf(source), url: textOf(url) };
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+function numberOf(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
+}
+
+/** BullMQ names the connections of a worker `prefix:queue:w:name`. */
+function workerName(rawName: string): string {
+  return rawName.slice(rawName.lastIndexOf(':w:') + 3);
+}

@@ -1,0 +1,38 @@
+import type { UploadState } from '../job/events.js';
+
+/** What a job of BullMQ says of its upload, as its `progress`. */
+export interface FleetProgress {
+  /** Of the upload; `returned`: this worker could not do it, and another one may. */
+  readonly state: UploadState | 'returned';
+  /** The worker that said so. */
+  readonly worker: string;
+  /** Bytes that the server has acknowledged. */
+  readonly acknowledgedBytes: number;
+  readonly totalBytes: number | undefined;
+  readonly bytesPerSecond: number | undefined;
+  /** How often a worker had died over the job when the upload last made progress. */
+  readonly stalls: number;
+  /** How often workers could not do the job and returned it, in a row. */
+  readonly returns: number;
+  /** Why it was returned last. */
+  readonly reason?: string | undefined;
+  readonly atMs: number;
+}
+
+/** Reads what another worker, or a stranger, wrote. */
+export function parseProgress(
+  value: unknown,
+): Pick<FleetProgress, 'stalls' | 'returns' | 'acknowledgedBytes'> {
+  const { stalls, returns, acknowledgedBytes } = (
+    typeof value === 'object' && value !== null ? value : {}
+  ) as Partial<FleetProgress>;
+  return {
+    stalls: countOf(stalls),
+    returns: countOf(returns),
+    acknowledgedBytes: countOf(acknowledgedBytes),
+  };
+}
+
+function countOf(value: unknown): number {
+  return Number.isSafeInteger(value) && (value as number) > 0 ? (value as number) : 0;
+}

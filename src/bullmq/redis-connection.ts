@@ -1,0 +1,75 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Redis, type RedisOptions } from 'ioredis';
+import { BitsArgumentError, BitsStoreError } from '../errors.js';
+import { isDenied, redisError } from './redis-errors.js';
+
+/** `redis://` or `rediss://` URL, or options of ioredis. */
+export type RedisConnectionInput = string | RedisOptions;
+
+const MAX_RECONNECT_MS = 2000;
+
+/**
+ * Connects to Redis, and waits until it answers.
+ * @throws BITS_ERR_STORE when it does not answer in time, or refuses the user; what it says names the
+ *   host, and never the password
+ */
+export async function connectRedis(
+  input: RedisConnectionInput,
+  { timeoutMs }: { readonly timeoutMs: number },
+): Promise<Redis> {
+  const options = {
+    ...(typeof input === 'string' ? {} : (input as object)),
+    lazyConnect: true,
+    // As BullMQ wants it: commands wait while Redis is restarted.
+    maxRetriesPerRequest: null,
+    retryStrategy: (times: number) => Math.min(MAX_RECONNECT_MS, 50 * 2 ** Math.min(times, 10)),
+  };
+  const redis =
+    typeof input === 'string' ? new Redis(checkUrl(input), options) : new Redis(options);
+  const where = `${redis.options.host ?? redis.options.path}:${redis.options.port}`;
+  let last: unknown;
+  const ended = new AbortController();
+  const refused = new Promise<never>((_, reject) => {
+    redis.on('error', (error) => {
+      last = error;
+      if (isDenied(error)) reject(error);
+    });
+  });
+  try {
+    // Its first failure is no reason to give up: a Redis that starts refuses connections.
+    redis.connect().catch((error: unknown) => {
+      last ??= error;
+    });
+    const patience = delay(timeoutMs, undefined, { signal: ended.signal }).then(() => {
+      throw new BitsStoreError(
+        'unavailable',
+        `No Redis answered at ${where} within ${timeoutMs / 1000} s: check that it runs, its host name and its port.`,
+      );
+    });
+    await Promise.race([redis.ping(), refused, patience]);
+    return redis;
+  } catch (error) {
+    redis.disconnect();
+    throw redisError(`be used at ${where}`, last !== undefined && isDenied(last) ? last : error);
+  } finally {
+    ended.abort();
+    refused.catch(() => {});
+  }
+}
+
+/**
+ * What may lose records although Redis runs, for a warning.
+ * @returns undefined when Redis keeps what it has, or does not say
+ */
+export async function evictionPolicy(redis: Redis): Promise<string | undefined> {
+  const memory = await redis.info('memory').catch(() => '');
+  const policy = /^maxmemory_policy:(\S+)/m.exec(memory)?.[1];
+  return policy === 'noeviction' ? undefined : policy;
+}
+
+function checkUrl(url: string): string {
+  const isRedis = /^rediss?:\/\//i.test(url) && URL.canParse(url);
+  if (isRedis) return url;
+  // Without the URL, which may hold a password.
+  throw new BitsArgumentError('The connection must be a URL such as redis://host:6379.');
+}

@@ -1,0 +1,95 @@
+/**
+ * What has to happen at once in Redis. All keys of a store have one hash tag, so that they lie on one
+ * node of a cluster. A lock's value is `<fence> <owner as JSON>`.
+ */
+
+/** KEYS lock, fence; ARGV ttl, owner, holder. Answers the fence, or what the present lock says. */
+export const LOCK = `
+local current = redis.call('GET', KEYS[1])
+if current then
+  local _, owner = pcall(cjson.decode, string.match(current, '^%d+ (.*)$') or '')
+  local isMine = type(owner) == 'table' and ARGV[3] ~= '' and owner.holder == ARGV[3]
+  if not isMine then return current end
+end
+local fence = redis.call('INCR', KEYS[2])
+redis.call('SET', KEYS[1], fence .. ' ' .. ARGV[2], 'PX', ARGV[1])
+return fence
+`;
+
+const MAY_WRITE = `
+local function mayWrite(lock, fence)
+  local current = redis.call('GET', lock)
+  if fence == '0' then return not current end
+  return current and string.match(current, '^%d+') == fence
+end
+`;
+
+/** KEYS lock; ARGV fence, ttl. Answers 1 when the lock was still this one's. */
+export const RENEW = `${MAY_WRITE}
+if not mayWrite(KEYS[1], ARGV[1]) then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+`;
+
+/** KEYS lock; ARGV fence. */
+export const RELEASE = `${MAY_WRITE}
+if mayWrite(KEYS[1], ARGV[1]) then return redis.call('DEL', KEYS[1]) end
+return 0
+`;
+
+/**
+ * KEYS lock, records, aside, owners, jobs; ARGV fence, key, record, holder, version. What is no record
+ * is set aside, and a record of another version stays.
+ */
+export const SAVE = `${MAY_WRITE}
+if not mayWrite(KEYS[1], ARGV[1]) then return 'fenced' end
+local former = redis.call('HGET', KEYS[2], ARGV[2])
+if former then
+  local isJson, record = pcall(cjson.decode, former)
+  if not isJson or type(record) ~= 'table' or type(record.version) ~= 'number' then
+    redis.call('HSET', KEYS[3], ARGV[2] .. ':' .. redis.call('HLEN', KEYS[3]), former)
+  elseif record.version ~= tonumber(ARGV[5]) then
+    return 'version ' .. record.version
+  end
+end
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+if ARGV[4] ~= '' then
+  redis.call('HSET', KEYS[4], ARGV[2], ARGV[4])
+  redis.call('HSET', KEYS[5], ARGV[4], ARGV[2])
+end
+return 'saved'
+`;
+
+/** KEYS records, aside; ARGV key, record. Only what is still there as it was read. */
+export const SET_ASIDE = `
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[2], ARGV[1] .. ':' .. redis.call('HLEN', KEYS[2]), ARGV[2])
+return redis.call('HDEL', KEYS[1], ARGV[1])
+`;
+
+/**
+ * KEYS lock, records, owners, jobs, closed; ARGV fence, key, holder, result. With a result the upload
+ * is noted as closed in the same step.
+ */
+export const REMOVE = `${MAY_WRITE}
+if not mayWrite(KEYS[1], ARGV[1]) then return 'fenced' end
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[5], ARGV[3], ARGV[4]) end
+local holder = redis.call('HGET', KEYS[3], ARGV[2])
+if holder then redis.call('HDEL', KEYS[4], holder) end
+redis.call('HDEL', KEYS[3], ARGV[2])
+redis.call('HDEL', KEYS[2], ARGV[2])
+return 'removed'
+`;
+
+/**
+ * KEYS lock, records, owners, jobs, closed, cancelled; ARGV key, holder. Drops all there is of a job
+ * that is over, but not what another job owns by now or is at work on.
+ */
+export const FORGET = `
+redis.call('HDEL', KEYS[5], ARGV[2])
+redis.call('HDEL', KEYS[6], ARGV[2])
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('HDEL', KEYS[4], ARGV[2])
+if redis.call('HGET', KEYS[3], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HDEL', KEYS[3], ARGV[1])
+return redis.call('HDEL', KEYS[2], ARGV[1])
+`;

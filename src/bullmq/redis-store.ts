@@ -1,0 +1,333 @@
+import { createHash } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { Redis } from 'ioredis';
+import { BitsArgumentError, BitsStoreError, isBitsError } from '../errors.js';
+import { checkJobKey } from '../store/job-key.js';
+import {
+  byAge,
+  type JobRecord,
+  parseRecord,
+  RECORD_VERSION,
+  serializeRecord,
+} from '../store/record.js';
+import type { JobStore, LockOwner, LockResult, StoredJobs, StoreProblem } from '../store/store.js';
+import { redisError } from './redis-errors.js';
+import { now, RedisLock } from './redis-lock.js';
+import { FORGET, LOCK, RELEASE, REMOVE, RENEW, SAVE, SET_ASIDE } from './redis-scripts.js';
+
+/** Options of `createRedisStore`. */
+export interface RedisStoreOptions {
+  /** A client of `ioredis`, which stays the caller's. */
+  connection: Redis;
+  /** What the keys in Redis begin with. @default 'bits-upload' */
+  prefix?: string | undefined;
+  /** How long the lock of a process that died keeps others away, in milliseconds. @default 30000 */
+  lockMs?: number | undefined;
+}
+
+export const DEFAULT_LOCK_MS = 30_000;
+const MIN_LOCK_MS = 300;
+
+/**
+ * Keeps the records of jobs in Redis, for processes on any number of machines.
+ *
+ * A lock ends by itself when its process dies, and every write says under which lock it is made: what
+ * a process sends that was paused while another one took its job over is refused.
+ * @throws BITS_ERR_ARGUMENT
+ */
+export function createRedisStore(options: RedisStoreOptions): JobStore {
+  const { connection, prefix = 'bits-upload', lockMs = DEFAULT_LOCK_MS, ...unknown } = options;
+  const [name] = Object.keys(unknown);
+  if (name !== undefined) {
+    throw new BitsArgumentError(
+      `createRedisStore has no option ${JSON.stringify(name)}: it takes connection, prefix and lockMs.`,
+    );
+  }
+  if (typeof connection?.evalsha !== 'function') {
+    throw new BitsArgumentError('The connection of a Redis store must be a client of ioredis.');
+  }
+  if (typeof prefix !== 'string' || prefix === '') {
+    throw new BitsArgumentError('The prefix of a Redis store must be a text that is not empty.');
+  }
+  return new RedisStore(connection, { prefix, lockMs: checkLockMs(lockMs) });
+}
+
+/** @throws BITS_ERR_ARGUMENT */
+export function checkLockMs(lockMs: number): number {
+  if (Number.isSafeInteger(lockMs) && lockMs >= MIN_LOCK_MS) return lockMs;
+  throw new BitsArgumentError(
+    `lockMs must be a whole number of milliseconds, ${MIN_LOCK_MS} or more.`,
+  );
+}
+
+/** One that may take over a lock which an earlier process had for the same work, and which has died. */
+export interface LockHolder {
+  readonly name: string;
+  /** Renews what stands above the lock, such as a lock of BullMQ. @returns false when it is gone */
+  renew(): Promise<boolean>;
+}
+
+interface RedisStoreSetting {
+  readonly prefix: string;
+  readonly lockMs: number;
+  readonly holder?: LockHolder;
+}
+
+type Command = 'evalsha' | 'eval';
+
+export class RedisStore implements JobStore {
+  readonly #redis: Redis;
+  readonly #setting: RedisStoreSetting;
+  /** With it every key has the hash tag of the store. */
+  readonly #prefix: string;
+  readonly #locks = new Map<string, RedisLock>();
+
+  constructor(redis: Redis, setting: RedisStoreSetting) {
+    this.#redis = redis;
+    this.#setting = setting;
+    this.#prefix = keyPrefix(setting.prefix);
+  }
+
+  async save(record: JobRecord): Promise<void> {
+    const text = serializeRecord(record);
+    const { key } = record;
+    const keys = [this.#lockKey(key), ...this.#keys('records', 'aside', 'owners', 'jobs')];
+    const args = [this.#fence(key), key, text, this.#holderName, RECORD_VERSION];
+    const answer = await this.#run('keep a job record', SAVE, keys, args);
+    if (answer === 'saved') return;
+    if (answer === 'fenced') throw fenced();
+    throw new BitsStoreError(
+      'unknown-version',
+      `Redis has a job record of another ${answer}, and this release writes version ` +
+        `${RECORD_VERSION}: use the release that wrote it, or remove the record.`,
+    );
+  }
+
+  async load(key: string): Promise<JobRecord | undefined> {
+    checkJobKey(key);
+    const [records = ''] = this.#keys('records');
+    const text = await this.#ask('read a job record', () => this.#redis.hget(records, key));
+    if (text === null) return undefined;
+    try {
+      return recordOf(key, text);
+    } catch (error) {
+      if (isDamaged(error)) await this.#setAside(key, text);
+      throw error;
+    }
+  }
+
+  async list(): Promise<StoredJobs> {
+    const [records = '', aside = ''] = this.#keys('records', 'aside');
+    const all = await this.#ask('read the job records', () => this.#redis.hgetall(records));
+    const found: JobRecord[] = [];
+    const problems: StoreProblem[] = [];
+    for (const [key, text] of Object.entries(all)) {
+      try {
+        found.push(recordOf(key, text));
+      } catch (error) {
+        if (!isBitsError(error, 'BITS_ERR_STORE')) throw error;
+        if (isDamaged(error)) await this.#setAside(key, text);
+        else problems.push({ where: `${records} ${key}`, error });
+      }
+    }
+    for (const name of await this.#ask('read', () => this.#redis.hkeys(aside))) {
+      const where = `${aside} ${name}`;
+      const message = `A job record could not be read and was kept in Redis as ${where}: that upload can only be started over; remove it with HDEL when you no longer need it.`;
+      problems.push({ where, error: new BitsStoreError('damaged', message) });
+    }
+    return { records: found.sort(byAge), problems };
+  }
+
+  async remove(key: string): Promise<void> {
+    await this.#remove(key, '');
+  }
+
+  /** Drops a record, and notes in the same step that the upload of this holder is closed. */
+  async removeClosed(key: string, result: object): Promise<void> {
+    await this.#remove(key, JSON.stringify(result));
+  }
+
+  async lock(key: string): Promise<LockResult> {
+    checkJobKey(key);
+    const { lockMs, holder } = this.#setting;
+    const askedAt = now();
+    const keys = [this.#lockKey(key), ...this.#keys('fence')];
+    const owner: LockOwner = { pid: process.pid, hostName: hostname() };
+    const text = JSON.stringify({ ...owner, holder: this.#holderName });
+    const args = [lockMs, text, this.#holderName];
+    const answer = await this.#run('lock a job', LOCK, keys, args);
+    if (typeof answer !== 'number') return { holder: ownerOf(answer) };
+    const lock = new RedisLock({
+      owner,
+      fence: answer,
+      lockMs,
+      askedAt,
+      renew: async () => {
+        if (holder !== undefined && !(await holder.renew())) return false;
+        const renewed = await this.#run('renew a lock', RENEW, keys.slice(0, 1), [answer, lockMs]);
+        return renewed === 1;
+      },
+      release: async () => {
+        if (this.#locks.get(key) === lock) this.#locks.delete(key);
+        await this.#run('unlock a job', RELEASE, keys.slice(0, 1), [answer]);
+      },
+    });
+    this.#locks.set(key, lock);
+    return { lock };
+  }
+
+  async holder(key: string): Promise<LockOwner | undefined> {
+    checkJobKey(key);
+    const text = await this.#ask('read a lock', () => this.#redis.get(this.#lockKey(key)));
+    return text === null ? undefined : ownerOf(text);
+  }
+
+  /** The lock of a key, if this store gave it and it was not released. */
+  lockOf(key: string): RedisLock | undefined {
+    return this.#locks.get(key);
+  }
+
+  /** What was noted of a holder whose upload is closed. */
+  async closedResult(holder: string): Promise<unknown> {
+    const [closed = ''] = this.#keys('closed');
+    const text = await this.#ask('read a result', () => this.#redis.hget(closed, holder));
+    return text === null ? undefined : (JSON.parse(text) as unknown);
+  }
+
+  /** The key of the record that a holder keeps. */
+  async keyOf(holder: string): Promise<string | undefined> {
+    const [jobs = ''] = this.#keys('jobs');
+    return (
+      (await this.#ask('find a job record', () => this.#redis.hget(jobs, holder))) ?? undefined
+    );
+  }
+
+  async isCancelled(holder: string): Promise<boolean> {
+    const [cancelled = ''] = this.#keys('cancelled');
+    const found = await this.#ask('read', () => this.#redis.hexists(cancelled, holder));
+    return found === 1;
+  }
+
+  /** All holders of which something is kept. */
+  async holders(): Promise<readonly string[]> {
+    const names = await Promise.all(
+      this.#keys('jobs', 'closed', 'cancelled').map((key) =>
+        this.#ask('read the job records', () => this.#redis.hkeys(key)),
+      ),
+    );
+    return [...new Set(names.flat())];
+  }
+
+  /** Drops all there is of a holder that will not come back. */
+  async forget(holder: string): Promise<void> {
+    const key = (await this.keyOf(holder)) ?? '';
+    const keys = this.#keys('records', 'owners', 'jobs', 'closed', 'cancelled');
+    await this.#run('remove a job record', FORGET, [this.#lockKey(key), ...keys], [key, holder]);
+  }
+
+  /** True for one caller in so many milliseconds, of all processes. */
+  async isTurn(what: string, everyMs: number): Promise<boolean> {
+    const [key = ''] = this.#keys(`turn:${what}`);
+    const answer = await this.#ask('write', () => this.#redis.set(key, '1', 'PX', everyMs, 'NX'));
+    return answer === 'OK';
+  }
+
+  get #holderName(): string {
+    return this.#setting.holder?.name ?? '';
+  }
+
+  async #remove(key: string, result: string): Promise<void> {
+    checkJobKey(key);
+    const keys = [this.#lockKey(key), ...this.#keys('records', 'owners', 'jobs', 'closed')];
+    const args = [this.#fence(key), key, this.#holderName, result];
+    const answer = await this.#run('remove a job record', REMOVE, keys, args);
+    if (answer === 'fenced') throw fenced();
+  }
+
+  async #setAside(key: string, text: string): Promise<void> {
+    await this.#run('move a job record', SET_ASIDE, this.#keys('records', 'aside'), [key, text]);
+  }
+
+  #fence(key: string): number {
+    return this.#locks.get(key)?.fence ?? 0;
+  }
+
+  #lockKey(key: string): string {
+    return `${this.#prefix}:lock:${key}`;
+  }
+
+  #keys(...names: readonly string[]): string[] {
+    return names.map((name) => `${this.#prefix}:${name}`);
+  }
+
+  async #run(
+    doing: string,
+    script: string,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+  ): Promise<string | number> {
+    const call = (command: Command, text: string) =>
+      this.#redis[command](text, keys.length, ...keys, ...args) as Promise<string | number>;
+    return this.#ask(doing, async () => {
+      try {
+        return await call('evalsha', sha1Of(script));
+      } catch (error) {
+        // A Redis that was restarted, or has another primary, knows no script any more.
+        if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
+        return call('eval', script);
+      }
+    });
+  }
+
+  async #ask<T>(doing: string, command: () => Promise<T>): Promise<T> {
+    try {
+      return await command();
+    } catch (error) {
+      throw redisError(doing, error);
+    }
+  }
+}
+
+const sha1s = new Map<string, string>();
+
+function sha1Of(script: string): string {
+  let sha1 = sha1s.get(script);
+  if (sha1 === undefined) {
+    sha1 = createHash('sha1').update(script).digest('hex');
+    sha1s.set(script, sha1);
+  }
+  return sha1;
+}
+
+/** Keys of a store in one hash tag: a script may use them together on a cluster. */
+export function keyPrefix(prefix: string): string {
+  return prefix.includes('{') ? prefix : `{${prefix}}`;
+}
+
+function recordOf(key: string, text: string): JobRecord {
+  const record = parseRecord(text);
+  if (record.key === key) return record;
+  throw new BitsStoreError('damaged', 'A job record in Redis is that of another job.');
+}
+
+function isDamaged(error: unknown): boolean {
+  return isBitsError(error, 'BITS_ERR_STORE') && error.reason === 'damaged';
+}
+
+function fenced(): BitsStoreError {
+  return new BitsStoreError(
+    'unavailable',
+    'Redis refused the job record: another process has the lock of this job.',
+  );
+}
+
+/** A lock may be of another release, or of a hostile neighbour. */
+function ownerOf(text: string): LockOwner {
+  try {
+    const { pid, hostName } = JSON.parse(text.slice(text.indexOf(' ') + 1)) as LockOwner;
+    if (Number.isSafeInteger(pid) && typeof hostName === 'string') return { pid, hostName };
+  } catch {
+    // Then it says no more than that there is one.
+  }
+  return { pid: 0, hostName: 'an unknown machine' };
+}

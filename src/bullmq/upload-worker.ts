@@ -1,0 +1,295 @@
+import { EventEmitter } from 'node:events';
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type RateLimiterOptions, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { tell } from '../common/tell.js';
+import { BitsArgumentError } from '../errors.js';
+import type { Bandwidth, BandwidthOptions } from '../job/bandwidth.js';
+import type { UploadWarning } from '../job/events.js';
+import { assertKnown, toBandwidth } from '../job/resolve-options.js';
+import { type CredentialsByName, checkCredentials } from './credentials.js';
+import {
+  DEFAULT_QUEUE_NAME,
+  type FleetJob,
+  type FleetResult,
+  storePrefix,
+  uploadName,
+} from './fleet-job.js';
+import type { ResolveSource } from './fleet-source.js';
+import type { FleetJobData } from './job-data.js';
+import type { FleetProgress } from './job-progress.js';
+import { JobRun, type RunSetting, type WorkerDefaults } from './job-run.js';
+import { connectRedis, evictionPolicy, type RedisConnectionInput } from './redis-connection.js';
+import { checkLockMs, DEFAULT_LOCK_MS, RedisStore } from './redis-store.js';
+import { sweepStore } from './sweep.js';
+
+/** Options of `createUploadWorker`. */
+export interface UploadWorkerOptions {
+  /** A URL such as `redis://host:6379`, or options of ioredis. */
+  connection: RedisConnectionInput;
+  /** The queue whose jobs it does. @default 'uploads' */
+  queueName?: string | undefined;
+  /** The prefix of BullMQ's keys. @default 'bull' */
+  prefix?: string | undefined;
+  /** What the worker is called in the fleet. @default host name and process id */
+  name?: string | undefined;
+  /** How many uploads at once. @default 4 */
+  concurrency?: number | undefined;
+  /** Limits the speed of all uploads of this worker together. @default no limit */
+  bandwidth?: BandwidthOptions | Bandwidth | undefined;
+  /** BullMQ's limit for all workers of the queue together: `max` jobs in `duration` ms. @default none */
+  limiter?: RateLimiterOptions | undefined;
+  /** Opens sources that are references. @default jobs with one are left to other workers */
+  resolveSource?: ResolveSource | undefined;
+  /** Credentials, which jobs ask for by name. @default none */
+  credentials?: CredentialsByName | undefined;
+  /**
+   * Directories of the files that jobs may name, as source or for a reply: whoever can write to Redis
+   * chooses them. @default any file that this process may read or write
+   */
+  directories?: readonly string[] | undefined;
+  /** Options of every upload, unless its job says otherwise. @default none */
+  defaults?: WorkerDefaults | undefined;
+  /**
+   * How long a worker that died keeps its jobs, in milliseconds; they are found within half of it more.
+   * @default 30000
+   */
+  lockMs?: number | undefined;
+  /**
+   * A job over which this many workers died in a row, without progress, is failed by the next one.
+   * @default 10
+   */
+  maxCrashes?: number | undefined;
+  /**
+   * How often workers may return a job whose source they cannot see, or that another release made.
+   * @default 50
+   */
+  maxReturns?: number | undefined;
+  /** How long Redis may take to answer at the start, in milliseconds. @default 10000 */
+  connectTimeoutMs?: number | undefined;
+}
+
+/** What an `UploadWorker` tells. */
+export interface UploadWorkerEvents {
+  started: [job: FleetJob];
+  progress: [job: FleetJob, progress: FleetProgress];
+  done: [job: FleetJob, result: FleetResult];
+  /** The job went back to the queue, for any worker. */
+  returned: [job: FleetJob, reason: string, delayMs: number];
+  /** `isFinal`: BullMQ does not try it again, and keeps it as failed. */
+  failed: [job: FleetJob, error: Error, isFinal: boolean];
+  /** About the job, or else about the worker. */
+  warning: [warning: UploadWarning, job: FleetJob | undefined];
+}
+
+const OPTION_NAMES: Readonly<Record<keyof UploadWorkerOptions, true>> = {
+  connection: true,
+  queueName: true,
+  prefix: true,
+  name: true,
+  concurrency: true,
+  bandwidth: true,
+  limiter: true,
+  resolveSource: true,
+  credentials: true,
+  directories: true,
+  defaults: true,
+  lockMs: true,
+  maxCrashes: true,
+  maxReturns: true,
+  connectTimeoutMs: true,
+};
+
+const CONNECT_TIMEOUT_MS = 10_000;
+const SWEEP_MS = 60_000;
+
+/** How long the end waits for a Redis that does not answer. */
+const CLOSE_PATIENCE_MS = 15_000;
+
+/**
+ * Connects to Redis and begins to take jobs, one `UploadJob` for each.
+ * @throws BITS_ERR_ARGUMENT for options that cannot work
+ * @throws BITS_ERR_STORE when Redis does not answer in time, or refuses the user
+ */
+export async function createUploadWorker(options: UploadWorkerOptions): Promise<UploadWorker> {
+  assertKnown('', options, OPTION_NAMES);
+  const {
+    queueName = DEFAULT_QUEUE_NAME,
+    concurrency = 4,
+    credentials = {},
+    name = `${hostname()}-${process.pid}`,
+    lockMs = DEFAULT_LOCK_MS,
+    maxCrashes = 10,
+    maxReturns = 50,
+    connectTimeoutMs = CONNECT_TIMEOUT_MS,
+  } = options;
+  wholeNumber('concurrency', concurrency, 1);
+  wholeNumber('maxCrashes', maxCrashes, 0);
+  wholeNumber('maxReturns', maxReturns, 0);
+  wholeNumber('connectTimeoutMs', connectTimeoutMs, 1);
+  checkLockMs(lockMs);
+  checkCredentials(credentials);
+  const bandwidth = toBandwidth(options.bandwidth);
+  const directories = options.directories?.map((directory) => resolve(directory));
+  const redis = await connectRedis(options.connection, { timeoutMs: connectTimeoutMs });
+  const policy = await evictionPolicy(redis);
+  return new UploadWorker(redis, {
+    queueName,
+    concurrency,
+    bullmqPrefix: options.prefix,
+    limiter: options.limiter,
+    policy,
+    run: {
+      redis,
+      storePrefix: storePrefix(options.prefix, queueName),
+      lockMs,
+      workerName: name,
+      credentials,
+      defaults: options.defaults ?? {},
+      bandwidth,
+      resolveSource: options.resolveSource,
+      directories,
+      maxCrashes,
+      maxReturns,
+    },
+  });
+}
+
+interface WorkerSetting {
+  readonly queueName: string;
+  readonly bullmqPrefix: string | undefined;
+  readonly concurrency: number;
+  readonly limiter: RateLimiterOptions | undefined;
+  /** Set when Redis may drop keys. */
+  readonly policy: string | undefined;
+  readonly run: Omit<RunSetting, 'onReturned' | 'onWarning' | 'onProgress'>;
+}
+
+/** A worker of BullMQ whose jobs are uploads; made by `createUploadWorker`. */
+export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
+  /** BullMQ's own worker, for what this class does not say. */
+  readonly bullmq: Worker<FleetJobData, FleetResult, string>;
+  /** What the worker is called in the fleet. */
+  readonly name: string;
+  readonly #redis: Redis;
+  readonly #store: RedisStore;
+  readonly #runs = new Set<JobRun>();
+  readonly #forgetting = new Set<Promise<void>>();
+  readonly #sweeping: NodeJS.Timeout;
+  #closing: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(redis: Redis, setting: WorkerSetting) {
+    super();
+    const { run, queueName, bullmqPrefix, concurrency, limiter, policy } = setting;
+    const { lockMs, storePrefix: prefix } = run;
+    this.name = run.workerName;
+    this.#redis = redis;
+    this.#store = new RedisStore(redis, { prefix, lockMs });
+    const all: RunSetting = {
+      ...run,
+      onReturned: (job, reason, delayMs) => tell(this, 'returned', job, reason, delayMs),
+      onWarning: (job, warning) => tell(this, 'warning', warning, job),
+      onProgress: (job, progress) => tell(this, 'progress', job, progress),
+    };
+    this.bullmq = new Worker(queueName, (job, token) => this.#perform(job, token ?? '', all), {
+      connection: redis,
+      name: run.workerName,
+      concurrency,
+      lockDuration: lockMs,
+      stalledInterval: Math.ceil(lockMs / 2),
+      // A job counts the deaths itself: those before its last progress say nothing against it.
+      maxStalledCount: Number.MAX_SAFE_INTEGER,
+      ...(bullmqPrefix !== undefined && { prefix: bullmqPrefix }),
+      ...(limiter !== undefined && { limiter }),
+    });
+    this.bullmq.on('completed', (job, result) => this.#completed(job, result));
+    this.bullmq.on('failed', (job, error) => this.#failed(job, error));
+    this.bullmq.on('error', (error) =>
+      this.#warn('redis-trouble', `The worker continues, but BullMQ reported: ${safe(error)}`),
+    );
+    this.#sweeping = setInterval(() => void this.#sweep(), SWEEP_MS).unref();
+    // A turn later, so that a listener hears of it.
+    setImmediate(() => {
+      if (policy !== undefined) {
+        this.#warn(
+          'redis-evicts',
+          `Redis has maxmemory-policy ${policy} and may drop jobs and records when its memory is full: set it to noeviction.`,
+        );
+      }
+      void this.#sweep();
+    });
+  }
+
+  /**
+   * Stops taking jobs, suspends the uploads under way, and returns their jobs to the queue, so that
+   * other workers resume them at once.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    clearInterval(this.#sweeping);
+    const closing = this.bullmq.close().then(() => Promise.all(this.#forgetting));
+    for (const run of this.#runs) run.suspend();
+    const patience = new AbortController();
+    const ended = delay(CLOSE_PATIENCE_MS, undefined, { signal: patience.signal }).catch(() => {});
+    await Promise.race([closing, ended]);
+    patience.abort();
+    this.#redis.disconnect();
+  }
+
+  async #perform(job: FleetJob, token: string, setting: RunSetting): Promise<FleetResult> {
+    const run = new JobRun(job, token, setting);
+    this.#runs.add(run);
+    tell(this, 'started', job);
+    // It may have been taken while the worker was being closed.
+    if (this.#closing !== undefined) run.suspend();
+    try {
+      return await run.perform();
+    } finally {
+      this.#runs.delete(run);
+    }
+  }
+
+  #completed(job: FleetJob, result: FleetResult): void {
+    // What fails here, a sweep does later.
+    const forgetting = this.#store.forget(uploadName(job)).catch(() => {});
+    this.#forgetting.add(forgetting);
+    void forgetting.finally(() => this.#forgetting.delete(forgetting));
+    tell(this, 'done', job, result);
+  }
+
+  #failed(job: FleetJob | undefined, error: Error): void {
+    if (job === undefined) return;
+    const isFinal = job.finishedOn !== undefined;
+    tell(this, 'failed', job, error, isFinal);
+  }
+
+  async #sweep(): Promise<void> {
+    try {
+      if (await this.#store.isTurn('sweep', SWEEP_MS / 2))
+        await sweepStore(this.#store, this.bullmq);
+    } catch {
+      // Another turn comes.
+    }
+  }
+
+  #warn(code: string, message: string): void {
+    tell(this, 'warning', { code, message }, undefined);
+  }
+}
+
+/** A message of BullMQ or ioredis without what may follow it: arguments of commands. */
+function safe(error: Error): string {
+  return (error.message.split(/[\r\n]/, 1)[0] ?? '').slice(0, 200);
+}
+
+function wholeNumber(name: string, value: number, least: number): void {
+  if (Number.isSafeInteger(value) && value >= least) return;
+  throw new BitsArgumentError(`${name} must be a whole number, ${least} or more.`);
+}

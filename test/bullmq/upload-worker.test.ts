@@ -1,0 +1,499 @@
+import { mkdir, readFile, rm, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { FlowProducer, Worker } from 'bullmq';
+import { expect } from 'chai';
+import {
+  cancelUpload,
+  enqueueUploads,
+  type FleetJob,
+  type FleetResult,
+  fleetStatus,
+  type ResolveSource,
+  uploadFlowJob,
+} from '../../src/bullmq.js';
+import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { describeWith } from '../interop/support/installed.js';
+import { failureOf } from '../store/records.js';
+import { patterned, temporaryFolder, writePatterned } from '../support/files.js';
+import { REDIS } from '../support/redis.js';
+import { Fleet, told } from './fleet.js';
+
+const KIB = 1024;
+
+describeWith('a worker of a fleet', [REDIS], () => {
+  const fleet = Fleet.forSuite();
+  const folder = temporaryFolder();
+  let server: BitsServer;
+
+  beforeEach(async () => {
+    server = await createBitsServer();
+  });
+  afterEach(() => server.close());
+
+  const arrived = (name: string): Promise<Buffer> => readFile(join(server.root, name));
+  const enqueueOne = async (upload: Parameters<typeof enqueueUploads>[1][0]): Promise<FleetJob> => {
+    const [job] = await enqueueUploads(fleet.queue, [upload]);
+    if (job === undefined) throw new Error('no job');
+    return job;
+  };
+
+  it('uploads files, returns where they are, and leaves nothing in Redis but the jobs', async () => {
+    const names = ['empty.bin', 'small.bin', 'large.bin'];
+    const contents = await Promise.all(
+      [0, 1000, 700 * KIB].map((size, index) =>
+        writePatterned(join(folder(), names[index] ?? ''), size),
+      ),
+    );
+    const jobs = await enqueueUploads(
+      fleet.queue,
+      names.map((name) => ({ url: server.url, source: join(folder(), name) })),
+    );
+    const worker = await fleet.worker();
+    const done = await Promise.all(jobs.map((job) => told(worker, 'done', job)));
+    expect(await Promise.all(names.map(arrived))).to.deep.equal(contents);
+    const [, result] = done[2] ?? [];
+    expect(result).to.include({ bytes: 700 * KIB, worker: worker.name, closed: 'acknowledged' });
+    const kept = await fleet.queue.getJob(jobs[2]?.id ?? '');
+    expect(kept?.returnvalue).to.include({ url: `${server.url}large.bin` });
+    expect(kept?.progress).to.include({ worker: worker.name, totalBytes: 700 * KIB });
+    await worker.close();
+    expect(await fleet.leftovers()).to.deep.equal([]);
+    server.assertNoViolations();
+  });
+
+  it('takes the jobs of a higher priority first', async () => {
+    await writePatterned(join(folder(), 'a.bin'), 10);
+    const jobs = await enqueueUploads(
+      fleet.queue,
+      (['low', 'normal', 'foreground', 'high'] as const).map((priority) => ({
+        url: `${server.url}${priority}`,
+        source: join(folder(), 'a.bin'),
+        priority,
+      })),
+    );
+    const worker = await fleet.worker({ concurrency: 1 });
+    await Promise.all(jobs.map((job) => told(worker, 'done', job)));
+    expect(server.uploads.map(({ url }) => url.slice(url.lastIndexOf('/') + 1))).to.deep.equal([
+      'foreground',
+      'high',
+      'normal',
+      'low',
+    ]);
+  });
+
+  it('suspends its uploads when it is closed, and another one resumes them at once', async () => {
+    const content = await writePatterned(join(folder(), 'handed-over.bin'), 2 * 1024 * KIB);
+    const fragmentBytes = 256 * KIB;
+    server.addFault({ on: 'fragment', nth: 4, do: 'hang' });
+    const first = await fleet.worker();
+    const job = await enqueueOne({
+      url: server.url,
+      source: join(folder(), 'handed-over.bin'),
+      fragmentBytes,
+    });
+    await untilHung();
+    const returned = told(first, 'returned', job);
+    await first.close();
+    expect(await returned).to.include('The worker was stopped.');
+    expect(await fleet.leftovers()).to.include('records');
+    const second = await fleet.worker();
+    const [, result] = await told(second, 'done', job);
+    expect(result).to.include({ resumed: true, worker: second.name });
+    expect(await arrived('handed-over.bin')).to.deep.equal(content);
+    server.assertNoViolations();
+  });
+
+  it('continues a stream of known length with what the server lacks, when its version is the same', async () => {
+    const content = patterned(1024 * KIB);
+    const fragmentBytes = 128 * KIB;
+    server.addFault({ on: 'fragment', nth: 5, do: 'hang' });
+    let opened = 0;
+    const resolveSource: ResolveSource = () => {
+      opened++;
+      return {
+        stream: Readable.from(chunks(content)),
+        byteLength: content.byteLength,
+        version: 'v1',
+      };
+    };
+    const first = await fleet.worker({ resolveSource });
+    const job = await enqueueOne({
+      url: server.url,
+      source: 's3://bucket/object.bin',
+      fragmentBytes,
+    });
+    await untilHung();
+    await first.close();
+    const second = await fleet.worker({ resolveSource });
+    const [, result] = await told(second, 'done', job);
+    expect(result).to.include({ resumed: true });
+    const { bytesSent } = result as FleetResult;
+    expect(bytesSent).to.be.at.most(content.byteLength - 3 * fragmentBytes);
+    expect(opened).to.equal(2);
+    expect(await arrived('object.bin')).to.deep.equal(content);
+    server.assertNoViolations();
+  });
+
+  it('starts a stream over that has no version', async () => {
+    const content = patterned(512 * KIB);
+    server.addFault({ on: 'fragment', nth: 3, do: 'hang' });
+    const resolveSource: ResolveSource = () => ({
+      stream: Readable.from(chunks(content)),
+      byteLength: content.byteLength,
+    });
+    const first = await fleet.worker({ resolveSource });
+    const job = await enqueueOne({
+      url: server.url,
+      source: 's3://bucket/again.bin',
+      fragmentBytes: 128 * KIB,
+    });
+    await untilHung();
+    await first.close();
+    const second = await fleet.worker({ resolveSource });
+    const [, result] = await told(second, 'done', job);
+    expect(result).to.include({ resumed: false, bytesSent: content.byteLength });
+    expect(await arrived('again.bin')).to.deep.equal(content);
+    await second.close();
+    expect(await fleet.leftovers()).to.deep.equal([]);
+    server.assertNoViolations();
+  });
+
+  it('returns a job whose source it cannot see, and another one does it', async () => {
+    const worker = await fleet.worker();
+    const missing = join(folder(), 'later.bin');
+    const job = await enqueueOne({ url: server.url, source: missing });
+    const [, reason] = await told(worker, 'returned', job);
+    expect(reason).to.match(/cannot read .*later\.bin: ENOENT/);
+    await writePatterned(missing, 100);
+    await told(worker, 'done', job);
+  });
+
+  it('fails a job whose source no worker sees, after so many attempts', async () => {
+    const worker = await fleet.worker({ maxReturns: 2 });
+    const job = await enqueueOne({ url: server.url, source: join(folder(), 'never.bin') });
+    const [, error, isFinal] = await told(worker, 'failed', job);
+    expect(String(error)).to.match(/No worker could do the job in 3 attempts/);
+    expect(isFinal).to.equal(true);
+    expect(await fleetStatus(fleet.queue)).to.have.nested.property('counts.failed', 1);
+  });
+
+  it('reads no file outside of its directories, not even by a link', async () => {
+    await mkdir(join(folder(), 'inside'), { recursive: true });
+    await writePatterned(join(folder(), 'outside.bin'), 10);
+    await symlink(join(folder(), 'outside.bin'), join(folder(), 'inside', 'link.bin'));
+    const worker = await fleet.worker({ directories: [join(folder(), 'inside')], maxReturns: 0 });
+    for (const name of ['outside.bin', 'inside/link.bin']) {
+      const job = await enqueueOne({ url: server.url, source: join(folder(), name) });
+      const [, error] = await told(worker, 'failed', job);
+      expect(String(error)).to.match(/in none of the directories/);
+    }
+    expect(server.log).to.deep.equal([]);
+  });
+
+  it('sends credentials by their name, and only to the servers that they are for', async () => {
+    await writePatterned(join(folder(), 'named.bin'), 10);
+    const seen: unknown[] = [];
+    server.addFault({
+      on: 'create-session',
+      do: { status: 401, headers: { 'WWW-Authenticate': 'Basic realm="x"' } },
+    });
+    const credentials = {
+      drop: {
+        origins: [server.url],
+        auth: { credentials: { username: 'u', password: 'open-sesame' } },
+        query: 'sig=secret',
+      },
+      elsewhere: { origins: ['https://elsewhere.example'], auth: { token: 'secret' } },
+    };
+    const worker = await fleet.worker({ credentials, maxReturns: 0 });
+    worker.on('progress', (_, progress) => seen.push(progress));
+    const source = join(folder(), 'named.bin');
+    const good = await enqueueOne({ url: server.url, source, credentials: 'drop' });
+    const [, result] = await told(worker, 'done', good);
+    expect(server.log.some(({ headers }) => headers.authorization?.startsWith('Basic '))).to.equal(
+      true,
+    );
+    const bad = await enqueueOne({ url: server.url, source, credentials: 'elsewhere' });
+    const [, error] = await told(worker, 'failed', bad);
+    expect(String(error)).to.match(/are not for http/);
+    const unknown = await enqueueOne({ url: server.url, source, credentials: 'toString' });
+    expect(String((await told(worker, 'failed', unknown))[1])).to.match(/has no credentials/);
+    const everything = JSON.stringify([result, seen, await fleetStatus(fleet.queue)]);
+    expect(everything + (await dump())).to.not.match(/sesame|secret/);
+  });
+
+  it('fails at once what no attempt can help, and tries again what may pass', async () => {
+    await writePatterned(join(folder(), 'refused.bin'), 10);
+    server.addFault({ on: 'create-session', do: { status: 403 } });
+    const worker = await fleet.worker({ defaults: { retry: { limit: 0 } } });
+    const job = await enqueueOne({ url: server.url, source: join(folder(), 'refused.bin') });
+    const [, error, isFinal] = await told(worker, 'failed', job);
+    expect(String(error)).to.match(/BITS_ERR_/);
+    expect(isFinal).to.equal(true);
+    server.addFault({ on: 'create-session', do: { status: 503 } });
+    const again = await enqueueOne({
+      url: server.url,
+      source: join(folder(), 'refused.bin'),
+      jobOptions: { attempts: 2, backoff: 10 },
+    });
+    const [, , isOver] = await told(worker, 'failed', again);
+    expect(isOver).to.equal(false);
+    await told(worker, 'done', again);
+  });
+
+  it('cancels an upload that it is at, and frees its session', async () => {
+    await writePatterned(join(folder(), 'unwanted.bin'), 1024 * KIB);
+    server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
+    const worker = await fleet.worker({ lockMs: 600 });
+    const job = await enqueueOne({
+      url: server.url,
+      source: join(folder(), 'unwanted.bin'),
+      fragmentBytes: 64 * KIB,
+    });
+    await untilHung();
+    const failed = told(worker, 'failed', job);
+    expect(await cancelUpload(fleet.queue, job.id ?? '')).to.equal(true);
+    expect(String((await failed)[1])).to.match(/was cancelled/);
+    expect(server.log.map(({ packet }) => packet)).to.include('cancel-session');
+    expect(server.uploads).to.deep.equal([]);
+    expect(await fleet.leftovers()).to.deep.equal([]);
+  });
+
+  it('cancels an upload that waits, with the session that an earlier worker left', async () => {
+    await writePatterned(join(folder(), 'waiting.bin'), 1024 * KIB);
+    server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
+    const source = join(folder(), 'waiting.bin');
+    const untouched = await enqueueOne({
+      url: `${server.url}other`,
+      source,
+      jobOptions: { delay: 1e6 },
+    });
+    expect(await cancelUpload(fleet.queue, untouched.id ?? '')).to.equal(true);
+    expect(await fleet.queue.getJob(untouched.id ?? '')).to.equal(undefined);
+    const first = await fleet.worker();
+    const job = await enqueueOne({ url: server.url, source, fragmentBytes: 64 * KIB });
+    await untilHung();
+    await first.close();
+    expect(await cancelUpload(fleet.queue, job.id ?? '')).to.equal(true);
+    const second = await fleet.worker();
+    expect(String((await told(second, 'failed', job))[1])).to.match(/was cancelled/);
+    expect(server.log.map(({ packet }) => packet)).to.include('cancel-session');
+    expect(await fleet.leftovers()).to.deep.equal([]);
+    expect(await cancelUpload(fleet.queue, 'no-such-job')).to.equal(false);
+  });
+
+  it('lets only one of two jobs upload a file to a URL at once', async () => {
+    await server.close();
+    server = await createBitsServer({ allowOverwrite: true });
+    await writePatterned(join(folder(), 'twice.bin'), 300 * KIB);
+    server.addFault({ on: 'fragment', nth: 2, do: { delayMs: 300 } });
+    const upload = {
+      url: server.url,
+      source: join(folder(), 'twice.bin'),
+      fragmentBytes: 64 * KIB,
+    };
+    const worker = await fleet.worker();
+    const returned = told(worker, 'returned');
+    const done = told(worker, 'done');
+    await enqueueUploads(fleet.queue, [upload, upload]);
+    const [job, reason] = await returned;
+    expect(reason).to.match(/Another job uploads this file/);
+    await done;
+    const second = told(worker, 'done');
+    await (job as FleetJob).promote();
+    await second;
+    expect(server.uploads).to.have.lengthOf(2);
+    server.assertNoViolations();
+  });
+
+  it('gives up a job over which worker after worker died without progress, and no other', async () => {
+    await writePatterned(join(folder(), 'poison.bin'), 10);
+    const source = join(folder(), 'poison.bin');
+    const [poison, healthy] = await enqueueUploads(fleet.queue, [
+      { url: `${server.url}poison`, source },
+      { url: `${server.url}healthy`, source },
+    ]);
+    await fleet.redis.hset(`bull:${fleet.queue.name}:${poison?.id}`, 'stc', 3);
+    await fleet.redis.hset(
+      `bull:${fleet.queue.name}:${healthy?.id}`,
+      'stc',
+      3,
+      'progress',
+      '{"stalls":1}',
+    );
+    const worker = await fleet.worker({ maxCrashes: 2 });
+    const [failed] = await Promise.all([
+      told(worker, 'failed', poison),
+      told(worker, 'done', healthy),
+    ]);
+    expect(String(failed[1])).to.match(/died 3 times in a row/);
+    expect(failed[2]).to.equal(true);
+  });
+
+  it('does not upload again what was closed before BullMQ heard of it', async () => {
+    await writePatterned(join(folder(), 'closed.bin'), 10);
+    const job = await enqueueOne({ url: server.url, source: join(folder(), 'closed.bin') });
+    const closed = { url: `${server.url}closed.bin`, bytes: 10 };
+    await fleet.redis.hset(
+      `{bits-upload:bull:${fleet.queue.name}}:closed`,
+      `${job.timestamp}:${job.id}`,
+      JSON.stringify(closed),
+    );
+    const worker = await fleet.worker();
+    expect((await told(worker, 'done', job))[1]).to.deep.equal(closed);
+    expect(server.log).to.deep.equal([]);
+    await worker.close();
+    expect(await fleet.leftovers()).to.deep.equal([]);
+  });
+
+  it('drops the records of jobs that are over or were removed', async () => {
+    const prefix = `{bits-upload:bull:${fleet.queue.name}}`;
+    const key = 'a'.repeat(32);
+    await fleet.redis.hset(`${prefix}:records`, key, '{}');
+    await fleet.redis.hset(`${prefix}:owners`, key, '17:gone');
+    await fleet.redis.hset(`${prefix}:jobs`, '17:gone', key);
+    await fleet.redis.hset(`${prefix}:closed`, '18:gone', '{}');
+    const worker = await fleet.worker();
+    while ((await fleet.leftovers()).length > 0) await new Promise((r) => setImmediate(r));
+    await worker.close();
+  });
+
+  it('returns a job of another version to the queue, and fails it in the end', async () => {
+    const job = await fleet.queue.add('upload', { version: 2, url: server.url, source: '/x' });
+    const worker = await fleet.worker({ maxReturns: 1 });
+    expect((await told(worker, 'returned'))[1]).to.match(/version 2/);
+    expect(String((await told(worker, 'failed', job))[1])).to.match(/version 2/);
+  });
+
+  it('fails what is no upload', async () => {
+    const worker = await fleet.worker({ maxReturns: 0 });
+    for (const data of [
+      null,
+      'x',
+      {},
+      { version: 1 },
+      { version: 1, url: server.url, source: 'relative' },
+      { version: 1, url: server.url, source: '/x', headers: { a: 'b' } },
+    ]) {
+      const failed = told(worker, 'failed');
+      await fleet.queue.add('upload', data);
+      expect(String((await failed)[1])).to.match(/BITS_ERR|version/);
+    }
+  });
+
+  it('is a part of a flow: upload, then verify, with the result', async () => {
+    await writePatterned(join(folder(), 'flow.bin'), 10);
+    const flows = new FlowProducer({ connection: fleet.redis });
+    const verifyQueue = `${fleet.queue.name}-verify`;
+    const verified = new Promise((resolve) => {
+      const verifier = new Worker(
+        verifyQueue,
+        async (job) => {
+          resolve(Object.values(await job.getChildrenValues()));
+          setImmediate(() => void verifier.close());
+        },
+        { connection: fleet.server.connect() },
+      );
+    });
+    await flows.add({
+      name: 'verify',
+      queueName: verifyQueue,
+      children: [
+        uploadFlowJob(fleet.queue.name, { url: server.url, source: join(folder(), 'flow.bin') }),
+      ],
+    });
+    await fleet.worker();
+    expect(await verified).to.have.nested.property('[0].url', `${server.url}flow.bin`);
+    await flows.close();
+  });
+
+  it('puts a reply where the job says, and names the place and the worker', async () => {
+    await server.close();
+    server = await createBitsServer({ reply: () => Buffer.from('thanks') });
+    await writePatterned(join(folder(), 'ask.bin'), 10);
+    const to = join(folder(), 'answer.bin');
+    await rm(to, { force: true });
+    const worker = await fleet.worker();
+    const job = await enqueueOne({
+      url: server.url,
+      source: join(folder(), 'ask.bin'),
+      reply: { to },
+    });
+    const [, result] = await told(worker, 'done', job);
+    expect(result).to.deep.include({ worker: worker.name, reply: { bytes: 6, file: to } });
+    expect(await readFile(to, 'utf8')).to.equal('thanks');
+  });
+
+  it('tells who does what, and how far it is', async () => {
+    await writePatterned(join(folder(), 'shown.bin'), 512 * KIB);
+    server.addFault({ on: 'fragment', nth: 3, do: 'hang' });
+    const worker = await fleet.worker({ name: 'machine-1' });
+    const job = await enqueueOne({
+      url: server.url,
+      source: join(folder(), 'shown.bin'),
+      fragmentBytes: 128 * KIB,
+    });
+    await untilHung();
+    const status = await fleetStatus(fleet.queue);
+    expect(status.workers).to.deep.equal(['machine-1']);
+    expect(status.counts).to.include({ active: 1, waiting: 0 });
+    expect(status.active[0]).to.include({
+      jobId: job.id,
+      worker: 'machine-1',
+      source: join(folder(), 'shown.bin'),
+      url: server.url,
+    });
+    await worker.close();
+  });
+
+  it('warns of a Redis that may drop keys', async () => {
+    await fleet.redis.config('SET', 'maxmemory-policy', 'allkeys-lru');
+    try {
+      const worker = await fleet.worker();
+      const warning = await new Promise((resolve) => worker.on('warning', resolve));
+      expect(warning).to.deep.include({ code: 'redis-evicts' });
+    } finally {
+      await fleet.redis.config('SET', 'maxmemory-policy', 'noeviction');
+    }
+  });
+
+  it('says in a bounded time that no Redis answers', async () => {
+    const connection = 'redis://user:open-sesame@127.0.0.1:1';
+    const error = await failureOf(fleet.worker({ connection, connectTimeoutMs: 200 }));
+    expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'unavailable' });
+    expect(error.message).to.match(/127\.0\.0\.1:1 within 0\.2 s/);
+    expect(error.stack).to.not.match(/sesame/);
+  });
+
+  it('says at once that the password is wrong', async () => {
+    await fleet.redis.acl('SETUSER', 'worker', 'on', '>open-sesame', '~*', '+@all');
+    const connection = fleet.server.url.replace('//', '//worker:close-sesame@');
+    const error = await failureOf(fleet.worker({ connection, connectTimeoutMs: 1e6 }));
+    expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'denied' });
+    expect(error.message + error.stack).to.not.match(/sesame/);
+  });
+
+  /** Until the request came that the server does not answer. */
+  async function untilHung(): Promise<void> {
+    for (;;) {
+      try {
+        server.assertFaultsConsumed();
+        return;
+      } catch {
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    }
+  }
+
+  /** All that Redis holds. */
+  async function dump(): Promise<string> {
+    const keys = await fleet.redis.keys('*');
+    const values = await Promise.all(keys.map((key) => fleet.redis.dump(key)));
+    return values.join('\n');
+  }
+});
+
+function* chunks(content: Buffer): Generator<Buffer> {
+  for (let at = 0; at < content.byteLength; at += 50_000) yield content.subarray(at, at + 50_000);
+}

@@ -267,7 +267,7 @@ describe('put with what it does besides', () => {
       [['--silent'], 'put has no option -s or --silent: use --quiet'],
       [['-s'], 'use --quiet'],
       [['--ignore-existing'], 'use --skip-existing'],
-      [['--priority', 'urgent'], 'Allowed choices are foreground, high, normal, low'],
+      [['--priority', 'urgent'], '--priority takes one of foreground, high, normal, low'],
     ];
     for (const [args, hint] of hints) {
       const { code, stderr } = await put([...args, join(tree, 'a'), server.url]);

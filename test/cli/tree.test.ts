@@ -1,5 +1,6 @@
 import { relative } from 'node:path';
 import { expect } from 'chai';
+import { skipOnWindows } from '../support/skip.js';
 import { seededRandom } from './killing.js';
 import { DEFAULT_MAX_BYTES, TreeProof } from './tree-proof.js';
 

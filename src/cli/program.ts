@@ -205,8 +205,15 @@ function usageErrorOf(error: unknown): string | undefined {
   return code === 'BITS_ERR_ARGUMENT' ? withFlags(error.message) : undefined;
 }
 
+const CHOICE =
+  /^error: option '.*?(--[\w-]+).*?' argument '(.*)' is invalid\. Allowed choices are (.*)\.$/s;
+
 /** Commander repeats arguments, which may be secrets: `--haeder=Authorization: …`. */
 function messageOf({ message }: CommanderError): string {
+  const [, option, value, choices] = CHOICE.exec(message) ?? [];
+  if (option !== undefined) {
+    return `${option} takes one of ${choices}, not ${JSON.stringify(value)}`;
+  }
   const [, quoted] = /^error: unknown \w+ '(.*)'/s.exec(message) ?? [];
   const shown = quoted ? message.replace(quoted, () => withoutSecret(quoted)) : message;
   return shown.replace(/^error: /, '').replace(/\n/g, ' ');

@@ -3,8 +3,8 @@ import { codeOf } from './error-like.js';
 
 const PATIENCE_MS = 1000;
 
-/** On Windows both also say that somebody else has the file open, or has just removed it. */
-const PASSING_ON_WINDOWS: readonly unknown[] = ['EBUSY', 'EPERM'];
+/** On Windows these also say that somebody else has the file open, or has just removed it. */
+const PASSING_ON_WINDOWS: readonly unknown[] = ['EBUSY', 'EPERM', 'EACCES'];
 const PASSING: readonly unknown[] = ['EBUSY'];
 
 /**

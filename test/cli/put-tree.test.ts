@@ -13,7 +13,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
 import {
@@ -61,6 +61,7 @@ describe('put with trees and lists', () => {
     return names
       .filter((entry) => entry.isFile())
       .map(({ parentPath, name }) => join(parentPath, name).slice(server.root.length + 1))
+      .map((path) => path.replaceAll(sep, '/'))
       .sort();
   };
 
@@ -196,6 +197,16 @@ describe('put with trees and lists', () => {
       }
     });
 
+    it('looks for files while others are sent', async () => {
+      await write(...Array.from({ length: 80 }, (_, index) => `a/${index}`), 'z/first');
+      const late = join(tree, 'z', 'late');
+      await serve({
+        onUpload: ({ url }) => (url.endsWith('/a/0') ? writeFile(late, '') : undefined),
+      });
+      expect((await put(['--transfers=4', '-r', tree, server.url])).code).to.equal(0);
+      expect(await stored()).to.include('tree/z/late');
+    });
+
     it('warns when there is nothing to upload', async () => {
       await serve();
       await mkdir(tree);
@@ -216,8 +227,8 @@ describe('put with trees and lists', () => {
       ]);
       expect(code).to.equal(0);
       expect(stdout).to.equal(
-        `${tree}/a -> ${server.url}tree/a (12 B)\n` +
-          `${tree}/b/c -> ${server.url}tree/b/c (14 B)\n` +
+        `${join(tree, 'a')} -> ${server.url}tree/a (12 B)\n` +
+          `${join(tree, 'b', 'c')} -> ${server.url}tree/b/c (14 B)\n` +
           `${tree}/a -> ${server.url}a (12 B)\n`,
       );
       expect(stderr).to.equal('3 of 3 files, 38 B, would be sent\n');
@@ -238,8 +249,10 @@ describe('put with trees and lists', () => {
 
   describe('of a list', () => {
     it('takes paths below a directory from a file or standard input, and keeps them', async () => {
+      // Windows has no such names.
+      const strange = process.platform === 'win32' ? 'strange name' : 'strange\nname';
       await serve();
-      await write('a/b.txt', 'c.txt', 'd.log', 'strange\nname');
+      await write('a/b.txt', 'c.txt', 'd.log', strange);
       const list = join(directory, 'list');
       await writeFile(list, `\ufeff./a/b.txt\r\n\r\n${join(tree, 'c.txt')}\r\nd.log`);
       const args = ['--exclude=*.log', '--files-from'];
@@ -247,8 +260,8 @@ describe('put with trees and lists', () => {
       expect(code).to.equal(0);
       expect(lines).to.deep.equal([`${server.url}a/b.txt`, `${server.url}c.txt`]);
       const nul = ['-0', '--dry-run', ...args, '-', tree, server.url];
-      expect((await put(nul, 'strange\nname\0a/b.txt\0')).stdout).to.contain(
-        `-> ${server.url}strange%0Aname (`,
+      expect((await put(nul, `${strange}\0a/b.txt\0`)).stdout).to.contain(
+        `-> ${server.url}${encodeURIComponent(strange)} (`,
       );
     });
 

@@ -29,6 +29,7 @@ describe(`a tree of ${files} files (seed ${seed})`, () => {
   }
 
   it(`is uploaded through faults, but for ${UNREADABLE} unreadable and ${REFUSED} refused files`, async function () {
+    skipOnWindows(this, 'modes');
     this.timeout(60_000 + files * 5000);
     const spoilt = await proof.spoil(UNREADABLE, REFUSED);
     const startedMs = performance.now();
@@ -63,7 +64,7 @@ describe(`a tree of ${files} files (seed ${seed})`, () => {
   });
 
   it(`is exact after ${kills} kills, and nothing that was reported as stored is sent again`, async function () {
-    skipOnWindows(this, 'signals');
+    if (process.platform === 'win32') this.skip();
     this.timeout(60_000 + files * 5000);
     const random = seededRandom(seed + 1);
     const finished = new Set<string>();
@@ -75,8 +76,8 @@ describe(`a tree of ${files} files (seed ${seed})`, () => {
       }
     };
     const sentAgain: string[] = [];
+    let last: readonly Readonly<Record<string, unknown>>[] = [];
     const startedMs = performance.now();
-    let isCertain = false;
     for (let left = kills; left >= 0; left--) {
       const position = proof.server.log.length;
       const before = new Set(finished);
@@ -85,17 +86,20 @@ describe(`a tree of ${files} files (seed ${seed})`, () => {
       const killAfter = left === 0 ? undefined : 1 + Math.floor(share * random());
       const { code, objects } = await proof.run(killAfter);
       note(objects);
+      last = objects;
       sentAgain.push(...[...proof.begunSince(position)].filter((path) => before.has(path)));
       expect(code, JSON.stringify(objects.at(-1))).to.equal(left === 0 ? 0 : null);
-      if (left > 0) continue;
-      expect(objects.at(-1)).to.include({ files, failed: 0 });
-      // Files whose end was only presumed are sent again, when the command is repeated.
-      isCertain = objects.every(({ closed }) => closed !== 'presumed');
+      if (left === 0) expect(objects.at(-1)).to.include({ files, failed: 0 });
     }
     const durationMs = performance.now() - startedMs;
     expect(sentAgain).to.deep.equal([]);
     expect(await proof.wrong()).to.deep.equal([]);
-    expect(await proof.remembered()).to.have.lengthOf(isCertain ? 0 : 1);
+    // A Close whose answer a kill has cut is only presumed, and such a file is sent once more.
+    const presumed = last.filter(({ closed }) => closed === 'presumed').length;
+    if (presumed > 0) {
+      expect((await proof.run()).objects.at(-1)).to.include({ files, succeeded: presumed });
+    }
+    expect(await proof.remembered()).to.deep.equal([]);
     proof.server.assertNoViolations();
     const received = proof.server.log.reduce(
       (sum, { packet, bodyBytes }) => (packet === 'fragment' ? sum + bodyBytes : sum),

@@ -440,7 +440,7 @@ describe('the file store', () => {
   });
 
   it('has the old or the new record, whole, after its writer was killed', async function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     // Many at a time, so that each kill meets some in every stage of writing.
     const keys: string[] = Array.from({ length: 24 }, () => anyKey());
     const kept = new Map(keys.map((key) => [key, 0]));

@@ -334,7 +334,7 @@ describe('the lock of a job', () => {
   });
 
   it('goes to exactly one of many who find the same dead owner', async function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     const dead = await lockingChild();
     await order(dead, { lock: key });
     const [name = ''] = await readdir(locks);
@@ -354,7 +354,7 @@ describe('the lock of a job', () => {
   });
 
   it('never has two holders, although the processes that contend are killed now and then', async function () {
-    this.timeout(120_000);
+    this.timeout(240_000);
     const log = join(directory, 'log');
     await writeFile(log, 'out\n');
     let spawned = 0;

@@ -74,5 +74,5 @@ function outside({ command, env }: Wine, name: string): MochaRun {
 
 function mochaArguments(name: string, report: string): string[] {
   // A failed test may leave a server open.
-  return [`test/${name}/**/*.test.ts`, '--exit', ...jsonReport(report)];
+  return [`test/${name}/**/*.test.ts`, '--exit', '--timeout=180000', ...jsonReport(report)];
 }

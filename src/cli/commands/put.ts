@@ -122,9 +122,12 @@ async function put(
     batch.reporter.warning({ code: 'batch-not-kept', message });
   }
   const upload = new PutUploads(flags, shared, batch, finished);
-  const code = await batch.upload(upload.tasks(plan.files));
-  const isComplete = code === EXIT.done && upload.isAllAcknowledged;
-  await finished?.close({ isComplete });
+  let code: ExitCode = EXIT.failed;
+  try {
+    code = await batch.upload(upload.tasks(plan.files));
+  } finally {
+    await finished?.close({ isComplete: code === EXIT.done && upload.isAllAcknowledged });
+  }
   const { reason } = context.interruption;
   if (reason !== undefined && reason.by !== 'stdout' && plan.isLazy) {
     say(context.io.stderr, 'bits-upload: stopped before all files were looked at');

@@ -11,6 +11,16 @@ export default defineConfig({
   srcDir: 'pages',
   outDir: 'dist',
   head: [['link', { rel: 'icon', href: `data:image/svg+xml,${encodeURIComponent(ICON)}` }]],
+  markdown: {
+    config(markdown) {
+      const { fence } = markdown.renderer.rules;
+      markdown.renderer.rules.fence = (tokens, index, ...others) => {
+        const { info, content } = tokens[index];
+        if (info !== 'mermaid') return fence(tokens, index, ...others);
+        return `<Diagram code="${encodeURIComponent(content)}" />`;
+      };
+    },
+  },
   themeConfig: {
     nav: [
       { text: 'Getting started', link: '/getting-started' },

@@ -1,4 +1,10 @@
 import DefaultTheme from 'vitepress/theme';
+import Diagram from './diagram.vue';
 import './style.css';
 
-export default DefaultTheme;
+export default {
+  extends: DefaultTheme,
+  enhanceApp({ app }) {
+    app.component('Diagram', Diagram);
+  },
+};

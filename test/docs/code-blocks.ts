@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
+import { blocksOf } from './pages.js';
 
 /** The JavaScript of a document, or its TypeScript, block by block. */
 export async function codeBlocks(file: string, language: 'js' | 'ts' = 'js'): Promise<string[]> {
-  const text = await readFile(file, 'utf8');
-  const blocks = text.matchAll(new RegExp(`\`\`\`${language}\\n(.*?)\`\`\``, 'gs'));
-  return [...blocks].map(([, code]) => code ?? '');
+  const blocks = blocksOf({ file, text: await readFile(file, 'utf8') });
+  return blocks.filter((block) => block.language === language).map(({ code }) => code);
 }
 
 const AsyncFunction = (async () => {}).constructor as new (

@@ -83,6 +83,8 @@ export interface UploadResultEvent {
   readonly resumed: boolean;
   /** `presumed`: the answer to Close-Session was lost, and the server no longer knows the session. */
   readonly closed: 'acknowledged' | 'presumed';
+  /** Of the local file, in lower-case hexadecimal; with --checksum. */
+  readonly sha256?: string | undefined;
   readonly replyFile?: string | undefined;
   readonly replyBytes?: number | undefined;
 }

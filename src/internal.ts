@@ -1,5 +1,6 @@
 // What the command line uses besides the public face; not in the exports of the package.
 
+export { type FileSize, sizeOnServer } from './job/file-size.js';
 export { DEFAULTS } from './job/options.js';
 export { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from './protocol/constants.js';
 export { isTrustedHost } from './protocol/host-id.js';

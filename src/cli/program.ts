@@ -6,6 +6,7 @@ import { EXIT, type ExitCode } from './exit-codes.js';
 import { withFlags } from './failure.js';
 import { groupOptions, HELP_STYLE, withExamples } from './help.js';
 import { Interruption } from './interruption.js';
+import { sayWarning } from './render/messages.js';
 import { say, writeEvent } from './render/text.js';
 import { UsageError } from './values.js';
 
@@ -116,6 +117,7 @@ async function dispatch(
 ): Promise<ExitCode> {
   let exitCode: ExitCode = EXIT.done;
   let running: Command | undefined;
+  let endTrace: (() => void) | undefined;
   const context: CommandContext = {
     io,
     interruption,
@@ -127,9 +129,13 @@ async function dispatch(
     // The name of a command is the first argument, or the second after `help`.
     const names = args.slice(0, 2);
     const program = await createProgram(context, (name) => names.includes(name));
-    program.hook('preAction', (_, command) => {
+    program.hook('preAction', async (_, command) => {
       running = command;
       readEnvironment(command, io.env);
+      const { trace } = command.opts<{ readonly trace?: string }>();
+      if (trace === undefined) return;
+      const { startTrace } = await import('./trace.js');
+      endTrace = startTrace(trace, command.name(), (message) => sayWarning(io.stderr, { message }));
     });
     if (args.length === 0) {
       throw new UsageError(`a command is missing: ${Object.keys(COMMANDS).join(', ')}`);
@@ -146,6 +152,8 @@ async function dispatch(
     const message = running === undefined ? usage : withVariables(usage, running, io.env);
     sayUsageError(message, args, io);
     return EXIT.usage;
+  } finally {
+    endTrace?.();
   }
 }
 

@@ -32,8 +32,10 @@ export function parseDuration(option: string, text: string, mostMs = MAX_TIMER_M
   const [, digits, unit = ''] = DURATION.exec(text.trim()) ?? [];
   const unitMs = UNIT_MS.get(unit.toLowerCase());
   if (digits === undefined || unitMs === undefined) {
+    const isWithoutUnit = /^\d+(?:\.\d+)?$/.test(text.trim());
     throw new UsageError(
-      `${option} takes a duration such as 500ms, 3s, 5m, 1h or 2d, not ${JSON.stringify(text)}`,
+      `${option} takes a duration such as 500ms, 3s, 5m, 1h or 2d, not ${JSON.stringify(text)}` +
+        (isWithoutUnit ? `: write ${text.trim()}s for seconds` : ''),
     );
   }
   const durationMs = Math.round(Number(digits) * unitMs);

@@ -22,11 +22,6 @@ export class Capture extends Writable {
   get lines(): string[] {
     return this.text.split('\n').filter((line) => line !== '');
   }
-
-  /** What a terminal shows in its last line. */
-  get lastLine(): string {
-    return this.text.slice(this.text.lastIndexOf('\r\u001b[K') + '\r\u001b[K'.length);
-  }
 }
 
 export interface CapturedIo extends Io {

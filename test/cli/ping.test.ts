@@ -55,7 +55,7 @@ describe('the command ping', () => {
 
   it('prints signs on a terminal', async () => {
     const io = { ...capturedIo(), stdout: new Capture(80) };
-    const { out } = await ping([bits.url], {}, io);
+    const { out } = await ping([bits.url], { LC_ALL: 'C.UTF-8' }, io);
     expect(out.map((line) => line[0]).join('')).to.equal('–✓––✓✓');
   });
 

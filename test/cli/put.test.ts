@@ -62,10 +62,10 @@ describe('the command put', () => {
 
   it('draws a bar on a terminal, and ends with a line of the result', async () => {
     await serve();
-    const { code, stderr, io } = await put([file, server.url], { columns: 100 });
+    const { code, stderr } = await put([file, server.url], { columns: 100 });
     expect(code).to.equal(0);
-    expect(stderr).to.contain('\r\u001b[K');
-    expect(io.stderr.lastLine).to.match(/^.*a b#1\.bin: done, 19\.5 KiB in .*\n$/);
+    expect(stderr).to.match(/^\u001b\[\?25l\r. a b#1\.bin/);
+    expect(stderr).to.match(/a b#1\.bin: done, 19\.5 KiB in .*\n\u001b\[\?25h$/);
   });
 
   it('prints only the result with --quiet', async () => {

@@ -1,26 +1,66 @@
-import type { CommandContext } from '../context.js';
-import { BarReporter } from '../render/bar.js';
+import type { CommandContext, Io } from '../context.js';
+import { LineFile, timedLines } from '../log-file.js';
+import { Heartbeat } from '../render/heartbeat.js';
 import { JsonLinesReporter } from '../render/json-lines.js';
 import { LineReporter } from '../render/lines.js';
+import { sayWarning } from '../render/messages.js';
+import { PacketLines } from '../render/packet-lines.js';
 import { Reporter } from '../render/reporter.js';
+import { signsOf } from '../render/signs.js';
+import { TerminalReporter } from '../render/terminal.js';
+import { WatchedReporter, type Watcher } from '../render/watchers.js';
+import { parseDuration } from '../values.js';
 import type { OutputFlags } from './upload-options.js';
 
 /**
  * Shows progress as the flags say, or else as standard error can show it.
  * @param isOneFile so that its output in a pipe may have more than its result
+ * @throws UsageError
  */
 export function createReporter(
-  { json, quiet, verbose = 0 }: OutputFlags,
+  flags: OutputFlags,
   { io }: CommandContext,
   isOneFile: boolean,
 ): Reporter {
-  const { stdout, stderr, env } = io;
+  const { stderr } = io;
+  const { quiet = false, verbose = 0, stats, logFile } = flags;
   const now = (): number => performance.now();
-  if (json) return new JsonLinesReporter(stdout, stderr, quiet ?? false);
+  const statsMs = stats === undefined ? undefined : parseDuration('--stats', stats);
+  const display = displayOf(flags, io, isOneFile, now);
+  const isTerminal = display instanceof TerminalReporter;
+  const watchers: Watcher[] = [];
+  if (statsMs !== undefined && !quiet && !isTerminal) watchers.push(new Heartbeat(stderr, statsMs));
+  if (verbose > 1 && !quiet) {
+    watchers.push(new PacketLines(isTerminal ? display.above : stderr));
+  }
+  if (logFile !== undefined) {
+    const file = new LineFile('--log-file', logFile, 'a', (message) =>
+      sayWarning(isTerminal ? display.above : stderr, { message }),
+    );
+    const lines = timedLines(file);
+    watchers.push(new LineReporter(lines, { isDetailed: true, now }));
+    if (statsMs !== undefined) watchers.push(new Heartbeat(lines, statsMs));
+    if (verbose > 1) watchers.push(new PacketLines(lines));
+  }
+  return watchers.length === 0 ? display : new WatchedReporter(stderr, [display, ...watchers], now);
+}
+
+function displayOf(
+  { json, quiet = false, verbose = 0 }: OutputFlags,
+  { stdout, stderr, env }: Io,
+  isOneFile: boolean,
+  now: () => number,
+): Reporter {
+  if (json) return new JsonLinesReporter(stdout, stderr, quiet);
   if (quiet) return new Reporter(stderr);
   if (!stderr.isTTY || env.TERM === 'dumb') {
     return new LineReporter(stderr, { isDetailed: isOneFile || verbose > 0, now });
   }
-  // https://no-color.org: set and not empty.
-  return new BarReporter(stderr, { color: !env.NO_COLOR, now });
+  return new TerminalReporter(stderr, {
+    // https://no-color.org: set and not empty.
+    color: !env.NO_COLOR,
+    signs: signsOf(env),
+    isDetailed: verbose > 0,
+    now,
+  });
 }

@@ -6,6 +6,7 @@ import { EXIT, type ExitCode } from '../exit-codes.js';
 import { withFlags } from '../failure.js';
 import { withExamples } from '../help.js';
 import { sayWarning } from '../render/messages.js';
+import { ASCII, type Signs, signsOf } from '../render/signs.js';
 import { say, writeEvent } from '../render/text.js';
 import { parseDuration, parseHeaders, UsageError } from '../values.js';
 import {
@@ -14,7 +15,7 @@ import {
   networkOptions,
   secretWarnings,
 } from './network-options.js';
-import { addHeaderOption } from './upload-options.js';
+import { addHeaderOption, addTraceOption } from './upload-options.js';
 
 interface PingFlags extends NetworkFlags {
   readonly probe?: boolean;
@@ -53,7 +54,7 @@ export function definePing(command: Command, context: CommandContext): void {
     .option('--probe', 'also create a session and cancel it, to test the permission to write')
     .option('--json', 'one JSON object a line on standard output')
     .option('--timeout <duration>', 'time limit for one step: 500ms, 3s or 5m (default: 30s)');
-  addNetworkOptions(addHeaderOption(command))
+  addNetworkOptions(addHeaderOption(addTraceOption(command)))
     .addHelpText('after', HELP)
     .action(async (urls: string[], flags: PingFlags) => {
       context.exitWith(await ping(urls, flags, context));
@@ -81,11 +82,13 @@ async function ping(
     signal: interruption.signal,
   });
   for (const warning of secretWarnings(flags)) sayWarning(io.stderr, warning);
+  // In a pipe, words are easier to search for.
+  const signs = io.stdout.isTTY ? signsOf(io.env) : ASCII;
   const failed: DiagnosisStep[] = [];
   try {
     for await (const step of steps) {
       if (json) writeEvent(io.stdout, { type: 'step', ...inFlags(step) });
-      else showStep(inFlags(step), io.stdout);
+      else showStep(inFlags(step), io.stdout, signs);
       if (step.ok === false) failed.push(step);
     }
   } catch (error) {
@@ -107,12 +110,15 @@ function inFlags(step: DiagnosisStep): DiagnosisStep {
   };
 }
 
-const SIGNS = { true: '✓', false: '✗', skipped: '–' } as const;
-const WORDS = { true: 'ok', false: 'FAIL', skipped: 'skip' } as const;
+const SIGNS = { true: 'ok', false: 'fail', skipped: 'skip' } as const;
 
 /** `ok    dns     3 ms  localhost is 127.0.0.1` */
-function showStep({ step, ok, durationMs, detail, advice }: DiagnosisStep, to: OutputStream): void {
-  const sign = to.isTTY ? SIGNS[`${ok}`] : WORDS[`${ok}`].padEnd(4);
+function showStep(
+  { step, ok, durationMs, detail, advice }: DiagnosisStep,
+  to: OutputStream,
+  signs: Signs,
+): void {
+  const sign = signs[SIGNS[`${ok}`]];
   const time = ok === 'skipped' ? '' : `${durationMs} ms`;
   const head = `${sign}  ${step.padEnd(6)}  ${time.padStart(8)}  `;
   say(to, `${head}${detail}`);

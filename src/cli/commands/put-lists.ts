@@ -13,6 +13,7 @@ import {
   type Place,
   type Planned,
   plannedFile,
+  segmentsOf,
   type UploadPlan,
   urlBelow,
 } from '../tree/planned.js';
@@ -113,21 +114,6 @@ export async function planManifest(
       segments: segmentsOf(url),
     })),
   };
-}
-
-function segmentsOf({ pathname }: URL): string[] {
-  return pathname
-    .split('/')
-    .filter((segment) => segment !== '')
-    .map(decoded);
-}
-
-function decoded(segment: string): string {
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    return segment;
-  }
 }
 
 async function* filesOf<T>(

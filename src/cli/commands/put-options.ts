@@ -26,6 +26,7 @@ export interface SelectionFlags {
   readonly manifest?: string;
   readonly size?: string;
   readonly spoolSize?: string;
+  readonly checksum?: string;
 }
 
 /** The options of `put` as the command line has them. */
@@ -37,6 +38,8 @@ export interface PutFlags
     StateFlags,
     SelectionFlags {
   readonly priority?: string;
+  readonly skipExisting?: boolean;
+  readonly removeSource?: boolean;
   /** False after `--no-resume`. */
   readonly resume: boolean;
 }
@@ -75,12 +78,25 @@ export function addPutOptions(command: Command): Command {
       'upload what this CSV file with the columns Source,Destination lists',
     )
     .option('--dry-run', 'only list what would be uploaded where')
+    .option(
+      '--skip-existing',
+      'skip files of which the server says that it has one of the same size',
+    )
+    .option(
+      '--remove-source',
+      'remove each file when the server has acknowledged that it is stored',
+    )
+    .option('--checksum <algorithm>', 'add the digest of each local file to its result: sha256')
     .option('--fail-fast', 'stop when the first file fails')
     .option(
       '--priority <priority>',
       `in a queue with other uploads: ${PRIORITIES.join(', ')} (default: normal)`,
     );
   addReplyOptions(addTransferOptions(addBatchOptions(command)))
+    .option(
+      '--reply-dir <dir>',
+      'write the reply to each file to a new file in this directory, with the same path as below the URL',
+    )
     .option('--reply-optional', 'succeed even if the server has no reply')
     .option('--size <size>', 'size of standard input, which is then sent while it is read')
     .option(
@@ -100,6 +116,12 @@ export function addPutOptions(command: Command): Command {
 
 function another(value: string, others: string[] | undefined): string[] {
   return [...(others ?? []), value];
+}
+
+/** @throws UsageError */
+export function checkChecksum({ checksum }: PutFlags): void {
+  if (checksum === undefined || checksum === 'sha256') return;
+  throw new UsageError(`--checksum takes sha256, not ${JSON.stringify(checksum)}`);
 }
 
 /** @throws UsageError */

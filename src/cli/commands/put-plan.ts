@@ -1,11 +1,12 @@
 import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { fileSource, type SourceInput, streamSource } from '../../index.js';
+import { fileSource, streamSource } from '../../index.js';
 import { appendFileName, parseRemoteUrl } from '../../internal.js';
 import type { CommandContext, StandardInput } from '../context.js';
 import { assertStandardInput } from '../standard-input.js';
 import { createFilters, type Filters } from '../tree/filters.js';
 import { batchKey } from '../tree/finished-files.js';
+import { withDigest } from '../tree/local-files.js';
 import {
   assertNoneMeet,
   type FailedPlan,
@@ -15,6 +16,7 @@ import {
   type Planned,
   type PlannedUpload,
   plannedFile,
+  segmentsOf,
   skippedPlan,
   targetOf,
   type UploadPlan,
@@ -238,16 +240,9 @@ function hintForMissing(path: string): string | undefined {
   return undefined;
 }
 
-interface StreamSource {
-  readonly source: SourceInput;
-  readonly byteLength: number | undefined;
-}
+type StreamSource = Pick<PlannedUpload, 'source' | 'byteLength' | 'sha256'>;
 
-function plannedStream(
-  url: URL,
-  { source, byteLength }: StreamSource,
-  { io }: CommandContext,
-): Argument {
+function plannedStream(url: URL, stream: StreamSource, { io }: CommandContext): Argument {
   const place = { file: STDIN, path: STDIN, url, segments: [] };
   try {
     assertStandardInput(io.stdin);
@@ -255,12 +250,13 @@ function plannedStream(
     return failedPlan(place, error);
   }
   const target = targetOf(place);
-  return { kind: 'upload', target, url, source, file: undefined, byteLength, segments: [] };
+  const name = segmentsOf(url).slice(-1);
+  return { kind: 'upload', target, url, file: undefined, segments: name, ...stream };
 }
 
 function standardInput(
   sources: readonly string[],
-  { size, spoolSize }: SelectionFlags,
+  { size, spoolSize, checksum }: SelectionFlags,
   stdin: StandardInput,
 ): StreamSource {
   const [lonely] = [size && '--size', spoolSize && '--spool-size'].filter(Boolean);
@@ -273,12 +269,15 @@ function standardInput(
       '--size and --spool-size exclude each other: with --size nothing is stored',
     );
   }
+  const digesting = checksum && isUsed ? withDigest(stdin) : undefined;
+  const { stream = stdin, sha256 } = digesting ?? {};
+  const digest = sha256 && { sha256 };
   const most = Number.MAX_SAFE_INTEGER;
   if (size !== undefined) {
     const byteLength = parseSize('--size', size, { least: 0, most });
-    return { source: { stream: stdin, byteLength }, byteLength };
+    return { source: { stream, byteLength }, byteLength, ...digest };
   }
   const maxBytes = spoolSize && parseSize('--spool-size', spoolSize, { least: 1, most });
   const limits = { limitName: '--spool-size', ...(maxBytes && { maxBytes }) };
-  return { source: isUsed ? streamSource(stdin, limits) : '', byteLength: undefined };
+  return { source: isUsed ? streamSource(stream, limits) : '', byteLength: undefined, ...digest };
 }

@@ -1,12 +1,26 @@
 import { codeOf } from '../../common/error-like.js';
-import type { QueuedUploadOptions, UploadResult } from '../../index.js';
+import type { QueuedUploadOptions, ReplyOptions, UploadResult } from '../../index.js';
+import { sizeOnServer } from '../../internal.js';
 import { failureOf } from '../failure.js';
 import type { FinishedFiles } from '../tree/finished-files.js';
-import type { FailedPlan, Planned, PlannedUpload } from '../tree/planned.js';
+import { digestFile, ReplyDirectory, removeFile } from '../tree/local-files.js';
+import type {
+  FailedPlan,
+  Planned,
+  PlannedFile,
+  PlannedUpload,
+  UploadTarget,
+} from '../tree/planned.js';
 import { HIDDEN_QUERY } from './find-jobs.js';
 import type { PutFlags } from './put-options.js';
-import type { UploadBatch, UploadTask } from './upload-batch.js';
+import type { StoredDetails, UploadBatch, UploadTask } from './upload-batch.js';
 import { connectionArguments, transferArguments } from './upload-options.js';
+
+/** As many questions are asked ahead of the uploads. */
+const HEADS_AT_ONCE = 4;
+
+/** After so many in a row without an answer no more is asked. */
+const MAX_UNANSWERED = 2;
 
 /** Makes the uploads of a `put` from its plan, and remembers those that are done. */
 export class PutUploads {
@@ -14,7 +28,11 @@ export class PutUploads {
   readonly #shared: Partial<QueuedUploadOptions>;
   readonly #batch: UploadBatch;
   readonly #finished: FinishedFiles | undefined;
+  readonly #reply: ReplyOptions | undefined;
+  readonly #replies: ReplyDirectory | undefined;
   #isAllAcknowledged = true;
+  /** In a row. */
+  #headsUnanswered = 0;
 
   /** @param shared the options of every upload */
   constructor(
@@ -27,6 +45,9 @@ export class PutUploads {
     this.#shared = shared;
     this.#batch = batch;
     this.#finished = finished;
+    const { replyDir } = flags;
+    this.#reply = shared.reply === true ? undefined : shared.reply;
+    this.#replies = replyDir === undefined ? undefined : new ReplyDirectory(replyDir);
   }
 
   /** False when the server was only presumed to have stored a file. */
@@ -36,12 +57,17 @@ export class PutUploads {
 
   /** Tells the batch about all files that need no upload. */
   async *tasks(files: AsyncIterable<Planned>): AsyncGenerator<UploadTask> {
-    for await (const planned of files) {
+    const { dryRun, skipExisting } = this.#flags;
+    const decided = skipExisting ? ahead(files, HEADS_AT_ONCE, this.#unlessOnServer) : files;
+    for await (const planned of decided) {
       if (planned.kind === 'failed') this.#failed(planned);
       else if (planned.kind === 'skipped') this.#batch.skipped(planned.target, planned.reason);
-      else if (this.#isFinished(planned)) this.#batch.skipped(planned.target, 'finished');
-      else if (this.#flags.dryRun) this.#batch.planned(planned.target, planned.byteLength);
-      else yield this.#task(planned);
+      else if (this.#isFinished(planned)) await this.#skipFinished(planned);
+      else if (dryRun) this.#batch.planned(planned.target, planned.byteLength);
+      else {
+        const task = await this.#task(planned);
+        if (task !== undefined) yield task;
+      }
     }
   }
 
@@ -55,27 +81,88 @@ export class PutUploads {
     return file !== undefined && this.#finished?.has({ url, ...file }) === true;
   }
 
-  #task(upload: PlannedUpload): UploadTask {
-    const { target, url, source } = upload;
-    return {
-      target,
-      options: { ...this.#shared, url, source },
-      argumentsToGiveAgain: this.#resumeArguments(url),
-      onStored: (result) => this.#stored(upload, result),
-    };
+  /** A kill may have come between the end of the upload and the removal. */
+  async #skipFinished({ target, file }: PlannedUpload): Promise<void> {
+    this.#batch.skipped(target, 'finished');
+    if (this.#flags.removeSource && !this.#flags.dryRun) await this.#remove(target, file);
   }
 
-  #stored({ target, url, file }: PlannedUpload, { closed }: UploadResult): void {
-    // Sent again when the command is repeated, rather than lost.
-    if (closed !== 'acknowledged') this.#isAllAcknowledged = false;
+  readonly #unlessOnServer = async (planned: Planned): Promise<Planned> => {
+    if (planned.kind !== 'upload' || this.#isFinished(planned)) return planned;
+    const { target, url, byteLength } = planned;
+    // A server that does not answer is left to the uploads, which know when to give it up.
+    if (byteLength === undefined || this.#headsUnanswered >= MAX_UNANSWERED) return planned;
+    const { priority, ...options } = this.#shared;
+    const size = await sizeOnServer({ ...options, url }).catch(() => 'unknown' as const);
+    this.#headsUnanswered = size === 'no-answer' ? this.#headsUnanswered + 1 : 0;
+    return size === byteLength ? { kind: 'skipped', target, reason: 'same-size' } : planned;
+  };
+
+  /** Undefined when there is no place for the reply. */
+  async #task(upload: PlannedUpload): Promise<UploadTask | undefined> {
+    const { target, url, source, segments } = upload;
+    const options = { ...this.#shared, url, source };
+    try {
+      const to = await this.#replies?.fileFor(segments);
+      return {
+        target,
+        options: to === undefined ? options : { ...options, reply: { ...this.#reply, to } },
+        argumentsToGiveAgain: this.#resumeArguments(url),
+        onStored: (result) => this.#stored(upload, result),
+      };
+    } catch (error) {
+      this.#batch.failed(target, failureOf(error));
+      return undefined;
+    }
+  }
+
+  #stored(upload: PlannedUpload, { closed }: UploadResult): Promise<StoredDetails> | undefined {
+    const { checksum, removeSource = false } = this.#flags;
+    const { target, url, file } = upload;
+    const isAcknowledged = closed === 'acknowledged';
+    if (!isAcknowledged) this.#isAllAcknowledged = false;
     else if (file !== undefined) {
       try {
-        this.#finished?.add({ url, ...file });
+        this.#finished?.add({ url, ...file }, { isToBeRemoved: removeSource });
       } catch (error) {
-        const message = `it cannot be remembered that this file is stored (${codeOf(error)})`;
-        this.#batch.reporter.warning({ code: 'batch-not-kept', message }, target);
+        const why = `it cannot be remembered that this file is stored (${codeOf(error)})`;
+        this.#warn('batch-not-kept', why, target);
       }
     }
+    const hasMore = checksum !== undefined || (removeSource && file !== undefined);
+    return hasMore ? this.#finish(upload, isAcknowledged) : undefined;
+  }
+
+  async #finish(upload: PlannedUpload, isAcknowledged: boolean): Promise<StoredDetails> {
+    const { checksum, removeSource } = this.#flags;
+    const { target, file } = upload;
+    const sha256 = checksum === undefined ? undefined : await this.#digest(upload);
+    if (removeSource && isAcknowledged) await this.#remove(target, file);
+    else if (removeSource) {
+      this.#warn(
+        'source-kept',
+        'not removed, for its end was not acknowledged by the server',
+        target,
+      );
+    }
+    return { sha256 };
+  }
+
+  async #digest({ target, file, sha256 }: PlannedUpload): Promise<string | undefined> {
+    if (file === undefined) return sha256?.();
+    const digest = await digestFile(file);
+    if ('sha256' in digest) return digest.sha256;
+    this.#warn('no-checksum', `there is no checksum of it: ${digest.why}`, target);
+    return undefined;
+  }
+
+  async #remove(target: UploadTarget, file: PlannedFile | undefined): Promise<void> {
+    const why = file && (await removeFile(file));
+    if (why !== undefined) this.#warn('source-kept', `not removed: ${why}`, target);
+  }
+
+  #warn(code: string, text: string, target: UploadTarget): void {
+    this.#batch.reporter.warning({ code, message: `${target.file}: ${text}` }, target);
   }
 
   /** Secrets, and the destination of a reply without a name: no record holds them. */
@@ -86,4 +173,22 @@ export class PutUploads {
       ...transferArguments(this.#flags),
     ];
   }
+}
+
+/** Begins the work for some items ahead of their turn; the first one goes alone. */
+async function* ahead<T>(
+  items: AsyncIterable<T>,
+  atOnce: number,
+  work: (item: T) => Promise<T>,
+): AsyncGenerator<T> {
+  const begun: Promise<T>[] = [];
+  let limit = 1;
+  for await (const item of items) {
+    begun.push(work(item));
+    if (begun.length < limit) continue;
+    const [first] = begun.splice(0, 1);
+    if (first !== undefined) yield await first;
+    limit = atOnce;
+  }
+  yield* begun;
 }

@@ -16,7 +16,7 @@ import { FinishedFiles } from '../tree/finished-files.js';
 import type { UploadPlan } from '../tree/planned.js';
 import { UsageError } from '../values.js';
 import { assertOneHost } from './find-jobs.js';
-import { addPutOptions, type PutFlags, parsePriority } from './put-options.js';
+import { addPutOptions, checkChecksum, type PutFlags, parsePriority } from './put-options.js';
 import { planUploads } from './put-plan.js';
 import { PutUploads } from './put-uploads.js';
 import { UploadBatch } from './upload-batch.js';
@@ -99,6 +99,7 @@ async function put(
   context: CommandContext,
 ): Promise<ExitCode> {
   checkReplyFlags(flags);
+  checkChecksum(flags);
   const { priority } = flags;
   const state = openJobState(flags, context.io);
   const shared: Partial<QueuedUploadOptions> = {
@@ -135,14 +136,18 @@ async function put(
 /** What cannot work for any file is the command line's fault. */
 function checkPlan(
   { isOneFile, urls }: UploadPlan,
-  { reply, replyFile, replyOptional, maxReplySize }: PutFlags,
+  { reply, replyFile, replyDir, replyOptional, maxReplySize }: PutFlags,
   shared: Partial<UploadOptions>,
   { store }: JobState,
 ): void {
-  const replies = reply || replyFile !== undefined;
-  if (replies && !isOneFile) throw new UsageError('--reply and --reply-file take only one FILE');
+  const isForOne = reply || replyFile !== undefined;
+  if (isForOne && !isOneFile) {
+    throw new UsageError('--reply and --reply-file take only one FILE: use --reply-dir');
+  }
   const lonely = replyOptional ? '--reply-optional' : maxReplySize && '--max-reply-size';
-  if (lonely && !replies) throw new UsageError(`${lonely} needs --reply or --reply-file`);
+  if (lonely && !isForOne && replyDir === undefined) {
+    throw new UsageError(`${lonely} needs --reply, --reply-file or --reply-dir`);
+  }
   assertOneHost(
     urls.map((url) => ({ url })),
     shared,

@@ -26,6 +26,7 @@ import { secretWarnings } from './network-options.js';
 import {
   type BatchFlags,
   connectTimeoutMs,
+  limitRate,
   type OutputFlags,
   type ReplyFlags,
   type TransferFlags,
@@ -41,8 +42,14 @@ export interface UploadTask {
   readonly argumentsToGiveAgain: readonly string[];
   /** For a record that is resumed: what differs from it. */
   readonly options: Partial<QueuedUploadOptions>;
-  /** Called as soon as the file is stored, and before that is reported. */
-  readonly onStored?: (result: UploadResult) => void;
+  /** Called as soon as the file is stored; that is reported when what it returns resolves. */
+  readonly onStored?: (result: UploadResult) => Promise<StoredDetails> | undefined;
+}
+
+/** What is reported with the result of an upload. */
+export interface StoredDetails {
+  /** Of the local file, in lower-case hexadecimal. */
+  readonly sha256?: string | undefined;
 }
 
 type Flags = BatchFlags & TransferFlags & OutputFlags & ReplyFlags;
@@ -102,6 +109,7 @@ export class UploadBatch {
     this.#queue = new UploadQueue({
       concurrency: transfers(flags),
       defaults: { store: state.store },
+      bandwidth: limitRate(flags),
       unreachableAfterMs: connectTimeoutMs(flags),
     });
     for (const warning of secretWarnings(flags)) this.reporter.warning(warning);
@@ -276,12 +284,18 @@ export class UploadBatch {
   }
 
   #done(task: UploadTask, result: UploadResult): void {
-    const { json, reply } = this.#flags;
     this.#succeeded += 1;
     this.#bytes += result.bytes;
     this.#bytesSent += result.bytesSent;
-    task.onStored?.(result);
-    this.reporter.done(task.target, result);
+    const details = task.onStored?.(result);
+    const report = (known?: StoredDetails) => this.#reportDone(task.target, result, known);
+    if (details === undefined) report();
+    else this.#settle(details.then(report));
+  }
+
+  #reportDone(target: Target, result: UploadResult, details?: StoredDetails): void {
+    const { json, reply } = this.#flags;
+    this.reporter.done(target, result, details?.sha256);
     // Right after the report, which has erased what would stand in its line of the terminal.
     if (!json && !reply) this.#context.io.stdout.write(`${result.url}\n`);
   }

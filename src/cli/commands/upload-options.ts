@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { TimeoutOptions, UploadOptions } from '../../index.js';
+import { parseByteSize } from '../../common/byte-size.js';
+import type { BandwidthOptions, TimeoutOptions, UploadOptions } from '../../index.js';
 import {
   DEFAULTS,
   MAX_CONCURRENCY,
@@ -28,6 +29,7 @@ export interface ConnectionFlags extends NetworkFlags {
 /** How to send a file. */
 export interface TransferFlags extends ConnectionFlags {
   readonly fragmentSize?: string;
+  readonly limitRate?: string;
   readonly maxTime?: string;
   readonly onUncertain?: string;
 }
@@ -47,6 +49,7 @@ export interface HostFlags {
 export interface ReplyFlags {
   readonly reply?: boolean;
   readonly replyFile?: string;
+  readonly replyDir?: string;
   readonly replyOptional?: boolean;
   readonly maxReplySize?: string;
 }
@@ -56,6 +59,8 @@ export interface OutputFlags {
   readonly quiet?: boolean;
   /** How often the flag is given. */
   readonly verbose?: number;
+  readonly stats?: string;
+  readonly logFile?: string;
 }
 
 export function addConnectionOptions(command: Command): Command {
@@ -99,6 +104,11 @@ export function addTransferOptions(command: Command): Command {
       'what to do if it is unknown whether a fragment arrived: resend it, or restart the upload for ' +
         `servers that would store it twice (default: ${DEFAULTS.onUncertainFragment})`,
     )
+    .option(
+      '--limit-rate <rate>',
+      'maximum speed of all uploads together: 500KiB/s, 2M, or by time of day: ' +
+        "'08:00-18:00=1MB/s,5MB/s' (default: no limit)",
+    )
     .option('--max-time <duration>', 'stop after this time: 30m, 8h (default: no limit)');
   return addConnectionOptions(command);
 }
@@ -122,6 +132,43 @@ export function transfers({ transfers }: BatchFlags): number | 'auto' {
   );
 }
 
+/**
+ * Speeds, each for a time of the day or, without one, for all other times.
+ * @throws UsageError, BITS_ERR_ARGUMENT
+ */
+export function limitRate({ limitRate: text }: TransferFlags): BandwidthOptions | undefined {
+  if (text === undefined) return undefined;
+  const entries = text.split(/[\s,;]+/).filter(Boolean);
+  const [otherwise, ...others] = entries.filter((entry) => !entry.includes('='));
+  if (others.length > 0 || entries.length === 0) {
+    throw new UsageError(
+      '--limit-rate takes one speed, and others with a time of the day before them',
+    );
+  }
+  const schedule = entries.filter((entry) => entry !== otherwise).map(scheduleEntry);
+  return {
+    ...(otherwise !== undefined && { bytesPerSecond: parseRate(otherwise) }),
+    ...(schedule.length > 0 && { schedule: schedule.join(',') }),
+  };
+}
+
+function scheduleEntry(text: string): string {
+  const [time = '', rate = ''] = text.split('=');
+  const bytes = parseRate(rate);
+  return `${time}=${Number.isFinite(bytes) ? `${bytes}/s` : 'unlimited'}`;
+}
+
+/** Also as curl has it: `500k`, `2M`. */
+function parseRate(text: string): number {
+  if (text.toLowerCase() === 'unlimited') return Number.POSITIVE_INFINITY;
+  const size = text.replace(/\/s$/i, '').replace(/([kmg])$/i, '$1iB');
+  const bytes = parseByteSize(size);
+  if (bytes !== undefined && bytes > 0) return bytes;
+  throw new UsageError(
+    `--limit-rate takes speeds such as 500KiB/s, 2MB/s or unlimited, not ${JSON.stringify(text)}`,
+  );
+}
+
 export function addReplyOptions(command: Command): Command {
   return command
     .option('--reply', 'write the reply of the server to standard output, instead of the URL')
@@ -141,18 +188,29 @@ export function addHostOption(command: Command): Command {
 }
 
 export function addOutputOptions(command: Command): Command {
-  return command
+  return addTraceOption(command)
     .option('--json', 'one JSON object a line on standard output')
     .option('-q, --quiet', 'no progress; only warnings and errors');
 }
 
+/** The program itself writes the trace, for every command. */
+export function addTraceOption(command: Command): Command {
+  return command.option(
+    '--trace <file>',
+    'write every packet and answer to a new file, for a bug report; it holds no secrets',
+  );
+}
+
 /** For the commands that upload. */
 export function addVerboseOption(command: Command): Command {
-  return command.option(
-    '-v, --verbose',
-    'in a pipe, say also when an upload begins, waits and is retried',
-    (_: string, times: number | undefined) => (times ?? 0) + 1,
-  );
+  return command
+    .option(
+      '-v, --verbose',
+      'say when an upload begins, waits, is retried; -vv: each answer',
+      (_: string, times: number | undefined) => (times ?? 0) + 1,
+    )
+    .option('--stats <duration>', 'in a pipe, say from time to time how far all files are: 30s')
+    .option('--log-file <file>', 'add what -v says to a file, with the time; -vv adds each answer');
 }
 
 function minutes(durationMs: number): string {
@@ -211,15 +269,17 @@ function parseUncertain(action: string): 'resend' | 'restart' {
   throw new UsageError(`--on-uncertain must be resend or restart, not ${JSON.stringify(action)}`);
 }
 
-/** Where the reply goes; nothing without --reply and --reply-file. */
+/** Where the reply goes; nothing without --reply, --reply-file and --reply-dir. */
 export function replyOptions(
-  { reply, replyFile, replyOptional, maxReplySize }: ReplyFlags,
+  { reply, replyFile, replyDir, replyOptional, maxReplySize }: ReplyFlags,
   stdout: CommandContext['io']['stdout'],
 ): Partial<UploadOptions> {
-  if (!reply && replyFile === undefined) return {};
+  if (!reply && replyFile === undefined && replyDir === undefined) return {};
+  // Each file has its own place in the directory, which the directory stands for here.
+  const file = replyFile ?? replyDir;
   return {
     reply: {
-      to: replyFile === undefined ? stdout : resolve(replyFile),
+      to: file === undefined ? stdout : resolve(file),
       ...(replyOptional !== undefined && { optional: replyOptional }),
       ...(maxReplySize !== undefined && {
         maxBytes: parseSize('--max-reply-size', maxReplySize, {
@@ -233,10 +293,13 @@ export function replyOptions(
 
 /** @throws UsageError */
 export function checkReplyFlags(flags: ReplyFlags & OutputFlags): void {
-  const { reply, replyFile, json } = flags;
-  if (reply && replyFile !== undefined) {
-    throw new UsageError('--reply and --reply-file exclude each other');
-  }
+  const { reply, replyFile, replyDir, json } = flags;
+  const [first, second] = [
+    reply && '--reply',
+    replyFile !== undefined && '--reply-file',
+    replyDir !== undefined && '--reply-dir',
+  ].filter(Boolean);
+  if (second !== undefined) throw new UsageError(`${first} and ${second} exclude each other`);
   if (reply && json) {
     throw new UsageError('--reply would mix the reply with the output of --json: use --reply-file');
   }
@@ -245,11 +308,13 @@ export function checkReplyFlags(flags: ReplyFlags & OutputFlags): void {
 /** The other arguments that resume an upload: a record does not hold them. */
 export function transferArguments({
   onUncertain,
+  limitRate,
   reply,
   maxReplySize,
 }: TransferFlags & ReplyFlags): string[] {
   return [
     ...(onUncertain === undefined ? [] : ['--on-uncertain', onUncertain]),
+    ...(limitRate === undefined ? [] : ['--limit-rate', limitRate]),
     ...(reply ? ['--reply'] : []),
     ...(maxReplySize === undefined ? [] : ['--max-reply-size', maxReplySize]),
   ];

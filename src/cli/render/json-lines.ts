@@ -55,12 +55,13 @@ export class JsonLinesReporter extends Reporter {
     this.#write({ type: 'warning', file: target?.file ?? null, code, message });
   }
 
-  override done({ file }: Target, result: UploadResult): void {
+  override done({ file }: Target, result: UploadResult, sha256?: string): void {
     const { reply, ...stored } = result;
     this.#write({
       type: 'result',
       file,
       ...stored,
+      sha256,
       ...(reply !== undefined && { replyFile: reply.file, replyBytes: reply.bytes }),
     });
   }

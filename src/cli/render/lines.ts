@@ -30,11 +30,13 @@ interface Shown {
 /** For a pipe or a log file: a line for each file, or for each event. */
 export class LineReporter extends Reporter {
   override readonly tickEveryMs: number | undefined;
+  protected readonly uploads: ReadonlyMap<Target, { readonly view: View }>;
   readonly #options: LineOptions;
   readonly #uploads = new Map<Target, Shown>();
 
   constructor(stderr: OutputStream, options: LineOptions) {
     super(stderr);
+    this.uploads = this.#uploads;
     this.#options = options;
     this.tickEveryMs = options.isDetailed ? TICK_MS : undefined;
   }
@@ -76,9 +78,9 @@ export class LineReporter extends Reporter {
     }
   }
 
-  override done(target: Target, result: UploadResult): void {
+  override done(target: Target, result: UploadResult, sha256?: string): void {
     this.#uploads.delete(target);
-    say(this.stderr, doneLine(target, result));
+    say(this.stderr, doneLine(target, result, sha256));
   }
 
   override failed(...args: Parameters<Reporter['failed']>): void {

@@ -96,8 +96,9 @@ export function resumedLine({ file }: Target, { id, progress }: EarlierUpload): 
 }
 
 /** `dump.zip: done, 64.0 MiB in 3.2 s (20.0 MiB/s)` */
-export function doneLine({ file }: Target, result: UploadResult): string {
-  return `${file}: done, ${formatBytes(result.bytes)} in ${timing(result)}${replyOf(result)}`;
+export function doneLine({ file }: Target, result: UploadResult, sha256?: string): string {
+  const digest = sha256 === undefined ? '' : `; SHA-256 ${sha256}`;
+  return `${file}: done, ${formatBytes(result.bytes)} in ${timing(result)}${replyOf(result)}${digest}`;
 }
 
 /** `12 of 14 files stored, 1 skipped, 1 failed: 34.0 MiB sent in 3.2 s` */

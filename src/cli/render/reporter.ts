@@ -53,7 +53,8 @@ export class Reporter {
   total(_progress: QueueProgress): void {}
   retry(_target: Target, _retry: Retry): void {}
   tick(): void {}
-  done(_target: Target, _result: UploadResult): void {}
+  /** @param _sha256 of the local file, if it was asked for */
+  done(_target: Target, _result: UploadResult, _sha256?: string): void {}
   /** The command has ended. */
   summary(_summary: Summary): void {}
 }

@@ -69,6 +69,25 @@ export class View {
 
   /** Speed and time left, or what the upload waits for. */
   get activity(): string {
+    const { left } = this;
+    return this.#waits() ?? `${this.speed}${left === undefined ? '' : `, ${left} left`}`;
+  }
+
+  /** `8.0 MiB/s`; undefined while the upload waits. */
+  get speed(): string | undefined {
+    if (this.#waits() !== undefined) return undefined;
+    const progress = this.#progress;
+    return progress === undefined ? 'sending' : `${formatBytes(progress.bytesPerSecond)}/s`;
+  }
+
+  /** `0:04`; undefined while it is unknown. */
+  get left(): string | undefined {
+    const etaMs = this.#waits() === undefined ? this.#progress?.etaMs : undefined;
+    return etaMs === undefined ? undefined : formatClock(etaMs);
+  }
+
+  /** What the upload waits for. */
+  #waits(): string | undefined {
     const nowMs = this.#now();
     if (this.#retry !== undefined) {
       const { attempt, dueMs, error } = this.#retry;
@@ -80,8 +99,7 @@ export class View {
     const waits = waitedMs >= STALL_MS ? ` (${Math.floor(waitedMs / 1000)} s)` : '';
     if (this.#retry !== undefined) return `retry ${this.#retry.attempt}${waits}`;
     if (what !== undefined) return `${what}${waits}`;
-    if (waits !== '') return `no progress for ${Math.floor(waitedMs / 1000)} s`;
-    return this.#speed();
+    return waits === '' ? undefined : `no progress for ${Math.floor(waitedMs / 1000)} s`;
   }
 
   #counted(): { readonly bytes: number; readonly total: number | undefined } | undefined {
@@ -118,12 +136,5 @@ export class View {
       default:
         return this.#state;
     }
-  }
-
-  #speed(): string {
-    const progress = this.#progress;
-    if (progress === undefined) return 'sending';
-    const speed = `${formatBytes(progress.bytesPerSecond)}/s`;
-    return progress.etaMs === undefined ? speed : `${speed}, ${formatClock(progress.etaMs)} left`;
   }
 }

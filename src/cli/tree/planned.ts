@@ -19,6 +19,8 @@ export interface PlannedUpload {
   readonly byteLength: number | undefined;
   /** The names that were appended to the URL; of a manifest, those in it. */
   readonly segments: readonly string[];
+  /** The digest of standard input, as far as it was read; with --checksum. */
+  readonly sha256?: () => string;
 }
 
 export interface PlannedFile {
@@ -99,6 +101,22 @@ export function urlBelow(base: URL, segments: readonly string[]): URL {
     url.pathname += '/';
   }
   return appendFileName(url, segments.at(-1) ?? '');
+}
+
+/** The names in a URL. */
+export function segmentsOf({ pathname }: URL): string[] {
+  return pathname
+    .split('/')
+    .filter((segment) => segment !== '')
+    .map(decoded);
+}
+
+function decoded(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
 }
 
 /**

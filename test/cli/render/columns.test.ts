@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { columnsOf, fitColumns } from '../../../src/cli/render/bar.js';
+import { columnsOf, fitColumns, fitMiddle } from '../../../src/cli/render/columns.js';
 
 describe('the columns of a text in a terminal', () => {
   it('count wide characters twice and combined characters once', () => {
@@ -15,9 +15,19 @@ describe('the columns of a text in a terminal', () => {
     expect(fitColumns('report', 0)).to.equal('');
   });
 
+  it('are cut before the end of a name, which may differ from others there', () => {
+    expect(fitMiddle('report.pdf', 10)).to.equal('report.pdf');
+    expect(fitMiddle('report-2024-01.pdf', 11)).to.equal('repo…01.pdf');
+    expect(fitMiddle('日本語のファイル', 9)).to.equal('日本…イル');
+    expect(fitMiddle('report-2024-01.pdf', 11, '..')).to.equal('repo..1.pdf');
+  });
+
   it('never exceed the width after a cut', () => {
-    for (let columns = 0; columns < 12; columns += 1) {
-      expect(columnsOf(fitColumns('a日b🙂c한d', columns))).to.be.at.most(columns);
+    for (const cut of [fitColumns, fitMiddle]) {
+      for (let columns = 0; columns < 12; columns += 1) {
+        expect(columnsOf(cut('a日b🙂c한d', columns))).to.be.at.most(columns);
+        expect(columnsOf(cut('a日b🙂c한d', columns, '..'))).to.be.at.most(columns);
+      }
     }
   });
 });

@@ -1,0 +1,159 @@
+import { mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { run } from '../../src/cli/program.js';
+import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { answer, startRawServer } from '../support/raw-server.js';
+import { capturedIo } from './capture.js';
+
+const SECRET = 's3cret-Pa55word';
+
+describe('the files of --trace and --log-file', () => {
+  let directory: string;
+  let server: BitsServer;
+  let trace: string;
+  let log: string;
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'bits-output-'));
+    server = await createBitsServer();
+    trace = join(directory, 'trace.jsonl');
+    log = join(directory, 'log.txt');
+    await writeFile(join(directory, 'a.bin'), Buffer.alloc(200_000));
+  });
+
+  afterEach(async () => {
+    await server.close();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  const runWith = async (...args: string[]) => {
+    const io = capturedIo({ state: join(directory, 'state') });
+    const code = await run(args, io);
+    return { code, stdout: io.stdout.text, stderr: io.stderr.text };
+  };
+  const put = (...args: string[]) =>
+    runWith('put', '--fragment-size=64KiB', ...args, join(directory, 'a.bin'), server.url);
+
+  const eventsOf = async (path: string): Promise<Record<string, unknown>[]> => {
+    const lines = (await readFile(path, 'utf8')).trimEnd().split('\n');
+    return lines.map((line) => JSON.parse(line));
+  };
+
+  it('hold every packet and answer, with headers, sizes and times', async () => {
+    server.addFault({ on: 'fragment', nth: 2, do: { status: 503 } });
+    expect(await put('--trace', trace)).to.include({ code: 0 });
+    const events = await eventsOf(trace);
+    expect(events.at(0)).to.include({ event: 'start', command: 'put' });
+    expect(events.at(-1)).to.include({ event: 'end' });
+    const sent = events.filter(({ event }) => event === 'request');
+    const packets = server.log.map(({ packet }) => packet);
+    expect(sent.map(({ packet }) => packet)).to.deep.equal(packets);
+    expect(sent[1]).to.deep.include({ method: 'BITS_POST', bodyBytes: 65_536 });
+    expect(sent[1]?.headers).to.include({ 'Content-Range': 'bytes 0-65535/200000' });
+    const answers = events.filter(({ event }) => event === 'response');
+    expect(answers.map(({ status }) => status)).to.deep.equal(server.log.map((one) => one.status));
+    expect(answers[0]?.elapsedMs).to.be.a('number');
+    const [retry] = events.filter(({ event }) => event === 'retry');
+    expect(retry?.errors).to.have.nested.property('[0].code', 'BITS_ERR_SERVER');
+  });
+
+  it('hold no secret, and nobody else can read them', async () => {
+    const header = `Authorization: Bearer ${SECRET}`;
+    const args = ['put', '--trace', trace, '--log-file', log, '-vv', '-H', header];
+    const url = `${server.url}x?sig=${SECRET}`;
+    const { code, stderr } = await runWith(...args, join(directory, 'a.bin'), url);
+    expect(code, stderr).to.equal(0);
+    for (const file of [trace, log]) {
+      expect(await readFile(file, 'utf8'))
+        .to.contain('fragment')
+        .and.not.to.contain(SECRET);
+      if (process.platform !== 'win32') expect((await stat(file)).mode & 0o777).to.equal(0o600);
+    }
+    expect(await readFile(trace, 'utf8')).to.contain('"Authorization":"[redacted]"');
+  });
+
+  it('are traces of what went wrong, too', async () => {
+    const gone = await startRawServer();
+    await gone.close();
+    const url = `http://127.0.0.1:${gone.port}/x`;
+    await runWith('put', '--trace', trace, '--retries=0', join(directory, 'a.bin'), url);
+    const events = await eventsOf(trace);
+    const [failure] = events.filter(({ event }) => event === 'failure');
+    expect(JSON.stringify(failure?.errors)).to.contain('ECONNREFUSED');
+  });
+
+  it('are traces of ping, resume, cancel and prune', async () => {
+    server.addFault({ on: 'fragment', nth: 2, do: { status: 403 } });
+    await put();
+    const traced = async (...args: string[]) => {
+      const file = join(directory, args[0] ?? '');
+      await runWith(...args, '--trace', file);
+      return (await eventsOf(file)).flatMap(({ event, packet }) =>
+        event === 'request' ? [packet] : [],
+      );
+    };
+    expect(await traced('ping', server.url)).to.deep.equal(['ping']);
+    expect(await traced('resume')).to.include.members(['ping', 'fragment', 'close-session']);
+    server.addFault({ on: 'fragment', do: { status: 403 } });
+    await runWith('put', join(directory, 'a.bin'), `${server.url}y/`);
+    await rm(join(directory, 'a.bin'));
+    expect(await traced('prune')).to.deep.equal(['cancel-session']);
+  });
+
+  it('keep what a hostile server sends printable', async () => {
+    const hostile = await startRawServer({
+      onRequest: ({ connection }) =>
+        connection.socket.write(answer(500, { 'X-Request-Id': 'a\u009b31mb' })),
+    });
+    try {
+      await runWith('ping', '--trace', trace, `${hostile.url('/')}`);
+      expect(await readFile(trace, 'utf8'))
+        .to.contain('\\u009b31m')
+        .and.not.match(/[\u0000-\u0009\u007f-\u009f]/);
+    } finally {
+      await hostile.close();
+    }
+  });
+
+  it('are refused by --trace when they exist, and links too', async () => {
+    await writeFile(trace, 'precious');
+    const existing = await put('--trace', trace);
+    expect(existing).to.include({ code: 2 });
+    expect(existing.stderr).to.contain('exists already: give the name of a new file');
+    expect(await readFile(trace, 'utf8')).to.equal('precious');
+    if (process.platform === 'win32') return;
+    await symlink(join(directory, 'elsewhere'), log);
+    expect(await put('--trace', log)).to.include({ code: 2 });
+    expect(server.log).to.be.empty;
+  });
+
+  it('grow with --log-file, a line for each event, with its time', async () => {
+    await writeFile(log, 'before\n');
+    expect(await put('--log-file', log, '--quiet')).to.include({ code: 0, stderr: '' });
+    const lines = (await readFile(log, 'utf8')).trimEnd().split('\n');
+    expect(lines.shift()).to.equal('before');
+    for (const line of lines) expect(line).to.match(/^\d{4}-\d\d-\d\dT[\d:.]+Z /);
+    expect(lines.map((line) => line.split(': ')[1]?.split(/[ ,]/)[0])).to.deep.equal([
+      'uploading',
+      'done',
+    ]);
+  });
+
+  it('are named when they cannot be written', async () => {
+    const nowhere = join(directory, 'no', 'such', 'directory');
+    for (const option of ['--trace', '--log-file']) {
+      const { code, stderr } = await put(option, nowhere);
+      expect(code).to.equal(2);
+      expect(stderr).to.contain(`${option} ${nowhere} cannot be written (ENOENT)`);
+    }
+  });
+
+  it('do not stop an upload when the disk is full', async function () {
+    if (process.platform !== 'linux') this.skip();
+    const { code, stderr } = await put('--log-file', '/dev/full', '--quiet');
+    expect(code).to.equal(0);
+    expect(stderr).to.equal('bits-upload: warning: --log-file is incomplete (ENOSPC)\n');
+  });
+});

@@ -1,0 +1,279 @@
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  access,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { expect } from 'chai';
+import { run } from '../../src/cli/program.js';
+import {
+  type BitsServer,
+  type BitsServerOptions,
+  createBitsServer,
+} from '../../src/testing/index.js';
+import { answer, startRawServer } from '../support/raw-server.js';
+import { type CapturedIo, capturedIo } from './capture.js';
+
+describe('put with what it does besides', () => {
+  let directory: string;
+  let server: BitsServer;
+  let tree: string;
+
+  const serve = async (options: BitsServerOptions = {}): Promise<void> => {
+    server = await createBitsServer({ allowOverwrite: true, ...options });
+  };
+
+  const put = async (
+    args: readonly string[],
+    io: CapturedIo = capturedIo({ state: directory }),
+  ) => {
+    const code = await run(['put', '--json', '--transfers=1', ...args], io);
+    const objects = io.stdout.lines.map((line): Record<string, unknown> => JSON.parse(line));
+    const of = (type: string) => objects.filter((object) => object.type === type);
+    return { code, of, stderr: io.stderr.text, summary: objects.at(-1) ?? {} };
+  };
+
+  const isThere = (path: string): Promise<boolean> =>
+    access(path).then(
+      () => true,
+      () => false,
+    );
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'bits-extras-'));
+    tree = join(directory, 'tree');
+    await mkdir(join(tree, 'sub'), { recursive: true });
+    for (const name of ['a', 'b', 'sub/c']) await writeFile(join(tree, name), `content of ${name}`);
+  });
+
+  afterEach(async () => {
+    await server?.close();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  describe('--skip-existing', () => {
+    it('skips files of which the server has one of the same size, and sends the others', async () => {
+      await serve({ serveUploads: true });
+      const args = ['--skip-existing', '-r', `${tree}/`, server.url];
+      expect((await put(args)).summary).to.include({ succeeded: 3, skipped: 0 });
+      await writeFile(join(tree, 'a'), 'longer content of a');
+      const again = await put(args);
+      expect(again.of('skipped').map(({ file, reason }) => [file, reason])).to.deep.equal([
+        [join(tree, 'b'), 'same-size'],
+        [join(tree, 'sub/c'), 'same-size'],
+      ]);
+      expect(again.summary).to.include({ files: 3, succeeded: 1, skipped: 2, bytes: 19 });
+      server.assertNoViolations();
+    });
+
+    it('asks with the credentials of the upload, and takes no other answer than a size as one', async () => {
+      let status = 200;
+      const guarded = await startRawServer({
+        onRequest: ({ method, headers, connection: { socket } }) => {
+          if (method !== 'HEAD') socket.write(answer(501));
+          else if (headers.authorization === undefined) {
+            socket.write(answer(401, { 'WWW-Authenticate': 'Basic realm="x"' }));
+          } else socket.write(`HTTP/1.1 ${status} Status\r\nContent-Length: 12\r\n\r\n`);
+        },
+      });
+      try {
+        const url = `${guarded.url('/in/')}`;
+        const args = ['--skip-existing', '-u', 'me:pw', join(tree, 'a'), url];
+        expect((await put(args)).summary).to.include({ skipped: 1, failed: 0 });
+        for (status of [204, 302, 403, 404, 500]) {
+          expect((await put(args)).summary, `${status}`).to.include({ skipped: 0, failed: 1 });
+        }
+      } finally {
+        await guarded.close();
+      }
+    });
+  });
+
+  describe('--remove-source', () => {
+    it('removes what is stored, and nothing else', async () => {
+      await serve();
+      server.addFault({ on: 'create-session', nth: 2, do: { status: 403 } });
+      const args = ['--remove-source', '-r', `${tree}/`, server.url];
+      expect((await put(args)).code).to.equal(3);
+      expect(await readdir(tree)).to.deep.equal(['b', 'sub']);
+      expect(await readdir(join(tree, 'sub'))).to.deep.equal([]);
+      expect(await readFile(join(server.root, 'sub/c'), 'utf8')).to.equal('content of sub/c');
+      expect((await put(args)).code).to.equal(0);
+      expect(await readdir(tree)).to.deep.equal(['sub']);
+    });
+
+    it('takes a file of the command that an earlier run has removed as finished', async () => {
+      await serve();
+      server.addFault({ on: 'create-session', nth: 2, do: { status: 403 } });
+      const args = ['--remove-source', join(tree, 'a'), join(tree, 'b'), server.url];
+      expect((await put(args)).code).to.equal(3);
+      const again = await put(args);
+      expect(again.code).to.equal(0);
+      expect(again.summary).to.include({ files: 2, succeeded: 1, skipped: 1 });
+      const missing = await put(args);
+      expect(missing.code).to.equal(2);
+    });
+
+    it('keeps a file that changed meanwhile, and one that is only presumed to be stored', async () => {
+      const changed = join(tree, 'a');
+      await serve({ onUpload: () => writeFile(changed, 'other content') });
+      const first = await put(['--remove-source', changed, server.url]);
+      expect(first.code).to.equal(0);
+      expect(first.of('warning')).to.have.lengthOf(1);
+      expect(first.of('warning')[0]?.message).to.match(/a: not removed: it has changed since/);
+      await server.close();
+      await serve({ faults: [{ on: 'close-session', do: 'reset-after-commit' }] });
+      const second = await put(['--remove-source', join(tree, 'b'), server.url]);
+      expect(second.of('warning').map(({ code }) => code)).to.include('source-kept');
+      expect([await isThere(changed), await isThere(join(tree, 'b'))]).to.deep.equal([true, true]);
+    });
+  });
+
+  describe('--checksum', () => {
+    const sha256 = (content: string): string => createHash('sha256').update(content).digest('hex');
+
+    it('adds the digest of each file, and of standard input, to the result', async () => {
+      await serve();
+      const files = await put(['--checksum=sha256', '-r', `${tree}/`, server.url]);
+      expect(files.of('result').map((result) => result.sha256)).to.deep.equal(
+        ['content of a', 'content of b', 'content of sub/c'].map(sha256),
+      );
+      const io = () => capturedIo({ stdin: 'from a pipe', state: directory });
+      for (const size of [[], ['--size=11']]) {
+        const args = ['--checksum=sha256', ...size, '-', `${server.url}x`];
+        expect((await put(args, io())).of('result')[0]?.sha256).to.equal(sha256('from a pipe'));
+      }
+      expect((await put(['--checksum=md5', join(tree, 'a'), server.url])).code).to.equal(2);
+    });
+
+    it('gives none of a file that changed meanwhile', async () => {
+      await serve({ onUpload: () => writeFile(join(tree, 'a'), 'other content') });
+      const { of } = await put(['--checksum=sha256', join(tree, 'a'), server.url]);
+      expect(of('result')[0]).to.not.have.property('sha256');
+      expect(of('warning')[0]?.code).to.equal('no-checksum');
+    });
+  });
+
+  describe('--reply-dir', () => {
+    it('writes each reply under the path that its file has below the URL', async () => {
+      await serve({ reply: ({ url }) => `reply to ${new URL(url).pathname}` });
+      const replies = join(directory, 'replies');
+      const { code, of } = await put(['--reply-dir', replies, '-r', tree, server.url]);
+      expect(code).to.equal(0);
+      expect(of('result').map(({ replyFile }) => replyFile)).to.deep.equal(
+        ['tree/a', 'tree/b', 'tree/sub/c'].map((name) => join(replies, name)),
+      );
+      expect(await readFile(join(replies, 'tree/sub/c'), 'utf8')).to.equal('reply to /tree/sub/c');
+    });
+
+    it('never writes outside of the directory, nor over a file', async () => {
+      await serve({ reply: () => 'x' });
+      const [replies, outside] = [join(directory, 'replies'), join(directory, 'outside')];
+      await mkdir(replies);
+      await mkdir(outside);
+      await symlink(outside, join(replies, 'sub'));
+      await writeFile(join(replies, 'a'), 'mine');
+      const { code, stderr } = await put(['--reply-dir', replies, '-r', `${tree}/`, server.url]);
+      expect(code).to.equal(3);
+      expect(stderr).to.contain(`${join(replies, 'sub')} is a link or a file: remove it`);
+      expect(await readdir(outside)).to.deep.equal([]);
+      expect(await readFile(join(replies, 'a'), 'utf8')).to.equal('mine');
+      const manifest = join(directory, 'm.csv');
+      await writeFile(
+        manifest,
+        `Source,Destination\n${tree}/b,${server.url}x%2f..%2f..%2foutside%2fb\n`,
+      );
+      const outsider = await put(['--reply-dir', replies, '--manifest', manifest]);
+      expect(outsider.stderr).to.contain(
+        '--reply-dir has no place for the name "x/../../outside/b"',
+      );
+      expect(await readdir(outside)).to.deep.equal([]);
+    });
+
+    it('excludes --reply and --reply-file, which are for one file', async () => {
+      await serve();
+      const both = await put(['--reply-dir=x', '--reply-file=y', join(tree, 'a'), server.url]);
+      expect([both.code, both.stderr])
+        .to.deep.include(2)
+        .and.match(/exclude each other/);
+      const many = await put(['--reply-file=y', '-r', tree, server.url]);
+      expect([many.code, many.stderr])
+        .to.deep.include(2)
+        .and.match(/use --reply-dir/);
+    });
+  });
+
+  describe('--size', () => {
+    it('sends standard input while it is read', async () => {
+      await serve();
+      const stdin = new PassThrough();
+      const content = randomBytes(300_000);
+      const io = { ...capturedIo({ state: directory }), stdin };
+      const args = ['--size', '300000', '--fragment-size=100000', '-', `${server.url}x`];
+      const uploading = put(args, io);
+      stdin.write(content.subarray(0, 150_000));
+      await server.waitForRequest('fragment');
+      stdin.end(content.subarray(150_000));
+      expect((await uploading).code).to.equal(0);
+      expect(await readFile(join(server.root, 'x'))).to.deep.equal(content);
+    });
+
+    it('fails when there is less or more, and is for standard input alone', async () => {
+      await serve();
+      for (const size of ['10', '12']) {
+        const io = capturedIo({ stdin: 'from a pipe', state: directory });
+        const { code, of } = await put([`--size=${size}`, '-', `${server.url}x`], io);
+        expect(code).to.equal(1);
+        expect(of('error')[0]?.code).to.equal('BITS_ERR_SOURCE');
+      }
+      expect((await put(['--size=1', join(tree, 'a'), server.url])).code).to.equal(2);
+      expect((await put(['--size=1', '--spool-size=1', '-', `${server.url}x`])).code).to.equal(2);
+    });
+  });
+
+  it('limits the speed of all uploads together with --limit-rate, as curl and schedules have it', async () => {
+    await serve();
+    const big = join(directory, 'big');
+    await writeFile(big, randomBytes(60_000));
+    for (const rate of ['100k', '00:00-24:00=100KiB/s,unlimited', '0:00-24:00=100k']) {
+      const { code, of } = await put(['--limit-rate', rate, big, server.url]);
+      expect(code, rate).to.equal(0);
+      // A slow machine only makes it longer.
+      expect(of('result')[0]?.durationMs, rate).to.be.above(250);
+    }
+    for (const rate of ['fast', '1M,2M', '25:00-26:00=1M', '']) {
+      const { code, stderr } = await put(['--limit-rate', rate, big, server.url]);
+      expect(code, rate).to.equal(2);
+      expect(stderr).to.contain(rate === '25:00-26:00=1M' ? 'schedule' : '--limit-rate');
+    }
+  });
+
+  it('names the unit that a duration lacks, and what other programs call an option', async () => {
+    await serve();
+    const hints: [args: string[], hint: string][] = [
+      [['--max-time', '30'], 'not "30": write 30s for seconds'],
+      [['--silent'], 'put has no option -s or --silent: use --quiet'],
+      [['-s'], 'use --quiet'],
+      [['--ignore-existing'], 'use --skip-existing'],
+      [['--priority', 'urgent'], '--priority takes one of foreground, high, normal, low'],
+    ];
+    for (const [args, hint] of hints) {
+      const { code, stderr } = await put([...args, join(tree, 'a'), server.url]);
+      expect(code).to.equal(2);
+      expect(stderr).to.contain(hint);
+    }
+    expect((await put([tree, server.url])).stderr).to.contain('give --recursive (-r)');
+    expect((await put(['-r', tree, `${server.url}x`])).stderr).to.contain(`${server.url}x/`);
+    expect((await put([join(tree, '*.log'), server.url])).stderr).to.contain("--include '*.log'");
+    expect((await put(['~/a', server.url])).stderr).to.contain('only outside of quotes');
+    expect(server.connections).to.equal(0);
+  });
+});

@@ -6,7 +6,7 @@ import { connectRedis, evictionPolicy, type RedisConnectionInput } from './redis
 export interface UploadQueueConnection {
   /** A URL such as `redis://host:6379`, or options of ioredis. */
   connection: RedisConnectionInput;
-  /** @default 'uploads' */
+  /** Of BullMQ's queue. @default 'uploads' */
   queueName?: string | undefined;
   /** The prefix of BullMQ's keys. @default 'bull' */
   prefix?: string | undefined;

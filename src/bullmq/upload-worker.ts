@@ -30,7 +30,7 @@ import { sweepStore } from './sweep.js';
 export interface UploadWorkerOptions {
   /** A URL such as `redis://host:6379`, or options of ioredis. */
   connection: RedisConnectionInput;
-  /** @default 'uploads' */
+  /** Of BullMQ's queue. @default 'uploads' */
   queueName?: string | undefined;
   /** The prefix of BullMQ's keys. @default 'bull' */
   prefix?: string | undefined;

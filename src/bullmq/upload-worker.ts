@@ -62,7 +62,7 @@ export interface UploadWorkerOptions {
    */
   lockMs?: number | undefined;
   /**
-   * A job over which this many workers died in a row, without progress, is failed by the next one.
+   * A job over which more workers than this died in a row, without progress, is failed by the next one.
    * @default 10
    */
   maxCrashes?: number | undefined;

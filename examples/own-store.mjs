@@ -1,7 +1,13 @@
 // Keeps the records of uploads in a database of your own, and checks the store with the contract.
 //   node examples/own-store.mjs dump.zip https://server.example/drop/
 import { hostname } from 'node:os';
-import { BitsArgumentError, parseRecord, serializeRecord, UploadJob } from 'bits-upload';
+import {
+  BitsArgumentError,
+  BitsStoreError,
+  parseRecord,
+  serializeRecord,
+  UploadJob,
+} from 'bits-upload';
 import { jobStoreContract } from 'bits-upload/store-contract';
 
 /** Stands for a database that several processes reach. */
@@ -38,6 +44,7 @@ function createDatabaseStore(database) {
         try {
           records.push(parseRecord(await database.get(where)));
         } catch (error) {
+          if (!(error instanceof BitsStoreError)) throw error;
           problems.push({ where, error });
         }
       }

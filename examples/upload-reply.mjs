@@ -8,5 +8,5 @@ job.on('state', (state) => {
   if (state === 'await-reply') console.error('sent; the server is working on it');
 });
 const { reply } = await job.start();
-const answer = JSON.parse(new TextDecoder().decode(reply.data));
+const answer = JSON.parse(new TextDecoder().decode(reply?.data));
 console.log(`the application counted ${answer.lines} lines in ${answer.bytes} bytes`);

@@ -42,8 +42,14 @@ const commonJs = await build({
   outExtension: { '.js': '.cjs' },
   write: false,
 });
+/** What packages that need not be there are loaded with: of a `require` bundlers warn. */
+const OPTIONAL_IMPORT = 'import(/* webpackIgnore: true */ /* @vite-ignore */ ';
 for (const { path, text } of commonJs.outputFiles) {
-  const { code } = await transform(text, {
+  const marked = text.replace(
+    /import\(\s*\/\* webpackIgnore[^)]*\*\/\s*(?=\w+)/,
+    'optionalImport(',
+  );
+  const { code } = await transform(marked, {
     format: 'cjs',
     platform: 'node',
     target: 'node20',
@@ -52,7 +58,7 @@ for (const { path, text } of commonJs.outputFiles) {
     supported: { 'dynamic-import': false },
   });
   await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, code);
+  await writeFile(path, code.replace('optionalImport(', OPTIONAL_IMPORT));
 }
 
 const bundled = new Set<string>();

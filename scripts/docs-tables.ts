@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { NETWORK_FLAGS, SECRET_VARIABLES } from '../src/cli/commands/network-flags.js';
+import { descriptionOf } from '../src/cli/help.js';
 import { Interruption } from '../src/cli/interruption.js';
 import { createProgram } from '../src/cli/program.js';
 import { ANSWERS, type AnswerRow, type StatusMatch } from '../src/protocol/answers.js';
@@ -28,7 +29,8 @@ async function commandTables() {
   const io = { stdin, stdout, stderr, env: {} };
   const context = { io, interruption: new Interruption(), exitWith: () => {} };
   const program = await createProgram(context, () => true);
-  return program.commands.map((command) => ({
+  const commands = program.commands.filter(({ options }) => options.length > 0);
+  return commands.map((command) => ({
     file: 'docs/cli.md',
     marker: command.name(),
     render: () => optionsTable(command),
@@ -43,11 +45,7 @@ function optionsTable(command: Command): string {
   return table(
     ['Option', 'What'],
     [
-      ...rows.map((option) => {
-        const { flags, description, defaultValue } = option;
-        const byDefault = typeof defaultValue === 'string' ? ` (default: ${defaultValue})` : '';
-        return [code(flags), cell(description + byDefault)];
-      }),
+      ...rows.map((option) => [code(option.flags), cell(descriptionOf(option))]),
       ...(hasNetwork ? [['and', 'the [options of the network](#the-network)']] : []),
     ],
   );

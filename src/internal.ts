@@ -12,3 +12,4 @@ export { PRIORITIES } from './queue/priority.js';
 export { sourceIdentityChange } from './source/source.js';
 export { defaultJobDirectory } from './store/file.js';
 export { OwnFiles } from './store/own-files.js';
+export { proxyChoice } from './transport/proxy/proxy-choice.js';

@@ -30,7 +30,7 @@ import { sweepStore } from './sweep.js';
 export interface UploadWorkerOptions {
   /** A URL such as `redis://host:6379`, or options of ioredis. */
   connection: RedisConnectionInput;
-  /** Of BullMQ's queue. @default 'uploads' */
+  /** The queue whose jobs it does. @default 'uploads' */
   queueName?: string | undefined;
   /** The prefix of BullMQ's keys. @default 'bull' */
   prefix?: string | undefined;

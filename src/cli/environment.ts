@@ -19,7 +19,7 @@ export function readEnvironment(command: Command, env: Environment): void {
     const name = option.attributeName();
     const text = env[variableOf(option)];
     const isGiven = command.getOptionValueSource(name) === 'cli';
-    if (isGiven || !text || isOfNetwork(option)) continue;
+    if (isGiven || !text || option.hidden || isOfNetwork(option)) continue;
     const value = valueFrom(option, text);
     if (value !== undefined) command.setOptionValueWithSource(name, value, 'env');
   }

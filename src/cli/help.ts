@@ -109,10 +109,18 @@ export function withExamples(description: string, examples: readonly string[]): 
   return [description, '', 'Examples:', ...examples.map((example) => `  ${example}`)].join('\n');
 }
 
+/** As the help and the documentation have it. */
+export function descriptionOf({ description, argChoices, defaultValue }: Option): string {
+  const choices = argChoices === undefined ? '' : `: ${argChoices.join(', ')}`;
+  const byDefault = typeof defaultValue === 'string' ? ` (default: ${defaultValue})` : '';
+  return `${description}${choices}${byDefault}`;
+}
+
 /** Longer names of options have their descriptions in the next line. */
 const MAX_TERM_COLUMNS = 24;
 
 export const HELP_STYLE: HelpConfiguration = {
+  optionDescription: descriptionOf,
   padWidth(command, helper) {
     return Math.min(Help.prototype.padWidth.call(this, command, helper), MAX_TERM_COLUMNS);
   },

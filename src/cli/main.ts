@@ -15,6 +15,6 @@ if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
   } catch {
     // Another engine than V8.
   }
-  const { runProcess } = await import('./program.js');
-  await runProcess(args);
+  // No `await` here: a bundle in CommonJS could not have it.
+  void import('./program.js').then(({ runProcess }) => runProcess(args));
 }

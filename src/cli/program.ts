@@ -57,6 +57,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'run a BITS server for tests',
     load: async () => (await import('./commands/serve.js')).defineServe,
   },
+  completion: {
+    summary: 'print a script by which a shell completes commands and options',
+    load: async () => (await import('./commands/completion.js')).defineCompletion,
+  },
 };
 
 const EXAMPLES = [
@@ -140,7 +144,8 @@ async function dispatch(
   try {
     // The name of a command is the first argument, or the second after `help`.
     const names = args.slice(0, 2);
-    const program = await createProgram(context, (name) => names.includes(name));
+    const isForShells = args[0] === 'completion';
+    const program = await createProgram(context, (name) => isForShells || names.includes(name));
     program.hook('preAction', async (_, command) => {
       running = command;
       readEnvironment(command, io.env);
@@ -212,8 +217,15 @@ function usageErrorOf(error: unknown): string | undefined {
   return code === 'BITS_ERR_ARGUMENT' ? withFlags(error.message) : undefined;
 }
 
+const CHOICE =
+  /^error: option '.*?(--[\w-]+).*?' argument '(.*)' is invalid\. Allowed choices are (.*)\.$/s;
+
 /** Commander repeats arguments, which may be secrets: `--haeder=Authorization: …`. */
 function messageOf({ message }: CommanderError): string {
+  const [, option, value, choices] = CHOICE.exec(message) ?? [];
+  if (option !== undefined) {
+    return `${option} takes one of ${choices}, not ${JSON.stringify(value)}`;
+  }
   const [, quoted] = /^error: unknown \w+ '(.*)'/s.exec(message) ?? [];
   const shown = quoted ? message.replace(quoted, () => withoutSecret(quoted)) : message;
   return shown.replace(/^error: /, '').replace(/\n/g, ' ');

@@ -28,6 +28,11 @@ const PLAIN_ON_WINDOWS = /^[\w@+=:,./\\-]+$/;
 
 /** Quotes an argument for a POSIX shell, on Windows for `cmd`. */
 export function quoteArgument(text: string, platform: string = process.platform): string {
-  if (platform === 'win32') return PLAIN_ON_WINDOWS.test(text) ? text : `"${text}"`;
+  if (platform === 'win32') return PLAIN_ON_WINDOWS.test(text) ? text : inDoubleQuotes(text);
   return PLAIN.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** Programs want `\"` or `""` for a quotation mark, but `cmd` takes the first for the end. */
+function inDoubleQuotes(text: string): string {
+  return `"${text.replaceAll(/(\\*)"/g, '$1$1""').replace(/\\+$/, '$&$&')}"`;
 }

@@ -2,7 +2,6 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { createFileStore, type JobStore } from '../index.js';
 import { defaultJobDirectory } from '../internal.js';
-import type { Io } from './context.js';
 import { UsageError } from './values.js';
 
 export interface StateFlags {
@@ -20,14 +19,12 @@ export interface JobState {
   readonly arguments: readonly string[];
 }
 
-export const STATE_DIRECTORY_VARIABLE = 'BITS_UPLOAD_STATE_DIR';
-
 export function addStateOption(command: Command): Command {
   return command
     .option(
       '--state-dir <dir>',
-      `directory for the records of unfinished uploads (default: ${STATE_DIRECTORY_VARIABLE} of the ` +
-        'environment, or the directory of your system for application data)',
+      'directory for the records of unfinished uploads (default: that of your system for ' +
+        'application data)',
     )
     .option(
       '--trust-state-dir',
@@ -37,13 +34,9 @@ export function addStateOption(command: Command): Command {
 }
 
 /** @throws UsageError */
-export function openJobState(
-  { stateDir, trustStateDir = false }: StateFlags,
-  { env }: Pick<Io, 'env'>,
-): JobState {
+export function openJobState({ stateDir, trustStateDir = false }: StateFlags): JobState {
   if (stateDir === '') throw new UsageError('--state-dir needs the name of a directory, not ""');
-  const given = stateDir ?? (env[STATE_DIRECTORY_VARIABLE] || undefined);
-  const directory = given && resolve(given);
+  const directory = stateDir && resolve(stateDir);
   return {
     store: createFileStore({ directory, trustDirectory: trustStateDir }),
     directory,

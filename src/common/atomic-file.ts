@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { constants, fsync } from 'node:fs';
 import { type FileHandle, lstat, open, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { codeOf } from './error-like.js';
+import { whenFree } from './when-free.js';
 
 const TEMP_SUFFIX = /\.[0-9a-f]{16}\.tmp$/;
 
@@ -43,28 +43,12 @@ export async function replaceFile(
     } finally {
       await handle.close();
     }
-    await renameWhenFree(temp, path);
+    await whenFree(() => rename(temp, path));
   } catch (error) {
     await unlink(temp).catch(() => {});
     throw error;
   }
   if (afterPowerCut === 'new') await syncDirectory(dirname(path));
-}
-
-const RENAME_PATIENCE_MS = 1000;
-
-/** On Windows a virus scanner or an indexer may have the file open for a moment. */
-async function renameWhenFree(from: string, to: string): Promise<void> {
-  const passing = process.platform === 'win32' ? ['EBUSY', 'EPERM', 'EACCES'] : ['EBUSY'];
-  for (let waitMs = 10, waitedMs = 0; ; waitedMs += waitMs, waitMs *= 2) {
-    try {
-      await rename(from, to);
-      return;
-    } catch (error) {
-      if (waitedMs >= RENAME_PATIENCE_MS || !passing.includes(codeOf(error) ?? '')) throw error;
-    }
-    await delay(waitMs);
-  }
 }
 
 /** What says that bytes did not reach the disk; any other failure says that there is no such sync. */

@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import * as nodeFs from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { codeOf } from '../common/error-like.js';
+import { whenFree } from '../common/when-free.js';
 import { BitsArgumentError } from '../errors.js';
 import { isSameFile, type ReplyFileSystem, unlessMissing } from './file-system.js';
 import { partPath, removePart, secondName } from './part-file.js';
@@ -92,11 +93,11 @@ async function replaceTarget(part: string, path: string, fs: ReplyFileSystem): P
     await fs.link(part, second);
   } catch {
     // Some file systems have no hard links.
-    await fs.rename(part, path);
+    await whenFree(() => fs.rename(part, path));
     return;
   }
   try {
-    await fs.rename(second, path);
+    await whenFree(() => fs.rename(second, path));
   } catch (error) {
     await fs.unlink(second).catch(() => {});
     throw error;

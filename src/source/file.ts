@@ -109,8 +109,14 @@ async function cannotOpen(path: string, cause: unknown): Promise<BitsError> {
       return new BitsArgumentError(`The path ${JSON.stringify(path)} is not valid (${code}).`, {
         cause,
       });
+    case 'EBUSY':
+      return new BitsError(
+        'BITS_ERR_SOURCE',
+        `Cannot open ${path}, because another program has locked it (EBUSY): close it there.`,
+        { retryable: true, cause },
+      );
     default:
-      // Such as EBUSY (another program on Windows has it locked) and EMFILE: both may pass.
+      // Such as EMFILE, which may pass.
       return new BitsError('BITS_ERR_SOURCE', `Cannot open ${path} (${code}).`, {
         retryable: true,
         cause,

@@ -3,6 +3,7 @@ import { readdir, unlink } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { removeOldTempFiles, replaceFile } from '../common/atomic-file.js';
 import { codeOf } from '../common/error-like.js';
+import { whenFree } from '../common/when-free.js';
 import { BitsArgumentError, BitsStoreError } from '../errors.js';
 import { checkJobKey, isJobKey } from './job-key.js';
 import { Locks } from './lock.js';
@@ -144,7 +145,7 @@ class FileStore implements JobStore {
     const path = await this.#pathOf(key);
     try {
       // Not synced: a record that a power cut brings back costs its server a question, and no bytes.
-      await unlink(path);
+      await whenFree(() => unlink(path));
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw fileSystemError('remove the job record', path, error);
     }

@@ -3,6 +3,7 @@ import { type FileHandle, lstat, mkdir, open, rename, stat } from 'node:fs/promi
 import { dirname } from 'node:path';
 import { syncDirectory } from '../common/atomic-file.js';
 import { codeOf } from '../common/error-like.js';
+import { whenFree } from '../common/when-free.js';
 import { BitsStoreError } from '../errors.js';
 
 const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
@@ -66,7 +67,7 @@ export class OwnFiles {
       // Before it is opened: to open a device may have an effect, and Windows has no O_NOFOLLOW.
       this.#check(path, await lstat(path));
       // Without O_NONBLOCK, a pipe that somebody put there since would be waited for.
-      const handle = await open(path, flags | O_NOFOLLOW | O_NONBLOCK);
+      const handle = await whenFree(() => open(path, flags | O_NOFOLLOW | O_NONBLOCK));
       try {
         this.#check(path, await handle.stat());
       } catch (error) {
@@ -145,7 +146,7 @@ export async function setFileAside(path: string, suffix: string): Promise<string
   for (let number = 1; ; number++) {
     const aside = `${path}${suffix}${number}`;
     if (await isThere(aside)) continue;
-    await rename(path, aside);
+    await whenFree(() => rename(path, aside));
     return aside;
   }
 }

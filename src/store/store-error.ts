@@ -15,7 +15,10 @@ const ADVICE: Readonly<Record<string, string>> = {
   EROFS: 'the file system is read-only: keep the records in another directory',
   ERR_ACCESS_DENIED:
     'Node runs with --permission: give --allow-fs-read and --allow-fs-write for this directory',
+  EBUSY: 'another program has it open: close that program, or exempt the directory from its scans',
   ENOTDIR: 'a part of this path is a file, not a directory',
+  // What Windows says of a path that leads through a file.
+  ENOENT: 'a part of this path is a file, not a directory, or was removed just now',
   EEXIST: 'it is a file, not a directory',
   EMFILE: 'too many files are open: check ulimit -n',
   ENFILE: 'too many files are open on this machine',

@@ -1,5 +1,7 @@
 import { createRequire } from 'node:module';
 import type { Client } from 'undici';
+import { codeOf } from '../common/error-like.js';
+import { BitsTransportError } from '../errors.js';
 
 /** What the transport uses of undici. */
 export interface UndiciParts {
@@ -10,15 +12,36 @@ export interface UndiciParts {
  * Loads a third of undici, in a third of the time: its main entry also loads `fetch`, caches and
  * mocks, 60 ms before the first byte of an upload.
  *
- * The main entry is used where a version or a bundler does not have the part in its place. It is not
- * tried first: an `import()` that fails for want of file descriptors fails for ever.
+ * It is not tried first to `import()` the part: one that fails for want of file descriptors fails for
+ * ever. The main entry is used where a version does not have the part in its place.
  * @param find for tests
+ * @throws BITS_ERR_TRANSPORT, not retryable, for what does not pass by itself
  */
 export async function loadUndici(find: () => unknown = findClient): Promise<UndiciParts> {
-  const found = find();
+  const found = find() ?? (await importClient());
   if (typeof found === 'function') return { Client: found as typeof Client };
-  const { Client: exported } = await import('undici');
-  return { Client: exported };
+  try {
+    const { Client: exported } = await import('undici');
+    return { Client: exported };
+  } catch (cause) {
+    if (['EMFILE', 'ENFILE'].includes(codeOf(cause) ?? '')) throw cause;
+    throw new BitsTransportError(
+      'The package undici cannot be loaded: install it again; an app that is bundled as an ES module ' +
+        'needs a `require` (docs/bundles.md)',
+      { cause, retryable: false },
+    );
+  }
+}
+
+/** Bundlers see the name, and take no more of undici than this. */
+async function importClient(): Promise<unknown> {
+  try {
+    // @ts-expect-error: it has no types.
+    const { default: client } = await import('undici/lib/dispatcher/client.js');
+    return client;
+  } catch {
+    return undefined;
+  }
 }
 
 function findClient(): unknown {

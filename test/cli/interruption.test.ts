@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { build } from 'esbuild';
 import { Interruption } from '../../src/cli/interruption.js';
+import { skipOnWindows } from '../support/skip.js';
 import { Spawned } from './spawned.js';
 
 const MODULE = fileURLToPath(new URL('../../src/cli/interruption.ts', import.meta.url));
@@ -34,7 +35,8 @@ describe('an interruption', () => {
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const) {
-    it(`stops the command at the first ${signal} and ends the process at the second`, async () => {
+    it(`stops the command at the first ${signal} and ends the process at the second`, async function () {
+      skipOnWindows(this, 'signals');
       const stubborn = new Spawned([], { script: ['--input-type=module', '--eval', script] });
       await stubborn.said(/ready/);
       stubborn.kill(signal);

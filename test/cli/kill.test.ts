@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { skipOnWindows } from '../support/skip.js';
 import { type KillReport, killInReply, killInUpload } from './killing.js';
 
 /** `npm run prove:kill` asks for more. */
@@ -8,7 +9,7 @@ const seed = Number(process.env.BITS_PROVE_SEED ?? Math.floor(Math.random() * 2 
 
 describe('the program, killed with SIGKILL at random moments', () => {
   before(function () {
-    if (process.platform === 'win32') this.skip();
+    skipOnWindows(this, 'signals');
   });
 
   function tell(what: string, { moments, bytes, bytesReceived, bytesAllowed }: KillReport): void {

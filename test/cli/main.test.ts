@@ -14,6 +14,7 @@ import { quoteArgument } from '../../src/cli/resume-command.js';
 import { createUndiciTransport, VERSION } from '../../src/index.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { answer, startRawServer } from '../support/raw-server.js';
+import { skip, skipOnWindows } from '../support/skip.js';
 import { capturedIo } from './capture.js';
 import { stateEnvironment } from './scratch-state.js';
 import { MAIN, Spawned } from './spawned.js';
@@ -105,8 +106,11 @@ describe('the program as a process', () => {
     const program = new Spawned(['put', file, server.url]);
     expect(await program.ended()).to.include({ code: 0 });
     expect(program.stdout).to.equal(`${server.url}dump.bin\n`);
-    expect(program.stderr).to.match(/uploading to .*\n.*done/);
+    expect(program.stderr).to.match(/^.*dump\.bin: done, .*\n$/);
     expect(await readFile(join(server.root, 'dump.bin'))).to.deep.equal(content);
+    const verbose = new Spawned(['put', '-v', file, `${server.url}2`]);
+    expect(await verbose.ended()).to.include({ code: 0 });
+    expect(verbose.stderr).to.match(/^.*: uploading to .*\n.*: done, .*\n$/);
   });
 
   it('uploads standard input', async () => {
@@ -120,7 +124,7 @@ describe('the program as a process', () => {
     ['is a directory', '</', /standard input is a directory/],
   ] as const) {
     it(`refuses a standard input that ${what}, and exits with 2`, async function () {
-      if (!ofThisMachine) this.skip();
+      skipOnWindows(this, 'shell');
       const { code, stdout, stderr } = await putFrom(redirection);
       expect({ code, stdout }).to.deep.equal({ code: 2, stdout: '' });
       expect(stderr).to.match(message);
@@ -129,7 +133,7 @@ describe('the program as a process', () => {
   }
 
   it('uploads an empty file when standard input is empty', async function () {
-    if (!ofThisMachine) this.skip();
+    skipOnWindows(this, 'shell');
     expect(await putFrom('</dev/null')).to.include({ code: 0, stdout: `${server.url}in\n` });
     expect(await readFile(join(server.root, 'in'), 'utf8')).to.equal('');
   });
@@ -143,7 +147,8 @@ describe('the program as a process', () => {
     expect(program.stdout === reply).to.equal(true);
   });
 
-  it('stops at SIGINT with 130, and keeps the session so that the upload can be resumed', async () => {
+  it('stops at SIGINT with 130, and keeps the session so that the upload can be resumed', async function () {
+    skipOnWindows(this, 'signals');
     server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
     const state = join(directory, "it's state");
     const args = ['put', '--json', '--fragment-size=64KiB', '--state-dir', state];
@@ -185,7 +190,8 @@ describe('the program as a process', () => {
     ['standard input', () => '-', () => join(directory, 'state')],
     ['a file without a record', () => file, () => join(file, 'state')],
   ] as const) {
-    it(`frees the session of ${what} at SIGINT, because it cannot be resumed`, async () => {
+    it(`frees the session of ${what} at SIGINT, because it cannot be resumed`, async function () {
+      skipOnWindows(this, 'signals');
       server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
       const args = ['put', '--quiet', '--fragment-size=64KiB', '--state-dir', where()];
       const program = new Spawned([...args, source(), `${server.url}in`], { stdin: content });
@@ -218,7 +224,8 @@ describe('the program as a process', () => {
     });
   }
 
-  it('stops waiting for a session to be freed at the next signal', async () => {
+  it('stops waiting for a session to be freed at the next signal', async function () {
+    skipOnWindows(this, 'signals');
     server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
     server.addFault({ on: 'cancel-session', do: 'hang' });
     const args = ['put', '--quiet', '--fragment-size=64KiB', '-', `${server.url}in`];
@@ -231,7 +238,8 @@ describe('the program as a process', () => {
     expect(program.stderr).to.match(/^bits-upload: -: stopped by SIGINT .*\n$/);
   });
 
-  it('stops waiting for a session to be freed after --timeout, and warns that it may block the URL', async () => {
+  it('stops waiting for a session to be freed after --timeout, and warns that it may block the URL', async function () {
+    skipOnWindows(this, 'signals');
     server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
     server.addFault({ on: 'cancel-session', do: 'hang' });
     const args = ['put', '--quiet', '--timeout=2s', '--fragment-size=64KiB', '-'];
@@ -242,7 +250,8 @@ describe('the program as a process', () => {
     expect(program.stderr).to.match(/stopped by SIGINT .*\n.*warning: .*may refuse the URL/);
   });
 
-  it('exits with 130 at SIGINT while the session of a failed upload is freed', async () => {
+  it('exits with 130 at SIGINT while the session of a failed upload is freed', async function () {
+    skipOnWindows(this, 'signals');
     server.addFault({ on: 'fragment', do: { status: 403 } });
     server.addFault({ on: 'cancel-session', do: 'hang' });
     const args = ['put', '--quiet', '--state-dir', join(file, 'state'), file, server.url];
@@ -258,7 +267,7 @@ describe('the program as a process', () => {
   });
 
   it('exits with 129 at SIGHUP, but ignores it under nohup', async function () {
-    if (!ofThisMachine) this.skip();
+    skipOnWindows(this, 'signals');
     server.addFault({ on: 'create-session', do: 'hang' });
     const program = new Spawned(['put', file, server.url]);
     await server.waitForRequest('create-session');
@@ -278,7 +287,7 @@ describe('the program as a process', () => {
   });
 
   it('exits at once at a signal while a password command waits', async function () {
-    if (!ofThisMachine) this.skip();
+    skipOnWindows(this, 'signals');
     const guarded = await startRawServer({
       onRequest: ({ connection }) =>
         connection.socket.write(answer(401, { 'WWW-Authenticate': 'Basic realm="x"' })),
@@ -306,7 +315,8 @@ describe('the program as a process', () => {
     }
   });
 
-  it('exits with 143 at SIGTERM', async () => {
+  it('exits with 143 at SIGTERM', async function () {
+    skipOnWindows(this, 'signals');
     server.addFault({ on: 'create-session', do: 'hang' });
     const program = new Spawned(['put', file, server.url]);
     await server.waitForRequest('create-session');
@@ -315,7 +325,8 @@ describe('the program as a process', () => {
     expect(program.stderr).to.contain('stopped by SIGTERM');
   });
 
-  it('sends no further file after a signal', async () => {
+  it('sends no further file after a signal', async function () {
+    skipOnWindows(this, 'signals');
     const other = join(directory, 'other.bin');
     await writeFile(other, 'x');
     server.addFault({ on: 'create-session', do: 'hang' });
@@ -356,7 +367,7 @@ describe('the program as a process', () => {
   });
 
   it('exits with 1 when its result cannot be written', async function () {
-    if (process.platform !== 'linux') this.skip();
+    if (process.platform !== 'linux') skip(this, 'needs /dev/full');
     const full = await open('/dev/full', 'w');
     const program = new Spawned(['put', '--quiet', file, server.url], { stdout: full.fd });
     expect(await program.ended()).to.deep.equal({ code: 1, signal: null });
@@ -373,7 +384,7 @@ describe('the program as a process', () => {
   });
 
   it('shows no argument in the list of processes', async function () {
-    if (!ofThisMachine) this.skip();
+    skipOnWindows(this, 'ps');
     server.addFault({ on: 'create-session', do: 'hang' });
     const program = new Spawned(['put', '--header', 'X-Key: s3cret', file, server.url]);
     await server.waitForRequest('create-session');

@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { Command } from 'commander';
 import { NETWORK_FLAGS } from '../../src/cli/commands/network-flags.js';
@@ -75,7 +76,12 @@ describe('the flags for the connection to a server', () => {
   });
 
   it('run a command for the password only when the password is needed', async () => {
-    const credentials = credentialsOf(['-u', 'me', '--password-command', `printf '${SECRET}\\nx'`]);
+    const credentials = credentialsOf([
+      '-u',
+      'me',
+      '--password-command',
+      `echo ${SECRET}&& echo x`,
+    ]);
     expect(credentials).to.be.a('function');
     expect(await (credentials as () => unknown)()).to.deep.equal({
       username: 'me',
@@ -86,8 +92,8 @@ describe('the flags for the connection to a server', () => {
   });
 
   for (const [what, command] of [
-    ['fails', `echo ${SECRET}; exit 3`],
-    ['prints nothing', `true ${SECRET}`],
+    ['fails', `echo ${SECRET}&& exit 3`],
+    ['prints nothing', `exit 0 && echo ${SECRET}`],
     ['prints without end', `yes ${SECRET}`],
   ] as const) {
     it(`report that a password command ${what}, without showing its output`, async () => {
@@ -124,8 +130,8 @@ describe('the flags for the connection to a server', () => {
   it('read certificates in PEM, in PEM with their key, and in PKCS #12', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'bits-cli-'));
     try {
-      const pem = new URL('../fixtures/tls/cert.pem', import.meta.url).pathname;
-      const key = new URL('../fixtures/tls/key.pem', import.meta.url).pathname;
+      const pem = fileURLToPath(new URL('../fixtures/tls/cert.pem', import.meta.url));
+      const key = fileURLToPath(new URL('../fixtures/tls/key.pem', import.meta.url));
       const pfx = join(folder, 'me.p12');
       await writeFile(pfx, Buffer.from([0x30, 0x82]));
       const contents = { cert: await readFile(pem), key: await readFile(key) };

@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { answer, type RawServer, startRawServer } from '../support/raw-server.js';
+import { skipOnWindows } from '../support/skip.js';
 import { Capture, type CapturedIo, capturedIo } from './capture.js';
 import { Spawned } from './spawned.js';
 
@@ -55,7 +56,7 @@ describe('the command ping', () => {
 
   it('prints signs on a terminal', async () => {
     const io = { ...capturedIo(), stdout: new Capture(80) };
-    const { out } = await ping([bits.url], { LC_ALL: 'C.UTF-8' }, io);
+    const { out } = await ping([bits.url], { LC_ALL: 'C.UTF-8', WT_SESSION: '1' }, io);
     expect(out.map((line) => line[0]).join('')).to.equal('–✓––✓✓');
   });
 
@@ -127,7 +128,8 @@ describe('the command ping', () => {
     });
   }
 
-  it('stops at SIGINT with 130, and shows no argument in the list of processes', async () => {
+  it('stops at SIGINT with 130, and shows no argument in the list of processes', async function () {
+    skipOnWindows(this, 'signals');
     let arrived!: () => void;
     const ping = new Promise<void>((resolve) => {
       arrived = resolve;

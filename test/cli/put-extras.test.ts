@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import {
   access,
   mkdir,
@@ -9,6 +10,7 @@ import {
   symlink,
   writeFile,
 } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -20,6 +22,7 @@ import {
   createBitsServer,
 } from '../../src/testing/index.js';
 import { answer, startRawServer } from '../support/raw-server.js';
+import { skipWithoutLinks } from '../support/skip.js';
 import { type CapturedIo, capturedIo } from './capture.js';
 
 describe('put with what it does besides', () => {
@@ -174,7 +177,8 @@ describe('put with what it does besides', () => {
       expect(await readFile(join(replies, 'tree/sub/c'), 'utf8')).to.equal('reply to /tree/sub/c');
     });
 
-    it('never writes outside of the directory, nor over a file', async () => {
+    it('never writes outside of the directory, nor over a file', async function () {
+      skipWithoutLinks(this);
       await serve({ reply: () => 'x' });
       const [replies, outside] = [join(directory, 'replies'), join(directory, 'outside')];
       await mkdir(replies);
@@ -275,5 +279,21 @@ describe('put with what it does besides', () => {
     expect((await put([join(tree, '*.log'), server.url])).stderr).to.contain("--include '*.log'");
     expect((await put(['~/a', server.url])).stderr).to.contain('only outside of quotes');
     expect(server.connections).to.equal(0);
+  });
+
+  it('says when the port of an http: URL speaks https', async () => {
+    const fixture = (name: string) => readFile(new URL(`../fixtures/tls/${name}`, import.meta.url));
+    const tls = { key: await fixture('key.pem'), cert: await fixture('cert.pem') };
+    server = await createBitsServer({ tls });
+    const url = server.url.replace('https:', 'http:');
+    const args = ['--retries=0', join(tree, 'a')];
+    const { code, stderr } = await put([...args, url]);
+    expect(code).to.equal(1);
+    expect(stderr).to.contain(`Port ${new URL(url).port} speaks https: write https:// in the URL.`);
+    const plain = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
+    await once(plain, 'listening');
+    const { port } = plain.address() as AddressInfo;
+    expect((await put([...args, `http://127.0.0.1:${port}/`])).stderr).to.not.contain('https');
+    plain.close();
   });
 });

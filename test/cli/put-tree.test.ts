@@ -13,7 +13,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
 import {
@@ -21,6 +21,7 @@ import {
   type BitsServerOptions,
   createBitsServer,
 } from '../../src/testing/index.js';
+import { skip, skipOnWindows, skipWithoutLinks } from '../support/skip.js';
 import { capturedIo } from './capture.js';
 
 describe('put with trees and lists', () => {
@@ -60,6 +61,7 @@ describe('put with trees and lists', () => {
     return names
       .filter((entry) => entry.isFile())
       .map(({ parentPath, name }) => join(parentPath, name).slice(server.root.length + 1))
+      .map((path) => path.replaceAll(sep, '/'))
       .sort();
   };
 
@@ -107,7 +109,8 @@ describe('put with trees and lists', () => {
       expect(mixed.stderr).to.contain(`give it alone, or as ${tree}`);
     });
 
-    it('follows links only with --follow-links, and reports a circle', async () => {
+    it('follows links only with --follow-links, and reports a circle', async function () {
+      skipWithoutLinks(this);
       await serve();
       await write('real/file');
       await symlink('real/file', join(tree, 'link'));
@@ -124,7 +127,7 @@ describe('put with trees and lists', () => {
     });
 
     it('leaves out what is no regular file, and says so', async function () {
-      if (process.platform === 'win32') this.skip();
+      skipOnWindows(this, 'fifo');
       await serve();
       await write('a');
       execFileSync('mkfifo', [join(tree, 'pipe')]);
@@ -140,7 +143,7 @@ describe('put with trees and lists', () => {
     });
 
     it('refuses names in one directory that are one file on Windows, and uploads the rest', async function () {
-      if (process.platform !== 'linux') this.skip();
+      if (process.platform !== 'linux') skip(this, 'needs names that differ in case alone');
       await serve();
       await write('a/readme', 'a/README', 'b/readme', 'C/x', 'c/x', 'c /y');
       const { code, objects } = await put(['--json', '-r', `${tree}/`, server.url]);
@@ -154,7 +157,9 @@ describe('put with trees and lists', () => {
     });
 
     it('reports a directory that cannot be read, and uploads the rest', async function () {
-      if (process.platform === 'win32' || process.getuid?.() === 0) this.skip();
+      if (process.getuid === undefined || process.getuid() === 0) {
+        skip(this, 'needs a user who is not root, and modes of files');
+      }
       await serve();
       await write('a/x', 'b/x');
       await chmod(join(tree, 'a'), 0);
@@ -192,6 +197,24 @@ describe('put with trees and lists', () => {
       }
     });
 
+    it('looks for files while others are sent', async () => {
+      await write(...Array.from({ length: 80 }, (_, index) => `a/${index}`), 'z/first');
+      const late = join(tree, 'z', 'late');
+      await serve({
+        onUpload: ({ url }) => (url.endsWith('/a/0') ? writeFile(late, '') : undefined),
+      });
+      expect((await put(['--transfers=4', '-r', tree, server.url])).code).to.equal(0);
+      expect(await stored()).to.include('tree/z/late');
+    });
+
+    it('warns when there is nothing to upload', async () => {
+      await serve();
+      await mkdir(tree);
+      const { code, stderr } = await put(['-r', tree, server.url]);
+      expect(code).to.equal(0);
+      expect(stderr).to.contain('there is no file to upload');
+    });
+
     it('lists with --dry-run what would go where, and sends nothing', async () => {
       await serve();
       await write('a', 'b/c');
@@ -204,8 +227,8 @@ describe('put with trees and lists', () => {
       ]);
       expect(code).to.equal(0);
       expect(stdout).to.equal(
-        `${tree}/a -> ${server.url}tree/a (12 B)\n` +
-          `${tree}/b/c -> ${server.url}tree/b/c (14 B)\n` +
+        `${join(tree, 'a')} -> ${server.url}tree/a (12 B)\n` +
+          `${join(tree, 'b', 'c')} -> ${server.url}tree/b/c (14 B)\n` +
           `${tree}/a -> ${server.url}a (12 B)\n`,
       );
       expect(stderr).to.equal('3 of 3 files, 38 B, would be sent\n');
@@ -226,8 +249,10 @@ describe('put with trees and lists', () => {
 
   describe('of a list', () => {
     it('takes paths below a directory from a file or standard input, and keeps them', async () => {
+      // Windows has no such names.
+      const strange = process.platform === 'win32' ? 'strange name' : 'strange\nname';
       await serve();
-      await write('a/b.txt', 'c.txt', 'd.log', 'strange\nname');
+      await write('a/b.txt', 'c.txt', 'd.log', strange);
       const list = join(directory, 'list');
       await writeFile(list, `\ufeff./a/b.txt\r\n\r\n${join(tree, 'c.txt')}\r\nd.log`);
       const args = ['--exclude=*.log', '--files-from'];
@@ -235,8 +260,8 @@ describe('put with trees and lists', () => {
       expect(code).to.equal(0);
       expect(lines).to.deep.equal([`${server.url}a/b.txt`, `${server.url}c.txt`]);
       const nul = ['-0', '--dry-run', ...args, '-', tree, server.url];
-      expect((await put(nul, 'strange\nname\0a/b.txt\0')).stdout).to.contain(
-        `-> ${server.url}strange%0Aname (`,
+      expect((await put(nul, `${strange}\0a/b.txt\0`)).stdout).to.contain(
+        `-> ${server.url}${encodeURIComponent(strange)} (`,
       );
     });
 
@@ -410,8 +435,22 @@ describe('put with trees and lists', () => {
       expect(await batches()).to.deep.equal([]);
     });
 
+    it('is refused while another process runs it', async () => {
+      server.addFault({ on: 'create-session', do: 'hang' });
+      const args = ['-r', tree, server.url];
+      const first = put(['--max-time=1s', ...args]);
+      await server.waitForRequest('create-session');
+      const second = await put(args);
+      expect(second.code).to.equal(1);
+      expect(second.stderr)
+        .to.contain(`Process ${process.pid} on `)
+        .and.contain('wait for its end');
+      expect((await first).code).to.not.equal(0);
+      expect((await put(args)).code).to.equal(0);
+    });
+
     it('does not use a file that others can write to, and uploads nevertheless', async function () {
-      if (process.platform === 'win32') this.skip();
+      skipOnWindows(this, 'modes');
       failing();
       const args = ['-r', tree, server.url];
       await put(args);

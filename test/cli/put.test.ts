@@ -10,6 +10,7 @@ import {
   createBitsServer,
 } from '../../src/testing/index.js';
 import { answer, startRawServer } from '../support/raw-server.js';
+import { skip, skipWithoutLinks } from '../support/skip.js';
 import { type CapturedIo, capturedIo } from './capture.js';
 
 describe('the command put', () => {
@@ -210,7 +211,8 @@ describe('the command put', () => {
       expect(server.connections).to.equal(0);
     });
 
-    it('says what is wrong with a dangling link and with a name that is not UTF-8', async () => {
+    it('says what is wrong with a dangling link and with a name that is not UTF-8', async function () {
+      skipWithoutLinks(this);
       await serve();
       const link = join(directory, 'link');
       await symlink(join(directory, 'gone'), link);
@@ -424,7 +426,8 @@ describe('the command put', () => {
     }
 
     it('exits with 2 for a file without permission to read', async function () {
-      if (process.getuid?.() === 0) this.skip();
+      if (process.getuid === undefined || process.getuid() === 0)
+        skip(this, 'needs a user who is not root, and modes of files');
       await chmod(file, 0);
       const { code, stderr } = await put([file, server.url]);
       expect(code).to.equal(2);

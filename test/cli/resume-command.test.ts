@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { quoteArgument } from '../../src/cli/resume-command.js';
+import { skipOnWindows } from '../support/skip.js';
 
 describe('an argument for a shell', () => {
   it('is not quoted when it has no meaning to a shell', () => {
@@ -11,7 +12,7 @@ describe('an argument for a shell', () => {
   });
 
   it('is one argument in a shell, whatever it contains', function () {
-    if (process.platform === 'win32') this.skip();
+    skipOnWindows(this, 'shell');
     const text = fc.string({ unit: 'grapheme' }).filter((value) => !value.includes('\0'));
     fc.assert(
       fc.property(fc.array(text, { minLength: 1, maxLength: 50 }), (args) => {
@@ -27,5 +28,7 @@ describe('an argument for a shell', () => {
   it('is in double quotes on Windows', () => {
     expect(quoteArgument('C:\\My Files', 'win32')).to.equal('"C:\\My Files"');
     expect(quoteArgument('C:\\state', 'win32')).to.equal('C:\\state');
+    expect(quoteArgument('C:\\My Files\\', 'win32')).to.equal('"C:\\My Files\\\\"');
+    expect(quoteArgument('say "a \\" b', 'win32')).to.equal('"say ""a \\\\"" b"');
   });
 });

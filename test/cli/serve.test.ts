@@ -7,6 +7,7 @@ import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
 import { createUndiciTransport, UploadJob } from '../../src/index.js';
 import { createBitsServer } from '../../src/testing/index.js';
+import { skipOnWindows } from '../support/skip.js';
 import { capturedIo } from './capture.js';
 import { Spawned } from './spawned.js';
 
@@ -25,7 +26,8 @@ describe('bits-upload serve', () => {
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const) {
-    it(`prints its URL, receives uploads, and exits with ${code} at ${signal}`, async () => {
+    it(`prints its URL, receives uploads, and exits with ${code} at ${signal}`, async function () {
+      skipOnWindows(this, 'signals');
       const program = new Spawned(['serve', '--root', root]);
       await program.said(/\n/);
       expect(program.stdout).to.match(/^listening on http:\/\/127\.0\.0\.1:\d+\/\n$/);
@@ -88,7 +90,8 @@ describe('bits-upload serve', () => {
     });
   });
 
-  it('reports violations of the protocol also with --quiet', async () => {
+  it('reports violations of the protocol also with --quiet', async function () {
+    skipOnWindows(this, 'signals');
     const program = new Spawned(['serve', '--root', root, '--quiet']);
     await program.said(/\n/);
     const transport = createUndiciTransport();
@@ -112,7 +115,8 @@ describe('bits-upload serve', () => {
     expect(program.stderr).to.equal('');
   });
 
-  it('warns about an address that other machines reach without authentication', async () => {
+  it('warns about an address that other machines reach without authentication', async function () {
+    skipOnWindows(this, 'signals');
     const program = new Spawned(['serve', '--root', root, '--host', '0.0.0.0']);
     await program.said(/\n/);
     program.kill('SIGINT');

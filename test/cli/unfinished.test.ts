@@ -5,6 +5,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
+import { quoteArgument } from '../../src/cli/resume-command.js';
 import { createFileStore, type JobStore } from '../../src/index.js';
 import {
   type BitsServer,
@@ -12,6 +13,7 @@ import {
   createBitsServer,
   type Fault,
 } from '../../src/testing/index.js';
+import { skip, skipOnWindows } from '../support/skip.js';
 import { capturedIo } from './capture.js';
 import { Spawned } from './spawned.js';
 
@@ -88,7 +90,7 @@ describe('an unfinished upload', () => {
         code: 'BITS_ERR_SERVER',
         id,
         resumable: true,
-        resumeCommand: `bits-upload resume ${id} --state-dir ${state} --retries 0 --header 'X-Key: …'`,
+        resumeCommand: `bits-upload resume ${id} --state-dir ${state} --retries 0 --header ${quoteArgument('X-Key: …')}`,
       });
       expect(stderr).to.contain(`to resume it: bits-upload resume ${id} --state-dir`);
       const files = await readdir(state);
@@ -153,7 +155,7 @@ describe('an unfinished upload', () => {
       ['can never be', () => '/proc/bits-upload'],
     ] as const) {
       it(`is not stored if the directory ${what}, but the upload continues with one warning`, async function () {
-        if (/cannot|never/.test(what) && process.platform !== 'linux') this.skip();
+        if (/cannot|never/.test(what) && process.platform !== 'linux') skip(this, 'needs Linux');
         await serve();
         const { code, stderr } = await bits(
           ...[
@@ -175,7 +177,8 @@ describe('an unfinished upload', () => {
     it('is not stored if the disk is full, but the upload continues with at most one warning', async function () {
       const tmpfs = ['-t', 'tmpfs', '-o', 'size=48k', 'tmpfs', state];
       await mkdir(state);
-      if (process.platform !== 'linux' || spawnSync('mount', tmpfs).status !== 0) this.skip();
+      if (process.platform !== 'linux' || spawnSync('mount', tmpfs).status !== 0)
+        skip(this, 'needs the right to mount on Linux');
       try {
         await serve();
         const seen = new Set<string>();
@@ -228,7 +231,8 @@ describe('an unfinished upload', () => {
       expect(kinds().at(-1)).to.equal('cancel-session');
     });
 
-    it('is left to the process that runs it, which is named, and the exit code is 1', async () => {
+    it('is left to the process that runs it, which is named, and the exit code is 1', async function () {
+      skipOnWindows(this, 'signals');
       await serve({ faults: [{ on: 'fragment', nth: 2, do: 'hang' }] });
       const args = ['put', '--fragment-size=10KiB', file, `${server.url}x.bin`];
       const first = new Spawned(args, { state });
@@ -399,7 +403,7 @@ describe('an unfinished upload', () => {
       const { code, stderr } = await bits('resume', '-H', 'X-Key: s3cret', gone);
       expect(code).to.equal(6);
       expect(stderr).to.contain(
-        `with bits-upload cancel ${gone} --state-dir ${state} --header 'X-Key: …'\n`,
+        `with bits-upload cancel ${gone} --state-dir ${state} --header ${quoteArgument('X-Key: …')}\n`,
       );
       expect(await recorded()).to.deep.equal([gone]);
 
@@ -586,7 +590,8 @@ describe('an unfinished upload', () => {
       expect(await recorded()).to.be.empty;
     });
 
-    it('is kept, like the others, when a signal ends the wait for the server', async () => {
+    it('is kept, like the others, when a signal ends the wait for the server', async function () {
+      skipOnWindows(this, 'signals');
       await serve();
       const ids = [await leftBehind('1'), await leftBehind('2')];
       server.addFault({ on: 'cancel-session', do: 'hang' });

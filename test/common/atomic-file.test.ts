@@ -18,6 +18,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { build } from 'esbuild';
 import { removeOldTempFiles, replaceFile } from '../../src/common/atomic-file.js';
+import { NEEDS, skip, skipWithoutLinks } from '../support/skip.js';
 
 const isRoot = process.getuid?.() === 0;
 const posix = process.platform !== 'win32';
@@ -41,7 +42,7 @@ describe('an atomic file', () => {
   });
 
   it('is readable for its owner alone, whatever the former one was', async function () {
-    if (!posix) this.skip();
+    if (!posix) skip(this, NEEDS.modes);
     await writeFile(path, 'old');
     await chmod(path, 0o644);
     await replaceFile(path, 'new');
@@ -49,7 +50,7 @@ describe('an atomic file', () => {
   });
 
   it('takes the place of a symbolic link, which is not followed', async function () {
-    if (!posix) this.skip();
+    skipWithoutLinks(this);
     const target = join(directory, 'target');
     await writeFile(target, 'of somebody else');
     await symlink(target, path);
@@ -146,12 +147,12 @@ describe('an atomic file', () => {
   });
 
   it('waits for a moment when something holds the former file', async function () {
-    if (!isRoot || process.platform !== 'linux') this.skip();
+    if (!isRoot || process.platform !== 'linux') skip(this, 'needs root on Linux');
     await writeFile(path, 'old');
     try {
       execFileSync('mount', ['--bind', path, path], { stdio: 'pipe' });
     } catch {
-      this.skip();
+      skip(this, 'needs the right to mount');
     }
     const replaced = replaceFile(path, 'new');
     // A mount point is busy; the first attempt has failed when the temporary file is complete.
@@ -171,7 +172,8 @@ describe('an atomic file', () => {
   ];
   for (const [where, format, flags] of programs) {
     it(`is written ${where}`, async function () {
-      if (flags.length > 0 && PERMISSION === undefined) this.skip();
+      if (flags.length > 0 && PERMISSION === undefined)
+        skip(this, 'needs a Node with --permission');
       const outfile = join(directory, format === 'esm' ? 'bundle.mjs' : 'bundle.cjs');
       await build({
         stdin: {

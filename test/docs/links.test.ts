@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { anchorsOf, type Page, proseOf, readPages } from './pages.js';
@@ -53,5 +54,14 @@ describe('the links of the documentation', () => {
     }
     const lost = pages.map(({ file }) => file).filter((file) => !found.has(file));
     expect(lost).to.deep.equal([]);
+  });
+
+  it('reach every page of docs/ from the menu of the site', async () => {
+    const menu = await readFile('docs/site/menu.json', 'utf8');
+    const missing = pages
+      .filter(({ file }) => file.startsWith('docs/'))
+      .map(({ file }) => file.replace(/^docs/, '').replace(/(?:\/README)?\.md$/, ''))
+      .filter((place) => !new RegExp(`"link": "${place}/?"`).test(menu));
+    expect(missing).to.deep.equal([]);
   });
 });

@@ -24,7 +24,15 @@ export interface Block {
   readonly given: string;
 }
 
-const FOLDERS = ['.', 'docs', 'docs/benchmarks', 'examples', 'examples/electron', 'api'];
+const FOLDERS = [
+  '.',
+  'docs',
+  'docs/benchmarks',
+  'docs/site',
+  'examples',
+  'examples/electron',
+  'api',
+];
 
 /** Every page that people read, the README first. */
 export async function readPages(): Promise<Page[]> {

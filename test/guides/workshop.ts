@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -45,11 +46,13 @@ export class Workshop {
       await mkdir(path.dirname(path.join(folder, name)), { recursive: true });
       await writeFile(path.join(folder, name), content);
     }
+    await cp('examples', path.join(folder, 'examples'), { recursive: true });
     const modules = path.join(folder, 'node_modules');
-    await mkdir(path.join(modules, '.bin'), { recursive: true });
-    for (const name of ['express', '@types', 'undici']) await link(name, modules);
-    await symlink(process.cwd(), path.join(modules, 'bits-upload'), 'junction');
-    await symlink(path.resolve('dist/cli/main.js'), path.join(modules, '.bin/bits-upload'));
+    await mkdir(modules);
+    installation ??= install();
+    const installed = await installation;
+    for (const name of ['bits-upload', '.bin']) await link(path.join(installed, name), modules);
+    await link('node_modules/express', modules);
     return new Workshop(folder, {
       plain: await createBitsServer({ allowOverwrite: true }),
       replying: await createBitsServer({
@@ -117,7 +120,23 @@ export class Workshop {
   }
 }
 
-/** Packages that readers have installed as well. */
-async function link(name: string, modules: string): Promise<void> {
-  await symlink(path.resolve('node_modules', name), path.join(modules, name), 'junction');
+async function link(target: string, folder: string): Promise<void> {
+  await symlink(path.resolve(target), path.join(folder, path.basename(target)), 'junction');
+}
+
+let installation: Promise<string> | undefined;
+
+/** Packs the package and installs it, as readers do; once for all workshops. */
+async function install(): Promise<string> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'bits-upload-installed-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const npm = async (args: readonly string[], cwd: string) => {
+    const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'];
+    return (await execute('npm', [...args, ...options], { cwd })).stdout;
+  };
+  const packed = await npm(['pack', '--json', '--pack-destination', folder], process.cwd());
+  const [{ filename }] = JSON.parse(packed) as [{ filename: string }];
+  await writeFile(path.join(folder, 'package.json'), '{ "private": true }');
+  await npm(['install', path.join(folder, filename)], folder);
+  return path.join(folder, 'node_modules');
 }

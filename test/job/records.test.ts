@@ -17,6 +17,7 @@ import { createUndiciTransport } from '../../src/transport/undici.js';
 import { sha256, temporaryFolder, writePatterned } from '../support/files.js';
 
 import { otherCopy } from '../support/other-copy.js';
+import { skipOnWindows } from '../support/skip.js';
 import { gate } from '../transport/support.js';
 
 const KIB = 1024;
@@ -213,7 +214,7 @@ describe('the record of a job', () => {
   });
 
   it('restores a job whose name no caller could give', async function () {
-    if (process.platform === 'win32') this.skip();
+    skipOnWindows(this, 'names');
     await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
     const odd = `${path}\twith a tab`;
     await rename(path, odd);
@@ -899,7 +900,7 @@ describe('the record of a job', () => {
 
     it('says of an unanswered Close that the file may be in place', async () => {
       await serve({ faults: [{ on: 'close-session', do: 'hang-after-commit' }] });
-      const first = small({ timeouts: { answerMs: 100 }, retry: { limit: 0 } });
+      const first = small({ timeouts: { answerMs: 1000 }, retry: { limit: 0 } });
       await failure(first.start());
       expect((await records())[0]?.session.closeUncertain).to.equal(true);
       expect(await small().start()).to.include({ closed: 'presumed', bytesSent: 0 });

@@ -18,6 +18,7 @@ import { createBitsServer } from '../../src/testing/index.js';
 import { createUndiciTransport } from '../../src/transport/undici.js';
 import { openFilesUnder } from '../source/reading.js';
 import { patterned, sha256, temporaryFolder, writePatterned } from '../support/files.js';
+import { skipWithoutLinks } from '../support/skip.js';
 import { gate } from '../transport/support.js';
 
 const KIB = 1024;
@@ -432,7 +433,8 @@ describe('UploadJob', () => {
     });
   });
 
-  it('refuses a reply that would replace the file, by whatever path', async () => {
+  it('refuses a reply that would replace the file, by whatever path', async function () {
+    skipWithoutLinks(this);
     const server = await serve({ allowOverwrite: true });
     const path = join(folder(), 'order.xml');
     await writePatterned(path, 100);
@@ -567,8 +569,8 @@ describe('UploadJob', () => {
         job.resume().catch(() => {});
       });
       const result = failure(job.start());
-      await delay(50);
-      expect(resumed).to.be.within(1, most - 1);
+      while (resumed === 0) await delay(10);
+      expect(resumed).to.be.below(most);
       await job.cancel();
       expect(await result).to.be.instanceOf(BitsError);
       failing = false;

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
 import { expect } from 'chai';
@@ -71,10 +71,13 @@ describe('the packed package', function () {
   it('holds the build, the documents and the licence, and nothing else', () => {
     const places = new Set(files.map((path) => path.split('/')[0]));
     expect([...places].sort()).to.deep.equal(
-      ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'docs', 'package.json'].sort(),
+      [
+        ...['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'],
+        ...['api', 'dist', 'docs', 'examples'],
+      ].sort(),
     );
     const unwanted = files.filter(
-      (path) => !/\.(?:c?js|d\.c?ts|md|txt)$|^[^.]+$|package\.json$/.test(path),
+      (path) => !/\.(?:[cm]?js|d\.c?ts|md|txt)$|^[^.]+$|(?:package|schema)\.json$/.test(path),
     );
     expect(unwanted).to.deep.equal([]);
   });
@@ -108,6 +111,24 @@ describe('the packed package', function () {
     expect((await node(bundle)).stdout.trim()).to.equal('70000');
   });
 
+  it('fails at once, and says what is missing, from an ES module without a require', async () => {
+    const bundle = join(folder, 'no-require', 'app.mjs');
+    const other = join(folder, 'no-require', 'node_modules', 'undici');
+    await mkdir(other, { recursive: true });
+    await writeFile(join(other, 'package.json'), '{ "name": "undici", "version": "6.28.1" }');
+    await build({
+      stdin: { contents: USE, resolveDir: folder },
+      outfile: bundle,
+      bundle: true,
+      format: 'esm',
+      platform: 'node',
+    });
+    const failed = await node(bundle).catch((error) => error);
+    expect(failed.stderr)
+      .to.match(/BITS_ERR_TRANSPORT/)
+      .and.match(/needs a `require`/);
+  });
+
   it('has webpack and vite leave the optional kerberos to Node', async () => {
     const built = files.filter((path) => /^dist\/.*\.js$/.test(path));
     const texts = await Promise.all(built.map((path) => readFile(join(root, path), 'utf8')));
@@ -133,6 +154,9 @@ describe('the packed package', function () {
   it('gives both ways the same names, by every subpath that package.json has', async () => {
     const { exports, ...fields } = JSON.parse(await readFile('package.json', 'utf8'));
     expect({ exports, ...fields }, 'npm run subpaths').to.deep.include(entryFields());
+    // Optional peers, which the user installs.
+    const peers = ['bullmq', 'ioredis'].map((name) => join('node_modules', name));
+    for (const peer of peers) await symlink(resolve(peer), join(folder, peer));
     const paths = Object.keys(SUBPATHS).map((path) => path.replace('.', 'bits-upload'));
     await writeFile(
       join(folder, 'names.mjs'),
@@ -144,11 +168,9 @@ describe('the packed package', function () {
        }
        require('bits-upload/package.json');`,
     );
-    // Optional peers of ./bullmq, which nobody installs by itself.
-    const peers = ['bullmq', 'ioredis'].map((name) => join('node_modules', name));
-    for (const peer of peers) await symlink(join(root, peer), join(folder, peer), 'junction');
-    const { stdout } = await node('names.mjs');
-    for (const peer of peers) await rm(join(folder, peer));
+    const { stdout } = await node('names.mjs').finally(() =>
+      Promise.all(peers.map((peer) => rm(join(folder, peer)))),
+    );
     for (const [index, line] of stdout.trim().split('\n').entries()) {
       // It has types only.
       const count = paths[index] === 'bits-upload/cli-events' ? '0' : '[1-9]\\d*';

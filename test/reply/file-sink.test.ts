@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import { FileSink, type ReplyFileOptions } from '../../src/reply/file-sink.js';
 import type { ReplyFileSystem } from '../../src/reply/file-system.js';
 import { checkReplyFile } from '../../src/reply/file-target.js';
+import { skipOnWindows } from '../support/skip.js';
 import { content, rejection, sha256 } from './support.js';
 
 const { chmod, chown, link, mkdir, mkdtemp, readdir, readFile, rename, rm } = nodeFs;
@@ -186,7 +187,8 @@ describe('a reply to a file', () => {
     await sink.close({ keepPartial: false });
   });
 
-  it('replaces a file when asked to, with its permissions', async () => {
+  it('replaces a file when asked to, with its permissions', async function () {
+    skipOnWindows(this, 'modes');
     await writeFile(file, 'old', { mode: 0o600 });
     const sink = create({ overwrite: true });
     await store(sink);
@@ -283,7 +285,8 @@ describe('a reply to a file', () => {
     expect(await readFile(moved)).to.deep.equal(bytes);
   });
 
-  it('replaces what somebody else may have put in place of the part file', async () => {
+  it('replaces what somebody else may have put in place of the part file', async function () {
+    skipOnWindows(this, 'modes');
     await leaveHalf();
     const part = await partPath();
     const victim = join(directory, 'victim');
@@ -330,7 +333,8 @@ describe('a reply to a file', () => {
     expect(error.message).to.include(part);
   });
 
-  it('is for its owner alone until it is whole, and then as any new file', async () => {
+  it('is for its owner alone until it is whole, and then as any new file', async function () {
+    skipOnWindows(this, 'modes');
     const sink = create();
     await sink.open(0);
     expect((await stat(await partPath())).mode & 0o777).to.equal(0o600);

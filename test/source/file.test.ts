@@ -18,6 +18,7 @@ import { expect } from 'chai';
 import { BitsArgumentError } from '../../src/errors.js';
 import { fileSource } from '../../src/source/file.js';
 import type { OpenSource } from '../../src/source/source.js';
+import { NEEDS, skip, skipOnWindows, skipWithoutLinks } from '../support/skip.js';
 import { describeContract, pattern } from './contract.js';
 import { codeOf, collect, errorOf, openFilesUnder } from './reading.js';
 import { useTempDir } from './temp-dir.js';
@@ -52,13 +53,15 @@ describe('fileSource', () => {
 
     it('says that a part of the path is not a directory', async () => {
       await writeFile(at('file'), 'x');
+      // Windows makes no difference between this and a directory that is missing.
+      const why = process.platform === 'win32' ? 'check the path' : 'not a directory';
       expect(await refusal(at('file/below')))
         .to.include('no file')
-        .and.include('not a directory');
+        .and.include(why);
     });
 
     it('says where a symbolic link leads when nothing is there', async function () {
-      if (process.platform === 'win32') return this.skip();
+      skipWithoutLinks(this);
       await symlink('../gone.bin', at('link'));
       const message = await refusal(at('link'));
       expect(message).to.include(
@@ -67,7 +70,7 @@ describe('fileSource', () => {
     });
 
     it('says that symbolic links may form a circle', async function () {
-      if (process.platform === 'win32') return this.skip();
+      skipWithoutLinks(this);
       await symlink('b', at('a'));
       await symlink('a', at('b'));
       expect(await refusal(at('a')))
@@ -76,7 +79,7 @@ describe('fileSource', () => {
     });
 
     it('says that a name with replacement characters may not be UTF-8', async function () {
-      if (process.platform !== 'linux') return this.skip();
+      if (process.platform !== 'linux') return skip(this, 'needs names that are not UTF-8');
       await writeFile(Buffer.concat([Buffer.from(at('caf')), Buffer.of(0xe9)]), 'x');
       const [name = ''] = await readdir(dir.path);
       expect(await refusal(at(name)))
@@ -93,20 +96,20 @@ describe('fileSource', () => {
     });
 
     it('refuses a directory that a symbolic link leads to', async function () {
-      if (process.platform === 'win32') return this.skip();
+      skipWithoutLinks(this);
       await symlink(dir.path, at('link'));
       expect(await refusal(at('link'))).to.include('a directory');
     });
 
     it('refuses a file whose size is only known when it is read', async function () {
-      if (process.platform !== 'linux') return this.skip();
+      if (process.platform !== 'linux') return skip(this, NEEDS.proc);
       expect(await refusal('/proc/version'))
         .to.include('/proc/version')
         .and.include('stream');
     });
 
     it('refuses a FIFO, without waiting for its writer', async function () {
-      if (process.platform === 'win32') return this.skip();
+      skipOnWindows(this, 'fifo');
       execFileSync('mkfifo', [at('fifo')]);
       expect(await refusal(at('fifo')))
         .to.include(at('fifo'))
@@ -114,14 +117,14 @@ describe('fileSource', () => {
     });
 
     it('refuses a device', async function () {
-      if (process.platform === 'win32') return this.skip();
+      skipOnWindows(this, 'devices');
       expect(await refusal('/dev/null'))
         .to.include('/dev/null')
         .and.include('a device');
     });
 
     it('refuses a socket', async function () {
-      if (process.platform === 'win32') return this.skip();
+      skipOnWindows(this, 'sockets');
       const server = createServer();
       await new Promise<void>((done) => server.listen(at('sock'), done));
       try {
@@ -134,7 +137,7 @@ describe('fileSource', () => {
     });
 
     it('says that the file may not be read', async function () {
-      if (process.getuid === undefined) return this.skip();
+      if (process.getuid === undefined) return skip(this, NEEDS.modes);
       await writeFile(at('secret'), 'x', { mode: 0o000 });
       await chmod(dir.path, 0o755);
       const message = await asNobody(() => refusal(at('secret')));
@@ -142,7 +145,7 @@ describe('fileSource', () => {
     });
 
     it('says that the directory of the file may not be searched', async function () {
-      if (process.getuid === undefined) return this.skip();
+      if (process.getuid === undefined) return skip(this, NEEDS.modes);
       await mkdir(at('closed'), { mode: 0o000 });
       await chmod(dir.path, 0o755);
       const message = await asNobody(() => refusal(at('closed/file')));
@@ -204,7 +207,8 @@ describe('fileSource', () => {
   it('refuses a file that holds fewer bytes than its size says', async function () {
     const path = '/sys/devices/system/cpu/online';
     const stats = await stat(path).catch(() => undefined);
-    if (!stats?.isFile() || stats.size < 100) return this.skip();
+    if (!stats?.isFile() || stats.size < 100)
+      return skip(this, 'needs a file system whose sizes are wrong');
     const opened = await fileSource(path).open();
     const error = await errorOf(collect(opened.read(0, opened.byteLength)));
     expect(error?.code).to.equal('BITS_ERR_SOURCE_CHANGED');
@@ -283,7 +287,8 @@ describe('fileSource', () => {
       });
     }
 
-    it('is still read when another file is renamed over it', async () => {
+    it('is still read when another file is renamed over it', async function () {
+      skipOnWindows(this, 'unlink');
       await writeFile(at('new'), new Uint8Array(13 * MiB).fill(66));
       const { bytes: got, error } = await changedInMidRead(() => rename(at('new'), path));
       expect(error).to.equal(undefined);
@@ -297,7 +302,7 @@ describe('fileSource', () => {
 
   describe('handles', () => {
     beforeEach(async function () {
-      if ((await openFilesUnder(dir.path)) === undefined) this.skip();
+      if ((await openFilesUnder(dir.path)) === undefined) skip(this, NEEDS.proc);
       await writeFile(at('data.bin'), pattern(5 * MiB));
     });
 

@@ -54,11 +54,12 @@ const iterate = async (stream: AsyncIterable<unknown>) => {
 };
 
 describe('a stream source whose stream something else reads as well', () => {
-  const dir = useTempDir();
   const sources: ByteSource[] = [];
+  // Before the directory goes: these hooks run in the order they are written in.
   afterEach(async () => {
     for (const source of sources.splice(0)) await source.dispose?.();
   });
+  const dir = useTempDir();
 
   const sourceOf = (stream: StreamInput) => {
     const source = streamSource(stream, { directory: dir.path });

@@ -2,11 +2,13 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, unlinkSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { createSpoolFile } from '../../src/source/spool-file.js';
+import { NEEDS, skip, skipOnWindows } from '../support/skip.js';
 import { errorOf, openFileSizesUnder, openFilesUnder } from './reading.js';
 import { useTempDir } from './temp-dir.js';
 
@@ -20,7 +22,7 @@ describe('createSpoolFile', () => {
   const dir = useTempDir();
 
   it('has no name, yet stores bytes', async function () {
-    if (process.platform === 'win32') return this.skip();
+    skipOnWindows(this, 'unlink');
     const spool = await createSpoolFile(dir.path);
     expect(await readdir(dir.path)).to.deep.equal([]);
     await spool.handle.writeFile('abc');
@@ -31,7 +33,7 @@ describe('createSpoolFile', () => {
   });
 
   it('can be read by this user alone', async function () {
-    if (process.platform === 'win32') return this.skip();
+    skipOnWindows(this, 'modes');
     const spool = await createSpoolFile(dir.path);
     expect((await spool.handle.stat()).mode & 0o777).to.equal(0o600);
     await spool.remove();
@@ -43,7 +45,7 @@ describe('createSpoolFile', () => {
   ] as const)
     it(`refuses a file system that ${title}, and leaves nothing on it`, async function () {
       const isAllowed = title === 'ignores permissions' || process.geteuid?.() === 0;
-      if (process.platform === 'win32' || !isAllowed) return this.skip();
+      if (process.platform === 'win32' || !isAllowed) return skip(this, NEEDS.modes);
       const unlink = (path: string) => {
         change(path);
         unlinkSync(path);
@@ -91,7 +93,7 @@ describe('createSpoolFile', () => {
       for (const spool of spools) await spool.remove();
       expect(process.listenerCount('exit')).to.equal(hooks);
       expect(unlinked.sort()).to.deep.equal(
-        (await readdir(dir.path)).map((name) => `${dir.path}/${name}`).sort(),
+        (await readdir(dir.path)).map((name) => join(dir.path, name)).sort(),
       );
     });
 
@@ -107,7 +109,7 @@ describe('createSpoolFile', () => {
   describe('when the process is killed', () => {
     for (const what of ['spooling', 'reading'])
       it(`leaves nothing while ${what}`, async function () {
-        if (process.platform === 'win32') return this.skip();
+        skipOnWindows(this, 'unlink');
         const child = new Child(dir.path, what);
         await child.ready;
         const held = await openFileSizesUnder(dir.path, child.process.pid);

@@ -7,6 +7,7 @@ import { BitsArgumentError } from '../../src/errors.js';
 import type { StreamInput } from '../../src/source/chunk-feed.js';
 import type { ByteSource } from '../../src/source/source.js';
 import { type StreamSourceOptions, streamSource } from '../../src/source/stream.js';
+import { NEEDS, skip } from '../support/skip.js';
 import { describeContract, pattern } from './contract.js';
 import { codeOf, collect, errorOf, openFileSizesUnder, openFilesUnder } from './reading.js';
 import { useTempDir } from './temp-dir.js';
@@ -108,7 +109,7 @@ describe('streamSource', () => {
   });
 
   it('asks for a chunk only when the one before is stored', async function () {
-    if ((await openFilesUnder(dir.path)) === undefined) return this.skip();
+    if ((await openFilesUnder(dir.path)) === undefined) return skip(this, NEEDS.proc);
     const storedAtPull: unknown[] = [];
     const stream = new ReadableStream<Uint8Array>(
       {

@@ -8,6 +8,7 @@ export function useTempDir(): { readonly path: string } {
   beforeEach(async () => {
     dir.path = await mkdtemp(join(tmpdir(), 'bits-upload-test-'));
   });
-  afterEach(() => rm(dir.path, { recursive: true, force: true }));
+  // Windows may need a moment until what was closed is gone.
+  afterEach(() => rm(dir.path, { recursive: true, force: true, maxRetries: 5 }));
   return dir;
 }

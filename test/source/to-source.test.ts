@@ -94,7 +94,8 @@ describe('toByteSource', () => {
   it('refuses URLs of no local file, without repeating them', () => {
     for (const url of [
       'http://user:secret@server/x',
-      'file://other-host/x',
+      // On Windows this is a file of another machine.
+      ...(process.platform === 'win32' ? [] : ['file://other-host/x']),
       'file:///caf%E9',
       'data:,secret',
     ])

@@ -13,7 +13,8 @@ const lines = () => readFileSync(log, 'utf8').trimEnd().split('\n');
 function isAlive(pid: string): boolean {
   try {
     process.kill(Number(pid), 0);
-    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+    // A zombie has a pid, too.
+    return process.platform !== 'linux' || !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   } catch {
     return false;
   }

@@ -7,6 +7,7 @@ import { createFileStore } from '../../src/store/file.js';
 import { uploadKey } from '../../src/store/job-key.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { sha256, temporaryFolder, writePatterned } from '../support/files.js';
+import { skipOnWindows } from '../support/skip.js';
 
 const KIB = 1024;
 
@@ -58,7 +59,7 @@ describe('an upload whose file store fails', () => {
   });
 
   it('goes on with a warning that names the cause when others may write to its directory', async function () {
-    if (process.platform === 'win32') this.skip();
+    skipOnWindows(this, 'modes');
     await upload(() => chmodSync(directory, 0o777));
     expect(warnings.map(({ code }) => code)).to.deep.equal(['record-not-kept']);
     expect(warnings[0]?.message).to.include(directory).and.to.include('chmod 700');

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import { resolveBelow } from '../../src/testing/paths.js';
+import { skipWithoutLinks } from '../support/skip.js';
 
 describe('the file of a URL path', () => {
   let root: string;
@@ -22,7 +23,7 @@ describe('the file of a URL path', () => {
   });
 
   it('is not the target of a link that leads to nothing', async function () {
-    if (process.platform === 'win32') this.skip();
+    skipWithoutLinks(this);
     await symlink(path.join(root, 'nothing'), path.join(root, 'link'));
     expect(await resolveBelow(root, ['link', 'file.bin'])).to.equal(undefined);
   });

@@ -14,6 +14,7 @@ import {
   startRawServer,
   tlsCertificate,
 } from '../support/raw-server.js';
+import { skipOnWindows } from '../support/skip.js';
 import { bitsError, fragment, gate, LONG, pattern, ping } from './support.js';
 
 describe('the connection of an answer', () => {
@@ -302,13 +303,14 @@ describe('a request that is given up', () => {
   }
 
   for (const tls of [false, true]) {
-    it(`is forgotten by the system, its body included${tls ? ', over TLS' : ''}`, async () => {
+    it(`is forgotten by the system, its body included${tls ? ', over TLS' : ''}`, async function () {
+      skipOnWindows(this, 'resets');
       const server = keep(await startRawServer({ tls, paused: true }));
       const transport = keep(createUndiciTransport({ tls: trust }));
       let takenBytes = 0;
       const sent = transport.send(fragment(server.url(), Buffer.alloc(64 << 20)), {
         ...LONG,
-        stallTimeoutMs: 300,
+        stallTimeoutMs: 1000,
         onBytesSent: (bytes) => {
           takenBytes += bytes;
         },

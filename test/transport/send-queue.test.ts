@@ -1,6 +1,7 @@
 import net from 'node:net';
 import { expect } from 'chai';
 import { Drain, queuedBytes, unacknowledgedBytes } from '../../src/transport/send-queue.js';
+import { skip } from '../support/skip.js';
 
 const row = (local: string, remote: string, state: string, queue: string) =>
   `   0: ${local} ${remote} ${state} ${queue}:00000000 00:00000000 00000000     0        0 1608300 1 0`;
@@ -35,7 +36,7 @@ describe('the table of connections of Linux', () => {
 describe('a connection to an end that does not read', () => {
   for (const host of ['127.0.0.1', '::1']) {
     it(`shows what the system still has to send, on Linux (${host})`, async function () {
-      if (process.platform !== 'linux') this.skip();
+      if (process.platform !== 'linux') skip(this, 'needs Linux');
       const server = net.createServer((socket) => socket.pause());
       await new Promise<void>((resolve) => server.listen(0, host, resolve));
       const { port } = server.address() as net.AddressInfo;

@@ -73,7 +73,7 @@ async function cancel(
   const { io } = context;
   const options = uploadOptions(flags, context);
   for (const warning of secretWarnings(flags)) sayWarning(io.stderr, warning);
-  const state = openJobState(flags, io);
+  const state = openJobState(flags);
   let chosen: readonly JobRecord[];
   try {
     chosen = findJobs(await state.store.list(), ids);

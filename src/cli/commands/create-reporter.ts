@@ -14,19 +14,14 @@ import type { OutputFlags } from './upload-options.js';
 
 /**
  * Shows progress as the flags say, or else as standard error can show it.
- * @param isOneFile so that its output in a pipe may have more than its result
  * @throws UsageError
  */
-export function createReporter(
-  flags: OutputFlags,
-  { io }: CommandContext,
-  isOneFile: boolean,
-): Reporter {
+export function createReporter(flags: OutputFlags, { io }: CommandContext): Reporter {
   const { stderr } = io;
   const { quiet = false, verbose = 0, stats, logFile } = flags;
   const now = (): number => performance.now();
   const statsMs = stats === undefined ? undefined : parseDuration('--stats', stats);
-  const display = displayOf(flags, io, isOneFile, now);
+  const display = displayOf(flags, io, now);
   const isTerminal = display instanceof TerminalReporter;
   const watchers: Watcher[] = [];
   if (statsMs !== undefined && !quiet && !isTerminal) watchers.push(new Heartbeat(stderr, statsMs));
@@ -48,13 +43,12 @@ export function createReporter(
 function displayOf(
   { json, quiet = false, verbose = 0 }: OutputFlags,
   { stdout, stderr, env }: Io,
-  isOneFile: boolean,
   now: () => number,
 ): Reporter {
   if (json) return new JsonLinesReporter(stdout, stderr, quiet);
   if (quiet) return new Reporter(stderr);
   if (!stderr.isTTY || env.TERM === 'dumb') {
-    return new LineReporter(stderr, { isDetailed: isOneFile || verbose > 0, now });
+    return new LineReporter(stderr, { isDetailed: verbose > 0, now });
   }
   return new TerminalReporter(stderr, {
     // https://no-color.org: set and not empty.

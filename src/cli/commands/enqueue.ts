@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { FleetUploadOptions } from '../../bullmq.js';
+import type { Priority } from '../../index.js';
 import type { CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf } from '../failure.js';
@@ -10,7 +11,7 @@ import { say, writeEvent } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
 import type { PlannedUpload, UploadPlan } from '../tree/planned.js';
 import { UsageError } from '../values.js';
-import { addSelectionOptions, parsePriority, type SelectionFlags } from './put-options.js';
+import { addSelectionOptions, type SelectionFlags } from './put-options.js';
 import { planUploads } from './put-plan.js';
 import {
   addRedisOptions,
@@ -35,7 +36,7 @@ interface EnqueueFlags
     OutputFlags,
     Pick<TransferFlags, 'fragmentSize' | 'onUncertain' | 'timeout' | 'connectTimeout' | 'retries'>,
     Pick<ReplyFlags, 'replyFile' | 'replyOptional' | 'maxReplySize'> {
-  readonly priority?: string;
+  readonly priority?: Priority;
   readonly credentials?: string;
   readonly dryRun?: boolean;
 }
@@ -122,7 +123,7 @@ function sharedOptions(
   return {
     ...sendingOptions(flags),
     ...(typeof reply === 'object' && { reply: { ...reply, to: resolve(replyFile ?? '') } }),
-    ...(priority !== undefined && { priority: parsePriority(priority) }),
+    ...(priority !== undefined && { priority }),
     ...(credentials !== undefined && { credentials }),
   };
 }

@@ -50,7 +50,7 @@ export function defineJobs(command: Command, { io, exitWith }: CommandContext): 
 }
 
 async function listJobs(flags: JobsFlags, io: Io): Promise<ExitCode> {
-  const state = openJobState(flags, io);
+  const state = openJobState(flags);
   const { stdout, stderr } = io;
   try {
     const { records, problems } = await state.store.list();

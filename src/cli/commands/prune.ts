@@ -84,7 +84,7 @@ async function prune(flags: PruneFlags, context: CommandContext): Promise<ExitCo
       : parseDuration('--older-than', olderThan, HUNDRED_YEARS_MS);
   const shared = uploadOptions({ ...ONCE, ...flags }, context);
   for (const warning of secretWarnings(flags)) sayWarning(io.stderr, warning);
-  const state = openJobState(flags, io);
+  const state = openJobState(flags);
   let jobs: StoredJobs;
   try {
     jobs = await state.store.list();

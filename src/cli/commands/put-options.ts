@@ -26,7 +26,7 @@ export interface SelectionFlags {
   readonly manifest?: string;
   readonly size?: string;
   readonly spoolSize?: string;
-  readonly checksum?: string;
+  readonly checksum?: 'sha256';
 }
 
 /** The options of `put` as the command line has them. */
@@ -37,7 +37,7 @@ export interface PutFlags
     OutputFlags,
     StateFlags,
     SelectionFlags {
-  readonly priority?: string;
+  readonly priority?: Priority;
   readonly skipExisting?: boolean;
   readonly removeSource?: boolean;
   /** False after `--no-resume`. */
@@ -47,7 +47,7 @@ export interface PutFlags
 /** What other programs call it, and what it is here. */
 const OTHER_SPELLINGS: readonly (readonly [flags: string, use: string])[] = [
   ['-s, --silent', '--quiet'],
-  ['-T, --upload-file', 'no option: put FILE URL'],
+  ['-T, --upload-file', 'PATH URL, without an option'],
   ['-R', '-r or --recursive'],
   ['--ignore-existing', '--skip-existing'],
   ['--bwlimit', '--limit-rate'],
@@ -78,9 +78,11 @@ export function addSelectionOptions(command: Command): Command {
       'upload what this CSV file with the columns Source,Destination lists',
     )
     .option('--dry-run', 'only list what would be uploaded where')
-    .option(
-      '--priority <priority>',
-      `in a queue with other uploads: ${PRIORITIES.join(', ')} (default: normal)`,
+    .addOption(
+      new Option(
+        '--priority <priority>',
+        'in a queue with other uploads, by default normal',
+      ).choices(PRIORITIES),
     );
 }
 
@@ -95,7 +97,12 @@ export function addPutOptions(command: Command): Command {
       '--remove-source',
       'remove each file when the server has acknowledged that it is stored',
     )
-    .option('--checksum <algorithm>', 'add the digest of each local file to its result: sha256')
+    .addOption(
+      new Option(
+        '--checksum <algorithm>',
+        'add the digest of each local file to its result',
+      ).choices(['sha256']),
+    )
     .option('--fail-fast', 'stop when the first file fails');
   addReplyOptions(addTransferOptions(addBatchOptions(command)))
     .option(
@@ -113,7 +120,8 @@ export function addPutOptions(command: Command): Command {
   for (const [flags, use] of OTHER_SPELLINGS) {
     const option = new Option(flags).hideHelp();
     command.addOption(option).on(`option:${option.name()}`, () => {
-      throw new UsageError(`put has no option ${flags.replace(', ', ' or ')}: use ${use}`);
+      const name = flags.replace(', ', ' or ');
+      throw new UsageError(`${command.name()} has no option ${name}: use ${use}`);
     });
   }
   return command;
@@ -121,19 +129,4 @@ export function addPutOptions(command: Command): Command {
 
 function another(value: string, others: string[] | undefined): string[] {
   return [...(others ?? []), value];
-}
-
-/** @throws UsageError */
-export function checkChecksum({ checksum }: PutFlags): void {
-  if (checksum === undefined || checksum === 'sha256') return;
-  throw new UsageError(`--checksum takes sha256, not ${JSON.stringify(checksum)}`);
-}
-
-/** @throws UsageError */
-export function parsePriority(text: string): Priority {
-  const priority = PRIORITIES.find((one) => one === text);
-  if (priority !== undefined) return priority;
-  throw new UsageError(
-    `--priority takes one of ${PRIORITIES.join(', ')}, not ${JSON.stringify(text)}`,
-  );
 }

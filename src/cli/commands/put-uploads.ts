@@ -59,7 +59,9 @@ export class PutUploads {
   async *tasks(files: AsyncIterable<Planned>): AsyncGenerator<UploadTask> {
     const { dryRun, skipExisting } = this.#flags;
     const decided = skipExisting ? ahead(files, HEADS_AT_ONCE, this.#unlessOnServer) : files;
+    let isAny = false;
     for await (const planned of decided) {
+      isAny ||= planned.kind !== 'skipped' || planned.reason === 'same-size';
       if (planned.kind === 'failed') this.#failed(planned);
       else if (planned.kind === 'skipped') this.#batch.skipped(planned.target, planned.reason);
       else if (this.#isFinished(planned)) await this.#skipFinished(planned);
@@ -68,6 +70,9 @@ export class PutUploads {
         const task = await this.#task(planned);
         if (task !== undefined) yield task;
       }
+    }
+    if (!isAny) {
+      this.#batch.reporter.warning({ code: 'no-files', message: 'there is no file to upload' });
     }
   }
 

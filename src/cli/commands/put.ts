@@ -16,7 +16,7 @@ import { FinishedFiles } from '../tree/finished-files.js';
 import type { UploadPlan } from '../tree/planned.js';
 import { UsageError } from '../values.js';
 import { assertOneHost } from './find-jobs.js';
-import { addPutOptions, checkChecksum, type PutFlags, parsePriority } from './put-options.js';
+import { addPutOptions, type PutFlags } from './put-options.js';
 import { planUploads } from './put-plan.js';
 import { PutUploads } from './put-uploads.js';
 import { UploadBatch } from './upload-batch.js';
@@ -99,16 +99,15 @@ async function put(
   context: CommandContext,
 ): Promise<ExitCode> {
   checkReplyFlags(flags);
-  checkChecksum(flags);
   const { priority } = flags;
-  const state = openJobState(flags, context.io);
+  const state = openJobState(flags);
   const shared: Partial<QueuedUploadOptions> = {
     ...uploadOptions(flags, context),
-    ...(priority !== undefined && { priority: parsePriority(priority) }),
+    ...(priority !== undefined && { priority }),
   };
   const plan = await planUploads(paths, flags, context);
   checkPlan(plan, flags, shared, state);
-  const batch = new UploadBatch(flags, state, context, { isOneFile: plan.isOneFile });
+  const batch = new UploadBatch(flags, state, context);
   let finished: FinishedFiles | undefined;
   try {
     finished = await openFinished(plan, flags, state);
@@ -123,9 +122,12 @@ async function put(
     batch.reporter.warning({ code: 'batch-not-kept', message });
   }
   const upload = new PutUploads(flags, shared, batch, finished);
-  const code = await batch.upload(upload.tasks(plan.files));
-  const isComplete = code === EXIT.done && upload.isAllAcknowledged;
-  await finished?.close({ isComplete });
+  let code: ExitCode = EXIT.failed;
+  try {
+    code = await batch.upload(upload.tasks(plan.files));
+  } finally {
+    await finished?.close({ isComplete: code === EXIT.done && upload.isAllAcknowledged });
+  }
   const { reason } = context.interruption;
   if (reason !== undefined && reason.by !== 'stdout' && plan.isLazy) {
     say(context.io.stderr, 'bits-upload: stopped before all files were looked at');

@@ -98,8 +98,8 @@ async function resume(
 ): Promise<ExitCode> {
   checkFlags(ids, flags);
   const options = uploadOptions(flags, context);
-  const state = openJobState(flags, context.io);
-  const batch = new UploadBatch(flags, state, context, { isOneFile: !flags.all && ids.length < 2 });
+  const state = openJobState(flags);
+  const batch = new UploadBatch(flags, state, context);
   let chosen: readonly JobRecord[];
   try {
     chosen = await chooseJobs(ids, flags, state, context.io);

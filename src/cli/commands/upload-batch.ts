@@ -13,6 +13,7 @@ import {
 import type { CommandContext } from '../context.js';
 import { type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf, withFlags } from '../failure.js';
+import { httpsHint } from '../https-hint.js';
 import type { StopReason } from '../interruption.js';
 import type { SkipReason, Target } from '../render/messages.js';
 import type { Reporter } from '../render/reporter.js';
@@ -94,16 +95,11 @@ export class UploadBatch {
   #bytesSent = 0;
 
   /** @throws UsageError */
-  constructor(
-    flags: Flags,
-    state: JobState,
-    context: CommandContext,
-    { isOneFile }: { readonly isOneFile: boolean },
-  ) {
+  constructor(flags: Flags, state: JobState, context: CommandContext) {
     this.#flags = flags;
     this.#state = state;
     this.#context = context;
-    this.reporter = createReporter(flags, context, isOneFile);
+    this.reporter = createReporter(flags, context);
     const answerMs = flags.timeout && parseDuration('--timeout', flags.timeout);
     this.#freeSessionMs = Math.min(MAX_FREE_SESSION_MS, answerMs || MAX_FREE_SESSION_MS);
     this.#queue = new UploadQueue({
@@ -150,6 +146,7 @@ export class UploadBatch {
         if (this.#context.interruption.reason !== undefined) this.#notBegun.push(task);
         else this.#add(task);
       }
+      this.reporter.allFound();
     });
   }
 
@@ -168,6 +165,7 @@ export class UploadBatch {
         const task = record && byId.get(record.id);
         if (task !== undefined) this.failed(task.target, failureOf(error));
       }
+      this.reporter.allFound();
       this.#queue.resume();
     });
   }
@@ -307,9 +305,24 @@ export class UploadBatch {
     const failure = isStopped ? { ...known, message: stoppedMessage(reason, last, known) } : known;
     if (isStopped) this.#unfinished.push(task);
     // Nobody reads the messages when the output is closed.
-    if (!isStopped || reason.by !== 'stdout') this.reporter.failed(task.target, failure);
+    if (!isStopped || reason.by !== 'stdout') this.#reportFailed(task, failure, last);
     this.#fail(failure);
     if (!job.recorded && (isStopped || job.state === 'error')) this.#settle(this.#freeSession(job));
+  }
+
+  #reportFailed(task: UploadTask, failure: Failure, { progress }: LastProgress): void {
+    const isUnanswered = (progress?.bytesAcknowledged ?? 0) === 0;
+    const hint = isUnanswered ? httpsHint(task.options, failure) : undefined;
+    if (hint === undefined) {
+      this.reporter.failed(task.target, failure);
+      return;
+    }
+    const reported = hint.then((text) => {
+      const { message: said } = failure;
+      const message = text === undefined ? said : `${said.replace(/\.$/, '')}. ${text}`;
+      this.reporter.failed(task.target, { ...failure, message });
+    });
+    this.#settle(reported);
   }
 
   /** It was not its turn yet. */

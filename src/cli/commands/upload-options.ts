@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { parseByteSize } from '../../common/byte-size.js';
 import type { BandwidthOptions, TimeoutOptions, UploadOptions } from '../../index.js';
 import {
@@ -31,7 +31,7 @@ export interface TransferFlags extends ConnectionFlags {
   readonly fragmentSize?: string;
   readonly limitRate?: string;
   readonly maxTime?: string;
-  readonly onUncertain?: string;
+  readonly onUncertain?: 'resend' | 'restart';
 }
 
 /** How to send many files. */
@@ -110,10 +110,12 @@ export function addFragmentOptions(command: Command): Command {
       `fixed size of a fragment: 128KiB, 4MiB, 1.5MB or bytes, from ${formatBytes(MIN_FRAGMENT_BYTES)} ` +
         `to ${formatBytes(MAX_FRAGMENT_BYTES)} (default: adapted to the connection)`,
     )
-    .option(
-      '--on-uncertain <action>',
-      'what to do if it is unknown whether a fragment arrived: resend it, or restart the upload for ' +
-        `servers that would store it twice (default: ${DEFAULTS.onUncertainFragment})`,
+    .addOption(
+      new Option(
+        '--on-uncertain <action>',
+        'if it is unknown whether a fragment arrived, send it again, or start over for servers that ' +
+          `would store it twice; by default ${DEFAULTS.onUncertainFragment}`,
+      ).choices(['resend', 'restart']),
     );
 }
 
@@ -266,7 +268,7 @@ export function sendingOptions(flags: TransferFlags): Pick<
     ...(fragmentSize !== undefined && {
       fragmentBytes: parseSize('--fragment-size', fragmentSize, sizes),
     }),
-    ...(onUncertain !== undefined && { onUncertainFragment: parseUncertain(onUncertain) }),
+    ...(onUncertain !== undefined && { onUncertainFragment: onUncertain }),
   };
 }
 
@@ -290,11 +292,6 @@ function timeouts(flags: ConnectionFlags): TimeoutOptions {
     stallMs: Math.min(defaults.stallMs, answerMs),
     replyMs: Math.max(defaults.replyMs, answerMs),
   };
-}
-
-function parseUncertain(action: string): 'resend' | 'restart' {
-  if (action === 'resend' || action === 'restart') return action;
-  throw new UsageError(`--on-uncertain must be resend or restart, not ${JSON.stringify(action)}`);
 }
 
 /** Where the reply goes; nothing without --reply, --reply-file and --reply-dir. */

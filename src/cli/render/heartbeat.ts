@@ -1,8 +1,8 @@
 import type { QueueProgress } from '../../index.js';
 import type { OutputStream } from '../context.js';
-import { timeLeftMs } from './rows.js';
+import { filesOf, type Total, timeLeft } from './rows.js';
 import { say } from './text.js';
-import { formatBytes, formatClock } from './units.js';
+import { formatBytes } from './units.js';
 import type { Watcher } from './watchers.js';
 
 /** For a pipe or a log file: where all files together stand, from time to time. */
@@ -11,6 +11,7 @@ export class Heartbeat implements Watcher {
   readonly #to: OutputStream;
   #total: QueueProgress | undefined;
   #isNew = false;
+  #isAllFound = false;
 
   constructor(to: OutputStream, everyMs: number) {
     this.#to = to;
@@ -22,13 +23,16 @@ export class Heartbeat implements Watcher {
     this.#isNew = true;
   }
 
+  allFound(): void {
+    this.#isAllFound = true;
+  }
+
   tick(): void {
-    const total = this.#total;
-    if (total === undefined) return;
-    const { filesDone, filesFailed, filesRunning, filesWaiting, bytesSent } = total;
-    const files = filesDone + filesFailed + filesRunning + filesWaiting;
+    if (this.#total === undefined) return;
+    const total = { ...this.#total, isAllFound: this.#isAllFound };
+    const { filesDone, filesFailed, bytesSent } = total;
     const parts = [
-      `${filesDone} of ${files} files stored`,
+      `${filesDone} of ${filesOf(total)} files stored`,
       ...(filesFailed > 0 ? [`${filesFailed} failed`] : []),
       `${formatBytes(bytesSent)} sent`,
       this.#isNew ? speedOf(total) : 'no progress since the last line',
@@ -38,8 +42,8 @@ export class Heartbeat implements Watcher {
   }
 }
 
-function speedOf(total: QueueProgress): string {
+function speedOf(total: Total): string {
   const speed = `${formatBytes(total.bytesPerSecond)}/s`;
-  const leftMs = timeLeftMs(total);
-  return leftMs === undefined ? speed : `${speed}, about ${formatClock(leftMs)} left`;
+  const left = timeLeft(total);
+  return left === undefined ? speed : `${speed}, about ${left} left`;
 }

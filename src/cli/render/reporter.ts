@@ -49,6 +49,8 @@ export class Reporter {
   resumed(_target: Target, _earlier: EarlierUpload): void {}
   state(_target: Target, _state: UploadState): void {}
   progress(_target: Target, _progress: UploadProgress): void {}
+  /** No more files follow those that were told of. */
+  allFound(): void {}
   /** Of all files together. */
   total(_progress: QueueProgress): void {}
   retry(_target: Target, _retry: Retry): void {}

@@ -61,15 +61,26 @@ function barOf(columns: number, fraction: number, { color, signs }: RowStyle): s
   return `${colored}${signs.empty.repeat(columns - filled)}`;
 }
 
-/** All files together; undefined for a single file, whose own row says it all. */
-export function totalRow(total: QueueProgress, { columns, signs }: RowStyle): string | undefined {
-  const { filesDone, filesFailed, filesRunning, filesWaiting, bytesSent, bytesPerSecond } = total;
-  const files = filesDone + filesFailed + filesRunning + filesWaiting;
-  if (files < 2) return undefined;
+/** All files together. */
+export interface Total extends QueueProgress {
+  /** False while more files may follow. */
+  readonly isAllFound: boolean;
+}
+
+/** `12`, or `12+` while more may follow. */
+export function filesOf(total: Total): string {
+  const { filesDone, filesFailed, filesRunning, filesWaiting, isAllFound } = total;
+  return `${filesDone + filesFailed + filesRunning + filesWaiting}${isAllFound ? '' : '+'}`;
+}
+
+/** Undefined for a single file, whose own row says it all. */
+export function totalRow(total: Total, { columns, signs }: RowStyle): string | undefined {
+  const { filesDone, filesFailed, bytesSent, bytesPerSecond } = total;
+  const files = filesOf(total);
+  if (files === '1') return undefined;
   const failed = filesFailed === 0 ? '' : `, ${filesFailed} failed`;
   const speed = `${formatBytes(bytesPerSecond)}/s`;
-  const leftMs = timeLeftMs(total);
-  const left = leftMs === undefined ? undefined : formatClock(leftMs);
+  const left = timeLeft(total);
   const speedAndLeft = left === undefined ? speed : `${speed}, about ${left} left`;
   const texts = [
     joined([
@@ -85,10 +96,10 @@ export function totalRow(total: QueueProgress, { columns, signs }: RowStyle): st
 }
 
 /** Files that wait are taken to be as large as those that have begun, on average. */
-export function timeLeftMs(total: QueueProgress): number | undefined {
-  const { bytesSent, bytesTotal, bytesPerSecond, filesWaiting } = total;
+export function timeLeft(total: Total): string | undefined {
+  const { bytesSent, bytesTotal, bytesPerSecond, filesWaiting, isAllFound } = total;
   const begun = total.filesDone + total.filesFailed + total.filesRunning;
-  if (bytesPerSecond === 0 || begun === 0) return undefined;
+  if (bytesPerSecond === 0 || begun === 0 || !isAllFound) return undefined;
   const bytesLeft = bytesTotal - bytesSent + (filesWaiting * bytesTotal) / begun;
-  return (bytesLeft / bytesPerSecond) * 1000;
+  return formatClock((bytesLeft / bytesPerSecond) * 1000);
 }

@@ -30,6 +30,7 @@ export class TerminalReporter extends LineReporter {
   readonly #area: LiveArea;
   #total: QueueProgress | undefined;
   #totalAtMs = 0;
+  #isAllFound = false;
   #frame = 0;
   #isDrawDue = false;
 
@@ -47,6 +48,10 @@ export class TerminalReporter extends LineReporter {
   override begin(target: Target): void {
     super.begin(target);
     if (this.#area.isEmpty) this.#draw();
+  }
+
+  override allFound(): void {
+    this.#isAllFound = true;
   }
 
   override total(progress: QueueProgress): void {
@@ -109,6 +114,7 @@ export class TerminalReporter extends LineReporter {
     const total = this.#total;
     if (total === undefined) return undefined;
     const isStalled = this.#options.now() - this.#totalAtMs > STALL_MS;
-    return totalRow(isStalled ? { ...total, bytesPerSecond: 0 } : total, style);
+    const bytesPerSecond = isStalled ? 0 : total.bytesPerSecond;
+    return totalRow({ ...total, bytesPerSecond, isAllFound: this.#isAllFound }, style);
   }
 }

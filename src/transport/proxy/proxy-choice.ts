@@ -18,16 +18,19 @@ type Environment = Readonly<Record<string, string | undefined>>;
  * The variables are curl's, lower case before upper: `https_proxy` or `http_proxy` by the scheme of
  * the URL, then `all_proxy`. As in curl, `NO_PROXY` also limits the option's proxy.
  * @param noProxy replaces `NO_PROXY`.
+ * @param platform for tests
  * @throws BITS_ERR_ARGUMENT for a proxy that cannot be used.
  */
 export function proxyChoice(
   option: ProxyOption | undefined,
   noProxy: string | undefined,
   env: Environment = process.env,
+  platform: NodeJS.Platform = process.platform,
 ): ProxyChoice {
   if (option === false) return NO_PROXY;
   const isException = noProxyMatcher(noProxy ?? variable(env, 'no_proxy')?.value ?? '');
-  const byScheme = option === undefined ? environmentProxies(env) : everywhere(proxyServer(option));
+  const byScheme =
+    option === undefined ? environmentProxies(env, platform) : everywhere(proxyServer(option));
   if (Object.values(byScheme).every((proxy) => proxy === undefined)) return NO_PROXY;
   return {
     proxyFor: (url) => {
@@ -43,7 +46,7 @@ export function proxyChoice(
  * @returns undefined when it names none.
  */
 export function proxyEnvironment(env: Environment = process.env): string | undefined {
-  const http = httpVariable(env);
+  const http = httpVariable(env, process.platform);
   const https = variable(env, 'https_proxy');
   const all = variable(env, 'all_proxy');
   if (http === undefined && https === undefined && all === undefined) return undefined;
@@ -56,18 +59,20 @@ function everywhere(server: ProxyServer): ByScheme {
   return { 'http:': server, 'https:': server };
 }
 
-function environmentProxies(env: Environment): ByScheme {
+function environmentProxies(env: Environment, platform: NodeJS.Platform): ByScheme {
   const all = variable(env, 'all_proxy');
   return {
-    'http:': serverOf(httpVariable(env) ?? all),
+    'http:': serverOf(httpVariable(env, platform) ?? all),
     'https:': serverOf(variable(env, 'https_proxy') ?? all),
   };
 }
 
-function httpVariable(env: Environment): Variable | undefined {
-  const upper = env.HTTP_PROXY;
-  // In a CGI program this variable is the header `Proxy` of whoever sent the request.
-  const given = env.http_proxy || (upper && env.REQUEST_METHOD !== undefined ? undefined : upper);
+function httpVariable(env: Environment, platform: NodeJS.Platform): Variable | undefined {
+  // In a CGI program HTTP_PROXY is the header `Proxy` of whoever sent the request, and so is
+  // http_proxy on Windows, where both are one variable.
+  const isCgi = env.REQUEST_METHOD !== undefined;
+  const lower = isCgi && platform === 'win32' ? undefined : env.http_proxy;
+  const given = lower || (isCgi ? undefined : env.HTTP_PROXY);
   return given ? { name: 'HTTP_PROXY', value: given } : undefined;
 }
 

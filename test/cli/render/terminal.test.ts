@@ -68,6 +68,7 @@ function runMany({ reporter }: ReturnType<typeof setUp>, count: number, name = '
     reporter.progress(one, progressAt(32));
   }
   reporter.total(totalOf());
+  reporter.allFound();
   reporter.tick();
   return targets;
 }
@@ -145,6 +146,25 @@ describe('the display on a terminal', () => {
       '⠹ file-2.bin',
       'Total: 2 of 12 files  34.0 MiB  8.0 MiB/s, about 1:21 left',
     ]);
+  });
+
+  it('has no time left in its total while more files may follow', async () => {
+    const { reporter, screen } = setUp();
+    reporter.begin(target);
+    reporter.total(totalOf());
+    reporter.tick();
+    expect((await screen.lines()).at(-1)).to.equal('Total: 2 of 12+ files  34.0 MiB  8.0 MiB/s');
+    reporter.allFound();
+    reporter.tick();
+    expect((await screen.lines()).at(-1)).to.match(/2 of 12 files .* about 1:21 left$/);
+  });
+
+  it('has no speed in its total after a time without news', async () => {
+    const display = setUp();
+    runMany(display, 2);
+    display.clock.advance(2500);
+    display.reporter.tick();
+    expect((await display.screen.lines()).at(-1)).to.equal('Total: 2 of 12 files  34.0 MiB  0 B/s');
   });
 
   it('has no more lines than there is room for', async () => {

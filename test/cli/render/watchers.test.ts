@@ -62,8 +62,12 @@ describe('the heartbeat of --stats', () => {
     heartbeat.tick();
     heartbeat.total(total);
     heartbeat.tick();
+    heartbeat.allFound();
+    heartbeat.total(total);
+    heartbeat.tick();
     heartbeat.tick();
     expect(stderr.lines).to.deep.equal([
+      '2 of 13+ files stored, 1 failed, 34.0 MiB sent, 8.0 MiB/s',
       '2 of 13 files stored, 1 failed, 34.0 MiB sent, 8.0 MiB/s, about 1:15 left',
       '2 of 13 files stored, 1 failed, 34.0 MiB sent, no progress since the last line',
     ]);

@@ -33,7 +33,12 @@ describe('the choice of a proxy', () => {
 
   it('ignores an HTTP_PROXY that a client of a CGI program can set', () => {
     expect(hosts({ REQUEST_METHOD: 'GET', HTTP_PROXY: 'a:1' })[0]).to.equal(undefined);
-    expect(hosts({ REQUEST_METHOD: 'GET', http_proxy: 'a:1' })[0]).to.equal('a:1');
+    const lower = { REQUEST_METHOD: 'GET', http_proxy: 'a:1' };
+    const hostOn = (platform: NodeJS.Platform) =>
+      proxyChoice(undefined, undefined, lower, platform).proxyFor(HTTP)?.host;
+    expect(hostOn('linux')).to.equal('a:1');
+    // Names of variables know no case there.
+    expect(hostOn('win32')).to.equal(undefined);
   });
 
   it('prefers the option to the environment, except for hosts in NO_PROXY', () => {

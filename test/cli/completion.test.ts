@@ -1,0 +1,117 @@
+import { execFile, spawnSync } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect } from 'chai';
+import { run } from '../../src/cli/program.js';
+import { capturedIo } from './capture.js';
+
+const execute = promisify(execFile);
+
+const isThere = (shell: string): boolean =>
+  spawnSync(shell, ['-c', 'true'], { stdio: 'ignore' }).status === 0;
+
+describe('the completion', () => {
+  let directory: string;
+
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'bits-completion-'));
+    await mkdir(join(directory, 'a folder'));
+    await writeFile(join(directory, 'a file.bin'), '');
+    for (const shell of ['bash', 'zsh', 'fish', 'powershell']) {
+      const io = capturedIo();
+      expect(await run(['completion', shell], io)).to.equal(0);
+      await writeFile(join(directory, shell), io.stdout.text);
+    }
+  });
+
+  after(() => rm(directory, { recursive: true, force: true }));
+
+  /** Skips where a shell is missing, but not in CI, which installs it. */
+  const needs = (context: Mocha.Context, shell: string): void => {
+    if (!process.env.CI && !isThere(shell)) {
+      console.log(`      skipped: ${shell} is not installed`);
+      context.skip();
+    }
+  };
+
+  const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '');
+
+  /** What bash offers for the last word. */
+  const inBash = async (...words: string[]): Promise<string[]> => {
+    const script =
+      'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _bits_upload; ' +
+      `printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const args = ['-c', script, 'bash', join(directory, 'bash'), 'bits-upload', ...words];
+    return lines((await execute('bash', args, { cwd: directory })).stdout);
+  };
+
+  /** What fish offers at the end of a line, without descriptions. */
+  const inFish = async (line: string): Promise<string[]> => {
+    const script = `source ${join(directory, 'fish')}; complete -C '${line}'`;
+    const env = { ...process.env, HOME: directory };
+    const { stdout } = await execute('fish', ['-c', script], { cwd: directory, env });
+    return lines(stdout).map((found) => found.split('\t')[0] ?? '');
+  };
+
+  it('in bash knows commands, options, values, files and directories', async function () {
+    needs(this, 'bash');
+    expect(await inBash('')).to.include.members(['put', 'resume', 'completion', 'help']);
+    expect(await inBash('pu')).to.deep.equal(['put']);
+    expect(await inBash('--v')).to.deep.equal(['--version']);
+    expect(await inBash('put', '--reply-f')).to.deep.equal(['--reply-file']);
+    expect(await inBash('jobs', '--tr')).to.deep.equal(['--trust-state-dir']);
+    expect(await inBash('put', '--on-uncertain', '')).to.deep.equal(['resend', 'restart']);
+    expect(await inBash('put', '--on-uncertain', '=', 'res')).to.have.length(2);
+    expect(await inBash('put', '--priority', '=')).to.include('foreground');
+    expect(await inBash('put', 'x', 'a')).to.have.members(['a file.bin', 'a folder']);
+    expect(await inBash('put', '--state-dir', 'a')).to.deep.equal(['a folder']);
+    expect(await inBash('put', '-E', 'a')).to.have.members(['a file.bin', 'a folder']);
+    expect(await inBash('put', '--timeout', '')).to.deep.equal([]);
+    expect(await inBash('completion', 'z')).to.deep.equal(['zsh']);
+    expect(await inBash('help', 'ser')).to.deep.equal(['serve']);
+  });
+
+  it('in fish knows commands, options, values, files and directories', async function () {
+    needs(this, 'fish');
+    expect(await inFish('bits-upload pu')).to.deep.equal(['put']);
+    expect(await inFish('bits-upload put --reply-f')).to.deep.equal(['--reply-file']);
+    expect(await inFish('bits-upload put --on-uncertain ')).to.have.members(['resend', 'restart']);
+    expect(await inFish('bits-upload put --state-dir a')).to.deep.equal(['a folder/']);
+    expect(await inFish('bits-upload put a')).to.have.members(['a file.bin', 'a folder/']);
+    expect(await inFish('bits-upload jobs a')).to.deep.equal([]);
+  });
+
+  it('in zsh knows commands, options, values, files and directories', async function () {
+    needs(this, 'zsh');
+    /** Presses the tabulator in a zsh with a terminal of its own. */
+    const inZsh = async (line: string): Promise<string> => {
+      const script = `
+        zmodload zsh/zpty
+        zpty z zsh -f -i
+        zpty -w z "PS1=; PS2=; cd '${directory}'; autoload -U compinit; compinit -D -u; source ./zsh"
+        zpty -w z "bindkey '^I' menu-complete; zle -N show; show() { print -r -- \\"<<\\$BUFFER>>\\"; zle kill-buffer }; bindkey '^X' show; print rea''dy"
+        zpty -r -m z _ '*ready*'
+        zpty -n -w z $'${line}\\t\\x18'
+        zpty -r -m z found '*<<*>>*'
+        print -r -- "$found"
+        zpty -d z`;
+      const { stdout } = await execute('zsh', ['-f', '-c', script], { timeout: 30_000 });
+      return /<<bits-upload (.*)>>/.exec(stdout)?.[1]?.trim() ?? stdout;
+    };
+    expect(await inZsh('bits-upload pru')).to.equal('prune');
+    expect(await inZsh('bits-upload put --reply-f')).to.match(/^put --reply-file/);
+    expect(await inZsh('bits-upload put --priority fore')).to.equal('put --priority foreground');
+    expect(await inZsh('bits-upload put --state-dir a')).to.equal('put --state-dir a\\ folder/');
+    expect(await inZsh('bits-upload put a\\\\ fi')).to.equal('put a\\ file.bin');
+  });
+
+  it('names the shells that it knows', async () => {
+    for (const args of [['completion'], ['completion', 'cmd']]) {
+      const io = capturedIo();
+      expect(await run(args, io)).to.equal(2);
+      if (args.length > 1) expect(io.stderr.text).to.contain('bash, zsh, fish, powershell');
+    }
+  });
+});

@@ -63,6 +63,7 @@ module.exports = {
           '^src/cli/',
           '^src/common/',
           '^src/index\\.ts$',
+          '^src/bullmq\\.ts$',
           '^src/internal\\.ts$',
           '^src/cli-events\\.ts$',
           '^src/testing/index\\.ts$',

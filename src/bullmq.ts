@@ -12,6 +12,11 @@ export {
 export type { FleetJobData, FleetReplyOptions, FleetUploadOptions } from './bullmq/job-data.js';
 export type { FleetProgress } from './bullmq/job-progress.js';
 export type { WorkerDefaults } from './bullmq/job-run.js';
+export {
+  type OpenUploadQueue,
+  openUploadQueue,
+  type UploadQueueConnection,
+} from './bullmq/open-queue.js';
 export type { RedisConnectionInput } from './bullmq/redis-connection.js';
 export { createRedisStore, type RedisStoreOptions } from './bullmq/redis-store.js';
 export {

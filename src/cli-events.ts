@@ -25,7 +25,17 @@ export type CliEvent =
   | SummaryEvent
   | JobEvent
   | ProblemEvent
-  | StepEvent;
+  | StepEvent
+  | EnqueuedEvent
+  | WorkerReadyEvent
+  | JobStartedEvent
+  | JobProgressEvent
+  | JobDoneEvent
+  | JobReturnedEvent
+  | JobFailedEvent
+  | FleetEvent
+  | FleetUploadEvent
+  | FleetFailureEvent;
 
 /** An upload enters a state; of `put` and `resume`. */
 export interface StateEvent {
@@ -204,4 +214,98 @@ export interface StepEvent extends Omit<DiagnosisStep, 'advice' | 'code'> {
   readonly advice?: string | undefined;
   /** The code of the error that an upload would fail with. */
   readonly code?: BitsErrorCode | undefined;
+}
+
+/** A file is in the queue of a fleet; of `enqueue`. */
+export interface EnqueuedEvent {
+  readonly type: 'enqueued';
+  readonly file: string | null;
+  readonly url: string | null;
+  /** Of the job of BullMQ. */
+  readonly id: string;
+  readonly bytes: number;
+}
+
+/** The worker takes jobs; of `worker`. */
+export interface WorkerReadyEvent {
+  readonly type: 'ready';
+  /** What it is called in the fleet. */
+  readonly worker: string;
+}
+
+/** A job of a fleet, in the events that tell of it. */
+interface FleetJobFields {
+  /** Id of the job of BullMQ. */
+  readonly job: string;
+  /** Path or reference. */
+  readonly file: string;
+  readonly url: string;
+}
+
+/** The worker took a job; of `worker`. */
+export interface JobStartedEvent extends FleetJobFields {
+  readonly type: 'started';
+}
+
+/** How far a job is, once a second; of `worker`. */
+export interface JobProgressEvent extends FleetJobFields {
+  readonly type: 'job-progress';
+  readonly state: UploadState;
+  /** Acknowledged by the server. */
+  readonly bytes: number;
+  readonly bytesTotal?: number | undefined;
+  readonly bytesPerSecond?: number | undefined;
+}
+
+/** The file of a job is stored; of `worker`. */
+export interface JobDoneEvent
+  extends FleetJobFields,
+    Omit<UploadResultEvent, 'type' | 'id' | 'file' | 'url'> {
+  readonly type: 'job-done';
+}
+
+/** The worker could not do the job, or was stopped: another one may take it; of `worker`. */
+export interface JobReturnedEvent extends FleetJobFields {
+  readonly type: 'returned';
+  readonly reason: string;
+  readonly delayMs: number;
+}
+
+/** An attempt at a job failed; of `worker`. */
+export interface JobFailedEvent extends FleetJobFields {
+  readonly type: 'job-failed';
+  readonly message: string;
+  /** Whether no further attempt follows. */
+  readonly final: boolean;
+}
+
+/** The workers of a queue, and its jobs by their state; of `fleet`. */
+export interface FleetEvent {
+  readonly type: 'fleet';
+  readonly queue: string;
+  readonly workers: readonly string[];
+  readonly waiting: number;
+  readonly active: number;
+  readonly delayed: number;
+  readonly completed: number;
+  readonly failed: number;
+}
+
+/** An upload that a worker is at; of `fleet`. */
+export interface FleetUploadEvent extends FleetJobFields {
+  readonly type: 'fleet-upload';
+  readonly worker?: string | undefined;
+  readonly state: string;
+  /** Acknowledged by the server. */
+  readonly bytes: number;
+  readonly bytesTotal?: number | undefined;
+  readonly bytesPerSecond?: number | undefined;
+  /** ISO 8601. */
+  readonly startedAt?: string | undefined;
+}
+
+/** A job that failed for good; of `fleet`. */
+export interface FleetFailureEvent extends FleetJobFields {
+  readonly type: 'fleet-failure';
+  readonly message: string;
 }

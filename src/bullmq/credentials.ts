@@ -28,6 +28,9 @@ export function checkCredentials(given: CredentialsByName): void {
   }
 }
 
+/** The name of the credentials of jobs that name none, for the servers that they are for. */
+const DEFAULT_NAME = 'default';
+
 /**
  * The options that named credentials add to an upload.
  * @throws OtherWorkerError when this worker has none of this name, or not for this server
@@ -37,9 +40,10 @@ export function credentialOptions(
   name: string | undefined,
   url: string,
 ): Pick<UploadOptions, 'url' | 'auth' | 'headers' | 'tls' | 'allowInsecureAuth'> {
-  if (name === undefined) return { url };
-  const named = Object.hasOwn(byName, name) ? byName[name] : undefined;
+  const given = name ?? DEFAULT_NAME;
+  const named = Object.hasOwn(byName, given) ? byName[given] : undefined;
   if (named === undefined) {
+    if (name === undefined) return { url };
     throw new OtherWorkerError(
       'BITS_ERR_AUTH',
       `This worker has no credentials with the name ${JSON.stringify(name)}.`,
@@ -48,6 +52,7 @@ export function credentialOptions(
   const { origins, query, ...options } = named;
   const { origin } = new URL(url);
   if (!origins.some((each) => new URL(each).origin === origin)) {
+    if (name === undefined) return { url };
     throw new OtherWorkerError(
       'BITS_ERR_AUTH',
       `The credentials ${JSON.stringify(name)} of this worker are not for ${origin}.`,

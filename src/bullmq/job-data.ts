@@ -33,7 +33,7 @@ export interface FleetUploadOptions
   timeouts?: TimeoutOptions | undefined;
   /** How failures that may pass are retried while a worker is at the upload. */
   retry?: Omit<RetryInput, 'shouldRetry'> | undefined;
-  /** The name of credentials that the workers have. @default none */
+  /** The name of credentials that the workers have. @default 'default', if they have them */
   credentials?: string | undefined;
   /** Which jobs come first. @default 'normal' */
   priority?: Priority | undefined;
@@ -154,8 +154,8 @@ function checkData(data: FleetJobData): void {
   const { remoteUrl } = resolveOptions({ ...upload, source: new Uint8Array() });
   if (remoteUrl.search !== '') {
     throw new BitsArgumentError(
-      'The URL has a query, which may be a token and would be kept in Redis: give it to the ' +
-        'workers, as query of credentials.',
+      'The URL has a query, which may be a token and would be kept in Redis: give the workers ' +
+        'the query as query of credentials.',
     );
   }
 }

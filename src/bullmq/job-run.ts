@@ -107,13 +107,15 @@ export class JobRun {
       if (closed !== undefined) return closed as FleetResult;
       const crashes = this.#job.stalledCounter - this.#before.stalls;
       if (crashes > this.#setting.maxCrashes) {
-        throw new UnrecoverableError(
+        throw await this.#giveUp(
           `Workers died ${crashes} times in a row while they did this job: look at their logs, and retry it when the cause is gone.`,
         );
       }
       // From here on the lock of BullMQ and that of the store are renewed together.
-      if (!(await this.#renew()))
+      if (!(await this.#renew())) {
+        this.#end('lost');
         throw new BitsStateError('Another worker has taken this job over.');
+      }
       const data = parseJobData(this.#job.data);
       const options = await this.#options(data);
       if (this.#stop === 'cancel') return await this.#cancelEarlier(options);
@@ -227,9 +229,7 @@ export class JobRun {
     if (isOtherVersion || cause instanceof OtherWorkerError) {
       const returns = this.#before.returns + 1;
       if (returns > this.#setting.maxReturns) {
-        return new UnrecoverableError(
-          `${cause.message} No worker could do the job in ${returns} attempts.`,
-        );
+        return this.#giveUp(`${cause.message} No worker could do the job in ${returns} attempts.`);
       }
       const delayMs = Math.min(MAX_RETURN_MS, FIRST_RETURN_MS * 2 ** Math.min(returns, 10));
       // Not all at once, and not always to the same worker.
@@ -239,6 +239,13 @@ export class JobRun {
     const mayPass = cause.retryable || isBitsError(cause, 'BITS_ERR_STORE');
     const message = `${cause.code}: ${cause.message}`;
     return mayPass ? new Error(message) : new UnrecoverableError(message);
+  }
+
+  /** Fails the job for good; one that is retried by hand starts with no deaths and returns. */
+  async #giveUp(reason: string): Promise<UnrecoverableError> {
+    this.#stalls = this.#job.stalledCounter;
+    await this.#write({ state: 'returned', returns: 0, reason });
+    return new UnrecoverableError(reason);
   }
 
   /** Gives the job back to the queue, for any worker. */

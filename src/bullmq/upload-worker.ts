@@ -21,6 +21,7 @@ import type { ResolveSource } from './fleet-source.js';
 import type { FleetJobData } from './job-data.js';
 import type { FleetProgress } from './job-progress.js';
 import { JobRun, type RunSetting, type WorkerDefaults } from './job-run.js';
+import { CONNECT_TIMEOUT_MS } from './open-queue.js';
 import { connectRedis, evictionPolicy, type RedisConnectionInput } from './redis-connection.js';
 import { checkLockMs, DEFAULT_LOCK_MS, RedisStore } from './redis-store.js';
 import { sweepStore } from './sweep.js';
@@ -43,7 +44,10 @@ export interface UploadWorkerOptions {
   limiter?: RateLimiterOptions | undefined;
   /** Opens sources that are references. @default jobs with one are left to other workers */
   resolveSource?: ResolveSource | undefined;
-  /** Credentials, which jobs ask for by name. @default none */
+  /**
+   * Credentials, which jobs ask for by name; those with the name `default` are for jobs without one.
+   * @default none
+   */
   credentials?: CredentialsByName | undefined;
   /**
    * Directories of the files that jobs may name, as source or for a reply: whoever can write to Redis
@@ -58,7 +62,7 @@ export interface UploadWorkerOptions {
    */
   lockMs?: number | undefined;
   /**
-   * A job over which this many workers died in a row, without progress, is failed by the next one.
+   * A job over which more workers than this died in a row, without progress, is failed by the next one.
    * @default 10
    */
   maxCrashes?: number | undefined;
@@ -102,11 +106,11 @@ const OPTION_NAMES: Readonly<Record<keyof UploadWorkerOptions, true>> = {
   connectTimeoutMs: true,
 };
 
-const CONNECT_TIMEOUT_MS = 10_000;
 const SWEEP_MS = 60_000;
 
-/** How long the end waits for a Redis that does not answer. */
+/** How long the end waits for a Redis that does not answer, and for one that is away. */
 const CLOSE_PATIENCE_MS = 15_000;
+const AWAY_PATIENCE_MS = 2_000;
 
 /**
  * Connects to Redis and begins to take jobs, one `UploadJob` for each.
@@ -179,6 +183,7 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
   readonly #forgetting = new Set<Promise<void>>();
   readonly #sweeping: NodeJS.Timeout;
   #closing: Promise<void> | undefined;
+  #trouble = '';
 
   /** @internal */
   constructor(redis: Redis, setting: WorkerSetting) {
@@ -207,9 +212,10 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
     });
     this.bullmq.on('completed', (job, result) => this.#completed(job, result));
     this.bullmq.on('failed', (job, error) => this.#failed(job, error));
-    this.bullmq.on('error', (error) =>
-      this.#warn('redis-trouble', `The worker continues, but BullMQ reported: ${safe(error)}`),
-    );
+    this.bullmq.on('error', (error) => this.#troubled(error));
+    redis.on('ready', () => {
+      this.#trouble = '';
+    });
     this.#sweeping = setInterval(() => void this.#sweep(), SWEEP_MS).unref();
     // A turn later, so that a listener hears of it.
     setImmediate(() => {
@@ -237,7 +243,8 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
     const closing = this.bullmq.close().then(() => Promise.all(this.#forgetting));
     for (const run of this.#runs) run.suspend();
     const patience = new AbortController();
-    const ended = delay(CLOSE_PATIENCE_MS, undefined, { signal: patience.signal }).catch(() => {});
+    const patienceMs = this.#redis.status === 'ready' ? CLOSE_PATIENCE_MS : AWAY_PATIENCE_MS;
+    const ended = delay(patienceMs, undefined, { signal: patience.signal }).catch(() => {});
     await Promise.race([closing, ended]);
     patience.abort();
     this.#redis.disconnect();
@@ -277,6 +284,14 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
     } catch {
       // Another turn comes.
     }
+  }
+
+  /** Once, and not at each attempt to reach a Redis that is away. */
+  #troubled(error: Error): void {
+    const trouble = safe(error);
+    if (trouble === this.#trouble) return;
+    this.#trouble = trouble;
+    this.#warn('redis-trouble', `The worker continues, but BullMQ reported: ${trouble}`);
   }
 
   #warn(code: string, message: string): void {

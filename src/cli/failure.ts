@@ -42,6 +42,8 @@ const FLAGS: readonly (readonly [sdk: string, cli: string])[] = [
   ['trustDirectory', '--trust-state-dir'],
   ['onUncertainFragment', '--on-uncertain'],
   ['probe: true', '--probe'],
+  ['The connection must be', '--redis must be'],
+  ['the query as query of credentials', 'the query with createUploadWorker of the SDK'],
 ];
 
 const NAMES = new RegExp(

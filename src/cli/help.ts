@@ -3,6 +3,12 @@ import { type Command, Help, type HelpConfiguration, type Option } from 'command
 /** The options of all commands in groups: first what everybody needs, last what few do. */
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   'Options:': [
+    'redis',
+    'queue',
+    'cancel',
+    'retry',
+    'directory',
+    'name',
     'root',
     'port',
     'all',
@@ -53,6 +59,8 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
   ],
   'More options:': [],
   'Authentication:': [
+    'origin',
+    'credentials',
     'password-command',
     'oauth2-bearer',
     'basic',

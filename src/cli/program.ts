@@ -41,6 +41,18 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: 'find out why uploads to a server fail',
     load: async () => (await import('./commands/ping.js')).definePing,
   },
+  enqueue: {
+    summary: 'leave uploads to the workers of a fleet',
+    load: async () => (await import('./commands/enqueue.js')).defineEnqueue,
+  },
+  worker: {
+    summary: 'upload what is in the queue of a fleet',
+    load: async () => (await import('./commands/worker.js')).defineWorker,
+  },
+  fleet: {
+    summary: 'tell who in a fleet uploads what',
+    load: async () => (await import('./commands/fleet.js')).defineFleet,
+  },
   serve: {
     summary: 'run a BITS server for tests',
     load: async () => (await import('./commands/serve.js')).defineServe,

@@ -18,7 +18,7 @@ describeWith('a fleet of which one worker is killed every second', [REDIS], () =
   it(`uploads ${UPLOADS} files exactly, each once, and sends little again (seed ${SEED})`, async function () {
     this.timeout(20 * 60_000);
     const plan = { seed: SEED, uploads: UPLOADS, maxBytes: MAX_BYTES };
-    const { uploads, kills, seconds, leftovers, server } = await prove({
+    const { uploads, kills, overAtRestart, seconds, leftovers, server } = await prove({
       ...plan,
       folder: join(folder(), 'files'),
     });
@@ -31,7 +31,8 @@ describeWith('a fleet of which one worker is killed every second', [REDIS], () =
     if (FULL) {
       console.log(
         `      seed ${SEED}: ${UPLOADS} uploads of ${mib(bytes)} in ${seconds.toFixed(0)} s; ${kills} kills ` +
-          `interrupted uploads ${interruptions} times, ${faults} faults; ${mib(received - bytes)} sent again`,
+          `interrupted uploads ${interruptions} times, ${faults} faults; Redis was killed after ${overAtRestart} ` +
+          `uploads; ${mib(received - bytes)} sent again`,
       );
     }
     const wrong = uploads.filter(
@@ -46,6 +47,7 @@ describeWith('a fleet of which one worker is killed every second', [REDIS], () =
     expect(wasteful).to.deep.equal([]);
     expect(received).to.be.at.most(bytes + (interruptions + faults) * FRAGMENT_BYTES);
     expect(leftovers).to.deep.equal([]);
+    expect(overAtRestart).to.be.below(UPLOADS);
     server.assertNoViolations();
   });
 });

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -10,7 +9,7 @@ import { type BitsServer, createBitsServer, type Fault } from '../../src/testing
 import { sha256OfFile, writePatterned } from '../support/files.js';
 import { Random } from '../support/random.js';
 import { RedisServer } from '../support/redis.js';
-import { type WorkerEvent, WorkerProcess } from './worker-process.js';
+import { WorkerProcess } from './worker-process.js';
 
 const MIB = 1024 ** 2;
 export const FRAGMENT_BYTES = 256 * 1024;
@@ -47,6 +46,8 @@ export interface ProvenUpload {
 export interface ProofReport {
   readonly uploads: readonly ProvenUpload[];
   readonly kills: number;
+  /** How many uploads were over when Redis was killed. */
+  readonly overAtRestart: number;
   readonly seconds: number;
   /** Keys of the store that still hold something. */
   readonly leftovers: readonly string[];
@@ -73,28 +74,25 @@ export async function prove({ seed, uploads, maxBytes, folder }: ProofPlan): Pro
       files.map(({ path, name }) => ({ url: server.url + name, source: path })),
     );
     const begunAtMs = performance.now();
-    const over = new Set<unknown>();
-    const restart = new AbortController();
-    const onEvent = ({ type, job, isFinal }: WorkerEvent): void => {
-      if (type === 'done' || (type === 'failed' && isFinal === true)) over.add(job);
-      if (over.size > uploads / 2) restart.abort();
-    };
     const startWorker = (): WorkerProcess =>
-      new WorkerProcess(
-        {
-          connection: redisServer.url,
-          queueName: queue.name,
-          concurrency: CONCURRENCY,
-          lockMs: LOCK_MS,
-          defaults: { fragmentBytes: FRAGMENT_BYTES, retry: { minDelayMs: 50, maxDelayMs: 1000 } },
-        },
-        onEvent,
-      );
+      new WorkerProcess({
+        connection: redisServer.url,
+        queueName: queue.name,
+        concurrency: CONCURRENCY,
+        lockMs: LOCK_MS,
+        defaults: { fragmentBytes: FRAGMENT_BYTES, retry: { minDelayMs: 50, maxDelayMs: 1000 } },
+      });
     for (let i = 0; i < WORKERS; i++) workers.push(startWorker());
-    const restarting = once(restart.signal, 'abort').then(async () => {
+    const restarting = (async () => {
+      let over = 0;
+      while (over < uploads / 2) {
+        await delay(50);
+        over = await queue.getCompletedCount();
+      }
       await redisServer.kill();
       await redisServer.run();
-    });
+      return over;
+    })();
     let kills = 0;
     while (!(await isOver(queue))) {
       await delay(KILL_EVERY_MS);
@@ -103,8 +101,7 @@ export async function prove({ seed, uploads, maxBytes, folder }: ProofPlan): Pro
       kills++;
       workers[victim] = startWorker();
     }
-    restart.abort();
-    await restarting;
+    const overAtRestart = await restarting;
     const seconds = (performance.now() - begunAtMs) / 1000;
     await Promise.all(workers.map((worker) => worker.kill()));
     // What a later worker does within a minute.
@@ -117,7 +114,7 @@ export async function prove({ seed, uploads, maxBytes, folder }: ProofPlan): Pro
       proven.push(await provenUpload(job, path, name, server));
     }
     const leftovers = keys.filter((key) => !/:(fence|turn:sweep|lock:.*)$/.test(key));
-    return { uploads: proven, kills, seconds, leftovers, server };
+    return { uploads: proven, kills, overAtRestart, seconds, leftovers, server };
   } finally {
     await Promise.all(workers.map((worker) => worker.kill()));
     await queue.close();

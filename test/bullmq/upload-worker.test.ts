@@ -329,6 +329,9 @@ describeWith('a worker of a fleet', [REDIS], () => {
     ]);
     expect(String(failed[1])).to.match(/died 3 times in a row/);
     expect(failed[2]).to.equal(true);
+    const done = told(worker, 'done', poison);
+    await (failed[0] as FleetJob).retry();
+    await done;
   });
 
   it('does not upload again what was closed before BullMQ heard of it', async () => {

@@ -17,6 +17,8 @@ export interface SpawnOptions {
   readonly state?: string | undefined;
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Killed when it takes longer. @default 15000 */
+  readonly timeoutMs?: number;
 }
 
 /** The program, or another script of Node, as a process of its own. */
@@ -27,13 +29,21 @@ export class Spawned {
   #watchers: { readonly pattern: RegExp; readonly resolve: () => void }[] = [];
 
   constructor(args: readonly string[], options: SpawnOptions = {}) {
-    const { stdin, stdout = 'pipe', script = [MAIN], state, cwd, env } = options;
+    const {
+      stdin,
+      stdout = 'pipe',
+      script = [MAIN],
+      state,
+      cwd,
+      env,
+      timeoutMs = 15_000,
+    } = options;
     this.process = spawn(process.execPath, [...script, ...args], {
       stdio: ['pipe', stdout, 'pipe'],
       cwd,
       env: { ...process.env, ...stateEnvironment(state), ...env },
       // A test that fails leaves no process behind.
-      timeout: 15_000,
+      timeout: timeoutMs,
       killSignal: 'SIGKILL',
     });
     this.process.stdout?.setEncoding('utf8').on('data', (text: string) => {

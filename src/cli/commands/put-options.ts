@@ -53,9 +53,9 @@ const OTHER_SPELLINGS: readonly (readonly [flags: string, use: string])[] = [
   ['--bwlimit', '--limit-rate'],
 ];
 
-/** Every option of `put` but those of its output and its records. */
-export function addPutOptions(command: Command): Command {
-  command
+/** Which files, and where they go: of all commands that take what `put` takes. */
+export function addSelectionOptions(command: Command): Command {
+  return command
     .option('-r, --recursive', 'upload the files in directories, and keep their tree')
     .option('--follow-links', 'upload what symbolic links in directories lead to')
     .option(
@@ -78,6 +78,17 @@ export function addPutOptions(command: Command): Command {
       'upload what this CSV file with the columns Source,Destination lists',
     )
     .option('--dry-run', 'only list what would be uploaded where')
+    .addOption(
+      new Option(
+        '--priority <priority>',
+        'in a queue with other uploads, by default normal',
+      ).choices(PRIORITIES),
+    );
+}
+
+/** Every option of `put` but those of its output and its records. */
+export function addPutOptions(command: Command): Command {
+  addSelectionOptions(command)
     .option(
       '--skip-existing',
       'skip files of which the server says that it has one of the same size',
@@ -92,13 +103,7 @@ export function addPutOptions(command: Command): Command {
         'add the digest of each local file to its result',
       ).choices(['sha256']),
     )
-    .option('--fail-fast', 'stop when the first file fails')
-    .addOption(
-      new Option(
-        '--priority <priority>',
-        'in a queue with other uploads, by default normal',
-      ).choices(PRIORITIES),
-    );
+    .option('--fail-fast', 'stop when the first file fails');
   addReplyOptions(addTransferOptions(addBatchOptions(command)))
     .option(
       '--reply-dir <dir>',

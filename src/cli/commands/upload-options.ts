@@ -64,7 +64,11 @@ export interface OutputFlags {
 }
 
 export function addConnectionOptions(command: Command): Command {
-  command
+  return addNetworkOptions(addHeaderOption(addTimeoutOptions(command)));
+}
+
+export function addTimeoutOptions(command: Command): Command {
+  return command
     .option(
       '--connect-timeout <duration>',
       'how long to wait for a server that has never answered: 500ms, 3s, 5m or 1h ' +
@@ -81,7 +85,6 @@ export function addConnectionOptions(command: Command): Command {
       'retries in a row without progress (default: as many as fit into ' +
         `${minutes(DEFAULTS.timeouts.noProgressMs)})`,
     );
-  return addNetworkOptions(addHeaderOption(command));
 }
 
 export function addHeaderOption(command: Command): Command {
@@ -93,7 +96,15 @@ export function addHeaderOption(command: Command): Command {
 }
 
 export function addTransferOptions(command: Command): Command {
-  command
+  addLimitRateOption(addFragmentOptions(command)).option(
+    '--max-time <duration>',
+    'stop after this time: 30m, 8h (default: no limit)',
+  );
+  return addConnectionOptions(command);
+}
+
+export function addFragmentOptions(command: Command): Command {
+  return command
     .option(
       '--fragment-size <size>',
       `fixed size of a fragment: 128KiB, 4MiB, 1.5MB or bytes, from ${formatBytes(MIN_FRAGMENT_BYTES)} ` +
@@ -105,14 +116,15 @@ export function addTransferOptions(command: Command): Command {
         'if it is unknown whether a fragment arrived, send it again, or start over for servers that ' +
           `would store it twice; by default ${DEFAULTS.onUncertainFragment}`,
       ).choices(['resend', 'restart']),
-    )
-    .option(
-      '--limit-rate <rate>',
-      'maximum speed of all uploads together: 500KiB/s, 2M, or by time of day: ' +
-        "'08:00-18:00=1MB/s,5MB/s' (default: no limit)",
-    )
-    .option('--max-time <duration>', 'stop after this time: 30m, 8h (default: no limit)');
-  return addConnectionOptions(command);
+    );
+}
+
+export function addLimitRateOption(command: Command): Command {
+  return command.option(
+    '--limit-rate <rate>',
+    'maximum speed of all uploads together: 500KiB/s, 2M, or by time of day: ' +
+      "'08:00-18:00=1MB/s,5MB/s' (default: no limit)",
+  );
 }
 
 export function addBatchOptions(command: Command): Command {
@@ -227,20 +239,36 @@ export function uploadOptions(
   flags: TransferFlags & ReplyFlags & { readonly resume?: boolean },
   { io, interruption }: CommandContext,
 ): Partial<UploadOptions> {
-  const { retries, header, fragmentSize, onUncertain, resume } = flags;
-  const sizes = { least: MIN_FRAGMENT_BYTES, most: MAX_FRAGMENT_BYTES };
+  const { header, resume } = flags;
   return {
     ...networkOptions(flags, { env: io.env, signal: interruption.signal }),
     ...replyOptions(flags, io.stdout),
+    ...sendingOptions(flags),
+    ...(header !== undefined && { headers: parseHeaders(header) }),
+    ...(resume !== undefined && { resume }),
+    signal: interruption.signal,
+  };
+}
+
+/**
+ * How a file is sent, whoever sends it: no secret is in it.
+ * @throws UsageError
+ */
+export function sendingOptions(flags: TransferFlags): Pick<
+  UploadOptions,
+  'timeouts' | 'fragmentBytes' | 'onUncertainFragment'
+> & {
+  readonly retry?: { readonly limit: number };
+} {
+  const { retries, fragmentSize, onUncertain } = flags;
+  const sizes = { least: MIN_FRAGMENT_BYTES, most: MAX_FRAGMENT_BYTES };
+  return {
     timeouts: timeouts(flags),
     ...(retries !== undefined && { retry: { limit: parseWholeNumber('--retries', retries) } }),
-    ...(header !== undefined && { headers: parseHeaders(header) }),
     ...(fragmentSize !== undefined && {
       fragmentBytes: parseSize('--fragment-size', fragmentSize, sizes),
     }),
     ...(onUncertain !== undefined && { onUncertainFragment: onUncertain }),
-    ...(resume !== undefined && { resume }),
-    signal: interruption.signal,
   };
 }
 

@@ -1,0 +1,229 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { FleetUploadOptions } from '../../bullmq.js';
+import type { Priority } from '../../index.js';
+import type { CommandContext, Io } from '../context.js';
+import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
+import { type Failure, failureOf } from '../failure.js';
+import { withExamples } from '../help.js';
+import { sayFailure, sayWarning, skippedLine } from '../render/messages.js';
+import { say, writeEvent } from '../render/text.js';
+import { formatBytes } from '../render/units.js';
+import type { PlannedUpload, UploadPlan } from '../tree/planned.js';
+import { UsageError } from '../values.js';
+import { addSelectionOptions, type SelectionFlags } from './put-options.js';
+import { planUploads } from './put-plan.js';
+import {
+  addRedisOptions,
+  type Fleet,
+  type RedisFlags,
+  redisConnection,
+  withFleet,
+} from './redis-options.js';
+import {
+  addFragmentOptions,
+  addTimeoutOptions,
+  type OutputFlags,
+  type ReplyFlags,
+  replyOptions,
+  sendingOptions,
+  type TransferFlags,
+} from './upload-options.js';
+
+interface EnqueueFlags
+  extends RedisFlags,
+    SelectionFlags,
+    OutputFlags,
+    Pick<TransferFlags, 'fragmentSize' | 'onUncertain' | 'timeout' | 'connectTimeout' | 'retries'>,
+    Pick<ReplyFlags, 'replyFile' | 'replyOptional' | 'maxReplySize'> {
+  readonly priority?: Priority;
+  readonly credentials?: string;
+  readonly dryRun?: boolean;
+}
+
+/** More in one transaction would keep the workers waiting. */
+const AT_ONCE = 500;
+
+const EXAMPLES = [
+  'bits-upload enqueue --redis redis://queue:6379 -r photos http://bits.example/in/',
+  'bits-upload enqueue --redis redis://queue:6379 --manifest files.csv',
+];
+
+const HELP = `
+Adds one job for each file to the queue that bits-upload worker takes its jobs
+from; see also bits-upload fleet. PATH, URL and the options that choose files
+mean what they mean to put. The workers read the files by the same paths: they
+have to be on a disk that every worker sees. There is no standard input.
+
+No credentials are kept in Redis: the workers have them, by their name. A URL
+with a query is refused, because it may be a token.
+
+A file is in the queue when its line is on standard output: the id of its job,
+the file and the URL. If some files could not be enqueued, run the command again
+with those alone: a file that is enqueued twice is uploaded twice.
+
+Exit codes: 0 all files are in the queue, 1 Redis failed or does not answer
+within 10 s, 2 the command line is wrong, 3 some files are not in the queue,
+130 stopped by SIGINT (Ctrl-C), 143 by SIGTERM.`;
+
+/** Adds the options and the action of `enqueue`. */
+export function defineEnqueue(command: Command, context: CommandContext): void {
+  command
+    .usage('[options] PATH… URL')
+    .description(withExamples('Leave uploads to the workers of a fleet.', EXAMPLES))
+    .argument('[paths...]');
+  addTimeoutOptions(addFragmentOptions(addSelectionOptions(addRedisOptions(command))))
+    .option('--credentials <name>', 'credentials of the workers (default: default)')
+    .option('--reply-file <path>', 'the worker writes the reply of the server to this new file')
+    .option('--reply-optional', 'succeed even if the server has no reply')
+    .option('--max-reply-size <size>', 'refuse a larger reply: 512MiB, 20GiB or bytes')
+    .option('--json', 'one JSON object a line on standard output')
+    .option('-q, --quiet', 'only warnings and errors')
+    .addHelpText('after', HELP)
+    .action(async (paths: string[], flags: EnqueueFlags) => {
+      context.exitWith(
+        await withFleet(flags, context, (fleet) => enqueue(paths, flags, context, fleet)),
+      );
+    });
+}
+
+async function enqueue(
+  paths: readonly string[],
+  flags: EnqueueFlags,
+  context: CommandContext,
+  fleet: Fleet,
+): Promise<ExitCode> {
+  const connection = redisConnection(flags);
+  if (paths.includes('-')) throw new UsageError('enqueue takes no standard input: give a FILE');
+  const plan = await planUploads(paths, flags, context);
+  const shared = sharedOptions(plan, flags, context);
+  for (const url of plan.urls) fleet.uploadFlowJob('check', { ...shared, url, source: '/' });
+  const run = new Enqueueing(flags, shared, context.io);
+  if (flags.dryRun) return run.enqueue(plan, context, undefined);
+  const { queue, evictionPolicy, close } = await fleet.openUploadQueue(connection);
+  try {
+    if (evictionPolicy !== undefined) run.warnOfEviction(evictionPolicy);
+    return await run.enqueue(plan, context, (uploads) => fleet.enqueueUploads(queue, uploads));
+  } finally {
+    await close();
+  }
+}
+
+function sharedOptions(
+  { isOneFile }: UploadPlan,
+  flags: EnqueueFlags,
+  { io }: CommandContext,
+): Omit<FleetUploadOptions, 'url' | 'source'> {
+  const { priority, credentials, replyFile, replyOptional, maxReplySize } = flags;
+  if (replyFile !== undefined && !isOneFile)
+    throw new UsageError('--reply-file takes only one FILE');
+  const lonely = replyOptional ? '--reply-optional' : maxReplySize && '--max-reply-size';
+  if (lonely && replyFile === undefined) throw new UsageError(`${lonely} needs --reply-file`);
+  const { reply } = replyOptions(flags, io.stdout);
+  return {
+    ...sendingOptions(flags),
+    ...(typeof reply === 'object' && { reply: { ...reply, to: resolve(replyFile ?? '') } }),
+    ...(priority !== undefined && { priority }),
+    ...(credentials !== undefined && { credentials }),
+  };
+}
+
+type Enqueue = (uploads: readonly FleetUploadOptions[]) => Promise<readonly { id?: string }[]>;
+
+/** Adds the files of a plan to the queue, and tells what became of each. */
+class Enqueueing {
+  readonly #flags: EnqueueFlags;
+  readonly #shared: Omit<FleetUploadOptions, 'url' | 'source'>;
+  readonly #io: Io;
+  readonly #failures: Failure[] = [];
+  #waiting: PlannedUpload[] = [];
+  #files = 0;
+  #bytes = 0;
+
+  constructor(flags: EnqueueFlags, shared: Omit<FleetUploadOptions, 'url' | 'source'>, io: Io) {
+    this.#flags = flags;
+    this.#shared = shared;
+    this.#io = io;
+  }
+
+  /** @param add undefined: only lists what would be added */
+  async enqueue(
+    plan: UploadPlan,
+    { interruption }: CommandContext,
+    add: Enqueue | undefined,
+  ): Promise<ExitCode> {
+    const { stdout, stderr } = this.#io;
+    for await (const planned of plan.files) {
+      if (interruption.reason !== undefined) break;
+      const { target } = planned;
+      if (planned.kind === 'failed') {
+        const failure = failureOf(planned.error);
+        this.#failures.push(failure);
+        sayFailure(stderr, target, failure);
+        if (this.#flags.json) writeEvent(stdout, { type: 'error', ...target, ...failure });
+      } else if (planned.kind === 'skipped') {
+        if (!this.#flags.quiet) say(stderr, skippedLine(target, planned.reason));
+        if (this.#flags.json) {
+          writeEvent(stdout, { type: 'skipped', ...target, reason: planned.reason });
+        }
+      } else if (add === undefined) this.#planned(planned);
+      else {
+        this.#waiting.push(planned);
+        if (this.#waiting.length >= AT_ONCE) await this.#flush(add);
+      }
+    }
+    if (add !== undefined) await this.#flush(add);
+    if (!this.#flags.quiet) {
+      const what = add === undefined ? 'would be enqueued' : 'enqueued';
+      const failed = this.#failures.length > 0 ? `, ${this.#failures.length} failed` : '';
+      say(
+        stderr,
+        `${this.#files} ${this.#files === 1 ? 'file' : 'files'} of ${formatBytes(this.#bytes)} ${what}${failed}`,
+      );
+    }
+    const { reason } = interruption;
+    if (reason !== undefined) {
+      if (reason.by !== 'stdout') {
+        say(stderr, `bits-upload: stopped by ${reason.by} before all files were enqueued`);
+      }
+      return reason.exitCode ?? EXIT.failed;
+    }
+    return exitCodeOf(this.#failures, this.#files + this.#failures.length);
+  }
+
+  warnOfEviction(policy: string): void {
+    const message = `Redis has maxmemory-policy ${policy} and may drop jobs when its memory is full: set it to noeviction`;
+    sayWarning(this.#io.stderr, { message });
+    if (this.#flags.json) {
+      writeEvent(this.#io.stdout, { type: 'warning', file: null, code: 'redis-evicts', message });
+    }
+  }
+
+  #planned({ target, byteLength = 0 }: PlannedUpload): void {
+    this.#count(byteLength);
+    if (this.#flags.json) {
+      writeEvent(this.#io.stdout, { type: 'planned', ...target, bytes: byteLength });
+    } else say(this.#io.stdout, `${target.file} -> ${target.url}`);
+  }
+
+  async #flush(add: Enqueue): Promise<void> {
+    const uploads = this.#waiting;
+    this.#waiting = [];
+    if (uploads.length === 0) return;
+    const jobs = await add(
+      uploads.map(({ url, file }) => ({ ...this.#shared, url, source: file?.path ?? '' })),
+    );
+    for (const [index, { target, byteLength = 0 }] of uploads.entries()) {
+      const id = jobs[index]?.id ?? '';
+      this.#count(byteLength);
+      if (this.#flags.json) {
+        writeEvent(this.#io.stdout, { type: 'enqueued', ...target, id, bytes: byteLength });
+      } else say(this.#io.stdout, `${id}  ${target.file} -> ${target.url}`);
+    }
+  }
+
+  #count(bytes: number): void {
+    this.#files++;
+    this.#bytes += bytes;
+  }
+}

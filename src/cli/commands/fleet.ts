@@ -1,0 +1,132 @@
+import type { Command } from 'commander';
+import type { ActiveUpload, FleetStatus } from '../../bullmq.js';
+import type { CommandContext, Io } from '../context.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
+import { withExamples } from '../help.js';
+import { say, writeEvent } from '../render/text.js';
+import { formatBytes, formatPercent } from '../render/units.js';
+import {
+  addRedisOptions,
+  type Fleet,
+  type RedisFlags,
+  redisConnection,
+  withFleet,
+} from './redis-options.js';
+
+interface FleetFlags extends RedisFlags {
+  readonly json?: boolean;
+  readonly cancel?: readonly string[];
+  readonly retry?: readonly string[];
+}
+
+const EXAMPLES = [
+  'bits-upload fleet --redis redis://queue:6379',
+  'bits-upload fleet --redis redis://queue:6379 --cancel 1234',
+];
+
+const HELP = `
+Lists the workers, how many jobs are in which state, the uploads under way with
+the worker that is at each, and the jobs that failed for good.
+
+--cancel frees the session of an upload on its server: the worker that is at it
+does so within some seconds, or one that takes it up for this. --retry gives a
+failed job to the workers again; it resumes where the server stands.
+
+Exit codes: 0 listed, 1 Redis failed or does not answer within 10 s, or there is
+no such job, 2 the command line is wrong.`;
+
+/** Adds the options and the action of `fleet`. */
+export function defineFleet(command: Command, context: CommandContext): void {
+  addRedisOptions(command)
+    .description(withExamples('Tell who uploads what, and how far it is.', EXAMPLES))
+    .option('--cancel <id>', 'cancel a job; can be given several times', another)
+    .option('--retry <id>', 'try a failed job again; can be given several times', another)
+    .option('--json', 'one JSON object a line on standard output')
+    .addHelpText('after', HELP)
+    .action(async (flags: FleetFlags) => {
+      context.exitWith(
+        await withFleet(flags, context, (fleet) => showFleet(flags, context.io, fleet)),
+      );
+    });
+}
+
+async function showFleet(flags: FleetFlags, io: Io, fleet: Fleet): Promise<ExitCode> {
+  const { queue, close } = await fleet.openUploadQueue(redisConnection(flags));
+  try {
+    let isDone = true;
+    const tell = (id: string, wasDone: boolean, done: string, not: string): void => {
+      say(io.stderr, wasDone ? `job ${id} ${done}` : `bits-upload: job ${id} ${not}`);
+      isDone &&= wasDone;
+    };
+    for (const id of flags.cancel ?? []) {
+      const wasDone = await fleet.cancelUpload(queue, id);
+      tell(
+        id,
+        wasDone,
+        'is being cancelled',
+        'cannot be cancelled: it is done, or there is no such job',
+      );
+    }
+    for (const id of flags.retry ?? []) {
+      const job = await queue.getJob(id);
+      const isFailed = (await job?.isFailed()) === true;
+      if (isFailed) await job?.retry();
+      tell(id, isFailed, 'is tried again', 'has not failed, or there is no such job');
+    }
+    if (flags.cancel === undefined && flags.retry === undefined) {
+      show(await fleet.fleetStatus(queue), flags, io);
+    }
+    return isDone ? EXIT.done : EXIT.failed;
+  } finally {
+    await close();
+  }
+}
+
+function show(status: FleetStatus, { json }: FleetFlags, { stdout }: Io): void {
+  const { queueName, workers, counts, active, failed } = status;
+  if (json) {
+    writeEvent(stdout, { type: 'fleet', queue: queueName, workers, ...counts });
+    for (const { jobId, source, acknowledgedBytes, totalBytes, startedAtMs, ...upload } of active) {
+      writeEvent(stdout, {
+        type: 'fleet-upload',
+        job: jobId,
+        file: source,
+        ...upload,
+        bytes: acknowledgedBytes,
+        bytesTotal: totalBytes,
+        startedAt: startedAtMs === undefined ? undefined : new Date(startedAtMs).toISOString(),
+      });
+    }
+    for (const { jobId, source, url, reason } of failed) {
+      writeEvent(stdout, { type: 'fleet-failure', job: jobId, file: source, url, message: reason });
+    }
+    return;
+  }
+  say(stdout, `queue ${queueName}, workers: ${workers.length === 0 ? 'none' : workers.join(', ')}`);
+  say(
+    stdout,
+    `${counts.active} active, ${counts.waiting} waiting, ${counts.delayed} delayed, ` +
+      `${counts.completed} completed, ${counts.failed} failed`,
+  );
+  for (const upload of active) say(stdout, activeLine(upload));
+  for (const { jobId, source, url, reason } of failed) {
+    say(stdout, `failed  ${jobId}  ${source} -> ${url}: ${reason}`);
+  }
+}
+
+/** `active  12  w1  45 % of 1.0 GiB  3.2 MiB/s  /data/a.bin -> http://bits.example/a.bin` */
+function activeLine(upload: ActiveUpload): string {
+  const { jobId, worker = 'unknown', source, url, acknowledgedBytes, totalBytes } = upload;
+  const far =
+    totalBytes === undefined
+      ? upload.state
+      : `${formatPercent(acknowledgedBytes, totalBytes)} of ${formatBytes(totalBytes)}`;
+  const speed = upload.bytesPerSecond
+    ? `  ${formatBytes(Math.round(upload.bytesPerSecond))}/s`
+    : '';
+  return `active  ${jobId}  ${worker}  ${far}${speed}  ${source} -> ${url}`;
+}
+
+function another(value: string, others: string[] | undefined): string[] {
+  return [...(others ?? []), value];
+}

@@ -1,0 +1,77 @@
+import type { Command } from 'commander';
+import type { CommandContext } from '../context.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
+import { failureOf } from '../failure.js';
+import { sayWarning } from '../render/messages.js';
+import { writeEvent } from '../render/text.js';
+import { UsageError } from '../values.js';
+import { reportFailure } from './cancel-jobs.js';
+import type { OutputFlags } from './upload-options.js';
+
+export interface RedisFlags {
+  readonly redis?: string;
+  readonly queue?: string;
+}
+
+export type Fleet = typeof import('../../bullmq.js');
+
+export function addRedisOptions(command: Command): Command {
+  return command
+    .option(
+      '--redis <url>',
+      'redis://host:6379, rediss:// for TLS; one with a password is safer in the environment',
+    )
+    .option('--queue <name>', 'queue of BullMQ (default: uploads)');
+}
+
+/** @throws UsageError */
+export function redisConnection({ redis, queue }: RedisFlags): {
+  readonly connection: string;
+  readonly queueName?: string;
+} {
+  if (redis === undefined || redis === '') {
+    throw new UsageError('--redis is missing: give the URL of Redis, such as redis://host:6379');
+  }
+  if (queue === '') throw new UsageError('--queue must not be empty');
+  return { connection: redis, ...(queue !== undefined && { queueName: queue }) };
+}
+
+/**
+ * Runs a command that needs BullMQ and Redis, and reports what they fail with.
+ * @throws UsageError
+ */
+export async function withFleet(
+  flags: RedisFlags & OutputFlags,
+  { io }: CommandContext,
+  command: (fleet: Fleet) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  const hasPassword = /^[a-z]+:\/\/[^/]*@/i.test(flags.redis ?? '');
+  if (hasPassword && io.env.BITS_UPLOAD_REDIS !== flags.redis) {
+    const message =
+      'the password of --redis is on the command line, where other users of this machine can read it, and in the history of the shell: set BITS_UPLOAD_REDIS instead';
+    sayWarning(io.stderr, { message });
+    if (flags.json) {
+      writeEvent(io.stdout, { type: 'warning', file: null, code: 'secret-in-arguments', message });
+    }
+  }
+  try {
+    return await command(await loadFleet());
+  } catch (error) {
+    if (error instanceof UsageError || failureOf(error).code === 'BITS_ERR_ARGUMENT') throw error;
+    reportFailure({ file: null, url: null }, failureOf(error), io, flags);
+    return EXIT.failed;
+  }
+}
+
+/** They are optional: who uploads from one machine has neither. */
+async function loadFleet(): Promise<Fleet> {
+  try {
+    return await import('../../bullmq.js');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    throw new UsageError(
+      'this command needs the packages bullmq and ioredis: install them beside bits-upload, ' +
+        'with npm install bullmq ioredis',
+    );
+  }
+}

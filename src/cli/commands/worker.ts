@@ -1,0 +1,217 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import type {
+  FleetJob,
+  FleetResult,
+  NamedCredentials,
+  UploadWorker,
+  UploadWorkerOptions,
+} from '../../bullmq.js';
+import type { CommandContext, Io } from '../context.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
+import { withFlags } from '../failure.js';
+import { withExamples } from '../help.js';
+import { sayWarning } from '../render/messages.js';
+import { say, writeEvent } from '../render/text.js';
+import { formatBytes, formatElapsed } from '../render/units.js';
+import { parseHeaders, UsageError } from '../values.js';
+import { networkOptions, secretWarnings } from './network-options.js';
+import {
+  addRedisOptions,
+  type Fleet,
+  type RedisFlags,
+  redisConnection,
+  withFleet,
+} from './redis-options.js';
+import {
+  addBatchOptions,
+  addConnectionOptions,
+  addFragmentOptions,
+  addLimitRateOption,
+  addOutputOptions,
+  type BatchFlags,
+  limitRate,
+  type OutputFlags,
+  sendingOptions,
+  type TransferFlags,
+  transfers,
+} from './upload-options.js';
+
+interface WorkerFlags extends RedisFlags, TransferFlags, BatchFlags, OutputFlags {
+  readonly origin?: readonly string[];
+  readonly credentials?: string;
+  readonly directory?: readonly string[];
+  readonly name?: string;
+}
+
+const EXAMPLES = [
+  'bits-upload worker --redis redis://queue:6379 --directory /mnt/photos',
+  "bits-upload worker --redis redis://queue:6379 -u 'CORP\\me' --origin https://bits.example",
+];
+
+const HELP = `
+Takes the jobs that bits-upload enqueue adds, until a signal stops it. Run it on
+as many machines as you like: when one dies, another resumes its uploads within
+a minute, from where the server stands.
+
+SIGTERM and SIGINT suspend the uploads under way and return them to the queue,
+so that other workers resume them at once. A job whose file this worker cannot
+see goes back to the queue, for another one; in the end it fails.
+
+--user, --header and the like stay here; they are sent only to the servers of
+--origin, because whoever can write to Redis chooses the URLs. For the same
+reason name the directories that files may be in with --directory.
+
+Standard output gets one line for each stored file: its URL. Everything else is
+written to standard error.
+
+Exit codes: 1 Redis failed or does not answer within 10 s, 2 the command line is
+wrong, 129 stopped by SIGHUP, 130 by SIGINT (Ctrl-C), 143 by SIGTERM.`;
+
+/** Adds the options and the action of `worker`. */
+export function defineWorker(command: Command, context: CommandContext): void {
+  command.description(withExamples('Upload what is in the queue of a fleet.', EXAMPLES));
+  addConnectionOptions(
+    addLimitRateOption(addFragmentOptions(addBatchOptions(addRedisOptions(command)))),
+  )
+    .option(
+      '--origin <url>',
+      'a server that gets the credentials; can be given several times',
+      another,
+    )
+    .option('--credentials <name>', 'the name by which jobs ask for them (default: default)')
+    .option(
+      '--directory <dir>',
+      'where files may be read and replies be written; can be given several times (default: anywhere)',
+      another,
+    )
+    .option(
+      '--name <name>',
+      'of this worker in the fleet (default: host name and process id)',
+      notEmpty,
+    );
+  addOutputOptions(command)
+    .addHelpText('after', HELP)
+    .action(async (flags: WorkerFlags) => {
+      context.exitWith(await withFleet(flags, context, (fleet) => work(flags, context, fleet)));
+    });
+}
+
+async function work(flags: WorkerFlags, context: CommandContext, fleet: Fleet): Promise<ExitCode> {
+  const { io, interruption } = context;
+  const options = workerOptions(flags, context);
+  for (const warning of secretWarnings(flags)) sayWarning(io.stderr, warning);
+  const worker = await fleet.createUploadWorker(options);
+  report(worker, flags, io);
+  if (!flags.quiet) say(io.stderr, `worker ${worker.name} waits for jobs`);
+  if (flags.json) writeEvent(io.stdout, { type: 'ready', worker: worker.name });
+  await interruption.stopped();
+  const { reason } = interruption;
+  if (reason !== undefined && reason.by !== 'stdout') {
+    say(io.stderr, `bits-upload: stopped by ${reason.by}: its uploads go to other workers`);
+  }
+  await worker.close();
+  return reason?.exitCode ?? EXIT.failed;
+}
+
+/** @throws UsageError */
+function workerOptions(
+  flags: WorkerFlags,
+  { io, interruption }: CommandContext,
+): UploadWorkerOptions {
+  const { name, directory, header } = flags;
+  const { auth, allowInsecureAuth, ...network } = networkOptions(flags, {
+    env: io.env,
+    signal: interruption.signal,
+  });
+  const concurrency = transfers(flags);
+  if (concurrency === 'auto') throw new UsageError('--transfers of a worker takes a number');
+  const secrets = {
+    ...(auth !== undefined && { auth }),
+    ...(header !== undefined && { headers: parseHeaders(header) }),
+    ...(allowInsecureAuth !== undefined && { allowInsecureAuth }),
+  };
+  const bandwidth = limitRate(flags);
+  return {
+    ...redisConnection(flags),
+    concurrency,
+    defaults: { ...network, ...sendingOptions(flags) },
+    ...credentialsOf(flags, secrets),
+    ...(bandwidth !== undefined && { bandwidth }),
+    ...(directory !== undefined && { directories: directory }),
+    ...(name !== undefined && { name }),
+  };
+}
+
+function credentialsOf(
+  { origin, credentials }: WorkerFlags,
+  secrets: Omit<NamedCredentials, 'origins'>,
+): Pick<UploadWorkerOptions, 'credentials'> {
+  const hasSecrets = Object.keys(secrets).length > 0;
+  if (hasSecrets && origin === undefined) {
+    throw new UsageError(
+      '--user, --header and the like need --origin: the servers that may get them, such as https://bits.example',
+    );
+  }
+  if (!hasSecrets || origin === undefined) return {};
+  return { credentials: { [credentials ?? 'default']: { origins: origin, ...secrets } } };
+}
+
+function report(worker: UploadWorker, { json, quiet }: WorkerFlags, { stdout, stderr }: Io): void {
+  const log = (text: string): void => {
+    if (!quiet) say(stderr, text);
+  };
+  worker.on('started', (job) => {
+    if (json) writeEvent(stdout, { type: 'started', ...whatOf(job) });
+  });
+  worker.on('progress', (job, { state, acknowledgedBytes, totalBytes, bytesPerSecond }) => {
+    if (!json || state === 'returned') return;
+    const bytes = { bytes: acknowledgedBytes, bytesTotal: totalBytes, bytesPerSecond };
+    writeEvent(stdout, { type: 'job-progress', ...whatOf(job), state, ...bytes });
+  });
+  worker.on('done', (job, result) => {
+    if (json) writeEvent(stdout, { type: 'job-done', ...whatOf(job), ...doneFields(result) });
+    else say(stdout, result.url);
+    log(
+      `${job.data.source}: done, ${formatBytes(result.bytes)} in ${formatElapsed(result.durationMs)}`,
+    );
+  });
+  worker.on('returned', (job, reason, delayMs) => {
+    const rounded = Math.round(delayMs);
+    if (json) writeEvent(stdout, { type: 'returned', ...whatOf(job), reason, delayMs: rounded });
+    log(`${whatOf(job).file}: back to the queue: ${reason}`);
+  });
+  worker.on('failed', (job, error, isFinal) => {
+    const message = withFlags(error.message);
+    if (json) writeEvent(stdout, { type: 'job-failed', ...whatOf(job), message, final: isFinal });
+    say(
+      stderr,
+      `bits-upload: ${whatOf(job).file}: ${message}${isFinal ? '' : ' (it is tried again)'}`,
+    );
+  });
+  worker.on('warning', ({ code, message }, job) => {
+    const file = job === undefined ? null : whatOf(job).file;
+    if (json) writeEvent(stdout, { type: 'warning', file, code, message: withFlags(message) });
+    sayWarning(stderr, { message: withFlags(file === null ? message : `${file}: ${message}`) });
+  });
+}
+
+function doneFields({ url: _, id: __, worker: ___, reply, ...result }: FleetResult) {
+  return { ...result, replyFile: reply?.file, replyBytes: reply?.bytes };
+}
+
+/** Anyone who can write to Redis may have made the job. */
+function whatOf({ id, data }: FleetJob): { job: string; file: string; url: string } {
+  const { source, url } = (data ?? {}) as { source?: unknown; url?: unknown };
+  return { job: String(id), file: String(source ?? ''), url: String(url ?? '') };
+}
+
+function another(value: string, others: string[] | undefined): string[] {
+  return [...(others ?? []), value];
+}
+
+function notEmpty(value: string): string {
+  if (value === '' || /[\s:]/.test(value)) {
+    throw new InvalidArgumentError('a name has no spaces and no colons');
+  }
+  return value;
+}

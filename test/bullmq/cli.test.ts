@@ -1,0 +1,235 @@
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Ajv } from 'ajv';
+import { expect } from 'chai';
+import { eventRows, eventsSchema } from '../../scripts/events-schema.js';
+import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { OF_A_FLEET } from '../cli/fleet-events.js';
+import { Spawned } from '../cli/spawned.js';
+import { describeWith } from '../interop/support/installed.js';
+import { temporaryFolder, writePatterned } from '../support/files.js';
+import { REDIS } from '../support/redis.js';
+import { Fleet, told } from './fleet.js';
+
+const KIB = 1024;
+
+describeWith('the command line of a fleet', [REDIS], () => {
+  const fleet = Fleet.forSuite();
+  const folder = temporaryFolder();
+  const isEvent = new Ajv({ allowUnionTypes: true }).compile(eventsSchema({ isStrict: true }));
+  const seen = new Set<string>();
+  let server: BitsServer;
+
+  beforeEach(async () => {
+    server = await createBitsServer();
+  });
+  afterEach(() => server.close());
+
+  /** The password is one that no output may hold. */
+  const command = (name: string, ...args: string[]): Spawned =>
+    new Spawned([name, '--queue', fleet.queue.name, ...args], {
+      env: { BITS_UPLOAD_REDIS: fleet.server.url.replace('//', '//default:sesame@') },
+    });
+
+  async function done(spawned: Spawned): Promise<{ code: number | null; lines: string[] }> {
+    const { code } = await spawned.ended();
+    expect(spawned.stdout + spawned.stderr).to.not.match(/sesame/);
+    return { code, lines: spawned.stdout.split('\n').filter(Boolean) };
+  }
+
+  const events = (spawned: Spawned): Record<string, unknown>[] =>
+    spawned.stdout
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => {
+        const event = JSON.parse(line);
+        seen.add(event.type);
+        expect(isEvent(event), `${line}\n${JSON.stringify(isEvent.errors)}`).to.equal(true);
+        return event;
+      });
+
+  before(async () => {
+    // Whoever gives no password is "default" all the same; one that is given has to be right.
+    await fleet.redis.config('SET', 'requirepass', 'sesame');
+  });
+
+  it('enqueues a tree, uploads it with a worker, and tells of both', async () => {
+    const tree = join(folder(), 'photos');
+    await mkdir(join(tree, '2026'), { recursive: true });
+    const content = await writePatterned(join(tree, '2026', 'sea.jpg'), 300 * KIB);
+    await writePatterned(join(tree, 'b.tmp'), 10);
+    const worker = command('worker', '--json', '--name', 'w1', '--directory', tree);
+    const enqueued = await done(
+      command('enqueue', '-r', '--exclude', '*.tmp', '--fragment-size=64KiB', tree, server.url),
+    );
+    expect(enqueued.code).to.equal(0);
+    expect(enqueued.lines).to.have.lengthOf(1);
+    expect(enqueued.lines[0]).to.match(/^1 {2}.*sea\.jpg -> http:.*photos\/2026\/sea\.jpg$/);
+    await worker.said(/"job-done"/);
+    const shown = await done(command('fleet'));
+    expect(shown.lines[0]).to.match(/workers: w1$/);
+    expect(shown.lines[1]).to.match(/0 waiting, 0 delayed, 1 completed, 0 failed/);
+    worker.kill('SIGTERM');
+    expect((await done(worker)).code).to.equal(143);
+    const types = events(worker).map(({ type }) => type);
+    expect(types).to.include.members(['ready', 'started', 'job-progress', 'job-done']);
+    expect(await readFile(join(server.root, 'photos/2026/sea.jpg'))).to.deep.equal(content);
+    server.assertNoViolations();
+  });
+
+  it('suspends its uploads at SIGTERM, and shows them again with another worker', async () => {
+    await writePatterned(join(folder(), 'long.bin'), 1024 * KIB);
+    server.addFault({ on: 'fragment', nth: 4, do: 'hang' });
+    const first = command('worker', '--json', '--fragment-size=128KiB');
+    await first.said(/"ready"/);
+    const enqueue = command('enqueue', '--json', join(folder(), 'long.bin'), server.url);
+    await done(enqueue);
+    expect(events(enqueue)).to.have.lengthOf(1);
+    await server.waitForRequest('fragment', 4);
+    const shown = command('fleet', '--json');
+    await done(shown);
+    const [status, upload] = events(shown);
+    expect(status).to.include({ type: 'fleet', active: 1, queue: fleet.queue.name });
+    expect(upload).to.include({ type: 'fleet-upload', file: join(folder(), 'long.bin') });
+    first.kill('SIGTERM');
+    expect((await done(first)).code).to.equal(143);
+    expect(events(first).at(-1)).to.include({ type: 'returned' });
+    const second = command('worker');
+    await second.said(/long\.bin\n/);
+    second.kill('SIGINT');
+    expect((await done(second)).code).to.equal(130);
+    expect(server.uploads).to.have.lengthOf(1);
+    server.assertNoViolations();
+  });
+
+  it('sends a password only to the servers of --origin', async () => {
+    await writePatterned(join(folder(), 'named.bin'), 10);
+    const other = await createBitsServer();
+    const challenge = { status: 401, headers: { 'WWW-Authenticate': 'Basic realm="x"' } };
+    server.addFault({ on: 'create-session', do: challenge });
+    other.addFault({ on: 'create-session', do: challenge });
+    const worker = new Spawned(
+      ['worker', '--queue', fleet.queue.name, '-u', 'me', '--origin', server.url, '--json'],
+      {
+        env: {
+          BITS_UPLOAD_REDIS: fleet.server.url.replace('//', '//default:sesame@'),
+          BITS_UPLOAD_PASSWORD: 'sesame',
+        },
+      },
+    );
+    await worker.said(/"ready"/);
+    for (const { url } of [server, other]) {
+      await done(command('enqueue', join(folder(), 'named.bin'), url));
+    }
+    await worker.said(/"job-done"/);
+    await worker.said(/"job-failed"/);
+    worker.kill('SIGTERM');
+    await done(worker);
+    expect(server.log.some(({ headers }) => headers.authorization !== undefined)).to.equal(true);
+    expect(other.log.some(({ headers }) => headers.authorization !== undefined)).to.equal(false);
+    await other.close();
+    const failed = await done(command('fleet'));
+    expect(failed.lines.at(-1)).to.match(/^failed .*named\.bin.*BITS_ERR_AUTH/);
+    const inJson = command('fleet', '--json');
+    await done(inJson);
+    expect([...events(worker), ...events(inJson)].at(-1)).to.include({ type: 'fleet-failure' });
+  });
+
+  it('cancels and retries jobs by their ids', async () => {
+    await writePatterned(join(folder(), 'again.bin'), 10);
+    server.addFault({ on: 'create-session', do: { status: 403 } });
+    const [id] = (
+      await done(command('enqueue', join(folder(), 'again.bin'), server.url))
+    ).lines.map((line) => line.split(' ')[0] ?? '');
+    const worker = await fleet.worker({
+      connection: fleet.server.url.replace('//', '//default:sesame@'),
+    });
+    await told(worker, 'failed');
+    const again = told(worker, 'done');
+    expect((await done(command('fleet', '--retry', id ?? ''))).code).to.equal(0);
+    await again;
+    expect((await done(command('fleet', '--cancel', id ?? ''))).code).to.equal(1);
+    expect((await done(command('fleet', '--retry', 'none'))).code).to.equal(1);
+  });
+
+  it('tells which files it could not enqueue, and enqueues the others', async () => {
+    await writePatterned(join(folder(), 'there.bin'), 10);
+    const paths = ['there.bin', 'missing.bin'].map((name) => join(folder(), name));
+    const spawned = command('enqueue', '--json', ...paths, server.url);
+    expect((await done(spawned)).code).to.equal(3);
+    expect(events(spawned).map(({ type }) => type)).to.have.members(['enqueued', 'error']);
+    const dry = command('enqueue', '--dry-run', '--json', ...paths, server.url);
+    expect((await done(dry)).code).to.equal(3);
+    expect(events(dry)).to.deep.include({
+      type: 'planned',
+      file: paths[0],
+      url: `${server.url}there.bin`,
+      bytes: 10,
+    });
+    expect(await fleet.queue.getJobCounts('waiting', 'prioritized')).to.deep.equal({
+      waiting: 0,
+      prioritized: 1,
+    });
+  });
+
+  const wrong: Record<string, [string[], RegExp]> = {
+    'a queue without a Redis': [['fleet', '--redis='], /--redis is missing/],
+    'a URL that is none of Redis': [['fleet', '--redis=http://sesame@x'], /--redis must be a URL/],
+    'a password without --origin': [
+      ['worker', '--redis=redis://127.0.0.1:1', '-u', 'me:open'],
+      /need --origin/,
+    ],
+    'standard input': [
+      ['enqueue', '--redis=redis://127.0.0.1:1', '-', 'http://x/y'],
+      /standard input/,
+    ],
+    'a query in the URL': [
+      ['enqueue', '--redis=redis://127.0.0.1:1', 'package.json', 'http://x/y?sig=sesame'],
+      /has a query/,
+    ],
+  };
+  for (const [what, [args, message]] of Object.entries(wrong)) {
+    it(`refuses ${what} with exit code 2`, async () => {
+      const spawned = new Spawned(args);
+      expect((await done(spawned)).code).to.equal(2);
+      expect(spawned.stderr).to.match(message);
+    });
+  }
+
+  it('ends with exit code 1 when Redis refuses the password', async () => {
+    const spawned = new Spawned(['worker', '--json'], {
+      env: { BITS_UPLOAD_REDIS: fleet.server.url.replace('//', '//default:open-sesame@') },
+    });
+    expect((await done(spawned)).code).to.equal(1);
+    expect(spawned.stderr).to.match(/refused the user name or the password/);
+    expect(events(spawned)[0]).to.include({ type: 'error', code: 'BITS_ERR_STORE' });
+  });
+
+  it('has printed every event that the documentation has for it', () => {
+    const rows = eventRows().filter(({ text }) => OF_A_FLEET.test(text));
+    expect([...seen]).to.include.members(rows.map(({ type }) => type));
+  });
+
+  it('says what to install where BullMQ is missing', async () => {
+    const place = join(folder(), 'alone');
+    await mkdir(join(place, 'node_modules'), { recursive: true });
+    await symlink(join(process.cwd(), 'dist'), join(place, 'dist'));
+    await writeFile(join(place, 'package.json'), '{ "type": "module" }');
+    const spawned = new Spawned(['fleet', '--redis', fleet.server.url], {
+      script: ['--preserve-symlinks', '--preserve-symlinks-main', ...(await withoutBullmq(place))],
+    });
+    const { code } = await done(spawned);
+    expect(spawned.stderr).to.match(/npm install bullmq ioredis/);
+    expect(code).to.equal(2);
+  });
+
+  /** The program with all packages but the optional ones. */
+  async function withoutBullmq(place: string): Promise<string[]> {
+    const modules = join(process.cwd(), 'node_modules');
+    for (const name of await readdir(modules)) {
+      if (name === 'bullmq' || name === 'ioredis') continue;
+      await symlink(join(modules, name), join(place, 'node_modules', name));
+    }
+    return [join(place, 'dist', 'cli', 'main.js')];
+  }
+});

@@ -438,7 +438,7 @@ describe('put with trees and lists', () => {
     it('is refused while another process runs it', async () => {
       server.addFault({ on: 'create-session', do: 'hang' });
       const args = ['-r', tree, server.url];
-      const first = put(['--max-time=1s', ...args]);
+      const first = put(['--max-time=3s', ...args]);
       await server.waitForRequest('create-session');
       const second = await put(args);
       expect(second.code).to.equal(1);

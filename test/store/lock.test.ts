@@ -204,7 +204,7 @@ describe('the lock of a job', () => {
   });
 
   it('is lost when somebody removed its file and another process took it', async () => {
-    const lock = await lockedBy(undefined, { ...QUICK, beatMs: 100 });
+    const lock = await lockedBy(undefined, { ...QUICK, beatMs: 1000 });
     const child = await lockingChild();
     let taker: unknown = null;
     // Until the child is faster than the holder, who takes it again at its next beat.

@@ -90,7 +90,7 @@ describe('the program on a console of Windows', () => {
     new OnConsole(['put', '--state-dir', onWindows(state), ...more, onWindows(file), server.url]);
 
   it('draws a bar and ends with a line of the result', async () => {
-    const program = put(join(folder, 'state'));
+    const program = put(join(folder, 'state'), '--limit-rate=2MB/s');
     expect(await program.exitCode(), program.text).to.equal(0);
     expect(program.text)
       .to.match(/dump\.bin.*\d+ ?%/)

@@ -17,6 +17,9 @@ const WORKERS = 3;
 const CONCURRENCY = 4;
 const KILL_EVERY_MS = 1000;
 
+/** Of each worker, so that a fast machine does not finish before there were many kills. */
+const BYTES_PER_SECOND = 2 * MIB;
+
 /** Short, so that the jobs of a worker that was killed are found soon. */
 const LOCK_MS = 2000;
 
@@ -80,6 +83,7 @@ export async function prove({ seed, uploads, maxBytes, folder }: ProofPlan): Pro
         queueName: queue.name,
         concurrency: CONCURRENCY,
         lockMs: LOCK_MS,
+        bandwidth: { bytesPerSecond: BYTES_PER_SECOND },
         defaults: { fragmentBytes: FRAGMENT_BYTES, retry: { minDelayMs: 50, maxDelayMs: 1000 } },
       });
     for (let i = 0; i < WORKERS; i++) workers.push(startWorker());

@@ -122,25 +122,28 @@ export type ResolvedOptions = Required<
   readonly onRequest: BitsServerOptions['onRequest'];
 };
 
+const SINKS: readonly SinkKind[] = ['disk', 'sha256', 'discard'];
+const OVERLAPS = ['strict', 'accept', 'append'] as const;
+
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** @throws BITS_ERR_ARGUMENT for an invalid size or time. */
+/** @throws BITS_ERR_ARGUMENT for an unknown option, and for an invalid size, time or choice. */
 export function resolveOptions(options: BitsServerOptions): ResolvedOptions {
   const { hostId } = options;
-  return {
+  const resolved = {
     root: options.root,
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 0,
     allowedHosts: options.allowedHosts ?? [],
     tls: options.tls,
-    sink: options.sink ?? 'disk',
+    sink: choice('sink', options.sink ?? 'disk', SINKS),
     serveUploads: options.serveUploads ?? false,
     uploadsEnabled: options.uploadsEnabled ?? true,
     allowOverwrite: options.allowOverwrite ?? false,
     createDirectories: options.createDirectories ?? true,
     maxUploadBytes: limit('maxUploadBytes', options.maxUploadBytes, Number.MAX_SAFE_INTEGER),
     maxFragmentBytes: limit('maxFragmentBytes', options.maxFragmentBytes, Number.MAX_SAFE_INTEGER),
-    overlap: options.overlap ?? 'strict',
+    overlap: choice('overlap', options.overlap ?? 'strict', OVERLAPS),
     omitSessionIdOnAck: options.omitSessionIdOnAck ?? true,
     hostId: typeof hostId === 'function' ? hostId : () => hostId,
     hostIdFallbackTimeoutMs: limit(
@@ -162,6 +165,16 @@ export function resolveOptions(options: BitsServerOptions): ResolvedOptions {
     logLimit: limit('logLimit', options.logLimit, 100_000),
     onRequest: options.onRequest,
   };
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(resolved, name));
+  if (unknown !== undefined) throw new BitsArgumentError(`There is no option ${unknown}.`);
+  return resolved;
+}
+
+function choice<T extends string>(name: string, value: T, choices: readonly T[]): T {
+  if (choices.includes(value)) return value;
+  throw new BitsArgumentError(
+    `${name} must be one of ${choices.join(', ')}, not ${String(value)}.`,
+  );
 }
 
 function limit(name: string, value: number | undefined, byDefault: number): number {

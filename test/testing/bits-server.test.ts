@@ -709,9 +709,17 @@ describe('the reference server', () => {
       expect(isBitsError(error) && error.code).to.equal('BITS_ERR_STATE');
     });
 
-    it('rejects invalid options', async () => {
-      const error = await createBitsServer({ maxUploadBytes: -1 }).catch((e: unknown) => e);
-      expect(isBitsError(error) && error.code).to.equal('BITS_ERR_ARGUMENT');
+    it('rejects invalid options, and names them', async () => {
+      for (const [name, value] of [
+        ['maxUploadBytes', -1],
+        ['sink', 'null'],
+        ['overlap', 'maybe'],
+        ['alowOverwrite', true],
+      ] as const) {
+        const error = await createBitsServer({ [name]: value }).catch((e: unknown) => e);
+        expect(isBitsError(error) && error.code, name).to.equal('BITS_ERR_ARGUMENT');
+        expect((error as Error).message).to.contain(name);
+      }
     });
 
     it('rejects when the port is in use', async () => {

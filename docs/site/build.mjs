@@ -14,9 +14,7 @@ async function placesOf() {
     /\.(md|png|svg|json)$/.test(name),
   );
   const charts = await readdir(path.join(root, 'docs/benchmarks'));
-  const examples = (await readdir(path.join(root, 'examples'))).filter((name) =>
-    /\.m?[jt]s$/.test(name),
-  );
+  const examples = await examplePrograms();
   const reports = await readdir(path.join(root, 'api'));
   return new Map([
     ['README.md', 'index.md'],
@@ -36,8 +34,14 @@ async function placesOf() {
   ]);
 }
 
+/** Their paths below `examples`. */
+async function examplePrograms() {
+  const names = await readdir(path.join(root, 'examples'));
+  return [...names.filter((name) => /\.m?[jt]s$/.test(name)), 'fleet/run.mjs'];
+}
+
 function anchor(name) {
-  return name.replaceAll('.', '-');
+  return name.replaceAll(/[./]/g, '-');
 }
 
 /** The text of a page with links from its place in the repository turned into links on the site. */
@@ -82,9 +86,7 @@ ${rest}
 
 async function examplesPage(text) {
   const names = [...text.matchAll(/\]\(\.\/examples\.md#(\S+?)\)/g)].map(([, name]) => name);
-  const files = (await readdir(path.join(root, 'examples'))).filter((name) =>
-    names.includes(anchor(name)),
-  );
+  const files = (await examplePrograms()).filter((name) => names.includes(anchor(name)));
   const blocks = await Promise.all(
     files.map(async (name) => {
       const code = await readFile(path.join(root, 'examples', name), 'utf8');

@@ -63,10 +63,13 @@ export async function withFleet(
   }
 }
 
+/** By a name that no bundler looks up: it would want the optional packages of every bundle of the program. */
+const FLEET: string = 'bits-upload/bullmq';
+
 /** They are optional: who uploads from one machine has neither. */
 async function loadFleet(): Promise<Fleet> {
   try {
-    return await import('../../bullmq.js');
+    return await import(/* webpackIgnore: true */ /* @vite-ignore */ FLEET);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
     throw new UsageError(

@@ -219,9 +219,9 @@ function contextAdvice(
   const isLocked = key === undefined || key.includes('ENCRYPTED');
   if (isLocked && /unsupported/.test(text)) {
     const again = `write it again with openssl ${part === 'pfx' ? 'pkcs12 -legacy' : 'pkcs8 -topk8'}`;
-    // One wrong passphrase in 256 decrypts to something that ends as it should.
+    // One wrong passphrase in 256 decrypts to something that ends as it should, and so does none.
     return passphrase === undefined
-      ? `${what}.${part} is locked with a cipher that OpenSSL 3 no longer supports: ${again}`
+      ? `${what}.${part} is locked, perhaps with a cipher that OpenSSL 3 no longer supports: give its passphrase in ${what}.passphrase, or ${again}`
       : `${what}.passphrase does not open ${what}.${part}, or that is locked with a cipher that OpenSSL 3 no longer supports: check the passphrase, or ${again}`;
   }
   return pfx === undefined

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
+import { skip, skipOnWindows } from '../support/skip.js';
 import { capturedIo } from './capture.js';
 
 const execute = promisify(execFile);
@@ -30,9 +31,9 @@ describe('the completion', () => {
 
   /** Skips where a shell is missing, but not in CI, which installs it. */
   const needs = (context: Mocha.Context, shell: string): void => {
+    skipOnWindows(context, 'shell');
     if (!process.env.CI && !isThere(shell)) {
-      console.log(`      skipped: ${shell} is not installed`);
-      context.skip();
+      skip(context, `${shell} is not installed`);
     }
   };
 

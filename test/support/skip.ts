@@ -11,7 +11,7 @@ export const NEEDS = {
   proc: 'needs /proc',
   ps: 'needs ps',
   resets: 'needs resets of connections that no end comes before',
-  shell: 'needs the shell sh',
+  shell: 'needs a shell of Unix',
   signals: 'needs signals that a process can handle',
   shortPaths: 'needs a limit of some 4000 bytes to a path',
   sockets: 'needs sockets that are files',

@@ -1,7 +1,7 @@
 /**
  * Runs the core suites in every Node that is supported, with every undici: `npm run test:matrix`.
  *
- * `--only 24` takes one Node. What has nothing to do with undici runs once in each.
+ * `--only 24` takes one Node, `--quick` each Node once. What has nothing to do with undici runs once in each.
  */
 import { execFile } from 'node:child_process';
 import { rmSync } from 'node:fs';
@@ -19,7 +19,7 @@ interface Pair {
   readonly undici: string;
 }
 
-/** undici 8 needs Node 22.19. Those that take longest come first. */
+/** undici 8 needs Node 22.19. Each Node once, then the others; those that take longest come first. */
 const PAIRS: readonly Pair[] = [
   { node: '20.19', undici: '7' },
   { node: '22', undici: '8' },
@@ -47,10 +47,12 @@ const PARTS = [
 
 const project = fileURLToPath(new URL('../..', import.meta.url));
 const { values: options } = parseArgs({
-  options: { only: { type: 'string' } },
+  options: { only: { type: 'string' }, quick: { type: 'boolean', default: false } },
 });
 const pairs = PAIRS.filter(
-  ({ node }) => options.only === undefined || node.split('.')[0] === options.only.split('.')[0],
+  (pair) =>
+    (options.only === undefined || majorOf(pair.node) === majorOf(options.only)) &&
+    (!options.quick || isFirstOfNode(pair)),
 );
 if (pairs.length === 0) throw new Error(`--only takes one of ${PAIRS.map(({ node }) => node)}`);
 
@@ -66,8 +68,17 @@ const runs: MochaRun[] = [];
 for (const pair of pairs) runs.push(await prepare(pair));
 process.exitCode = (await perform(runs, AT_A_TIME)) ? 0 : 1;
 
+function majorOf(version: string): string | undefined {
+  return version.split('.')[0];
+}
+
+function isFirstOfNode(pair: Pair): boolean {
+  return PAIRS.find(({ node }) => node === pair.node) === pair;
+}
+
 /** A copy of the project whose Node and undici are these; all else it shares with the project. */
-async function prepare({ node, undici }: Pair): Promise<MochaRun> {
+async function prepare(pair: Pair): Promise<MochaRun> {
+  const { node, undici } = pair;
   const tools = await install(`node-${node}`, `${nodePackage}@${node}`);
   const library = await install(`undici-${undici}`, `undici@${undici}`);
   const copy = join(folder, `${node}-${undici}`);
@@ -85,8 +96,7 @@ async function prepare({ node, undici }: Pair): Promise<MochaRun> {
     with: { type: 'json' },
   });
   const report = join(folder, `${node}-${undici}.json`);
-  const isFirst = PAIRS.find((pair) => pair.node === node)?.undici === undici;
-  const names = isFirst ? [...WITH_UNDICI, ...WITHOUT_UNDICI] : WITH_UNDICI;
+  const names = isFirstOfNode(pair) ? [...WITH_UNDICI, ...WITHOUT_UNDICI] : WITH_UNDICI;
   const suites = names.map((name) => `test/${name}/**/*.test.ts`);
   return {
     name: `Node ${stdout.trim().slice(1)} with undici ${manifest.version}`,

@@ -100,6 +100,29 @@ describe('put with what it does besides', () => {
     });
   });
 
+  describe('--max-time', () => {
+    it('exits with 5 when it comes before a file is begun, and says that not all are found', async () => {
+      const silent = await startRawServer();
+      try {
+        const args = [
+          '--skip-existing',
+          '--max-time=200ms',
+          '-r',
+          `${tree}/`,
+          `${silent.url('/')}`,
+        ];
+        const { code, summary, stderr } = await put(args);
+        expect(summary).to.include({ files: 1, succeeded: 0, failed: 0, unfinished: 1 });
+        expect(code, stderr).to.equal(5);
+        expect(stderr)
+          .to.match(/not begun: .*a\n(?:.*\n)*.*stopped before all files were looked at\n$/)
+          .and.not.contain('no file to upload');
+      } finally {
+        await silent.close();
+      }
+    });
+  });
+
   describe('--remove-source', () => {
     it('removes what is stored, and nothing else', async () => {
       await serve();

@@ -303,6 +303,7 @@ describe('the command put', () => {
       expect(stderr).to.match(
         /stopped by --max-time after .*\n.*to resume it.*\n(.*\n)*.*not begun: .*b\.bin\n/,
       );
+      expect(stderr).to.match(/^0 of 2 files stored, 2 unfinished: (?!0 B).* sent in/m);
       expect((await put(args.slice(1), { state })).code).to.equal(0);
     });
   });

@@ -71,7 +71,7 @@ export class PutUploads {
         if (task !== undefined) yield task;
       }
     }
-    if (!isAny) {
+    if (!isAny && !this.#shared.signal?.aborted) {
       this.#batch.reporter.warning({ code: 'no-files', message: 'there is no file to upload' });
     }
   }

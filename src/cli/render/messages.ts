@@ -43,16 +43,20 @@ export const SKIP_REASONS = Object.freeze({
 
 export type SkipReason = keyof typeof SKIP_REASONS;
 
-/** What became of all files of a command; bytes are those of the stored files. */
+/** What became of all files of a command. */
 export interface Summary {
   readonly files: number;
   readonly succeeded: number;
   readonly failed: number;
+  /** Stopped, or not begun because the command was stopped. */
+  readonly unfinished: number;
   /** Not sent, because they are on the server already. */
   readonly skipped: number;
   /** Only of a dry run: how many would be sent. */
   readonly planned?: number;
+  /** Of the stored files. */
   readonly bytes: number;
+  /** Also of files that are not stored. */
   readonly bytesSent: number;
   readonly durationMs: number;
 }
@@ -103,13 +107,15 @@ export function doneLine({ file }: Target, result: UploadResult, sha256?: string
 
 /** `12 of 14 files stored, 1 skipped, 1 failed: 34.0 MiB sent in 3.2 s` */
 export function summaryLine(summary: Summary): string {
-  const { files, succeeded, failed, skipped, planned, bytes, bytesSent, durationMs } = summary;
+  const { files, succeeded, failed, unfinished, skipped, planned } = summary;
+  const { bytes, bytesSent, durationMs } = summary;
   const parts = [
     planned === undefined
       ? `${succeeded} of ${files} files stored`
       : `${planned} of ${files} files, ${formatBytes(bytes)}, would be sent`,
     ...(skipped > 0 ? [`${skipped} skipped`] : []),
     ...(failed > 0 ? [`${failed} failed`] : []),
+    ...(unfinished > 0 ? [`${unfinished} unfinished`] : []),
   ];
   if (planned !== undefined) return parts.join(', ');
   return `${parts.join(', ')}: ${formatBytes(bytesSent)} sent in ${formatElapsed(durationMs)}`;

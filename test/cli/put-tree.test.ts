@@ -14,6 +14,7 @@ import {
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, sep } from 'node:path';
+import { Readable } from 'node:stream';
 import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
 import {
@@ -263,6 +264,16 @@ describe('put with trees and lists', () => {
       expect((await put(nul, `${strange}\0a/b.txt\0`)).stdout).to.contain(
         `-> ${server.url}${encodeURIComponent(strange)} (`,
       );
+    });
+
+    it('stops while a list is read that does not end', async () => {
+      await serve();
+      const io = capturedIo({ state });
+      const closed = Object.assign(new Error('closed'), { code: 'EPIPE' });
+      const stdin = new Readable({ read: () => io.stdout.emit('error', closed) });
+      const list = ['put', '--files-from=-', tree, server.url];
+      expect(await run(list, { ...io, stdin })).to.equal(1);
+      expect(server.log).to.deep.equal([]);
     });
 
     it('uploads the rest when it lists a directory or what is missing', async () => {

@@ -337,6 +337,20 @@ describe('the command put', () => {
       expect(optional).to.include({ code: 0, stdout: '' });
     });
 
+    for (const [where, hanging] of [
+      ['the server makes it', { reply: () => new Promise<string>(() => {}) }],
+      ['it is downloaded', { reply, faults: [{ on: 'reply', do: 'hang' }] }],
+    ] as const) {
+      it(`says that all was sent when it is stopped while ${where}`, async () => {
+        await serve(hanging);
+        const { code, stderr } = await put(['--max-time=1s', '--reply', file, server.url]);
+        expect(code).to.equal(5);
+        expect(stderr)
+          .to.match(/stopped by --max-time when all was sent.*: resume it to get the reply\n/)
+          .and.not.contain('not complete on the server');
+      });
+    }
+
     it('does not overwrite a file, and sends nothing then', async () => {
       await serve({ reply });
       const { code, stderr } = await put(['--reply-file', file, file, server.url]);

@@ -15,7 +15,7 @@ import { type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf, withFlags } from '../failure.js';
 import { httpsHint } from '../https-hint.js';
 import type { StopReason } from '../interruption.js';
-import type { SkipReason, Target } from '../render/messages.js';
+import { firstNames, type SkipReason, type Target } from '../render/messages.js';
 import type { Reporter } from '../render/reporter.js';
 import { say } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
@@ -60,9 +60,6 @@ const MAX_FREE_SESSION_MS = 5000;
 
 /** So many tasks are taken ahead of those that run. */
 const MAX_AHEAD = 64;
-
-/** So many file names are listed in a message. */
-const MAX_NAMES = 10;
 
 /** Stands for all files that the same command would send when it is given again. */
 const NOT_BEGUN = {
@@ -478,16 +475,19 @@ function stoppedMessage(
     const what = resumable ? 'resume it to make sure' : 'check whether it is there';
     return `stopped by ${by} while the server was storing the file: ${what}`;
   }
+  const again = '; run the same command to upload it again';
+  if (state === 'await-reply' || state === 'get-reply') {
+    const what = resumable ? ': resume it to get the reply' : again;
+    return `stopped by ${by} when all was sent, but the reply was not yet complete${what}`;
+  }
   const { bytesAcknowledged = 0, bytesTotal = 0 } = progress ?? {};
   const where = progress
     ? ` after ${formatBytes(bytesAcknowledged)} of ${formatBytes(bytesTotal)}`
     : '';
-  const advice = resumable ? '' : '; run the same command to upload it again';
+  const advice = resumable ? '' : again;
   return `stopped by ${by}${where}: the file is not complete on the server${advice}`;
 }
 
 function filesOf(tasks: readonly UploadTask[]): string {
-  const names = tasks.slice(0, MAX_NAMES).map(({ target }) => target.file);
-  const more = tasks.length - names.length;
-  return more > 0 ? `${names.join(', ')} and ${more} more` : names.join(', ');
+  return firstNames(tasks.map(({ target }) => target.file));
 }

@@ -6,6 +6,9 @@ import { formatBytes, formatElapsed } from './units.js';
 
 const PROGRAM = 'bits-upload';
 
+/** So many file names are listed in a message. */
+const MAX_NAMES = 10;
+
 /** One file of a command, as it is shown. */
 export interface Target {
   /** As the user wrote it; `-` is standard input. */
@@ -74,10 +77,19 @@ export function saySkipped(
 ): void {
   const files = new Map<string, string[]>();
   for (const { target, failure } of skipped) {
-    const others = files.get(failure.message) ?? [];
-    files.set(failure.message, [...others, target.file ?? '']);
+    const names = files.get(failure.message) ?? [];
+    names.push(target.file ?? '');
+    files.set(failure.message, names);
   }
-  for (const [message, names] of files) say(stream, `${PROGRAM}: ${message}: ${names.join(', ')}`);
+  for (const [message, names] of files) {
+    say(stream, `${PROGRAM}: ${message}: ${firstNames(names)}`);
+  }
+}
+
+/** `a, b and 90 more` */
+export function firstNames(names: readonly string[]): string {
+  const first = names.slice(0, MAX_NAMES).join(', ');
+  return names.length > MAX_NAMES ? `${first} and ${names.length - MAX_NAMES} more` : first;
 }
 
 /** `photos/a.jpg: skipped: the server has a file of this size` */

@@ -198,6 +198,14 @@ describe('put with trees and lists', () => {
       }
     });
 
+    it('excludes files below names with line breaks, too', async function () {
+      skipOnWindows(this, 'names with line breaks');
+      await serve();
+      await write('a', 'line\nbreak/secret.tmp', '\n.tmp');
+      const { stdout } = await put(['--dry-run', '-r', '--exclude=*.tmp', `${tree}/`, server.url]);
+      expect(stdout).to.equal(`${tree}/a -> ${server.url}a (12 B)\n`);
+    });
+
     it('looks for files while others are sent', async () => {
       await write(...Array.from({ length: 80 }, (_, index) => `a/${index}`), 'z/first');
       const late = join(tree, 'z', 'late');

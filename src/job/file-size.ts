@@ -33,10 +33,10 @@ export async function sizeOnServer(
       },
     );
     reusable = true;
-    const length = answer.headers['content-length'];
-    return answer.status === 200 && length !== undefined && /^\d+$/.test(length)
-      ? Number(length)
-      : 'unknown';
+    const { 'content-length': length = '', 'content-encoding': encoding } = answer.headers;
+    // The length of an encoded file is not its size.
+    const isSize = answer.status === 200 && /^\d+$/.test(length) && encoding === undefined;
+    return isSize ? Number(length) : 'unknown';
   } catch {
     throwIfAborted(signal);
     return 'no-answer';

@@ -79,12 +79,15 @@ describe('put with what it does besides', () => {
 
     it('asks with the credentials of the upload, and takes no other answer than a size as one', async () => {
       let status = 200;
+      let encoding = '';
       const guarded = await startRawServer({
         onRequest: ({ method, headers, connection: { socket } }) => {
           if (method !== 'HEAD') socket.write(answer(501));
           else if (headers.authorization === undefined) {
             socket.write(answer(401, { 'WWW-Authenticate': 'Basic realm="x"' }));
-          } else socket.write(`HTTP/1.1 ${status} Status\r\nContent-Length: 12\r\n\r\n`);
+          } else {
+            socket.write(`HTTP/1.1 ${status} Status\r\n${encoding}Content-Length: 12\r\n\r\n`);
+          }
         },
       });
       try {
@@ -94,6 +97,9 @@ describe('put with what it does besides', () => {
         for (status of [204, 302, 403, 404, 500]) {
           expect((await put(args)).summary, `${status}`).to.include({ skipped: 0, failed: 1 });
         }
+        status = 200;
+        encoding = 'Content-Encoding: gzip\r\n';
+        expect((await put(args)).summary).to.include({ skipped: 0, failed: 1 });
       } finally {
         await guarded.close();
       }

@@ -18,20 +18,17 @@ export async function sizeOnServer(
   options: Omit<UploadOptions, 'source'> & { readonly url: URL },
 ): Promise<FileSize> {
   const resolved = resolveOptions({ ...options, source: new Uint8Array() });
-  const { signal, timeouts } = resolved;
+  const { signal = new AbortController().signal, timeouts } = resolved;
   const wire = new Wire(resolved, options.url, 'head');
   let reusable = false;
   try {
     const headers = { ...wire.headersFor(options.url), 'Accept-Encoding': 'identity' };
-    const answer = await wire.transport.send(
-      { method: 'HEAD', url: options.url, headers },
-      {
-        signal,
-        stallTimeoutMs: timeouts.stallMs,
-        answerTimeoutMs: Math.min(timeouts.answerMs, ANSWER_TIMEOUT_MS),
-        answerBody: 'discard',
-      },
-    );
+    const request = { method: 'HEAD', url: options.url, headers } as const;
+    const answer = await wire.send('head', request, {
+      signal,
+      answerTimeoutMs: Math.min(timeouts.answerMs, ANSWER_TIMEOUT_MS),
+      answerBody: 'discard',
+    });
     reusable = true;
     const { 'content-length': length = '', 'content-encoding': encoding } = answer.headers;
     // The length of an encoded file is not its size.

@@ -112,6 +112,15 @@ describe('the files of --trace and --log-file', () => {
     expect(await traced('prune')).to.deep.equal(['cancel-session']);
   });
 
+  it('hold the questions of --skip-existing', async () => {
+    expect(await put('--trace', trace, '--skip-existing')).to.include({ code: 0 });
+    const heads = (await eventsOf(trace)).filter(({ packet }) => packet === 'head');
+    expect(heads.map(({ event, method }) => [event, method])).to.deep.equal([
+      ['request', 'HEAD'],
+      ['response', 'HEAD'],
+    ]);
+  });
+
   it('keep what a hostile server sends printable', async () => {
     const hostile = await startRawServer({
       onRequest: ({ connection }) =>

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
+import { skipOnWindows } from '../support/skip.js';
 import { capturedIo } from './capture.js';
 
 const execute = promisify(execFile);
@@ -71,6 +72,14 @@ describe('the completion', () => {
     expect(await inBash('put', '--timeout', '')).to.deep.equal([]);
     expect(await inBash('completion', 'z')).to.deep.equal(['zsh']);
     expect(await inBash('help', 'ser')).to.deep.equal(['serve']);
+  });
+
+  it('in bash offers a name as it is, though it is a pattern or a command', async function () {
+    skipOnWindows(this, 'such names');
+    needs(this, 'bash');
+    const names = ['q*', 'q$(touch sh)', 'qa'];
+    for (const name of names) await writeFile(join(directory, name), '');
+    expect(await inBash('put', 'q')).to.have.members(names);
   });
 
   it('in fish knows commands, options, values, files and directories', async function () {

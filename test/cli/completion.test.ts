@@ -75,7 +75,7 @@ describe('the completion', () => {
   });
 
   it('in bash offers a name as it is, though it is a pattern or a command', async function () {
-    skipOnWindows(this, 'such names');
+    skipOnWindows(this, 'names');
     needs(this, 'bash');
     const names = ['q*', 'q$(touch sh)', 'qa'];
     for (const name of names) await writeFile(join(directory, name), '');

@@ -199,7 +199,7 @@ describe('put with trees and lists', () => {
     });
 
     it('excludes files below names with line breaks, too', async function () {
-      skipOnWindows(this, 'names with line breaks');
+      skipOnWindows(this, 'names');
       await serve();
       await write('a', 'line\nbreak/secret.tmp', '\n.tmp');
       const { stdout } = await put(['--dry-run', '-r', '--exclude=*.tmp', `${tree}/`, server.url]);

@@ -7,6 +7,7 @@ import {
   readdir,
   readFile,
   rm,
+  stat,
   symlink,
   writeFile,
 } from 'node:fs/promises';
@@ -16,6 +17,8 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
+import { digestFile } from '../../src/cli/tree/local-files.js';
+import { stampOf } from '../../src/cli/tree/walk.js';
 import {
   type BitsServer,
   type BitsServerOptions,
@@ -184,6 +187,14 @@ describe('put with what it does besides', () => {
         expect((await put(args, io())).of('result')[0]?.sha256).to.equal(sha256('from a pipe'));
       }
       expect((await put(['--checksum=md5', join(tree, 'a'), server.url])).code).to.equal(2);
+    });
+
+    it('is given up when the command is stopped, however large the file is', async () => {
+      const path = join(tree, 'a');
+      const file = { path, stamp: stampOf(await stat(path, { bigint: true })) };
+      expect(await digestFile(file, new AbortController().signal)).to.have.property('sha256');
+      const why = 'the command was stopped';
+      expect(await digestFile(file, AbortSignal.abort())).to.deep.equal({ why });
     });
 
     it('gives none of a file that changed meanwhile', async () => {

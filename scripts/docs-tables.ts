@@ -27,7 +27,7 @@ export const TABLES: readonly { file: string; marker: string; render: () => stri
 async function commandTables() {
   const { stdin, stdout, stderr } = process;
   const io = { stdin, stdout, stderr, env: {} };
-  const context = { io, interruption: new Interruption(), exitWith: () => {} };
+  const context = { io, interruption: new Interruption(), exitWith: () => {}, atEnd: () => {} };
   const program = await createProgram(context, () => true);
   const commands = program.commands.filter(({ options }) => options.length > 0);
   return commands.map((command) => ({

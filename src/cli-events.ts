@@ -164,12 +164,15 @@ export interface SummaryEvent {
   readonly files: number;
   readonly succeeded: number;
   readonly failed: number;
+  /** Stopped, or not begun because the command was stopped. */
+  readonly unfinished: number;
   /** Not sent: on the server already, or no file to upload. */
   readonly skipped: number;
   /** Of `--dry-run`: how many would be sent. */
   readonly planned?: number | undefined;
   /** Of the stored files. */
   readonly bytes: number;
+  /** By this command, also of files that are not stored. */
   readonly bytesSent: number;
   readonly durationMs: number;
 }

@@ -27,6 +27,8 @@ export interface CommandContext {
   readonly interruption: Interruption;
   /** Called once, at the end of a command. */
   exitWith(code: ExitCode): void;
+  /** Whatever happens, this is done at the end of the command. */
+  atEnd(action: () => void): void;
 }
 
 /** Resolves when everything was handed to the operating system, or with the error that prevents it. */

@@ -34,8 +34,9 @@ function valueFrom(option: Option, text: string): unknown {
   const { parseArg } = option;
   if (parseArg === undefined) return text;
   try {
-    // An option that can be given several times has one value a line.
-    return text.split('\n').reduce((given, line) => parseArg(line, given), option.defaultValue);
+    // An option that can be given several times has one value a line; a text of YAML ends in a line break.
+    const lines = text.split(/\r?\n/).filter((line) => line !== '');
+    return lines.reduce((given, line) => parseArg(line, given), option.defaultValue);
   } catch (error) {
     if (!(error instanceof InvalidArgumentError)) throw error;
     throw new UsageError(`${variableOf(option)} in the environment is wrong: ${error.message}`);

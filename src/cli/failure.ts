@@ -13,6 +13,8 @@ const FLAGS: readonly (readonly [sdk: string, cli: string])[] = [
   ['upload it as a stream', 'pipe it into the program and give - as FILE'],
   ['connect to it and upload the stream', 'pipe the data into the program and give - as FILE'],
   ['proxy.tls.ca', 'NODE_EXTRA_CA_CERTS of the environment'],
+  ['move it away, or give overwrite: true', 'move it away'],
+  ['give overwrite: true to replace it', 'move it away'],
   ['tls.dangerouslyAllowInvalidCertificates', '--insecure'],
   ['tls.servername', 'the option tls.servername of the SDK'],
   ['tls.passphrase', '--pass'],

@@ -133,12 +133,15 @@ async function dispatch(
 ): Promise<ExitCode> {
   let exitCode: ExitCode = EXIT.done;
   let running: Command | undefined;
-  let endTrace: (() => void) | undefined;
+  const endings: (() => void)[] = [];
   const context: CommandContext = {
     io,
     interruption,
     exitWith: (code) => {
       exitCode = code;
+    },
+    atEnd: (action) => {
+      endings.push(action);
     },
   };
   try {
@@ -152,7 +155,8 @@ async function dispatch(
       const { trace } = command.opts<{ readonly trace?: string }>();
       if (trace === undefined) return;
       const { startTrace } = await import('./trace.js');
-      endTrace = startTrace(trace, command.name(), (message) => sayWarning(io.stderr, { message }));
+      const warn = (message: string) => sayWarning(io.stderr, { message });
+      context.atEnd(startTrace(trace, command.name(), warn));
     });
     if (args.length === 0) {
       throw new UsageError(`a command is missing: ${Object.keys(COMMANDS).join(', ')}`);
@@ -170,7 +174,7 @@ async function dispatch(
     sayUsageError(message, args, io);
     return EXIT.usage;
   } finally {
-    endTrace?.();
+    for (const end of endings) end();
   }
 }
 

@@ -18,25 +18,22 @@ export async function sizeOnServer(
   options: Omit<UploadOptions, 'source'> & { readonly url: URL },
 ): Promise<FileSize> {
   const resolved = resolveOptions({ ...options, source: new Uint8Array() });
-  const { signal, timeouts } = resolved;
+  const { signal = new AbortController().signal, timeouts } = resolved;
   const wire = new Wire(resolved, options.url, 'head');
   let reusable = false;
   try {
     const headers = { ...wire.headersFor(options.url), 'Accept-Encoding': 'identity' };
-    const answer = await wire.transport.send(
-      { method: 'HEAD', url: options.url, headers },
-      {
-        signal,
-        stallTimeoutMs: timeouts.stallMs,
-        answerTimeoutMs: Math.min(timeouts.answerMs, ANSWER_TIMEOUT_MS),
-        answerBody: 'discard',
-      },
-    );
+    const request = { method: 'HEAD', url: options.url, headers } as const;
+    const answer = await wire.send('head', request, {
+      signal,
+      answerTimeoutMs: Math.min(timeouts.answerMs, ANSWER_TIMEOUT_MS),
+      answerBody: 'discard',
+    });
     reusable = true;
-    const length = answer.headers['content-length'];
-    return answer.status === 200 && length !== undefined && /^\d+$/.test(length)
-      ? Number(length)
-      : 'unknown';
+    const { 'content-length': length = '', 'content-encoding': encoding } = answer.headers;
+    // The length of an encoded file is not its size.
+    const isSize = answer.status === 200 && /^\d+$/.test(length) && encoding === undefined;
+    return isSize ? Number(length) : 'unknown';
   } catch {
     throwIfAborted(signal);
     return 'no-answer';

@@ -8,8 +8,8 @@ import type { SendOptions, Transport, WireRequest, WireResponse } from '../trans
 import { checkHeaders } from './check-headers.js';
 import { CHANNELS, redactHeaders } from './diagnostics.js';
 
-/** A packet of the protocol, or the GET for the reply. */
-export type PacketKind = PacketType | 'get-reply';
+/** A packet of the protocol, the GET for the reply, or the HEAD of `put --skip-existing`. */
+export type PacketKind = PacketType | 'get-reply' | 'head';
 
 /** One request, as hooks and diagnostics see it: secrets are left out. */
 export interface PacketRequest {

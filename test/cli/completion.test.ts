@@ -74,6 +74,14 @@ describe('the completion', () => {
     expect(await inBash('help', 'ser')).to.deep.equal(['serve']);
   });
 
+  it('in bash offers a name as it is, though it is a pattern or a command', async function () {
+    skipOnWindows(this, 'names');
+    needs(this, 'bash');
+    const names = ['q*', 'q$(touch sh)', 'qa'];
+    for (const name of names) await writeFile(join(directory, name), '');
+    expect(await inBash('put', 'q')).to.have.members(names);
+  });
+
   it('in fish knows commands, options, values, files and directories', async function () {
     needs(this, 'fish');
     expect(await inFish('bits-upload pu')).to.deep.equal(['put']);

@@ -40,10 +40,10 @@ describe('the environment', () => {
     expect(command.opts()).to.deep.equal({ a: '1', b: '1' });
   });
 
-  it('has one value a line for an option that can be given several times', () => {
+  it('has one value a line for an option that can be given several times, without empty lines', () => {
     const another = (value: string, others: readonly string[] = []) => [...others, value];
     const command = new Command().option('--list <x>', '', another).parse([], { from: 'user' });
-    readEnvironment(command, { BITS_UPLOAD_LIST: 'a, b\nc' });
+    readEnvironment(command, { BITS_UPLOAD_LIST: 'a, b\r\nc\n\n' });
     expect(command.opts()).to.deep.equal({ list: ['a, b', 'c'] });
   });
 

@@ -6,7 +6,7 @@ import { BitsServerError } from '../../src/index.js';
 
 /** Names of the SDK's options that a user of the command line cannot know. */
 const SDK_OPTION =
-  /\b(?:tls\.(?!servername of the SDK)\w+|auth\.\w+|allowInsecureAuth|trustedHosts|methodOverride|userAgent|noProxy|fragmentBytes|spoolMaxBytes|reply\.maxBytes|timeouts\.\w+|retry\.limit|trustDirectory|onUncertainFragment)\b|as a stream|option proxy|option for authentication/;
+  /\b(?:tls\.(?!servername of the SDK)\w+|auth\.\w+|allowInsecureAuth|trustedHosts|methodOverride|userAgent|noProxy|fragmentBytes|spoolMaxBytes|reply\.maxBytes|timeouts\.\w+|retry\.limit|trustDirectory|onUncertainFragment)\b|overwrite: true|as a stream|option proxy|option for authentication/;
 
 describe('an error on the command line', () => {
   for (const [message, expected] of [
@@ -22,6 +22,8 @@ describe('an error on the command line', () => {
     ['http://h/tls.ca and my-trustedHosts', 'http://h/tls.ca and my-trustedHosts'],
     ['proxy.tls.ca', 'NODE_EXTRA_CA_CERTS of the environment'],
     ['from the option proxy', 'from the option --proxy'],
+    ['x exists; give overwrite: true to replace it', 'x exists; move it away'],
+    ['move it away, or give overwrite: true', 'move it away'],
   ] as const) {
     it(`says ${JSON.stringify(expected)} for ${JSON.stringify(message)}`, () => {
       expect(withFlags(message)).to.equal(expected);

@@ -82,6 +82,7 @@ describe('put with many files', () => {
       files: 4,
       succeeded: 2,
       failed: 2,
+      unfinished: 0,
       skipped: 0,
       bytes: 24,
       bytesSent: 24,

@@ -1,4 +1,13 @@
-import { mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -26,9 +35,7 @@ describe('the files of --trace and --log-file', () => {
 
   afterEach(async () => {
     await server.close();
-    // Windows keeps a log file that is open, as it is until the process ends.
-    const removed = rm(directory, { recursive: true, force: true });
-    await removed.catch((error) => process.platform === 'win32' || Promise.reject(error));
+    await rm(directory, { recursive: true, force: true });
   });
 
   const runWith = async (...args: string[]) => {
@@ -105,6 +112,15 @@ describe('the files of --trace and --log-file', () => {
     expect(await traced('prune')).to.deep.equal(['cancel-session']);
   });
 
+  it('hold the questions of --skip-existing', async () => {
+    expect(await put('--trace', trace, '--skip-existing')).to.include({ code: 0 });
+    const heads = (await eventsOf(trace)).filter(({ packet }) => packet === 'head');
+    expect(heads.map(({ event, method }) => [event, method])).to.deep.equal([
+      ['request', 'HEAD'],
+      ['response', 'HEAD'],
+    ]);
+  });
+
   it('keep what a hostile server sends printable', async () => {
     const hostile = await startRawServer({
       onRequest: ({ connection }) =>
@@ -130,6 +146,18 @@ describe('the files of --trace and --log-file', () => {
     await symlink(join(directory, 'elsewhere'), log);
     expect(await put('--trace', log)).to.include({ code: 2 });
     expect(server.log).to.be.empty;
+  });
+
+  it('are closed at the end of the command, also when nothing could be sent', async function () {
+    if (process.platform !== 'linux') skip(this, 'needs /proc');
+    await put('--log-file', log, '--trace', trace);
+    await runWith('resume', '--log-file', log, '0190163d');
+    const open = await readdir('/proc/self/fd');
+    const names = await Promise.all(
+      open.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(String)),
+    );
+    expect(names).to.not.include(log);
+    expect(names).to.not.include(trace);
   });
 
   it('grow with --log-file, a line for each event, with its time', async () => {

@@ -7,6 +7,7 @@ import {
   readdir,
   readFile,
   rm,
+  stat,
   symlink,
   writeFile,
 } from 'node:fs/promises';
@@ -16,6 +17,8 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
+import { digestFile } from '../../src/cli/tree/local-files.js';
+import { stampOf } from '../../src/cli/tree/walk.js';
 import {
   type BitsServer,
   type BitsServerOptions,
@@ -79,12 +82,15 @@ describe('put with what it does besides', () => {
 
     it('asks with the credentials of the upload, and takes no other answer than a size as one', async () => {
       let status = 200;
+      let encoding = '';
       const guarded = await startRawServer({
         onRequest: ({ method, headers, connection: { socket } }) => {
           if (method !== 'HEAD') socket.write(answer(501));
           else if (headers.authorization === undefined) {
             socket.write(answer(401, { 'WWW-Authenticate': 'Basic realm="x"' }));
-          } else socket.write(`HTTP/1.1 ${status} Status\r\nContent-Length: 12\r\n\r\n`);
+          } else {
+            socket.write(`HTTP/1.1 ${status} Status\r\n${encoding}Content-Length: 12\r\n\r\n`);
+          }
         },
       });
       try {
@@ -94,8 +100,34 @@ describe('put with what it does besides', () => {
         for (status of [204, 302, 403, 404, 500]) {
           expect((await put(args)).summary, `${status}`).to.include({ skipped: 0, failed: 1 });
         }
+        status = 200;
+        encoding = 'Content-Encoding: gzip\r\n';
+        expect((await put(args)).summary).to.include({ skipped: 0, failed: 1 });
       } finally {
         await guarded.close();
+      }
+    });
+  });
+
+  describe('--max-time', () => {
+    it('exits with 5 when it comes before a file is begun, and says that not all are found', async () => {
+      const silent = await startRawServer();
+      try {
+        const args = [
+          '--skip-existing',
+          '--max-time=200ms',
+          '-r',
+          `${tree}/`,
+          `${silent.url('/')}`,
+        ];
+        const { code, summary, stderr } = await put(args);
+        expect(summary).to.include({ files: 1, succeeded: 0, failed: 0, unfinished: 1 });
+        expect(code, stderr).to.equal(5);
+        expect(stderr)
+          .to.match(/not begun: .*a\n(?:.*\n)*.*stopped before all files were looked at\n$/)
+          .and.not.contain('no file to upload');
+      } finally {
+        await silent.close();
       }
     });
   });
@@ -155,6 +187,14 @@ describe('put with what it does besides', () => {
         expect((await put(args, io())).of('result')[0]?.sha256).to.equal(sha256('from a pipe'));
       }
       expect((await put(['--checksum=md5', join(tree, 'a'), server.url])).code).to.equal(2);
+    });
+
+    it('is given up when the command is stopped, however large the file is', async () => {
+      const path = join(tree, 'a');
+      const file = { path, stamp: stampOf(await stat(path, { bigint: true })) };
+      expect(await digestFile(file, new AbortController().signal)).to.have.property('sha256');
+      const why = 'the command was stopped';
+      expect(await digestFile(file, AbortSignal.abort())).to.deep.equal({ why });
     });
 
     it('gives none of a file that changed meanwhile', async () => {

@@ -14,6 +14,7 @@ import {
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, sep } from 'node:path';
+import { Readable } from 'node:stream';
 import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
 import {
@@ -197,6 +198,14 @@ describe('put with trees and lists', () => {
       }
     });
 
+    it('excludes files below names with line breaks, too', async function () {
+      skipOnWindows(this, 'names');
+      await serve();
+      await write('a', 'line\nbreak/secret.tmp', '\n.tmp');
+      const { stdout } = await put(['--dry-run', '-r', '--exclude=*.tmp', `${tree}/`, server.url]);
+      expect(stdout).to.equal(`${tree}/a -> ${server.url}a (12 B)\n`);
+    });
+
     it('looks for files while others are sent', async () => {
       await write(...Array.from({ length: 80 }, (_, index) => `a/${index}`), 'z/first');
       const late = join(tree, 'z', 'late');
@@ -263,6 +272,16 @@ describe('put with trees and lists', () => {
       expect((await put(nul, `${strange}\0a/b.txt\0`)).stdout).to.contain(
         `-> ${server.url}${encodeURIComponent(strange)} (`,
       );
+    });
+
+    it('stops while a list is read that does not end', async () => {
+      await serve();
+      const io = capturedIo({ state });
+      const closed = Object.assign(new Error('closed'), { code: 'EPIPE' });
+      const stdin = new Readable({ read: () => io.stdout.emit('error', closed) });
+      const list = ['put', '--files-from=-', tree, server.url];
+      expect(await run(list, { ...io, stdin })).to.equal(1);
+      expect(server.log).to.deep.equal([]);
     });
 
     it('uploads the rest when it lists a directory or what is missing', async () => {

@@ -303,6 +303,7 @@ describe('the command put', () => {
       expect(stderr).to.match(
         /stopped by --max-time after .*\n.*to resume it.*\n(.*\n)*.*not begun: .*b\.bin\n/,
       );
+      expect(stderr).to.match(/^0 of 2 files stored, 2 unfinished: (?!0 B).* sent in/m);
       expect((await put(args.slice(1), { state })).code).to.equal(0);
     });
   });
@@ -335,6 +336,20 @@ describe('the command put', () => {
       const optional = await put(['--reply', '--reply-optional', file, `${server.url}2`]);
       expect(optional).to.include({ code: 0, stdout: '' });
     });
+
+    for (const [where, hanging] of [
+      ['the server makes it', { reply: () => new Promise<string>(() => {}) }],
+      ['it is downloaded', { reply, faults: [{ on: 'reply', do: 'hang' }] }],
+    ] as const) {
+      it(`says that all was sent when it is stopped while ${where}`, async () => {
+        await serve(hanging);
+        const { code, stderr } = await put(['--max-time=1s', '--reply', file, server.url]);
+        expect(code).to.equal(5);
+        expect(stderr)
+          .to.match(/stopped by --max-time when all was sent.*: resume it to get the reply\n/)
+          .and.not.contain('not complete on the server');
+      });
+    }
 
     it('does not overwrite a file, and sends nothing then', async () => {
       await serve({ reply });

@@ -5,6 +5,12 @@ import { capturedIo } from './capture.js';
 
 /** The program with the options of all its commands. */
 export function wholeProgram(): Promise<Command> {
-  const context = { io: capturedIo(), interruption: new Interruption(), exitWith: () => {} };
+  const ignore = () => {};
+  const context = {
+    io: capturedIo(),
+    interruption: new Interruption(),
+    exitWith: ignore,
+    atEnd: ignore,
+  };
   return createProgram(context, () => true);
 }

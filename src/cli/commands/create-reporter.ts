@@ -16,7 +16,7 @@ import type { OutputFlags } from './upload-options.js';
  * Shows progress as the flags say, or else as standard error can show it.
  * @throws UsageError
  */
-export function createReporter(flags: OutputFlags, { io }: CommandContext): Reporter {
+export function createReporter(flags: OutputFlags, { io, atEnd }: CommandContext): Reporter {
   const { stderr } = io;
   const { quiet = false, verbose = 0, stats, logFile } = flags;
   const now = (): number => performance.now();
@@ -32,6 +32,7 @@ export function createReporter(flags: OutputFlags, { io }: CommandContext): Repo
     const file = new LineFile('--log-file', logFile, 'a', (message) =>
       sayWarning(isTerminal ? display.above : stderr, { message }),
     );
+    atEnd(() => file.close());
     const lines = timedLines(file);
     watchers.push(new LineReporter(lines, { isDetailed: true, now }));
     if (statsMs !== undefined) watchers.push(new Heartbeat(lines, statsMs));

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { basename, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { unlessAborted } from '../../common/abort.js';
 import { appendFileName, parseRemoteUrl } from '../../internal.js';
 import type { CommandContext } from '../context.js';
 import { readFileList, readManifest, refusal } from '../tree/file-list.js';
@@ -39,7 +40,7 @@ export async function planList(
   }
   const remoteUrl = parseRemoteUrl(last);
   if (!isDirectoryUrl(remoteUrl)) throw new UsageError(needsSlash('--files-from', remoteUrl));
-  const names = await readFileList(list, { isNullTerminated: flags.null ?? false }, context.io);
+  const names = await namesIn(list, flags, context);
   const listed = names
     .map((file) => ({ file, segments: segmentsBelow(base, file) }))
     .filter(({ segments }) => filters.hasFile(segments.join('/')));
@@ -62,6 +63,20 @@ export async function planList(
       segments,
     })),
   };
+}
+
+/** None after a stop: whoever writes the list may never end it. */
+async function namesIn(
+  list: string,
+  { null: isNullTerminated = false }: SelectionFlags,
+  { io, interruption: { signal } }: CommandContext,
+): Promise<string[]> {
+  try {
+    return await unlessAborted(readFileList(list, { isNullTerminated }, io), signal);
+  } catch (error) {
+    if (signal.aborted) return [];
+    throw error;
+  }
 }
 
 /** @throws UsageError for a file outside of the directory, which has no place below the URL */

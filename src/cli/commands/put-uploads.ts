@@ -71,7 +71,7 @@ export class PutUploads {
         if (task !== undefined) yield task;
       }
     }
-    if (!isAny) {
+    if (!isAny && !this.#shared.signal?.aborted) {
       this.#batch.reporter.warning({ code: 'no-files', message: 'there is no file to upload' });
     }
   }
@@ -155,7 +155,7 @@ export class PutUploads {
 
   async #digest({ target, file, sha256 }: PlannedUpload): Promise<string | undefined> {
     if (file === undefined) return sha256?.();
-    const digest = await digestFile(file);
+    const digest = await digestFile(file, this.#shared.signal);
     if ('sha256' in digest) return digest.sha256;
     this.#warn('no-checksum', `there is no checksum of it: ${digest.why}`, target);
     return undefined;

@@ -129,7 +129,7 @@ async function put(
     await finished?.close({ isComplete: code === EXIT.done && upload.isAllAcknowledged });
   }
   const { reason } = context.interruption;
-  if (reason !== undefined && reason.by !== 'stdout' && plan.isLazy) {
+  if (reason !== undefined && reason.by !== 'stdout' && plan.isLazy && !batch.isAllFound) {
     say(context.io.stderr, 'bits-upload: stopped before all files were looked at');
   }
   return code;

@@ -15,7 +15,7 @@ import { type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf, withFlags } from '../failure.js';
 import { httpsHint } from '../https-hint.js';
 import type { StopReason } from '../interruption.js';
-import type { SkipReason, Target } from '../render/messages.js';
+import { firstNames, type SkipReason, type Target } from '../render/messages.js';
 import type { Reporter } from '../render/reporter.js';
 import { say } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
@@ -61,8 +61,13 @@ const MAX_FREE_SESSION_MS = 5000;
 /** So many tasks are taken ahead of those that run. */
 const MAX_AHEAD = 64;
 
-/** So many file names are listed in a message. */
-const MAX_NAMES = 10;
+/** Stands for all files that the same command would send when it is given again. */
+const NOT_BEGUN = {
+  code: 'BITS_ERR_ABORTED',
+  message: 'not begun',
+  retryable: true,
+  resumable: true,
+} as const satisfies Failure;
 
 /** An upload that has not ended. */
 interface Entry {
@@ -85,11 +90,14 @@ export class UploadBatch {
   /** What remains to be done for uploads that have ended. */
   readonly #settling = new Set<Promise<void>>();
   readonly #failures: Failure[] = [];
+  /** Of uploads that were stopped. */
+  readonly #stopped: Failure[] = [];
   readonly #notBegun: UploadTask[] = [];
   readonly #unfinished: UploadTask[] = [];
   readonly #refusals: { readonly target: Target; readonly failure: Failure }[] = [];
   readonly #skipped = new Map<SkipReason, number>();
   #planned = 0;
+  #isAllFound = false;
   #succeeded = 0;
   #bytes = 0;
   #bytesSent = 0;
@@ -146,8 +154,14 @@ export class UploadBatch {
         if (this.#context.interruption.reason !== undefined) this.#notBegun.push(task);
         else this.#add(task);
       }
+      this.#isAllFound = this.#context.interruption.reason === undefined;
       this.reporter.allFound();
     });
+  }
+
+  /** False when the command was stopped before it had looked at all files. */
+  get isAllFound(): boolean {
+    return this.#isAllFound;
   }
 
   /** As {@link upload}, of uploads of which the store has a record. */
@@ -165,6 +179,7 @@ export class UploadBatch {
         const task = record && byId.get(record.id);
         if (task !== undefined) this.failed(task.target, failureOf(error));
       }
+      this.#isAllFound = true;
       this.reporter.allFound();
       this.#queue.resume();
     });
@@ -193,11 +208,13 @@ export class UploadBatch {
     reporter.skipped(this.#refusals);
     this.#warnOfLeftOut();
     const skipped = this.#skippedFor('finished') + this.#skippedFor('same-size');
-    const files = this.#succeeded + this.#failures.length + skipped + this.#planned;
+    const unfinished = this.#unfinished.length + this.#notBegun.length;
+    const files = this.#succeeded + this.#failures.length + unfinished + skipped + this.#planned;
     reporter.summary({
       files,
       succeeded: this.#succeeded,
       failed: this.#failures.length,
+      unfinished,
       skipped,
       ...(this.#flags.dryRun && { planned: this.#planned }),
       bytes: this.#bytes,
@@ -206,7 +223,18 @@ export class UploadBatch {
     });
     const { reason } = interruption;
     if (reason !== undefined) this.#sayUnfinished(reason);
-    return reason?.exitCode ?? exitCodeOf(this.#failures, files);
+    return reason?.exitCode ?? this.#exitCode(files - this.#notBegun.length);
+  }
+
+  /** @param files without those that were not begun */
+  #exitCode(files: number): ExitCode {
+    const failures = [...this.#failures, ...this.#stopped];
+    const isCutShort = this.#notBegun.length > 0 || !this.#isAllFound;
+    // With --fail-fast it is what failed that counts.
+    if (!isCutShort || this.#context.interruption.reason?.by === '--fail-fast') {
+      return exitCodeOf(failures, files);
+    }
+    return exitCodeOf([...failures, NOT_BEGUN], files + 1);
   }
 
   #skippedFor(reason: SkipReason): number {
@@ -303,10 +331,13 @@ export class UploadBatch {
     const isStopped = reason !== undefined && error instanceof BitsAbortError;
     const known = failureOf(error, this.#fateOf(job, task));
     const failure = isStopped ? { ...known, message: stoppedMessage(reason, last, known) } : known;
-    if (isStopped) this.#unfinished.push(task);
+    this.#bytesSent += last.bytesSent;
     // Nobody reads the messages when the output is closed.
     if (!isStopped || reason.by !== 'stdout') this.#reportFailed(task, failure, last);
-    this.#fail(failure);
+    if (isStopped) {
+      this.#unfinished.push(task);
+      this.#stopped.push(failure);
+    } else this.#fail(failure);
     if (!job.recorded && (isStopped || job.state === 'error')) this.#settle(this.#freeSession(job));
   }
 
@@ -327,14 +358,13 @@ export class UploadBatch {
 
   /** It was not its turn yet. */
   #refused(task: UploadTask, error: BitsError): void {
-    const failure = failureOf(error, this.#fate(task.id, task));
     if (error instanceof BitsAbortError) {
       this.#notBegun.push(task);
-      this.#failures.push({ ...failure, resumable: true });
-    } else {
-      this.#refusals.push({ target: task.target, failure });
-      this.#fail(failure);
+      return;
     }
+    const failure = failureOf(error, this.#fate(task.id, task));
+    this.#refusals.push({ target: task.target, failure });
+    this.#fail(failure);
   }
 
   #fail(failure: Failure): void {
@@ -395,7 +425,7 @@ export class UploadBatch {
       reporter.state(target, state);
     });
     job.on('progress', (progress) => {
-      last.progress = progress;
+      last.moved(progress);
       reporter.progress(target, progress);
     });
     job.on('retry', (retry) => reporter.retry(target, { ...retry, error: failureOf(retry.error) }));
@@ -425,6 +455,15 @@ export class UploadBatch {
 class LastProgress {
   state: UploadState = 'init';
   progress: UploadProgress | undefined;
+  /** Those that were sent again count again. */
+  bytesSent = 0;
+
+  moved(progress: UploadProgress): void {
+    // An upload that is resumed begins where an earlier run ended.
+    const { bytesSent: before } = this.progress ?? { bytesSent: progress.bytesAcknowledged };
+    this.bytesSent += Math.max(0, progress.bytesSent - before);
+    this.progress = progress;
+  }
 }
 
 function stoppedMessage(
@@ -436,16 +475,19 @@ function stoppedMessage(
     const what = resumable ? 'resume it to make sure' : 'check whether it is there';
     return `stopped by ${by} while the server was storing the file: ${what}`;
   }
+  const again = '; run the same command to upload it again';
+  if (state === 'await-reply' || state === 'get-reply') {
+    const what = resumable ? ': resume it to get the reply' : again;
+    return `stopped by ${by} when all was sent, but the reply was not yet complete${what}`;
+  }
   const { bytesAcknowledged = 0, bytesTotal = 0 } = progress ?? {};
   const where = progress
     ? ` after ${formatBytes(bytesAcknowledged)} of ${formatBytes(bytesTotal)}`
     : '';
-  const advice = resumable ? '' : '; run the same command to upload it again';
+  const advice = resumable ? '' : again;
   return `stopped by ${by}${where}: the file is not complete on the server${advice}`;
 }
 
 function filesOf(tasks: readonly UploadTask[]): string {
-  const names = tasks.slice(0, MAX_NAMES).map(({ target }) => target.file);
-  const more = tasks.length - names.length;
-  return more > 0 ? `${names.join(', ')} and ${more} more` : names.join(', ');
+  return firstNames(tasks.map(({ target }) => target.file));
 }

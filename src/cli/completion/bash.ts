@@ -38,9 +38,12 @@ _bits_upload_words() {
   COMPREPLY=($(compgen -W "$1" -- "$cur"))
 }
 _bits_upload_paths() {
-  local IFS=$'\\n'
+  local name
   compopt -o filenames 2>/dev/null
-  COMPREPLY=($(compgen "$1" -- "$cur"))
+  # Not by an array of words, in which bash would replace patterns.
+  while IFS= read -r name; do
+    COMPREPLY+=("$name")
+  done < <(compgen "$1" -- "$cur")
 }
 complete -F _bits_upload bits-upload
 `;

@@ -6,6 +6,9 @@ import { formatBytes, formatElapsed } from './units.js';
 
 const PROGRAM = 'bits-upload';
 
+/** So many file names are listed in a message. */
+const MAX_NAMES = 10;
+
 /** One file of a command, as it is shown. */
 export interface Target {
   /** As the user wrote it; `-` is standard input. */
@@ -43,16 +46,20 @@ export const SKIP_REASONS = Object.freeze({
 
 export type SkipReason = keyof typeof SKIP_REASONS;
 
-/** What became of all files of a command; bytes are those of the stored files. */
+/** What became of all files of a command. */
 export interface Summary {
   readonly files: number;
   readonly succeeded: number;
   readonly failed: number;
+  /** Stopped, or not begun because the command was stopped. */
+  readonly unfinished: number;
   /** Not sent, because they are on the server already. */
   readonly skipped: number;
   /** Only of a dry run: how many would be sent. */
   readonly planned?: number;
+  /** Of the stored files. */
   readonly bytes: number;
+  /** Also of files that are not stored. */
   readonly bytesSent: number;
   readonly durationMs: number;
 }
@@ -70,10 +77,19 @@ export function saySkipped(
 ): void {
   const files = new Map<string, string[]>();
   for (const { target, failure } of skipped) {
-    const others = files.get(failure.message) ?? [];
-    files.set(failure.message, [...others, target.file ?? '']);
+    const names = files.get(failure.message) ?? [];
+    names.push(target.file ?? '');
+    files.set(failure.message, names);
   }
-  for (const [message, names] of files) say(stream, `${PROGRAM}: ${message}: ${names.join(', ')}`);
+  for (const [message, names] of files) {
+    say(stream, `${PROGRAM}: ${message}: ${firstNames(names)}`);
+  }
+}
+
+/** `a, b and 90 more` */
+export function firstNames(names: readonly string[]): string {
+  const first = names.slice(0, MAX_NAMES).join(', ');
+  return names.length > MAX_NAMES ? `${first} and ${names.length - MAX_NAMES} more` : first;
 }
 
 /** `photos/a.jpg: skipped: the server has a file of this size` */
@@ -103,13 +119,15 @@ export function doneLine({ file }: Target, result: UploadResult, sha256?: string
 
 /** `12 of 14 files stored, 1 skipped, 1 failed: 34.0 MiB sent in 3.2 s` */
 export function summaryLine(summary: Summary): string {
-  const { files, succeeded, failed, skipped, planned, bytes, bytesSent, durationMs } = summary;
+  const { files, succeeded, failed, unfinished, skipped, planned } = summary;
+  const { bytes, bytesSent, durationMs } = summary;
   const parts = [
     planned === undefined
       ? `${succeeded} of ${files} files stored`
       : `${planned} of ${files} files, ${formatBytes(bytes)}, would be sent`,
     ...(skipped > 0 ? [`${skipped} skipped`] : []),
     ...(failed > 0 ? [`${failed} failed`] : []),
+    ...(unfinished > 0 ? [`${unfinished} unfinished`] : []),
   ];
   if (planned !== undefined) return parts.join(', ');
   return `${parts.join(', ')}: ${formatBytes(bytesSent)} sent in ${formatElapsed(durationMs)}`;

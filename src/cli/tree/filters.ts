@@ -22,7 +22,9 @@ export async function createFilters(
   if (include.length === 0 && exclude.length === 0) return ALL;
   // Most commands have no globs.
   const { default: picomatch } = await import('picomatch');
-  const options = { dot: true, nonegate: true, nocase: process.platform === 'win32' };
+  // A name may hold a line break, which `.` matches only with `s`.
+  const flags = process.platform === 'win32' ? 'is' : 's';
+  const options = { dot: true, nonegate: true, flags };
   const matcher = (flag: string, globs: readonly string[]) => {
     const isMatch = picomatch(
       globs.map((glob) => pattern(flag, glob)),

@@ -29,15 +29,16 @@ export async function removeFile({ path, stamp }: PlannedFile): Promise<string |
  */
 export async function digestFile(
   file: PlannedFile,
+  signal: AbortSignal | undefined,
 ): Promise<{ readonly sha256: string } | { readonly why: string }> {
   try {
     const hash = createHash('sha256');
-    for await (const chunk of createReadStream(file.path, { highWaterMark: 1024 * 1024 })) {
-      hash.update(chunk as Buffer);
-    }
+    const options = { highWaterMark: 1024 * 1024, signal };
+    for await (const chunk of createReadStream(file.path, options)) hash.update(chunk as Buffer);
     if (await hasChanged(file)) return { why: CHANGED };
     return { sha256: hash.digest('hex') };
   } catch (error) {
+    if (signal?.aborted) return { why: 'the command was stopped' };
     return { why: `it cannot be read (${codeOf(error)})` };
   }
 }

@@ -59,6 +59,17 @@ describe('the progress in a pipe', () => {
     expect(stderr.lines.at(-1)).to.contain('17.0 MiB of 64.0 MiB, 8.0 MiB/s');
   });
 
+  it('names only the first files of many that were not begun', () => {
+    const stderr = new Capture();
+    const failure = { code: 'BITS_ERR_AUTH', message: 'not begun', retryable: false } as const;
+    const files = Array.from({ length: 12 }, (_, index) => `f${index}`);
+    new Reporter(stderr).skipped(
+      files.map((file) => ({ target: { file, url: 'http://h/' }, failure })),
+    );
+    const names = files.slice(0, 10).join(', ');
+    expect(stderr.text).to.equal(`bits-upload: not begun: ${names} and 2 more\n`);
+  });
+
   it('has only warnings and errors with --quiet', () => {
     const stderr = new Capture();
     const quiet = new Reporter(stderr);

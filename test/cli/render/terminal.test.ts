@@ -37,6 +37,7 @@ const summary = {
   files: 1,
   succeeded: 1,
   failed: 0,
+  unfinished: 0,
   skipped: 0,
   bytes: 0,
   bytesSent: 0,

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Redis } from 'ioredis';
 import { BitsArgumentError, BitsStoreError, isBitsError } from '../errors.js';
@@ -92,7 +92,7 @@ export class RedisStore implements JobStore {
     const text = serializeRecord(record);
     const { key } = record;
     const keys = [this.#lockKey(key), ...this.#keys('records', 'aside', 'owners', 'jobs')];
-    const args = [this.#fence(key), key, text, this.#holderName, RECORD_VERSION];
+    const args = [this.#lockValue(key), key, text, this.#holderName, RECORD_VERSION];
     const answer = await this.#run('keep a job record', SAVE, keys, args);
     if (answer === 'saved') return;
     if (answer === 'fenced') throw fenced();
@@ -151,25 +151,25 @@ export class RedisStore implements JobStore {
     checkJobKey(key);
     const { lockMs, holder } = this.#setting;
     const askedAt = now();
-    const keys = [this.#lockKey(key), ...this.#keys('fence')];
+    const keys = [this.#lockKey(key)];
     const owner: LockOwner = { pid: process.pid, hostName: hostname() };
-    const text = JSON.stringify({ ...owner, holder: this.#holderName });
-    const args = [lockMs, text, this.#holderName];
+    const value = JSON.stringify({ ...owner, holder: this.#holderName, token: randomUUID() });
+    const args = [lockMs, value, this.#holderName];
     const answer = await this.#run('lock a job', LOCK, keys, args);
-    if (typeof answer !== 'number') return { holder: ownerOf(answer) };
+    if (answer !== value) return { holder: ownerOf(String(answer)) };
     const lock = new RedisLock({
       owner,
-      fence: answer,
+      value,
       lockMs,
       askedAt,
       renew: async () => {
         if (holder !== undefined && !(await holder.renew())) return false;
-        const renewed = await this.#run('renew a lock', RENEW, keys.slice(0, 1), [answer, lockMs]);
+        const renewed = await this.#run('renew a lock', RENEW, keys, [value, lockMs]);
         return renewed === 1;
       },
       release: async () => {
         if (this.#locks.get(key) === lock) this.#locks.delete(key);
-        await this.#run('unlock a job', RELEASE, keys.slice(0, 1), [answer]);
+        await this.#run('unlock a job', RELEASE, keys, [value]);
       },
     });
     this.#locks.set(key, lock);
@@ -239,7 +239,7 @@ export class RedisStore implements JobStore {
   async #remove(key: string, result: string): Promise<void> {
     checkJobKey(key);
     const keys = [this.#lockKey(key), ...this.#keys('records', 'owners', 'jobs', 'closed')];
-    const args = [this.#fence(key), key, this.#holderName, result];
+    const args = [this.#lockValue(key), key, this.#holderName, result];
     const answer = await this.#run('remove a job record', REMOVE, keys, args);
     if (answer === 'fenced') throw fenced();
   }
@@ -248,8 +248,8 @@ export class RedisStore implements JobStore {
     await this.#run('move a job record', SET_ASIDE, this.#keys('records', 'aside'), [key, text]);
   }
 
-  #fence(key: string): number {
-    return this.#locks.get(key)?.fence ?? 0;
+  #lockValue(key: string): string {
+    return this.#locks.get(key)?.value ?? '';
   }
 
   #lockKey(key: string): string {
@@ -324,7 +324,7 @@ function fenced(): BitsStoreError {
 /** A lock may be of another release, or of a hostile neighbour. */
 function ownerOf(text: string): LockOwner {
   try {
-    const { pid, hostName } = JSON.parse(text.slice(text.indexOf(' ') + 1)) as LockOwner;
+    const { pid, hostName } = JSON.parse(text) as LockOwner;
     if (Number.isSafeInteger(pid) && typeof hostName === 'string') return { pid, hostName };
   } catch {
     // Then it says no more than that there is one.

@@ -44,7 +44,7 @@ describeWith('a store in Redis', [REDIS], () => {
     const { lock } = await store.lock(record.key);
     await store.save(record);
     const keys = await redis.keys('*one-node*');
-    expect(keys).to.include.members(['{one-node}:records', '{one-node}:fence']);
+    expect(keys).to.include.members(['{one-node}:records', `{one-node}:lock:${record.key}`]);
     expect(keys.every((key) => key.startsWith('{one-node}:'))).to.equal(true);
     await lock?.release();
   });
@@ -98,6 +98,36 @@ describeWith('a store in Redis', [REDIS], () => {
     expect(await again).to.deep.equal({ isLost: true, error: 'BITS_ERR_STORE' });
     expect((await store.load(record.key))?.updatedAtMs).to.equal(newer.updatedAtMs);
     child.kill('SIGKILL');
+  });
+
+  it('refuses what a process writes whose lock Redis lost with its last second, when another one has it', async () => {
+    const prefix = anyPrefix();
+    const record = jobRecord();
+    const [first, second] = [open(prefix), open(prefix)];
+    const { lock } = await first.lock(record.key);
+    // As after a power cut, or a failover to a replica that lacks the last writes.
+    await redis.del(await redis.keys(`{${prefix}}:*`));
+    const { lock: later } = await second.lock(record.key);
+    expect(await failureOf(first.save(record))).to.include({ code: 'BITS_ERR_STORE' });
+    await lock?.release();
+    expect(await second.holder(record.key)).to.include({ pid: process.pid });
+    await later?.release();
+  });
+
+  it('has its lock when the answer to the command was lost, and it was sent again', async () => {
+    const prefix = anyPrefix();
+    const twice = new Proxy(redis, {
+      get(target, name) {
+        if (name !== 'evalsha') return Reflect.get(target, name);
+        return async (...args: Parameters<Redis['evalsha']>) => {
+          await target.evalsha(...args);
+          return target.evalsha(...args);
+        };
+      },
+    });
+    const { lock } = await createRedisStore({ connection: twice, prefix }).lock(anyKey());
+    expect(lock?.lost.aborted).to.equal(false);
+    await lock?.release();
   });
 
   it('loses a lock that Redis forgot', async () => {

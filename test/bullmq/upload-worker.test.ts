@@ -260,6 +260,32 @@ describeWith('a worker of a fleet', [REDIS], () => {
     expect(await fleet.leftovers()).to.deep.equal([]);
   });
 
+  it('cancels an upload that it took while somebody was about to remove it', async () => {
+    await writePatterned(join(folder(), 'taken.bin'), 300 * KIB);
+    server.addFault({ on: 'fragment', nth: 1, do: 'hang' });
+    const job = await enqueueOne({ url: server.url, source: join(folder(), 'taken.bin') });
+    const { queue } = fleet;
+    let failed: Promise<unknown[]> | undefined;
+    const late = Object.create(queue, {
+      getJob: {
+        value: async (id: string) => {
+          const found = (await queue.getJob(id)) as FleetJob;
+          const state = await found.getState();
+          found.getState = async () => {
+            const worker = await fleet.worker({ lockMs: 600 });
+            failed = told(worker, 'failed', job);
+            await told(worker, 'started', job);
+            return state;
+          };
+          return found;
+        },
+      },
+    }) as typeof queue;
+    expect(await cancelUpload(late, job.id ?? '')).to.equal(true);
+    expect(await failed).to.deep.include(true);
+    expect(server.uploads).to.deep.equal([]);
+  });
+
   it('cancels an upload that waits, with the session that an earlier worker left', async () => {
     await writePatterned(join(folder(), 'waiting.bin'), 1024 * KIB);
     server.addFault({ on: 'fragment', nth: 2, do: 'hang' });

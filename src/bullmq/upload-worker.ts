@@ -11,6 +11,7 @@ import type { UploadWarning } from '../job/events.js';
 import { assertKnown, toBandwidth } from '../job/resolve-options.js';
 import { type CredentialsByName, checkCredentials } from './credentials.js';
 import {
+  checkQueueName,
   DEFAULT_QUEUE_NAME,
   type FleetJob,
   type FleetResult,
@@ -34,7 +35,7 @@ export interface UploadWorkerOptions {
   queueName?: string | undefined;
   /** The prefix of BullMQ's keys. @default 'bull' */
   prefix?: string | undefined;
-  /** What the worker is called in the fleet. @default host name and process id */
+  /** What the worker is called in the fleet, without spaces and colons. @default host name and process id */
   name?: string | undefined;
   /** How many uploads at once. @default 4 */
   concurrency?: number | undefined;
@@ -133,6 +134,8 @@ export async function createUploadWorker(options: UploadWorkerOptions): Promise<
   wholeNumber('maxCrashes', maxCrashes, 0);
   wholeNumber('maxReturns', maxReturns, 0);
   wholeNumber('connectTimeoutMs', connectTimeoutMs, 1);
+  checkQueueName(queueName);
+  checkName(name);
   checkLockMs(lockMs);
   checkCredentials(credentials);
   const bandwidth = toBandwidth(options.bandwidth);
@@ -302,6 +305,12 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
 /** A message of BullMQ or ioredis without what may follow it: arguments of commands. */
 function safe(error: Error): string {
   return (error.message.split(/[\r\n]/, 1)[0] ?? '').slice(0, 200);
+}
+
+/** Redis refuses other names of connections, and the worker would not be seen in the fleet. */
+function checkName(name: string): void {
+  if (typeof name === 'string' && /^[^\s:]+$/.test(name)) return;
+  throw new BitsArgumentError('The name of a worker must have no spaces and no colons.');
 }
 
 function wholeNumber(name: string, value: number, least: number): void {

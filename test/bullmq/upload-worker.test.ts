@@ -9,6 +9,7 @@ import {
   type FleetJob,
   type FleetResult,
   fleetStatus,
+  openUploadQueue,
   type ResolveSource,
   uploadFlowJob,
 } from '../../src/bullmq.js';
@@ -16,7 +17,7 @@ import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { describeWith } from '../interop/support/installed.js';
 import { failureOf } from '../store/records.js';
 import { patterned, temporaryFolder, writePatterned } from '../support/files.js';
-import { REDIS } from '../support/redis.js';
+import { REDIS, RedisServer } from '../support/redis.js';
 import { Fleet, told } from './fleet.js';
 
 const KIB = 1024;
@@ -486,6 +487,44 @@ describeWith('a worker of a fleet', [REDIS], () => {
       await fleet.redis.config('SET', 'maxmemory-policy', 'noeviction');
     }
   });
+
+  for (const [what, wrong, problem] of [
+    ['a queue name with a colon', { queueName: 'a:b' }, /^queueName must/],
+    ['an empty queue name', { queueName: '' }, /^queueName must/],
+    ['a name with a space', { name: 'a b' }, /no spaces/],
+    ['no connection', { connection: undefined as never }, /^The connection must/],
+  ] as const) {
+    it(`refuses ${what}, and leaves no connection behind`, async () => {
+      const before = await clients();
+      const refused = { code: 'BITS_ERR_ARGUMENT' };
+      const error = await failureOf(fleet.worker(wrong));
+      expect(error).to.include(refused);
+      expect(error.message).to.match(problem);
+      if (!('name' in wrong)) {
+        const opened = openUploadQueue({ connection: fleet.server.url, ...wrong });
+        expect(await failureOf(opened)).to.include(refused);
+      }
+      expect(await clients()).to.equal(before);
+    });
+  }
+
+  it('refuses a client of ioredis as its connection', async () => {
+    const error = await failureOf(fleet.worker({ connection: fleet.redis as never }));
+    expect(error).to.include({ code: 'BITS_ERR_ARGUMENT' });
+  });
+
+  it('closes a queue although its Redis is away', async () => {
+    const away = await RedisServer.start();
+    const { close } = await openUploadQueue({ connection: away.url });
+    await away.kill();
+    await close();
+    await away.stop();
+  });
+
+  const clients = async (): Promise<number> =>
+    String(await fleet.redis.client('LIST'))
+      .trim()
+      .split('\n').length;
 
   it('says in a bounded time that no Redis answers', async () => {
     const connection = 'redis://user:open-sesame@127.0.0.1:1';

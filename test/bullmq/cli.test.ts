@@ -135,6 +135,19 @@ describeWith('the command line of a fleet', [REDIS], () => {
     expect([...events(worker), ...events(inJson)].at(-1)).to.include({ type: 'fleet-failure' });
   });
 
+  it('wants the servers named that may get its credentials, a certificate included', async () => {
+    const cert = join(folder(), 'client.pem');
+    await writeFile(cert, '-----BEGIN CERTIFICATE-----\n');
+    for (const secret of [
+      ['--cert', cert],
+      ['--header', 'X-Key: k'],
+    ]) {
+      const worker = command('worker', ...secret);
+      expect((await done(worker)).code).to.equal(2);
+      expect(worker.stderr).to.include('need --origin');
+    }
+  });
+
   it('cancels and retries jobs by their ids', async () => {
     await writePatterned(join(folder(), 'again.bin'), 10);
     server.addFault({ on: 'create-session', do: { status: 403 } });

@@ -257,6 +257,8 @@ export class JobRun {
         await this.#write({ state: 'returned', returns, reason });
       }
       await this.#job.moveToDelayed(Date.now() + Math.round(delayMs), this.#token);
+      // By the clock of a worker that is behind, the moment may be far away. Another one may have it now.
+      if (delayMs === 0) await this.#job.promote().catch(() => {});
       this.#setting.onReturned(this.#job, reason, delayMs);
     } catch {
       // Its lock is gone: BullMQ gives the job to another worker by itself.

@@ -187,11 +187,24 @@ export class RedisStore implements JobStore {
     return this.#locks.get(key);
   }
 
-  /** What was noted of a holder whose upload is closed. */
-  async closedResult(holder: string): Promise<unknown> {
+  /**
+   * What was noted of a holder whose upload is closed.
+   * @throws BITS_ERR_STORE also when it is damaged: the upload would be done twice
+   */
+  async closedResult(holder: string): Promise<object | undefined> {
     const [closed = ''] = this.#keys('closed');
     const text = await this.#ask('read a result', () => this.#redis.hget(closed, holder));
-    return text === null ? undefined : (JSON.parse(text) as unknown);
+    if (text === null) return undefined;
+    try {
+      const result = JSON.parse(text) as { url?: unknown } | null;
+      if (typeof result?.url === 'string') return result;
+    } catch {
+      // Said below.
+    }
+    throw new BitsStoreError(
+      'damaged',
+      `The upload is done, but its result in Redis is damaged: see whether the file is on the server, and remove the result with HDEL ${closed} ${holder} to upload it again.`,
+    );
   }
 
   /** The key of the record that a holder keeps. */
@@ -301,7 +314,7 @@ function sha1Of(script: string): string {
 
 /** Keys of a store in one hash tag: a script may use them together on a cluster. */
 export function keyPrefix(prefix: string): string {
-  return prefix.includes('{') ? prefix : `{${prefix}}`;
+  return /^[^{]*\{[^}]+\}/.test(prefix) ? prefix : `{${prefix}}`;
 }
 
 function recordOf(key: string, text: string): JobRecord {

@@ -49,6 +49,16 @@ describeWith('a store in Redis', [REDIS], () => {
     await lock?.release();
   });
 
+  for (const prefix of ['a{b', 'c{}d', 'e{}f{g}']) {
+    it(`does so with the prefix ${prefix}, in which there is no hash tag`, async () => {
+      const store = open(prefix);
+      const record = jobRecord();
+      await store.save(record);
+      const keys = await redis.keys(`*${prefix}*:records`);
+      expect(keys).to.deep.equal([`{${prefix}}:records`]);
+    });
+  }
+
   it('tells who holds a lock that a dead process left, and frees it after its time', async () => {
     const prefix = anyPrefix();
     const key = anyKey();

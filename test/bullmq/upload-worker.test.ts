@@ -98,6 +98,8 @@ describeWith('a worker of a fleet', [REDIS], () => {
     await first.close();
     expect(await returned).to.include('The worker was stopped.');
     expect(await fleet.leftovers()).to.include('records');
+    // Delayed by the clock of this machine, it would wait when that of the next one is behind.
+    expect(await job.getState()).to.equal('prioritized');
     const second = await fleet.worker();
     const [, result] = await told(second, 'done', job);
     expect(result).to.include({ resumed: true, worker: second.name });
@@ -376,6 +378,22 @@ describeWith('a worker of a fleet', [REDIS], () => {
     await worker.close();
     expect(await fleet.leftovers()).to.deep.equal([]);
   });
+
+  for (const damaged of ['{"url":', 'null', '{}']) {
+    it(`does not upload again when the note of the Close is ${damaged}`, async () => {
+      await writePatterned(join(folder(), 'damaged.bin'), 10);
+      const job = await enqueueOne({
+        url: server.url,
+        source: join(folder(), 'damaged.bin'),
+        jobOptions: { attempts: 1 },
+      });
+      const closed = `{bits-upload:bull:${fleet.queue.name}}:closed`;
+      await fleet.redis.hset(closed, `${job.timestamp}:${job.id}`, damaged);
+      const [, error] = await told(await fleet.worker(), 'failed', job);
+      expect(String(error)).to.match(/BITS_ERR_STORE: The upload is done, but its result/);
+      expect(server.uploads).to.deep.equal([]);
+    });
+  }
 
   it('drops the records of jobs that are over or were removed', async () => {
     const prefix = `{bits-upload:bull:${fleet.queue.name}}`;

@@ -8,7 +8,7 @@ import { tell } from '../common/tell.js';
 import { BitsArgumentError } from '../errors.js';
 import type { Bandwidth, BandwidthOptions } from '../job/bandwidth.js';
 import type { UploadWarning } from '../job/events.js';
-import { assertKnown, toBandwidth } from '../job/resolve-options.js';
+import { assertKnown, resolveOptions, toBandwidth } from '../job/resolve-options.js';
 import { type CredentialsByName, checkCredentials } from './credentials.js';
 import {
   checkQueueName,
@@ -138,6 +138,7 @@ export async function createUploadWorker(options: UploadWorkerOptions): Promise<
   checkName(name);
   checkLockMs(lockMs);
   checkCredentials(credentials);
+  checkUploadOptions(options.defaults ?? {}, credentials);
   const bandwidth = toBandwidth(options.bandwidth);
   const directories = options.directories?.map((directory) => resolve(directory));
   const redis = await connectRedis(options.connection, { timeoutMs: connectTimeoutMs });
@@ -305,6 +306,15 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
 /** A message of BullMQ or ioredis without what may follow it: arguments of commands. */
 function safe(error: Error): string {
   return (error.message.split(/[\r\n]/, 1)[0] ?? '').slice(0, 200);
+}
+
+/** What no upload could work with would fail all the jobs of the queue for good. */
+function checkUploadOptions(defaults: WorkerDefaults, credentials: CredentialsByName): void {
+  const source = new Uint8Array();
+  resolveOptions({ url: 'https://bits.example/', ...defaults, source });
+  for (const { origins, query: _, ...named } of Object.values(credentials)) {
+    for (const url of origins) resolveOptions({ ...defaults, ...named, url, source });
+  }
 }
 
 /** Redis refuses other names of connections, and the worker would not be seen in the fleet. */

@@ -64,7 +64,9 @@ describeWith('the command line of a fleet', [REDIS], () => {
     );
     expect(enqueued.code).to.equal(0);
     expect(enqueued.lines).to.have.lengthOf(1);
-    expect(enqueued.lines[0]).to.match(/^[0-9a-f-]{36} {2}.*sea\.jpg -> http:.*photos\/2026\/sea\.jpg$/);
+    expect(enqueued.lines[0]).to.match(
+      /^[0-9a-f-]{36} {2}.*sea\.jpg -> http:.*photos\/2026\/sea\.jpg$/,
+    );
     await worker.said(/"job-done"/);
     const shown = await done(command('fleet'));
     expect(shown.lines[0]).to.match(/workers: w1$/);

@@ -194,6 +194,40 @@ describeWith('a worker of a fleet', [REDIS], () => {
     expect(server.log).to.deep.equal([]);
   });
 
+  for (const [what, to, problem] of [
+    ['outside of its directories', '../reply', /in none of the directories/],
+    ['by the name of their parent', '..', /in none of the directories/],
+    ['in a folder that is not there', 'missing/reply', /ENOENT for its folder/],
+  ] as const) {
+    it(`leaves a job to others whose reply would be ${what}`, async () => {
+      await mkdir(join(folder(), 'inside'), { recursive: true });
+      await writePatterned(join(folder(), 'inside', 'asks.bin'), 10);
+      const directories = [join(folder(), 'inside')];
+      const worker = await fleet.worker({ directories, maxReturns: 0 });
+      const source = join(folder(), 'inside', 'asks.bin');
+      const reply = { to: `${join(folder(), 'inside')}/${to}` };
+      const { data } = await enqueueOne({
+        url: server.url,
+        source,
+        jobOptions: { delay: 1_000_000_000 },
+      });
+      const job = (await fleet.queue.add('upload', { ...data, reply })) as FleetJob;
+      const [, error] = await told(worker, 'failed', job);
+      expect(String(error)).to.match(problem);
+      expect(server.log).to.deep.equal([]);
+    });
+  }
+
+  it('refuses options at the start with which every job would fail for good', async () => {
+    const origins = [server.url];
+    for (const wrong of [
+      { defaults: { retry: { retries: -1 } } },
+      { credentials: { drop: { origins, headers: { 'a b': 'x' } } } },
+    ] as Parameters<typeof fleet.worker>[0][]) {
+      expect(await failureOf(fleet.worker(wrong))).to.include({ code: 'BITS_ERR_ARGUMENT' });
+    }
+  });
+
   it('sends credentials by their name, and only to the servers that they are for', async () => {
     await writePatterned(join(folder(), 'named.bin'), 10);
     const seen: unknown[] = [];

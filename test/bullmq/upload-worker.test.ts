@@ -529,6 +529,23 @@ describeWith('a worker of a fleet', [REDIS], () => {
     await worker.close();
   });
 
+  it('tells that a queue is paused, and of the jobs beside one that nobody can read', async () => {
+    const { queue, redis } = fleet;
+    expect((await fleetStatus(queue)).isPaused).to.equal(false);
+    await queue.pause();
+    const jobs = await enqueueUploads(
+      queue,
+      ['/a', '/b'].map((source) => ({ url: server.url, source })),
+    );
+    for (const [index, job] of jobs.entries()) {
+      await redis.zadd(queue.toKey('failed'), index, job.id ?? '');
+    }
+    await redis.hset(queue.toKey(jobs[0]?.id ?? ''), 'data', '{');
+    const { isPaused, failed } = await fleetStatus(queue);
+    expect(isPaused).to.equal(true);
+    expect(failed.map(({ jobId }) => jobId)).to.deep.equal([jobs[1]?.id]);
+  });
+
   it('warns of a Redis that may drop keys', async () => {
     await fleet.redis.config('SET', 'maxmemory-policy', 'allkeys-lru');
     try {

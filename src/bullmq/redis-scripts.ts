@@ -52,7 +52,7 @@ local former = redis.call('HGET', KEYS[2], ARGV[2])
 if former then
   local isJson, record = pcall(cjson.decode, former)
   if not isJson or type(record) ~= 'table' or type(record.version) ~= 'number' then
-    redis.call('HSET', KEYS[3], ARGV[2] .. ':' .. redis.call('HLEN', KEYS[3]), former)
+    redis.call('HSET', KEYS[3], ARGV[2] .. ':' .. redis.sha1hex(former), former)
   elseif record.version ~= tonumber(ARGV[5]) then
     return 'version ' .. record.version
   end
@@ -68,7 +68,7 @@ return 'saved'
 /** KEYS records, aside; ARGV key, record. Only what is still there as it was read. */
 export const SET_ASIDE = `
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[2], ARGV[1] .. ':' .. redis.call('HLEN', KEYS[2]), ARGV[2])
+redis.call('HSET', KEYS[2], ARGV[1] .. ':' .. redis.sha1hex(ARGV[2]), ARGV[2])
 return redis.call('HDEL', KEYS[1], ARGV[1])
 `;
 

@@ -182,6 +182,23 @@ describeWith('a store in Redis', [REDIS], () => {
     expect(await redis.hvals(`{${prefix}}:aside`)).to.include('{"version":1');
   });
 
+  it('keeps each damaged record once, also when an earlier one was removed by hand', async () => {
+    const prefix = anyPrefix();
+    const store = open(prefix);
+    const key = anyKey();
+    const damage = async (text: string): Promise<void> => {
+      await redis.hset(`{${prefix}}:records`, key, text);
+      await store.list();
+    };
+    for (const text of ['one', 'two', 'two']) await damage(text);
+    const aside = await redis.hgetall(`{${prefix}}:aside`);
+    expect(Object.values(aside)).to.have.members(['one', 'two']);
+    const [first = ''] = Object.keys(aside).filter((name) => aside[name] === 'one');
+    await redis.hdel(`{${prefix}}:aside`, first);
+    await damage('three');
+    expect(await redis.hvals(`{${prefix}}:aside`)).to.have.members(['two', 'three']);
+  });
+
   it('keeps what is no JSON when a record is saved in its place', async () => {
     const prefix = anyPrefix();
     const store = open(prefix);

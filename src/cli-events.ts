@@ -286,6 +286,8 @@ export interface JobFailedEvent extends FleetJobFields {
 export interface FleetEvent {
   readonly type: 'fleet';
   readonly queue: string;
+  /** Whether workers take no job from it. */
+  readonly paused: boolean;
   readonly workers: readonly string[];
   readonly waiting: number;
   readonly active: number;

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { FlowJob, JobsOptions, Queue } from 'bullmq';
 import { type FleetJob, storePrefix, uploadName } from './fleet-job.js';
 import {
@@ -20,6 +21,8 @@ const AT_ONCE = 1000;
 
 /**
  * Adds one job of BullMQ for each upload; all are checked before the first one is added.
+ *
+ * More than 1000 are added in several steps: when Redis fails in between, the first ones are in the queue.
  * @param queue a `Queue` of BullMQ, which stays the caller's
  * @returns the jobs, in the order of the uploads
  * @throws BITS_ERR_ARGUMENT for an upload that cannot work, or that holds what may be a secret
@@ -28,7 +31,12 @@ export async function enqueueUploads(
   queue: Queue,
   uploads: readonly FleetUploadOptions[],
 ): Promise<FleetJob[]> {
-  const entries = uploads.map((upload) => bulkEntry(upload));
+  // With an id of its own a job is added once, also when the connection broke before Redis answered and
+  // the command is sent again.
+  const entries = uploads.map((upload) => {
+    const { opts, ...entry } = bulkEntry(upload);
+    return { ...entry, opts: { jobId: randomUUID(), ...opts } };
+  });
   const jobs: FleetJob[] = [];
   for (let from = 0; from < entries.length; from += AT_ONCE) {
     jobs.push(...((await queue.addBulk(entries.slice(from, from + AT_ONCE))) as FleetJob[]));
@@ -64,13 +72,18 @@ export async function cancelUpload(queue: Queue, jobId: string): Promise<boolean
   // Whoever takes it in this moment finds the flag.
   await client.hset(`${prefix}:cancelled`, { [uploadName(job)]: '1' });
   if (state === 'active') return true;
-  if (!hasSession) {
-    await job.remove();
-    await client.hdel(`${prefix}:cancelled`, uploadName(job));
-  } else if (state === 'failed') {
-    await job.retry();
-  } else if (state === 'delayed') {
-    await job.promote();
+  try {
+    if (!hasSession) {
+      await job.remove();
+      await client.hdel(`${prefix}:cancelled`, uploadName(job));
+    } else if (state === 'failed') {
+      await job.retry();
+    } else if (state === 'delayed') {
+      await job.promote();
+    }
+  } catch (error) {
+    // A worker took it in between, and finds the flag.
+    if (!(await job.isActive())) throw error;
   }
   return true;
 }

@@ -1,4 +1,5 @@
 import type { Job, Queue } from 'bullmq';
+import { BitsArgumentError } from '../errors.js';
 import type { UploadResult } from '../job/events.js';
 import type { StoredReply } from '../reply/sink.js';
 import type { FleetJobData } from './job-data.js';
@@ -21,6 +22,15 @@ export interface FleetResult extends Omit<UploadResult, 'reply'> {
 const BULLMQ_PREFIX = 'bull';
 
 export const DEFAULT_QUEUE_NAME = 'uploads';
+
+/**
+ * Checked before anything is connected, which would keep the process alive.
+ * @throws BITS_ERR_ARGUMENT
+ */
+export function checkQueueName(name: unknown): void {
+  if (typeof name === 'string' && name !== '' && !name.includes(':')) return;
+  throw new BitsArgumentError('queueName must be a text without colons that is not empty.');
+}
 
 /** What the keys of a queue's records begin with. */
 export function storePrefix(bullmqPrefix: string | undefined, queueName: string): string {

@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, realpath } from 'node:fs/promises';
-import { relative, resolve, sep } from 'node:path';
+import { dirname, relative, resolve, sep } from 'node:path';
 import { unlessAborted } from '../common/abort.js';
-import { describeError, isErrorLike } from '../common/error-like.js';
+import { codeOf, describeError, isErrorLike } from '../common/error-like.js';
 import { BitsArgumentError } from '../errors.js';
 import { fileSource } from '../source/file.js';
 import { MAX_WINDOW_BYTES, type SizedStream } from '../source/sized-stream.js';
@@ -69,10 +69,28 @@ export async function openFleetSource(
 }
 
 /**
- * Checks that a path may be used, and by what name it is really reached.
- * @throws BITS_ERR_ARGUMENT when it is in none of the directories
+ * Checks that the worker may write a reply there.
+ * @throws OtherWorkerError when it may not, or has no such folder
  */
-export async function assertInside(
+export async function assertWritable(
+  path: string,
+  directories: readonly string[] | undefined,
+): Promise<void> {
+  const folder = dirname(resolve(path));
+  try {
+    await access(folder, constants.W_OK);
+    await assertInside(folder, directories);
+  } catch (error) {
+    const why =
+      error instanceof BitsArgumentError
+        ? error.message
+        : `${codeOf(error)} for its folder. Check that it is there on the machine of the worker.`;
+    throw new OtherWorkerError('BITS_ERR_REPLY', `This worker cannot write ${path}: ${why}`);
+  }
+}
+
+/** @throws BITS_ERR_ARGUMENT when a path, as it is really reached, is in none of the directories */
+async function assertInside(
   path: string,
   directories: readonly string[] | undefined,
 ): Promise<void> {

@@ -29,6 +29,8 @@ export interface FailedUpload {
 /** Who does what, and how far it is. */
 export interface FleetStatus {
   readonly queueName: string;
+  /** Whether somebody has paused the queue: workers take no job from it. */
+  readonly isPaused: boolean;
   readonly workers: readonly string[];
   /** Jobs by their state in BullMQ. */
   readonly counts: Readonly<
@@ -47,15 +49,17 @@ const MAX_LISTED = 100;
  * @param queue a `Queue` of BullMQ, which stays the caller's
  */
 export async function fleetStatus(queue: Queue): Promise<FleetStatus> {
-  const [counts, clients, active, failed] = await Promise.all([
+  const [counts, clients, active, failed, isPaused] = await Promise.all([
     queue.getJobCounts('waiting', 'prioritized', 'active', 'delayed', 'completed', 'failed'),
     queue.getWorkers(),
-    queue.getActive(0, MAX_LISTED - 1) as Promise<FleetJob[]>,
-    queue.getFailed(0, MAX_LISTED - 1) as Promise<FleetJob[]>,
+    listed(queue, 'active'),
+    listed(queue, 'failed'),
+    queue.isPaused(),
   ]);
   const count = (name: string): number => counts[name] ?? 0;
   return {
     queueName: queue.name,
+    isPaused,
     workers: [...new Set(clients.map(({ rawname = '' }) => workerName(rawname)))].toSorted(),
     counts: {
       waiting: count('waiting') + count('prioritized'),
@@ -67,6 +71,17 @@ export async function fleetStatus(queue: Queue): Promise<FleetStatus> {
     active: active.map(activeUpload),
     failed: failed.map((job) => ({ ...whatOf(job), reason: String(job.failedReason ?? '') })),
   };
+}
+
+/** One that a stranger wrote, and nobody can read, must not hide the others. */
+async function listed(queue: Queue, state: 'active' | 'failed'): Promise<FleetJob[]> {
+  const ids = await queue.getRanges([state], 0, MAX_LISTED - 1);
+  const read = (id: string): Promise<FleetJob | undefined> =>
+    queue.getJob(id).catch((error: unknown) => {
+      if (error instanceof SyntaxError) return undefined;
+      throw error;
+    });
+  return (await Promise.all(ids.map(read))).filter((job) => job !== undefined);
 }
 
 function activeUpload(job: FleetJob): ActiveUpload {

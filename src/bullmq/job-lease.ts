@@ -110,8 +110,11 @@ export class JobLease implements JobStore {
     if (this.#isReleased) return;
     this.#isReleased = true;
     const key = this.#key;
-    if (key !== undefined && this.#isRemoved && !this.isLost) await this.#store.remove(key);
-    await this.#lock?.release();
+    try {
+      if (key !== undefined && this.#isRemoved && !this.isLost) await this.#store.remove(key);
+    } finally {
+      await this.#lock?.release();
+    }
   }
 
   async #attempt<T>(work: () => Promise<T>): Promise<T> {

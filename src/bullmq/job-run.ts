@@ -1,4 +1,3 @@
-import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DelayedError, UnrecoverableError } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -13,7 +12,7 @@ import { UploadJob } from '../job/upload-job.js';
 import type { ByteSource } from '../source/source.js';
 import { type CredentialsByName, credentialOptions } from './credentials.js';
 import { type FleetJob, type FleetResult, uploadName } from './fleet-job.js';
-import { assertInside, openFleetSource, type SourceSetting } from './fleet-source.js';
+import { assertWritable, openFleetSource, type SourceSetting } from './fleet-source.js';
 import { type FleetJobData, OtherWorkerError, parseJobData } from './job-data.js';
 import { JobLease } from './job-lease.js';
 import { type FleetProgress, parseProgress } from './job-progress.js';
@@ -161,7 +160,7 @@ export class JobRun {
   async #options(data: FleetJobData): Promise<Omit<UploadOptions, 'source'>> {
     const { version: _, source: __, credentials, ...given } = data;
     const { defaults, directories } = this.#setting;
-    if (given.reply !== undefined) await assertInside(dirname(given.reply.to), directories);
+    if (given.reply !== undefined) await assertWritable(given.reply.to, directories);
     const named = credentialOptions(this.#setting.credentials, credentials, data.url);
     const onRequest = (packet: PacketRequest): ReturnType<RequestHook> => {
       try {
@@ -257,6 +256,8 @@ export class JobRun {
         await this.#write({ state: 'returned', returns, reason });
       }
       await this.#job.moveToDelayed(Date.now() + Math.round(delayMs), this.#token);
+      // By the clock of a worker that is behind, the moment may be far away. Another one may have it now.
+      if (delayMs === 0) await this.#job.promote().catch(() => {});
       this.#setting.onReturned(this.#job, reason, delayMs);
     } catch {
       // Its lock is gone: BullMQ gives the job to another worker by itself.

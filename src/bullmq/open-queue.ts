@@ -1,5 +1,5 @@
 import { Queue } from 'bullmq';
-import { DEFAULT_QUEUE_NAME } from './fleet-job.js';
+import { checkQueueName, DEFAULT_QUEUE_NAME } from './fleet-job.js';
 import { connectRedis, evictionPolicy, type RedisConnectionInput } from './redis-connection.js';
 
 /** Options of `openUploadQueue`. */
@@ -26,6 +26,7 @@ export const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
  * Opens the queue of the upload workers, for those who have none of BullMQ's own.
+ * @throws BITS_ERR_ARGUMENT for options that cannot work
  * @throws BITS_ERR_STORE when Redis does not answer in time, or refuses the user
  */
 export async function openUploadQueue({
@@ -34,6 +35,7 @@ export async function openUploadQueue({
   prefix,
   connectTimeoutMs = CONNECT_TIMEOUT_MS,
 }: UploadQueueConnection): Promise<OpenUploadQueue> {
+  checkQueueName(queueName);
   const redis = await connectRedis(connection, { timeoutMs: connectTimeoutMs });
   const queue = new Queue(queueName, {
     connection: redis,
@@ -45,6 +47,8 @@ export async function openUploadQueue({
     queue,
     evictionPolicy: await evictionPolicy(redis),
     async close() {
+      // BullMQ would wait for a Redis that is away.
+      if (redis.status !== 'ready') redis.disconnect();
       await queue.close();
       redis.disconnect();
     },

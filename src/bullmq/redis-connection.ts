@@ -10,6 +10,7 @@ const MAX_RECONNECT_MS = 2000;
 
 /**
  * Connects to Redis, and waits until it answers.
+ * @throws BITS_ERR_ARGUMENT when it is neither a URL nor options
  * @throws BITS_ERR_STORE when it does not answer in time, or refuses the user; what it says names the
  *   host, and never the password
  */
@@ -18,7 +19,7 @@ export async function connectRedis(
   { timeoutMs }: { readonly timeoutMs: number },
 ): Promise<Redis> {
   const options = {
-    ...(typeof input === 'string' ? {} : (input as object)),
+    ...(typeof input === 'string' ? {} : checkOptions(input)),
     lazyConnect: true,
     // As BullMQ wants it: commands wait while Redis is restarted.
     maxRetriesPerRequest: null,
@@ -65,6 +66,14 @@ export async function evictionPolicy(redis: Redis): Promise<string | undefined> 
   const memory = await redis.info('memory').catch(() => '');
   const policy = /^maxmemory_policy:(\S+)/m.exec(memory)?.[1];
   return policy === 'noeviction' ? undefined : policy;
+}
+
+/** Without any, ioredis would connect to this machine. */
+function checkOptions(options: unknown): object {
+  if (typeof options === 'object' && options !== null && !('connect' in options)) return options;
+  throw new BitsArgumentError(
+    'The connection must be a URL such as redis://host:6379, or options of ioredis: a worker makes a client of its own.',
+  );
 }
 
 function checkUrl(url: string): string {

@@ -6,8 +6,8 @@ const RENEWALS = 3;
 
 export interface LockTerms {
   readonly owner: LockOwner;
-  /** Rises with every lock that the store gives: a later holder has a higher one. */
-  readonly fence: number;
+  /** What Redis holds for it; no other lock has the same. */
+  readonly value: string;
   readonly lockMs: number;
   /** When it was asked for: Redis counts from no earlier moment. */
   readonly askedAt: Moment;
@@ -39,7 +39,7 @@ function elapsedMs(since: Moment): number {
  */
 export class RedisLock implements JobLock {
   readonly owner: LockOwner;
-  readonly fence: number;
+  readonly value: string;
   readonly lost: AbortSignal;
   readonly #lost = new AbortController();
   readonly #terms: LockTerms;
@@ -50,7 +50,7 @@ export class RedisLock implements JobLock {
 
   constructor(terms: LockTerms) {
     this.owner = terms.owner;
-    this.fence = terms.fence;
+    this.value = terms.value;
     this.lost = this.#lost.signal;
     this.#terms = terms;
     this.#validSince = terms.askedAt;

@@ -1,43 +1,49 @@
 /**
  * What has to happen at once in Redis. All keys of a store have one hash tag, so that they lie on one
- * node of a cluster. A lock's value is `<fence> <owner as JSON>`.
+ * node of a cluster.
+ *
+ * A lock's value is its owner as JSON, with a random token: no later lock has the same one, not even
+ * when Redis has lost its last writes.
  */
 
-/** KEYS lock, fence; ARGV ttl, owner, holder. Answers the fence, or what the present lock says. */
+/**
+ * KEYS lock; ARGV ttl, lock, holder. Answers the lock that there is then. It is this one also when the
+ * command is sent again because its answer was lost.
+ */
 export const LOCK = `
 local current = redis.call('GET', KEYS[1])
-if current then
-  local _, owner = pcall(cjson.decode, string.match(current, '^%d+ (.*)$') or '')
+if current and current ~= ARGV[2] then
+  local _, owner = pcall(cjson.decode, current)
   local isMine = type(owner) == 'table' and ARGV[3] ~= '' and owner.holder == ARGV[3]
   if not isMine then return current end
 end
-local fence = redis.call('INCR', KEYS[2])
-redis.call('SET', KEYS[1], fence .. ' ' .. ARGV[2], 'PX', ARGV[1])
-return fence
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[1])
+return ARGV[2]
 `;
 
+/** `mine`: the lock's value, or empty for a write without a lock. */
 const MAY_WRITE = `
-local function mayWrite(lock, fence)
+local function mayWrite(lock, mine)
   local current = redis.call('GET', lock)
-  if fence == '0' then return not current end
-  return current and string.match(current, '^%d+') == fence
+  if mine == '' then return not current end
+  return current == mine
 end
 `;
 
-/** KEYS lock; ARGV fence, ttl. Answers 1 when the lock was still this one's. */
+/** KEYS lock; ARGV lock, ttl. Answers 1 when the lock was still this one's. */
 export const RENEW = `${MAY_WRITE}
 if not mayWrite(KEYS[1], ARGV[1]) then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 `;
 
-/** KEYS lock; ARGV fence. */
+/** KEYS lock; ARGV lock. */
 export const RELEASE = `${MAY_WRITE}
 if mayWrite(KEYS[1], ARGV[1]) then return redis.call('DEL', KEYS[1]) end
 return 0
 `;
 
 /**
- * KEYS lock, records, aside, owners, jobs; ARGV fence, key, record, holder, version. What is no record
+ * KEYS lock, records, aside, owners, jobs; ARGV lock, key, record, holder, version. What is no record
  * is set aside, and a record of another version stays.
  */
 export const SAVE = `${MAY_WRITE}
@@ -46,7 +52,7 @@ local former = redis.call('HGET', KEYS[2], ARGV[2])
 if former then
   local isJson, record = pcall(cjson.decode, former)
   if not isJson or type(record) ~= 'table' or type(record.version) ~= 'number' then
-    redis.call('HSET', KEYS[3], ARGV[2] .. ':' .. redis.call('HLEN', KEYS[3]), former)
+    redis.call('HSET', KEYS[3], ARGV[2] .. ':' .. redis.sha1hex(former), former)
   elseif record.version ~= tonumber(ARGV[5]) then
     return 'version ' .. record.version
   end
@@ -62,12 +68,12 @@ return 'saved'
 /** KEYS records, aside; ARGV key, record. Only what is still there as it was read. */
 export const SET_ASIDE = `
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[2], ARGV[1] .. ':' .. redis.call('HLEN', KEYS[2]), ARGV[2])
+redis.call('HSET', KEYS[2], ARGV[1] .. ':' .. redis.sha1hex(ARGV[2]), ARGV[2])
 return redis.call('HDEL', KEYS[1], ARGV[1])
 `;
 
 /**
- * KEYS lock, records, owners, jobs, closed; ARGV fence, key, holder, result. With a result the upload
+ * KEYS lock, records, owners, jobs, closed; ARGV lock, key, holder, result. With a result the upload
  * is noted as closed in the same step.
  */
 export const REMOVE = `${MAY_WRITE}

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Redis } from 'ioredis';
 import { BitsArgumentError, BitsStoreError, isBitsError } from '../errors.js';
@@ -92,7 +92,7 @@ export class RedisStore implements JobStore {
     const text = serializeRecord(record);
     const { key } = record;
     const keys = [this.#lockKey(key), ...this.#keys('records', 'aside', 'owners', 'jobs')];
-    const args = [this.#fence(key), key, text, this.#holderName, RECORD_VERSION];
+    const args = [this.#lockValue(key), key, text, this.#holderName, RECORD_VERSION];
     const answer = await this.#run('keep a job record', SAVE, keys, args);
     if (answer === 'saved') return;
     if (answer === 'fenced') throw fenced();
@@ -151,25 +151,25 @@ export class RedisStore implements JobStore {
     checkJobKey(key);
     const { lockMs, holder } = this.#setting;
     const askedAt = now();
-    const keys = [this.#lockKey(key), ...this.#keys('fence')];
+    const keys = [this.#lockKey(key)];
     const owner: LockOwner = { pid: process.pid, hostName: hostname() };
-    const text = JSON.stringify({ ...owner, holder: this.#holderName });
-    const args = [lockMs, text, this.#holderName];
+    const value = JSON.stringify({ ...owner, holder: this.#holderName, token: randomUUID() });
+    const args = [lockMs, value, this.#holderName];
     const answer = await this.#run('lock a job', LOCK, keys, args);
-    if (typeof answer !== 'number') return { holder: ownerOf(answer) };
+    if (answer !== value) return { holder: ownerOf(String(answer)) };
     const lock = new RedisLock({
       owner,
-      fence: answer,
+      value,
       lockMs,
       askedAt,
       renew: async () => {
         if (holder !== undefined && !(await holder.renew())) return false;
-        const renewed = await this.#run('renew a lock', RENEW, keys.slice(0, 1), [answer, lockMs]);
+        const renewed = await this.#run('renew a lock', RENEW, keys, [value, lockMs]);
         return renewed === 1;
       },
       release: async () => {
         if (this.#locks.get(key) === lock) this.#locks.delete(key);
-        await this.#run('unlock a job', RELEASE, keys.slice(0, 1), [answer]);
+        await this.#run('unlock a job', RELEASE, keys, [value]);
       },
     });
     this.#locks.set(key, lock);
@@ -187,11 +187,24 @@ export class RedisStore implements JobStore {
     return this.#locks.get(key);
   }
 
-  /** What was noted of a holder whose upload is closed. */
-  async closedResult(holder: string): Promise<unknown> {
+  /**
+   * What was noted of a holder whose upload is closed.
+   * @throws BITS_ERR_STORE also when it is damaged: the upload would be done twice
+   */
+  async closedResult(holder: string): Promise<object | undefined> {
     const [closed = ''] = this.#keys('closed');
     const text = await this.#ask('read a result', () => this.#redis.hget(closed, holder));
-    return text === null ? undefined : (JSON.parse(text) as unknown);
+    if (text === null) return undefined;
+    try {
+      const result = JSON.parse(text) as { url?: unknown } | null;
+      if (typeof result?.url === 'string') return result;
+    } catch {
+      // Said below.
+    }
+    throw new BitsStoreError(
+      'damaged',
+      `The upload is done, but its result in Redis is damaged: see whether the file is on the server, and remove the result with HDEL ${closed} ${holder} to upload it again.`,
+    );
   }
 
   /** The key of the record that a holder keeps. */
@@ -239,7 +252,7 @@ export class RedisStore implements JobStore {
   async #remove(key: string, result: string): Promise<void> {
     checkJobKey(key);
     const keys = [this.#lockKey(key), ...this.#keys('records', 'owners', 'jobs', 'closed')];
-    const args = [this.#fence(key), key, this.#holderName, result];
+    const args = [this.#lockValue(key), key, this.#holderName, result];
     const answer = await this.#run('remove a job record', REMOVE, keys, args);
     if (answer === 'fenced') throw fenced();
   }
@@ -248,8 +261,8 @@ export class RedisStore implements JobStore {
     await this.#run('move a job record', SET_ASIDE, this.#keys('records', 'aside'), [key, text]);
   }
 
-  #fence(key: string): number {
-    return this.#locks.get(key)?.fence ?? 0;
+  #lockValue(key: string): string {
+    return this.#locks.get(key)?.value ?? '';
   }
 
   #lockKey(key: string): string {
@@ -301,7 +314,7 @@ function sha1Of(script: string): string {
 
 /** Keys of a store in one hash tag: a script may use them together on a cluster. */
 export function keyPrefix(prefix: string): string {
-  return prefix.includes('{') ? prefix : `{${prefix}}`;
+  return /^[^{]*\{[^}]+\}/.test(prefix) ? prefix : `{${prefix}}`;
 }
 
 function recordOf(key: string, text: string): JobRecord {
@@ -324,7 +337,7 @@ function fenced(): BitsStoreError {
 /** A lock may be of another release, or of a hostile neighbour. */
 function ownerOf(text: string): LockOwner {
   try {
-    const { pid, hostName } = JSON.parse(text.slice(text.indexOf(' ') + 1)) as LockOwner;
+    const { pid, hostName } = JSON.parse(text) as LockOwner;
     if (Number.isSafeInteger(pid) && typeof hostName === 'string') return { pid, hostName };
   } catch {
     // Then it says no more than that there is one.

@@ -8,9 +8,10 @@ import { tell } from '../common/tell.js';
 import { BitsArgumentError } from '../errors.js';
 import type { Bandwidth, BandwidthOptions } from '../job/bandwidth.js';
 import type { UploadWarning } from '../job/events.js';
-import { assertKnown, toBandwidth } from '../job/resolve-options.js';
+import { assertKnown, resolveOptions, toBandwidth } from '../job/resolve-options.js';
 import { type CredentialsByName, checkCredentials } from './credentials.js';
 import {
+  checkQueueName,
   DEFAULT_QUEUE_NAME,
   type FleetJob,
   type FleetResult,
@@ -34,7 +35,7 @@ export interface UploadWorkerOptions {
   queueName?: string | undefined;
   /** The prefix of BullMQ's keys. @default 'bull' */
   prefix?: string | undefined;
-  /** What the worker is called in the fleet. @default host name and process id */
+  /** What the worker is called in the fleet, without spaces and colons. @default host name and process id */
   name?: string | undefined;
   /** How many uploads at once. @default 4 */
   concurrency?: number | undefined;
@@ -133,8 +134,11 @@ export async function createUploadWorker(options: UploadWorkerOptions): Promise<
   wholeNumber('maxCrashes', maxCrashes, 0);
   wholeNumber('maxReturns', maxReturns, 0);
   wholeNumber('connectTimeoutMs', connectTimeoutMs, 1);
+  checkQueueName(queueName);
+  checkName(name);
   checkLockMs(lockMs);
   checkCredentials(credentials);
+  checkUploadOptions(options.defaults ?? {}, credentials);
   const bandwidth = toBandwidth(options.bandwidth);
   const directories = options.directories?.map((directory) => resolve(directory));
   const redis = await connectRedis(options.connection, { timeoutMs: connectTimeoutMs });
@@ -302,6 +306,21 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
 /** A message of BullMQ or ioredis without what may follow it: arguments of commands. */
 function safe(error: Error): string {
   return (error.message.split(/[\r\n]/, 1)[0] ?? '').slice(0, 200);
+}
+
+/** What no upload could work with would fail all the jobs of the queue for good. */
+function checkUploadOptions(defaults: WorkerDefaults, credentials: CredentialsByName): void {
+  const source = new Uint8Array();
+  resolveOptions({ url: 'https://bits.example/', ...defaults, source });
+  for (const { origins, query: _, ...named } of Object.values(credentials)) {
+    for (const url of origins) resolveOptions({ ...defaults, ...named, url, source });
+  }
+}
+
+/** Redis refuses other names of connections, and the worker would not be seen in the fleet. */
+function checkName(name: string): void {
+  if (typeof name === 'string' && /^[^\s:]+$/.test(name)) return;
+  throw new BitsArgumentError('The name of a worker must have no spaces and no colons.');
 }
 
 function wholeNumber(name: string, value: number, least: number): void {

@@ -64,7 +64,9 @@ describeWith('the command line of a fleet', [REDIS], () => {
     );
     expect(enqueued.code).to.equal(0);
     expect(enqueued.lines).to.have.lengthOf(1);
-    expect(enqueued.lines[0]).to.match(/^1 {2}.*sea\.jpg -> http:.*photos\/2026\/sea\.jpg$/);
+    expect(enqueued.lines[0]).to.match(
+      /^[0-9a-f-]{36} {2}.*sea\.jpg -> http:.*photos\/2026\/sea\.jpg$/,
+    );
     await worker.said(/"job-done"/);
     const shown = await done(command('fleet'));
     expect(shown.lines[0]).to.match(/workers: w1$/);
@@ -133,6 +135,19 @@ describeWith('the command line of a fleet', [REDIS], () => {
     const inJson = command('fleet', '--json');
     await done(inJson);
     expect([...events(worker), ...events(inJson)].at(-1)).to.include({ type: 'fleet-failure' });
+  });
+
+  it('wants the servers named that may get its credentials, a certificate included', async () => {
+    const cert = join(folder(), 'client.pem');
+    await writeFile(cert, '-----BEGIN CERTIFICATE-----\n');
+    for (const secret of [
+      ['--cert', cert],
+      ['--header', 'X-Key: k'],
+    ]) {
+      const worker = command('worker', ...secret);
+      expect((await done(worker)).code).to.equal(2);
+      expect(worker.stderr).to.include('need --origin');
+    }
   });
 
   it('cancels and retries jobs by their ids', async () => {

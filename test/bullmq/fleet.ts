@@ -49,7 +49,7 @@ export class Fleet {
     const keys = await this.redis.keys(`{bits-upload:bull:${this.queue.name}}:*`);
     return keys
       .map((key) => key.slice(key.lastIndexOf('}:') + 2))
-      .filter((key) => key !== 'fence' && key !== 'turn:sweep');
+      .filter((key) => key !== 'turn:sweep');
   }
 }
 

@@ -97,4 +97,17 @@ describeWith('the lease of a job', [REDIS], () => {
     await one.release();
     expect(await one.load(record.key)).to.include({ updatedAtMs: 99 });
   });
+
+  it('gives the lock back also when Redis does not drop the record', async () => {
+    const prefix = anyPrefix();
+    const one = lease('job-1', prefix);
+    const record = jobRecord();
+    await one.lock(record.key);
+    await one.save(record);
+    await one.remove(record.key);
+    await fleet.redis.del(`{${prefix}}:records`);
+    await fleet.redis.set(`{${prefix}}:records`, 'no hash');
+    await failureOf(one.release());
+    expect(await one.holder(record.key)).to.equal(undefined);
+  });
 });

@@ -117,7 +117,7 @@ export async function prove({ seed, uploads, maxBytes, folder }: ProofPlan): Pro
       const job = (await queue.getJob(jobs[index]?.id ?? '')) as FleetJob;
       proven.push(await provenUpload(job, path, name, server));
     }
-    const leftovers = keys.filter((key) => !/:(fence|turn:sweep|lock:.*)$/.test(key));
+    const leftovers = keys.filter((key) => !/:(turn:sweep|lock:.*)$/.test(key));
     return { uploads: proven, kills, overAtRestart, seconds, leftovers, server };
   } finally {
     await Promise.all(workers.map((worker) => worker.kill()));

@@ -44,10 +44,20 @@ describeWith('a store in Redis', [REDIS], () => {
     const { lock } = await store.lock(record.key);
     await store.save(record);
     const keys = await redis.keys('*one-node*');
-    expect(keys).to.include.members(['{one-node}:records', '{one-node}:fence']);
+    expect(keys).to.include.members(['{one-node}:records', `{one-node}:lock:${record.key}`]);
     expect(keys.every((key) => key.startsWith('{one-node}:'))).to.equal(true);
     await lock?.release();
   });
+
+  for (const prefix of ['a{b', 'c{}d', 'e{}f{g}']) {
+    it(`does so with the prefix ${prefix}, in which there is no hash tag`, async () => {
+      const store = open(prefix);
+      const record = jobRecord();
+      await store.save(record);
+      const keys = await redis.keys(`*${prefix}*:records`);
+      expect(keys).to.deep.equal([`{${prefix}}:records`]);
+    });
+  }
 
   it('tells who holds a lock that a dead process left, and frees it after its time', async () => {
     const prefix = anyPrefix();
@@ -100,6 +110,36 @@ describeWith('a store in Redis', [REDIS], () => {
     child.kill('SIGKILL');
   });
 
+  it('refuses what a process writes whose lock Redis lost with its last second, when another one has it', async () => {
+    const prefix = anyPrefix();
+    const record = jobRecord();
+    const [first, second] = [open(prefix), open(prefix)];
+    const { lock } = await first.lock(record.key);
+    // As after a power cut, or a failover to a replica that lacks the last writes.
+    await redis.del(await redis.keys(`{${prefix}}:*`));
+    const { lock: later } = await second.lock(record.key);
+    expect(await failureOf(first.save(record))).to.include({ code: 'BITS_ERR_STORE' });
+    await lock?.release();
+    expect(await second.holder(record.key)).to.include({ pid: process.pid });
+    await later?.release();
+  });
+
+  it('has its lock when the answer to the command was lost, and it was sent again', async () => {
+    const prefix = anyPrefix();
+    const twice = new Proxy(redis, {
+      get(target, name) {
+        if (name !== 'evalsha') return Reflect.get(target, name);
+        return async (...args: Parameters<Redis['evalsha']>) => {
+          await target.evalsha(...args);
+          return target.evalsha(...args);
+        };
+      },
+    });
+    const { lock } = await createRedisStore({ connection: twice, prefix }).lock(anyKey());
+    expect(lock?.lost.aborted).to.equal(false);
+    await lock?.release();
+  });
+
   it('loses a lock that Redis forgot', async () => {
     const prefix = anyPrefix();
     const store = open(prefix, 300);
@@ -140,6 +180,23 @@ describeWith('a store in Redis', [REDIS], () => {
     expect(records).to.have.lengthOf(2);
     expect(problems).to.have.lengthOf(2);
     expect(await redis.hvals(`{${prefix}}:aside`)).to.include('{"version":1');
+  });
+
+  it('keeps each damaged record once, also when an earlier one was removed by hand', async () => {
+    const prefix = anyPrefix();
+    const store = open(prefix);
+    const key = anyKey();
+    const damage = async (text: string): Promise<void> => {
+      await redis.hset(`{${prefix}}:records`, key, text);
+      await store.list();
+    };
+    for (const text of ['one', 'two', 'two']) await damage(text);
+    const aside = await redis.hgetall(`{${prefix}}:aside`);
+    expect(Object.values(aside)).to.have.members(['one', 'two']);
+    const [first = ''] = Object.keys(aside).filter((name) => aside[name] === 'one');
+    await redis.hdel(`{${prefix}}:aside`, first);
+    await damage('three');
+    expect(await redis.hvals(`{${prefix}}:aside`)).to.have.members(['two', 'three']);
   });
 
   it('keeps what is no JSON when a record is saved in its place', async () => {

@@ -9,6 +9,7 @@ import {
   type FleetJob,
   type FleetResult,
   fleetStatus,
+  openUploadQueue,
   type ResolveSource,
   uploadFlowJob,
 } from '../../src/bullmq.js';
@@ -16,7 +17,7 @@ import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { describeWith } from '../interop/support/installed.js';
 import { failureOf } from '../store/records.js';
 import { patterned, temporaryFolder, writePatterned } from '../support/files.js';
-import { REDIS } from '../support/redis.js';
+import { REDIS, RedisServer } from '../support/redis.js';
 import { Fleet, told } from './fleet.js';
 
 const KIB = 1024;
@@ -97,6 +98,8 @@ describeWith('a worker of a fleet', [REDIS], () => {
     await first.close();
     expect(await returned).to.include('The worker was stopped.');
     expect(await fleet.leftovers()).to.include('records');
+    // Delayed by the clock of this machine, it would wait when that of the next one is behind.
+    expect(await job.getState()).to.equal('prioritized');
     const second = await fleet.worker();
     const [, result] = await told(second, 'done', job);
     expect(result).to.include({ resumed: true, worker: second.name });
@@ -191,6 +194,40 @@ describeWith('a worker of a fleet', [REDIS], () => {
     expect(server.log).to.deep.equal([]);
   });
 
+  for (const [what, to, problem] of [
+    ['outside of its directories', '../reply', /in none of the directories/],
+    ['by the name of their parent', '..', /in none of the directories/],
+    ['in a folder that is not there', 'missing/reply', /ENOENT for its folder/],
+  ] as const) {
+    it(`leaves a job to others whose reply would be ${what}`, async () => {
+      await mkdir(join(folder(), 'inside'), { recursive: true });
+      await writePatterned(join(folder(), 'inside', 'asks.bin'), 10);
+      const directories = [join(folder(), 'inside')];
+      const worker = await fleet.worker({ directories, maxReturns: 0 });
+      const source = join(folder(), 'inside', 'asks.bin');
+      const reply = { to: `${join(folder(), 'inside')}/${to}` };
+      const { data } = await enqueueOne({
+        url: server.url,
+        source,
+        jobOptions: { delay: 1_000_000_000 },
+      });
+      const job = (await fleet.queue.add('upload', { ...data, reply })) as FleetJob;
+      const [, error] = await told(worker, 'failed', job);
+      expect(String(error)).to.match(problem);
+      expect(server.log).to.deep.equal([]);
+    });
+  }
+
+  it('refuses options at the start with which every job would fail for good', async () => {
+    const origins = [server.url];
+    for (const wrong of [
+      { defaults: { retry: { retries: -1 } } },
+      { credentials: { drop: { origins, headers: { 'a b': 'x' } } } },
+    ] as Parameters<typeof fleet.worker>[0][]) {
+      expect(await failureOf(fleet.worker(wrong))).to.include({ code: 'BITS_ERR_ARGUMENT' });
+    }
+  });
+
   it('sends credentials by their name, and only to the servers that they are for', async () => {
     await writePatterned(join(folder(), 'named.bin'), 10);
     const seen: unknown[] = [];
@@ -258,6 +295,32 @@ describeWith('a worker of a fleet', [REDIS], () => {
     expect(server.log.map(({ packet }) => packet)).to.include('cancel-session');
     expect(server.uploads).to.deep.equal([]);
     expect(await fleet.leftovers()).to.deep.equal([]);
+  });
+
+  it('cancels an upload that it took while somebody was about to remove it', async () => {
+    await writePatterned(join(folder(), 'taken.bin'), 300 * KIB);
+    server.addFault({ on: 'fragment', nth: 1, do: 'hang' });
+    const job = await enqueueOne({ url: server.url, source: join(folder(), 'taken.bin') });
+    const { queue } = fleet;
+    let failed: Promise<unknown[]> | undefined;
+    const late = Object.create(queue, {
+      getJob: {
+        value: async (id: string) => {
+          const found = (await queue.getJob(id)) as FleetJob;
+          const state = await found.getState();
+          found.getState = async () => {
+            const worker = await fleet.worker({ lockMs: 600 });
+            failed = told(worker, 'failed', job);
+            await told(worker, 'started', job);
+            return state;
+          };
+          return found;
+        },
+      },
+    }) as typeof queue;
+    expect(await cancelUpload(late, job.id ?? '')).to.equal(true);
+    expect(await failed).to.deep.include(true);
+    expect(server.uploads).to.deep.equal([]);
   });
 
   it('cancels an upload that waits, with the session that an earlier worker left', async () => {
@@ -349,6 +412,22 @@ describeWith('a worker of a fleet', [REDIS], () => {
     await worker.close();
     expect(await fleet.leftovers()).to.deep.equal([]);
   });
+
+  for (const damaged of ['{"url":', 'null', '{}']) {
+    it(`does not upload again when the note of the Close is ${damaged}`, async () => {
+      await writePatterned(join(folder(), 'damaged.bin'), 10);
+      const job = await enqueueOne({
+        url: server.url,
+        source: join(folder(), 'damaged.bin'),
+        jobOptions: { attempts: 1 },
+      });
+      const closed = `{bits-upload:bull:${fleet.queue.name}}:closed`;
+      await fleet.redis.hset(closed, `${job.timestamp}:${job.id}`, damaged);
+      const [, error] = await told(await fleet.worker(), 'failed', job);
+      expect(String(error)).to.match(/BITS_ERR_STORE: The upload is done, but its result/);
+      expect(server.uploads).to.deep.equal([]);
+    });
+  }
 
   it('drops the records of jobs that are over or were removed', async () => {
     const prefix = `{bits-upload:bull:${fleet.queue.name}}`;
@@ -450,6 +529,23 @@ describeWith('a worker of a fleet', [REDIS], () => {
     await worker.close();
   });
 
+  it('tells that a queue is paused, and of the jobs beside one that nobody can read', async () => {
+    const { queue, redis } = fleet;
+    expect((await fleetStatus(queue)).isPaused).to.equal(false);
+    await queue.pause();
+    const jobs = await enqueueUploads(
+      queue,
+      ['/a', '/b'].map((source) => ({ url: server.url, source })),
+    );
+    for (const [index, job] of jobs.entries()) {
+      await redis.zadd(queue.toKey('failed'), index, job.id ?? '');
+    }
+    await redis.hset(queue.toKey(jobs[0]?.id ?? ''), 'data', '{');
+    const { isPaused, failed } = await fleetStatus(queue);
+    expect(isPaused).to.equal(true);
+    expect(failed.map(({ jobId }) => jobId)).to.deep.equal([jobs[1]?.id]);
+  });
+
   it('warns of a Redis that may drop keys', async () => {
     await fleet.redis.config('SET', 'maxmemory-policy', 'allkeys-lru');
     try {
@@ -460,6 +556,44 @@ describeWith('a worker of a fleet', [REDIS], () => {
       await fleet.redis.config('SET', 'maxmemory-policy', 'noeviction');
     }
   });
+
+  for (const [what, wrong, problem] of [
+    ['a queue name with a colon', { queueName: 'a:b' }, /^queueName must/],
+    ['an empty queue name', { queueName: '' }, /^queueName must/],
+    ['a name with a space', { name: 'a b' }, /no spaces/],
+    ['no connection', { connection: undefined as never }, /^The connection must/],
+  ] as const) {
+    it(`refuses ${what}, and leaves no connection behind`, async () => {
+      const before = await clients();
+      const refused = { code: 'BITS_ERR_ARGUMENT' };
+      const error = await failureOf(fleet.worker(wrong));
+      expect(error).to.include(refused);
+      expect(error.message).to.match(problem);
+      if (!('name' in wrong)) {
+        const opened = openUploadQueue({ connection: fleet.server.url, ...wrong });
+        expect(await failureOf(opened)).to.include(refused);
+      }
+      expect(await clients()).to.equal(before);
+    });
+  }
+
+  it('refuses a client of ioredis as its connection', async () => {
+    const error = await failureOf(fleet.worker({ connection: fleet.redis as never }));
+    expect(error).to.include({ code: 'BITS_ERR_ARGUMENT' });
+  });
+
+  it('closes a queue although its Redis is away', async () => {
+    const away = await RedisServer.start();
+    const { close } = await openUploadQueue({ connection: away.url });
+    await away.kill();
+    await close();
+    await away.stop();
+  });
+
+  const clients = async (): Promise<number> =>
+    String(await fleet.redis.client('LIST'))
+      .trim()
+      .split('\n').length;
 
   it('says in a bounded time that no Redis answers', async () => {
     const connection = 'redis://user:open-sesame@127.0.0.1:1';

@@ -83,9 +83,9 @@ async function showFleet(flags: FleetFlags, io: Io, fleet: Fleet): Promise<ExitC
 }
 
 function show(status: FleetStatus, { json }: FleetFlags, { stdout }: Io): void {
-  const { queueName, workers, counts, active, failed } = status;
+  const { queueName, isPaused, workers, counts, active, failed } = status;
   if (json) {
-    writeEvent(stdout, { type: 'fleet', queue: queueName, workers, ...counts });
+    writeEvent(stdout, { type: 'fleet', queue: queueName, paused: isPaused, workers, ...counts });
     for (const { jobId, source, acknowledgedBytes, totalBytes, startedAtMs, ...upload } of active) {
       writeEvent(stdout, {
         type: 'fleet-upload',
@@ -102,7 +102,8 @@ function show(status: FleetStatus, { json }: FleetFlags, { stdout }: Io): void {
     }
     return;
   }
-  say(stdout, `queue ${queueName}, workers: ${workers.length === 0 ? 'none' : workers.join(', ')}`);
+  const names = workers.length === 0 ? 'none' : workers.join(', ');
+  say(stdout, `queue ${queueName}${isPaused ? ' (paused)' : ''}, workers: ${names}`);
   say(
     stdout,
     `${counts.active} active, ${counts.waiting} waiting, ${counts.delayed} delayed, ` +

@@ -57,8 +57,8 @@ SIGTERM and SIGINT suspend the uploads under way and return them to the queue,
 so that other workers resume them at once. A job whose file this worker cannot
 see goes back to the queue, for another one; in the end it fails.
 
---user, --header and the like stay here; they are sent only to the servers of
---origin, because whoever can write to Redis chooses the URLs. For the same
+--user, --header, --cert and the like stay here, for the servers of --origin
+alone, because whoever can write to Redis chooses the URLs. For the same
 reason name the directories that files may be in with --directory.
 
 Standard output gets one line for each stored file: its URL. Everything else is
@@ -119,13 +119,16 @@ function workerOptions(
   { io, interruption }: CommandContext,
 ): UploadWorkerOptions {
   const { name, directory, header } = flags;
-  const { auth, allowInsecureAuth, ...network } = networkOptions(flags, {
+  const { auth, allowInsecureAuth, tls, ...network } = networkOptions(flags, {
     env: io.env,
     signal: interruption.signal,
   });
   const concurrency = transfers(flags);
   if (concurrency === 'auto') throw new UsageError('--transfers of a worker takes a number');
+  const { cert, key, pfx, passphrase, ...publicTls } = tls ?? {};
+  const hasCertificate = cert !== undefined || pfx !== undefined;
   const secrets = {
+    ...(hasCertificate && { tls }),
     ...(auth !== undefined && { auth }),
     ...(header !== undefined && { headers: parseHeaders(header) }),
     ...(allowInsecureAuth !== undefined && { allowInsecureAuth }),
@@ -134,7 +137,7 @@ function workerOptions(
   return {
     ...redisConnection(flags),
     concurrency,
-    defaults: { ...network, ...sendingOptions(flags) },
+    defaults: { ...network, tls: publicTls, ...sendingOptions(flags) },
     ...credentialsOf(flags, secrets),
     ...(bandwidth !== undefined && { bandwidth }),
     ...(directory !== undefined && { directories: directory }),
@@ -149,7 +152,7 @@ function credentialsOf(
   const hasSecrets = Object.keys(secrets).length > 0;
   if (hasSecrets && origin === undefined) {
     throw new UsageError(
-      '--user, --header and the like need --origin: the servers that may get them, such as https://bits.example',
+      '--user, --header, --cert and the like need --origin: the servers that may get them, such as https://bits.example',
     );
   }
   if (!hasSecrets || origin === undefined) return {};
@@ -172,7 +175,7 @@ function report(worker: UploadWorker, { json, quiet }: WorkerFlags, { stdout, st
     if (json) writeEvent(stdout, { type: 'job-done', ...whatOf(job), ...doneFields(result) });
     else say(stdout, result.url);
     log(
-      `${job.data.source}: done, ${formatBytes(result.bytes)} in ${formatElapsed(result.durationMs)}`,
+      `${whatOf(job).file}: done, ${formatBytes(result.bytes)} in ${formatElapsed(result.durationMs)}`,
     );
   });
   worker.on('returned', (job, reason, delayMs) => {

@@ -62,7 +62,8 @@ describe('put with what it does besides', () => {
 
   afterEach(async () => {
     await server?.close();
-    await rm(directory, { recursive: true, force: true });
+    // A file that is still open, for a moment, holds its directory on Windows.
+    await rm(directory, { recursive: true, force: true, maxRetries: 10 });
   });
 
   describe('--skip-existing', () => {

@@ -5,6 +5,7 @@ import type { Sizes } from './rows.js';
 
 const PUT = 'bits-upload put -r';
 const SDK = 'UploadQueue in a script';
+const SDK_RECORDED = 'UploadQueue with a store in a script';
 const TUS = 'tus-js-client in a script';
 const CURL = 'curl -Z, one PUT a file';
 const SMALL_BYTES = 10 * KIB;
@@ -102,10 +103,20 @@ export async function createManyRows(
     rounds: 3,
     clients: [
       put(PUT, large, url, largeTotal, '--transfers', '4'),
+      script(SDK_RECORDED, 'ours-queue', largeTotal, {
+        url,
+        directory: large,
+        concurrency: 4,
+        isRecorded: true,
+      }),
       script(SDK, 'ours-queue', largeTotal, { url, directory: large, concurrency: 4 }),
     ],
     goals: [
-      atLeast(0.95, 'speed over a script with UploadQueue', (medians) =>
+      // `put` keeps records, so that a killed one can be resumed.
+      atLeast(0.95, 'speed over a script with UploadQueue and a store', (medians) =>
+        speedOver(medians, PUT, SDK_RECORDED),
+      ),
+      atLeast(0.95, 'speed over a script with UploadQueue without a store', (medians) =>
         speedOver(medians, PUT, SDK),
       ),
     ],

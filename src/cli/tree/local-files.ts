@@ -23,6 +23,8 @@ export async function removeFile({ path, stamp }: PlannedFile): Promise<string |
   }
 }
 
+const STOPPED = 'the command was stopped';
+
 /**
  * The digest of a file that is still the one that was uploaded.
  * @returns why there is none, if there is none
@@ -31,6 +33,8 @@ export async function digestFile(
   file: PlannedFile,
   signal: AbortSignal | undefined,
 ): Promise<{ readonly sha256: string } | { readonly why: string }> {
+  // A stream whose signal is aborted already would leave the file open.
+  if (signal?.aborted) return { why: STOPPED };
   try {
     const hash = createHash('sha256');
     const options = { highWaterMark: 1024 * 1024, signal };
@@ -38,7 +42,7 @@ export async function digestFile(
     if (await hasChanged(file)) return { why: CHANGED };
     return { sha256: hash.digest('hex') };
   } catch (error) {
-    if (signal?.aborted) return { why: 'the command was stopped' };
+    if (signal?.aborted) return { why: STOPPED };
     return { why: `it cannot be read (${codeOf(error)})` };
   }
 }

@@ -33,7 +33,7 @@ import type { LockOrder } from './locking-child.js';
 import { anyKey, failureOf } from './records.js';
 
 /** How often the lock changes hands under contention, come and go counted apart. */
-const HANDOVERS = runs('BITS_PROVE_LOCKS', 40, 200);
+const HANDOVERS = 200;
 
 /** How often a dead owner's lock is broken by several at once. */
 const CONTESTS = runs('BITS_PROVE_LOCKS', 12, 60);
@@ -372,8 +372,7 @@ describe('the lock of a job', () => {
     await Promise.all(Array.from({ length: 6 }, contend));
     const lines = (await readFile(log, 'utf8')).trimEnd().split('\n');
     expect(lines.filter((line) => line.startsWith('violation'))).to.deep.equal([]);
-    // Most of the processes are killed early in a quick run.
-    expect(lines.length).to.be.greaterThan(HANDOVERS / 2);
+    expect(lines.length).to.be.greaterThan(100);
     await lockedBy();
   });
 });

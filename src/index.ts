@@ -38,7 +38,7 @@ export type {
   PacketResponse,
   RequestHook,
   ResponseHook,
-} from './job/packet-sender.js';
+} from './job/packet-hooks.js';
 export type { UploadProgress } from './job/progress.js';
 export { UploadJob, type UploadJobJson } from './job/upload-job.js';
 export type { HostId, PacketType, WireHeaders } from './protocol/packets.js';

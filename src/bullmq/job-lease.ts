@@ -1,5 +1,5 @@
 import { BitsStateError, type BitsStoreError, isBitsError } from '../errors.js';
-import type { PacketRequest } from '../job/packet-sender.js';
+import type { PacketRequest } from '../job/packet-hooks.js';
 import type { JobRecord } from '../store/record.js';
 import type { JobStore, LockOwner, LockResult, StoredJobs } from '../store/store.js';
 import type { RedisLock } from './redis-lock.js';

@@ -6,7 +6,7 @@ import { BitsAbortError, BitsStateError, isBitsError } from '../errors.js';
 import type { Bandwidth } from '../job/bandwidth.js';
 import type { UploadResult, UploadWarning } from '../job/events.js';
 import type { UploadOptions } from '../job/options.js';
-import type { PacketRequest, RequestHook } from '../job/packet-sender.js';
+import type { PacketRequest, RequestHook } from '../job/packet-hooks.js';
 import type { UploadProgress } from '../job/progress.js';
 import { UploadJob } from '../job/upload-job.js';
 import type { ByteSource } from '../source/source.js';

@@ -26,41 +26,45 @@ const STEP_MS = 1000;
 /** A step that took longer than this was a sleep of the machine, or a process that was stopped. */
 const GAP_MS = 5000;
 
-/**
- * Counts time in short steps, so that a machine that sleeps adds one step and not eight hours.
- *
- * The monotonic clock goes on in sleep on Windows and macOS; timers never do.
- */
-export class AwakeTime {
+/** Counts steps while anybody wants to know; all who use one clock share them. */
+class Steps {
   readonly #clock: StepClock;
+  #users = 0;
+  #hasTimer = false;
+  #countedAtMs = 0;
   #elapsedMs = 0;
-  #countedAtMs: number;
   #gaps = 0;
-  #dismiss: (() => void) | undefined;
 
-  constructor(clock: StepClock = SYSTEM) {
+  constructor(clock: StepClock) {
     this.#clock = clock;
-    this.#countedAtMs = clock.now();
-    this.#tick();
   }
 
+  /** Of no meaning but to be compared with each other. */
   get elapsedMs(): number {
     this.#count();
     return this.#elapsedMs;
   }
 
-  /** How often the machine was asleep, or the process stopped, since this began. */
   get gaps(): number {
     this.#count();
     return this.#gaps;
   }
 
-  stop(): void {
-    this.#dismiss?.();
+  begin(): void {
+    if (this.#users++ > 0) return;
+    this.#countedAtMs = this.#clock.now();
+    if (!this.#hasTimer) this.#tick();
+  }
+
+  end(): void {
+    this.#users--;
   }
 
   #tick(): void {
-    this.#dismiss = this.#clock.schedule(() => {
+    this.#hasTimer = true;
+    this.#clock.schedule(() => {
+      this.#hasTimer = false;
+      if (this.#users === 0) return;
       this.#count();
       this.#tick();
     }, STEP_MS);
@@ -72,5 +76,47 @@ export class AwakeTime {
     this.#countedAtMs = nowMs;
     if (stepMs > GAP_MS) this.#gaps++;
     this.#elapsedMs += stepMs > GAP_MS ? STEP_MS : stepMs;
+  }
+}
+
+const steps = new WeakMap<StepClock, Steps>();
+
+function stepsOf(clock: StepClock): Steps {
+  const known = steps.get(clock) ?? new Steps(clock);
+  steps.set(clock, known);
+  return known;
+}
+
+/**
+ * Counts time in short steps, so that a machine that sleeps adds one step and not eight hours.
+ *
+ * The monotonic clock goes on in sleep on Windows and macOS; timers never do.
+ */
+export class AwakeTime {
+  readonly #steps: Steps;
+  readonly #beganAtMs: number;
+  readonly #gapsBefore: number;
+  #isRunning = true;
+
+  constructor(clock: StepClock = SYSTEM) {
+    this.#steps = stepsOf(clock);
+    this.#steps.begin();
+    this.#beganAtMs = this.#steps.elapsedMs;
+    this.#gapsBefore = this.#steps.gaps;
+  }
+
+  get elapsedMs(): number {
+    return this.#steps.elapsedMs - this.#beganAtMs;
+  }
+
+  /** How often the machine was asleep, or the process stopped, since this began. */
+  get gaps(): number {
+    return this.#steps.gaps - this.#gapsBefore;
+  }
+
+  /** It is not looked at any more. */
+  stop(): void {
+    if (this.#isRunning) this.#steps.end();
+    this.#isRunning = false;
   }
 }

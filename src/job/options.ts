@@ -8,7 +8,7 @@ import type { TlsOptions } from '../transport/tls-options.js';
 import type { Transport } from '../transport/transport.js';
 import type { Bandwidth, BandwidthOptions } from './bandwidth.js';
 import type { HeadersInput } from './check-headers.js';
-import type { RequestHook, ResponseHook } from './packet-sender.js';
+import type { RequestHook, ResponseHook } from './packet-hooks.js';
 
 /** Every default of a job; the documentation's table is made from it. */
 export const DEFAULTS = Object.freeze({

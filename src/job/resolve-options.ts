@@ -21,7 +21,7 @@ import {
   type Timeouts,
   type UploadOptions,
 } from './options.js';
-import type { RequestHook, ResponseHook } from './packet-sender.js';
+import type { RequestHook, ResponseHook } from './packet-hooks.js';
 
 /** The options of a job with every default filled in. */
 export interface ResolvedOptions {
@@ -126,7 +126,7 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
     onRequest: checkFunction('onRequest', options.onRequest),
     onResponse: checkFunction('onResponse', options.onResponse),
     signal: checkSignal(options.signal),
-    transport: checkMethods('transport', options.transport, ['send', 'close']),
+    transport: checkTransport(options.transport),
     store: checkMethods('store', options.store, STORE_METHODS),
     resume: flag('resume', options.resume, true),
     // Last, because it takes hold of a stream: a refused option must not cost the caller that.
@@ -328,6 +328,12 @@ function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
   const { aborted, addEventListener } = (signal ?? {}) as Partial<AbortSignal>;
   if (typeof aborted === 'boolean' && typeof addEventListener === 'function') return signal;
   throw new BitsArgumentError('signal must be an AbortSignal.');
+}
+
+function checkTransport(transport: Transport | undefined): Transport | undefined {
+  const checked = checkMethods('transport', transport, ['send', 'close']);
+  if (checked === undefined || Array.isArray(checked.limitations)) return checked;
+  throw new BitsArgumentError('transport must be an object with the array limitations.');
 }
 
 function checkMethods<T extends object>(

@@ -16,7 +16,7 @@ import type { WireBody } from '../transport/transport.js';
 import { verifySource } from './guarded-source.js';
 import type { ResolvedOptions } from './resolve-options.js';
 import { notSent } from './retry.js';
-import type { PacketOptions, Wire } from './wire.js';
+import type { Wire } from './wire.js';
 
 /** What packets of a run are sent with. */
 export interface OpenConversation {
@@ -46,6 +46,8 @@ export async function sendPacket(
   { signal, onBodyBegins, onBodySent }: SendPacketOptions,
 ): Promise<SessionEvent> {
   const body = packet.type === 'fragment' ? fragmentBody(source, packet.range) : undefined;
+  // The last fragment of an upload-reply is answered when the server's application is done.
+  const runsApplication = session.plan.reply !== 'none' && isLastFragment(packet);
   const time = new AwakeTime();
   let mayHaveArrived = false;
   try {
@@ -60,20 +62,21 @@ export async function sendPacket(
       // A redirect says that the server did nothing.
       mayHaveArrived = false;
       if (body !== undefined) onBodyBegins?.();
-      const sentAtMs = time.elapsedMs;
-      const answer = await wire.send(
+      const fields = { ...headers, ...wire.headersFor(url) };
+      const request = await wire.prepare(
         packet.type,
-        { method, url, headers: { ...headers, ...wire.headersFor(url) }, ...(body && { body }) },
-        {
-          signal,
-          answerBody: 'discard',
-          ...answerTime(session, packet, options),
-          onBytesSent: onBodySent,
-          onHandOver: () => {
-            mayHaveArrived = true;
-          },
-        },
+        { method, url, headers: fields, body },
+        signal,
       );
+      const sentAtMs = time.elapsedMs;
+      mayHaveArrived = true;
+      const answer = await wire.transmit(packet.type, request, {
+        signal,
+        answerBody: 'discard',
+        answerTimeoutMs: runsApplication ? options.timeouts.replyMs : undefined,
+        kind: runsApplication || packet.type === 'close-session' ? undefined : packet.type,
+        onBytesSent: onBodySent,
+      });
       const decoded = decodeAnswer(packet, answer, { nowMs: Date.now(), url });
       if ('ack' in decoded) {
         return { type: 'acked', ack: decoded.ack, elapsedMs: time.elapsedMs - sentAtMs };
@@ -147,16 +150,8 @@ function targetUrl(
   return withHost(remoteUrl, hostId);
 }
 
-/** Packets are answered at once, but for those for which the server may have to do something first. */
-function answerTime(
-  session: Session,
-  packet: RequestPacket,
-  { timeouts }: ResolvedOptions,
-): Pick<PacketOptions, 'answerTimeoutMs' | 'kind'> {
-  const isLast = packet.type === 'fragment' && packet.range.end === packet.range.total;
-  // The last fragment of an upload-reply is answered when the server's application is done.
-  if (isLast && session.plan.reply !== 'none') return { answerTimeoutMs: timeouts.replyMs };
-  return packet.type === 'close-session' ? {} : { kind: packet.type };
+function isLastFragment(packet: RequestPacket): boolean {
+  return packet.type === 'fragment' && packet.range.end === packet.range.total;
 }
 
 function fragmentBody(source: OpenSource, { start, end }: FragmentPacket['range']): WireBody {

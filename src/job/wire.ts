@@ -1,5 +1,8 @@
+import { unlessAborted } from '../common/abort.js';
 import { headerValue } from '../common/header-fields.js';
+import { BITS_METHOD } from '../protocol/constants.js';
 import { isTrustedHost } from '../protocol/host-id.js';
+import { redactUrl } from '../protocol/remote-url.js';
 import { withAuthentication } from '../transport/auth/authenticating-transport.js';
 import { exposedAuthorization } from '../transport/auth/private-channel.js';
 import type {
@@ -11,8 +14,15 @@ import type {
 import { UndiciTransport } from '../transport/undici.js';
 import { type Bandwidth, paced } from './bandwidth.js';
 import { connectionKey } from './connection-key.js';
+import { CHANNELS, redactHeaders } from './diagnostics.js';
 import { idleTransports } from './idle-transports.js';
-import { type PacketKind, PacketSender } from './packet-sender.js';
+import {
+  callHook,
+  checkHookHeaders,
+  type PacketKind,
+  type PacketRequest,
+  type PacketResponse,
+} from './packet-hooks.js';
 import { Redirects } from './redirects.js';
 import type { ResolvedOptions } from './resolve-options.js';
 
@@ -24,8 +34,6 @@ export interface PacketOptions {
   readonly answerTimeoutMs?: number | undefined;
   readonly kind?: string | undefined;
   readonly onBytesSent?: ((bytes: number) => void) | undefined;
-  /** Called when the request goes to the transport: from then on the server may have it. */
-  readonly onHandOver?: (() => void) | undefined;
 }
 
 /** A run's way to the server: its transport, with authentication, hooks and redirects around it. */
@@ -35,37 +43,95 @@ export class Wire {
   readonly transport: Transport;
   readonly #options: ResolvedOptions;
   readonly #remoteUrl: URL;
-  readonly #sender: PacketSender;
-  readonly #isTrusted: (url: URL) => boolean;
+  readonly #jobId: string;
+  readonly #mayHang: boolean;
   readonly #close: (fate: { readonly reusable: boolean }) => Promise<void>;
 
   constructor(options: ResolvedOptions, remoteUrl: URL, jobId: string) {
     this.#options = options;
     this.#remoteUrl = remoteUrl;
+    this.#jobId = jobId;
     this.redirects = new Redirects(remoteUrl, options);
-    const { transport, close } = openTransport(options, remoteUrl);
+    const { transport, mayHang, close } = openTransport(options, remoteUrl);
     this.transport = transport;
-    this.#isTrusted = ({ host }) => isTrustedHost(host, remoteUrl, options.trustedHosts);
-    this.#sender = new PacketSender(transport, options, jobId, this.#isTrusted);
+    this.#mayHang = mayHang;
     this.#close = close;
   }
 
+  /**
+   * Sends one request, as the caller's hooks want it.
+   * @throws what {@link prepare} and {@link transmit} throw
+   */
   async send(
     packet: PacketKind,
     request: WireRequest,
-    { onHandOver, ...options }: PacketOptions,
+    options: PacketOptions,
   ): Promise<WireResponse> {
-    const { timeouts, bandwidth } = this.#options;
-    const limits = {
-      stallTimeoutMs: timeouts.stallMs,
-      ...options,
-      answerTimeoutMs: options.answerTimeoutMs ?? timeouts.answerMs,
-    };
-    if (bandwidth === undefined) return this.#sender.send(packet, request, limits, onHandOver);
+    return this.transmit(packet, await this.prepare(packet, request, options.signal), options);
+  }
+
+  /**
+   * The request as it is to be sent; the server knows nothing of it yet.
+   * @throws BITS_ERR_ARGUMENT when a hook throws or returns headers that cannot be sent
+   */
+  async prepare(
+    packet: PacketKind,
+    request: WireRequest,
+    signal: AbortSignal,
+  ): Promise<WireRequest> {
+    const { methodOverride, onRequest } = this.#options;
+    const outgoing = methodOverride ? overridden(request) : request;
+    if (onRequest === undefined) return outgoing;
+    const described = this.#describe(packet, outgoing);
+    const more = await callHook('onRequest', () => onRequest(described), signal);
+    // What the hook adds may be a secret, too.
+    if (!more || !this.#isTrusted(outgoing.url)) return outgoing;
+    return { ...outgoing, headers: { ...outgoing.headers, ...checkHookHeaders(more) } };
+  }
+
+  /**
+   * Sends what {@link prepare} gave; from now on the server may have it.
+   * @throws BITS_ERR_ARGUMENT when a hook throws, and what the transport throws
+   */
+  async transmit(
+    packet: PacketKind,
+    request: WireRequest,
+    options: PacketOptions,
+  ): Promise<WireResponse> {
+    const { onResponse, timeouts, bandwidth } = this.#options;
     const { signal, answerBody } = options;
-    const pacedRequest = withPacedBody(request, bandwidth, signal);
-    const response = await this.#sender.send(packet, pacedRequest, limits, onHandOver);
-    if (!bandwidth.replies || answerBody !== 'stream') return response;
+    if (CHANNELS.request.hasSubscribers) {
+      CHANNELS.request.publish(this.#describe(packet, request));
+    }
+    const sentAtMs = performance.now();
+    let response: WireResponse;
+    try {
+      const answer = this.transport.send(withPacedBody(request, bandwidth, signal), {
+        signal,
+        stallTimeoutMs: timeouts.stallMs,
+        answerTimeoutMs: options.answerTimeoutMs ?? timeouts.answerMs,
+        kind: options.kind,
+        answerBody,
+        onBytesSent: options.onBytesSent,
+      });
+      response = await (this.#mayHang ? unlessAborted(answer, signal) : answer);
+    } catch (error) {
+      if (CHANNELS.failure.hasSubscribers) {
+        CHANNELS.failure.publish({ ...this.#about(packet, request), error });
+      }
+      throw error;
+    }
+    if (onResponse !== undefined || CHANNELS.response.hasSubscribers) {
+      const answered: PacketResponse = {
+        ...this.#about(packet, request),
+        status: response.status,
+        headers: redactHeaders(response.headers),
+        elapsedMs: Math.round(performance.now() - sentAtMs),
+      };
+      CHANNELS.response.publish(answered);
+      if (onResponse) await callHook('onResponse', () => onResponse(answered), signal);
+    }
+    if (bandwidth?.replies !== true || answerBody !== 'stream') return response;
     return { ...response, body: paced(response.body, bandwidth, signal) };
   }
 
@@ -97,21 +163,46 @@ export class Wire {
   close(fate: { readonly reusable: boolean }): Promise<void> {
     return this.#close(fate);
   }
+
+  #isTrusted({ host }: URL): boolean {
+    return isTrustedHost(host, this.#remoteUrl, this.#options.trustedHosts);
+  }
+
+  #about(packet: PacketKind, { method, url }: WireRequest) {
+    return { jobId: this.#jobId, packet, method, url: redactUrl(url) };
+  }
+
+  #describe(packet: PacketKind, request: WireRequest): PacketRequest {
+    return {
+      ...this.#about(packet, request),
+      headers: redactHeaders(request.headers),
+      bodyBytes: request.body?.byteLength ?? 0,
+    };
+  }
+}
+
+/** For front ends that block the verb: they see a POST, and the server the verb in a header. */
+function overridden(request: WireRequest): WireRequest {
+  if (request.method !== BITS_METHOD) return request;
+  const headers = { ...request.headers, 'X-HTTP-Method-Override': BITS_METHOD };
+  return { ...request, method: 'POST', headers };
 }
 
 function withPacedBody(
   request: WireRequest,
-  bandwidth: Bandwidth,
+  bandwidth: Bandwidth | undefined,
   signal: AbortSignal,
 ): WireRequest {
   const { body } = request;
-  if (body === undefined) return request;
+  if (body === undefined || bandwidth === undefined) return request;
   const pieces = () => paced(body.pieces(), bandwidth, signal);
   return { ...request, body: { byteLength: body.byteLength, pieces } };
 }
 
 interface OpenTransport {
   readonly transport: Transport;
+  /** It asks a caller's code, which may not obey the signal. */
+  readonly mayHang: boolean;
   readonly close: (fate: { readonly reusable: boolean }) => Promise<void>;
 }
 
@@ -128,14 +219,14 @@ function openTransport(options: ResolvedOptions, remoteUrl: URL): OpenTransport 
   const key = own === undefined ? connectionKey(options, remoteUrl) : undefined;
   if (key !== undefined) {
     const loan = idleTransports.borrow(key, () => defaultTransport(options, remoteUrl));
-    return {
-      transport: authenticated(loan.transport),
-      close: (fate) => loan.giveBack(fate),
-    };
+    const transport = authenticated(loan.transport);
+    const mayHang = transport !== loan.transport;
+    return { transport, mayHang, close: loan.giveBack };
   }
   const bare = own ?? defaultTransport(options, remoteUrl);
   return {
     transport: authenticated(bare),
+    mayHang: true,
     close: async () => {
       if (own === undefined) await bare.close();
     },

@@ -76,6 +76,7 @@ export function isTrustedHost(
   remoteUrl: URL,
   trustedHosts: readonly string[],
 ): boolean {
+  if (host === remoteUrl.host) return true;
   const asked = partsOf(host);
   if (asked === undefined) return false;
   if (asked.name === remoteUrl.hostname) return true;

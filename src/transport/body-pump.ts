@@ -19,7 +19,7 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
   readonly #time: AwakeTime;
   readonly #onBytesSent: ((bytes: number) => void) | undefined;
   readonly #sourceEnd = new Deferred<void>();
-  readonly #released = new Deferred<void>();
+  #released: Deferred<void> | undefined;
   #source: AsyncIterator<Uint8Array> | undefined;
   #piece: Uint8Array = new Uint8Array(0);
   #handedBytes = 0;
@@ -86,7 +86,7 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
       this.#sourceEnd.reject(error);
     }
     // undici would fail the request if the body ended early, while its answer is still read.
-    if (this.#handedBytes < this.#body.byteLength) await this.#released.promise;
+    if (this.#handedBytes < this.#body.byteLength) await this.#untilReleased();
     // Not awaited: as long as the body is not over for undici, an answer costs the connection.
     else void this.#finish();
   }
@@ -123,7 +123,7 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
     if (this.#isReleased) return;
     this.#isReleased = true;
     this.stop();
-    this.#released.resolve();
+    this.#released?.resolve();
     this.#allTaken?.resolve();
     if (!this.#isReading) this.#closeSource();
   }
@@ -200,6 +200,12 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
     this.#source = undefined;
     // What a source does wrong while it is closed changes nothing for the request.
     void (async () => source?.return?.())().catch(() => {});
+  }
+
+  async #untilReleased(): Promise<void> {
+    if (this.#isReleased) return;
+    this.#released = new Deferred();
+    await this.#released.promise;
   }
 
   async #untilTaken(): Promise<void> {

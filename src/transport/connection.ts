@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net';
-import { setImmediate } from 'node:timers/promises';
 import { TLSSocket } from 'node:tls';
 import type { Client, Dispatcher } from 'undici';
 import { BITS_METHOD } from '../protocol/constants.js';
@@ -12,6 +11,9 @@ const KEEP_ALIVE_MS = 120_000;
 
 /** Of the header fields of an answer, and of everything that comes before its status line. */
 const MAX_HEAD_BYTES = 16 * 1024;
+
+// As it is now: a test suite that replaces timers would take ours along.
+const startImmediate = setImmediate;
 
 const CR = 0x0d;
 const LF = 0x0a;
@@ -129,25 +131,20 @@ export class Connection implements WireConnection {
    * Sends one request, and keeps the connection busy until {@link release}.
    * @param onBytesSent called when the operating system has a copy of so many bytes of the body
    */
-  async dispatch(
-    request: ConnectionRequest,
+  dispatch(
+    { method, path, headers, body }: ConnectionRequest,
     handler: Dispatcher.DispatchHandler,
     onBytesSent: (bytes: number) => void,
-  ): Promise<void> {
+  ): void {
     this.#isBusy = true;
     this.#hasAnswered = false;
     this.#onBytesSent = onBytesSent;
+    // undici would close the connection after each body of a method that it does not know.
+    const options = { method, path, headers, body, reset: false } as Dispatcher.DispatchOptions;
     // undici waits for a turn of the event loop before it uses a connection again, so that an end
     // that came with the last answer is seen. Within that turn it would not be.
-    if (this.#wasUsed) await setImmediate();
-    this.#client.dispatch(
-      {
-        ...request,
-        // undici would close the connection after each body of a method that it does not know.
-        reset: false,
-      } as Dispatcher.DispatchOptions,
-      handler,
-    );
+    if (this.#wasUsed) startImmediate(() => this.#client.dispatch(options, handler));
+    else this.#client.dispatch(options, handler);
   }
 
   /** The answer has been read to its end: another request may use the connection. */

@@ -57,8 +57,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #isDrained = false;
   readonly #listening: Disposable | undefined;
   readonly #answer = new Deferred<WireResponse>();
-  readonly #ended = new Deferred<void>();
-  readonly #givenUp = new AbortController();
+  #ended: Deferred<void> | undefined;
+  #givenUp: AbortController | undefined;
   readonly #time = new AwakeTime();
   #isEnded = false;
   #connection: Connection | undefined;
@@ -107,9 +107,15 @@ export class Exchange implements Dispatcher.DispatchHandler {
     return this.#answer.promise;
   }
 
-  /** Aborts when the request is given up. */
+  /** Aborts when the request is given up: for whoever opens a connection for it. */
   get signal(): AbortSignal {
+    this.#givenUp ??= new AbortController();
     return this.#givenUp.signal;
+  }
+
+  /** Whether nothing of it is left on the wire, or will be. */
+  get isEnded(): boolean {
+    return this.#isEnded;
   }
 
   get connection(): Connection | undefined {
@@ -141,7 +147,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const { method, url, headers } = this.#head;
     this.#connection = connection;
     this.#start = new Deferred();
-    void connection.dispatch(
+    connection.dispatch(
       {
         path: target,
         method,
@@ -163,13 +169,14 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#end();
     this.#answer.reject(error);
     this.#answerBody?.fail(error);
-    this.#givenUp.abort();
+    this.#givenUp?.abort();
     this.#connection?.reset();
   }
 
   /** Another request waits for the connection: resolves when this one does not have it any more. */
   hurry(): Promise<void> {
     this.#limitDrain(DRAIN_GRACE_MS);
+    this.#ended ??= new Deferred();
     return this.#ended.promise;
   }
 
@@ -315,6 +322,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#pump?.release();
     this.#connection?.release();
     this.#onEnd();
-    this.#ended.resolve();
+    this.#ended?.resolve();
   }
 }

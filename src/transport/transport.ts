@@ -17,7 +17,7 @@ export interface WireRequest {
   /** Without `Content-Length`, `Host` and `Connection`, which the transport sets. */
   readonly headers: Readonly<Record<string, string>>;
   /** Absent: `Content-Length: 0` for `BITS_POST` and POST, none for GET. */
-  readonly body?: WireBody;
+  readonly body?: WireBody | undefined;
 }
 
 /** How one request is sent, and what it may take. */

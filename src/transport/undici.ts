@@ -173,7 +173,7 @@ export class UndiciTransport implements Transport {
       if (draining === undefined) break;
       await draining.hurry();
     }
-    if (exchange.signal.aborted) return;
+    if (exchange.isEnded) return;
     await exchange.sendOver(await this.#open(destination, exchange.signal), target);
   }
 

@@ -342,7 +342,7 @@ class Run implements CommandRunner {
       return this.#reply.attempt(command.replyUrl, session, signal);
     }
     const { packet } = command;
-    await this.#keepRecord(packet, session);
+    if (this.#keeper !== undefined) await this.#keepRecord(this.#keeper, packet, session);
     if (packet.type === 'create-session') await this.#reply?.forget();
     return sendPacket(session, command, this.#conversation, {
       signal,
@@ -360,9 +360,7 @@ class Run implements CommandRunner {
   }
 
   /** Makes sure of the record where a process that dies now would lose bytes, or send them twice. */
-  async #keepRecord(packet: RequestPacket, session: Session): Promise<void> {
-    const keeper = this.#keeper;
-    if (keeper === undefined) return;
+  async #keepRecord(keeper: RecordKeeper, packet: RequestPacket, session: Session): Promise<void> {
     if (packet.type === 'fragment' && !keeper.isSaved) await keeper.flush();
     // What is recorded of a lost session, a Close under way above all, is no longer true.
     if (packet.type === 'create-session' && keeper.isSaved) await keeper.flush();

@@ -134,7 +134,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   /** Gets the source ready, before a connection is taken for it. */
   async begin(): Promise<void> {
-    await this.#pump?.begin();
+    if (this.#pump !== undefined) await this.#pump.begin();
     if (!this.#isEnded) this.#deadline.run('send');
   }
 

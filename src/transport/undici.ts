@@ -90,23 +90,11 @@ export class UndiciTransport implements Transport {
     return this.#exchanges.size === 0 && others.length === 0 && connection?.isIdle === true;
   }
 
-  async send(request: WireRequest, options: SendOptions): Promise<WireResponse> {
+  send(request: WireRequest, options: SendOptions): Promise<WireResponse> {
     const proxy = this.#forwardingProxy(request.url);
-    if (proxy === undefined) return this.#send(request, options, this.#server(request.url));
-    // Checked here too, before the proxy is asked who may use it.
-    requestHead(request, this.#userAgent);
-    const { pathname, search, origin } = request.url;
-    const destination: Destination = {
-      key: `through ${proxy.host}`,
-      connect: (signal) => this.#connector.connectTo(proxy, signal),
-      // In absolute form (RFC 9112 §3.2.2).
-      target: `${origin}${pathname}${search}`,
-    };
-    const auth = this.#connector.authFor(proxy);
-    const forwarding = new Forwarding(auth, (attempt, itsOptions) =>
-      this.#send(attempt, itsOptions, destination),
-    );
-    return forwarding.send(request, options);
+    return proxy === undefined
+      ? this.#send(request, options, this.#server(request.url))
+      : this.#forward(proxy, request, options);
   }
 
   dropConnections(): void {
@@ -125,6 +113,27 @@ export class UndiciTransport implements Transport {
     if (url.protocol !== 'http:') return undefined;
     const proxy = this.#proxies.proxyFor(url);
     return proxy?.kind === 'http' && !proxy.tunnel ? proxy : undefined;
+  }
+
+  async #forward(
+    proxy: ProxyServer,
+    request: WireRequest,
+    options: SendOptions,
+  ): Promise<WireResponse> {
+    // Checked here too, before the proxy is asked who may use it.
+    requestHead(request, this.#userAgent);
+    const { pathname, search, origin } = request.url;
+    const destination: Destination = {
+      key: `through ${proxy.host}`,
+      connect: (signal) => this.#connector.connectTo(proxy, signal),
+      // In absolute form (RFC 9112 §3.2.2).
+      target: `${origin}${pathname}${search}`,
+    };
+    const auth = this.#connector.authFor(proxy);
+    const forwarding = new Forwarding(auth, (attempt, itsOptions) =>
+      this.#send(attempt, itsOptions, destination),
+    );
+    return forwarding.send(request, options);
   }
 
   #server(url: URL): Destination {

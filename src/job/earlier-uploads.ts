@@ -40,7 +40,7 @@ export async function clearEarlierUpload(
  * out in the end.
  * @returns false when another try may be worth while
  */
-export async function freeSession(
+async function freeSession(
   session: Session,
   conversation: OpenConversation,
   signal: AbortSignal,

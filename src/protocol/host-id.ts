@@ -55,14 +55,6 @@ export function withHost(url: URL, hostId: HostId): URL {
   return moved;
 }
 
-/** Who sent the upload to a host that cannot be reached, for the end of an error message. */
-export function sentToHost(hostId: HostId, remoteUrl: URL): string {
-  return (
-    `${remoteUrl.host} moved this upload to ${hostId} (BITS-Host-Id): check that this machine knows ` +
-    'that host, or have the server send a full name (BITSHostId)'
-  );
-}
-
 /**
  * Whether credentials may go to a host: to the remote URL's own (any port), to the names in
  * `trustedHosts`, and to everything one or more labels below a `*.corp.example`. A port in

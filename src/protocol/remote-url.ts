@@ -71,19 +71,3 @@ export function appendFileName(url: URL, name: string): URL {
 export function redactUrl(url: URL): string {
   return `${url.protocol}//${url.host}${url.pathname}${url.search === '' ? '' : '?…'}`;
 }
-
-/** The longest URL of a server that is shown as a whole. */
-const MAX_SHOWN_LENGTH = 1000;
-
-/** As {@link redactUrl}, of what a server sent as a URL, which may be relative or none at all. */
-export function redactUrlText(text: string): string {
-  // As a URL parser does, which would find a host behind them.
-  const whole = text.slice(0, MAX_SHOWN_LENGTH).replace(/[\t\r\n]/g, '');
-  const path = whole.replace(/[?#].*$/s, '');
-  const shown = path
-    // Whatever stands before the last @ of the host may be a password.
-    .replace(/^([a-z][a-z0-9+.-]*:[\\/]*|[\\/]{2,})[^\\/]*@/i, '$1')
-    .replace(/[^\x20-\x7e]/g, '\ufffd');
-  if (path.length < whole.length) return `${shown}?…`;
-  return text.length > MAX_SHOWN_LENGTH ? `${shown}…` : shown;
-}

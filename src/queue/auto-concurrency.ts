@@ -14,7 +14,7 @@ export interface AutoConcurrency {
   readonly isCautious: boolean;
 }
 
-export const FIRST_LIMIT = 4;
+const FIRST_LIMIT = 4;
 export const MAX_LIMIT = 32;
 
 /** A rate counts after so many files for each upload at once, and so much time. */

@@ -7,7 +7,7 @@ import type { ByteSource, OpenSource } from './source.js';
 import { createSpoolFile, GatheredWrites, type SpoolFile } from './spool-file.js';
 
 /** Four gibibytes; see {@link SpoolOptions.maxBytes}. */
-export const DEFAULT_SPOOL_MAX_BYTES = 4 * 1024 ** 3;
+const DEFAULT_SPOOL_MAX_BYTES = 4 * 1024 ** 3;
 
 /** How much of a stream is stored in a temp file, and where. */
 export interface SpoolOptions {

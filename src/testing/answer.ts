@@ -10,7 +10,7 @@ export interface Answer {
 /** Changes to an answer's headers; null removes one. */
 export type HeaderChanges = Readonly<Record<string, string | null>>;
 
-export const CONTEXT_SERVER = 0x5;
+const CONTEXT_SERVER = 0x5;
 export const CONTEXT_APPLICATION = 0x7;
 
 /** The HRESULT of an HTTP status, as IIS has it. */

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { isTrustedHost, parseHostId, sentToHost, withHost } from '../../src/protocol/host-id.js';
+import { isTrustedHost, parseHostId, withHost } from '../../src/protocol/host-id.js';
 
 describe('a BITS-Host-Id', () => {
   for (const [value, expected] of [
@@ -200,9 +200,5 @@ describe('the trust in hosts', () => {
     expect(isTrustedHost('web3', remoteUrl, ['web3:80'])).to.equal(false);
     expect(isTrustedHost('web3', http, ['web3:80'])).to.equal(true);
     expect(isTrustedHost('web3', http, ['*.web3:80'])).to.equal(false);
-  });
-
-  it('that is missing is explained by who sent the upload to the host', () => {
-    expect(sentToHost('web01', remoteUrl)).to.match(/^upload\.corp\.example:8443 moved .* web01/);
   });
 });

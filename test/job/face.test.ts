@@ -199,6 +199,11 @@ describe('the public face of a job', () => {
       ['a limit below zero', { retry: { limit: -1 } }, /retry\.limit/],
       ['a store without lock()', { store: { save() {} } }, /store .*load\(\)/],
       ['a transport without send()', { transport: {} }, /transport .*send\(\)/],
+      [
+        'a transport without limitations',
+        { transport: { send() {}, close() {} } },
+        /transport .*limitations/,
+      ],
       ['a signal that is none', { signal: {} }, /AbortSignal/],
       ['a flag that is no boolean', { resume: 'no' }, /resume must be true or false/],
       ['a shouldRetry that is no function', { retry: { shouldRetry: true } }, /retry\.shouldRetry/],

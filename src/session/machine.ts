@@ -53,8 +53,8 @@ const PROBE_BYTES = 2560;
 //   no session id                Create-Session, then a Ping when the server named another host
 //   the server's offset unknown  a probe; or Cancel-Session, then start over
 //   bytes unacknowledged         the Fragment that begins at the server's offset
-//   a reply is owed              the end of the file once more until the reply is announced; then the
-//                                download
+//   a reply is owed              the end of the file once more until the reply is announced, after a rest
+//                                a probe before it; then the download
 //   nothing                      Close-Session
 //
 // The server's offset decides, whatever was sent: `adoptOffset`. A server that makes no progress is not
@@ -83,7 +83,8 @@ const PROBE_BYTES = 2560;
 //               origin is asked instead of the host-id's server.
 //   cancelled   A Cancel was interrupted. "Session not found" then proves nothing of a Close before.
 //               Ends when the server takes a fragment, and with the session.
-//   rested      The session was resumed. A reply that is gone may mean that the session is, too.
+//   rested      The session was resumed, and nothing shows yet that the server still has it. A reply that
+//               is gone may mean that the session is, too.
 //               Ends with any offset that fits.
 //   replyGone   The reply was not found. Ends when the end of the file, sent again, is answered.
 //   forgotten   A request got no answer, or the session was resumed. A refusal that explains nothing
@@ -186,9 +187,12 @@ function proceed(session: Session): Step {
   if (owesReply(session)) {
     const isKnown = session.replyUrl !== undefined && !doubt.replyGone;
     if (isKnown) return download(session);
-    return plan.onUncertainFragment === 'restart'
-      ? restartCancelling(session, noReply({ retryable: false }), 'No reply was announced')
-      : askForReply(session);
+    const cannotProbe = doubt.rested && session.offset <= 1;
+    if (plan.onUncertainFragment === 'restart' || cannotProbe) {
+      return restartCancelling(session, noReply({ retryable: false }), 'No reply was announced');
+    }
+    // The answer to the end of the file, sent again, would not tell whether it was appended.
+    return doubt.rested ? sendProbe(session) : askForReply(session);
   }
   return sendClose(session);
 }

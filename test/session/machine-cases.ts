@@ -1167,13 +1167,14 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       tells: /no BITS-Reply-URL.*BITSServerNotificationType/,
     },
     {
-      it: 'asks with the end of the file when it is resumed after that error',
+      it: 'asks with the end of the file, after a probe, when it is resumed after that error',
       plan: { reply: 'required' },
       script: [
         ...atLast,
         [has(250), 'failed BITS_ERR_REPLY resumable'],
         [resume, 'ping'],
-        [pinged, 'fragment 0-250'],
+        [pinged, 'fragment 0-249'],
+        [has(250), 'fragment 0-250'],
         [has(250, URL_OF_REPLY), DOWNLOAD],
       ],
     },

@@ -311,9 +311,23 @@ describe('the session machine', () => {
 
     it('asks for a required reply with the end of the file', () => {
       const of = { plan: { ...BIG.plan, reply: 'required' }, sizer: BIG.sizer } as const;
-      expect(goesOn(restored({ offset: 10 * MIN }, of), pinged)[1]).to.equal(END_OF_BIG);
-      const small = { plan: { reply: 'required' } } as const;
-      expect(goesOn(restored({ offset: 250 }, small), pinged)[1]).to.equal('fragment 0-250');
+      const asked = goesOn(restored({ offset: 10 * MIN }, of), pinged, has(10 * MIN));
+      expect(asked.slice(1)).to.deep.equal([probe(10 * MIN), END_OF_BIG]);
+      const small = restored({ offset: 250 }, { plan: { reply: 'required' } });
+      expect(goesOn(small, pinged, has(250)).slice(1)).to.deep.equal([
+        'fragment 0-249',
+        'fragment 0-250',
+      ]);
+    });
+
+    it('starts over when the server appends what is sent again to be told the reply', () => {
+      const session = restored({ offset: 250 }, { plan: { reply: 'required' } });
+      expect(goesOn(session, pinged, has(249))[2]).to.equal('cancel-session');
+    });
+
+    it('starts over to be told the reply of a file that is too short for a probe', () => {
+      const session = restored({ offset: 1 }, { plan: { reply: 'required', totalBytes: 1 } });
+      expect(goesOn(session, pinged)[1]).to.equal('cancel-session');
     });
 
     /** A new offset is believed when a second probe confirms it. */

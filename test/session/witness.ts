@@ -34,6 +34,8 @@ export class Witness {
   #probed: number | undefined;
   /** The reply was gone, so the session may be. */
   #mayProbe = false;
+  /** Nothing since the last rest shows that the server does not append. */
+  #mayAppend = false;
   /** The server appended a probe, or may have. */
   #isDistrusted = false;
   #vainCreates = 0;
@@ -225,6 +227,7 @@ export class Witness {
     this.#mostAcked = Math.max(this.#mostAcked, nextOffset);
     this.#inDoubt = false;
     this.#mayProbe = false;
+    this.#mayAppend = false;
     return true;
   }
 
@@ -245,6 +248,8 @@ export class Witness {
   }
 
   #callerActed(): void {
+    this.#mayAppend = true;
+    this.#mayProbe ||= this.#acked === this.#plan.totalBytes && this.#replyUrl === undefined;
     this.#finishes = 0;
     this.#creates = 0;
     this.#idleSends = 0;
@@ -349,6 +354,7 @@ export class Witness {
           );
           this.#law(!asksForReply || reply !== 'none', 'asks for a reply that nobody wants');
           this.#law(!asksForReply || end - start <= 2560, 'asks with more than it must');
+          this.#law(!asksForReply || !this.#mayAppend, 'asks a server that may append');
         }
         this.#resent += Math.max(0, Math.min(end, this.#furthest) - start);
         this.#furthest = Math.max(this.#furthest, end);

@@ -40,11 +40,15 @@ export class QueueTotals {
     this.#speed = new SpeedMeter(() => performance.now());
   }
 
-  /** A job stands elsewhere than before. */
-  moved(before: Share, now: Share): void {
-    this.#bytesSent += now.bytesSent - before.bytesSent;
+  /**
+   * A job stands elsewhere than before.
+   * @param options `isSpeed`: the bytes in between were sent since, and not before the job was resumed
+   */
+  moved(before: Share, now: Share, { isSpeed }: { readonly isSpeed: boolean }): void {
+    const bytes = now.bytesSent - before.bytesSent;
+    this.#bytesSent += bytes;
     this.#bytesTotal += now.bytesTotal - before.bytesTotal;
-    this.#speed.add(Math.max(0, now.bytesSent - before.bytesSent));
+    if (isSpeed) this.#speed.add(Math.max(0, bytes));
     this.changed();
   }
 

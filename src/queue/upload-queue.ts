@@ -418,8 +418,10 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
   }
 
   #shareOf(entry: Entry, { bytesSent, bytesTotal }: Share): void {
-    this.#totals.moved(entry.share, { bytesSent, bytesTotal });
+    const before = entry.share;
     entry.share = { bytesSent, bytesTotal };
+    const isSpeed = before !== NO_SHARE || !entry.job.resumed;
+    this.#totals.moved(before, entry.share, { isSpeed });
   }
 
   #noteTrouble(error: BitsError): void {

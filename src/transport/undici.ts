@@ -90,10 +90,10 @@ export class UndiciTransport implements Transport {
     return this.#exchanges.size === 0 && others.length === 0 && connection?.isIdle === true;
   }
 
-  send(request: WireRequest, options: SendOptions): Promise<WireResponse> {
+  async send(request: WireRequest, options: SendOptions): Promise<WireResponse> {
     const proxy = this.#forwardingProxy(request.url);
     return proxy === undefined
-      ? this.#send(request, options, this.#server(request.url))
+      ? this.#exchange(request, options, this.#server(request.url)).answer
       : this.#forward(proxy, request, options);
   }
 
@@ -115,11 +115,7 @@ export class UndiciTransport implements Transport {
     return proxy?.kind === 'http' && !proxy.tunnel ? proxy : undefined;
   }
 
-  async #forward(
-    proxy: ProxyServer,
-    request: WireRequest,
-    options: SendOptions,
-  ): Promise<WireResponse> {
+  #forward(proxy: ProxyServer, request: WireRequest, options: SendOptions): Promise<WireResponse> {
     // Checked here too, before the proxy is asked who may use it.
     requestHead(request, this.#userAgent);
     const { pathname, search, origin } = request.url;
@@ -130,8 +126,9 @@ export class UndiciTransport implements Transport {
       target: `${origin}${pathname}${search}`,
     };
     const auth = this.#connector.authFor(proxy);
-    const forwarding = new Forwarding(auth, (attempt, itsOptions) =>
-      this.#send(attempt, itsOptions, destination),
+    const forwarding = new Forwarding(
+      auth,
+      async (attempt, itsOptions) => this.#exchange(attempt, itsOptions, destination).answer,
     );
     return forwarding.send(request, options);
   }
@@ -144,11 +141,7 @@ export class UndiciTransport implements Transport {
     };
   }
 
-  async #send(
-    request: WireRequest,
-    options: SendOptions,
-    destination: Destination,
-  ): Promise<WireResponse> {
+  #exchange(request: WireRequest, options: SendOptions, destination: Destination): Exchange {
     const head = requestHead(request, this.#userAgent);
     throwIfAborted(options.signal);
     if (this.#isClosed) throw new BitsStateError('The transport is closed');
@@ -164,7 +157,7 @@ export class UndiciTransport implements Transport {
     });
     this.#exchanges.add(exchange);
     this.#sendOver(exchange, destination).catch((error) => exchange.cut(error));
-    return exchange.answer;
+    return exchange;
   }
 
   async #sendOver(exchange: Exchange, destination: Destination): Promise<void> {

@@ -582,6 +582,15 @@ describe('undici transport', () => {
     }
   });
 
+  it('rejects what is no request, and does not throw', async () => {
+    const transport = createUndiciTransport();
+    for (const request of [undefined, {}, { url: 'http://server.example/' }]) {
+      const sent = transport.send(request as never, LONG);
+      expect(await rejection(sent)).to.be.an('error');
+    }
+    await transport.close();
+  });
+
   it('does not load undici before the first request', async () => {
     const script = `
       import { createRequire } from 'node:module';

@@ -6,9 +6,11 @@ import {
   mkdtemp,
   readdir,
   readFile,
+  rename,
   rm,
   stat,
   symlink,
+  utimes,
   writeFile,
 } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
@@ -17,8 +19,8 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
-import { digestFile } from '../../src/cli/tree/local-files.js';
-import { stampOf } from '../../src/cli/tree/walk.js';
+import { stampOf } from '../../src/cli/tree/file-stamp.js';
+import { digestFile, removeFile } from '../../src/cli/tree/local-files.js';
 import {
   type BitsServer,
   type BitsServerOptions,
@@ -170,6 +172,33 @@ describe('put with what it does besides', () => {
       const second = await put(['--remove-source', join(tree, 'b'), server.url]);
       expect(second.of('warning').map(({ code }) => code)).to.include('source-kept');
       expect([await isThere(changed), await isThere(join(tree, 'b'))]).to.deep.equal([true, true]);
+    });
+  });
+
+  describe('--remove-source and --checksum', () => {
+    it('do not take a file of the same size and time for the one that was sent', async () => {
+      const replaced = join(tree, 'a');
+      const replace = async (): Promise<void> => {
+        const { atime, mtime } = await stat(replaced);
+        await writeFile(join(directory, 'other'), 'CONTENT OF A');
+        await utimes(join(directory, 'other'), atime, mtime);
+        await rename(join(directory, 'other'), replaced);
+      };
+      await utimes(replaced, 1, 1);
+      await serve({ onUpload: replace });
+      const args = ['--remove-source', '--checksum=sha256', replaced, server.url];
+      const { code, of } = await put(args);
+      expect(code).to.equal(0);
+      expect(of('warning').map(({ code }) => code)).to.deep.equal(['no-checksum', 'source-kept']);
+      expect(await readFile(replaced, 'utf8')).to.equal('CONTENT OF A');
+    });
+
+    it('know a file of which only the number is another one', async () => {
+      const path = join(tree, 'a');
+      const stamp = stampOf(await stat(path, { bigint: true }));
+      const renumbered = { ...stamp, device: stamp.device + 1n, inode: stamp.inode + 1n };
+      expect(await removeFile({ path, stamp: renumbered })).to.equal(undefined);
+      expect(await isThere(path)).to.equal(false);
     });
   });
 

@@ -2,10 +2,12 @@ import { execFileSync } from 'node:child_process';
 import {
   appendFile,
   chmod,
+  copyFile,
   mkdir,
   mkdtemp,
   readdir,
   readFile,
+  rename,
   rm,
   stat,
   symlink,
@@ -54,6 +56,17 @@ describe('put with trees and lists', () => {
       await mkdir(dirname(join(tree, name)), { recursive: true });
       await writeFile(join(tree, name), `content of ${name}`);
     }
+  };
+
+  /** Moves what is in the tree out of it, with a link in its place. */
+  const replaceByLink = async (name: string): Promise<void> => {
+    const outside = join(directory, 'outside');
+    await rename(join(tree, name), outside);
+    // The file that an attacker wants has another inode.
+    const file = name.includes('/') ? outside : join(outside, 'secret');
+    await copyFile(file, `${file}-copy`);
+    await rename(`${file}-copy`, file);
+    await symlink(outside, join(tree, name));
   };
 
   /** What the server has, by path. */
@@ -125,6 +138,38 @@ describe('put with trees and lists', () => {
       expect(followed.code).to.equal(3);
       expect(followed.stderr).to.match(/real\/up is a link to a directory that it is in/);
       expect(await stored()).to.deep.equal(['real/file', 'x/link', 'x/other/file', 'x/real/file']);
+    });
+
+    for (const [what, replace] of [
+      ['a file', () => replaceByLink('b/secret')],
+      ['a directory', () => replaceByLink('b')],
+    ] as const) {
+      it(`does not follow a link that takes the place of ${what} after it was found`, async function () {
+        skipWithoutLinks(this);
+        await write('a', 'b/secret', 'c');
+        await serve({ onUpload: ({ url }) => (url.endsWith('/a') ? replace() : undefined) });
+        const { code, stderr } = await put(['-r', `${tree}/`, server.url]);
+        expect(stderr).to.match(/was replaced by a symbolic link .*--follow-links/);
+        expect(code).to.equal(3);
+        expect(await stored()).to.deep.equal(['a', 'c']);
+      });
+    }
+
+    it('sends a file that replaced another one after it was found, and no FIFO', async function () {
+      skipOnWindows(this, 'fifo');
+      await write('a', 'b', 'c');
+      const replace = async () => {
+        await writeFile(join(directory, 'new'), 'new content');
+        await rename(join(directory, 'new'), join(tree, 'b'));
+        await rm(join(tree, 'c'));
+        execFileSync('mkfifo', [join(tree, 'c')]);
+      };
+      await serve({ onUpload: ({ url }) => (url.endsWith('/a') ? replace() : undefined) });
+      const { code, stderr } = await put(['-r', `${tree}/`, server.url]);
+      expect(code).to.equal(3);
+      expect(stderr).to.contain('c is a FIFO');
+      expect(await stored()).to.deep.equal(['a', 'b']);
+      expect(await readFile(join(server.root, 'b'), 'utf8')).to.equal('new content');
     });
 
     it('leaves out what is no regular file, and says so', async function () {

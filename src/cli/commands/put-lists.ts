@@ -4,6 +4,7 @@ import { unlessAborted } from '../../common/abort.js';
 import { appendFileName, parseRemoteUrl } from '../../internal.js';
 import type { CommandContext } from '../context.js';
 import { readFileList, readManifest, refusal } from '../tree/file-list.js';
+import { stampOf } from '../tree/file-stamp.js';
 import type { Filters } from '../tree/filters.js';
 import { batchKey } from '../tree/finished-files.js';
 import {
@@ -18,7 +19,7 @@ import {
   type UploadPlan,
   urlBelow,
 } from '../tree/planned.js';
-import { openingError, stampOf } from '../tree/walk.js';
+import { openingError } from '../tree/walk.js';
 import { UsageError } from '../values.js';
 import type { SelectionFlags } from './put-options.js';
 

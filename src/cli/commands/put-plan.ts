@@ -4,6 +4,7 @@ import { fileSource, streamSource } from '../../index.js';
 import { appendFileName, parseRemoteUrl } from '../../internal.js';
 import type { CommandContext, StandardInput } from '../context.js';
 import { assertStandardInput } from '../standard-input.js';
+import { stampOf } from '../tree/file-stamp.js';
 import { createFilters, type Filters } from '../tree/filters.js';
 import { batchKey } from '../tree/finished-files.js';
 import { withDigest } from '../tree/local-files.js';
@@ -137,7 +138,7 @@ async function* filesOfTree(
     const segments = [...above, ...found.segments];
     const url = segments.length === 0 ? remoteUrl : urlBelow(remoteUrl, segments);
     const place = { file: path, path, url, segments };
-    if (found.kind === 'file') yield plannedFile(place, found.stamp);
+    if (found.kind === 'file') yield plannedFile(place, found.stamp, found.source);
     else if (found.kind === 'failed') yield failedPlan(place, found.error);
     else yield skippedPlan(place, found.reason);
   }
@@ -207,17 +208,15 @@ async function checkArgument(
   const { name } = source;
   const url = name ? appendFileName(remoteUrl, name) : remoteUrl;
   const place = { file: path, path, url, segments: name ? [name] : [] };
-  const stats = await stat(path).catch(() => undefined);
-  if (stats?.isDirectory()) {
+  const looked = await stat(path, { bigint: true }).catch(() => undefined);
+  if (looked?.isDirectory()) {
     if (recursive) return { kind: 'tree', path };
     const why = `${path} is a directory: give --recursive (-r) to upload the files in it`;
     return failedPlan(place, new UsageError(why));
   }
   try {
-    const opened = await source.open();
-    await opened.close();
-    const mtimeNs = BigInt(opened.identity?.mtimeNs ?? 0);
-    return plannedFile(place, { byteLength: opened.byteLength, mtimeNs });
+    await (await source.open()).close();
+    return plannedFile(place, stampOf(looked ?? (await stat(path, { bigint: true }))));
   } catch (error) {
     const failed = failedPlan(place, error);
     const hint = failed.missing && hintForMissing(path);

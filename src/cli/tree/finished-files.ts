@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { BitsStateError, type JobLock } from '../../index.js';
 import { OwnFiles } from '../../internal.js';
 import { type JobState, nameOf } from '../state-directory.js';
-import type { FileStamp } from './walk.js';
+import type { FileStamp } from './file-stamp.js';
 
 const SUFFIX = '.finished';
 const ENTRY = /^[0-9a-f]{32}$/;

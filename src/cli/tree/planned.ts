@@ -3,7 +3,8 @@ import type { SourceInput } from '../../index.js';
 import { appendFileName, namesThatMeet, redactUrl } from '../../internal.js';
 import type { SkipReason, Target } from '../render/messages.js';
 import { UsageError } from '../values.js';
-import { type FileStamp, sameOnWindows } from './walk.js';
+import type { FileStamp } from './file-stamp.js';
+import { sameOnWindows } from './walk.js';
 
 export type UploadTarget = Target & { readonly file: string; readonly url: string };
 
@@ -70,11 +71,15 @@ export interface Place {
   readonly segments: readonly string[];
 }
 
-export function plannedFile({ path, ...place }: Place, stamp: FileStamp): PlannedUpload {
+export function plannedFile(
+  { path, ...place }: Place,
+  stamp: FileStamp,
+  source: SourceInput = path,
+): PlannedUpload {
   const file = { path: resolve(path), stamp };
   const { url, segments } = place;
   const { byteLength } = stamp;
-  return { kind: 'upload', target: targetOf(place), url, source: path, file, byteLength, segments };
+  return { kind: 'upload', target: targetOf(place), url, source, file, byteLength, segments };
 }
 
 export function failedPlan(place: Place, error: unknown): FailedPlan {

@@ -21,6 +21,8 @@ import { say } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
 import { resumeCommand } from '../resume-command.js';
 import type { JobState } from '../state-directory.js';
+import { removeFile } from '../tree/local-files.js';
+import type { PlannedFile } from '../tree/planned.js';
 import { parseDuration } from '../values.js';
 import { createReporter } from './create-reporter.js';
 import { secretWarnings } from './network-options.js';
@@ -129,6 +131,21 @@ export class UploadBatch {
   skipped(target: Target, reason: SkipReason): void {
     this.reporter.skippedFile(target, reason);
     this.#skipped.set(reason, this.#skippedFor(reason) + 1);
+  }
+
+  /** Removes a file that is stored, or warns that it stays. */
+  async removeSource(
+    target: Target,
+    file: PlannedFile,
+    closed: UploadResult['closed'],
+  ): Promise<void> {
+    const why =
+      closed === 'acknowledged'
+        ? await removeFile(file)
+        : 'the server has not acknowledged that it is stored';
+    if (why === undefined) return;
+    const message = `${target.file}: not removed: ${why}`;
+    this.reporter.warning({ code: 'source-kept', message }, target);
   }
 
   /** A file that would be sent if this were no dry run. */

@@ -133,7 +133,7 @@ async function dispatch(
 ): Promise<ExitCode> {
   let exitCode: ExitCode = EXIT.done;
   let running: Command | undefined;
-  const endings: (() => void)[] = [];
+  const endings: ((exitCode: ExitCode) => void)[] = [];
   const context: CommandContext = {
     io,
     interruption,
@@ -162,20 +162,28 @@ async function dispatch(
       throw new UsageError(`a command is missing: ${Object.keys(COMMANDS).join(', ')}`);
     }
     await program.parseAsync(args, { from: 'user' });
-    return exitCode;
   } catch (error) {
-    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.done;
-    const usage = usageErrorOf(error);
-    if (usage === undefined) {
-      say(io.stderr, `bits-upload: unexpected error, please report it: ${String(error)}`);
-      return EXIT.failed;
-    }
-    const message = running === undefined ? usage : withVariables(usage, running, io.env);
-    sayUsageError(message, args, io);
-    return EXIT.usage;
-  } finally {
-    for (const end of endings) end();
+    exitCode = reportError(error, args, running, io);
   }
+  for (const end of endings) end(exitCode);
+  return exitCode;
+}
+
+function reportError(
+  error: unknown,
+  args: readonly string[],
+  running: Command | undefined,
+  io: Io,
+): ExitCode {
+  if (error instanceof CommanderError && error.exitCode === 0) return EXIT.done;
+  const usage = usageErrorOf(error);
+  if (usage === undefined) {
+    say(io.stderr, `bits-upload: unexpected error, please report it: ${String(error)}`);
+    return EXIT.failed;
+  }
+  const message = running === undefined ? usage : withVariables(usage, running, io.env);
+  sayUsageError(message, args, io);
+  return EXIT.usage;
 }
 
 /**

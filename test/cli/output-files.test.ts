@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   mkdtemp,
   readdir,
@@ -14,7 +15,7 @@ import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { answer, startRawServer } from '../support/raw-server.js';
-import { skip } from '../support/skip.js';
+import { skip, skipOnWindows } from '../support/skip.js';
 import { capturedIo } from './capture.js';
 
 const SECRET = 's3cret-Pa55word';
@@ -179,6 +180,31 @@ describe('the files of --trace and --log-file', () => {
       expect(code).to.equal(2);
       expect(stderr).to.contain(`${option} ${nowhere} cannot be written (ENOENT)`);
     }
+  });
+
+  it('do not stay as traces of a command line that is wrong', async () => {
+    const args = ['--trace', trace, '--log-file', log];
+    expect(await put(...args, '--max-time=soon')).to.include({ code: 2 });
+    expect(await runWith('put', ...args, join(directory, 'no.bin'), server.url)).to.include({
+      code: 2,
+    });
+    expect(await runWith('cancel', '--trace', trace, '0190163d')).to.include({ code: 2 });
+    expect(await put(...args)).to.include({ code: 0 });
+    expect((await eventsOf(trace)).at(-1)).to.include({ event: 'end' });
+  });
+
+  it('are no pipes, which may have no reader', async function () {
+    skipOnWindows(this, 'fifo');
+    execFileSync('mkfifo', [log]);
+    for (const [option, message] of [
+      ['--log-file', `--log-file ${log} is a pipe: give the name of a file`],
+      ['--trace', `--trace ${log} exists already: give the name of a new file`],
+    ] as const) {
+      const { code, stderr } = await put(option, log);
+      expect(code).to.equal(2);
+      expect(stderr).to.contain(message);
+    }
+    expect(server.log).to.be.empty;
   });
 
   it('do not stop an upload when the disk is full', async function () {

@@ -148,6 +148,18 @@ describe('put with what it does besides', () => {
       expect(await readdir(tree)).to.deep.equal(['sub']);
     });
 
+    it('is refused for a file that a manifest has several destinations for', async () => {
+      await serve();
+      const manifest = join(directory, 'm.csv');
+      const a = join(tree, 'a');
+      const rows = ['Source,Destination', `${a},${server.url}1`, `${tree}/./a,${server.url}2`];
+      await writeFile(manifest, rows.join('\n'));
+      const { code, stderr } = await put(['--remove-source', '--manifest', manifest]);
+      expect(code).to.equal(2);
+      expect(stderr).to.contain('several Destinations').and.to.contain('leave out --remove-source');
+      expect((await put(['--manifest', manifest])).summary).to.include({ succeeded: 2 });
+    });
+
     it('takes a file of the command that an earlier run has removed as finished', async () => {
       await serve();
       server.addFault({ on: 'create-session', nth: 2, do: { status: 403 } });

@@ -340,13 +340,64 @@ describe('put with trees and lists', () => {
       expect(await stored()).to.deep.equal(['a']);
     });
 
+    it('sends a file once that is named several times, with a warning', async () => {
+      await serve();
+      await write('a', 'b');
+      const [a, b] = [join(tree, 'a'), join(tree, 'b')];
+      const here = join(directory, 'tree', '.', 'a');
+      const manifest = join(directory, 'manifest.csv');
+      await writeFile(
+        manifest,
+        ['Source,Destination', `${a},${server.url}a`, `${tree}/./a,${server.url}a`].join('\n'),
+      );
+      for (const [args, list, again] of [
+        [['--files-from=-', tree], `a\n./a\n${here}\nb\n`, `./a, ${here}`],
+        [[a, `${tree}/./a`, b], '', `${tree}/./a`],
+        [[a, a], '', a],
+        [['-r', tree, `${directory}/./tree`], '', `${directory}/./tree`],
+        [['--manifest', manifest], '', `${tree}/./a`],
+      ] as const) {
+        const position = server.log.length;
+        const url = args[0] === '--manifest' ? [] : [server.url];
+        const { code, stderr } = await put([...args, ...url], list);
+        expect(code, stderr).to.equal(0);
+        expect(stderr).to.contain(`warning: named more than once, and sent once: ${again}\n`);
+        const created = server.log
+          .slice(position)
+          .filter(({ packet }) => packet === 'create-session');
+        expect(new Set(created.map(({ target }) => target))).to.have.property(
+          'size',
+          created.length,
+        );
+      }
+    });
+
+    it('refuses two files for one URL before anything is sent', async () => {
+      await serve();
+      await write('a', 'x/a');
+      const [a, other] = [join(tree, 'a'), join(tree, 'x/a')];
+      const manifest = join(directory, 'manifest.csv');
+      await writeFile(
+        manifest,
+        `Source,Destination\n${a},${server.url}a\n${other},${server.url}a\n`,
+      );
+      for (const args of [
+        [a, other, server.url],
+        ['--manifest', manifest],
+      ]) {
+        const { code, stderr } = await put(args);
+        expect(code).to.equal(2);
+        expect(stderr).to.contain(`${a} and ${other} would have the same URL`);
+      }
+      expect(server.connections).to.equal(0);
+    });
+
     it('refuses what is outside of the directory, or would be one file, before anything is sent', async () => {
       await serve();
       await write('a', 'A');
       for (const [list, message] of [
         ['a\n../x', /lists \.\.\/x, which is not in /],
         [`a\n${directory}`, /which is not in /],
-        ['a\n./a', /same URL/],
         ['a\nA', /same file on a Windows server/],
       ] as const) {
         const { code, stderr } = await put(['--files-from=-', tree, server.url], list);

@@ -378,6 +378,16 @@ describe('an unfinished upload', () => {
       expect(await readFile(file)).to.deep.equal(content);
     });
 
+    it('keeps its file if that goes to another URL as well', async () => {
+      await serve();
+      await leftBehind('1');
+      await leftBehind('2');
+      const { code, stderr } = await bits('resume', '--all', '--remove-source');
+      expect(code).to.equal(2);
+      expect(stderr).to.contain(`${file} goes to several URLs`);
+      expect((await bits('resume', '--all')).code).to.equal(0);
+    });
+
     it('keeps its file with --remove-source if it is not sure that all of it is stored', async () => {
       await serve();
       await leftBehind();

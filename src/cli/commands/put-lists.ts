@@ -16,12 +16,15 @@ import {
   type Planned,
   plannedFile,
   segmentsOf,
+  skippedPlan,
+  splitRepeated,
   type UploadPlan,
   urlBelow,
 } from '../tree/planned.js';
 import { openingError } from '../tree/walk.js';
 import { UsageError } from '../values.js';
 import type { SelectionFlags } from './put-options.js';
+import type { RemoveFlags } from './upload-options.js';
 
 /**
  * `put --files-from LIST [DIRECTORY] URL`
@@ -42,12 +45,15 @@ export async function planList(
   const remoteUrl = parseRemoteUrl(last);
   if (!isDirectoryUrl(remoteUrl)) throw new UsageError(needsSlash('--files-from', remoteUrl));
   const names = await namesIn(list, flags, context);
-  const listed = names
-    .map((file) => ({ file, segments: segmentsBelow(base, file) }))
-    .filter(({ segments }) => filters.hasFile(segments.join('/')));
+  const listed = splitRepeated(
+    names
+      .map((file) => ({ file, segments: segmentsBelow(base, file) }))
+      .filter(({ segments }) => filters.hasFile(segments.join('/'))),
+    ({ segments }) => segments.join('/'),
+  );
   assertNoneMeet(
-    listed.map(({ file }) => file),
-    listed.map(({ segments }) => segments.join('/')),
+    listed.once.map(({ file }) => file),
+    listed.once.map(({ segments }) => segments.join('/')),
   );
   const { include = [], exclude = [] } = flags;
   const { origin, pathname } = remoteUrl;
@@ -99,29 +105,36 @@ function segmentsBelow(base: string, file: string): string[] {
 export async function planManifest(
   name: string,
   paths: readonly string[],
+  { removeSource }: RemoveFlags,
   context: CommandContext,
 ): Promise<UploadPlan> {
   if (paths.length > 0) {
     throw new UsageError('--manifest names files and URLs: leave out the other arguments');
   }
-  const rows = (await readManifest(name)).map(({ source, destination, line }) => {
+  const listed = (await readManifest(name)).map(({ source, destination, line }) => {
     try {
       return { source, url: appendFileName(parseRemoteUrl(destination), basename(source)) };
     } catch (error) {
       throw refusal(name, line, (error as Error).message);
     }
   });
+  const rows = splitRepeated(listed, ({ source, url }) => `${resolve(source)}\0${url.href}`);
   assertNoneMeet(
-    rows.map(({ source }) => source),
-    rows.map(({ url }) => `${url.origin}/${segmentsOf(url).join('/')}`),
+    rows.once.map(({ source }) => source),
+    rows.once.map(({ url }) => `${url.origin}/${segmentsOf(url).join('/')}`),
   );
+  const [elsewhere] = splitRepeated(rows.once, ({ source }) => resolve(source)).again;
+  if (removeSource && elsewhere !== undefined) {
+    throw new UsageError(
+      `--manifest ${name} has several Destinations for ${elsewhere.source}, and --remove-source would ` +
+        'remove it after the first one: leave out --remove-source',
+    );
+  }
+  const urls = rows.once.map(({ url }) => url);
   return {
     isOneFile: false,
-    key: batchKey(
-      rows.map(({ url }) => url),
-      ['manifest', resolve(name)],
-    ),
-    urls: [...new Map(rows.map(({ url }) => [url.host, url])).values()],
+    key: batchKey(urls, ['manifest', resolve(name)]),
+    urls: [...new Map(urls.map((url) => [url.host, url])).values()],
     isLazy: true,
     files: filesOf(rows, context, ({ source, url }) => ({
       file: source,
@@ -133,11 +146,12 @@ export async function planManifest(
 }
 
 async function* filesOf<T>(
-  listed: readonly T[],
+  { once, again }: ReturnType<typeof splitRepeated<T>>,
   { interruption: { signal } }: CommandContext,
   placeOf: (item: T) => Place,
 ): AsyncGenerator<Planned> {
-  for (const item of listed) {
+  for (const item of again) yield skippedPlan(placeOf(item), 'repeated');
+  for (const item of once) {
     if (signal.aborted) return;
     yield await listedFile(placeOf(item));
   }

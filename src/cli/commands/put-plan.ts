@@ -10,15 +10,16 @@ import { batchKey } from '../tree/finished-files.js';
 import { withDigest } from '../tree/local-files.js';
 import {
   assertNoneMeet,
-  type FailedPlan,
   failedPlan,
   isDirectoryUrl,
   needsSlash,
+  type Place,
   type Planned,
   type PlannedUpload,
   plannedFile,
   segmentsOf,
   skippedPlan,
+  splitRepeated,
   targetOf,
   type UploadPlan,
   urlBelow,
@@ -27,6 +28,7 @@ import { walkTree } from '../tree/walk.js';
 import { parseSize, UsageError } from '../values.js';
 import { planList, planManifest } from './put-lists.js';
 import type { SelectionFlags } from './put-options.js';
+import type { RemoveFlags } from './upload-options.js';
 
 /** Names standard input. */
 const STDIN = '-';
@@ -39,12 +41,12 @@ const STDIN = '-';
  */
 export async function planUploads(
   paths: readonly string[],
-  flags: SelectionFlags,
+  flags: SelectionFlags & RemoveFlags,
   context: CommandContext,
 ): Promise<UploadPlan> {
   checkSelection(flags);
   const { manifest, filesFrom, include, exclude } = flags;
-  if (manifest !== undefined) return planManifest(manifest, paths, context);
+  if (manifest !== undefined) return planManifest(manifest, paths, flags, context);
   const filters = await createFilters(include, exclude);
   return filesFrom === undefined
     ? planArguments(paths, flags, filters, context)
@@ -76,10 +78,12 @@ async function planArguments(
   context: CommandContext,
 ): Promise<UploadPlan> {
   const remoteUrl = parseRemoteUrl(lastOf(paths));
-  const sources = paths.slice(0, -1);
+  const { once: sources, again } = splitRepeated(paths.slice(0, -1), rootOf);
   checkSources(sources, remoteUrl, flags);
   const stream = standardInput(sources, flags, context.io.stdin);
-  const checked: Argument[] = [];
+  const checked: Argument[] = again.map((path) =>
+    skippedPlan(placeOf(path, remoteUrl), 'repeated'),
+  );
   for (const path of sources) {
     checked.push(
       path === STDIN
@@ -91,11 +95,10 @@ async function planArguments(
   if (hasTree && !isDirectoryUrl(remoteUrl)) {
     throw new UsageError(needsSlash('a directory', remoteUrl));
   }
-  const isOneFile = checked.length === 1 && !hasTree;
+  const isOneFile = sources.length === 1 && !hasTree;
   const { include = [], exclude = [] } = flags;
-  const roots = sources.map((path) => (isContents(path) ? `${resolve(path)}/` : resolve(path)));
   const place = `${remoteUrl.origin}${remoteUrl.pathname}`;
-  const parts = ['arguments', place, ...roots, '', ...include, '', ...exclude];
+  const parts = ['arguments', place, ...sources.map(rootOf), '', ...include, '', ...exclude];
   return {
     isOneFile,
     key: isOneFile ? undefined : batchKey([remoteUrl], parts),
@@ -105,7 +108,7 @@ async function planArguments(
   };
 }
 
-type Argument = PlannedUpload | FailedPlan | { readonly kind: 'tree'; readonly path: string };
+type Argument = Planned | { readonly kind: 'tree'; readonly path: string };
 
 interface TreeContext {
   readonly remoteUrl: URL;
@@ -121,8 +124,8 @@ async function* filesOfArguments(
   // So that a wrong name is reported before the first byte is sent.
   for (const argument of checked) if (argument.kind === 'failed') yield argument;
   for (const argument of checked) {
-    if (argument.kind === 'upload') yield argument;
     if (argument.kind === 'tree') yield* filesOfTree(argument.path, tree);
+    else if (argument.kind !== 'failed') yield argument;
   }
 }
 
@@ -142,6 +145,12 @@ async function* filesOfTree(
     else if (found.kind === 'failed') yield failedPlan(place, found.error);
     else yield skippedPlan(place, found.reason);
   }
+}
+
+/** What an argument stands for; a file may be called - as well, as ./- */
+function rootOf(path: string): string {
+  if (path === STDIN) return path;
+  return isContents(path) ? `${resolve(path)}/` : resolve(path);
 }
 
 /** Whether a directory stands for the files in it, without its own name, as for rsync. */
@@ -205,9 +214,7 @@ async function checkArgument(
   { recursive }: SelectionFlags,
 ): Promise<Argument> {
   const source = fileSource(path);
-  const { name } = source;
-  const url = name ? appendFileName(remoteUrl, name) : remoteUrl;
-  const place = { file: path, path, url, segments: name ? [name] : [] };
+  const place = placeOf(path, remoteUrl);
   const looked = await stat(path, { bigint: true }).catch(() => undefined);
   if (looked?.isDirectory()) {
     if (recursive) return { kind: 'tree', path };
@@ -224,6 +231,12 @@ async function checkArgument(
       ? { ...failed, error: new UsageError(`${(error as Error).message} ${hint}`) }
       : failed;
   }
+}
+
+function placeOf(path: string, remoteUrl: URL): Place {
+  const { name } = fileSource(path);
+  const url = name ? appendFileName(remoteUrl, name) : remoteUrl;
+  return { file: path, path, url, segments: name ? [name] : [] };
 }
 
 function hintForMissing(path: string): string | undefined {

@@ -17,6 +17,7 @@ import {
   type StateFlags,
 } from '../state-directory.js';
 import { stampOf } from '../tree/file-stamp.js';
+import { splitRepeated } from '../tree/planned.js';
 import { openingError } from '../tree/walk.js';
 import { UsageError } from '../values.js';
 import {
@@ -111,6 +112,7 @@ async function resume(
   try {
     chosen = await chooseJobs(ids, flags, state, context.io);
     assertOneHost(chosen, options);
+    if (flags.removeSource) assertOnePlace(chosen);
   } catch (error) {
     if (error instanceof UsageError) throw error;
     const failure = failureOf(error);
@@ -177,6 +179,16 @@ async function chooseJobs(
     }
   }
   return free;
+}
+
+/** @throws UsageError for a file that would be removed before all its uploads are done */
+function assertOnePlace(records: readonly JobRecord[]): void {
+  const [again] = splitRepeated(records, ({ source }) => source.path).again;
+  if (again === undefined) return;
+  throw new UsageError(
+    `${again.source.path} goes to several URLs, and --remove-source would remove it after the first ` +
+      'one: leave out --remove-source',
+  );
 }
 
 /** What is done when a file is stored that is then to be removed. */

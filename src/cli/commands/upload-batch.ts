@@ -98,6 +98,7 @@ export class UploadBatch {
   readonly #unfinished: UploadTask[] = [];
   readonly #refusals: { readonly target: Target; readonly failure: Failure }[] = [];
   readonly #skipped = new Map<SkipReason, number>();
+  readonly #repeated: string[] = [];
   #planned = 0;
   #isAllFound = false;
   #succeeded = 0;
@@ -131,6 +132,7 @@ export class UploadBatch {
   skipped(target: Target, reason: SkipReason): void {
     this.reporter.skippedFile(target, reason);
     this.#skipped.set(reason, this.#skippedFor(reason) + 1);
+    if (reason === 'repeated' && target.file !== null) this.#repeated.push(target.file);
   }
 
   /** Removes a file that is stored, or warns that it stays. */
@@ -267,6 +269,10 @@ export class UploadBatch {
     if (special > 0) {
       const message = `left out, because they are no regular files: ${special}`;
       this.reporter.warning({ code: 'special-files-left-out', message });
+    }
+    if (this.#repeated.length > 0) {
+      const message = `named more than once, and sent once: ${firstNames(this.#repeated)}`;
+      this.reporter.warning({ code: 'files-repeated', message });
     }
   }
 

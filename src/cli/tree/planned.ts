@@ -125,6 +125,24 @@ function decoded(segment: string): string {
 }
 
 /**
+ * Splits off what is given again.
+ * @param keyOf what it is, and where it goes
+ */
+export function splitRepeated<T>(
+  given: readonly T[],
+  keyOf: (item: T) => string,
+): { readonly once: readonly T[]; readonly again: readonly T[] } {
+  const keys = new Set<string>();
+  const [once, again]: [T[], T[]] = [[], []];
+  for (const item of given) {
+    const key = keyOf(item);
+    (keys.has(key) ? again : once).push(item);
+    keys.add(key);
+  }
+  return { once, again };
+}
+
+/**
  * One of two files with the same place would be lost, and be reported as stored.
  * @param places where the files go, in the same order
  * @throws UsageError

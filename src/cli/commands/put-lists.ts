@@ -51,16 +51,19 @@ export async function planList(
       .filter(({ segments }) => filters.hasFile(segments.join('/'))),
     ({ segments }) => segments.join('/'),
   );
+  const places = listed.once.map(({ segments }) => segments.join('/'));
   assertNoneMeet(
     listed.once.map(({ file }) => file),
-    listed.once.map(({ segments }) => segments.join('/')),
+    places,
   );
   const { include = [], exclude = [] } = flags;
   const { origin, pathname } = remoteUrl;
-  const place = [origin + pathname, list === '-' ? list : resolve(list), resolve(base)];
+  const isNamed = list !== '-';
+  const place = [origin + pathname, isNamed ? resolve(list) : list, resolve(base)];
+  const parts = ['list', ...place, '', ...include, '', ...exclude];
   return {
     isOneFile: false,
-    key: batchKey([remoteUrl], ['list', ...place, '', ...include, '', ...exclude]),
+    key: batchKey([remoteUrl], parts, isNamed ? undefined : places),
     urls: [remoteUrl],
     isLazy: true,
     files: filesOf(listed, context, ({ file, segments }) => ({

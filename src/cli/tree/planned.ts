@@ -4,6 +4,7 @@ import { appendFileName, namesThatMeet, redactUrl } from '../../internal.js';
 import type { SkipReason, Target } from '../render/messages.js';
 import { UsageError } from '../values.js';
 import type { FileStamp } from './file-stamp.js';
+import type { BatchKey } from './finished-files.js';
 import { sameOnWindows } from './walk.js';
 
 export type UploadTarget = Target & { readonly file: string; readonly url: string };
@@ -53,7 +54,7 @@ export interface UploadPlan {
   /** One file or stream that the command names. */
   readonly isOneFile: boolean;
   /** The same one when the same command is given again; undefined: one file. */
-  readonly key: string | undefined;
+  readonly key: BatchKey | undefined;
   /** One of each server. */
   readonly urls: readonly URL[];
   /** Whether files are looked at while others are sent. */

@@ -32,7 +32,7 @@ export class LineFile {
       throw new UsageError(
         code === 'EEXIST'
           ? `${option} ${path} exists already: give the name of a new file`
-          : `${option} ${path} cannot be written (${code})`,
+          : `${option} ${path} cannot be written (${code}): check the path`,
       );
     }
   }

@@ -269,7 +269,7 @@ describe('put with what it does besides', () => {
       await writeFile(join(replies, 'a'), 'mine');
       const { code, stderr } = await put(['--reply-dir', replies, '-r', `${tree}/`, server.url]);
       expect(code).to.equal(3);
-      expect(stderr).to.contain(`${join(replies, 'sub')} is a link or a file: remove it`);
+      expect(stderr).to.contain(`${join(replies, 'sub')} is a link or a file: move it away`);
       expect(await readdir(outside)).to.deep.equal([]);
       expect(await readFile(join(replies, 'a'), 'utf8')).to.equal('mine');
       const manifest = join(directory, 'm.csv');
@@ -349,7 +349,7 @@ describe('put with what it does besides', () => {
       [['--silent'], 'put has no option -s or --silent: use --quiet'],
       [['-s'], 'use --quiet'],
       [['--ignore-existing'], 'use --skip-existing'],
-      [['--priority', 'urgent'], '--priority takes one of foreground, high, normal, low'],
+      [['--priority', 'urgent'], '--priority must be one of foreground, high, normal, low'],
     ];
     for (const [args, hint] of hints) {
       const { code, stderr } = await put([...args, join(tree, 'a'), server.url]);

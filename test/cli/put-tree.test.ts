@@ -120,7 +120,7 @@ describe('put with trees and lists', () => {
       expect(await stored()).to.deep.equal(['a/b']);
       const mixed = await put(['-r', `${tree}/`, tree, server.url]);
       expect(mixed.code).to.equal(2);
-      expect(mixed.stderr).to.contain(`give it alone, or as ${tree}`);
+      expect(mixed.stderr).to.contain(`or give it as ${tree}, which keeps its name`);
     });
 
     it('follows links only with --follow-links, and reports a circle', async function () {

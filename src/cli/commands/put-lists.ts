@@ -19,6 +19,7 @@ import {
   skippedPlan,
   splitRepeated,
   type UploadPlan,
+  urlAtEnd,
   urlBelow,
 } from '../tree/planned.js';
 import { openingError } from '../tree/walk.js';
@@ -37,12 +38,11 @@ export async function planList(
   filters: Filters,
   context: CommandContext,
 ): Promise<UploadPlan> {
-  const [last, base = '.', ...others] = [...paths].reverse();
-  if (last === undefined) throw new UsageError('put needs a URL');
+  const remoteUrl = urlAtEnd(paths, '--files-from LIST [DIRECTORY] URL');
+  const [base = '.', ...others] = paths.slice(0, -1);
   if (others.length > 0) {
-    throw new UsageError('--files-from takes one DIRECTORY before the URL, and no FILE');
+    throw new UsageError('--files-from takes one DIRECTORY before the URL, and no other PATH');
   }
-  const remoteUrl = parseRemoteUrl(last);
   if (!isDirectoryUrl(remoteUrl)) throw new UsageError(needsSlash('--files-from', remoteUrl));
   const names = await namesIn(list, flags, context);
   const listed = splitRepeated(

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { fileSource, streamSource } from '../../index.js';
-import { appendFileName, parseRemoteUrl } from '../../internal.js';
+import { appendFileName } from '../../internal.js';
 import type { CommandContext, StandardInput } from '../context.js';
 import { assertStandardInput } from '../standard-input.js';
 import { stampOf } from '../tree/file-stamp.js';
@@ -12,6 +12,7 @@ import {
   assertNoneMeet,
   failedPlan,
   isDirectoryUrl,
+  isUrl,
   needsSlash,
   type Place,
   type Planned,
@@ -22,6 +23,7 @@ import {
   splitRepeated,
   targetOf,
   type UploadPlan,
+  urlAtEnd,
   urlBelow,
 } from '../tree/planned.js';
 import { walkTree } from '../tree/walk.js';
@@ -29,6 +31,9 @@ import { parseSize, UsageError } from '../values.js';
 import { planList, planManifest } from './put-lists.js';
 import type { SelectionFlags } from './put-options.js';
 import type { RemoveFlags } from './upload-options.js';
+
+/** The arguments of the command. */
+const FORM = 'PATH… URL';
 
 /** Names standard input. */
 const STDIN = '-';
@@ -77,7 +82,8 @@ async function planArguments(
   filters: Filters,
   context: CommandContext,
 ): Promise<UploadPlan> {
-  const remoteUrl = parseRemoteUrl(lastOf(paths));
+  const remoteUrl = urlAtEnd(paths, FORM);
+  if (paths.length < 2) throw new UsageError(`a PATH is missing before the URL: give ${FORM}`);
   const { once: sources, again } = splitRepeated(paths.slice(0, -1), rootOf);
   checkSources(sources, remoteUrl, flags);
   const stream = standardInput(sources, flags, context.io.stdin);
@@ -160,21 +166,6 @@ function isContents(path: string): boolean {
   );
 }
 
-function lastOf(paths: readonly string[]): string {
-  const last = paths.at(-1) ?? '';
-  if (!isUrl(last) && paths.some(isUrl)) {
-    throw new UsageError('the URL comes last: put FILE URL');
-  }
-  if (paths.length > 1) return last;
-  throw new UsageError(
-    isUrl(last) ? 'put needs a FILE before the URL' : 'put needs a URL after the FILE',
-  );
-}
-
-function isUrl(text: string): boolean {
-  return /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
-}
-
 function checkSources(
   sources: readonly string[],
   remoteUrl: URL,
@@ -183,11 +174,11 @@ function checkSources(
   // Not repeated in the message: it may hold a password.
   if (sources.some(isUrl)) {
     throw new UsageError(
-      'a FILE looks like a URL: the URL comes last; write ./ before a path that looks like a URL',
+      'only the last argument can be a URL: write ./ before a PATH that looks like one',
     );
   }
   if (sources.length > 1 && !isDirectoryUrl(remoteUrl)) {
-    throw new UsageError(needsSlash('more than one FILE', remoteUrl));
+    throw new UsageError(needsSlash('more than one PATH', remoteUrl));
   }
   if (sources.includes(STDIN) && isDirectoryUrl(remoteUrl)) {
     throw new UsageError(
@@ -198,7 +189,8 @@ function checkSources(
   const mixed = recursive ? sources.find(isContents) : undefined;
   if (mixed !== undefined) {
     throw new UsageError(
-      `the files in ${mixed} would be mixed with the others: give it alone, or as ${resolve(mixed)}`,
+      `the files in ${mixed} would be mixed with the others: give it alone, or give it as ` +
+        `${resolve(mixed)}, which keeps its name`,
     );
   }
   assertNoneMeet(
@@ -274,7 +266,7 @@ function standardInput(
   const [lonely] = [size && '--size', spoolSize && '--spool-size'].filter(Boolean);
   const isUsed = sources.includes(STDIN);
   if (lonely && !isUsed) {
-    throw new UsageError(`${lonely} needs ${STDIN}, standard input, as a FILE`);
+    throw new UsageError(`${lonely} is for standard input: give ${STDIN} as PATH`);
   }
   if (size !== undefined && spoolSize !== undefined) {
     throw new UsageError(

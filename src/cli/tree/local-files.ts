@@ -107,7 +107,9 @@ export class ReplyDirectory {
       }
       // A link may lead anywhere.
       if (!(await lstat(path)).isDirectory()) {
-        throw new UsageError(`--reply-dir: ${path} is a link or a file: remove it`);
+        throw new UsageError(
+          `--reply-dir: ${path} is a link or a file: move it away, or give another directory`,
+        );
       }
     }
     this.#made.add(path);

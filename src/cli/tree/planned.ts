@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { SourceInput } from '../../index.js';
-import { appendFileName, namesThatMeet, redactUrl } from '../../internal.js';
+import { appendFileName, namesThatMeet, parseRemoteUrl, redactUrl } from '../../internal.js';
 import type { SkipReason, Target } from '../render/messages.js';
 import { UsageError } from '../values.js';
 import type { FileStamp } from './file-stamp.js';
@@ -99,6 +99,26 @@ export function targetOf({ file, url }: Pick<Place, 'file' | 'url'>): UploadTarg
   return { file, url: redactUrl(url) };
 }
 
+export function isUrl(text: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
+}
+
+/**
+ * The URL at the end of the arguments. No message repeats an argument: a password may be in it.
+ * @param form how the arguments have to be given
+ * @throws UsageError, BITS_ERR_ARGUMENT
+ */
+export function urlAtEnd(args: readonly string[], form: string): URL {
+  const last = args.at(-1) ?? '';
+  if (isUrl(last)) return parseRemoteUrl(last);
+  if (args.some(isUrl)) throw new UsageError(`the URL comes last: give ${form}`);
+  if (args.length < 2) {
+    const what = args.length === 0 ? 'arguments are' : 'URL is';
+    throw new UsageError(`the ${what} missing: give ${form}`);
+  }
+  throw new UsageError('the last argument must be the URL, which starts with http:// or https://');
+}
+
 /** The URL of a file in a tree; each name is encoded for itself. */
 export function urlBelow(base: URL, segments: readonly string[]): URL {
   let url = base;
@@ -154,7 +174,7 @@ export function assertNoneMeet(files: readonly string[], places: readonly string
   const same = files.filter((_, index) => meeting.includes(places[index] ?? ''));
   throw new UsageError(
     new Set(meeting).size === 1
-      ? `${same.join(' and ')} would have the same URL: upload one at a time`
+      ? `${same.join(' and ')} would have the same URL: upload them one at a time, to different URLs`
       : sameOnWindows(same),
   );
 }

@@ -40,11 +40,14 @@ export class QueueTotals {
     this.#speed = new SpeedMeter(() => performance.now());
   }
 
-  /** A job stands elsewhere than before. */
-  moved(before: Share, now: Share): void {
+  /**
+   * A job stands elsewhere than before.
+   * @param change `isEarlier`: an earlier run has sent the bytes
+   */
+  moved(before: Share, now: Share, { isEarlier }: { readonly isEarlier: boolean }): void {
     this.#bytesSent += now.bytesSent - before.bytesSent;
     this.#bytesTotal += now.bytesTotal - before.bytesTotal;
-    this.#speed.add(Math.max(0, now.bytesSent - before.bytesSent));
+    if (!isEarlier) this.#speed.add(Math.max(0, now.bytesSent - before.bytesSent));
     this.changed();
   }
 

@@ -397,7 +397,8 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
   }
 
   #shareOf(entry: Entry, { bytesSent, bytesTotal }: Share): void {
-    this.#totals.moved(entry.share, { bytesSent, bytesTotal });
+    const isEarlier = entry.share === NO_SHARE && entry.job.resumed;
+    this.#totals.moved(entry.share, { bytesSent, bytesTotal }, { isEarlier });
     entry.share = { bytesSent, bytesTotal };
   }
 

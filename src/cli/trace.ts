@@ -5,7 +5,15 @@ import { EXIT, type ExitCode } from './exit-codes.js';
 import { LineFile } from './log-file.js';
 import { printable } from './render/text.js';
 
-const EVENTS = ['request', 'response', 'failure', 'state', 'retry', 'warning'] as const;
+const EVENTS = [
+  'request',
+  'authentication',
+  'response',
+  'failure',
+  'state',
+  'retry',
+  'warning',
+] as const;
 
 /**
  * Writes every packet and answer of this process to a new file, as JSON lines; docs/diagnostics.md says

@@ -16,6 +16,8 @@ import { run } from '../../src/cli/program.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { answer, startRawServer } from '../support/raw-server.js';
 import { skip, skipOnWindows } from '../support/skip.js';
+import { ntlmGuard, startAuthServer } from '../transport/auth/auth-server.js';
+import { NTLM_USER } from '../transport/auth/ntlm-server.js';
 import { capturedIo } from './capture.js';
 
 const SECRET = 's3cret-Pa55word';
@@ -111,6 +113,39 @@ describe('the files of --trace and --log-file', () => {
     await runWith('put', join(directory, 'a.bin'), `${server.url}y/`);
     await rm(join(directory, 'a.bin'));
     expect(await traced('prune')).to.deep.equal(['cancel-session']);
+  });
+
+  it('hold each round of authentication, with the names of the schemes alone', async () => {
+    const guard = ntlmGuard({ others: ['Digest realm="r", nonce="s3cret-nonce"'] });
+    const guarded = await startAuthServer(guard);
+    try {
+      const user = `${NTLM_USER.username}:${NTLM_USER.password}`;
+      const url = `${guarded.url('/in/?sig=')}${SECRET}`;
+      const args = ['--ntlm', '-u', user, '--trace', trace, url];
+      expect(await runWith('ping', ...args)).to.include({ code: 0 });
+      const events = await eventsOf(trace);
+      const rounds = events.filter(({ event }) => event === 'authentication');
+      const { host } = new URL(url);
+      const common = { peer: host, method: 'BITS_POST', isHandshake: false, keepsConnection: true };
+      for (const round of rounds) {
+        expect(round).to.include(common);
+        expect(round.target).to.match(/^\/in\/[\w-]+\?…$/);
+      }
+      expect(rounds.map(({ scheme, status, offers }) => [scheme, status, offers])).to.deep.equal([
+        [undefined, 401, ['ntlm', 'digest']],
+        ['NTLM', 401, ['ntlm']],
+        ['NTLM', 200, []],
+      ]);
+      const kinds = events.map(({ event }) => event);
+      expect(kinds.indexOf('request')).to.be.below(kinds.indexOf('authentication'));
+      expect(kinds.lastIndexOf('authentication')).to.be.below(kinds.indexOf('response'));
+      const text = await readFile(trace, 'utf8');
+      for (const secret of [SECRET, 's3cret-nonce', NTLM_USER.password, 'TlRMTVNT']) {
+        expect(text).to.not.contain(secret);
+      }
+    } finally {
+      await guarded.close();
+    }
   });
 
   it('hold the questions of --skip-existing', async () => {

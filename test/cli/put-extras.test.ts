@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
   access,
+  link,
   mkdir,
   mkdtemp,
   readdir,
@@ -146,6 +147,21 @@ describe('put with what it does besides', () => {
       expect(await readFile(join(server.root, 'sub/c'), 'utf8')).to.equal('content of sub/c');
       expect((await put(args)).code).to.equal(0);
       expect(await readdir(tree)).to.deep.equal(['sub']);
+    });
+
+    it('sends a file again that was moved back after its removal', async () => {
+      await serve();
+      const [a, b] = [join(tree, 'a'), join(tree, 'b')];
+      const backup = join(directory, 'backup');
+      await link(a, backup);
+      server.addFault({ on: 'create-session', nth: 2, times: 2, do: { status: 403 } });
+      const args = ['--remove-source', a, b, server.url];
+      expect((await put(args)).summary).to.include({ succeeded: 1, failed: 1 });
+      expect((await put(args)).summary).to.include({ skipped: 1, failed: 1 });
+      await rename(backup, a);
+      const again = await put(args);
+      expect(again.summary).to.include({ succeeded: 2, skipped: 0 });
+      expect(await isThere(a)).to.equal(false);
     });
 
     it('is refused for a file that a manifest has several destinations for', async () => {

@@ -10,6 +10,8 @@ import type { PutFlags } from './put-options.js';
 import type { StoredDetails, UploadBatch, UploadTask } from './upload-batch.js';
 import { connectionArguments, transferArguments } from './upload-options.js';
 
+type Closed = UploadResult['closed'];
+
 /** As many questions are asked ahead of the uploads. */
 const HEADS_AT_ONCE = 4;
 
@@ -81,11 +83,15 @@ export class PutUploads {
   }
 
   /** A kill may have come between the end of the upload and the removal. */
-  async #skipFinished({ target, file }: PlannedUpload): Promise<void> {
-    this.#batch.skipped(target, 'finished');
+  async #skipFinished(upload: PlannedUpload): Promise<void> {
+    this.#batch.skipped(upload.target, 'finished');
     const { removeSource, dryRun } = this.#flags;
-    if (file === undefined || !removeSource || dryRun) return;
-    await this.#batch.removeSource(target, file, 'acknowledged');
+    if (removeSource && !dryRun) await this.#remove(upload, 'acknowledged');
+  }
+
+  async #remove({ target, url, file }: PlannedUpload, closed: Closed): Promise<void> {
+    if (file === undefined || !(await this.#batch.removeSource(target, file, closed))) return;
+    this.#remember(target, () => this.#finished?.addRemoval({ url, ...file }));
   }
 
   readonly #unlessOnServer = async (planned: Planned): Promise<Planned> => {
@@ -122,23 +128,27 @@ export class PutUploads {
     const { target, url, file } = upload;
     if (closed !== 'acknowledged') this.#isAllAcknowledged = false;
     else if (file !== undefined) {
-      try {
-        this.#finished?.add({ url, ...file }, { isToBeRemoved: removeSource });
-      } catch (error) {
-        const why = `it cannot be remembered that this file is stored (${codeOf(error)})`;
-        this.#warn('batch-not-kept', why, target);
-      }
+      const fate = { isToBeRemoved: removeSource };
+      this.#remember(target, () => this.#finished?.add({ url, ...file }, fate));
     }
     const hasMore = checksum !== undefined || (removeSource && file !== undefined);
     return hasMore ? this.#finish(upload, closed) : undefined;
   }
 
-  async #finish(upload: PlannedUpload, closed: UploadResult['closed']): Promise<StoredDetails> {
+  async #finish(upload: PlannedUpload, closed: Closed): Promise<StoredDetails> {
     const { checksum, removeSource } = this.#flags;
-    const { target, file } = upload;
     const sha256 = checksum === undefined ? undefined : await this.#digest(upload);
-    if (removeSource && file !== undefined) await this.#batch.removeSource(target, file, closed);
+    if (removeSource) await this.#remove(upload, closed);
     return { sha256 };
+  }
+
+  #remember(target: UploadTarget, add: () => void): void {
+    try {
+      add();
+    } catch (error) {
+      const why = `it cannot be remembered that this file is stored (${codeOf(error)})`;
+      this.#warn('batch-not-kept', why, target);
+    }
   }
 
   async #digest({ target, file, sha256 }: PlannedUpload): Promise<string | undefined> {

@@ -135,19 +135,23 @@ export class UploadBatch {
     if (reason === 'repeated' && target.file !== null) this.#repeated.push(target.file);
   }
 
-  /** Removes a file that is stored, or warns that it stays. */
+  /**
+   * Removes a file that is stored, or warns that it stays.
+   * @returns whether it is removed
+   */
   async removeSource(
     target: Target,
     file: PlannedFile,
     closed: UploadResult['closed'],
-  ): Promise<void> {
+  ): Promise<boolean> {
     const why =
       closed === 'acknowledged'
         ? await removeFile(file)
         : 'the server has not acknowledged that it is stored';
-    if (why === undefined) return;
+    if (why === undefined) return true;
     const message = `${target.file}: not removed: ${why}`;
     this.reporter.warning({ code: 'source-kept', message }, target);
+    return false;
   }
 
   /** A file that would be sent if this were no dry run. */

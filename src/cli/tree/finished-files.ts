@@ -108,7 +108,7 @@ export class FinishedFiles {
     const entry = entryOf(file);
     this.#asked.add(entry);
     const lists = [this.#entries, ...this.#related.values()];
-    return lists.some((entries) => entries.has(entry));
+    return lists.some((entries) => entries.has(entry) && !entries.has(goneOf(entry)));
   }
 
   /** Whether this command has stored the file and then removed it. */
@@ -121,9 +121,17 @@ export class FinishedFiles {
    * @throws errors of the file system
    */
   add(file: BatchFile, { isToBeRemoved = false }: { readonly isToBeRemoved?: boolean } = {}): void {
-    if (this.#handle === undefined) return;
     const { url, path } = file;
-    const lines = [entryOf(file), ...(isToBeRemoved ? [entryOf({ url, path })] : [])];
+    this.#write([entryOf(file), ...(isToBeRemoved ? [entryOf({ url, path })] : [])]);
+  }
+
+  /** The file is removed: one in its place is another one, though it may look the same. */
+  addRemoval(file: BatchFile): void {
+    this.#write([goneOf(entryOf(file))]);
+  }
+
+  #write(lines: readonly string[]): void {
+    if (this.#handle === undefined) return;
     writeSync(this.#handle.fd, `${this.#isTorn ? '\n' : ''}${lines.join('\n')}\n`);
     this.#isTorn = false;
     this.#isEmpty = false;
@@ -229,6 +237,10 @@ export function batchKey(
 function entryOf({ url, path, stamp }: Omit<BatchFile, 'stamp'> & Partial<BatchFile>): string {
   const version = stamp === undefined ? ['removed'] : [`${stamp.byteLength}`, `${stamp.mtimeNs}`];
   return digest([`${url.origin}${url.pathname}`, path, ...version]);
+}
+
+function goneOf(entry: string): string {
+  return digest(['gone', entry]);
 }
 
 /** Paths and URLs hold no NUL. */

@@ -169,7 +169,10 @@ export class Bandwidth {
     // Of a time without a limit nothing is left to make up for.
     const earned = Number.isFinite(this.#rate) ? (elapsedMs / 1000) * this.#rate : 0;
     const most = (MAX_CREDIT_MS / 1000) * rate;
-    this.#credit = Number.isFinite(rate) ? Math.min(most, this.#credit + earned) : 0;
+    const credit = this.#credit + earned;
+    // What is owed is waited for as long as before: at a much lower speed, as many bytes take minutes.
+    const present = credit < 0 ? (credit * rate) / this.#rate : credit;
+    this.#credit = Number.isFinite(rate) ? Math.min(most, present) : 0;
     this.#rate = rate;
     this.#filledAtMs = nowMs;
   }

@@ -5,6 +5,7 @@ import { checkHeaders } from '../job/check-headers.js';
 import type { UploadState } from '../job/events.js';
 import type { RetryDecision, UploadOptions } from '../job/options.js';
 import { parseRemoteUrl } from '../protocol/remote-url.js';
+import { VERDICT_MS } from '../transport/auth/verdicts.js';
 
 /** Failures that the next upload to the same host will most likely meet, too. */
 const UNREACHABLE: readonly BitsErrorCode[] = [
@@ -15,8 +16,11 @@ const UNREACHABLE: readonly BitsErrorCode[] = [
   'BITS_ERR_NO_PROGRESS',
 ];
 
-/** After two uploads in a row that did not reach a host, nothing more is sent there. */
+/** After two uploads in a row that did not reach a host, nothing more is sent there for a while. */
 const MAX_UNREACHABLE = 2;
+
+/** Then one upload finds out whether it can be reached again: a queue may live as long as an app. */
+export const GIVEN_UP_MS = 60_000;
 
 /** A job in one of these has had no answer of the server yet. */
 const UNANSWERED: ReadonlySet<UploadState> = new Set([
@@ -53,12 +57,17 @@ interface Identity {
 interface Refused {
   readonly identity: Identity;
   readonly error: BitsError;
+  readonly atMs: number;
+}
+
+interface RefusedByProxy extends Refused {
+  readonly proxy: UploadOptions['proxy'];
 }
 
 /**
  * What many uploads have learnt about their hosts: one that refuses the credentials gets no more
  * requests, because they could lock the account; one that does not answer is not waited for once per
- * file.
+ * file. Either is forgotten after a while.
  *
  * So the first upload to a host goes alone, until the host has answered it.
  */
@@ -66,7 +75,7 @@ export class Hosts {
   readonly #patienceMs: number;
   readonly #now: () => number;
   readonly #hosts = new Map<string, Host>();
-  readonly #proxies = new Map<UploadOptions['proxy'], Refused[]>();
+  readonly #refusedByProxies: RefusedByProxy[] = [];
 
   constructor({ unreachableAfterMs, now = () => performance.now() }: HostsOptions) {
     this.#patienceMs = unreachableAfterMs;
@@ -79,9 +88,8 @@ export class Hosts {
     const host = this.#hosts.get(name) ?? new Host(name);
     this.#hosts.set(name, host);
     const { proxy } = options;
-    const refusedByProxy = this.#proxies.get(proxy) ?? [];
-    this.#proxies.set(proxy, refusedByProxy);
-    return new Attempt(host, refusedByProxy, identityOf(options), this.#patienceMs, this.#now);
+    const refused = this.#refusedByProxies;
+    return new Attempt(host, { proxy, refused }, identityOf(options), this.#patienceMs, this.#now);
   }
 }
 
@@ -93,7 +101,7 @@ class Host {
   first: Attempt | undefined;
   /** Uploads in a row that did not reach it. */
   unreachable = 0;
-  isGivenUp: BitsError | undefined;
+  givenUp: { readonly error: BitsError; readonly atMs: number } | undefined;
   readonly refused: Refused[] = [];
 
   constructor(name: string) {
@@ -101,10 +109,16 @@ class Host {
   }
 }
 
+/** The proxy that an upload is given, and what all proxies have refused. */
+interface Proxied {
+  readonly proxy: UploadOptions['proxy'];
+  readonly refused: RefusedByProxy[];
+}
+
 /** What one upload learns about its host. */
 export class Attempt {
   readonly #host: Host;
-  readonly #refusedByProxy: Refused[];
+  readonly #proxied: Proxied;
   readonly #identity: Identity;
   readonly #patienceMs: number;
   readonly #now: () => number;
@@ -114,13 +128,13 @@ export class Attempt {
 
   constructor(
     host: Host,
-    refusedByProxy: Refused[],
+    proxied: Proxied,
     identity: Identity,
     patienceMs: number,
     now: () => number,
   ) {
     this.#host = host;
-    this.#refusedByProxy = refusedByProxy;
+    this.#proxied = proxied;
     this.#identity = identity;
     this.#patienceMs = patienceMs;
     this.#now = now;
@@ -128,11 +142,14 @@ export class Attempt {
 
   /** Why nothing is sent to the host; undefined: try it. */
   get reasonToSkip(): BitsError | undefined {
-    const isSame = ({ identity }: Refused) => isDeepStrictEqual(identity, this.#identity);
+    const { proxy, refused } = this.#proxied;
+    const { givenUp } = this.#host;
+    const isSame = (one: Refused) =>
+      this.#ageMs(one) < VERDICT_MS && isDeepStrictEqual(one.identity, this.#identity);
     return (
-      this.#refusedByProxy.find(isSame)?.error ??
+      refused.find((one) => one.proxy === proxy && isSame(one))?.error ??
       this.#host.refused.find(isSame)?.error ??
-      this.#host.isGivenUp
+      (givenUp && this.#ageMs(givenUp) < GIVEN_UP_MS ? givenUp.error : undefined)
     );
   }
 
@@ -166,6 +183,7 @@ export class Attempt {
     this.#hasAnswered = true;
     this.#host.hasAnswered = true;
     this.#host.first = undefined;
+    this.#host.givenUp = undefined;
   }
 
   /** It has ended, or rests; `failure` is undefined unless it failed. */
@@ -181,7 +199,9 @@ export class Attempt {
     if (failure?.code === 'BITS_ERR_AUTH') this.#refuse(failure);
     if (unreachable !== undefined && host.unreachable >= MAX_UNREACHABLE) {
       const why = `${host.name} did not respond to the uploads before`;
-      host.isGivenUp = notBegun(unreachable, failure, why);
+      host.givenUp = { error: notBegun(unreachable, failure, why), atMs: this.#now() };
+      // So that the next upload goes alone.
+      host.hasAnswered = false;
     }
   }
 
@@ -190,8 +210,20 @@ export class Attempt {
     const who = byProxy ? 'the proxy' : this.#host.name;
     const why = `${who} refuses the credentials, or requires some`;
     const error = notBegun('BITS_ERR_AUTH', failure, why);
-    const refused = byProxy ? this.#refusedByProxy : this.#host.refused;
-    refused.push({ identity: this.#identity, error });
+    const refusal: Refused = { identity: this.#identity, error, atMs: this.#now() };
+    const { proxy, refused } = this.#proxied;
+    if (byProxy) this.#note(refused, { ...refusal, proxy });
+    else this.#note(this.#host.refused, refusal);
+  }
+
+  /** In place of what counts no more. */
+  #note<T extends Refused>(refused: T[], refusal: T): void {
+    const current = refused.filter((one) => this.#ageMs(one) < VERDICT_MS);
+    refused.splice(0, refused.length, ...current, refusal);
+  }
+
+  #ageMs({ atMs }: { readonly atMs: number }): number {
+    return this.#now() - atMs;
   }
 
   #shouldRetry({ delayMs, error }: RetryDecision): boolean {

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { unlessAborted } from '../common/abort.js';
 import { Deferred } from '../common/deferred.js';
 import { tell } from '../common/tell.js';
 import { BitsAbortError, BitsArgumentError, type BitsError, isBitsError } from '../errors.js';
@@ -62,6 +63,8 @@ interface Entry {
   readonly attempt: Attempt;
   /** Whether it has had its turn. */
   isAdmitted: boolean;
+  /** Whether the queue was cleared while it was being suspended. */
+  isCleared: boolean;
   share: Share;
   readonly stopWatching: () => void;
 }
@@ -80,8 +83,8 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
   readonly #defaults: Partial<QueuedUploadOptions>;
   readonly #hosts: Hosts;
   readonly #line = new Line<Entry>();
-  /** Every job that has not ended; those that are not in the line were suspended by their user. */
-  readonly #entries = new Map<UploadJob, Entry>();
+  /** By id: every job that has not ended; those that are not in the line were suspended by their user. */
+  readonly #entries = new Map<string, Entry>();
   readonly #totals = new QueueTotals(() => tell(this, 'progress', this.progress));
   #concurrency: number | 'auto';
   #auto: AutoConcurrency = newAutoConcurrency(performance.now());
@@ -90,8 +93,8 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
   #isIdle = true;
   /** Calls of `addAll` and `restore` under way. */
   #sources = 0;
-  /** Rises with every `clear`, which ends what came before it. */
-  #clears = 0;
+  /** Aborted by `clear`, which ends what came before it. */
+  #clearing = new AbortController();
   #room: Deferred<void> | undefined;
   #idle: Deferred<QueueProgress> | undefined;
 
@@ -155,18 +158,18 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
   async addAll(
     all: Iterable<QueuedUploadOptions> | AsyncIterable<QueuedUploadOptions>,
   ): Promise<void> {
-    const clears = this.#clears;
-    await this.#feeding(async () => {
-      for await (const options of all) {
-        await this.#untilRoom();
-        if (this.#clears !== clears) return;
-        try {
-          this.add(options);
-        } catch (error) {
-          if (!isBitsError(error)) throw error;
-          this.#totals.ended('failed');
-          tell(this, 'refused', options, error);
+    await this.#feeding(async (signal) => {
+      const items = each(all);
+      try {
+        for (;;) {
+          const { done, value } = await unlessAborted(items.next(), signal);
+          if (done) return;
+          await unlessAborted(this.#untilRoom(), signal);
+          this.#addOrRefuse(value);
         }
+      } finally {
+        // Not waited for: it may have nothing to give for ever.
+        items.return(undefined).catch(() => {});
       }
     });
   }
@@ -187,22 +190,21 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
     if (store === undefined) {
       throw new BitsArgumentError('restore() needs a store in the defaults of the queue.');
     }
-    const clears = this.#clears;
     const jobs: UploadJob[] = [];
     const problems: { error: BitsError; record?: JobRecord }[] = [];
-    await this.#feeding(async () => {
-      const stored = await store.list();
+    await this.#feeding(async (signal) => {
+      const stored = await unlessAborted(store.list(), signal);
       problems.push(...stored.problems.map(({ error }) => ({ error })));
-      const known = new Set(Array.from(this.#entries.keys(), ({ id }) => id));
       for (const record of stored.records) {
         const own = typeof options === 'function' ? options(record) : options;
-        if (known.has(record.id) || own === undefined) continue;
+        if (own === undefined || this.#entries.has(record.id)) continue;
         try {
           const merged = withDefaults(this.#defaults, own);
           const attempt = this.#hosts.attempt({ url: record.url, ...merged.options });
           const watched = attempt.watched(merged.options);
           const job = await UploadJob.restore(store, record, watched);
-          if (this.#clears !== clears) return;
+          if (signal.aborted) return;
+          if (this.#entries.has(record.id)) continue;
           this.#enter(job, merged.priority, attempt);
           jobs.push(job);
         } catch (error) {
@@ -228,14 +230,16 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
   }
 
   /**
-   * Takes out all jobs that wait for their turn, and what `addAll` has not added yet: they fail with
-   * BITS_ERR_ABORTED. What the server holds of a suspended one stays, and can be restored.
+   * Takes out all jobs that wait for their turn, those that are just being suspended included: they fail
+   * with BITS_ERR_ABORTED. What the server holds of a suspended one stays, and can be restored. What
+   * `addAll` and `restore` have not added yet is not added.
    */
   clear(): void {
-    this.#clears++;
-    const error = new BitsAbortError('The queue was cleared before it was the turn of this job.');
+    this.#clearing.abort();
+    this.#clearing = new AbortController();
+    for (const entry of this.#line.all('stopping')) entry.isCleared = true;
     const waiting = [...this.#line.all('interrupted'), ...this.#line.all('waiting')];
-    for (const { job } of waiting) admission.refuse(job, error);
+    for (const { job } of waiting) admission.refuse(job, cleared());
     this.#lookSoon();
   }
 
@@ -287,13 +291,14 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
       priority,
       attempt,
       isAdmitted: false,
+      isCleared: false,
       share: NO_SHARE,
       stopWatching,
     };
     job.on('state', onState).on('progress', onProgress).on('retry', onRetry);
     job.on('done', onDone).on('failed', onFailed);
     admission.hold(job, (phase) => this.#changed(entry, phase));
-    this.#entries.set(job, entry);
+    this.#entries.set(job.id, entry);
     this.#line.add(entry, priority);
     this.#totals.changed();
     this.#isIdle = false;
@@ -304,22 +309,24 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
     entry.stopWatching();
     if (entry.isAdmitted) entry.attempt.ended(error);
     this.#line.remove(entry);
-    this.#entries.delete(entry.job);
+    this.#entries.delete(entry.job.id);
     this.#totals.ended(how);
     this.#lookSoon();
   }
 
   /** The job may have been started, suspended or resumed by its user, too. */
   #changed(entry: Entry, phase: Lifecycle['phase']): void {
-    if (!this.#entries.has(entry.job)) return;
+    if (!this.#entries.has(entry.job.id)) return;
     if (phase === 'running') {
       entry.isAdmitted = true;
+      entry.isCleared = false;
       this.#isIdle = false;
       if (this.#line.placeOf(entry) === undefined) this.#line.add(entry, entry.priority);
       this.#line.move(entry, 'running');
     } else if (phase === 'resting') {
       entry.attempt.ended();
-      if (this.#line.placeOf(entry) === 'stopping') this.#line.move(entry, 'interrupted');
+      if (entry.isCleared) admission.refuse(entry.job, cleared());
+      else if (this.#line.placeOf(entry) === 'stopping') this.#line.move(entry, 'interrupted');
       else this.#line.remove(entry);
       this.#lookSoon();
     }
@@ -378,14 +385,28 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
     tell(this, 'idle', progress);
   }
 
-  async #feeding(work: () => Promise<void>): Promise<void> {
+  /** @param work adds jobs, and ends when its signal aborts: the queue was cleared */
+  async #feeding(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const { signal } = this.#clearing;
     this.#sources++;
     this.#isIdle = false;
     try {
-      await work();
+      await work(signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
     } finally {
       this.#sources--;
       this.#lookSoon();
+    }
+  }
+
+  #addOrRefuse(options: QueuedUploadOptions): void {
+    try {
+      this.add(options);
+    } catch (error) {
+      if (!isBitsError(error)) throw error;
+      this.#totals.ended('failed');
+      tell(this, 'refused', options, error);
     }
   }
 
@@ -412,6 +433,14 @@ function isTrouble(error: BitsError): boolean {
   const { code, status } = error as BitsError & { readonly status?: number };
   if (status !== undefined) return status === 429 || status === 503;
   return code === 'BITS_ERR_TRANSPORT' || code === 'BITS_ERR_TIMEOUT';
+}
+
+function cleared(): BitsAbortError {
+  return new BitsAbortError('The queue was cleared before it was the turn of this job.');
+}
+
+async function* each<T>(all: Iterable<T> | AsyncIterable<T>): AsyncGenerator<T, undefined> {
+  yield* all;
 }
 
 async function interrupted({ job }: Entry): Promise<void> {

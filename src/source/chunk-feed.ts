@@ -47,9 +47,14 @@ export function chunkFeed(stream: StreamInput): ChunkFeed {
 }
 
 function feedOf(stream: StreamInput): ChunkFeed {
-  if (isWebStream(stream)) return webFeed(stream);
-  if (isReadable(stream)) return readableFeed(stream);
-  return iteratorFeed(stream);
+  try {
+    if (isWebStream(stream)) return webFeed(stream);
+    if (isReadable(stream)) return readableFeed(stream);
+    return iteratorFeed(stream);
+  } catch (error) {
+    if (error instanceof BitsArgumentError) throw error;
+    throw refusal('cannot be read', error);
+  }
 }
 
 /**
@@ -102,7 +107,7 @@ function webFeed(stream: WebStreamInput): ChunkFeed {
   const reader = stream.getReader();
   return {
     next: () => reader.read(),
-    stop: () => void reader.cancel().catch(ignore),
+    stop: () => quietly(() => reader.cancel()),
   };
 }
 
@@ -135,7 +140,7 @@ function readableFeed(stream: Readable): ChunkFeed {
       return chunks.next();
     },
     stop() {
-      stream.destroy();
+      quietly(() => stream.destroy());
       held.destroy();
     },
   };
@@ -185,10 +190,11 @@ function iteratorFeed(stream: AsyncIterable<Uint8Array>): ChunkFeed {
       isStarted = true;
       return result;
     },
-    stop: () => void stopIterator(iterator).catch(ignore),
+    stop: () => quietly(() => iterator.return?.()),
   };
 }
 
-async function stopIterator(iterator: AsyncIterator<unknown>): Promise<void> {
-  await iterator.return?.();
+/** What goes wrong while a stream is given up must not hide why it is. */
+function quietly(work: () => unknown): void {
+  (async () => work())().catch(ignore);
 }

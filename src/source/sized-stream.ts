@@ -123,9 +123,13 @@ class StreamWindow {
     this.#feed.stop();
   }
 
-  /** The session reads from its offset on: the server has what is before it. */
+  /**
+   * The session reads from its offset on: the server says that it has what is before it, which may be
+   * more than the stream has given.
+   */
   #forget(before: number): void {
-    const blocks = Math.max(0, Math.floor((before - this.#base) / BLOCK_BYTES));
+    const past = Math.min(before, this.#fed) - this.#base;
+    const blocks = Math.max(0, Math.floor(past / BLOCK_BYTES));
     this.#blocks.splice(0, blocks);
     this.#base += blocks * BLOCK_BYTES;
   }

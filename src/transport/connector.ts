@@ -104,13 +104,14 @@ export class Connector {
     port: number,
     attempt: AbortSignal,
   ): Promise<Socket> {
+    const { userAgent, timeoutMs } = this.#options;
     const connect = () => this.#toProxy(proxy, attempt);
     if (proxy.kind === 'socks5') {
       const socket = await connect();
-      await openSocksTunnel(socket, { hostname: withoutBrackets(hostname), port }, proxy, attempt);
+      const target = { hostname: withoutBrackets(hostname), port };
+      await openSocksTunnel(socket, target, proxy, { signal: attempt, timeoutMs });
       return socket;
     }
-    const { userAgent } = this.#options;
     const auth = this.authFor(proxy);
     return openHttpTunnel(`${hostname}:${port}`, {
       proxy,
@@ -159,7 +160,10 @@ export class Connector {
     return new Promise((resolve, reject) => {
       secured.once('secureConnect', () => resolve(secured));
       secured.on('error', reject);
-      secured.once('close', () => reject(new Error('The connection was closed')));
+      secured.once('close', () => {
+        const error = new Error('The connection was closed before TLS was established');
+        reject(Object.assign(error, { code: 'ECONNRESET' }));
+      });
     });
   }
 }

@@ -20,6 +20,9 @@ const TAKEN_AT_ONCE_BYTES = 1024 * 1024;
 const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
 const MAX_UNSENT_MS = 10 * 60_000;
 
+/** Of a smaller body, the time tells of the round trip and the server, and hardly of the speed. */
+const MIN_MEASURED_BYTES = 64 * 1024;
+
 const FIRST_SLICE_BYTES = 64 * 1024;
 const MIN_SLICE_BYTES = 16 * 1024;
 /** On a fast line, where slices of any size are taken at once, fewer of them cost less. */
@@ -106,7 +109,10 @@ export class Line {
       const before = this.#longestAnswersMs.get(kind) ?? 0;
       this.#longestAnswersMs.set(kind, Math.max(before, waitMs));
     }
-    if (bodyBytes > 0) this.#bytesPerMs = bodyBytes / Math.max(sendMs + waitMs, 1);
+    // Without a kind, the server may have taken its time.
+    if (kind !== undefined && bodyBytes >= MIN_MEASURED_BYTES) {
+      this.#bytesPerMs = bodyBytes / Math.max(sendMs + waitMs, 1);
+    }
   }
 
   /** What was known does not hold any more. */

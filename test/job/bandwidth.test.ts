@@ -103,6 +103,7 @@ describe('a limit of bandwidth', () => {
   for (const [how, before, after] of [
     ['rises', 1000, MB],
     ['falls', MB, 1000],
+    ['falls to next to nothing', 100 * MB, 1000],
     ['ends', 1000, Number.POSITIVE_INFINITY],
     ['begins', Number.POSITIVE_INFINITY, 1000],
   ] as const) {
@@ -110,7 +111,8 @@ describe('a limit of bandwidth', () => {
       const bandwidth = limited({ bytesPerSecond: before });
       if (Number.isFinite(before)) {
         void transfer(bandwidth);
-        await clock.run(2000);
+        // Into the middle of a portion.
+        await clock.run(2005);
       }
       bandwidth.change({ bytesPerSecond: after });
       expect(bandwidth.currentBytesPerSecond).to.equal(after);

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { type BitsError, BitsServerError, BitsTransportError } from '../../src/errors.js';
 import type { UploadOptions } from '../../src/job/options.js';
-import { type Attempt, type HostFailure, Hosts } from '../../src/queue/hosts.js';
+import { type Attempt, GIVEN_UP_MS, type HostFailure, Hosts } from '../../src/queue/hosts.js';
+import { VERDICT_MS } from '../../src/transport/auth/verdicts.js';
 
 const A = 'http://a.example/in/1';
 const B = 'http://b.example:8080/in/1';
@@ -68,6 +69,50 @@ describe('the hosts of many uploads', () => {
     to(A).ended(unreachable);
     expect(to(A).reasonToSkip).to.equal(undefined);
   });
+
+  it('get one upload again, alone and once, a while after they were given up', () => {
+    const answered = to(A);
+    answered.entered('fragment');
+    answered.ended();
+    const giveUp = () => to(A).ended(unreachable);
+    giveUp();
+    giveUp();
+    nowMs = GIVEN_UP_MS - 1;
+    expect(to(A).reasonToSkip).to.be.an('error');
+    nowMs = GIVEN_UP_MS;
+    const [first, second] = [to(A), to(A)];
+    expect(first.reasonToSkip).to.equal(undefined);
+    first.begins();
+    expect(second.mayBegin).to.equal(false);
+    expect(isRetried(first)).to.equal(false);
+    first.ended(unreachable);
+    expect(second.reasonToSkip).to.be.an('error');
+    nowMs = 2 * GIVEN_UP_MS;
+    second.begins();
+    second.entered('fragment');
+    second.ended();
+    giveUp();
+    expect(to(A).reasonToSkip).to.equal(undefined);
+  });
+
+  it('are given up no more as soon as one has answered', () => {
+    const running = to(A);
+    for (let uploads = 0; uploads < 2; uploads++) to(A).ended(unreachable);
+    expect(to(A).reasonToSkip).to.be.an('error');
+    running.entered('fragment');
+    expect(to(A).reasonToSkip).to.equal(undefined);
+  });
+
+  for (const status of [401, 407]) {
+    it(`get credentials again 15 minutes after they were refused with ${status}`, () => {
+      const auth = { credentials: { username: 'mallory', password: 'guess' } };
+      to(A, { auth }).ended(failure('BITS_ERR_AUTH', status));
+      nowMs = VERDICT_MS - 1;
+      expect(to(A, { auth }).reasonToSkip).to.be.an('error');
+      nowMs = VERDICT_MS;
+      expect(to(A, { auth }).reasonToSkip).to.equal(undefined);
+    });
+  }
 
   it('get nothing more with the credentials that they refuse', () => {
     const auth = () => ({ credentials: { username: 'mallory', password: 'guess' } });

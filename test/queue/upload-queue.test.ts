@@ -228,6 +228,75 @@ describe('a queue of uploads', () => {
     expect(created()).to.equal(1);
   });
 
+  it('waits no longer for options and records when it is cleared, however long they take', async () => {
+    await serve();
+    const store = { ...createMemoryStore(), list: () => new Promise<never>(() => {}) };
+    const queue = queueOf({ defaults: { store } });
+    async function* endless() {
+      yield file('a');
+      await new Promise(() => {});
+    }
+    const asked = once(queue, 'done');
+    const added = [
+      queue.addAll(endless()),
+      queue.addAll([new Promise<never>(() => {}) as never]),
+      queue.restore(),
+    ];
+    await asked;
+    queue.clear();
+    await Promise.all(added);
+    expect(await queue.onIdle()).to.include({ filesDone: 1, filesFailed: 0 });
+  });
+
+  it('closes what gave it options when it is cleared', async () => {
+    await serve({ faults: [{ on: 'create-session', do: { delayMs: 50 } }] });
+    const queue = queueOf({ concurrency: 1 });
+    let isClosed = false;
+    async function* many() {
+      try {
+        for (const name of names(500)) yield file(name);
+      } finally {
+        isClosed = true;
+      }
+    }
+    const all = queue.addAll(many());
+    await server.waitForRequest('create-session');
+    queue.clear();
+    await all;
+    await queue.onIdle();
+    expect(isClosed).to.equal(true);
+  });
+
+  it('takes out what it is suspending when it is cleared', async () => {
+    await serve({ faults: [{ on: 'fragment', do: 'hang' }] });
+    const queue = queueOf({ concurrency: 1 });
+    const running = queue.add(file('running'));
+    await server.waitForRequest('fragment');
+    const pausing = queue.pause();
+    queue.clear();
+    await pausing;
+    expect(await queue.onIdle()).to.include({ filesFailed: 1 });
+    expect(await code(running.result)).to.equal('BITS_ERR_ABORTED');
+    queue.resume();
+    expect((await running.resume()).resumed).to.equal(true);
+  });
+
+  it('keeps a job that its user resumes after the queue was cleared', async () => {
+    await serve({ faults: [{ on: 'fragment', times: 2, do: 'hang' }] });
+    const queue = queueOf({ concurrency: 1 });
+    const job = queue.add(file('a'));
+    await server.waitForRequest('fragment');
+    const pausing = queue.pause();
+    queue.clear();
+    const resumed = job.resume();
+    await pausing;
+    await server.waitForRequest('fragment', 2);
+    await queue.pause();
+    queue.resume();
+    expect((await resumed).bytes).to.equal(20 * KIB);
+    expect(await queue.onIdle()).to.include({ filesDone: 1, filesFailed: 0 });
+  });
+
   it('gives the place of a job that its user suspends to others, and lets the user resume it', async () => {
     await serve({ faults: [{ on: 'fragment', do: 'hang' }] });
     const queue = queueOf({ concurrency: 1 });
@@ -323,10 +392,15 @@ describe('a queue of uploads', () => {
     }
     expect(await before.onIdle()).to.include({ filesFailed: 3 });
     const queue = queueOf({ concurrency: 2, defaults: { store } });
-    const { jobs, problems } = await queue.restore({ priority: 'high' });
+    const [{ jobs, problems }, meanwhile] = await Promise.all([
+      queue.restore({ priority: 'high' }),
+      queue.restore(),
+    ]);
+    expect(meanwhile.jobs).to.deep.equal([]);
     expect(jobs.map(({ state }) => state)).to.deep.equal(['suspended', 'suspended']);
     expect(problems.map(({ error }) => error.code)).to.deep.equal(['BITS_ERR_ARGUMENT']);
-    expect(await queue.restore()).to.deep.include({ jobs: [] });
+    const again = await Promise.all([queue.restore(), queue.restore()]);
+    for (const { jobs: none } of again) expect(none).to.deep.equal([]);
     expect(await queue.onIdle()).to.include({ filesDone: 2 });
     for (const job of jobs) expect((await job.result).resumed).to.equal(true);
     expect((await store.list()).records).to.have.lengthOf(1);
@@ -335,6 +409,28 @@ describe('a queue of uploads', () => {
       url: `${server.url}file-2?token=secret`,
       source: path('file-2'),
     }).start();
+  });
+
+  it('counts no bytes as speed that were sent before a job was restored', async () => {
+    await serve({
+      faults: [
+        { on: 'fragment', nth: 3, do: { status: 503 } },
+        { on: 'ping', do: 'hang' },
+      ],
+    });
+    const store = createMemoryStore();
+    const path = join(folder(), 'half');
+    await writePatterned(path, 30 * KIB);
+    const defaults = { store, fragmentBytes: 10 * KIB };
+    const before = queueOf({ defaults: { ...defaults, retry: { limit: 0 } } });
+    before.add({ url: server.url, source: path });
+    await before.onIdle();
+    const queue = queueOf({ defaults });
+    await queue.restore();
+    await server.waitForRequest('ping');
+    expect(queue.progress).to.include({ bytesSent: 20 * KIB, bytesPerSecond: 0 });
+    await queue.pause();
+    queue.clear();
   });
 
   it('joins retries and time-outs of a job with those of the queue', async () => {

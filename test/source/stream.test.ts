@@ -214,6 +214,29 @@ describe('streamSource', () => {
       expect((await errorOf(waiting.open()))?.cause).to.equal(cause);
     });
 
+    it('rejects with the cause also when the stream cannot even be given up', async () => {
+      const broken = () => {
+        throw new Error('nor be closed');
+      };
+      const readable = new Readable({ read: () => readable.emit('error', cause) });
+      readable.destroy = broken;
+      const reader = { read: async () => Promise.reject(cause), cancel: broken };
+      for (const stream of [readable, { locked: false, getReader: () => reader }]) {
+        expect((await errorOf(source(stream).open()))?.cause).to.equal(cause);
+      }
+    });
+
+    it('is refused when asking for its chunks fails', () => {
+      const stream: AsyncIterable<Uint8Array> = {
+        [Symbol.asyncIterator]: () => {
+          throw cause;
+        },
+      };
+      expect(() => source(stream))
+        .to.throw(BitsArgumentError)
+        .with.property('cause', cause);
+    });
+
     it('destroys the stream when there is no place to store it', async () => {
       const stream = Readable.from(chunks(pattern(10)));
       const code = await codeOf(source(stream, { directory: `${dir.path}/none` }).open());

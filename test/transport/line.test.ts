@@ -121,6 +121,21 @@ describe('what is known about a line', () => {
     });
   });
 
+  for (const [what, request, waitMs] of [
+    ['a body of a few bytes, as the last one of a file', fragment(10, 0), 20],
+    ['a body that an application works on', { ...fragment(MIB, 9), kind: undefined }, 120_000],
+  ] as const) {
+    it(`is not that it is slow, after ${what}`, () => {
+      for (const line of [used(4 * MIB, 900, 100), new Line()]) {
+        const before = line.stallLimitMs(STALL_MS);
+        line.answered(request, waitMs, true);
+        expect(line.stallLimitMs(STALL_MS)).to.equal(before);
+        const next = { ...fragment(4 * MIB, 900), kind: undefined };
+        expect(line.answerLimitMs(ANSWER_MS, next)).to.be.within(ANSWER_MS, ANSWER_MS + 10_000);
+      }
+    });
+  }
+
   describe('says in how large slices to write', () => {
     it('larger ones while they are taken at once, up to 2 MiB', () => {
       const line = new Line();

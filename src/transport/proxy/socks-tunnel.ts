@@ -23,22 +23,24 @@ export interface TunnelTarget {
   readonly port: number;
 }
 
-/** The caller destroys the socket when its own time limit is over. */
-const NEVER_MS = 2 ** 31 - 1;
-
 const REFUSED = /Authentication failed/i;
+
+export interface SocksLimits {
+  /** Aborts when nobody waits for the connection any more. */
+  readonly signal: AbortSignal;
+  /** The package keeps the socket, and the password, in memory for so long, however it ends. */
+  readonly timeoutMs: number;
+}
 
 /**
  * Asks a SOCKS5 proxy (RFC 1928, RFC 1929) for a connection to the target.
- *
- * @param signal aborts when nobody waits for the connection any more.
- * @throws BITS_ERR_PROXY, BITS_ERR_AUTH
+ * @throws BITS_ERR_PROXY, BITS_ERR_AUTH, BITS_ERR_TIMEOUT
  */
 export async function openSocksTunnel(
   socket: Socket,
   target: TunnelTarget,
   proxy: ProxyServer,
-  signal: AbortSignal,
+  { signal, timeoutMs }: SocksLimits,
 ): Promise<void> {
   const host = proxy.looksUpHere ? (await lookup(target.hostname)).address : target.hostname;
   const peer = proxyPeer(proxy);
@@ -46,7 +48,7 @@ export async function openSocksTunnel(
   const trial = new Trial(peer, processVerdicts);
   if (secret !== undefined) await trial.begin(secret, signal);
   try {
-    const speaksFirst = await connect(socket, { host, port: target.port }, proxy);
+    const speaksFirst = await connect(socket, { host, port: target.port }, proxy, timeoutMs);
     if (secret !== undefined) processVerdicts.set(peer, secret, 'accepted');
     if (speaksFirst) throw dataOfItsOwn(proxy);
   } catch (error) {
@@ -65,6 +67,7 @@ async function connect(
   socket: Socket,
   destination: { readonly host: string; readonly port: number },
   { credentials, hostname, port }: ProxyServer,
+  timeoutMs: number,
 ): Promise<boolean> {
   const { SocksClient } = await import('socks');
   await SocksClient.createConnection({
@@ -77,7 +80,7 @@ async function connect(
       ...(credentials && { userId: credentials.username, password: credentials.password }),
     },
     existing_socket: socket,
-    timeout: NEVER_MS,
+    timeout: timeoutMs,
   });
   let hasData = false;
   const note = () => {
@@ -109,8 +112,9 @@ function socksFailure(message: string, target: string, proxy: ProxyServer): Erro
   if (/NetworkUnreachable|HostUnreachable|ConnectionRefused|TTLExpired|- Failure/.test(message)) {
     return tunnelRefused(proxy, target, SERVER_UNREACHABLE);
   }
-  if (/socket closed|ECONNRESET|EPIPE/i.test(message)) {
-    return proxyUnreachable(Object.assign(new Error(message), { code: 'ECONNRESET' }), proxy);
+  const code = /timed ?out/i.test(message) ? 'ETIMEDOUT' : 'ECONNRESET';
+  if (/timed ?out|socket closed|ECONNRESET|EPIPE/i.test(message)) {
+    return proxyUnreachable(Object.assign(new Error(message), { code }), proxy);
   }
   return notProxy(proxy);
 }

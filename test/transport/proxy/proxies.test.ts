@@ -1,9 +1,13 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import net from 'node:net';
 import { inspect } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import type { BitsError } from '../../../src/errors.js';
-import type { ProxyOption } from '../../../src/transport/proxy/proxy-server.js';
+import { type ProxyOption, proxyServer } from '../../../src/transport/proxy/proxy-server.js';
+import { openSocksTunnel } from '../../../src/transport/proxy/socks-tunnel.js';
 import type { Transport } from '../../../src/transport/transport.js';
 import { createUndiciTransport } from '../../../src/transport/undici.js';
 import { type HttpProxy, type HttpProxyOptions, startHttpProxy } from '../../support/http-proxy.js';
@@ -483,6 +487,38 @@ describe('a proxy', () => {
       const error = await bitsError(make(url).send(ping(server.url()), LONG));
       expect(error).to.include({ code: 'BITS_ERR_AUTH', retryable: false });
       expect(error.message).to.include('user name and password');
+    });
+
+    it('keeps no connection in memory that has ended, once its time limit is over', async () => {
+      const server = await serve();
+      const proxy = await socks();
+      const url = `socks5h://127.0.0.1:${proxy.port}`;
+      const sockets: WeakRef<net.Socket>[] = [];
+      const note = (message: unknown) =>
+        sockets.push(new WeakRef((message as { socket: net.Socket }).socket));
+      subscribe('net.client.socket', note);
+      const transport = createUndiciTransport({ proxy: url, connectTimeoutMs: 100 });
+      await transport.send(ping(server.url()), LONG);
+      await transport.close();
+      unsubscribe('net.client.socket', note);
+      setFlagsFromString('--expose-gc');
+      const collectGarbage = runInNewContext('gc') as () => void;
+      const isHeld = () => sockets.some((socket) => socket.deref() !== undefined);
+      for (const startedMs = performance.now(); isHeld(); collectGarbage()) {
+        if (performance.now() - startedMs > 5_000) expect.fail('it is held');
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      expect(sockets).not.to.be.empty;
+    });
+
+    it('leads to a time-out that may pass when its handshake takes too long', async () => {
+      const silent = keep(await startRawServer());
+      const socket = net.connect(silent.port, '127.0.0.1');
+      const proxy = proxyServer(`socks5h://127.0.0.1:${silent.port}`);
+      const limits = { signal: new AbortController().signal, timeoutMs: 20 };
+      const target = { hostname: 'bits.example', port: 80 };
+      const error = await bitsError(openSocksTunnel(socket, target, proxy, limits));
+      expect(error).to.include({ code: 'BITS_ERR_TIMEOUT', retryable: true });
     });
 
     it('is distinguished from other servers', async () => {

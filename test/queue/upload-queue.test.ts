@@ -411,28 +411,6 @@ describe('a queue of uploads', () => {
     }).start();
   });
 
-  it('counts no bytes as speed that were sent before a job was restored', async () => {
-    await serve({
-      faults: [
-        { on: 'fragment', nth: 3, do: { status: 503 } },
-        { on: 'ping', do: 'hang' },
-      ],
-    });
-    const store = createMemoryStore();
-    const path = join(folder(), 'half');
-    await writePatterned(path, 30 * KIB);
-    const defaults = { store, fragmentBytes: 10 * KIB };
-    const before = queueOf({ defaults: { ...defaults, retry: { limit: 0 } } });
-    before.add({ url: server.url, source: path });
-    await before.onIdle();
-    const queue = queueOf({ defaults });
-    await queue.restore();
-    await server.waitForRequest('ping');
-    expect(queue.progress).to.include({ bytesSent: 20 * KIB, bytesPerSecond: 0 });
-    await queue.pause();
-    queue.clear();
-  });
-
   it('joins retries and time-outs of a job with those of the queue', async () => {
     await serve({ faults: [{ on: 'fragment', do: { status: 503 } }] });
     const queue = queueOf({ defaults: { retry: { limit: 0, minDelayMs: 0 } } });

@@ -116,7 +116,7 @@ export interface SkippedEvent {
   readonly type: 'skipped';
   readonly file: string | null;
   readonly url: string | null;
-  readonly reason: 'finished' | 'same-size' | 'link' | 'special';
+  readonly reason: 'finished' | 'same-size' | 'link' | 'special' | 'repeated';
 }
 
 /** What would be sent; of `put --dry-run`. */

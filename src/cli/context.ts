@@ -28,7 +28,7 @@ export interface CommandContext {
   /** Called once, at the end of a command. */
   exitWith(code: ExitCode): void;
   /** Whatever happens, this is done at the end of the command. */
-  atEnd(action: () => void): void;
+  atEnd(action: (exitCode: ExitCode) => void): void;
 }
 
 /** Resolves when everything was handed to the operating system, or with the error that prevents it. */

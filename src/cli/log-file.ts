@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, statSync, unlinkSync, writeSync } from 'node:fs';
 import { Writable } from 'node:stream';
 import { codeOf } from '../common/error-like.js';
 import { UsageError } from './values.js';
@@ -12,6 +12,7 @@ export class LineFile {
   readonly #fd: number;
   readonly #warn: (message: string) => void;
   readonly #option: string;
+  readonly #path: string;
   #isBroken = false;
 
   /**
@@ -20,15 +21,18 @@ export class LineFile {
    */
   constructor(option: string, path: string, flags: 'a' | 'wx', warn: (message: string) => void) {
     this.#option = option;
+    this.#path = path;
     this.#warn = warn;
     try {
+      if (flags === 'a') assertFileOrTerminal(option, path);
       this.#fd = openSync(path, flags, 0o600);
     } catch (error) {
+      if (error instanceof UsageError) throw error;
       const code = codeOf(error);
       throw new UsageError(
         code === 'EEXIST'
           ? `${option} ${path} exists already: give the name of a new file`
-          : `${option} ${path} cannot be written (${code})`,
+          : `${option} ${path} cannot be written (${code}): check the path`,
       );
     }
   }
@@ -47,6 +51,22 @@ export class LineFile {
     this.#isBroken = true;
     closeSync(this.#fd);
   }
+
+  remove(): void {
+    try {
+      unlinkSync(this.#path);
+    } catch {
+      // It stays, with nothing in it that matters.
+    }
+  }
+}
+
+/** Opening a FIFO would wait for its reader, and so would each write when it is full. */
+function assertFileOrTerminal(option: string, path: string): void {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined || stats.isFile() || stats.isCharacterDevice()) return;
+  const what = stats.isDirectory() ? 'a directory' : stats.isFIFO() ? 'a pipe' : 'no regular file';
+  throw new UsageError(`${option} ${path} is ${what}: give the name of a file`);
 }
 
 /** The lines that are written to it get the time before them. */

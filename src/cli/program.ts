@@ -133,7 +133,7 @@ async function dispatch(
 ): Promise<ExitCode> {
   let exitCode: ExitCode = EXIT.done;
   let running: Command | undefined;
-  const endings: (() => void)[] = [];
+  const endings: ((exitCode: ExitCode) => void)[] = [];
   const context: CommandContext = {
     io,
     interruption,
@@ -158,24 +158,42 @@ async function dispatch(
       const warn = (message: string) => sayWarning(io.stderr, { message });
       context.atEnd(startTrace(trace, command.name(), warn));
     });
-    if (args.length === 0) {
-      throw new UsageError(`a command is missing: ${Object.keys(COMMANDS).join(', ')}`);
-    }
-    await program.parseAsync(args, { from: 'user' });
-    return exitCode;
+    await program.parseAsync(checkedArguments(args), { from: 'user' });
   } catch (error) {
-    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.done;
-    const usage = usageErrorOf(error);
-    if (usage === undefined) {
-      say(io.stderr, `bits-upload: unexpected error, please report it: ${String(error)}`);
-      return EXIT.failed;
-    }
-    const message = running === undefined ? usage : withVariables(usage, running, io.env);
-    sayUsageError(message, args, io);
-    return EXIT.usage;
-  } finally {
-    for (const end of endings) end();
+    exitCode = reportError(error, args, running, io);
   }
+  for (const end of endings) end(exitCode);
+  return exitCode;
+}
+
+/**
+ * What commander has no words for.
+ * @throws UsageError
+ */
+function checkedArguments(args: readonly string[]): readonly string[] {
+  const [first, topic = ''] = args;
+  const commands = Object.keys(COMMANDS);
+  if (first === undefined) throw new UsageError(`a command is missing: ${commands.join(', ')}`);
+  if (first !== 'help' || topic === '' || commands.includes(topic)) return args;
+  if (/^(?:-|help$)/.test(topic)) return ['--help'];
+  throw new UsageError(`unknown command '${withoutSecret(topic)}': ${commands.join(', ')}`);
+}
+
+function reportError(
+  error: unknown,
+  args: readonly string[],
+  running: Command | undefined,
+  io: Io,
+): ExitCode {
+  if (error instanceof CommanderError && error.exitCode === 0) return EXIT.done;
+  const usage = usageErrorOf(error);
+  if (usage === undefined) {
+    say(io.stderr, `bits-upload: unexpected error, please report it: ${String(error)}`);
+    return EXIT.failed;
+  }
+  const message = running === undefined ? usage : withVariables(usage, running, io.env);
+  sayUsageError(message, args, io);
+  return EXIT.usage;
 }
 
 /**
@@ -222,13 +240,22 @@ function usageErrorOf(error: unknown): string | undefined {
 }
 
 const CHOICE =
-  /^error: option '.*?(--[\w-]+).*?' argument '(.*)' is invalid\. Allowed choices are (.*)\.$/s;
+  /^error: (?:option '.*?(--[\w-]+).*?' argument|.* value) '(.*)' is invalid(?: for argument '(.*)')?\. Allowed choices are (.*)\.$/s;
+const MISSING = /^error: missing required argument '(.*)'$/;
+const EXCESS = /^error: too many arguments for '(.*)'\. Expected (\d+) /;
 
 /** Commander repeats arguments, which may be secrets: `--haeder=Authorization: …`. */
 function messageOf({ message }: CommanderError): string {
-  const [, option, value, choices] = CHOICE.exec(message) ?? [];
-  if (option !== undefined) {
-    return `${option} takes one of ${choices}, not ${JSON.stringify(value)}`;
+  const [, option, value, argument, choices] = CHOICE.exec(message) ?? [];
+  if (choices !== undefined) {
+    return `${option ?? `the ${argument}`} must be one of ${choices}, not ${JSON.stringify(value)}`;
+  }
+  const [, missing] = MISSING.exec(message) ?? [];
+  if (missing !== undefined) return `the ${missing} is missing`;
+  const [, command, most] = EXCESS.exec(message) ?? [];
+  if (command !== undefined) {
+    const what = most === '0' ? 'no argument besides its options' : 'only one argument';
+    return `${command} takes ${what}`;
   }
   const [, quoted] = /^error: unknown \w+ '(.*)'/s.exec(message) ?? [];
   const shown = quoted ? message.replace(quoted, () => withoutSecret(quoted)) : message;

@@ -1,23 +1,32 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { errorChain } from '../common/error-like.js';
 import { VERSION } from '../version.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
 import { LineFile } from './log-file.js';
 import { printable } from './render/text.js';
 
-const EVENTS = ['request', 'response', 'failure', 'state', 'retry', 'warning'] as const;
+const EVENTS = [
+  'request',
+  'authentication',
+  'response',
+  'failure',
+  'state',
+  'retry',
+  'warning',
+] as const;
 
 /**
  * Writes every packet and answer of this process to a new file, as JSON lines; docs/diagnostics.md says
  * how to read it. The messages of the channels hold no secret.
  * @param warn called when the file cannot be completed
- * @returns ends it
+ * @returns ends it; no file stays of a command line that was wrong
  * @throws UsageError when the file exists, or cannot be created
  */
 export function startTrace(
   path: string,
   command: string,
   warn: (message: string) => void,
-): () => void {
+): (exitCode: ExitCode) => void {
   const file = new LineFile('--trace', path, 'wx', warn);
   const startedMs = performance.now();
   const write = (event: string, message: object): void => {
@@ -30,15 +39,21 @@ export function startTrace(
   const { platform, arch, version: node } = process;
   const time = new Date().toISOString();
   write('start', { time, command, version: VERSION, node, platform, arch });
+  let isEmpty = true;
   const listeners = EVENTS.map((event) => {
-    const onMessage = (message: unknown): void => write(event, message as object);
+    const onMessage = (message: unknown): void => {
+      isEmpty = false;
+      write(event, message as object);
+    };
     subscribe(`bits-upload:${event}`, onMessage);
     return () => unsubscribe(`bits-upload:${event}`, onMessage);
   });
-  return () => {
+  return (exitCode) => {
     for (const stop of listeners) stop();
     write('end', {});
     file.close();
+    // The corrected command could not have the same name for its trace.
+    if (exitCode === EXIT.usage && isEmpty) file.remove();
   };
 }
 

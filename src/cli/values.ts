@@ -83,9 +83,8 @@ export function parseWholeNumber(
 ): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value > most) {
-    throw new UsageError(
-      `${option} takes a whole number from 0 to ${most}, not ${JSON.stringify(text)}`,
-    );
+    const range = most === Number.MAX_SAFE_INTEGER ? '' : ` from 0 to ${most}`;
+    throw new UsageError(`${option} takes a whole number${range}, not ${JSON.stringify(text)}`);
   }
   return value;
 }

@@ -42,13 +42,12 @@ export class QueueTotals {
 
   /**
    * A job stands elsewhere than before.
-   * @param options `isSpeed`: the bytes in between were sent since, and not before the job was resumed
+   * @param change `isEarlier`: an earlier run has sent the bytes
    */
-  moved(before: Share, now: Share, { isSpeed }: { readonly isSpeed: boolean }): void {
-    const bytes = now.bytesSent - before.bytesSent;
-    this.#bytesSent += bytes;
+  moved(before: Share, now: Share, { isEarlier }: { readonly isEarlier: boolean }): void {
+    this.#bytesSent += now.bytesSent - before.bytesSent;
     this.#bytesTotal += now.bytesTotal - before.bytesTotal;
-    if (isSpeed) this.#speed.add(Math.max(0, bytes));
+    if (!isEarlier) this.#speed.add(Math.max(0, now.bytesSent - before.bytesSent));
     this.changed();
   }
 

@@ -418,10 +418,9 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
   }
 
   #shareOf(entry: Entry, { bytesSent, bytesTotal }: Share): void {
-    const before = entry.share;
+    const isEarlier = entry.share === NO_SHARE && entry.job.resumed;
+    this.#totals.moved(entry.share, { bytesSent, bytesTotal }, { isEarlier });
     entry.share = { bytesSent, bytesTotal };
-    const isSpeed = before !== NO_SHARE || !entry.job.resumed;
-    this.#totals.moved(before, entry.share, { isSpeed });
   }
 
   #noteTrouble(error: BitsError): void {

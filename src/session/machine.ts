@@ -217,8 +217,9 @@ function sendProbe(session: Session): Step {
   const { offset, sentTo } = session;
   // Not up to the offset itself, or the answers of a server that appends would look like its own.
   const end = offset > 1 ? offset - 1 : Math.min(PROBE_BYTES, sentTo - 1);
-  if (end <= 0) return startOverFromDoubt(session, appends());
-  return sendRange(session, { start: Math.max(0, end - PROBE_BYTES), end, isProbe: true });
+  const start = offset > 1 ? Math.max(0, end - PROBE_BYTES) : offset;
+  if (end <= start) return startOverFromDoubt(session, appends());
+  return sendRange(session, { start, end, isProbe: true });
 }
 
 /** A server that has the whole file answers the end of it, sent again, with the reply's URL. */

@@ -17,20 +17,41 @@ import type { ByteSource, OpenSource, SourceIdentity } from './source.js';
  * @throws BITS_ERR_ARGUMENT for an empty path
  */
 export function fileSource(path: string): ByteSource {
+  return sourceAt(path, OPEN_FLAGS);
+}
+
+/** Refuses a file by throwing; `opened` is undefined when nothing could be opened. */
+export type FileCheck = (opened: BigIntStats | undefined) => Promise<void>;
+
+/**
+ * As {@link fileSource}, of a file that is no symbolic link as far as the system can ensure it.
+ * @param check called whenever the file is opened, before any of it is read
+ */
+export function checkedFileSource(path: string, check: FileCheck): ByteSource {
+  return sourceAt(path, OPEN_FLAGS | NO_FOLLOW, check);
+}
+
+function sourceAt(path: string, flags: number, check?: FileCheck): ByteSource {
   if (path === '') throw new BitsArgumentError('The path of the source file is empty.');
   // Now rather than on opening: the working directory may be another by then.
   const absolutePath = resolve(path);
   return {
     name: basename(absolutePath),
-    open: (signal) => openFile(absolutePath, signal),
+    open: (signal) => openFile(absolutePath, flags, check, signal),
   };
 }
 
-async function openFile(path: string, signal: AbortSignal | undefined): Promise<OpenSource> {
+async function openFile(
+  path: string,
+  flags: number,
+  check: FileCheck | undefined,
+  signal: AbortSignal | undefined,
+): Promise<OpenSource> {
   throwIfAborted(signal);
-  const handle = await openRegular(path, OPEN_FLAGS);
+  const handle = await openRegular(path, flags, check);
   try {
     const stats = await handle.stat({ bigint: true });
+    await check?.(stats);
     assertRegular(path, stats);
     if (stats.size === 0n) await assertEmpty(path, handle);
     throwIfAborted(signal);
@@ -41,17 +62,24 @@ async function openFile(path: string, signal: AbortSignal | undefined): Promise<
   }
 }
 
-/** Opening a FIFO would wait for its writer; Windows knows neither the flag nor such files. */
-const OPEN_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+/** Opening a FIFO would wait for its writer; Windows knows neither the flags nor such files. */
+const { O_RDONLY, O_NONBLOCK = 0, O_NOFOLLOW: NO_FOLLOW = 0 } = constants;
+const OPEN_FLAGS = O_RDONLY | O_NONBLOCK;
 
-async function openRegular(path: string, flags: number): Promise<FileHandle> {
+async function openRegular(
+  path: string,
+  flags: number,
+  check: FileCheck | undefined,
+): Promise<FileHandle> {
   try {
     return await open(path, flags);
   } catch (error) {
+    await check?.(undefined);
     await assertNotIrregular(path);
     // Another program gives up its lease on the file only to somebody who waits for that.
     const isLeased = (error as NodeJS.ErrnoException).code === 'EAGAIN';
-    if (isLeased && flags !== constants.O_RDONLY) return openRegular(path, constants.O_RDONLY);
+    const waiting = flags & ~O_NONBLOCK;
+    if (isLeased && flags !== waiting) return openRegular(path, waiting, check);
     throw await cannotOpen(path, error);
   }
 }

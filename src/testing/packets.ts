@@ -159,8 +159,9 @@ function refuseFileError(error: unknown): Answer {
     case 'ENAMETOOLONG':
     case 'EISDIR':
     case 'ELOOP':
-    case 'ENOTDIR':
       return refuse(400, E_INVALIDARG);
+    case 'ENOTDIR':
+      return refuse(404, hresultOf(404));
     case 'ENOSPC':
     case 'EDQUOT':
       return refuse(500, DISK_FULL_AS_SPECIFIED);

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { lstat, realpath } from 'node:fs/promises';
+import { lstat, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 /** The folder below the root that holds unfinished uploads; no URL reaches it. */
@@ -79,6 +79,7 @@ function isSafeSegment(segment: string): boolean {
  *
  * @param root as `realpath` gives it.
  * @returns undefined when a link leads out of the root, to the unfinished uploads or to nothing.
+ * @throws ENOTDIR when a file is in the place of a directory, or the root is gone.
  */
 export async function resolveBelow(
   root: string,
@@ -90,6 +91,7 @@ export async function resolveBelow(
     const directory = path.join(root, ...parents);
     const existing = await unlessMissing(realpath(directory));
     if (existing !== undefined) {
+      if (!(await stat(existing)).isDirectory()) throw notADirectory(existing);
       const file = path.join(existing, ...missing, segments.at(-1) ?? '');
       return isServed(root, file) ? file : undefined;
     }
@@ -99,9 +101,13 @@ export async function resolveBelow(
     // Another upload has created it meanwhile.
     if (made !== undefined) continue;
     const last = parents.pop();
-    if (last === undefined) return undefined;
+    if (last === undefined) throw notADirectory(root);
     missing.unshift(last);
   }
+}
+
+function notADirectory(place: string): Error {
+  return Object.assign(new Error(`${place} is not a directory`), { code: 'ENOTDIR' });
 }
 
 /** Whether a resolved path lies below the root and outside the unfinished uploads. */

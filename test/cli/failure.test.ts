@@ -15,7 +15,7 @@ describe('an error on the command line', () => {
     ['add the host to the option trustedHosts if', 'add the host to --trusted-host if'],
     ['(option trustedHosts)', '(--trusted-host)'],
     ['or the option allowInsecureAuth (--allow-insecure-auth)', 'or --allow-insecure-auth'],
-    ['a FIFO: upload it as a stream', 'a FIFO: pipe it into the program and give - as FILE'],
+    ['a FIFO: upload it as a stream', 'a FIFO: pipe it into the program and give - as PATH'],
     ['for 600 s (timeouts.noProgressMs).', 'for 600 s.'],
     ['(timeouts.replyMs)', '(--timeout)'],
     ['NO_PROXY or noProxy', 'NO_PROXY or --noproxy'],

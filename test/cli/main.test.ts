@@ -48,7 +48,24 @@ describe('the command line', () => {
       /PATH… URL[\s\S]*--timeout[\s\S]*default: 5m[\s\S]*--fragment-size/,
     );
     expect((await runWith('help', 'put')).stdout).to.equal(putHelp.stdout);
+    for (const args of [['help'], ['help', 'help'], ['help', '-h']]) {
+      expect(await runWith(...args)).to.deep.equal(help);
+    }
     expect((await runWith('serve', '--help')).stdout).to.match(/--root[\s\S]*127\.0\.0\.1/);
+  });
+
+  it('says which arguments of a command are wrong', async () => {
+    for (const [args, message] of [
+      [['prune', 'x'], 'prune takes no argument besides its options'],
+      [['completion'], 'the shell is missing'],
+      [['completion', 'cmd'], 'the shell must be one of bash, zsh, fish, powershell, not "cmd"'],
+      [['completion', 'bash', 'x'], 'completion takes only one argument'],
+      [['enqueue', '--redis=redis://h', 'x'], 'the URL is missing: give PATH… URL'],
+    ] as const) {
+      const { code, stderr } = await runWith(...args);
+      expect(code).to.equal(2);
+      expect(stderr).to.equal(`bits-upload: ${message}\nTry 'bits-upload ${args[0]} --help'.\n`);
+    }
   });
 
   for (const [args, message] of [
@@ -58,6 +75,7 @@ describe('the command line', () => {
     [['http://me:s3cret@h/', 'x'], /unknown command/],
     [['http://h/?sig=s3cret', 'x'], /unknown command 'http:\/\/h\/\?…'/],
     [['-ps3cret'], /unknown option '-p…'/],
+    [['help', 'pt'], /unknown command 'pt': put, jobs/],
   ] as [string[], RegExp][]) {
     it(`exits with 2 and a hint for ${JSON.stringify(args).replace('s3cret', '…')}`, async () => {
       const { code, stdout, stderr } = await runWith(...args);

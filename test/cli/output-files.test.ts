@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   mkdtemp,
   readdir,
@@ -14,7 +15,9 @@ import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { answer, startRawServer } from '../support/raw-server.js';
-import { skip } from '../support/skip.js';
+import { skip, skipOnWindows } from '../support/skip.js';
+import { ntlmGuard, startAuthServer } from '../transport/auth/auth-server.js';
+import { NTLM_USER } from '../transport/auth/ntlm-server.js';
 import { capturedIo } from './capture.js';
 
 const SECRET = 's3cret-Pa55word';
@@ -112,6 +115,39 @@ describe('the files of --trace and --log-file', () => {
     expect(await traced('prune')).to.deep.equal(['cancel-session']);
   });
 
+  it('hold each round of authentication, with the names of the schemes alone', async () => {
+    const guard = ntlmGuard({ others: ['Digest realm="r", nonce="s3cret-nonce"'] });
+    const guarded = await startAuthServer(guard);
+    try {
+      const user = `${NTLM_USER.username}:${NTLM_USER.password}`;
+      const url = `${guarded.url('/in/?sig=')}${SECRET}`;
+      const args = ['--ntlm', '-u', user, '--trace', trace, url];
+      expect(await runWith('ping', ...args)).to.include({ code: 0 });
+      const events = await eventsOf(trace);
+      const rounds = events.filter(({ event }) => event === 'authentication');
+      const { host } = new URL(url);
+      const common = { peer: host, method: 'BITS_POST', isHandshake: false, keepsConnection: true };
+      for (const round of rounds) {
+        expect(round).to.include(common);
+        expect(round.target).to.match(/^\/in\/[\w-]+\?…$/);
+      }
+      expect(rounds.map(({ scheme, status, offers }) => [scheme, status, offers])).to.deep.equal([
+        [undefined, 401, ['ntlm', 'digest']],
+        ['NTLM', 401, ['ntlm']],
+        ['NTLM', 200, []],
+      ]);
+      const kinds = events.map(({ event }) => event);
+      expect(kinds.indexOf('request')).to.be.below(kinds.indexOf('authentication'));
+      expect(kinds.lastIndexOf('authentication')).to.be.below(kinds.indexOf('response'));
+      const text = await readFile(trace, 'utf8');
+      for (const secret of [SECRET, 's3cret-nonce', NTLM_USER.password, 'TlRMTVNT']) {
+        expect(text).to.not.contain(secret);
+      }
+    } finally {
+      await guarded.close();
+    }
+  });
+
   it('hold the questions of --skip-existing', async () => {
     expect(await put('--trace', trace, '--skip-existing')).to.include({ code: 0 });
     const heads = (await eventsOf(trace)).filter(({ packet }) => packet === 'head');
@@ -179,6 +215,31 @@ describe('the files of --trace and --log-file', () => {
       expect(code).to.equal(2);
       expect(stderr).to.contain(`${option} ${nowhere} cannot be written (ENOENT)`);
     }
+  });
+
+  it('do not stay as traces of a command line that is wrong', async () => {
+    const args = ['--trace', trace, '--log-file', log];
+    expect(await put(...args, '--max-time=soon')).to.include({ code: 2 });
+    expect(await runWith('put', ...args, join(directory, 'no.bin'), server.url)).to.include({
+      code: 2,
+    });
+    expect(await runWith('cancel', '--trace', trace, '0190163d')).to.include({ code: 2 });
+    expect(await put(...args)).to.include({ code: 0 });
+    expect((await eventsOf(trace)).at(-1)).to.include({ event: 'end' });
+  });
+
+  it('are no pipes, which may have no reader', async function () {
+    skipOnWindows(this, 'fifo');
+    execFileSync('mkfifo', [log]);
+    for (const [option, message] of [
+      ['--log-file', `--log-file ${log} is a pipe: give the name of a file`],
+      ['--trace', `--trace ${log} exists already: give the name of a new file`],
+    ] as const) {
+      const { code, stderr } = await put(option, log);
+      expect(code).to.equal(2);
+      expect(stderr).to.contain(message);
+    }
+    expect(server.log).to.be.empty;
   });
 
   it('do not stop an upload when the disk is full', async function () {

@@ -2,13 +2,16 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
   access,
+  link,
   mkdir,
   mkdtemp,
   readdir,
   readFile,
+  rename,
   rm,
   stat,
   symlink,
+  utimes,
   writeFile,
 } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
@@ -17,8 +20,8 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
 import { run } from '../../src/cli/program.js';
-import { digestFile } from '../../src/cli/tree/local-files.js';
-import { stampOf } from '../../src/cli/tree/walk.js';
+import { stampOf } from '../../src/cli/tree/file-stamp.js';
+import { digestFile, removeFile } from '../../src/cli/tree/local-files.js';
 import {
   type BitsServer,
   type BitsServerOptions,
@@ -146,6 +149,33 @@ describe('put with what it does besides', () => {
       expect(await readdir(tree)).to.deep.equal(['sub']);
     });
 
+    it('sends a file again that was moved back after its removal', async () => {
+      await serve();
+      const [a, b] = [join(tree, 'a'), join(tree, 'b')];
+      const backup = join(directory, 'backup');
+      await link(a, backup);
+      server.addFault({ on: 'create-session', nth: 2, times: 2, do: { status: 403 } });
+      const args = ['--remove-source', a, b, server.url];
+      expect((await put(args)).summary).to.include({ succeeded: 1, failed: 1 });
+      expect((await put(args)).summary).to.include({ skipped: 1, failed: 1 });
+      await rename(backup, a);
+      const again = await put(args);
+      expect(again.summary).to.include({ succeeded: 2, skipped: 0 });
+      expect(await isThere(a)).to.equal(false);
+    });
+
+    it('is refused for a file that a manifest has several destinations for', async () => {
+      await serve();
+      const manifest = join(directory, 'm.csv');
+      const a = join(tree, 'a');
+      const rows = ['Source,Destination', `${a},${server.url}1`, `${tree}/./a,${server.url}2`];
+      await writeFile(manifest, rows.join('\n'));
+      const { code, stderr } = await put(['--remove-source', '--manifest', manifest]);
+      expect(code).to.equal(2);
+      expect(stderr).to.contain('several Destinations').and.to.contain('leave out --remove-source');
+      expect((await put(['--manifest', manifest])).summary).to.include({ succeeded: 2 });
+    });
+
     it('takes a file of the command that an earlier run has removed as finished', async () => {
       await serve();
       server.addFault({ on: 'create-session', nth: 2, do: { status: 403 } });
@@ -170,6 +200,33 @@ describe('put with what it does besides', () => {
       const second = await put(['--remove-source', join(tree, 'b'), server.url]);
       expect(second.of('warning').map(({ code }) => code)).to.include('source-kept');
       expect([await isThere(changed), await isThere(join(tree, 'b'))]).to.deep.equal([true, true]);
+    });
+  });
+
+  describe('--remove-source and --checksum', () => {
+    it('do not take a file of the same size and time for the one that was sent', async () => {
+      const replaced = join(tree, 'a');
+      const replace = async (): Promise<void> => {
+        const { atime, mtime } = await stat(replaced);
+        await writeFile(join(directory, 'other'), 'CONTENT OF A');
+        await utimes(join(directory, 'other'), atime, mtime);
+        await rename(join(directory, 'other'), replaced);
+      };
+      await utimes(replaced, 1, 1);
+      await serve({ onUpload: replace });
+      const args = ['--remove-source', '--checksum=sha256', replaced, server.url];
+      const { code, of } = await put(args);
+      expect(code).to.equal(0);
+      expect(of('warning').map(({ code }) => code)).to.deep.equal(['no-checksum', 'source-kept']);
+      expect(await readFile(replaced, 'utf8')).to.equal('CONTENT OF A');
+    });
+
+    it('know a file of which only the number is another one', async () => {
+      const path = join(tree, 'a');
+      const stamp = stampOf(await stat(path, { bigint: true }));
+      const renumbered = { ...stamp, device: stamp.device + 1n, inode: stamp.inode + 1n };
+      expect(await removeFile({ path, stamp: renumbered })).to.equal(undefined);
+      expect(await isThere(path)).to.equal(false);
     });
   });
 
@@ -228,7 +285,7 @@ describe('put with what it does besides', () => {
       await writeFile(join(replies, 'a'), 'mine');
       const { code, stderr } = await put(['--reply-dir', replies, '-r', `${tree}/`, server.url]);
       expect(code).to.equal(3);
-      expect(stderr).to.contain(`${join(replies, 'sub')} is a link or a file: remove it`);
+      expect(stderr).to.contain(`${join(replies, 'sub')} is a link or a file: move it away`);
       expect(await readdir(outside)).to.deep.equal([]);
       expect(await readFile(join(replies, 'a'), 'utf8')).to.equal('mine');
       const manifest = join(directory, 'm.csv');
@@ -308,7 +365,7 @@ describe('put with what it does besides', () => {
       [['--silent'], 'put has no option -s or --silent: use --quiet'],
       [['-s'], 'use --quiet'],
       [['--ignore-existing'], 'use --skip-existing'],
-      [['--priority', 'urgent'], '--priority takes one of foreground, high, normal, low'],
+      [['--priority', 'urgent'], '--priority must be one of foreground, high, normal, low'],
     ];
     for (const [args, hint] of hints) {
       const { code, stderr } = await put([...args, join(tree, 'a'), server.url]);

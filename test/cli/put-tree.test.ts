@@ -2,10 +2,12 @@ import { execFileSync } from 'node:child_process';
 import {
   appendFile,
   chmod,
+  copyFile,
   mkdir,
   mkdtemp,
   readdir,
   readFile,
+  rename,
   rm,
   stat,
   symlink,
@@ -54,6 +56,17 @@ describe('put with trees and lists', () => {
       await mkdir(dirname(join(tree, name)), { recursive: true });
       await writeFile(join(tree, name), `content of ${name}`);
     }
+  };
+
+  /** Moves what is in the tree out of it, with a link in its place. */
+  const replaceByLink = async (name: string): Promise<void> => {
+    const outside = join(directory, 'outside');
+    await rename(join(tree, name), outside);
+    // The file that an attacker wants has another inode.
+    const file = name.includes('/') ? outside : join(outside, 'secret');
+    await copyFile(file, `${file}-copy`);
+    await rename(`${file}-copy`, file);
+    await symlink(outside, join(tree, name));
   };
 
   /** What the server has, by path. */
@@ -107,7 +120,7 @@ describe('put with trees and lists', () => {
       expect(await stored()).to.deep.equal(['a/b']);
       const mixed = await put(['-r', `${tree}/`, tree, server.url]);
       expect(mixed.code).to.equal(2);
-      expect(mixed.stderr).to.contain(`give it alone, or as ${tree}`);
+      expect(mixed.stderr).to.contain(`or give it as ${tree}, which keeps its name`);
     });
 
     it('follows links only with --follow-links, and reports a circle', async function () {
@@ -125,6 +138,38 @@ describe('put with trees and lists', () => {
       expect(followed.code).to.equal(3);
       expect(followed.stderr).to.match(/real\/up is a link to a directory that it is in/);
       expect(await stored()).to.deep.equal(['real/file', 'x/link', 'x/other/file', 'x/real/file']);
+    });
+
+    for (const [what, replace] of [
+      ['a file', () => replaceByLink('b/secret')],
+      ['a directory', () => replaceByLink('b')],
+    ] as const) {
+      it(`does not follow a link that takes the place of ${what} after it was found`, async function () {
+        skipWithoutLinks(this);
+        await write('a', 'b/secret', 'c');
+        await serve({ onUpload: ({ url }) => (url.endsWith('/a') ? replace() : undefined) });
+        const { code, stderr } = await put(['-r', `${tree}/`, server.url]);
+        expect(stderr).to.match(/was replaced by a symbolic link .*--follow-links/);
+        expect(code).to.equal(3);
+        expect(await stored()).to.deep.equal(['a', 'c']);
+      });
+    }
+
+    it('sends a file that replaced another one after it was found, and no FIFO', async function () {
+      skipOnWindows(this, 'fifo');
+      await write('a', 'b', 'c');
+      const replace = async () => {
+        await writeFile(join(directory, 'new'), 'new content');
+        await rename(join(directory, 'new'), join(tree, 'b'));
+        await rm(join(tree, 'c'));
+        execFileSync('mkfifo', [join(tree, 'c')]);
+      };
+      await serve({ onUpload: ({ url }) => (url.endsWith('/a') ? replace() : undefined) });
+      const { code, stderr } = await put(['-r', `${tree}/`, server.url]);
+      expect(code).to.equal(3);
+      expect(stderr).to.contain('c is a FIFO');
+      expect(await stored()).to.deep.equal(['a', 'b']);
+      expect(await readFile(join(server.root, 'b'), 'utf8')).to.equal('new content');
     });
 
     it('leaves out what is no regular file, and says so', async function () {
@@ -295,13 +340,64 @@ describe('put with trees and lists', () => {
       expect(await stored()).to.deep.equal(['a']);
     });
 
+    it('sends a file once that is named several times, with a warning', async () => {
+      await serve();
+      await write('a', 'b');
+      const [a, b] = [join(tree, 'a'), join(tree, 'b')];
+      const here = join(directory, 'tree', '.', 'a');
+      const manifest = join(directory, 'manifest.csv');
+      await writeFile(
+        manifest,
+        ['Source,Destination', `${a},${server.url}a`, `${tree}/./a,${server.url}a`].join('\n'),
+      );
+      for (const [args, list, again] of [
+        [['--files-from=-', tree], `a\n./a\n${here}\nb\n`, `./a, ${here}`],
+        [[a, `${tree}/./a`, b], '', `${tree}/./a`],
+        [[a, a], '', a],
+        [['-r', tree, `${directory}/./tree`], '', `${directory}/./tree`],
+        [['--manifest', manifest], '', `${tree}/./a`],
+      ] as const) {
+        const position = server.log.length;
+        const url = args[0] === '--manifest' ? [] : [server.url];
+        const { code, stderr } = await put([...args, ...url], list);
+        expect(code, stderr).to.equal(0);
+        expect(stderr).to.contain(`warning: named more than once, and sent once: ${again}\n`);
+        const created = server.log
+          .slice(position)
+          .filter(({ packet }) => packet === 'create-session');
+        expect(new Set(created.map(({ target }) => target))).to.have.property(
+          'size',
+          created.length,
+        );
+      }
+    });
+
+    it('refuses two files for one URL before anything is sent', async () => {
+      await serve();
+      await write('a', 'x/a');
+      const [a, other] = [join(tree, 'a'), join(tree, 'x/a')];
+      const manifest = join(directory, 'manifest.csv');
+      await writeFile(
+        manifest,
+        `Source,Destination\n${a},${server.url}a\n${other},${server.url}a\n`,
+      );
+      for (const args of [
+        [a, other, server.url],
+        ['--manifest', manifest],
+      ]) {
+        const { code, stderr } = await put(args);
+        expect(code).to.equal(2);
+        expect(stderr).to.contain(`${a} and ${other} would have the same URL`);
+      }
+      expect(server.connections).to.equal(0);
+    });
+
     it('refuses what is outside of the directory, or would be one file, before anything is sent', async () => {
       await serve();
       await write('a', 'A');
       for (const [list, message] of [
         ['a\n../x', /lists \.\.\/x, which is not in /],
         [`a\n${directory}`, /which is not in /],
-        ['a\n./a', /same URL/],
         ['a\nA', /same file on a Windows server/],
       ] as const) {
         const { code, stderr } = await put(['--files-from=-', tree, server.url], list);
@@ -441,6 +537,57 @@ describe('put with trees and lists', () => {
         ['-r', tree, `${server.url}other/`],
       ];
       for (const args of others) expect((await put(args)).lines, args.join()).to.have.lengthOf(3);
+    });
+
+    describe('with a list on standard input', () => {
+      const args = ['--files-from=-'];
+      const putList = (list: string, ...more: string[]) =>
+        put([...args, ...more, tree, server.url], list);
+
+      it('keeps what is stored of one list while others are sent', async () => {
+        failing();
+        expect((await putList('1\n2\n')).code).to.equal(3);
+        expect((await putList('sub/3\n')).code).to.equal(0);
+        expect((await putList('2\n./1\n1\n')).lines).to.deep.equal([`${server.url}2`]);
+        expect(await batches()).to.deep.equal([]);
+      });
+
+      it('does not send again what is stored of a list that has grown, until all of it is', async () => {
+        failing();
+        expect((await putList('1\n2\n')).code).to.equal(3);
+        expect((await putList('1\n2\nsub/3\n', '--dry-run')).lines).to.have.lengthOf(2);
+        const grown = await putList('1\n2\nsub/3\n');
+        expect(grown.lines).to.deep.equal([`${server.url}2`, `${server.url}sub/3`]);
+        expect(await batches()).to.deep.equal([]);
+        expect((await putList('1\n2\n')).lines).to.have.lengthOf(2);
+      });
+
+      it('forgets only those files of another list that are stored', async () => {
+        server.addFault({ on: 'create-session', nth: 3, do: { status: 403 } });
+        expect((await putList('1\n2\nsub/3\n')).code).to.equal(3);
+        expect((await putList('1\n')).lines).to.deep.equal([]);
+        const left = await putList('1\n2\nsub/3\n');
+        expect(left.lines).to.deep.equal([`${server.url}1`, `${server.url}sub/3`]);
+      });
+
+      it('takes a missing file for removed only if the same list has sent it', async () => {
+        failing();
+        const remove = '--remove-source';
+        expect((await putList('1\n2\n', remove)).code).to.equal(3);
+        const other = await putList('1\nsub/3\n', remove);
+        expect(other.code).to.equal(3);
+        expect(other.stderr).to.contain('There is no file');
+        expect((await putList('2\n1\n', remove)).code).to.equal(0);
+      });
+
+      it('is not refused while another list is sent', async () => {
+        server.addFault({ on: 'create-session', do: 'hang' });
+        const first = putList('1\n', '--max-time=3s');
+        await server.waitForRequest('create-session');
+        expect((await putList('2\n')).code).to.equal(0);
+        expect((await putList('1\n')).stderr).to.contain('wait for its end');
+        expect((await first).code).to.not.equal(0);
+      });
     });
 
     it('sends a file again of which it is only presumed that it is stored', async () => {

@@ -365,10 +365,17 @@ describe('the command put', () => {
     const secret = 's3cret';
     const url = (): string => server.url;
     const cases: [what: string, args: () => string[], message: RegExp][] = [
-      ['no arguments', () => [], /needs a URL|needs a FILE/],
-      ['no URL', () => [file], /needs a URL/],
-      ['the URL before the file', () => ['http://127.0.0.1:1/', file], /the URL comes last/],
-      ['no file', () => [url()], /needs a FILE/],
+      ['no arguments', () => [], /arguments are missing: give PATH… URL/],
+      ['no URL', () => [file], /the URL is missing: give PATH… URL/],
+      ['two files and no URL', () => [file, file], /last argument must be the URL/],
+      [
+        'the URL before the file',
+        () => ['http://127.0.0.1:1/', file],
+        /URL comes last: give PATH… URL/,
+      ],
+      ['no file', () => [url()], /a PATH is missing before the URL/],
+      ['a list without a URL', () => ['--files-from=x'], /missing: give --files-from LIST \[DIR/],
+      ['a list after the URL', () => ['--files-from=x', url(), '.'], /URL comes last: give --fi/],
       ['a missing file', () => [`${file}.no`, url()], /There is no file .*\.no/],
       ['a directory', () => [directory, url()], /is a directory/],
       ['an empty path', () => ['', url()], /path .* is empty/],
@@ -380,10 +387,13 @@ describe('the command put', () => {
       ['a password with signs', () => [file, `http://me:${password}@h/`], /URL/],
       ['a password and another scheme', () => [file, `ftp://me:${password}@h/`], /http/],
       ['URL and file swapped', () => [`http://me:${password}@h/`, file], /URL comes last|http/],
-      ['two URLs', () => [`http://me:${password}@h/`, url()], /URL comes last/],
+      [
+        'two URLs',
+        () => [`http://me:${password}@h/`, url()],
+        /only the last argument can be a URL/,
+      ],
       ['a control character in the URL', () => [file, `${url()}a\nb`], /control character/],
-      ['several files, no slash', () => [file, file, `${url()}x`], /ends in \//],
-      ['the same name twice', () => [file, file, url()], /the same URL/],
+      ['several files, no slash', () => [file, `${file}.no`, `${url()}x`], /ends in \//],
       ['standard input without a name', () => ['-', url()], /no name/],
       ['a header without colon', () => ['--header', secret, file, url()], /colon/],
       ['a bad header name', () => ['--header', `${secret} x: y`, file, url()], /name/],

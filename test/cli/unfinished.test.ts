@@ -359,6 +359,45 @@ describe('an unfinished upload', () => {
       expect(await bits('resume')).to.include({ code: 0, stdout: '' });
     });
 
+    it('removes its file only with --remove-source, which the printed command has', async () => {
+      await serve();
+      server.addFault(broken);
+      const { objects } = await fail('--json', '--remove-source');
+      const resumeCommand = String(objects().at(-1)?.resumeCommand);
+      expect(resumeCommand).to.contain(' --remove-source');
+      server.addFault({ on: 'fragment', do: { status: 503 } });
+      const again = await bits('resume', '--json', '--retries=0', '--remove-source');
+      expect(again.objects().at(-1)?.resumeCommand).to.contain(' --remove-source');
+      expect(await bits('resume', '--remove-source')).to.include({ code: 0 });
+      expect(await readFile(join(server.root, 'x.bin'))).to.deep.equal(content);
+      expect(await readdir(directory)).to.not.include('dump.bin');
+
+      await writeFile(file, content);
+      await leftBehind('y.bin');
+      expect((await bits('resume')).code).to.equal(0);
+      expect(await readFile(file)).to.deep.equal(content);
+    });
+
+    it('keeps its file if that goes to another URL as well', async () => {
+      await serve();
+      await leftBehind('1');
+      await leftBehind('2');
+      const { code, stderr } = await bits('resume', '--all', '--remove-source');
+      expect(code).to.equal(2);
+      expect(stderr).to.contain(`${file} goes to several URLs`);
+      expect((await bits('resume', '--all')).code).to.equal(0);
+    });
+
+    it('keeps its file with --remove-source if it is not sure that all of it is stored', async () => {
+      await serve();
+      await leftBehind();
+      server.addFault({ on: 'close-session', do: 'reset-after-commit' });
+      const { code, stderr } = await bits('resume', '--remove-source');
+      expect(code).to.equal(0);
+      expect(stderr).to.contain('not removed: the server has not acknowledged that it is stored');
+      expect(await readFile(file)).to.deep.equal(content);
+    });
+
     it('is resumed only if an id names exactly one', async () => {
       await serve();
       const first = await leftBehind('1');

@@ -361,6 +361,24 @@ describe('a queue of uploads', () => {
     expect(begun).to.have.lengthOf(2);
   });
 
+  it('does not take for speed what an earlier run has sent', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 3, do: { status: 503 } }] });
+    const store = createMemoryStore();
+    const path = join(folder(), 'earlier.bin');
+    await writePatterned(path, 40 * KIB);
+    const upload = file('earlier', { source: path, store, fragmentBytes: 10 * KIB });
+    const failing = queueOf({ defaults: { retry: { limit: 0 } } });
+    expect(await code(failing.add(upload).result)).to.equal('BITS_ERR_SERVER');
+    server.addFault({ on: 'ping', do: 'hang' });
+    const queue = queueOf();
+    const stop = new AbortController();
+    const job = queue.add({ ...upload, signal: stop.signal });
+    await server.waitForRequest('ping');
+    expect(queue.progress).to.include({ bytesSent: 20 * KIB, bytesPerSecond: 0 });
+    stop.abort();
+    expect(await code(job.result)).to.equal('BITS_ERR_ABORTED');
+  });
+
   it('restores all jobs of a store, and tells of records that make none', async () => {
     await serve({ faults: [{ on: 'fragment', times: 3, do: { status: 503 } }] });
     const store = createMemoryStore();
@@ -391,28 +409,6 @@ describe('a queue of uploads', () => {
       url: `${server.url}file-2?token=secret`,
       source: path('file-2'),
     }).start();
-  });
-
-  it('counts no bytes as speed that were sent before a job was restored', async () => {
-    await serve({
-      faults: [
-        { on: 'fragment', nth: 3, do: { status: 503 } },
-        { on: 'ping', do: 'hang' },
-      ],
-    });
-    const store = createMemoryStore();
-    const path = join(folder(), 'half');
-    await writePatterned(path, 30 * KIB);
-    const defaults = { store, fragmentBytes: 10 * KIB };
-    const before = queueOf({ defaults: { ...defaults, retry: { limit: 0 } } });
-    before.add({ url: server.url, source: path });
-    await before.onIdle();
-    const queue = queueOf({ defaults });
-    await queue.restore();
-    await server.waitForRequest('ping');
-    expect(queue.progress).to.include({ bytesSent: 20 * KIB, bytesPerSecond: 0 });
-    await queue.pause();
-    queue.clear();
   });
 
   it('joins retries and time-outs of a job with those of the queue', async () => {

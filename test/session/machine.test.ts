@@ -309,6 +309,10 @@ describe('the session machine', () => {
       expect(goesOn(restored(snapshot, { plan }), pinged)[1]).to.equal('close-session');
     });
 
+    it('probes from the offset of the server where there is nothing below to repeat', () => {
+      expect(goesOn(restored({ offset: 1 }), pinged)[1]).to.equal('fragment 1-249');
+    });
+
     it('asks for a required reply with the end of the file', () => {
       const of = { plan: { ...BIG.plan, reply: 'required' }, sizer: BIG.sizer } as const;
       const asked = goesOn(restored({ offset: 10 * MIN }, of), pinged, has(10 * MIN));

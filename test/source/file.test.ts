@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { constants } from 'node:fs';
 import {
   appendFile,
   chmod,
@@ -16,7 +17,7 @@ import { createServer } from 'node:net';
 import { basename, join, relative } from 'node:path';
 import { expect } from 'chai';
 import { BitsArgumentError } from '../../src/errors.js';
-import { fileSource } from '../../src/source/file.js';
+import { checkedFileSource, fileSource } from '../../src/source/file.js';
 import type { OpenSource } from '../../src/source/source.js';
 import { NEEDS, skip, skipOnWindows, skipWithoutLinks } from '../support/skip.js';
 import { describeContract, pattern } from './contract.js';
@@ -76,6 +77,24 @@ describe('fileSource', () => {
       expect(await refusal(at('a')))
         .to.include(at('a'))
         .and.include('circle');
+    });
+
+    it('with a check does not open a link, and keeps nothing open that the check refuses', async function () {
+      if (constants.O_NOFOLLOW === undefined) skip(this, 'needs O_NOFOLLOW');
+      await writeFile(at('file'), 'x');
+      await symlink('file', at('link'));
+      const seen: unknown[] = [];
+      const refusal = new BitsArgumentError('not what it was');
+      const refuse = async (opened: unknown) => {
+        seen.push(opened);
+        if (opened !== undefined) throw refusal;
+      };
+      expect(await codeOf(checkedFileSource(at('link'), refuse).open())).to.equal(
+        'BITS_ERR_ARGUMENT',
+      );
+      expect(seen).to.deep.equal([undefined]);
+      expect(await errorOf(checkedFileSource(at('file'), refuse).open())).to.equal(refusal);
+      expect((await openFilesUnder(dir.path)) ?? []).to.deep.equal([]);
     });
 
     it('says that a name with replacement characters may not be UTF-8', async function () {

@@ -198,6 +198,24 @@ describe('the reference server', () => {
         send: () => client.createSession('/none/f'),
       },
       {
+        what: 'a file in the place of a directory',
+        status: 404,
+        hresult: '0x80190194',
+        send: async () => {
+          await writeFile(path.join(server.root, 'file'), '');
+          return client.createSession('/file/f');
+        },
+      },
+      {
+        what: 'a root that is gone',
+        status: 404,
+        hresult: '0x80190194',
+        send: async () => {
+          await rm(server.root, { recursive: true });
+          return client.createSession('/f');
+        },
+      },
+      {
         what: 'a file over the maximum',
         options: { maxUploadBytes: 15 },
         status: 500,

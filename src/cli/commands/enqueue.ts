@@ -94,7 +94,8 @@ async function enqueue(
   fleet: Fleet,
 ): Promise<ExitCode> {
   const connection = redisConnection(flags);
-  if (paths.includes('-')) throw new UsageError('enqueue takes no standard input: give a FILE');
+  if (paths.includes('-'))
+    throw new UsageError('enqueue takes no standard input: give the PATH of a file');
   const plan = await planUploads(paths, flags, context);
   const shared = sharedOptions(plan, flags, context);
   for (const url of plan.urls) fleet.uploadFlowJob('check', { ...shared, url, source: '/' });
@@ -115,8 +116,7 @@ function sharedOptions(
   { io }: CommandContext,
 ): Omit<FleetUploadOptions, 'url' | 'source'> {
   const { priority, credentials, replyFile, replyOptional, maxReplySize } = flags;
-  if (replyFile !== undefined && !isOneFile)
-    throw new UsageError('--reply-file takes only one FILE');
+  if (replyFile !== undefined && !isOneFile) throw new UsageError('--reply-file is for one file');
   const lonely = replyOptional ? '--reply-optional' : maxReplySize && '--max-reply-size';
   if (lonely && replyFile === undefined) throw new UsageError(`${lonely} needs --reply-file`);
   const { reply } = replyOptions(flags, io.stdout);

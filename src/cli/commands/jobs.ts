@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { CliEvent } from '../../cli-events.js';
 import type { JobRecord, LockOwner } from '../../index.js';
 import type { CommandContext, Io } from '../context.js';
@@ -6,7 +6,7 @@ import { EXIT, type ExitCode } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
 import { withExamples } from '../help.js';
 import { sayWarning } from '../render/messages.js';
-import { say, writeEvent } from '../render/text.js';
+import { printable, say, writeEvent } from '../render/text.js';
 import { formatAge, formatBytes, formatPercent } from '../render/units.js';
 import { addStateOption, nameOf, openJobState, type StateFlags } from '../state-directory.js';
 import { reportFailure } from './cancel-jobs.js';
@@ -14,6 +14,7 @@ import { driverOf, type SourceStatus, sourceStatusOf, targetOf } from './find-jo
 
 interface JobsFlags extends StateFlags {
   readonly json?: boolean;
+  readonly ids?: boolean;
 }
 
 interface ListedJob {
@@ -45,6 +46,7 @@ export function defineJobs(command: Command, { io, exitWith }: CommandContext): 
   addStateOption(command)
     .description(withExamples('List unfinished uploads.', EXAMPLES))
     .option('--json', 'one JSON object a line on standard output')
+    .addOption(new Option('--ids', 'only the ids and the files, for the completion').hideHelp())
     .addHelpText('after', HELP)
     .action(async (flags: JobsFlags) => exitWith(await listJobs(flags, io)));
 }
@@ -54,6 +56,11 @@ async function listJobs(flags: JobsFlags, io: Io): Promise<ExitCode> {
   const { stdout, stderr } = io;
   try {
     const { records, problems } = await state.store.list();
+    if (flags.ids) {
+      // Whoever presses the tabulator does not wait for the disks of the files.
+      for (const { id, source } of records) stdout.write(`${id}\t${printable(source.path)}\n`);
+      return EXIT.done;
+    }
     const jobs = await Promise.all(
       records.map(async (record): Promise<ListedJob> => {
         const [source, driver] = await Promise.all([

@@ -237,7 +237,7 @@ function contentOf(flag: string, file: string): Buffer {
     return readFileSync(file);
   } catch (error) {
     throw new UsageError(
-      `${flag} ${file} cannot be read (${(error as NodeJS.ErrnoException).code})`,
+      `${flag} ${file} cannot be read (${(error as NodeJS.ErrnoException).code}): check the path`,
     );
   }
 }

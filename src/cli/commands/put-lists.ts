@@ -4,6 +4,7 @@ import { unlessAborted } from '../../common/abort.js';
 import { appendFileName, parseRemoteUrl } from '../../internal.js';
 import type { CommandContext } from '../context.js';
 import { readFileList, readManifest, refusal } from '../tree/file-list.js';
+import { stampOf } from '../tree/file-stamp.js';
 import type { Filters } from '../tree/filters.js';
 import { batchKey } from '../tree/finished-files.js';
 import {
@@ -15,12 +16,16 @@ import {
   type Planned,
   plannedFile,
   segmentsOf,
+  skippedPlan,
+  splitRepeated,
   type UploadPlan,
+  urlAtEnd,
   urlBelow,
 } from '../tree/planned.js';
-import { openingError, stampOf } from '../tree/walk.js';
+import { openingError } from '../tree/walk.js';
 import { UsageError } from '../values.js';
 import type { SelectionFlags } from './put-options.js';
+import type { RemoveFlags } from './upload-options.js';
 
 /**
  * `put --files-from LIST [DIRECTORY] URL`
@@ -33,27 +38,32 @@ export async function planList(
   filters: Filters,
   context: CommandContext,
 ): Promise<UploadPlan> {
-  const [last, base = '.', ...others] = [...paths].reverse();
-  if (last === undefined) throw new UsageError('put needs a URL');
+  const remoteUrl = urlAtEnd(paths, '--files-from LIST [DIRECTORY] URL');
+  const [base = '.', ...others] = paths.slice(0, -1);
   if (others.length > 0) {
-    throw new UsageError('--files-from takes one DIRECTORY before the URL, and no FILE');
+    throw new UsageError('--files-from takes one DIRECTORY before the URL, and no other PATH');
   }
-  const remoteUrl = parseRemoteUrl(last);
   if (!isDirectoryUrl(remoteUrl)) throw new UsageError(needsSlash('--files-from', remoteUrl));
   const names = await namesIn(list, flags, context);
-  const listed = names
-    .map((file) => ({ file, segments: segmentsBelow(base, file) }))
-    .filter(({ segments }) => filters.hasFile(segments.join('/')));
+  const listed = splitRepeated(
+    names
+      .map((file) => ({ file, segments: segmentsBelow(base, file) }))
+      .filter(({ segments }) => filters.hasFile(segments.join('/'))),
+    ({ segments }) => segments.join('/'),
+  );
+  const places = listed.once.map(({ segments }) => segments.join('/'));
   assertNoneMeet(
-    listed.map(({ file }) => file),
-    listed.map(({ segments }) => segments.join('/')),
+    listed.once.map(({ file }) => file),
+    places,
   );
   const { include = [], exclude = [] } = flags;
   const { origin, pathname } = remoteUrl;
-  const place = [origin + pathname, list === '-' ? list : resolve(list), resolve(base)];
+  const isNamed = list !== '-';
+  const place = [origin + pathname, isNamed ? resolve(list) : list, resolve(base)];
+  const parts = ['list', ...place, '', ...include, '', ...exclude];
   return {
     isOneFile: false,
-    key: batchKey([remoteUrl], ['list', ...place, '', ...include, '', ...exclude]),
+    key: batchKey([remoteUrl], parts, isNamed ? undefined : places),
     urls: [remoteUrl],
     isLazy: true,
     files: filesOf(listed, context, ({ file, segments }) => ({
@@ -98,29 +108,36 @@ function segmentsBelow(base: string, file: string): string[] {
 export async function planManifest(
   name: string,
   paths: readonly string[],
+  { removeSource }: RemoveFlags,
   context: CommandContext,
 ): Promise<UploadPlan> {
   if (paths.length > 0) {
     throw new UsageError('--manifest names files and URLs: leave out the other arguments');
   }
-  const rows = (await readManifest(name)).map(({ source, destination, line }) => {
+  const listed = (await readManifest(name)).map(({ source, destination, line }) => {
     try {
       return { source, url: appendFileName(parseRemoteUrl(destination), basename(source)) };
     } catch (error) {
       throw refusal(name, line, (error as Error).message);
     }
   });
+  const rows = splitRepeated(listed, ({ source, url }) => `${resolve(source)}\0${url.href}`);
   assertNoneMeet(
-    rows.map(({ source }) => source),
-    rows.map(({ url }) => `${url.origin}/${segmentsOf(url).join('/')}`),
+    rows.once.map(({ source }) => source),
+    rows.once.map(({ url }) => `${url.origin}/${segmentsOf(url).join('/')}`),
   );
+  const [elsewhere] = splitRepeated(rows.once, ({ source }) => resolve(source)).again;
+  if (removeSource && elsewhere !== undefined) {
+    throw new UsageError(
+      `--manifest ${name} has several Destinations for ${elsewhere.source}, and --remove-source would ` +
+        'remove it after the first one: leave out --remove-source',
+    );
+  }
+  const urls = rows.once.map(({ url }) => url);
   return {
     isOneFile: false,
-    key: batchKey(
-      rows.map(({ url }) => url),
-      ['manifest', resolve(name)],
-    ),
-    urls: [...new Map(rows.map(({ url }) => [url.host, url])).values()],
+    key: batchKey(urls, ['manifest', resolve(name)]),
+    urls: [...new Map(urls.map((url) => [url.host, url])).values()],
     isLazy: true,
     files: filesOf(rows, context, ({ source, url }) => ({
       file: source,
@@ -132,11 +149,12 @@ export async function planManifest(
 }
 
 async function* filesOf<T>(
-  listed: readonly T[],
+  { once, again }: ReturnType<typeof splitRepeated<T>>,
   { interruption: { signal } }: CommandContext,
   placeOf: (item: T) => Place,
 ): AsyncGenerator<Planned> {
-  for (const item of listed) {
+  for (const item of again) yield skippedPlan(placeOf(item), 'repeated');
+  for (const item of once) {
     if (signal.aborted) return;
     yield await listedFile(placeOf(item));
   }

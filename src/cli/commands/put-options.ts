@@ -6,10 +6,12 @@ import type { StateFlags } from '../state-directory.js';
 import { UsageError } from '../values.js';
 import {
   addBatchOptions,
+  addRemoveOption,
   addReplyOptions,
   addTransferOptions,
   type BatchFlags,
   type OutputFlags,
+  type RemoveFlags,
   type ReplyFlags,
   type TransferFlags,
 } from './upload-options.js';
@@ -34,12 +36,12 @@ export interface PutFlags
   extends TransferFlags,
     BatchFlags,
     ReplyFlags,
+    RemoveFlags,
     OutputFlags,
     StateFlags,
     SelectionFlags {
   readonly priority?: Priority;
   readonly skipExisting?: boolean;
-  readonly removeSource?: boolean;
   /** False after `--no-resume`. */
   readonly resume: boolean;
 }
@@ -88,15 +90,12 @@ export function addSelectionOptions(command: Command): Command {
 
 /** Every option of `put` but those of its output and its records. */
 export function addPutOptions(command: Command): Command {
-  addSelectionOptions(command)
-    .option(
+  addRemoveOption(
+    addSelectionOptions(command).option(
       '--skip-existing',
       'skip files of which the server says that it has one of the same size',
-    )
-    .option(
-      '--remove-source',
-      'remove each file when the server has acknowledged that it is stored',
-    )
+    ),
+  )
     .addOption(
       new Option(
         '--checksum <algorithm>',

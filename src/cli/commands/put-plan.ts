@@ -1,31 +1,39 @@
 import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { fileSource, streamSource } from '../../index.js';
-import { appendFileName, parseRemoteUrl } from '../../internal.js';
+import { appendFileName } from '../../internal.js';
 import type { CommandContext, StandardInput } from '../context.js';
 import { assertStandardInput } from '../standard-input.js';
+import { stampOf } from '../tree/file-stamp.js';
 import { createFilters, type Filters } from '../tree/filters.js';
 import { batchKey } from '../tree/finished-files.js';
 import { withDigest } from '../tree/local-files.js';
 import {
   assertNoneMeet,
-  type FailedPlan,
   failedPlan,
   isDirectoryUrl,
+  isUrl,
   needsSlash,
+  type Place,
   type Planned,
   type PlannedUpload,
   plannedFile,
   segmentsOf,
   skippedPlan,
+  splitRepeated,
   targetOf,
   type UploadPlan,
+  urlAtEnd,
   urlBelow,
 } from '../tree/planned.js';
 import { walkTree } from '../tree/walk.js';
 import { parseSize, UsageError } from '../values.js';
 import { planList, planManifest } from './put-lists.js';
 import type { SelectionFlags } from './put-options.js';
+import type { RemoveFlags } from './upload-options.js';
+
+/** The arguments of the command. */
+const FORM = 'PATH… URL';
 
 /** Names standard input. */
 const STDIN = '-';
@@ -38,12 +46,12 @@ const STDIN = '-';
  */
 export async function planUploads(
   paths: readonly string[],
-  flags: SelectionFlags,
+  flags: SelectionFlags & RemoveFlags,
   context: CommandContext,
 ): Promise<UploadPlan> {
   checkSelection(flags);
   const { manifest, filesFrom, include, exclude } = flags;
-  if (manifest !== undefined) return planManifest(manifest, paths, context);
+  if (manifest !== undefined) return planManifest(manifest, paths, flags, context);
   const filters = await createFilters(include, exclude);
   return filesFrom === undefined
     ? planArguments(paths, flags, filters, context)
@@ -74,11 +82,14 @@ async function planArguments(
   filters: Filters,
   context: CommandContext,
 ): Promise<UploadPlan> {
-  const remoteUrl = parseRemoteUrl(lastOf(paths));
-  const sources = paths.slice(0, -1);
+  const remoteUrl = urlAtEnd(paths, FORM);
+  if (paths.length < 2) throw new UsageError(`a PATH is missing before the URL: give ${FORM}`);
+  const { once: sources, again } = splitRepeated(paths.slice(0, -1), rootOf);
   checkSources(sources, remoteUrl, flags);
   const stream = standardInput(sources, flags, context.io.stdin);
-  const checked: Argument[] = [];
+  const checked: Argument[] = again.map((path) =>
+    skippedPlan(placeOf(path, remoteUrl), 'repeated'),
+  );
   for (const path of sources) {
     checked.push(
       path === STDIN
@@ -90,11 +101,10 @@ async function planArguments(
   if (hasTree && !isDirectoryUrl(remoteUrl)) {
     throw new UsageError(needsSlash('a directory', remoteUrl));
   }
-  const isOneFile = checked.length === 1 && !hasTree;
+  const isOneFile = sources.length === 1 && !hasTree;
   const { include = [], exclude = [] } = flags;
-  const roots = sources.map((path) => (isContents(path) ? `${resolve(path)}/` : resolve(path)));
   const place = `${remoteUrl.origin}${remoteUrl.pathname}`;
-  const parts = ['arguments', place, ...roots, '', ...include, '', ...exclude];
+  const parts = ['arguments', place, ...sources.map(rootOf), '', ...include, '', ...exclude];
   return {
     isOneFile,
     key: isOneFile ? undefined : batchKey([remoteUrl], parts),
@@ -104,7 +114,7 @@ async function planArguments(
   };
 }
 
-type Argument = PlannedUpload | FailedPlan | { readonly kind: 'tree'; readonly path: string };
+type Argument = Planned | { readonly kind: 'tree'; readonly path: string };
 
 interface TreeContext {
   readonly remoteUrl: URL;
@@ -120,8 +130,8 @@ async function* filesOfArguments(
   // So that a wrong name is reported before the first byte is sent.
   for (const argument of checked) if (argument.kind === 'failed') yield argument;
   for (const argument of checked) {
-    if (argument.kind === 'upload') yield argument;
     if (argument.kind === 'tree') yield* filesOfTree(argument.path, tree);
+    else if (argument.kind !== 'failed') yield argument;
   }
 }
 
@@ -137,10 +147,16 @@ async function* filesOfTree(
     const segments = [...above, ...found.segments];
     const url = segments.length === 0 ? remoteUrl : urlBelow(remoteUrl, segments);
     const place = { file: path, path, url, segments };
-    if (found.kind === 'file') yield plannedFile(place, found.stamp);
+    if (found.kind === 'file') yield plannedFile(place, found.stamp, found.source);
     else if (found.kind === 'failed') yield failedPlan(place, found.error);
     else yield skippedPlan(place, found.reason);
   }
+}
+
+/** What an argument stands for; a file may be called - as well, as ./- */
+function rootOf(path: string): string {
+  if (path === STDIN) return path;
+  return isContents(path) ? `${resolve(path)}/` : resolve(path);
 }
 
 /** Whether a directory stands for the files in it, without its own name, as for rsync. */
@@ -148,21 +164,6 @@ function isContents(path: string): boolean {
   return /(?:^|[\\/])\.{0,2}$/.test(
     process.platform === 'win32' ? path : path.replaceAll('\\', '_'),
   );
-}
-
-function lastOf(paths: readonly string[]): string {
-  const last = paths.at(-1) ?? '';
-  if (!isUrl(last) && paths.some(isUrl)) {
-    throw new UsageError('the URL comes last: put FILE URL');
-  }
-  if (paths.length > 1) return last;
-  throw new UsageError(
-    isUrl(last) ? 'put needs a FILE before the URL' : 'put needs a URL after the FILE',
-  );
-}
-
-function isUrl(text: string): boolean {
-  return /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
 }
 
 function checkSources(
@@ -173,11 +174,11 @@ function checkSources(
   // Not repeated in the message: it may hold a password.
   if (sources.some(isUrl)) {
     throw new UsageError(
-      'a FILE looks like a URL: the URL comes last; write ./ before a path that looks like a URL',
+      'only the last argument can be a URL: write ./ before a PATH that looks like one',
     );
   }
   if (sources.length > 1 && !isDirectoryUrl(remoteUrl)) {
-    throw new UsageError(needsSlash('more than one FILE', remoteUrl));
+    throw new UsageError(needsSlash('more than one PATH', remoteUrl));
   }
   if (sources.includes(STDIN) && isDirectoryUrl(remoteUrl)) {
     throw new UsageError(
@@ -188,7 +189,8 @@ function checkSources(
   const mixed = recursive ? sources.find(isContents) : undefined;
   if (mixed !== undefined) {
     throw new UsageError(
-      `the files in ${mixed} would be mixed with the others: give it alone, or as ${resolve(mixed)}`,
+      `the files in ${mixed} would be mixed with the others: give it alone, or give it as ` +
+        `${resolve(mixed)}, which keeps its name`,
     );
   }
   assertNoneMeet(
@@ -204,20 +206,16 @@ async function checkArgument(
   { recursive }: SelectionFlags,
 ): Promise<Argument> {
   const source = fileSource(path);
-  const { name } = source;
-  const url = name ? appendFileName(remoteUrl, name) : remoteUrl;
-  const place = { file: path, path, url, segments: name ? [name] : [] };
-  const stats = await stat(path).catch(() => undefined);
-  if (stats?.isDirectory()) {
+  const place = placeOf(path, remoteUrl);
+  const looked = await stat(path, { bigint: true }).catch(() => undefined);
+  if (looked?.isDirectory()) {
     if (recursive) return { kind: 'tree', path };
     const why = `${path} is a directory: give --recursive (-r) to upload the files in it`;
     return failedPlan(place, new UsageError(why));
   }
   try {
-    const opened = await source.open();
-    await opened.close();
-    const mtimeNs = BigInt(opened.identity?.mtimeNs ?? 0);
-    return plannedFile(place, { byteLength: opened.byteLength, mtimeNs });
+    await (await source.open()).close();
+    return plannedFile(place, stampOf(looked ?? (await stat(path, { bigint: true }))));
   } catch (error) {
     const failed = failedPlan(place, error);
     const hint = failed.missing && hintForMissing(path);
@@ -225,6 +223,12 @@ async function checkArgument(
       ? { ...failed, error: new UsageError(`${(error as Error).message} ${hint}`) }
       : failed;
   }
+}
+
+function placeOf(path: string, remoteUrl: URL): Place {
+  const { name } = fileSource(path);
+  const url = name ? appendFileName(remoteUrl, name) : remoteUrl;
+  return { file: path, path, url, segments: name ? [name] : [] };
 }
 
 function hintForMissing(path: string): string | undefined {
@@ -262,7 +266,7 @@ function standardInput(
   const [lonely] = [size && '--size', spoolSize && '--spool-size'].filter(Boolean);
   const isUsed = sources.includes(STDIN);
   if (lonely && !isUsed) {
-    throw new UsageError(`${lonely} needs ${STDIN}, standard input, as a FILE`);
+    throw new UsageError(`${lonely} is for standard input: give ${STDIN} as PATH`);
   }
   if (size !== undefined && spoolSize !== undefined) {
     throw new UsageError(

@@ -3,18 +3,14 @@ import type { QueuedUploadOptions, ReplyOptions, UploadResult } from '../../inde
 import { sizeOnServer } from '../../internal.js';
 import { failureOf } from '../failure.js';
 import type { FinishedFiles } from '../tree/finished-files.js';
-import { digestFile, ReplyDirectory, removeFile } from '../tree/local-files.js';
-import type {
-  FailedPlan,
-  Planned,
-  PlannedFile,
-  PlannedUpload,
-  UploadTarget,
-} from '../tree/planned.js';
+import { digestFile, ReplyDirectory } from '../tree/local-files.js';
+import type { FailedPlan, Planned, PlannedUpload, UploadTarget } from '../tree/planned.js';
 import { HIDDEN_QUERY } from './find-jobs.js';
 import type { PutFlags } from './put-options.js';
 import type { StoredDetails, UploadBatch, UploadTask } from './upload-batch.js';
 import { connectionArguments, transferArguments } from './upload-options.js';
+
+type Closed = UploadResult['closed'];
 
 /** As many questions are asked ahead of the uploads. */
 const HEADS_AT_ONCE = 4;
@@ -87,9 +83,15 @@ export class PutUploads {
   }
 
   /** A kill may have come between the end of the upload and the removal. */
-  async #skipFinished({ target, file }: PlannedUpload): Promise<void> {
-    this.#batch.skipped(target, 'finished');
-    if (this.#flags.removeSource && !this.#flags.dryRun) await this.#remove(target, file);
+  async #skipFinished(upload: PlannedUpload): Promise<void> {
+    this.#batch.skipped(upload.target, 'finished');
+    const { removeSource, dryRun } = this.#flags;
+    if (removeSource && !dryRun) await this.#remove(upload, 'acknowledged');
+  }
+
+  async #remove({ target, url, file }: PlannedUpload, closed: Closed): Promise<void> {
+    if (file === undefined || !(await this.#batch.removeSource(target, file, closed))) return;
+    this.#remember(target, () => this.#finished?.addRemoval({ url, ...file }));
   }
 
   readonly #unlessOnServer = async (planned: Planned): Promise<Planned> => {
@@ -124,33 +126,29 @@ export class PutUploads {
   #stored(upload: PlannedUpload, { closed }: UploadResult): Promise<StoredDetails> | undefined {
     const { checksum, removeSource = false } = this.#flags;
     const { target, url, file } = upload;
-    const isAcknowledged = closed === 'acknowledged';
-    if (!isAcknowledged) this.#isAllAcknowledged = false;
+    if (closed !== 'acknowledged') this.#isAllAcknowledged = false;
     else if (file !== undefined) {
-      try {
-        this.#finished?.add({ url, ...file }, { isToBeRemoved: removeSource });
-      } catch (error) {
-        const why = `it cannot be remembered that this file is stored (${codeOf(error)})`;
-        this.#warn('batch-not-kept', why, target);
-      }
+      const fate = { isToBeRemoved: removeSource };
+      this.#remember(target, () => this.#finished?.add({ url, ...file }, fate));
     }
     const hasMore = checksum !== undefined || (removeSource && file !== undefined);
-    return hasMore ? this.#finish(upload, isAcknowledged) : undefined;
+    return hasMore ? this.#finish(upload, closed) : undefined;
   }
 
-  async #finish(upload: PlannedUpload, isAcknowledged: boolean): Promise<StoredDetails> {
+  async #finish(upload: PlannedUpload, closed: Closed): Promise<StoredDetails> {
     const { checksum, removeSource } = this.#flags;
-    const { target, file } = upload;
     const sha256 = checksum === undefined ? undefined : await this.#digest(upload);
-    if (removeSource && isAcknowledged) await this.#remove(target, file);
-    else if (removeSource) {
-      this.#warn(
-        'source-kept',
-        'not removed, for its end was not acknowledged by the server',
-        target,
-      );
-    }
+    if (removeSource) await this.#remove(upload, closed);
     return { sha256 };
+  }
+
+  #remember(target: UploadTarget, add: () => void): void {
+    try {
+      add();
+    } catch (error) {
+      const why = `it cannot be remembered that this file is stored (${codeOf(error)})`;
+      this.#warn('batch-not-kept', why, target);
+    }
   }
 
   async #digest({ target, file, sha256 }: PlannedUpload): Promise<string | undefined> {
@@ -159,11 +157,6 @@ export class PutUploads {
     if ('sha256' in digest) return digest.sha256;
     this.#warn('no-checksum', `there is no checksum of it: ${digest.why}`, target);
     return undefined;
-  }
-
-  async #remove(target: UploadTarget, file: PlannedFile | undefined): Promise<void> {
-    const why = file && (await removeFile(file));
-    if (why !== undefined) this.#warn('source-kept', `not removed: ${why}`, target);
   }
 
   #warn(code: string, text: string, target: UploadTarget): void {

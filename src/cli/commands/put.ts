@@ -144,7 +144,7 @@ function checkPlan(
 ): void {
   const isForOne = reply || replyFile !== undefined;
   if (isForOne && !isOneFile) {
-    throw new UsageError('--reply and --reply-file take only one FILE: use --reply-dir');
+    throw new UsageError('--reply and --reply-file are for one file: for several use --reply-dir');
   }
   const lonely = replyOptional ? '--reply-optional' : maxReplySize && '--max-reply-size';
   if (lonely && !isForOne && replyDir === undefined) {

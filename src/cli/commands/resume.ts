@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { resolve as resolvePath } from 'node:path';
 import type { Command } from 'commander';
 import { BitsError, type JobRecord, type UploadOptions } from '../../index.js';
@@ -15,6 +16,9 @@ import {
   openJobState,
   type StateFlags,
 } from '../state-directory.js';
+import { stampOf } from '../tree/file-stamp.js';
+import { splitRepeated } from '../tree/planned.js';
+import { openingError } from '../tree/walk.js';
 import { UsageError } from '../values.js';
 import {
   assertOneHost,
@@ -31,6 +35,7 @@ import {
   addBatchOptions,
   addHostOption,
   addOutputOptions,
+  addRemoveOption,
   addReplyOptions,
   addTransferOptions,
   addVerboseOption,
@@ -39,6 +44,7 @@ import {
   connectionArguments,
   type HostFlags,
   type OutputFlags,
+  type RemoveFlags,
   type ReplyFlags,
   replyOptions,
   type TransferFlags,
@@ -50,6 +56,7 @@ interface ResumeFlags
   extends TransferFlags,
     BatchFlags,
     ReplyFlags,
+    RemoveFlags,
     HostFlags,
     OutputFlags,
     StateFlags {
@@ -68,9 +75,10 @@ ID is the id of an unfinished upload, or its first characters if no other id
 begins with them; bits-upload jobs lists the ids. Without an ID: the only
 unfinished upload. --all skips uploads that another process is running.
 
-Headers and the query of a URL are not stored: give them again. Credentials and
-headers are for one host: if the uploads go to several hosts, choose one with
---host. Standard output, standard error and --json are the same as for put.
+Headers, the query of a URL and --remove-source are not stored: give them again.
+Credentials and headers are for one host: if the uploads go to several hosts,
+choose one with --host. Standard output, standard error and --json are the same
+as for put.
 
 Exit codes: those of put; 6 also when the file is missing. 0 when --all finds
 nothing to resume.`;
@@ -83,7 +91,7 @@ export function defineResume(command: Command, context: CommandContext): void {
     .argument('[ids...]')
     .option('--all', 'all unfinished uploads')
     .option('--url <url>', 'the URL of the upload, if it has a query');
-  addReplyOptions(addTransferOptions(addBatchOptions(addHostOption(command))));
+  addReplyOptions(addTransferOptions(addBatchOptions(addHostOption(addRemoveOption(command)))));
   addVerboseOption(addOutputOptions(addStateOption(command)))
     .addHelpText('after', HELP)
     .action(async (ids: string[], flags: ResumeFlags) => {
@@ -104,6 +112,7 @@ async function resume(
   try {
     chosen = await chooseJobs(ids, flags, state, context.io);
     assertOneHost(chosen, options);
+    if (flags.removeSource) assertOnePlace(chosen);
   } catch (error) {
     if (error instanceof UsageError) throw error;
     const failure = failureOf(error);
@@ -119,6 +128,7 @@ async function resume(
         id: record.id,
         argumentsToGiveAgain: resumeArguments(flags, record),
         options: await optionsFor(record, flags, options, state, context.io),
+        ...(flags.removeSource && { onStored: await removal(record, batch) }),
       });
     } catch (error) {
       batch.failed(target, failureOf(error));
@@ -169,6 +179,32 @@ async function chooseJobs(
     }
   }
   return free;
+}
+
+/** @throws UsageError for a file that would be removed before all its uploads are done */
+function assertOnePlace(records: readonly JobRecord[]): void {
+  const [again] = splitRepeated(records, ({ source }) => source.path).again;
+  if (again === undefined) return;
+  throw new UsageError(
+    `${again.source.path} goes to several URLs, and --remove-source would remove it after the first ` +
+      'one: leave out --remove-source',
+  );
+}
+
+/** What is done when a file is stored that is then to be removed. */
+async function removal(
+  record: JobRecord,
+  batch: UploadBatch,
+): Promise<NonNullable<UploadTask['onStored']>> {
+  const { path } = record.source;
+  const stats = await stat(path, { bigint: true }).catch(async (error) => {
+    throw await openingError(path, error);
+  });
+  const file = { path, stamp: stampOf(stats) };
+  return async ({ closed }) => {
+    await batch.removeSource(targetOf(record), file, closed);
+    return {};
+  };
 }
 
 /** @throws UsageError, BITS_ERR_SOURCE_CHANGED when it cannot be resumed */

@@ -27,9 +27,10 @@ const EXAMPLES = [
 ];
 
 const HELP = `
-An upload is stored in the directory under the path of its URL. A file that
-exists is not overwritten, and no file of the directory can be read: --read
-allows it for uploads that this server has received. Requests for a host other
+An upload is stored in the directory under the path of its URL. Directories that
+are missing in that path are made; IIS answers 404 instead. A file that exists
+is not overwritten, and no file of the directory can be read: --read allows it
+for uploads that this server has received. Requests for a host other
 than the one it listens on are refused, as web pages may send them: allow the
 names by which clients reach this server with --allow-host. With --host 0.0.0.0
 or :: other machines may use any name, but web pages may not.

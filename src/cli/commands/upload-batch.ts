@@ -21,6 +21,8 @@ import { say } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
 import { resumeCommand } from '../resume-command.js';
 import type { JobState } from '../state-directory.js';
+import { removeFile } from '../tree/local-files.js';
+import type { PlannedFile } from '../tree/planned.js';
 import { parseDuration } from '../values.js';
 import { createReporter } from './create-reporter.js';
 import { secretWarnings } from './network-options.js';
@@ -96,6 +98,7 @@ export class UploadBatch {
   readonly #unfinished: UploadTask[] = [];
   readonly #refusals: { readonly target: Target; readonly failure: Failure }[] = [];
   readonly #skipped = new Map<SkipReason, number>();
+  readonly #repeated: string[] = [];
   #planned = 0;
   #isAllFound = false;
   #succeeded = 0;
@@ -129,6 +132,26 @@ export class UploadBatch {
   skipped(target: Target, reason: SkipReason): void {
     this.reporter.skippedFile(target, reason);
     this.#skipped.set(reason, this.#skippedFor(reason) + 1);
+    if (reason === 'repeated' && target.file !== null) this.#repeated.push(target.file);
+  }
+
+  /**
+   * Removes a file that is stored, or warns that it stays.
+   * @returns whether it is removed
+   */
+  async removeSource(
+    target: Target,
+    file: PlannedFile,
+    closed: UploadResult['closed'],
+  ): Promise<boolean> {
+    const why =
+      closed === 'acknowledged'
+        ? await removeFile(file)
+        : 'the server has not acknowledged that it is stored';
+    if (why === undefined) return true;
+    const message = `${target.file}: not removed: ${why}`;
+    this.reporter.warning({ code: 'source-kept', message }, target);
+    return false;
   }
 
   /** A file that would be sent if this were no dry run. */
@@ -250,6 +273,10 @@ export class UploadBatch {
     if (special > 0) {
       const message = `left out, because they are no regular files: ${special}`;
       this.reporter.warning({ code: 'special-files-left-out', message });
+    }
+    if (this.#repeated.length > 0) {
+      const message = `named more than once, and sent once: ${firstNames(this.#repeated)}`;
+      this.reporter.warning({ code: 'files-repeated', message });
     }
   }
 

@@ -41,6 +41,10 @@ export interface BatchFlags {
   readonly dryRun?: boolean;
 }
 
+export interface RemoveFlags {
+  readonly removeSource?: boolean;
+}
+
 export interface HostFlags {
   readonly host?: string;
 }
@@ -197,6 +201,13 @@ const DEFAULT_CONNECT_TIMEOUT = '30s';
 
 const DEFAULT_TRANSFERS = 4;
 
+export function addRemoveOption(command: Command): Command {
+  return command.option(
+    '--remove-source',
+    'remove each file when the server has acknowledged that it is stored',
+  );
+}
+
 export function addHostOption(command: Command): Command {
   return command.option('--host <host>', 'only uploads to this host');
 }
@@ -336,12 +347,14 @@ export function transferArguments({
   limitRate,
   reply,
   maxReplySize,
-}: TransferFlags & ReplyFlags): string[] {
+  removeSource,
+}: TransferFlags & ReplyFlags & RemoveFlags): string[] {
   return [
     ...(onUncertain === undefined ? [] : ['--on-uncertain', onUncertain]),
     ...(limitRate === undefined ? [] : ['--limit-rate', limitRate]),
     ...(reply ? ['--reply'] : []),
     ...(maxReplySize === undefined ? [] : ['--max-reply-size', maxReplySize]),
+    ...(removeSource ? ['--remove-source'] : []),
   ];
 }
 

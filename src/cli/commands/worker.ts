@@ -124,7 +124,8 @@ function workerOptions(
     signal: interruption.signal,
   });
   const concurrency = transfers(flags);
-  if (concurrency === 'auto') throw new UsageError('--transfers of a worker takes a number');
+  if (concurrency === 'auto')
+    throw new UsageError('--transfers of a worker takes a whole number, not auto');
   const { cert, key, pfx, passphrase, ...publicTls } = tls ?? {};
   const hasCertificate = cert !== undefined || pfx !== undefined;
   const secrets = {

@@ -1,4 +1,4 @@
-import type { Completed, CompletedCommand } from './words.js';
+import { type Completed, type CompletedCommand, LIST_IDS } from './words.js';
 
 /** For bash 3.2 and later, which macOS has; without the package bash-completion. */
 export function bashScript(commands: readonly CompletedCommand[]): string {
@@ -69,5 +69,6 @@ function argumentCase({ name, values }: CompletedCommand): string {
 function actionOf(value: Completed): string {
   if (value === 'files') return '_bits_upload_paths -f';
   if (value === 'directories') return '_bits_upload_paths -d';
+  if (value === 'ids') return `_bits_upload_words "$(${LIST_IDS} | cut -f 1)"`;
   return value === 'nothing' ? ':' : `_bits_upload_words '${value.join(' ')}'`;
 }

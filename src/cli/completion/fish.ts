@@ -1,4 +1,4 @@
-import { brief, type Completed, type CompletedCommand, HELP } from './words.js';
+import { brief, type Completed, type CompletedCommand, HELP, LIST_IDS } from './words.js';
 
 export function fishScript(commands: readonly CompletedCommand[]): string {
   const lines = [
@@ -27,6 +27,7 @@ function linesOf({ name, help, options, values }: CompletedCommand): string[] {
 function valueText(value: Completed): string {
   if (value === 'files') return '-r -F';
   if (value === 'directories') return '-r -f -a "(__fish_complete_directories)"';
+  if (value === 'ids') return `-r -f -k -a "(${LIST_IDS})"`;
   return value === 'nothing' ? '-r -f' : `-r -f -a ${quoted(value.join(' '))}`;
 }
 

@@ -21,6 +21,16 @@ ${commands.flatMap(valueLines).join('\n')}
   if (-not $command) { $found = $commands }
   elseif ($values.Contains("$command $last")) { $found = $values["$command $last"] }
   elseif ($wordToComplete -like '-*') { $found = $options[$command] }
+  elseif ($command -in @(${commands
+    .filter(({ values }) => values === 'ids')
+    .map(({ name }) => quoted(name))
+    .join(', ')})) {
+    $found = [ordered]@{}
+    bits-upload jobs --ids 2>$null | ForEach-Object {
+      $id, $file = $_ -split "\`t", 2
+      $found[$id] = $file
+    }
+  }
   else { $found = $values[$command] }
   if ($found) {
     $found.GetEnumerator() | Where-Object { $_.Key -like "$wordToComplete*" } | ForEach-Object {

@@ -1,7 +1,13 @@
 import type { Command, Option } from 'commander';
 
-/** What a shell can complete after a word: files, directories, one of some words, or nothing. */
-export type Completed = 'files' | 'directories' | 'nothing' | readonly string[];
+/**
+ * What a shell can complete after a word: files, directories, ids of unfinished uploads, one of some
+ * words, or nothing.
+ */
+export type Completed = 'files' | 'directories' | 'ids' | 'nothing' | readonly string[];
+
+/** Prints an id, a tabulator and a file on each line. */
+export const LIST_IDS = 'bits-upload jobs --ids 2>/dev/null';
 
 export interface CompletedOption {
   /** `-H`; undefined: none. */
@@ -57,7 +63,8 @@ function completed(option: Option): CompletedOption {
 
 function valuesOf({ registeredArguments: [argument] }: Command): Completed {
   if (argument === undefined) return 'nothing';
-  return argument.argChoices ?? (argument.name() === 'paths' ? 'files' : 'nothing');
+  const kinds = { paths: 'files', ids: 'ids' } as const;
+  return argument.argChoices ?? kinds[argument.name() as 'ids'] ?? 'nothing';
 }
 
 /** The first words of a help, for a narrow list. */

@@ -1,4 +1,10 @@
-import { brief, type Completed, type CompletedCommand, type CompletedOption } from './words.js';
+import {
+  brief,
+  type Completed,
+  type CompletedCommand,
+  type CompletedOption,
+  LIST_IDS,
+} from './words.js';
 
 export function zshScript(commands: readonly CompletedCommand[]): string {
   return `#compdef bits-upload
@@ -21,6 +27,12 @@ ${commands.map(({ name, help }) => `    ${quoted(`${name}:${help}`)}`).join('\n'
 ${commands.map(commandCase).join('\n')}
       esac ;;
   esac
+}
+_bits-upload-ids() {
+  local -a uploads=("\${(@f)$(${LIST_IDS})}")
+  # An id and its file stand on either side of the colon.
+  uploads=("\${(@)uploads/$'\\t'/:}")
+  [ -n "$uploads[1]" ] && _describe -V 'unfinished upload' uploads
 }
 if [ "$funcstack[1]" = _bits-upload ]; then
   _bits-upload "$@"
@@ -52,6 +64,7 @@ function valueSpec(values: Completed): string[] {
 function actionOf(value: Completed): string {
   if (value === 'files') return '_files';
   if (value === 'directories') return '_files -/';
+  if (value === 'ids') return '_bits-upload-ids';
   return value === 'nothing' ? ' ' : `(${value.join(' ')})`;
 }
 

@@ -42,6 +42,7 @@ export const SKIP_REASONS = Object.freeze({
   'same-size': 'the server has a file of this size',
   link: 'it is a symbolic link: --follow-links follows it',
   special: 'it is no regular file',
+  repeated: 'it is named more than once, and sent once',
 });
 
 export type SkipReason = keyof typeof SKIP_REASONS;

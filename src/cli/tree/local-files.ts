@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { codeOf } from '../../common/error-like.js';
 import type { StreamInput } from '../../index.js';
 import { UsageError } from '../values.js';
+import { isUnchanged } from './file-stamp.js';
 import type { PlannedFile } from './planned.js';
 
 const CHANGED = 'it has changed since';
@@ -48,8 +49,7 @@ export async function digestFile(
 }
 
 async function hasChanged({ path, stamp }: PlannedFile): Promise<boolean> {
-  const { size, mtimeNs } = await stat(path, { bigint: true });
-  return Number(size) !== stamp.byteLength || mtimeNs !== stamp.mtimeNs;
+  return !isUnchanged(stamp, await stat(path, { bigint: true }));
 }
 
 /** A stream, and the digest of what was read of it. */
@@ -107,7 +107,9 @@ export class ReplyDirectory {
       }
       // A link may lead anywhere.
       if (!(await lstat(path)).isDirectory()) {
-        throw new UsageError(`--reply-dir: ${path} is a link or a file: remove it`);
+        throw new UsageError(
+          `--reply-dir: ${path} is a link or a file: move it away, or give another directory`,
+        );
       }
     }
     this.#made.add(path);

@@ -1,9 +1,11 @@
 import { resolve } from 'node:path';
 import type { SourceInput } from '../../index.js';
-import { appendFileName, namesThatMeet, redactUrl } from '../../internal.js';
+import { appendFileName, namesThatMeet, parseRemoteUrl, redactUrl } from '../../internal.js';
 import type { SkipReason, Target } from '../render/messages.js';
 import { UsageError } from '../values.js';
-import { type FileStamp, sameOnWindows } from './walk.js';
+import type { FileStamp } from './file-stamp.js';
+import type { BatchKey } from './finished-files.js';
+import { sameOnWindows } from './walk.js';
 
 export type UploadTarget = Target & { readonly file: string; readonly url: string };
 
@@ -52,7 +54,7 @@ export interface UploadPlan {
   /** One file or stream that the command names. */
   readonly isOneFile: boolean;
   /** The same one when the same command is given again; undefined: one file. */
-  readonly key: string | undefined;
+  readonly key: BatchKey | undefined;
   /** One of each server. */
   readonly urls: readonly URL[];
   /** Whether files are looked at while others are sent. */
@@ -70,11 +72,15 @@ export interface Place {
   readonly segments: readonly string[];
 }
 
-export function plannedFile({ path, ...place }: Place, stamp: FileStamp): PlannedUpload {
+export function plannedFile(
+  { path, ...place }: Place,
+  stamp: FileStamp,
+  source: SourceInput = path,
+): PlannedUpload {
   const file = { path: resolve(path), stamp };
   const { url, segments } = place;
   const { byteLength } = stamp;
-  return { kind: 'upload', target: targetOf(place), url, source: path, file, byteLength, segments };
+  return { kind: 'upload', target: targetOf(place), url, source, file, byteLength, segments };
 }
 
 export function failedPlan(place: Place, error: unknown): FailedPlan {
@@ -91,6 +97,26 @@ export function skippedPlan(place: Place, reason: SkipReason): SkippedPlan {
 
 export function targetOf({ file, url }: Pick<Place, 'file' | 'url'>): UploadTarget {
   return { file, url: redactUrl(url) };
+}
+
+export function isUrl(text: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
+}
+
+/**
+ * The URL at the end of the arguments. No message repeats an argument: a password may be in it.
+ * @param form how the arguments have to be given
+ * @throws UsageError, BITS_ERR_ARGUMENT
+ */
+export function urlAtEnd(args: readonly string[], form: string): URL {
+  const last = args.at(-1) ?? '';
+  if (isUrl(last)) return parseRemoteUrl(last);
+  if (args.some(isUrl)) throw new UsageError(`the URL comes last: give ${form}`);
+  if (args.length < 2) {
+    const what = args.length === 0 ? 'arguments are' : 'URL is';
+    throw new UsageError(`the ${what} missing: give ${form}`);
+  }
+  throw new UsageError('the last argument must be the URL, which starts with http:// or https://');
 }
 
 /** The URL of a file in a tree; each name is encoded for itself. */
@@ -120,6 +146,24 @@ function decoded(segment: string): string {
 }
 
 /**
+ * Splits off what is given again.
+ * @param keyOf what it is, and where it goes
+ */
+export function splitRepeated<T>(
+  given: readonly T[],
+  keyOf: (item: T) => string,
+): { readonly once: readonly T[]; readonly again: readonly T[] } {
+  const keys = new Set<string>();
+  const [once, again]: [T[], T[]] = [[], []];
+  for (const item of given) {
+    const key = keyOf(item);
+    (keys.has(key) ? again : once).push(item);
+    keys.add(key);
+  }
+  return { once, again };
+}
+
+/**
  * One of two files with the same place would be lost, and be reported as stored.
  * @param places where the files go, in the same order
  * @throws UsageError
@@ -130,7 +174,7 @@ export function assertNoneMeet(files: readonly string[], places: readonly string
   const same = files.filter((_, index) => meeting.includes(places[index] ?? ''));
   throw new UsageError(
     new Set(meeting).size === 1
-      ? `${same.join(' and ')} would have the same URL: upload one at a time`
+      ? `${same.join(' and ')} would have the same URL: upload them one at a time, to different URLs`
       : sameOnWindows(same),
   );
 }

@@ -2,21 +2,16 @@ import type { BigIntStats, Dirent } from 'node:fs';
 import { lstat, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf } from '../../common/error-like.js';
-import { fileSource } from '../../index.js';
+import { fileSource, type SourceInput } from '../../index.js';
 import { namesThatMeet } from '../../internal.js';
 import type { SkipReason } from '../render/messages.js';
 import { UsageError } from '../values.js';
+import { type FileStamp, sourceWithoutLinks, stampOf } from './file-stamp.js';
 import type { Filters } from './filters.js';
-
-/** What tells whether a file is still the one that was looked at. */
-export interface FileStamp {
-  readonly byteLength: number;
-  readonly mtimeNs: bigint;
-}
 
 /** One entry of a tree; `segments` are the names from the root down to it. */
 export type Found = { readonly segments: readonly string[] } & (
-  | { readonly kind: 'file'; readonly stamp: FileStamp }
+  | { readonly kind: 'file'; readonly stamp: FileStamp; readonly source: SourceInput }
   | { readonly kind: 'failed'; readonly error: unknown }
   | { readonly kind: 'skipped'; readonly reason: SkipReason }
 );
@@ -104,7 +99,10 @@ class Walk {
     try {
       const stats = await statOf(path, { bigint: true });
       if (!stats.isFile()) return { kind: 'skipped', segments, reason: 'special' };
-      return { kind: 'file', segments, stamp: stampOf(stats) };
+      const stamp = stampOf(stats);
+      const { followLinks } = this.#options;
+      const source = followLinks ? path : sourceWithoutLinks(this.#root, segments, stamp);
+      return { kind: 'file', segments, stamp, source };
     } catch (error) {
       return { kind: 'failed', segments, error: await openingError(path, error) };
     }
@@ -117,10 +115,6 @@ class Walk {
     const mayHoldMore = entry.isDirectory() || (isLink(entry) && this.#options.followLinks);
     return mayHoldMore ? filters.hasDirectory(path) : filters.hasFile(path);
   }
-}
-
-export function stampOf({ size, mtimeNs }: BigIntStats): FileStamp {
-  return { byteLength: Number(size), mtimeNs };
 }
 
 /** The error of the upload, which says more than that of the system. */

@@ -1,3 +1,4 @@
+import { channel } from 'node:diagnostics_channel';
 import { Mutex } from '../../common/mutex.js';
 import type { BitsError } from '../../errors.js';
 import type { WireHeaders } from '../../protocol/packets.js';
@@ -61,6 +62,9 @@ interface Challenged {
   readonly offers: readonly Challenge[];
   readonly connection: WireConnection | undefined;
 }
+
+/** What others may listen to (docs/diagnostics.md): the challenges, and the requests that answer them. */
+const ROUNDS = channel('bits-upload:authentication');
 
 /** Enough for a handshake, a change of scheme and a lost connection. */
 const MAX_ATTEMPTS = 12;
@@ -142,15 +146,44 @@ export class ProtectionSpace {
   ): Promise<{ answer: A; challenged: Challenged | undefined; isHandshake: boolean }> {
     const attempt = await this.#prepare(request, before, trial);
     const { isHandshake } = attempt;
+    const sentAtMs = performance.now();
     const answer = await request.send(attempt.headers, isHandshake);
     const isAccepted = answer.status !== (this.#peer.isProxy ? 407 : 401);
+    const { headers, connection } = answer;
+    const field = this.#peer.isProxy ? 'proxy-authenticate' : 'www-authenticate';
+    const offers = isAccepted ? [] : parseChallenges(headers[field]);
+    // Of what goes without saying, the answer to the packet tells.
+    const isProven = attempt.run === undefined || attempt.run.isProven;
+    if (ROUNDS.hasSubscribers && !(isAccepted && isProven)) {
+      const elapsedMs = Math.round(performance.now() - sentAtMs);
+      ROUNDS.publish(this.#describe(request, attempt, answer, offers, elapsedMs));
+    }
     if (!isAccepted) await drain(answer.body);
     this.#answered(attempt, answer, isAccepted);
     if (isAccepted) return { answer, challenged: undefined, isHandshake };
-    const { headers, connection } = answer;
-    const field = this.#peer.isProxy ? 'proxy-authenticate' : 'www-authenticate';
-    const offers = parseChallenges(headers[field]);
     return { answer, challenged: { attempt, offers, connection }, isHandshake };
+  }
+
+  /** Of what is sent and offered, only the names of the schemes: the rest is secret, or a proof. */
+  #describe(
+    { method, target }: ProtectedRequest<ProtectedAnswer>,
+    attempt: Attempt,
+    answer: ProtectedAnswer,
+    offers: readonly Challenge[],
+    elapsedMs: number,
+  ): object {
+    const [authorization] = Object.values(attempt.headers);
+    return {
+      peer: this.#peer.title,
+      method,
+      target: target.replace(/\?.*/s, '?…'),
+      isHandshake: attempt.isHandshake,
+      scheme: authorization?.replace(/\s.*/s, ''),
+      status: answer.status,
+      offers: offers.map(({ scheme }) => scheme),
+      keepsConnection: staysOpen(answer),
+      elapsedMs,
+    };
   }
 
   /** Finds what to send with a request, in answer to a challenge if there was one. */

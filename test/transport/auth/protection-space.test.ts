@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { inspect } from 'node:util';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -149,6 +150,28 @@ describe('a protection space', () => {
     const after = await run(auth, handshake(second), true);
     expect(after.seen).to.deep.equal([1, 3, undefined]);
     expect(after.pings).to.deep.equal([true, true, false]);
+  });
+
+  it('tells of a handshake, and of nothing that goes without saying', async () => {
+    const rounds: Record<string, unknown>[] = [];
+    const onRound = (message: unknown) => rounds.push(message as Record<string, unknown>);
+    subscribe('bits-upload:authentication', onRound);
+    const auth = space();
+    const at = line();
+    const closing = { connection: 'close' };
+    const handshake = [() => bare(at), () => reply(at), () => ({ connection: at })];
+    await run(auth, [...handshake, () => ({ connection: at })], true);
+    const told = rounds.map(({ scheme, status, isHandshake }) => [scheme, status, isHandshake]);
+    expect(told).to.deep.equal([
+      [undefined, 401, false],
+      ['NTLM', 401, true],
+      ['NTLM', 200, true],
+    ]);
+    await run(auth, [() => ({ connection: at })], true);
+    expect(rounds).to.have.lengthOf(3);
+    await run(space(), [() => ({ ...bare(at), headers: closing }), ...handshake]);
+    expect(rounds[3]).to.include({ status: 401, keepsConnection: false });
+    unsubscribe('bits-upload:authentication', onRound);
   });
 
   describe('that shares its verdicts with others', () => {

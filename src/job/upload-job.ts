@@ -46,15 +46,22 @@ export interface UploadJobJson {
 /** A cancelled job that is aborted as well waits this long for the answer to Cancel-Session. */
 const HURRIED_CANCEL_MS = 2000;
 
+/** What a queue is told of a job. */
+interface Watcher {
+  /** The job begins, is stopped, rests or ends. */
+  onPhase(phase: Lifecycle['phase']): void;
+  /** What its user asks for, before it is done. */
+  onCall(call: 'suspend' | 'resume'): void;
+}
+
 /** What a queue does with its jobs, and a caller cannot. */
 interface Admission {
-  /**
-   * Makes `start()` and iterating `progress` wait until the job is admitted.
-   * @param onPhase is told when the job begins, is stopped, rests and ends
-   */
-  hold(job: UploadJob, onPhase: (phase: Lifecycle['phase']) => void): void;
+  /** Makes `start()` and iterating `progress` wait until the job is admitted. */
+  hold(job: UploadJob, watcher: Watcher): void;
   /** @returns false when it did not begin now: its user has started, suspended or cancelled it */
   admit(job: UploadJob): boolean;
+  /** As `suspend()`, but not for its user; resolves also when the job has ended. */
+  interrupt(job: UploadJob): Promise<void>;
   /** Ends a job that is not at work with an error. */
   refuse(job: UploadJob, error: BitsError): void;
 }
@@ -70,15 +77,18 @@ export let admission: Admission;
 export class UploadJob extends EventEmitter<UploadJobEvents> {
   static {
     admission = {
-      hold(job, onPhase) {
+      hold(job, watcher) {
         job.#isHeld = true;
-        job.#onPhase = onPhase;
+        job.#watcher = watcher;
       },
       admit(job) {
         job.#isHeld = false;
         const isNew = job.#life.phase === 'idle';
         job.#begin();
         return isNew;
+      },
+      async interrupt(job) {
+        await job.#isRefused('suspend');
       },
       refuse(job, error) {
         if (job.#life.phase !== 'idle' && job.#life.phase !== 'resting') return;
@@ -109,7 +119,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   };
   #signal: AbortSignal | undefined;
   #isHeld = false;
-  #onPhase: ((phase: Lifecycle['phase']) => void) | undefined;
+  #watcher: Watcher | undefined;
   #listening: Disposable | undefined;
   #abortCause: unknown;
   #latestProgress: UploadProgress | undefined;
@@ -213,6 +223,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    * @throws BITS_ERR_STATE when the job has ended
    */
   async suspend(): Promise<void> {
+    this.#watcher?.onCall('suspend');
     if (await this.#isRefused('suspend')) {
       throw new BitsStateError(`The job cannot be suspended: it is ${this.#state}.`);
     }
@@ -224,6 +235,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    * @throws BITS_ERR_STATE when there is nothing to resume
    */
   async resume(options: { signal?: AbortSignal } = {}): Promise<UploadResult> {
+    this.#watcher?.onCall('resume');
     // An aborted signal stays so for ever; only another one can stop what follows.
     const signal = options.signal ?? (this.#signal?.aborted ? undefined : this.#signal);
     if (await this.#isRefused('resume', signal)) {
@@ -323,7 +335,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       const [life, effects] = transition(this.#life, next.event);
       this.#life = life;
       for (const effect of effects) this.#perform(effect);
-      if (life.phase !== phase) this.#onPhase?.(life.phase);
+      if (life.phase !== phase) this.#watcher?.onPhase(life.phase);
     }
     this.#isDispatching = false;
   }

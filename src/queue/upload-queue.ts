@@ -63,8 +63,8 @@ interface Entry {
   readonly attempt: Attempt;
   /** Whether it has had its turn. */
   isAdmitted: boolean;
-  /** Whether the queue was cleared while it was being suspended. */
-  isCleared: boolean;
+  /** Where it goes once it is suspended, by what was asked for last. */
+  onRest: 'wait' | 'leave' | 'refuse';
   share: Share;
   readonly stopWatching: () => void;
 }
@@ -220,7 +220,7 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
   async pause(): Promise<void> {
     this.#isPaused = true;
     for (const entry of this.#line.all('running')) this.#line.move(entry, 'stopping');
-    await Promise.all(this.#line.all('stopping').map(interrupted));
+    await Promise.all(this.#line.all('stopping').map(({ job }) => admission.interrupt(job)));
   }
 
   /** Continues after `pause()`. */
@@ -237,7 +237,9 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
   clear(): void {
     this.#clearing.abort();
     this.#clearing = new AbortController();
-    for (const entry of this.#line.all('stopping')) entry.isCleared = true;
+    for (const entry of this.#line.all('stopping')) {
+      if (entry.onRest === 'wait') entry.onRest = 'refuse';
+    }
     const waiting = [...this.#line.all('interrupted'), ...this.#line.all('waiting')];
     for (const { job } of waiting) admission.refuse(job, cleared());
     this.#lookSoon();
@@ -291,13 +293,16 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
       priority,
       attempt,
       isAdmitted: false,
-      isCleared: false,
+      onRest: 'wait',
       share: NO_SHARE,
       stopWatching,
     };
     job.on('state', onState).on('progress', onProgress).on('retry', onRetry);
     job.on('done', onDone).on('failed', onFailed);
-    admission.hold(job, (phase) => this.#changed(entry, phase));
+    admission.hold(job, {
+      onPhase: (phase) => this.#changed(entry, phase),
+      onCall: (call) => this.#called(entry, call),
+    });
     this.#entries.set(job.id, entry);
     this.#line.add(entry, priority);
     this.#totals.changed();
@@ -314,20 +319,28 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
     this.#lookSoon();
   }
 
+  /** Its user asks for something, whatever the queue has just asked the job for. */
+  #called(entry: Entry, call: 'suspend' | 'resume'): void {
+    entry.onRest = call === 'suspend' ? 'leave' : 'wait';
+    if (call !== 'suspend' || this.#line.placeOf(entry) !== 'interrupted') return;
+    this.#line.remove(entry);
+    this.#totals.changed();
+    this.#lookSoon();
+  }
+
   /** The job may have been started, suspended or resumed by its user, too. */
   #changed(entry: Entry, phase: Lifecycle['phase']): void {
     if (!this.#entries.has(entry.job.id)) return;
     if (phase === 'running') {
       entry.isAdmitted = true;
-      entry.isCleared = false;
       this.#isIdle = false;
       if (this.#line.placeOf(entry) === undefined) this.#line.add(entry, entry.priority);
       this.#line.move(entry, 'running');
     } else if (phase === 'resting') {
       entry.attempt.ended();
-      if (entry.isCleared) admission.refuse(entry.job, cleared());
-      else if (this.#line.placeOf(entry) === 'stopping') this.#line.move(entry, 'interrupted');
-      else this.#line.remove(entry);
+      if (entry.onRest === 'wait') this.#line.move(entry, 'interrupted');
+      else if (entry.onRest === 'leave') this.#line.remove(entry);
+      else admission.refuse(entry.job, cleared());
       this.#lookSoon();
     }
     this.#totals.changed();
@@ -349,7 +362,7 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
       const turn = this.#line.next(this.#limit, mayStart);
       if (turn === undefined) break;
       if (turn.type === 'start') this.#begin(turn.item);
-      else void interrupted(turn.item);
+      else void admission.interrupt(turn.item.job);
     }
     if (this.#line.count('waiting') < MAX_AHEAD) {
       this.#room?.resolve();
@@ -441,9 +454,4 @@ function cleared(): BitsAbortError {
 
 async function* each<T>(all: Iterable<T> | AsyncIterable<T>): AsyncGenerator<T, undefined> {
   yield* all;
-}
-
-async function interrupted({ job }: Entry): Promise<void> {
-  // One that has ended meanwhile is told by its events.
-  await job.suspend().catch(() => {});
 }

@@ -312,6 +312,54 @@ describe('a queue of uploads', () => {
     await Promise.all(results);
   });
 
+  for (const [when, suspend] of [
+    ['before', async (job, pause) => [job.suspend(), pause()]],
+    ['while', async (job, pause) => [pause(), job.suspend()]],
+    ['after', async (job, pause) => [await pause(), job.suspend()]],
+  ] satisfies [string, (job: UploadJob, pause: () => Promise<void>) => Promise<unknown[]>][]) {
+    it(`leaves a job alone that its user suspended ${when} the queue was paused`, async () => {
+      await serve({ faults: [{ on: 'fragment', do: 'hang' }] });
+      const queue = queueOf({ concurrency: 1 });
+      const job = queue.add(file('a'));
+      await server.waitForRequest('fragment');
+      await Promise.all(await suspend(job, () => queue.pause()));
+      expect(queue.progress).to.include({ filesWaiting: 0, filesSuspended: 1 });
+      queue.resume();
+      queue.add(file('b'));
+      expect(await queue.onIdle()).to.include({ filesDone: 1, filesSuspended: 1 });
+      await job.resume();
+      expect(queue.progress).to.include({ filesDone: 2, filesSuspended: 0 });
+    });
+  }
+
+  it('continues a job that its user suspended and resumed while the queue was pausing', async () => {
+    await serve({ faults: [{ on: 'fragment', do: 'hang' }] });
+    const queue = queueOf({ concurrency: 1 });
+    const job = queue.add(file('a'));
+    await server.waitForRequest('fragment');
+    const suspended = job.suspend();
+    const refused = code(job.resume());
+    await Promise.all([suspended, queue.pause()]);
+    expect(await refused).to.equal('BITS_ERR_STATE');
+    expect(queue.progress).to.include({ filesWaiting: 1, filesSuspended: 0 });
+    queue.resume();
+    expect(await queue.onIdle()).to.include({ filesDone: 1, filesSuspended: 0 });
+  });
+
+  it('leaves a low job alone that its user suspends after it made room', async () => {
+    await serve({ faults: [{ on: 'fragment', times: 2, do: 'hang' }] });
+    const queue = queueOf({ concurrency: 1 });
+    const low = queue.add(file('low', { priority: 'low' }));
+    await server.waitForRequest('fragment');
+    const urgent = queue.add(file('urgent', { priority: 'foreground' }));
+    await server.waitForRequest('fragment', 2);
+    await low.suspend();
+    await urgent.suspend();
+    void urgent.resume();
+    expect(await queue.onIdle()).to.include({ filesDone: 1, filesSuspended: 1 });
+    expect(low.state).to.equal('suspended');
+  });
+
   it('sends one upload alone to a host until it has answered', async () => {
     await serve({ faults: [{ on: 'create-session', do: { delayMs: 60 } }] });
     const queue = queueOf({ concurrency: 4 });

@@ -1,4 +1,5 @@
 import type { Queue } from 'bullmq';
+import { askRedis, type RedisPatience } from './ask-redis.js';
 import type { FleetJob } from './fleet-job.js';
 import type { FleetProgress } from './job-progress.js';
 import { parseProgress } from './job-progress.js';
@@ -47,15 +48,21 @@ const MAX_LISTED = 100;
 /**
  * Tells what the workers of a queue are doing. It holds no secret.
  * @param queue a `Queue` of BullMQ, which stays the caller's
+ * @throws BITS_ERR_STORE for what Redis refuses, and when it does not answer in time
  */
-export async function fleetStatus(queue: Queue): Promise<FleetStatus> {
-  const [counts, clients, active, failed, isPaused] = await Promise.all([
-    queue.getJobCounts('waiting', 'prioritized', 'active', 'delayed', 'completed', 'failed'),
-    queue.getWorkers(),
-    listed(queue, 'active'),
-    listed(queue, 'failed'),
-    queue.isPaused(),
-  ]);
+export async function fleetStatus(queue: Queue, patience?: RedisPatience): Promise<FleetStatus> {
+  const [counts, clients, active, failed, isPaused] = await askRedis(
+    'tell of the fleet',
+    () =>
+      Promise.all([
+        queue.getJobCounts('waiting', 'prioritized', 'active', 'delayed', 'completed', 'failed'),
+        queue.getWorkers(),
+        listed(queue, 'active'),
+        listed(queue, 'failed'),
+        queue.isPaused(),
+      ]),
+    patience,
+  );
   const count = (name: string): number => counts[name] ?? 0;
   return {
     queueName: queue.name,

@@ -45,7 +45,7 @@ export async function openUploadQueue({
   queue.on('error', () => {});
   return {
     queue,
-    evictionPolicy: await evictionPolicy(redis),
+    evictionPolicy: await evictionPolicy(redis, { timeoutMs: connectTimeoutMs }),
     async close() {
       // BullMQ would wait for a Redis that is away.
       if (redis.status !== 'ready') redis.disconnect();

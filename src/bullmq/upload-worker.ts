@@ -24,6 +24,7 @@ import type { FleetProgress } from './job-progress.js';
 import { JobRun, type RunSetting, type WorkerDefaults } from './job-run.js';
 import { CONNECT_TIMEOUT_MS } from './open-queue.js';
 import { connectRedis, evictionPolicy, type RedisConnectionInput } from './redis-connection.js';
+import { redisError, troubleOf } from './redis-errors.js';
 import { checkLockMs, DEFAULT_LOCK_MS, RedisStore } from './redis-store.js';
 import { sweepStore } from './sweep.js';
 
@@ -142,7 +143,7 @@ export async function createUploadWorker(options: UploadWorkerOptions): Promise<
   const bandwidth = toBandwidth(options.bandwidth);
   const directories = options.directories?.map((directory) => resolve(directory));
   const redis = await connectRedis(options.connection, { timeoutMs: connectTimeoutMs });
-  const policy = await evictionPolicy(redis);
+  const policy = await evictionPolicy(redis, { timeoutMs: connectTimeoutMs });
   return new UploadWorker(redis, {
     queueName,
     concurrency,
@@ -186,8 +187,11 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
   readonly #runs = new Set<JobRun>();
   readonly #forgetting = new Set<Promise<void>>();
   readonly #sweeping: NodeJS.Timeout;
+  readonly #lockMs: number;
   #closing: Promise<void> | undefined;
   #trouble = '';
+  /** Set from the moment in which Redis was lost until it takes writes again. */
+  #waitsFor: ReturnType<typeof troubleOf>;
 
   /** @internal */
   constructor(redis: Redis, setting: WorkerSetting) {
@@ -196,6 +200,7 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
     const { lockMs, storePrefix: prefix } = run;
     this.name = run.workerName;
     this.#redis = redis;
+    this.#lockMs = lockMs;
     this.#store = new RedisStore(redis, { prefix, lockMs });
     const all: RunSetting = {
       ...run,
@@ -217,9 +222,7 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
     this.bullmq.on('completed', (job, result) => this.#completed(job, result));
     this.bullmq.on('failed', (job, error) => this.#failed(job, error));
     this.bullmq.on('error', (error) => this.#troubled(error));
-    redis.on('ready', () => {
-      this.#trouble = '';
-    });
+    redis.on('ready', () => void this.#reconnected());
     this.#sweeping = setInterval(() => void this.#sweep(), SWEEP_MS).unref();
     // A turn later, so that a listener hears of it.
     setImmediate(() => {
@@ -283,8 +286,9 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
 
   async #sweep(): Promise<void> {
     try {
-      if (await this.#store.isTurn('sweep', SWEEP_MS / 2))
-        await sweepStore(this.#store, this.bullmq);
+      const isTurn = await this.#store.isTurn('sweep', SWEEP_MS / 2);
+      this.#isBack();
+      if (isTurn) await sweepStore(this.#store, this.bullmq);
     } catch {
       // Another turn comes.
     }
@@ -292,10 +296,41 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
 
   /** Once, and not at each attempt to reach a Redis that is away. */
   #troubled(error: Error): void {
-    const trouble = safe(error);
+    if (this.#closing !== undefined) return;
+    const waitsFor = troubleOf(error);
+    const trouble = waitsFor ?? safe(error);
     if (trouble === this.#trouble) return;
     this.#trouble = trouble;
-    this.#warn('redis-trouble', `The worker continues, but BullMQ reported: ${trouble}`);
+    if (waitsFor === undefined) {
+      this.#warn('redis-trouble', `The worker continues, but BullMQ reported: ${trouble}`);
+      return;
+    }
+    this.#waitsFor = waitsFor;
+    const { message } = redisError('do what the worker asks', error);
+    this.#warn(
+      'redis-lost',
+      `${message} The worker waits and connects again until it can; uploads under way are suspended when their locks end, after ${this.#lockMs / 1000} s at most.`,
+    );
+  }
+
+  /** A replica, too, lets clients connect, and refuses only what they write. */
+  async #reconnected(): Promise<void> {
+    if (this.#waitsFor === undefined) this.#trouble = '';
+    else if (await this.#canWrite()) this.#isBack();
+  }
+
+  #canWrite(): Promise<boolean> {
+    return this.#store.isTurn('write', 1).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  #isBack(): void {
+    if (this.#waitsFor === undefined) return;
+    this.#waitsFor = undefined;
+    this.#trouble = '';
+    this.#warn('redis-back', 'Redis answers again, and the worker continues.');
   }
 
   #warn(code: string, message: string): void {

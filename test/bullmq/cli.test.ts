@@ -9,6 +9,7 @@ import { Spawned } from '../cli/spawned.js';
 import { describeWith } from '../interop/support/installed.js';
 import { temporaryFolder, writePatterned } from '../support/files.js';
 import { REDIS } from '../support/redis.js';
+import { Relay } from '../support/relay.js';
 import { Fleet, told } from './fleet.js';
 
 const KIB = 1024;
@@ -26,9 +27,13 @@ describeWith('the command line of a fleet', [REDIS], () => {
   afterEach(() => server.close());
 
   /** The password is one that no output may hold. */
+  const withPassword = (url: string): string => url.replace('//', '//default:sesame@');
   const command = (name: string, ...args: string[]): Spawned =>
+    commandAt(fleet.server.url, name, ...args);
+  const commandAt = (redisUrl: string, name: string, ...args: string[]): Spawned =>
     new Spawned([name, '--queue', fleet.queue.name, ...args], {
-      env: { BITS_UPLOAD_REDIS: fleet.server.url.replace('//', '//default:sesame@') },
+      env: { BITS_UPLOAD_REDIS: withPassword(redisUrl) },
+      timeoutMs: 50_000,
     });
 
   async function done(spawned: Spawned): Promise<{ code: number | null; lines: string[] }> {
@@ -114,7 +119,7 @@ describeWith('the command line of a fleet', [REDIS], () => {
       ['worker', '--queue', fleet.queue.name, '-u', 'me', '--origin', server.url, '--json'],
       {
         env: {
-          BITS_UPLOAD_REDIS: fleet.server.url.replace('//', '//default:sesame@'),
+          BITS_UPLOAD_REDIS: withPassword(fleet.server.url),
           BITS_UPLOAD_PASSWORD: 'sesame',
         },
       },
@@ -157,7 +162,7 @@ describeWith('the command line of a fleet', [REDIS], () => {
       await done(command('enqueue', join(folder(), 'again.bin'), server.url))
     ).lines.map((line) => line.split(' ')[0] ?? '');
     const worker = await fleet.worker({
-      connection: fleet.server.url.replace('//', '//default:sesame@'),
+      connection: withPassword(fleet.server.url),
     });
     await told(worker, 'failed');
     const again = told(worker, 'done');
@@ -185,6 +190,32 @@ describeWith('the command line of a fleet', [REDIS], () => {
       waiting: 0,
       prioritized: 1,
     });
+  });
+
+  it('ends in a bounded time when Redis is lost on the way, and says which jobs are in doubt', async () => {
+    const [forEnqueue, forFleet] = await Promise.all([
+      Relay.to(fleet.server.port),
+      Relay.to(fleet.server.port),
+    ]);
+    try {
+      await writePatterned(join(folder(), 'doubtful.bin'), 10);
+      void forEnqueue.cutAt('doubtful.bin');
+      void forFleet.cutAt('prioritized');
+      const path = join(folder(), 'doubtful.bin');
+      const enqueue = commandAt(forEnqueue.url, 'enqueue', '--json', path, server.url);
+      const shown = commandAt(forFleet.url, 'fleet', '--json');
+      expect((await done(enqueue)).code).to.equal(1);
+      const [failure] = events(enqueue);
+      expect(failure).to.include({ type: 'error', code: 'BITS_ERR_STORE', file: path });
+      expect(failure?.message).to.match(
+        /not answered for 30 s.*may be in the queue as job (\S+): remove it with bits-upload fleet --cancel \1 /,
+      );
+      expect((await done(shown)).code).to.equal(1);
+      expect(events(shown).map(({ code }) => code)).to.deep.equal(['BITS_ERR_STORE']);
+    } finally {
+      forEnqueue.close();
+      forFleet.close();
+    }
   });
 
   const wrong: Record<string, [string[], RegExp]> = {

@@ -1,7 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { FleetUploadOptions } from '../../bullmq.js';
-import type { Priority } from '../../index.js';
+import { isBitsError, type Priority } from '../../index.js';
 import type { CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf } from '../failure.js';
@@ -9,7 +10,7 @@ import { withExamples } from '../help.js';
 import { sayFailure, sayWarning, skippedLine } from '../render/messages.js';
 import { say, writeEvent } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
-import type { PlannedUpload, UploadPlan } from '../tree/planned.js';
+import type { PlannedUpload, UploadPlan, UploadTarget } from '../tree/planned.js';
 import { UsageError } from '../values.js';
 import { addSelectionOptions, type SelectionFlags } from './put-options.js';
 import { planUploads } from './put-plan.js';
@@ -60,11 +61,12 @@ with a query is refused, because it may be a token.
 
 A file is in the queue when its line is on standard output: the id of its job,
 the file and the URL. If some files could not be enqueued, run the command again
-with those alone: a file that is enqueued twice is uploaded twice.
+with those alone: a file that is enqueued twice is uploaded twice. If Redis is
+lost on the way, the messages say which files may be in the queue, with the id.
 
-Exit codes: 0 all files are in the queue, 1 Redis failed or does not answer
-within 10 s, 2 the command line is wrong, 3 some files are not in the queue,
-130 stopped by SIGINT (Ctrl-C), 143 by SIGTERM.`;
+Exit codes: 0 all files are in the queue, 1 Redis failed, or does not answer
+within 10 s at the start or 30 s later, 2 the command line is wrong, 3 some
+files are not in the queue, 130 stopped by SIGINT (Ctrl-C), 143 by SIGTERM.`;
 
 /** Adds the options and the action of `enqueue`. */
 export function defineEnqueue(command: Command, context: CommandContext): void {
@@ -128,7 +130,7 @@ function sharedOptions(
   };
 }
 
-type Enqueue = (uploads: readonly FleetUploadOptions[]) => Promise<readonly { id?: string }[]>;
+type Enqueue = (uploads: readonly FleetUploadOptions[]) => Promise<unknown>;
 
 /** Adds the files of a plan to the queue, and tells what became of each. */
 class Enqueueing {
@@ -137,6 +139,8 @@ class Enqueueing {
   readonly #io: Io;
   readonly #failures: Failure[] = [];
   #waiting: PlannedUpload[] = [];
+  /** Redis did not add the last ones: no more is asked of it. */
+  #isLost = false;
   #files = 0;
   #bytes = 0;
 
@@ -154,14 +158,10 @@ class Enqueueing {
   ): Promise<ExitCode> {
     const { stdout, stderr } = this.#io;
     for await (const planned of plan.files) {
-      if (interruption.reason !== undefined) break;
+      if (interruption.reason !== undefined || this.#isLost) break;
       const { target } = planned;
-      if (planned.kind === 'failed') {
-        const failure = failureOf(planned.error);
-        this.#failures.push(failure);
-        sayFailure(stderr, target, failure);
-        if (this.#flags.json) writeEvent(stdout, { type: 'error', ...target, ...failure });
-      } else if (planned.kind === 'skipped') {
+      if (planned.kind === 'failed') this.#failed(target, failureOf(planned.error));
+      else if (planned.kind === 'skipped') {
         if (!this.#flags.quiet) say(stderr, skippedLine(target, planned.reason));
         if (this.#flags.json) {
           writeEvent(stdout, { type: 'skipped', ...target, reason: planned.reason });
@@ -172,7 +172,7 @@ class Enqueueing {
         if (this.#waiting.length >= AT_ONCE) await this.#flush(add);
       }
     }
-    if (add !== undefined) await this.#flush(add);
+    if (add !== undefined && !this.#isLost) await this.#flush(add);
     if (!this.#flags.quiet) {
       const what = add === undefined ? 'would be enqueued' : 'enqueued';
       const failed = this.#failures.length > 0 ? `, ${this.#failures.length} failed` : '';
@@ -188,6 +188,7 @@ class Enqueueing {
       }
       return reason.exitCode ?? EXIT.failed;
     }
+    if (this.#isLost) return EXIT.failed;
     return exitCodeOf(this.#failures, this.#files + this.#failures.length);
   }
 
@@ -210,16 +211,42 @@ class Enqueueing {
     const uploads = this.#waiting;
     this.#waiting = [];
     if (uploads.length === 0) return;
-    const jobs = await add(
-      uploads.map(({ url, file }) => ({ ...this.#shared, url, source: file?.path ?? '' })),
-    );
-    for (const [index, { target, byteLength = 0 }] of uploads.entries()) {
-      const id = jobs[index]?.id ?? '';
+    const jobs = uploads.map((upload) => ({ ...upload, id: randomUUID() }));
+    try {
+      await add(
+        jobs.map(({ url, file, id }) => ({
+          ...this.#shared,
+          url,
+          source: file?.path ?? '',
+          jobOptions: { jobId: id },
+        })),
+      );
+    } catch (error) {
+      if (!isBitsError(error, 'BITS_ERR_STORE')) throw error;
+      this.#lost(jobs, failureOf(error));
+      return;
+    }
+    for (const { target, byteLength = 0, id } of jobs) {
       this.#count(byteLength);
       if (this.#flags.json) {
         writeEvent(this.#io.stdout, { type: 'enqueued', ...target, id, bytes: byteLength });
       } else say(this.#io.stdout, `${id}  ${target.file} -> ${target.url}`);
     }
+  }
+
+  /** Says of each what the user needs to know before the file is enqueued again. */
+  #lost(jobs: readonly (PlannedUpload & { readonly id: string })[], failure: Failure): void {
+    this.#isLost = true;
+    for (const { target, id } of jobs) {
+      const message = `${failure.message} The file may be in the queue as job ${id}: remove it with bits-upload fleet --cancel ${id} before you enqueue the file again.`;
+      this.#failed(target, { ...failure, message });
+    }
+  }
+
+  #failed(target: UploadTarget, failure: Failure): void {
+    this.#failures.push(failure);
+    sayFailure(this.#io.stderr, target, failure);
+    if (this.#flags.json) writeEvent(this.#io.stdout, { type: 'error', ...target, ...failure });
   }
 
   #count(bytes: number): void {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { FlowJob, JobsOptions, Queue } from 'bullmq';
 import { BitsStoreError, isBitsError } from '../errors.js';
 import { askRedis, type RedisPatience } from './ask-redis.js';
-import { type FleetJob, storePrefix, uploadName } from './fleet-job.js';
+import { type FleetJob, readJob, storePrefix, uploadName } from './fleet-job.js';
 import {
   bullmqPriority,
   type FleetJobData,
@@ -104,7 +104,7 @@ export async function retryUpload(
   return askRedis(
     'retry the job',
     async () => {
-      const job = await queue.getJob(jobId);
+      const job = await readJob(queue, jobId);
       if ((await job?.isFailed()) !== true) return false;
       await job?.retry();
       return true;
@@ -114,7 +114,7 @@ export async function retryUpload(
 }
 
 async function cancel(queue: Queue, jobId: string): Promise<boolean> {
-  const job: FleetJob | undefined = await queue.getJob(jobId);
+  const job = await readJob(queue, jobId);
   if (job === undefined) return false;
   const state = await job.getState();
   if (state === 'completed') return false;

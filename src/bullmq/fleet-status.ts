@@ -1,6 +1,7 @@
 import type { Queue } from 'bullmq';
+import { isBitsError } from '../errors.js';
 import { askRedis, type RedisPatience } from './ask-redis.js';
-import type { FleetJob } from './fleet-job.js';
+import { type FleetJob, readJob } from './fleet-job.js';
 import type { FleetProgress } from './job-progress.js';
 import { parseProgress } from './job-progress.js';
 
@@ -84,8 +85,8 @@ export async function fleetStatus(queue: Queue, patience?: RedisPatience): Promi
 async function listed(queue: Queue, state: 'active' | 'failed'): Promise<FleetJob[]> {
   const ids = await queue.getRanges([state], 0, MAX_LISTED - 1);
   const read = (id: string): Promise<FleetJob | undefined> =>
-    queue.getJob(id).catch((error: unknown) => {
-      if (error instanceof SyntaxError) return undefined;
+    readJob(queue, id).catch((error: unknown) => {
+      if (isBitsError(error, 'BITS_ERR_STORE')) return undefined;
       throw error;
     });
   return (await Promise.all(ids.map(read))).filter((job) => job !== undefined);

@@ -9,12 +9,14 @@ import { BitsArgumentError } from '../errors.js';
 import type { Bandwidth, BandwidthOptions } from '../job/bandwidth.js';
 import type { UploadWarning } from '../job/events.js';
 import { assertKnown, resolveOptions, toBandwidth } from '../job/resolve-options.js';
+import { mendActiveJobs } from './active-jobs.js';
 import { type CredentialsByName, checkCredentials } from './credentials.js';
 import {
   checkQueueName,
   DEFAULT_QUEUE_NAME,
   type FleetJob,
   type FleetResult,
+  isUnreadable,
   storePrefix,
   uploadName,
 } from './fleet-job.js';
@@ -59,8 +61,8 @@ export interface UploadWorkerOptions {
   /** Options of every upload, unless its job says otherwise. @default none */
   defaults?: WorkerDefaults | undefined;
   /**
-   * How long a worker that died keeps its jobs, in milliseconds; they are found within half of it more.
-   * @default 30000
+   * How long a worker that died keeps its jobs, in milliseconds, an hour at most; they are found within
+   * half of it more. @default 30000
    */
   lockMs?: number | undefined;
   /**
@@ -166,6 +168,16 @@ export async function createUploadWorker(options: UploadWorkerOptions): Promise<
   });
 }
 
+/**
+ * Takes each job for itself. BullMQ takes the next one with the end of one before it, and forgets to tell
+ * of that end when it cannot read the next one.
+ */
+class OneByOneWorker extends Worker<FleetJobData, FleetResult, string> {
+  override processJob(job: FleetJob, token: string) {
+    return super.processJob(job, token, () => false);
+  }
+}
+
 interface WorkerSetting {
   readonly queueName: string;
   readonly bullmqPrefix: string | undefined;
@@ -189,6 +201,7 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
   readonly #sweeping: NodeJS.Timeout;
   readonly #lockMs: number;
   #closing: Promise<void> | undefined;
+  #mending: Promise<void> | undefined;
   #trouble = '';
   /** Set from the moment in which Redis was lost until it takes writes again. */
   #waitsFor: ReturnType<typeof troubleOf>;
@@ -208,20 +221,25 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
       onWarning: (job, warning) => tell(this, 'warning', warning, job),
       onProgress: (job, progress) => tell(this, 'progress', job, progress),
     };
-    this.bullmq = new Worker(queueName, (job, token) => this.#perform(job, token ?? '', all), {
-      connection: redis,
-      name: run.workerName,
-      concurrency,
-      lockDuration: lockMs,
-      stalledInterval: Math.ceil(lockMs / 2),
-      // A job counts the deaths itself: those before its last progress say nothing against it.
-      maxStalledCount: Number.MAX_SAFE_INTEGER,
-      ...(bullmqPrefix !== undefined && { prefix: bullmqPrefix }),
-      ...(limiter !== undefined && { limiter }),
-    });
+    this.bullmq = new OneByOneWorker(
+      queueName,
+      (job, token) => this.#perform(job, token ?? '', all),
+      {
+        connection: redis,
+        name: run.workerName,
+        concurrency,
+        lockDuration: lockMs,
+        stalledInterval: Math.ceil(lockMs / 2),
+        // A job counts the deaths itself: those before its last progress say nothing against it.
+        maxStalledCount: Number.MAX_SAFE_INTEGER,
+        ...(bullmqPrefix !== undefined && { prefix: bullmqPrefix }),
+        ...(limiter !== undefined && { limiter }),
+      },
+    );
     this.bullmq.on('completed', (job, result) => this.#completed(job, result));
     this.bullmq.on('failed', (job, error) => this.#failed(job, error));
     this.bullmq.on('error', (error) => this.#troubled(error));
+    this.bullmq.on('stalled', () => this.#mend());
     redis.on('ready', () => void this.#reconnected());
     this.#sweeping = setInterval(() => void this.#sweep(), SWEEP_MS).unref();
     // A turn later, so that a listener hears of it.
@@ -288,15 +306,30 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
     try {
       const isTurn = await this.#store.isTurn('sweep', SWEEP_MS / 2);
       this.#isBack();
-      if (isTurn) await sweepStore(this.#store, this.bullmq);
+      if (!isTurn) return;
+      this.#mend();
+      await sweepStore(this.#store, this.bullmq);
     } catch {
       // Another turn comes.
     }
   }
 
+  /** What fails here, the next sweep does. */
+  #mend(): void {
+    this.#mending ??= mendActiveJobs(this.bullmq, this.#redis, this.#store, {
+      onFailed: (job, error) => this.#failed(job, error),
+      onWarning: ({ code, message }) => this.#warn(code, message),
+    })
+      .catch(() => {})
+      .finally(() => {
+        this.#mending = undefined;
+      });
+  }
+
   /** Once, and not at each attempt to reach a Redis that is away. */
   #troubled(error: Error): void {
     if (this.#closing !== undefined) return;
+    if (isUnreadable(error)) this.#mend();
     const waitsFor = troubleOf(error);
     const trouble = waitsFor ?? safe(error);
     if (trouble === this.#trouble) return;
@@ -340,6 +373,8 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
 
 /** A message of BullMQ or ioredis without what may follow it: arguments of commands. */
 function safe(error: Error): string {
+  // What is no JSON is shown in the message.
+  if (isUnreadable(error)) return 'a job in Redis cannot be read';
   return (error.message.split(/[\r\n]/, 1)[0] ?? '').slice(0, 200);
 }
 

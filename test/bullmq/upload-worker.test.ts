@@ -303,21 +303,18 @@ describeWith('a worker of a fleet', [REDIS], () => {
     const job = await enqueueOne({ url: server.url, source: join(folder(), 'taken.bin') });
     const { queue } = fleet;
     let failed: Promise<unknown[]> | undefined;
-    const late = Object.create(queue, {
-      getJob: {
+    const backend = Object.create(queue.backend, {
+      getState: {
         value: async (id: string) => {
-          const found = (await queue.getJob(id)) as FleetJob;
-          const state = await found.getState();
-          found.getState = async () => {
-            const worker = await fleet.worker({ lockMs: 600 });
-            failed = told(worker, 'failed', job);
-            await told(worker, 'started', job);
-            return state;
-          };
-          return found;
+          const state = await queue.backend.getState(id);
+          const worker = await fleet.worker({ lockMs: 600 });
+          failed = told(worker, 'failed', job);
+          await told(worker, 'started', job);
+          return state;
         },
       },
-    }) as typeof queue;
+    });
+    const late = Object.create(queue, { backend: { value: backend } }) as typeof queue;
     expect(await cancelUpload(late, job.id ?? '')).to.equal(true);
     expect(await failed).to.deep.include(true);
     expect(server.uploads).to.deep.equal([]);

@@ -84,6 +84,28 @@ describeWith('the command line of a fleet', [REDIS], () => {
     server.assertNoViolations();
   });
 
+  it('has the workers write replies into a directory, by the paths of the files', async () => {
+    await server.close();
+    server = await createBitsServer({ reply: ({ url }) => Buffer.from(new URL(url).pathname) });
+    const tree = join(folder(), 'orders');
+    const replies = join(folder(), 'replies');
+    await mkdir(join(tree, 'new'), { recursive: true });
+    await writePatterned(join(tree, 'a.xml'), 10);
+    await writePatterned(join(tree, 'new', 'b.xml'), 10);
+    const args = ['-r', '--reply-dir', replies, tree, server.url];
+    expect((await done(command('enqueue', '--dry-run', ...args))).code).to.equal(0);
+    expect(await readdir(folder())).to.not.include('replies');
+    expect((await done(command('enqueue', ...args))).lines).to.have.lengthOf(2);
+    const worker = command('worker', '--json', '--directory', tree, '--directory', replies);
+    await worker.said(/"job-done"[\s\S]*"job-done"/);
+    worker.kill('SIGTERM');
+    await done(worker);
+    const reply = (path: string): Promise<string> => readFile(join(replies, path), 'utf8');
+    expect(await reply('orders/a.xml')).to.equal('/orders/a.xml');
+    expect(await reply('orders/new/b.xml')).to.equal('/orders/new/b.xml');
+    server.assertNoViolations();
+  });
+
   it('suspends its uploads at SIGTERM, and shows them again with another worker', async () => {
     await writePatterned(join(folder(), 'long.bin'), 1024 * KIB);
     server.addFault({ on: 'fragment', nth: 4, do: 'hang' });
@@ -227,7 +249,38 @@ describeWith('the command line of a fleet', [REDIS], () => {
     ],
     'standard input': [
       ['enqueue', '--redis=redis://127.0.0.1:1', '-', 'http://x/y'],
-      /standard input/,
+      /no standard input, for Redis holds no files/,
+    ],
+    '--skip-existing': [
+      ['enqueue', '--skip-existing', 'package.json', 'http://x/y'],
+      /no option --skip-existing: it cannot ask.*put --skip-existing --dry-run/,
+    ],
+    '--remove-source': [
+      ['enqueue', '--remove-source', 'package.json', 'http://x/y'],
+      /no option --remove-source: whoever can write to Redis/,
+    ],
+    '--checksum': [
+      ['enqueue', '--checksum', 'sha256', 'package.json', 'http://x/y'],
+      /no option --checksum: .*in a job after the upload/,
+    ],
+    '--reply': [
+      ['enqueue', '--reply', 'package.json', 'http://x/y'],
+      /no option --reply: .*Use --reply-file or --reply-dir/,
+    ],
+    'two places for a reply': [
+      [
+        'enqueue',
+        '--redis=redis://x',
+        '--reply-file=a',
+        '--reply-dir=b',
+        'package.json',
+        'http://x/y',
+      ],
+      /exclude each other/,
+    ],
+    'a limit of replies without a place for them': [
+      ['enqueue', '--redis=redis://x', '--reply-optional', 'package.json', 'http://x/y'],
+      /needs --reply-file or --reply-dir/,
     ],
     'a query in the URL': [
       ['enqueue', '--redis=redis://127.0.0.1:1', 'package.json', 'http://x/y?sig=sesame'],

@@ -10,9 +10,15 @@ import { withExamples } from '../help.js';
 import { sayFailure, sayWarning, skippedLine } from '../render/messages.js';
 import { say, writeEvent } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
+import { ReplyDirectory } from '../tree/local-files.js';
 import type { PlannedUpload, UploadPlan, UploadTarget } from '../tree/planned.js';
 import { UsageError } from '../values.js';
-import { addSelectionOptions, type SelectionFlags } from './put-options.js';
+import {
+  addSelectionOptions,
+  type RefusedOption,
+  refuseOptions,
+  type SelectionFlags,
+} from './put-options.js';
 import { planUploads } from './put-plan.js';
 import {
   addRedisOptions,
@@ -24,6 +30,7 @@ import {
 import {
   addFragmentOptions,
   addTimeoutOptions,
+  checkReplyFlags,
   type OutputFlags,
   type ReplyFlags,
   replyOptions,
@@ -36,7 +43,7 @@ interface EnqueueFlags
     SelectionFlags,
     OutputFlags,
     Pick<TransferFlags, 'fragmentSize' | 'onUncertain' | 'timeout' | 'connectTimeout' | 'retries'>,
-    Pick<ReplyFlags, 'replyFile' | 'replyOptional' | 'maxReplySize'> {
+    Pick<ReplyFlags, 'replyFile' | 'replyDir' | 'replyOptional' | 'maxReplySize'> {
   readonly priority?: Priority;
   readonly credentials?: string;
   readonly dryRun?: boolean;
@@ -44,6 +51,23 @@ interface EnqueueFlags
 
 /** More in one transaction would keep the workers waiting. */
 const AT_ONCE = 500;
+
+/** What `put` has and a job cannot have that other machines do, at another time. */
+const REFUSED: readonly RefusedOption[] = [
+  [
+    '--skip-existing',
+    'it cannot ask the server, whose credentials the workers have. List what is missing with put --skip-existing --dry-run, and enqueue that',
+  ],
+  [
+    '--remove-source',
+    'whoever can write to Redis could have the workers delete files. Remove those of which bits-upload worker --json says job-done and "closed":"acknowledged"',
+  ],
+  [
+    '--checksum <algorithm>',
+    'a digest from now says nothing of the file that a worker reads later. Compute it in a job after the upload, with uploadFlowJob of the SDK',
+  ],
+  ['--reply', 'replies come on other machines. Use --reply-file or --reply-dir'],
+];
 
 const EXAMPLES = [
   'bits-upload enqueue --redis redis://queue:6379 -r photos http://bits.example/in/',
@@ -54,7 +78,8 @@ const HELP = `
 Adds one job for each file to the queue that bits-upload worker takes its jobs
 from; see also bits-upload fleet. PATH, URL and the options that choose files
 mean what they mean to put. The workers read the files by the same paths: they
-have to be on a disk that every worker sees. There is no standard input.
+have to be on a disk that every worker sees, and so has --reply-dir. There is no
+standard input: Redis holds no files.
 
 No credentials are kept in Redis: the workers have them, by their name. A URL
 with a query is refused, because it may be a token.
@@ -74,9 +99,14 @@ export function defineEnqueue(command: Command, context: CommandContext): void {
     .usage('[options] PATH… URL')
     .description(withExamples('Leave uploads to the workers of a fleet.', EXAMPLES))
     .argument('[paths...]');
+  refuseOptions(command, REFUSED);
   addTimeoutOptions(addFragmentOptions(addSelectionOptions(addRedisOptions(command))))
     .option('--credentials <name>', 'credentials of the workers (default: default)')
     .option('--reply-file <path>', 'the worker writes the reply of the server to this new file')
+    .option(
+      '--reply-dir <dir>',
+      'a worker writes the reply to each file to a new file in this directory, with the same path as below the URL',
+    )
     .option('--reply-optional', 'succeed even if the server has no reply')
     .option('--max-reply-size <size>', 'refuse a larger reply: 512MiB, 20GiB or bytes')
     .option('--json', 'one JSON object a line on standard output')
@@ -96,8 +126,12 @@ async function enqueue(
   fleet: Fleet,
 ): Promise<ExitCode> {
   const connection = redisConnection(flags);
-  if (paths.includes('-'))
-    throw new UsageError('enqueue takes no standard input: give the PATH of a file');
+  if (paths.includes('-')) {
+    throw new UsageError(
+      'enqueue takes no standard input, for Redis holds no files: store the data in a file that every worker sees',
+    );
+  }
+  checkReplyFlags(flags);
   const plan = await planUploads(paths, flags, context);
   const shared = sharedOptions(plan, flags, context);
   for (const url of plan.urls) fleet.uploadFlowJob('check', { ...shared, url, source: '/' });
@@ -117,14 +151,19 @@ function sharedOptions(
   flags: EnqueueFlags,
   { io }: CommandContext,
 ): Omit<FleetUploadOptions, 'url' | 'source'> {
-  const { priority, credentials, replyFile, replyOptional, maxReplySize } = flags;
-  if (replyFile !== undefined && !isOneFile) throw new UsageError('--reply-file is for one file');
+  const { priority, credentials, replyFile, replyDir, replyOptional, maxReplySize } = flags;
+  if (replyFile !== undefined && !isOneFile) {
+    throw new UsageError('--reply-file is for one file: use --reply-dir');
+  }
   const lonely = replyOptional ? '--reply-optional' : maxReplySize && '--max-reply-size';
-  if (lonely && replyFile === undefined) throw new UsageError(`${lonely} needs --reply-file`);
+  const to = replyFile ?? replyDir;
+  if (lonely && to === undefined) {
+    throw new UsageError(`${lonely} needs --reply-file or --reply-dir`);
+  }
   const { reply } = replyOptions(flags, io.stdout);
   return {
     ...sendingOptions(flags),
-    ...(typeof reply === 'object' && { reply: { ...reply, to: resolve(replyFile ?? '') } }),
+    ...(typeof reply === 'object' && { reply: { ...reply, to: resolve(to ?? '') } }),
     ...(priority !== undefined && { priority }),
     ...(credentials !== undefined && { credentials }),
   };
@@ -132,13 +171,22 @@ function sharedOptions(
 
 type Enqueue = (uploads: readonly FleetUploadOptions[]) => Promise<unknown>;
 
+/** One that is not in the queue yet. */
+interface WaitingJob {
+  readonly target: UploadTarget;
+  readonly byteLength: number;
+  readonly id: string;
+  readonly upload: FleetUploadOptions;
+}
+
 /** Adds the files of a plan to the queue, and tells what became of each. */
 class Enqueueing {
   readonly #flags: EnqueueFlags;
   readonly #shared: Omit<FleetUploadOptions, 'url' | 'source'>;
   readonly #io: Io;
   readonly #failures: Failure[] = [];
-  #waiting: PlannedUpload[] = [];
+  readonly #replies: ReplyDirectory | undefined;
+  #waiting: WaitingJob[] = [];
   /** Redis did not add the last ones: no more is asked of it. */
   #isLost = false;
   #files = 0;
@@ -148,6 +196,8 @@ class Enqueueing {
     this.#flags = flags;
     this.#shared = shared;
     this.#io = io;
+    const { replyDir } = flags;
+    this.#replies = replyDir === undefined ? undefined : new ReplyDirectory(replyDir);
   }
 
   /** @param add undefined: only lists what would be added */
@@ -168,7 +218,7 @@ class Enqueueing {
         }
       } else if (add === undefined) this.#planned(planned);
       else {
-        this.#waiting.push(planned);
+        await this.#wait(planned);
         if (this.#waiting.length >= AT_ONCE) await this.#flush(add);
       }
     }
@@ -207,26 +257,37 @@ class Enqueueing {
     } else say(this.#io.stdout, `${target.file} -> ${target.url}`);
   }
 
-  async #flush(add: Enqueue): Promise<void> {
-    const uploads = this.#waiting;
-    this.#waiting = [];
-    if (uploads.length === 0) return;
-    const jobs = uploads.map((upload) => ({ ...upload, id: randomUUID() }));
+  async #wait(planned: PlannedUpload): Promise<void> {
+    const { target, url, file, byteLength = 0, segments } = planned;
+    const id = randomUUID();
+    const { reply } = this.#shared;
     try {
-      await add(
-        jobs.map(({ url, file, id }) => ({
-          ...this.#shared,
-          url,
-          source: file?.path ?? '',
-          jobOptions: { jobId: id },
-        })),
-      );
+      const to = await this.#replies?.fileFor(segments);
+      const upload: FleetUploadOptions = {
+        ...this.#shared,
+        ...(reply && to !== undefined && { reply: { ...reply, to } }),
+        url,
+        source: file?.path ?? '',
+        jobOptions: { jobId: id },
+      };
+      this.#waiting.push({ target, byteLength, id, upload });
+    } catch (error) {
+      this.#failed(target, failureOf(error));
+    }
+  }
+
+  async #flush(add: Enqueue): Promise<void> {
+    const jobs = this.#waiting;
+    this.#waiting = [];
+    if (jobs.length === 0) return;
+    try {
+      await add(jobs.map(({ upload }) => upload));
     } catch (error) {
       if (!isBitsError(error, 'BITS_ERR_STORE')) throw error;
       this.#lost(jobs, failureOf(error));
       return;
     }
-    for (const { target, byteLength = 0, id } of jobs) {
+    for (const { target, byteLength, id } of jobs) {
       this.#count(byteLength);
       if (this.#flags.json) {
         writeEvent(this.#io.stdout, { type: 'enqueued', ...target, id, bytes: byteLength });
@@ -235,7 +296,7 @@ class Enqueueing {
   }
 
   /** Says of each what the user needs to know before the file is enqueued again. */
-  #lost(jobs: readonly (PlannedUpload & { readonly id: string })[], failure: Failure): void {
+  #lost(jobs: readonly WaitingJob[], failure: Failure): void {
     this.#isLost = true;
     for (const { target, id } of jobs) {
       const message = `${failure.message} The file may be in the queue as job ${id}: remove it with bits-upload fleet --cancel ${id} before you enqueue the file again.`;

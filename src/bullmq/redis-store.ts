@@ -31,7 +31,10 @@ export interface RedisStoreOptions {
   connection: Redis;
   /** What the keys in Redis begin with. @default 'bits-upload' */
   prefix?: string | undefined;
-  /** How long the lock of a process that died keeps others away, in milliseconds, an hour at most. @default 30000 */
+  /**
+   * How long the lock of a process that died keeps others away, in milliseconds, an hour at most.
+   * @default 30000
+   */
   lockMs?: number | undefined;
 }
 

@@ -55,7 +55,8 @@ export interface UploadWorkerOptions {
   credentials?: CredentialsByName | undefined;
   /**
    * Directories of the files that jobs may name, as source or for a reply: whoever can write to Redis
-   * chooses them. @default any file that this process may read or write
+   * chooses them. A path has to be in one of them as it is written, and as links lead.
+   * @default any file that this process may read or write
    */
   directories?: readonly string[] | undefined;
   /** Options of every upload, unless its job says otherwise. @default none */

@@ -33,6 +33,11 @@ export function checkQueueName(name: unknown): void {
   throw new BitsArgumentError('queueName must be a text without colons that is not empty.');
 }
 
+/** Some of BullMQ's keys of a queue. */
+export function queueKeys(bullmqPrefix: string | undefined, queueName: string): string[] {
+  return ['meta', 'wait'].map((name) => `${bullmqPrefix ?? BULLMQ_PREFIX}:${queueName}:${name}`);
+}
+
 /** What the keys of a queue's records begin with. */
 export function storePrefix(bullmqPrefix: string | undefined, queueName: string): string {
   return keyPrefix(`bits-upload:${bullmqPrefix ?? BULLMQ_PREFIX}:${queueName}`);

@@ -12,6 +12,12 @@ const MAX_RECONNECT_MS = 2000;
 /** Twice as long as the longest command of BullMQ waits: a network that was cut says nothing. */
 const SOCKET_TIMEOUT_MS = 20_000;
 
+interface ConnectSetting {
+  readonly timeoutMs: number;
+  /** Some of a queue: on a cluster all of them must be on the node that is connected to. */
+  readonly keys: readonly string[];
+}
+
 /**
  * Connects to Redis, and waits until it answers.
  * @throws BITS_ERR_ARGUMENT when it is neither a URL nor options
@@ -20,7 +26,7 @@ const SOCKET_TIMEOUT_MS = 20_000;
  */
 export async function connectRedis(
   input: RedisConnectionInput,
-  { timeoutMs }: { readonly timeoutMs: number },
+  { timeoutMs, keys }: ConnectSetting,
 ): Promise<Redis> {
   const options = {
     socketTimeout: SOCKET_TIMEOUT_MS,
@@ -54,7 +60,7 @@ export async function connectRedis(
         `No Redis answered at ${where} within ${timeoutMs / 1000} s: check that it runs, its host name and its port.`,
       );
     });
-    await Promise.race([redis.ping(), refused, patience]);
+    await Promise.race([redis.exists(...keys), refused, patience]);
     return redis;
   } catch (error) {
     redis.disconnect();

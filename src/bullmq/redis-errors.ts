@@ -19,6 +19,16 @@ const ADVICE: readonly (readonly [RegExp, StoreErrorReason, string])[] = [
     'unavailable',
     'it is a replica, as the former primary is after a failover: connect to the primary',
   ],
+  [
+    /^CROSSSLOT\b/,
+    'unavailable',
+    'it is a cluster, on which the name of a queue, or its prefix, must be in braces, such as {uploads}',
+  ],
+  [
+    /^MOVED \d+ ([\w.:-]+)/,
+    'unavailable',
+    'it is a cluster, of which another node has the queue: connect to $1',
+  ],
   [/^MISCONF\b/, 'unavailable', 'it cannot write to its disk: check the disk of Redis'],
   [NOT_READY, 'unavailable', 'it is not ready: try again later'],
   [
@@ -36,8 +46,12 @@ export function redisError(doing: string, cause: unknown): BitsStoreError {
   if (cause instanceof BitsStoreError) return cause;
   const message = isErrorLike(cause) ? cause.message : '';
   const known = ADVICE.find(([pattern]) => pattern.test(message));
-  const [, reason, advice] = known ?? [undefined, 'unavailable' as const, firstWords(message)];
-  return new BitsStoreError(reason, `Redis could not ${doing}: ${advice}.`);
+  if (known === undefined) {
+    return new BitsStoreError('unavailable', `Redis could not ${doing}: ${firstWords(message)}.`);
+  }
+  const [pattern, reason, advice] = known;
+  const shown = advice.replace('$1', pattern.exec(message)?.[1] ?? '');
+  return new BitsStoreError(reason, `Redis could not ${doing}: ${shown}.`);
 }
 
 /** Whether trying again cannot help. */

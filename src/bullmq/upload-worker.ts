@@ -17,6 +17,7 @@ import {
   type FleetJob,
   type FleetResult,
   isUnreadable,
+  queueKeys,
   storePrefix,
   uploadName,
 } from './fleet-job.js';
@@ -145,7 +146,10 @@ export async function createUploadWorker(options: UploadWorkerOptions): Promise<
   checkUploadOptions(options.defaults ?? {}, credentials);
   const bandwidth = toBandwidth(options.bandwidth);
   const directories = options.directories?.map((directory) => resolve(directory));
-  const redis = await connectRedis(options.connection, { timeoutMs: connectTimeoutMs });
+  const redis = await connectRedis(options.connection, {
+    timeoutMs: connectTimeoutMs,
+    keys: queueKeys(options.prefix, queueName),
+  });
   const policy = await evictionPolicy(redis, { timeoutMs: connectTimeoutMs });
   return new UploadWorker(redis, {
     queueName,

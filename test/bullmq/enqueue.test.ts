@@ -10,25 +10,30 @@ import { Fleet } from './fleet.js';
 describeWith('enqueueing uploads', [REDIS], () => {
   const fleet = Fleet.forSuite();
 
-  it('adds each once, also when the connection breaks before Redis answers', async () => {
-    const relay = await Relay.to(fleet.server.port);
-    const connection = new Redis(relay.port, '127.0.0.1', { maxRetriesPerRequest: null });
-    connection.on('error', () => {});
-    const queue = new Queue(fleet.queue.name, { connection });
-    queue.on('error', () => {});
-    await queue.waitUntilReady();
-    after(async () => {
-      await queue.close();
-      connection.disconnect();
-      relay.close();
+  for (const [when, answeredBytes] of [
+    ['before Redis answers', 0],
+    ['within the answer of Redis', 50],
+  ] as const) {
+    it(`adds each once, also when the connection breaks ${when}`, async () => {
+      const relay = await Relay.to(fleet.server.port);
+      const connection = new Redis(relay.port, '127.0.0.1', { maxRetriesPerRequest: null });
+      connection.on('error', () => {});
+      const queue = new Queue(fleet.queue.name, { connection });
+      queue.on('error', () => {});
+      await queue.waitUntilReady();
+      after(async () => {
+        await queue.close();
+        connection.disconnect();
+        relay.close();
+      });
+      const broken = relay.breakAfter('a.bin', { answeredBytes });
+      const jobs = await enqueueUploads(
+        queue,
+        ['a.bin', 'b.bin'].map((name) => ({ url: 'http://bits.example/in/', source: `/${name}` })),
+      );
+      await broken;
+      const added = await fleet.queue.getJobs(['prioritized']);
+      expect(added.map(({ id }) => id)).to.have.members(jobs.map(({ id }) => id));
     });
-    const broken = relay.breakAfter('a.bin');
-    const jobs = await enqueueUploads(
-      queue,
-      ['a.bin', 'b.bin'].map((name) => ({ url: 'http://bits.example/in/', source: `/${name}` })),
-    );
-    await broken;
-    const added = await fleet.queue.getJobs(['prioritized']);
-    expect(added.map(({ id }) => id)).to.have.members(jobs.map(({ id }) => id));
-  });
+  }
 });

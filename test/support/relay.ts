@@ -10,7 +10,7 @@ export class Relay {
   #isCut = false;
   #sockets = new Set<Socket>();
   #onRequest: ((data: Buffer, client: Socket) => void) | undefined;
-  #onAnswer: ((client: Socket) => void) | undefined;
+  #onAnswer: ((client: Socket, data: Buffer) => void) | undefined;
 
   private constructor(server: Server, target: number) {
     this.#server = server;
@@ -51,18 +51,19 @@ export class Relay {
     });
   }
 
-  /** Breaks the connection instead of giving the answer to what holds the text; once. */
-  breakAfter(text: string): Promise<void> {
+  /** Breaks the connection within the answer to what holds the text; once. */
+  breakAfter(text: string, { answeredBytes = 0 } = {}): Promise<void> {
     return new Promise((resolve) => {
       let asking: Socket | undefined;
       this.#onRequest = (data, client) => {
         if (data.includes(text)) asking = client;
       };
-      this.#onAnswer = (client) => {
+      this.#onAnswer = (client, data) => {
         if (client !== asking) return;
         this.#onRequest = undefined;
         this.#onAnswer = undefined;
-        client.destroy();
+        this.#silenced.add(client);
+        client.end(data.subarray(0, answeredBytes));
         resolve();
       };
     });
@@ -81,8 +82,8 @@ export class Relay {
       if (isOpen()) server.write(data);
     });
     server.on('data', (data) => {
-      this.#onAnswer?.(client);
-      if (isOpen() && !client.destroyed) client.write(data);
+      this.#onAnswer?.(client, data);
+      if (isOpen()) client.write(data);
     });
     for (const [socket, other] of [
       [client, server],
@@ -92,7 +93,7 @@ export class Relay {
       socket.on('error', () => {});
       socket.on('close', () => {
         this.#sockets.delete(socket);
-        if (isOpen()) other.destroy();
+        if (isOpen() || socket === client) other.destroy();
       });
     }
   }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { FlowJob, JobsOptions, Queue } from 'bullmq';
+import type { FlowJob, JobState, JobsOptions, Queue } from 'bullmq';
 import { BitsStoreError, isBitsError } from '../errors.js';
 import { askRedis, type RedisPatience } from './ask-redis.js';
 import { type FleetJob, readJob, storePrefix, uploadName } from './fleet-job.js';
@@ -111,6 +111,19 @@ export async function retryUpload(
     },
     patience,
   );
+}
+
+/**
+ * What BullMQ says of a job, such as `prioritized`, `active`, `completed` or `failed`.
+ * @returns `unknown` when there is no such job, such as one that was removed some time after it was done
+ * @throws BITS_ERR_STORE for what Redis refuses, and when it does not answer in time
+ */
+export async function uploadState(
+  queue: Queue,
+  jobId: string,
+  patience?: RedisPatience,
+): Promise<JobState | 'unknown'> {
+  return askRedis('find the job', () => queue.getJobState(jobId), patience);
 }
 
 async function cancel(queue: Queue, jobId: string): Promise<boolean> {

@@ -190,8 +190,15 @@ describeWith('the command line of a fleet', [REDIS], () => {
     const again = told(worker, 'done');
     expect((await done(command('fleet', '--retry', id ?? ''))).code).to.equal(0);
     await again;
-    expect((await done(command('fleet', '--cancel', id ?? ''))).code).to.equal(1);
-    expect((await done(command('fleet', '--retry', 'none'))).code).to.equal(1);
+    for (const [flag, of, why] of [
+      ['--cancel', id, /cannot be cancelled: it is done/],
+      ['--cancel', 'none', /cannot be cancelled: there is no such job/],
+      ['--retry', 'none', /has not failed, or there is no such job/],
+    ] as const) {
+      const spawned = command('fleet', flag, of ?? '');
+      expect((await done(spawned)).code).to.equal(1);
+      expect(spawned.stderr).to.match(why);
+    }
   });
 
   it('tells which files it could not enqueue, and enqueues the others', async () => {
@@ -230,7 +237,7 @@ describeWith('the command line of a fleet', [REDIS], () => {
       const [failure] = events(enqueue);
       expect(failure).to.include({ type: 'error', code: 'BITS_ERR_STORE', file: path });
       expect(failure?.message).to.match(
-        /not answered for 30 s.*may be in the queue as job (\S+): remove it with bits-upload fleet --cancel \1 /,
+        /not answered for 30 s.*may be in the queue as job (\S+)\. Before you enqueue it again, run bits-upload fleet --cancel \1: /,
       );
       expect((await done(shown)).code).to.equal(1);
       expect(events(shown).map(({ code }) => code)).to.deep.equal(['BITS_ERR_STORE']);

@@ -9,6 +9,7 @@ import {
   openUploadQueue,
   retryUpload,
   type UploadWorker,
+  uploadState,
 } from '../../src/bullmq.js';
 import type { UploadWarning } from '../../src/index.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
@@ -62,6 +63,7 @@ describeWith('a fleet that loses Redis', [REDIS], () => {
     fleetStatus: (queue) => fleetStatus(queue, patience),
     cancelUpload: (queue) => cancelUpload(queue, 'any', patience),
     retryUpload: (queue) => retryUpload(queue, 'any', patience),
+    uploadState: (queue) => uploadState(queue, 'any', patience),
   };
   const losses: Record<string, [(redis: RedisServer) => unknown, RegExp]> = {
     'was killed': [(redis) => redis.kill(), /has not answered for 0\.3 s. Check that it runs/],

@@ -299,7 +299,7 @@ class Enqueueing {
   #lost(jobs: readonly WaitingJob[], failure: Failure): void {
     this.#isLost = true;
     for (const { target, id } of jobs) {
-      const message = `${failure.message} The file may be in the queue as job ${id}: remove it with bits-upload fleet --cancel ${id} before you enqueue the file again.`;
+      const message = `${failure.message} The file may be in the queue as job ${id}. Before you enqueue it again, run bits-upload fleet --cancel ${id}: if it says that the job is done, the file is uploaded.`;
       this.#failed(target, { ...failure, message });
     }
   }

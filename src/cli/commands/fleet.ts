@@ -60,12 +60,9 @@ async function showFleet(flags: FleetFlags, io: Io, fleet: Fleet): Promise<ExitC
     };
     for (const id of flags.cancel ?? []) {
       const wasDone = await fleet.cancelUpload(queue, id);
-      tell(
-        id,
-        wasDone,
-        'is being cancelled',
-        'cannot be cancelled: it is done, or there is no such job',
-      );
+      const isOver = !wasDone && (await fleet.uploadState(queue, id)) === 'completed';
+      const why = isOver ? 'it is done' : 'there is no such job';
+      tell(id, wasDone, 'is being cancelled', `cannot be cancelled: ${why}`);
     }
     for (const id of flags.retry ?? []) {
       const wasDone = await fleet.retryUpload(queue, id);

@@ -1,6 +1,13 @@
 /** `bits-upload/bullmq`: uploads by many machines, with BullMQ and Redis. */
+export type { RedisPatience } from './bullmq/ask-redis.js';
 export type { CredentialsByName, NamedCredentials } from './bullmq/credentials.js';
-export { cancelUpload, enqueueUploads, uploadFlowJob } from './bullmq/enqueue.js';
+export {
+  cancelUpload,
+  enqueueUploads,
+  retryUpload,
+  uploadFlowJob,
+  uploadState,
+} from './bullmq/enqueue.js';
 export type { FleetJob, FleetQueue, FleetResult } from './bullmq/fleet-job.js';
 export type { FleetSource, ResolveSource, VersionedStream } from './bullmq/fleet-source.js';
 export {

@@ -1,5 +1,6 @@
-import type { Job, Queue } from 'bullmq';
-import { BitsArgumentError } from '../errors.js';
+import { Job, type MinimalQueue, type Queue } from 'bullmq';
+import { isErrorLike } from '../common/error-like.js';
+import { BitsArgumentError, BitsStoreError } from '../errors.js';
 import type { UploadResult } from '../job/events.js';
 import type { StoredReply } from '../reply/sink.js';
 import type { FleetJobData } from './job-data.js';
@@ -32,6 +33,11 @@ export function checkQueueName(name: unknown): void {
   throw new BitsArgumentError('queueName must be a text without colons that is not empty.');
 }
 
+/** Some of BullMQ's keys of a queue. */
+export function queueKeys(bullmqPrefix: string | undefined, queueName: string): string[] {
+  return ['meta', 'wait'].map((name) => `${bullmqPrefix ?? BULLMQ_PREFIX}:${queueName}:${name}`);
+}
+
 /** What the keys of a queue's records begin with. */
 export function storePrefix(bullmqPrefix: string | undefined, queueName: string): string {
   return keyPrefix(`bits-upload:${bullmqPrefix ?? BULLMQ_PREFIX}:${queueName}`);
@@ -46,4 +52,25 @@ export function uploadName({ id, timestamp }: Pick<Job, 'id' | 'timestamp'>): st
 export function parseUploadName(name: string): { id: string; timestamp: number } {
   const colon = name.indexOf(':');
   return { id: name.slice(colon + 1), timestamp: Number(name.slice(0, colon)) };
+}
+
+/**
+ * Reads a job that anyone may have written who can write to Redis.
+ * @throws BITS_ERR_STORE with the reason `damaged` when nobody can read it
+ */
+export async function readJob(queue: MinimalQueue, id: string): Promise<FleetJob | undefined> {
+  try {
+    return await Job.fromId(queue, id);
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    throw new BitsStoreError(
+      'damaged',
+      `The job ${JSON.stringify(id)} in Redis is damaged: the next worker that takes it fails it. Enqueue the upload again.`,
+    );
+  }
+}
+
+/** Whether BullMQ could not make sense of what Redis holds. */
+export function isUnreadable(error: unknown): boolean {
+  return isErrorLike(error) && /^(Syntax|Type)Error$/.test(error.name);
 }

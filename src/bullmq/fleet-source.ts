@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, realpath } from 'node:fs/promises';
-import { dirname, relative, resolve, sep } from 'node:path';
+import { access } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { unlessAborted } from '../common/abort.js';
 import { codeOf, describeError, isErrorLike } from '../common/error-like.js';
 import { BitsArgumentError } from '../errors.js';
@@ -10,6 +10,7 @@ import { MAX_WINDOW_BYTES, type SizedStream } from '../source/sized-stream.js';
 import type { ByteSource, OpenSource, SourceIdentity } from '../source/source.js';
 import { type SourceInput, toByteSource } from '../source/to-source.js';
 import { isReference, OtherWorkerError } from './job-data.js';
+import { assertInside } from './worker-directories.js';
 
 /** What `resolveSource` gives: a source as of any upload, or a stream with a version. */
 export type FleetSource = SourceInput | VersionedStream;
@@ -76,10 +77,9 @@ export async function assertWritable(
   path: string,
   directories: readonly string[] | undefined,
 ): Promise<void> {
-  const folder = dirname(resolve(path));
   try {
-    await access(folder, constants.W_OK);
-    await assertInside(folder, directories);
+    await assertInside(path, directories);
+    await access(dirname(path), constants.W_OK);
   } catch (error) {
     const why =
       error instanceof BitsArgumentError
@@ -89,34 +89,13 @@ export async function assertWritable(
   }
 }
 
-/** @throws BITS_ERR_ARGUMENT when a path, as it is really reached, is in none of the directories */
-async function assertInside(
-  path: string,
-  directories: readonly string[] | undefined,
-): Promise<void> {
-  if (directories === undefined) return;
-  // A link inside may lead outside.
-  const real = await realpath(path);
-  for (const directory of directories) {
-    const root = await realpath(directory).catch(() => resolve(directory));
-    const way = relative(root, real);
-    if (
-      way === '' ||
-      (way !== '..' && !way.startsWith(`..${sep}`) && resolve(root, way) === real)
-    ) {
-      return;
-    }
-  }
-  throw new BitsArgumentError(`${path} is in none of the directories of this worker.`);
-}
-
 async function assertReadable(
   path: string,
   directories: readonly string[] | undefined,
 ): Promise<void> {
   try {
-    await access(path, constants.R_OK);
     await assertInside(path, directories);
+    await access(path, constants.R_OK);
   } catch (error) {
     if (error instanceof BitsArgumentError) throw unseen(path, error.message);
     throw unseen(

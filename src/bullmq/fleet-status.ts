@@ -1,5 +1,7 @@
 import type { Queue } from 'bullmq';
-import type { FleetJob } from './fleet-job.js';
+import { isBitsError } from '../errors.js';
+import { askRedis, type RedisPatience } from './ask-redis.js';
+import { type FleetJob, readJob } from './fleet-job.js';
 import type { FleetProgress } from './job-progress.js';
 import { parseProgress } from './job-progress.js';
 
@@ -47,15 +49,21 @@ const MAX_LISTED = 100;
 /**
  * Tells what the workers of a queue are doing. It holds no secret.
  * @param queue a `Queue` of BullMQ, which stays the caller's
+ * @throws BITS_ERR_STORE for what Redis refuses, and when it does not answer in time
  */
-export async function fleetStatus(queue: Queue): Promise<FleetStatus> {
-  const [counts, clients, active, failed, isPaused] = await Promise.all([
-    queue.getJobCounts('waiting', 'prioritized', 'active', 'delayed', 'completed', 'failed'),
-    queue.getWorkers(),
-    listed(queue, 'active'),
-    listed(queue, 'failed'),
-    queue.isPaused(),
-  ]);
+export async function fleetStatus(queue: Queue, patience?: RedisPatience): Promise<FleetStatus> {
+  const [counts, clients, active, failed, isPaused] = await askRedis(
+    'tell of the fleet',
+    () =>
+      Promise.all([
+        queue.getJobCounts('waiting', 'prioritized', 'active', 'delayed', 'completed', 'failed'),
+        queue.getWorkers(),
+        listed(queue, 'active'),
+        listed(queue, 'failed'),
+        queue.isPaused(),
+      ]),
+    patience,
+  );
   const count = (name: string): number => counts[name] ?? 0;
   return {
     queueName: queue.name,
@@ -77,8 +85,8 @@ export async function fleetStatus(queue: Queue): Promise<FleetStatus> {
 async function listed(queue: Queue, state: 'active' | 'failed'): Promise<FleetJob[]> {
   const ids = await queue.getRanges([state], 0, MAX_LISTED - 1);
   const read = (id: string): Promise<FleetJob | undefined> =>
-    queue.getJob(id).catch((error: unknown) => {
-      if (error instanceof SyntaxError) return undefined;
+    readJob(queue, id).catch((error: unknown) => {
+      if (isBitsError(error, 'BITS_ERR_STORE')) return undefined;
       throw error;
     });
   return (await Promise.all(ids.map(read))).filter((job) => job !== undefined);

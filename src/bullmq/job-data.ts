@@ -125,7 +125,17 @@ export function parseJobData(data: unknown): FleetJobData {
   const { version } = data as Partial<FleetJobData>;
   if (version !== DATA_VERSION) throw otherVersion(version);
   checkData(data as FleetJobData);
-  return data as FleetJobData;
+  return withPlainPaths(data as FleetJobData);
+}
+
+/** Without `..`, so that what is checked of a path is what is opened. */
+function withPlainPaths(data: FleetJobData): FleetJobData {
+  const { source, reply } = data;
+  return {
+    ...data,
+    ...(!isReference(source) && { source: resolve(source) }),
+    ...(reply !== undefined && { reply: { ...reply, to: resolve(reply.to) } }),
+  };
 }
 
 /** Whether a source is for `resolveSource`, and not the path of a file. */

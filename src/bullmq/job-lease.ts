@@ -22,6 +22,7 @@ export class JobLease implements JobStore {
   #knowsOfClose = false;
   #problem: BitsStoreError | undefined;
   #busy: LockOwner | undefined;
+  #endlessKey: string | undefined;
 
   constructor(store: RedisStore) {
     this.#store = store;
@@ -35,6 +36,11 @@ export class JobLease implements JobStore {
   /** Who uploads the same file to the same URL, in another job. */
   get busy(): LockOwner | undefined {
     return this.#busy;
+  }
+
+  /** The lock in Redis that keeps this job away, when it had no end. */
+  get endlessKey(): string | undefined {
+    return this.#endlessKey;
   }
 
   /** Whether another worker may have taken the job over. */
@@ -64,9 +70,10 @@ export class JobLease implements JobStore {
   }
 
   async lock(key: string): Promise<LockResult> {
-    const { holder, lock } = await this.#attempt(() => this.#store.lock(key));
+    const { holder, lock, endlessKey } = await this.#attempt(() => this.#store.lock(key));
     if (lock === undefined) {
       this.#busy = holder;
+      this.#endlessKey = endlessKey;
       return { holder };
     }
     this.#lock = this.#store.lockOf(key);

@@ -10,6 +10,7 @@ import type { PacketRequest, RequestHook } from '../job/packet-hooks.js';
 import type { UploadProgress } from '../job/progress.js';
 import { UploadJob } from '../job/upload-job.js';
 import type { ByteSource } from '../source/source.js';
+import { endlessLock } from './active-jobs.js';
 import { type CredentialsByName, credentialOptions } from './credentials.js';
 import { type FleetJob, type FleetResult, uploadName } from './fleet-job.js';
 import { assertWritable, openFleetSource, type SourceSetting } from './fleet-source.js';
@@ -221,6 +222,10 @@ export class JobRun {
       return this.#return('The worker lost its lock.', 0, false);
     }
     if (this.#lease.busy !== undefined) {
+      const { endlessKey } = this.#lease;
+      if (endlessKey !== undefined) {
+        this.#setting.onWarning(this.#job, endlessLock('of the same file and URL', endlessKey));
+      }
       return this.#return('Another job uploads this file to this URL.', BUSY_MS, false);
     }
     const isOtherVersion =

@@ -1,5 +1,5 @@
 import { Queue } from 'bullmq';
-import { checkQueueName, DEFAULT_QUEUE_NAME } from './fleet-job.js';
+import { checkQueueName, DEFAULT_QUEUE_NAME, queueKeys } from './fleet-job.js';
 import { connectRedis, evictionPolicy, type RedisConnectionInput } from './redis-connection.js';
 
 /** Options of `openUploadQueue`. */
@@ -36,7 +36,10 @@ export async function openUploadQueue({
   connectTimeoutMs = CONNECT_TIMEOUT_MS,
 }: UploadQueueConnection): Promise<OpenUploadQueue> {
   checkQueueName(queueName);
-  const redis = await connectRedis(connection, { timeoutMs: connectTimeoutMs });
+  const redis = await connectRedis(connection, {
+    timeoutMs: connectTimeoutMs,
+    keys: queueKeys(prefix, queueName),
+  });
   const queue = new Queue(queueName, {
     connection: redis,
     ...(prefix !== undefined && { prefix }),
@@ -45,7 +48,7 @@ export async function openUploadQueue({
   queue.on('error', () => {});
   return {
     queue,
-    evictionPolicy: await evictionPolicy(redis),
+    evictionPolicy: await evictionPolicy(redis, { timeoutMs: connectTimeoutMs }),
     async close() {
       // BullMQ would wait for a Redis that is away.
       if (redis.status !== 'ready') redis.disconnect();

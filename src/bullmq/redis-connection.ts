@@ -1,12 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis, type RedisOptions } from 'ioredis';
 import { BitsArgumentError, BitsStoreError } from '../errors.js';
-import { isDenied, redisError } from './redis-errors.js';
+import { askRedis, type RedisPatience } from './ask-redis.js';
+import { isDenied, redisError, troubleOf } from './redis-errors.js';
 
 /** `redis://` or `rediss://` URL, or options of ioredis. */
 export type RedisConnectionInput = string | RedisOptions;
 
 const MAX_RECONNECT_MS = 2000;
+
+/** Twice as long as the longest command of BullMQ waits: a network that was cut says nothing. */
+const SOCKET_TIMEOUT_MS = 20_000;
+
+interface ConnectSetting {
+  readonly timeoutMs: number;
+  /** Some of a queue: on a cluster all of them must be on the node that is connected to. */
+  readonly keys: readonly string[];
+}
 
 /**
  * Connects to Redis, and waits until it answers.
@@ -16,14 +26,17 @@ const MAX_RECONNECT_MS = 2000;
  */
 export async function connectRedis(
   input: RedisConnectionInput,
-  { timeoutMs }: { readonly timeoutMs: number },
+  { timeoutMs, keys }: ConnectSetting,
 ): Promise<Redis> {
   const options = {
+    socketTimeout: SOCKET_TIMEOUT_MS,
+    // After a failover the name leads elsewhere, and the connection still to what is a replica by now.
+    reconnectOnError: (error: Error) => troubleOf(error) === 'replica',
     ...(typeof input === 'string' ? {} : checkOptions(input)),
     lazyConnect: true,
     // As BullMQ wants it: commands wait while Redis is restarted.
     maxRetriesPerRequest: null,
-    retryStrategy: (times: number) => Math.min(MAX_RECONNECT_MS, 50 * 2 ** Math.min(times, 10)),
+    retryStrategy: (times: number) => Math.min(MAX_RECONNECT_MS, 250 * 2 ** Math.min(times, 3)),
   };
   const redis =
     typeof input === 'string' ? new Redis(checkUrl(input), options) : new Redis(options);
@@ -47,7 +60,7 @@ export async function connectRedis(
         `No Redis answered at ${where} within ${timeoutMs / 1000} s: check that it runs, its host name and its port.`,
       );
     });
-    await Promise.race([redis.ping(), refused, patience]);
+    await Promise.race([redis.exists(...keys), refused, patience]);
     return redis;
   } catch (error) {
     redis.disconnect();
@@ -62,8 +75,11 @@ export async function connectRedis(
  * What may lose records although Redis runs, for a warning.
  * @returns undefined when Redis keeps what it has, or does not say
  */
-export async function evictionPolicy(redis: Redis): Promise<string | undefined> {
-  const memory = await redis.info('memory').catch(() => '');
+export async function evictionPolicy(
+  redis: Redis,
+  patience: RedisPatience,
+): Promise<string | undefined> {
+  const memory = await askRedis('tell', () => redis.info('memory'), patience).catch(() => '');
   const policy = /^maxmemory_policy:(\S+)/m.exec(memory)?.[1];
   return policy === 'noeviction' ? undefined : policy;
 }

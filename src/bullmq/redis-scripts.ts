@@ -6,19 +6,34 @@
  * when Redis has lost its last writes.
  */
 
+/** Whether a key would never end, or later than any of ours; then it gets the longest time of ours. */
+const LIMIT_TIME = `
+local function limitTime(key, mostMs)
+  local leftMs = redis.call('PTTL', key)
+  if leftMs ~= -1 and leftMs <= tonumber(mostMs) then return 0 end
+  redis.call('PEXPIRE', key, mostMs)
+  return 1
+end
+`;
+
+/** KEYS key; ARGV most ms. Answers 1 when it had no end, or a later one. */
+export const LIMIT = `${LIMIT_TIME}
+return limitTime(KEYS[1], ARGV[1])
+`;
+
 /**
- * KEYS lock; ARGV ttl, lock, holder. Answers the lock that there is then. It is this one also when the
- * command is sent again because its answer was lost.
+ * KEYS lock; ARGV ttl, lock, holder, most ms. Answers the lock that there is then, and 1 when it had no
+ * end. It is this one also when the command is sent again because its answer was lost.
  */
-export const LOCK = `
+export const LOCK = `${LIMIT_TIME}
 local current = redis.call('GET', KEYS[1])
 if current and current ~= ARGV[2] then
   local _, owner = pcall(cjson.decode, current)
   local isMine = type(owner) == 'table' and ARGV[3] ~= '' and owner.holder == ARGV[3]
-  if not isMine then return current end
+  if not isMine then return {current, limitTime(KEYS[1], ARGV[4])} end
 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[1])
-return ARGV[2]
+return {ARGV[2], 0}
 `;
 
 /** `mine`: the lock's value, or empty for a write without a lock. */
@@ -98,4 +113,22 @@ redis.call('HDEL', KEYS[4], ARGV[2])
 if redis.call('HGET', KEYS[3], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('HDEL', KEYS[3], ARGV[1])
 return redis.call('HDEL', KEYS[2], ARGV[1])
+`;
+
+/**
+ * KEYS job; ARGV reason, and for each damaged field its name, its SHA-1 and what replaces it, or nothing.
+ * BullMQ fails a job with the field defa for good, as soon as a worker takes it. Answers 0 when the job is
+ * another one by now.
+ */
+export const DOOM = `
+for at = 2, #ARGV, 3 do
+  local value = redis.call('HGET', KEYS[1], ARGV[at])
+  if not value or redis.sha1hex(value) ~= ARGV[at + 1] then return 0 end
+end
+for at = 2, #ARGV, 3 do
+  if ARGV[at + 2] == '' then redis.call('HDEL', KEYS[1], ARGV[at])
+  else redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 2]) end
+end
+redis.call('HSET', KEYS[1], 'defa', ARGV[1])
+return 1
 `;

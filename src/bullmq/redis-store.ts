@@ -13,7 +13,17 @@ import {
 import type { JobStore, LockOwner, LockResult, StoredJobs, StoreProblem } from '../store/store.js';
 import { redisError } from './redis-errors.js';
 import { now, RedisLock } from './redis-lock.js';
-import { FORGET, LOCK, RELEASE, REMOVE, RENEW, SAVE, SET_ASIDE } from './redis-scripts.js';
+import {
+  DOOM,
+  FORGET,
+  LIMIT,
+  LOCK,
+  RELEASE,
+  REMOVE,
+  RENEW,
+  SAVE,
+  SET_ASIDE,
+} from './redis-scripts.js';
 
 /** Options of `createRedisStore`. */
 export interface RedisStoreOptions {
@@ -21,12 +31,18 @@ export interface RedisStoreOptions {
   connection: Redis;
   /** What the keys in Redis begin with. @default 'bits-upload' */
   prefix?: string | undefined;
-  /** How long the lock of a process that died keeps others away, in milliseconds. @default 30000 */
+  /**
+   * How long the lock of a process that died keeps others away, in milliseconds, an hour at most.
+   * @default 30000
+   */
   lockMs?: number | undefined;
 }
 
 export const DEFAULT_LOCK_MS = 30_000;
 const MIN_LOCK_MS = 300;
+
+/** No lock of ours ends later: one that does is a stranger's. */
+export const MAX_LOCK_MS = 60 * 60_000;
 
 /**
  * Keeps the records of jobs in Redis, for processes on any number of machines.
@@ -54,9 +70,9 @@ export function createRedisStore(options: RedisStoreOptions): JobStore {
 
 /** @throws BITS_ERR_ARGUMENT */
 export function checkLockMs(lockMs: number): number {
-  if (Number.isSafeInteger(lockMs) && lockMs >= MIN_LOCK_MS) return lockMs;
+  if (Number.isSafeInteger(lockMs) && lockMs >= MIN_LOCK_MS && lockMs <= MAX_LOCK_MS) return lockMs;
   throw new BitsArgumentError(
-    `lockMs must be a whole number of milliseconds, ${MIN_LOCK_MS} or more.`,
+    `lockMs must be a whole number of milliseconds, from ${MIN_LOCK_MS} to ${MAX_LOCK_MS}.`,
   );
 }
 
@@ -74,6 +90,11 @@ interface RedisStoreSetting {
 }
 
 type Command = 'evalsha' | 'eval';
+
+type RedisLockResult = LockResult & {
+  /** The lock in Redis, when it had no end: no store sets such a one. It has an end now. */
+  readonly endlessKey?: string | undefined;
+};
 
 export class RedisStore implements JobStore {
   readonly #redis: Redis;
@@ -147,16 +168,19 @@ export class RedisStore implements JobStore {
     await this.#remove(key, JSON.stringify(result));
   }
 
-  async lock(key: string): Promise<LockResult> {
+  async lock(key: string): Promise<RedisLockResult> {
     checkJobKey(key);
     const { lockMs, holder } = this.#setting;
     const askedAt = now();
     const keys = [this.#lockKey(key)];
     const owner: LockOwner = { pid: process.pid, hostName: hostname() };
     const value = JSON.stringify({ ...owner, holder: this.#holderName, token: randomUUID() });
-    const args = [lockMs, value, this.#holderName];
-    const answer = await this.#run('lock a job', LOCK, keys, args);
-    if (answer !== value) return { holder: ownerOf(String(answer)) };
+    const args = [lockMs, value, this.#holderName, MAX_LOCK_MS];
+    const [current, wasEndless] = (await this.#run('lock a job', LOCK, keys, args)) as unknown[];
+    if (current !== value) {
+      const holder = ownerOf(String(current));
+      return wasEndless === 1 ? { holder, endlessKey: keys[0] } : { holder };
+    }
     const lock = new RedisLock({
       owner,
       value,
@@ -242,7 +266,19 @@ export class RedisStore implements JobStore {
   async isTurn(what: string, everyMs: number): Promise<boolean> {
     const [key = ''] = this.#keys(`turn:${what}`);
     const answer = await this.#ask('write', () => this.#redis.set(key, '1', 'PX', everyMs, 'NX'));
-    return answer === 'OK';
+    if (answer === 'OK') return true;
+    await this.#run('write', LIMIT, [key], [everyMs]);
+    return false;
+  }
+
+  /** Whether a key had no end, or one later than any lock of ours; it has one then. */
+  async limitLock(key: string): Promise<boolean> {
+    return (await this.#run('limit a lock', LIMIT, [key], [MAX_LOCK_MS])) === 1;
+  }
+
+  /** Replaces what is damaged of a job of BullMQ, so that it fails for the reason. */
+  async doom(key: string, reason: string, damages: readonly string[]): Promise<boolean> {
+    return (await this.#run('fail a job', DOOM, [key], [reason, ...damages])) === 1;
   }
 
   get #holderName(): string {
@@ -278,9 +314,9 @@ export class RedisStore implements JobStore {
     script: string,
     keys: readonly string[],
     args: readonly (string | number)[],
-  ): Promise<string | number> {
+  ): Promise<unknown> {
     const call = (command: Command, text: string) =>
-      this.#redis[command](text, keys.length, ...keys, ...args) as Promise<string | number>;
+      this.#redis[command](text, keys.length, ...keys, ...args);
     return this.#ask(doing, async () => {
       try {
         return await call('evalsha', sha1Of(script));

@@ -1,5 +1,6 @@
-import { Job, type MinimalQueue } from 'bullmq';
-import { parseUploadName } from './fleet-job.js';
+import type { MinimalQueue } from 'bullmq';
+import { isBitsError } from '../errors.js';
+import { parseUploadName, readJob } from './fleet-job.js';
 import type { RedisStore } from './redis-store.js';
 
 /**
@@ -11,12 +12,21 @@ export async function sweepStore(store: RedisStore, queue: MinimalQueue): Promis
   let swept = 0;
   for (const name of await store.holders()) {
     const { id, timestamp } = parseUploadName(name);
-    const job = await Job.fromId(queue, id);
-    // A failed one may be retried, and then resumes.
-    const isOver = job?.timestamp !== timestamp || (await job.isCompleted());
-    if (!isOver) continue;
+    if (!(await isOver(queue, id, timestamp))) continue;
     await store.forget(name);
     swept++;
   }
   return swept;
+}
+
+async function isOver(queue: MinimalQueue, id: string, timestamp: number): Promise<boolean> {
+  try {
+    const job = await readJob(queue, id);
+    // A failed one may be retried, and then resumes.
+    return job?.timestamp !== timestamp || (await job.isCompleted());
+  } catch (error) {
+    // One that nobody can read must not keep the others.
+    if (isBitsError(error, 'BITS_ERR_STORE')) return false;
+    throw error;
+  }
 }

@@ -9,12 +9,15 @@ import { BitsArgumentError } from '../errors.js';
 import type { Bandwidth, BandwidthOptions } from '../job/bandwidth.js';
 import type { UploadWarning } from '../job/events.js';
 import { assertKnown, resolveOptions, toBandwidth } from '../job/resolve-options.js';
+import { mendActiveJobs } from './active-jobs.js';
 import { type CredentialsByName, checkCredentials } from './credentials.js';
 import {
   checkQueueName,
   DEFAULT_QUEUE_NAME,
   type FleetJob,
   type FleetResult,
+  isUnreadable,
+  queueKeys,
   storePrefix,
   uploadName,
 } from './fleet-job.js';
@@ -24,6 +27,7 @@ import type { FleetProgress } from './job-progress.js';
 import { JobRun, type RunSetting, type WorkerDefaults } from './job-run.js';
 import { CONNECT_TIMEOUT_MS } from './open-queue.js';
 import { connectRedis, evictionPolicy, type RedisConnectionInput } from './redis-connection.js';
+import { redisError, troubleOf } from './redis-errors.js';
 import { checkLockMs, DEFAULT_LOCK_MS, RedisStore } from './redis-store.js';
 import { sweepStore } from './sweep.js';
 
@@ -52,14 +56,15 @@ export interface UploadWorkerOptions {
   credentials?: CredentialsByName | undefined;
   /**
    * Directories of the files that jobs may name, as source or for a reply: whoever can write to Redis
-   * chooses them. @default any file that this process may read or write
+   * chooses them. A path has to be in one of them as it is written, and as links lead.
+   * @default any file that this process may read or write
    */
   directories?: readonly string[] | undefined;
   /** Options of every upload, unless its job says otherwise. @default none */
   defaults?: WorkerDefaults | undefined;
   /**
-   * How long a worker that died keeps its jobs, in milliseconds; they are found within half of it more.
-   * @default 30000
+   * How long a worker that died keeps its jobs, in milliseconds, an hour at most; they are found within
+   * half of it more. @default 30000
    */
   lockMs?: number | undefined;
   /**
@@ -141,8 +146,11 @@ export async function createUploadWorker(options: UploadWorkerOptions): Promise<
   checkUploadOptions(options.defaults ?? {}, credentials);
   const bandwidth = toBandwidth(options.bandwidth);
   const directories = options.directories?.map((directory) => resolve(directory));
-  const redis = await connectRedis(options.connection, { timeoutMs: connectTimeoutMs });
-  const policy = await evictionPolicy(redis);
+  const redis = await connectRedis(options.connection, {
+    timeoutMs: connectTimeoutMs,
+    keys: queueKeys(options.prefix, queueName),
+  });
+  const policy = await evictionPolicy(redis, { timeoutMs: connectTimeoutMs });
   return new UploadWorker(redis, {
     queueName,
     concurrency,
@@ -163,6 +171,16 @@ export async function createUploadWorker(options: UploadWorkerOptions): Promise<
       maxReturns,
     },
   });
+}
+
+/**
+ * Takes each job for itself. BullMQ takes the next one with the end of one before it, and forgets to tell
+ * of that end when it cannot read the next one.
+ */
+class OneByOneWorker extends Worker<FleetJobData, FleetResult, string> {
+  override processJob(job: FleetJob, token: string) {
+    return super.processJob(job, token, () => false);
+  }
 }
 
 interface WorkerSetting {
@@ -186,8 +204,12 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
   readonly #runs = new Set<JobRun>();
   readonly #forgetting = new Set<Promise<void>>();
   readonly #sweeping: NodeJS.Timeout;
+  readonly #lockMs: number;
   #closing: Promise<void> | undefined;
+  #mending: Promise<void> | undefined;
   #trouble = '';
+  /** Set from the moment in which Redis was lost until it takes writes again. */
+  #waitsFor: ReturnType<typeof troubleOf>;
 
   /** @internal */
   constructor(redis: Redis, setting: WorkerSetting) {
@@ -196,6 +218,7 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
     const { lockMs, storePrefix: prefix } = run;
     this.name = run.workerName;
     this.#redis = redis;
+    this.#lockMs = lockMs;
     this.#store = new RedisStore(redis, { prefix, lockMs });
     const all: RunSetting = {
       ...run,
@@ -203,23 +226,26 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
       onWarning: (job, warning) => tell(this, 'warning', warning, job),
       onProgress: (job, progress) => tell(this, 'progress', job, progress),
     };
-    this.bullmq = new Worker(queueName, (job, token) => this.#perform(job, token ?? '', all), {
-      connection: redis,
-      name: run.workerName,
-      concurrency,
-      lockDuration: lockMs,
-      stalledInterval: Math.ceil(lockMs / 2),
-      // A job counts the deaths itself: those before its last progress say nothing against it.
-      maxStalledCount: Number.MAX_SAFE_INTEGER,
-      ...(bullmqPrefix !== undefined && { prefix: bullmqPrefix }),
-      ...(limiter !== undefined && { limiter }),
-    });
+    this.bullmq = new OneByOneWorker(
+      queueName,
+      (job, token) => this.#perform(job, token ?? '', all),
+      {
+        connection: redis,
+        name: run.workerName,
+        concurrency,
+        lockDuration: lockMs,
+        stalledInterval: Math.ceil(lockMs / 2),
+        // A job counts the deaths itself: those before its last progress say nothing against it.
+        maxStalledCount: Number.MAX_SAFE_INTEGER,
+        ...(bullmqPrefix !== undefined && { prefix: bullmqPrefix }),
+        ...(limiter !== undefined && { limiter }),
+      },
+    );
     this.bullmq.on('completed', (job, result) => this.#completed(job, result));
     this.bullmq.on('failed', (job, error) => this.#failed(job, error));
     this.bullmq.on('error', (error) => this.#troubled(error));
-    redis.on('ready', () => {
-      this.#trouble = '';
-    });
+    this.bullmq.on('stalled', () => this.#mend());
+    redis.on('ready', () => void this.#reconnected());
     this.#sweeping = setInterval(() => void this.#sweep(), SWEEP_MS).unref();
     // A turn later, so that a listener hears of it.
     setImmediate(() => {
@@ -283,19 +309,66 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
 
   async #sweep(): Promise<void> {
     try {
-      if (await this.#store.isTurn('sweep', SWEEP_MS / 2))
-        await sweepStore(this.#store, this.bullmq);
+      const isTurn = await this.#store.isTurn('sweep', SWEEP_MS / 2);
+      this.#isBack();
+      if (!isTurn) return;
+      this.#mend();
+      await sweepStore(this.#store, this.bullmq);
     } catch {
       // Another turn comes.
     }
   }
 
+  /** What fails here, the next sweep does. */
+  #mend(): void {
+    this.#mending ??= mendActiveJobs(this.bullmq, this.#redis, this.#store, {
+      onFailed: (job, error) => this.#failed(job, error),
+      onWarning: ({ code, message }) => this.#warn(code, message),
+    })
+      .catch(() => {})
+      .finally(() => {
+        this.#mending = undefined;
+      });
+  }
+
   /** Once, and not at each attempt to reach a Redis that is away. */
   #troubled(error: Error): void {
-    const trouble = safe(error);
+    if (this.#closing !== undefined) return;
+    if (isUnreadable(error)) this.#mend();
+    const waitsFor = troubleOf(error);
+    const trouble = waitsFor ?? safe(error);
     if (trouble === this.#trouble) return;
     this.#trouble = trouble;
-    this.#warn('redis-trouble', `The worker continues, but BullMQ reported: ${trouble}`);
+    if (waitsFor === undefined) {
+      this.#warn('redis-trouble', `The worker continues, but BullMQ reported: ${trouble}`);
+      return;
+    }
+    this.#waitsFor = waitsFor;
+    const { message } = redisError('do what the worker asks', error);
+    this.#warn(
+      'redis-lost',
+      `${message} The worker waits and connects again until it can; uploads under way are suspended when their locks end, after ${this.#lockMs / 1000} s at most.`,
+    );
+  }
+
+  /** A replica, too, lets clients connect, and refuses only what they write. */
+  async #reconnected(): Promise<void> {
+    if (this.#waitsFor === undefined) this.#trouble = '';
+    else if (await this.#canWrite()) this.#isBack();
+  }
+
+  #canWrite(): Promise<boolean> {
+    return this.#store.isTurn('write', 1).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  #isBack(): void {
+    if (this.#waitsFor === undefined) return;
+    this.#waitsFor = undefined;
+    this.#trouble = '';
+    this.#warn('redis-back', 'Redis answers again, and the worker continues.');
   }
 
   #warn(code: string, message: string): void {
@@ -305,6 +378,8 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
 
 /** A message of BullMQ or ioredis without what may follow it: arguments of commands. */
 function safe(error: Error): string {
+  // What is no JSON is shown in the message.
+  if (isUnreadable(error)) return 'a job in Redis cannot be read';
   return (error.message.split(/[\r\n]/, 1)[0] ?? '').slice(0, 200);
 }
 

@@ -9,6 +9,7 @@ import { Spawned } from '../cli/spawned.js';
 import { describeWith } from '../interop/support/installed.js';
 import { temporaryFolder, writePatterned } from '../support/files.js';
 import { REDIS } from '../support/redis.js';
+import { Relay } from '../support/relay.js';
 import { Fleet, told } from './fleet.js';
 
 const KIB = 1024;
@@ -26,9 +27,13 @@ describeWith('the command line of a fleet', [REDIS], () => {
   afterEach(() => server.close());
 
   /** The password is one that no output may hold. */
+  const withPassword = (url: string): string => url.replace('//', '//default:sesame@');
   const command = (name: string, ...args: string[]): Spawned =>
+    commandAt(fleet.server.url, name, ...args);
+  const commandAt = (redisUrl: string, name: string, ...args: string[]): Spawned =>
     new Spawned([name, '--queue', fleet.queue.name, ...args], {
-      env: { BITS_UPLOAD_REDIS: fleet.server.url.replace('//', '//default:sesame@') },
+      env: { BITS_UPLOAD_REDIS: withPassword(redisUrl) },
+      timeoutMs: 50_000,
     });
 
   async function done(spawned: Spawned): Promise<{ code: number | null; lines: string[] }> {
@@ -79,6 +84,28 @@ describeWith('the command line of a fleet', [REDIS], () => {
     server.assertNoViolations();
   });
 
+  it('has the workers write replies into a directory, by the paths of the files', async () => {
+    await server.close();
+    server = await createBitsServer({ reply: ({ url }) => Buffer.from(new URL(url).pathname) });
+    const tree = join(folder(), 'orders');
+    const replies = join(folder(), 'replies');
+    await mkdir(join(tree, 'new'), { recursive: true });
+    await writePatterned(join(tree, 'a.xml'), 10);
+    await writePatterned(join(tree, 'new', 'b.xml'), 10);
+    const args = ['-r', '--reply-dir', replies, tree, server.url];
+    expect((await done(command('enqueue', '--dry-run', ...args))).code).to.equal(0);
+    expect(await readdir(folder())).to.not.include('replies');
+    expect((await done(command('enqueue', ...args))).lines).to.have.lengthOf(2);
+    const worker = command('worker', '--json', '--directory', tree, '--directory', replies);
+    await worker.said(/"job-done"[\s\S]*"job-done"/);
+    worker.kill('SIGTERM');
+    await done(worker);
+    const reply = (path: string): Promise<string> => readFile(join(replies, path), 'utf8');
+    expect(await reply('orders/a.xml')).to.equal('/orders/a.xml');
+    expect(await reply('orders/new/b.xml')).to.equal('/orders/new/b.xml');
+    server.assertNoViolations();
+  });
+
   it('suspends its uploads at SIGTERM, and shows them again with another worker', async () => {
     await writePatterned(join(folder(), 'long.bin'), 1024 * KIB);
     server.addFault({ on: 'fragment', nth: 4, do: 'hang' });
@@ -114,7 +141,7 @@ describeWith('the command line of a fleet', [REDIS], () => {
       ['worker', '--queue', fleet.queue.name, '-u', 'me', '--origin', server.url, '--json'],
       {
         env: {
-          BITS_UPLOAD_REDIS: fleet.server.url.replace('//', '//default:sesame@'),
+          BITS_UPLOAD_REDIS: withPassword(fleet.server.url),
           BITS_UPLOAD_PASSWORD: 'sesame',
         },
       },
@@ -157,14 +184,21 @@ describeWith('the command line of a fleet', [REDIS], () => {
       await done(command('enqueue', join(folder(), 'again.bin'), server.url))
     ).lines.map((line) => line.split(' ')[0] ?? '');
     const worker = await fleet.worker({
-      connection: fleet.server.url.replace('//', '//default:sesame@'),
+      connection: withPassword(fleet.server.url),
     });
     await told(worker, 'failed');
     const again = told(worker, 'done');
     expect((await done(command('fleet', '--retry', id ?? ''))).code).to.equal(0);
     await again;
-    expect((await done(command('fleet', '--cancel', id ?? ''))).code).to.equal(1);
-    expect((await done(command('fleet', '--retry', 'none'))).code).to.equal(1);
+    for (const [flag, of, why] of [
+      ['--cancel', id, /cannot be cancelled: it is done/],
+      ['--cancel', 'none', /cannot be cancelled: there is no such job/],
+      ['--retry', 'none', /has not failed, or there is no such job/],
+    ] as const) {
+      const spawned = command('fleet', flag, of ?? '');
+      expect((await done(spawned)).code).to.equal(1);
+      expect(spawned.stderr).to.match(why);
+    }
   });
 
   it('tells which files it could not enqueue, and enqueues the others', async () => {
@@ -187,6 +221,32 @@ describeWith('the command line of a fleet', [REDIS], () => {
     });
   });
 
+  it('ends in a bounded time when Redis is lost on the way, and says which jobs are in doubt', async () => {
+    const [forEnqueue, forFleet] = await Promise.all([
+      Relay.to(fleet.server.port),
+      Relay.to(fleet.server.port),
+    ]);
+    try {
+      await writePatterned(join(folder(), 'doubtful.bin'), 10);
+      void forEnqueue.cutAt('doubtful.bin');
+      void forFleet.cutAt('prioritized');
+      const path = join(folder(), 'doubtful.bin');
+      const enqueue = commandAt(forEnqueue.url, 'enqueue', '--json', path, server.url);
+      const shown = commandAt(forFleet.url, 'fleet', '--json');
+      expect((await done(enqueue)).code).to.equal(1);
+      const [failure] = events(enqueue);
+      expect(failure).to.include({ type: 'error', code: 'BITS_ERR_STORE', file: path });
+      expect(failure?.message).to.match(
+        /not answered for 30 s.*may be in the queue as job (\S+)\. Before you enqueue it again, run bits-upload fleet --cancel \1: /,
+      );
+      expect((await done(shown)).code).to.equal(1);
+      expect(events(shown).map(({ code }) => code)).to.deep.equal(['BITS_ERR_STORE']);
+    } finally {
+      forEnqueue.close();
+      forFleet.close();
+    }
+  });
+
   const wrong: Record<string, [string[], RegExp]> = {
     'a queue without a Redis': [['fleet', '--redis='], /--redis is missing/],
     'a URL that is none of Redis': [['fleet', '--redis=http://sesame@x'], /--redis must be a URL/],
@@ -196,7 +256,38 @@ describeWith('the command line of a fleet', [REDIS], () => {
     ],
     'standard input': [
       ['enqueue', '--redis=redis://127.0.0.1:1', '-', 'http://x/y'],
-      /standard input/,
+      /no standard input, for Redis holds no files/,
+    ],
+    '--skip-existing': [
+      ['enqueue', '--skip-existing', 'package.json', 'http://x/y'],
+      /no option --skip-existing: it cannot ask.*put --skip-existing --dry-run/,
+    ],
+    '--remove-source': [
+      ['enqueue', '--remove-source', 'package.json', 'http://x/y'],
+      /no option --remove-source: whoever can write to Redis/,
+    ],
+    '--checksum': [
+      ['enqueue', '--checksum', 'sha256', 'package.json', 'http://x/y'],
+      /no option --checksum: .*in a job after the upload/,
+    ],
+    '--reply': [
+      ['enqueue', '--reply', 'package.json', 'http://x/y'],
+      /no option --reply: .*Use --reply-file or --reply-dir/,
+    ],
+    'two places for a reply': [
+      [
+        'enqueue',
+        '--redis=redis://x',
+        '--reply-file=a',
+        '--reply-dir=b',
+        'package.json',
+        'http://x/y',
+      ],
+      /exclude each other/,
+    ],
+    'a limit of replies without a place for them': [
+      ['enqueue', '--redis=redis://x', '--reply-optional', 'package.json', 'http://x/y'],
+      /needs --reply-file or --reply-dir/,
     ],
     'a query in the URL': [
       ['enqueue', '--redis=redis://127.0.0.1:1', 'package.json', 'http://x/y?sig=sesame'],

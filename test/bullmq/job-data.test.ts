@@ -35,6 +35,16 @@ describe('what a job of BullMQ holds of an upload', () => {
     expect(toJobData({ url, source: 's3://bucket/a?b' }).source).to.equal('s3://bucket/a?b');
   });
 
+  it('has no path with .., of which links could make another one than was checked', () => {
+    const data = { version: 1, url, source: '/a/link/../b', reply: { to: '/a/link/../../c' } };
+    expect(parseJobData(data)).to.deep.include({
+      source: resolve('/a/b'),
+      reply: { to: resolve('/c') },
+    });
+    const reference = { version: 1, url, source: 's3://bucket/a/../b' };
+    expect(parseJobData(reference).source).to.equal(reference.source);
+  });
+
   const refused: Record<string, [Partial<FleetUploadOptions>, RegExp]> = {
     'a password in the URL': [
       { url: 'https://user:sesame@bits.example/' },

@@ -194,6 +194,67 @@ describeWith('a worker of a fleet', [REDIS], () => {
     expect(server.log).to.deep.equal([]);
   });
 
+  it('does not tell which files there are outside of its directories', async () => {
+    const inside = join(folder(), 'ward');
+    const outside = join(folder(), 'elsewhere');
+    for (const path of [inside, outside]) await mkdir(path, { recursive: true });
+    await writePatterned(join(outside, 'there'), 10);
+    await writePatterned(join(inside, 'asks.bin'), 10);
+    await symlink(outside, join(inside, 'door'));
+    await symlink(join(outside, 'there'), join(inside, 'link-there'));
+    await symlink(join(outside, 'missing'), join(inside, 'link-missing'));
+    const worker = await fleet.worker({ directories: [inside], maxReturns: 0 });
+    const answerTo = async (path: string, isReply: boolean): Promise<string> => {
+      // As a stranger writes it.
+      const job = (await fleet.queue.add('upload', {
+        version: 1,
+        url: server.url,
+        source: isReply ? join(inside, 'asks.bin') : path,
+        ...(isReply && { reply: { to: `${path}/reply` } }),
+      })) as FleetJob;
+      return String((await told(worker, 'failed', job))[1]).replaceAll(/there|missing/g, '…');
+    };
+    const places = [
+      join(outside, '…'),
+      join(inside, 'door', '…'),
+      join(inside, 'link-…'),
+      // Of which the system and the text may say different things.
+      `${inside}/door/../link-…`,
+      `${inside}/../elsewhere/…`,
+    ];
+    for (const place of places) {
+      for (const isReply of [false, true]) {
+        const [there, missing] = await Promise.all(
+          ['there', 'missing'].map((name) => answerTo(place.replace('…', name), isReply)),
+        );
+        expect(there).to.match(/in none of the directories/);
+        expect(missing).to.equal(there);
+      }
+    }
+    expect(await answerTo(join(inside, 'missing'), false)).to.match(/ENOENT/);
+  });
+
+  it('says what is missing when one of its directories is not there', async () => {
+    const directories = [join(folder(), 'not-mounted')];
+    const worker = await fleet.worker({ directories, maxReturns: 0 });
+    const source = join(folder(), 'not-mounted', 'deep', 'a.bin');
+    const job = await enqueueOne({ url: server.url, source });
+    expect(String((await told(worker, 'failed', job))[1])).to.match(/ENOENT.*mounted/);
+  });
+
+  it('takes a directory by its own name and by the one that a link to it has', async () => {
+    const real = join(folder(), 'real');
+    await mkdir(real, { recursive: true });
+    await symlink(real, join(folder(), 'alias'));
+    await writePatterned(join(real, 'a.bin'), 10);
+    const worker = await fleet.worker({ directories: [join(folder(), 'alias')] });
+    for (const name of ['alias', 'real']) {
+      const source = join(folder(), name, 'a.bin');
+      const job = await enqueueOne({ url: `${server.url}${name}`, source });
+      await told(worker, 'done', job);
+    }
+  });
+
   for (const [what, to, problem] of [
     ['outside of its directories', '../reply', /in none of the directories/],
     ['by the name of their parent', '..', /in none of the directories/],
@@ -303,21 +364,18 @@ describeWith('a worker of a fleet', [REDIS], () => {
     const job = await enqueueOne({ url: server.url, source: join(folder(), 'taken.bin') });
     const { queue } = fleet;
     let failed: Promise<unknown[]> | undefined;
-    const late = Object.create(queue, {
-      getJob: {
+    const backend = Object.create(queue.backend, {
+      getState: {
         value: async (id: string) => {
-          const found = (await queue.getJob(id)) as FleetJob;
-          const state = await found.getState();
-          found.getState = async () => {
-            const worker = await fleet.worker({ lockMs: 600 });
-            failed = told(worker, 'failed', job);
-            await told(worker, 'started', job);
-            return state;
-          };
-          return found;
+          const state = await queue.backend.getState(id);
+          const worker = await fleet.worker({ lockMs: 600 });
+          failed = told(worker, 'failed', job);
+          await told(worker, 'started', job);
+          return state;
         },
       },
-    }) as typeof queue;
+    });
+    const late = Object.create(queue, { backend: { value: backend } }) as typeof queue;
     expect(await cancelUpload(late, job.id ?? '')).to.equal(true);
     expect(await failed).to.deep.include(true);
     expect(server.uploads).to.deep.equal([]);

@@ -68,6 +68,11 @@ export class RedisServer {
     throw new Error(`redis-server ended:\n${said}`);
   }
 
+  /** It answers nothing until it is killed. */
+  freeze(): void {
+    this.#child?.kill('SIGSTOP');
+  }
+
   /** As a crash of the process does. */
   async kill(): Promise<void> {
     const child = this.#child;

@@ -1,7 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { FleetUploadOptions } from '../../bullmq.js';
-import type { Priority } from '../../index.js';
+import { isBitsError, type Priority } from '../../index.js';
 import type { CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf } from '../failure.js';
@@ -9,9 +10,15 @@ import { withExamples } from '../help.js';
 import { sayFailure, sayWarning, skippedLine } from '../render/messages.js';
 import { say, writeEvent } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
-import type { PlannedUpload, UploadPlan } from '../tree/planned.js';
+import { ReplyDirectory } from '../tree/local-files.js';
+import type { PlannedUpload, UploadPlan, UploadTarget } from '../tree/planned.js';
 import { UsageError } from '../values.js';
-import { addSelectionOptions, type SelectionFlags } from './put-options.js';
+import {
+  addSelectionOptions,
+  type RefusedOption,
+  refuseOptions,
+  type SelectionFlags,
+} from './put-options.js';
 import { planUploads } from './put-plan.js';
 import {
   addRedisOptions,
@@ -23,6 +30,7 @@ import {
 import {
   addFragmentOptions,
   addTimeoutOptions,
+  checkReplyFlags,
   type OutputFlags,
   type ReplyFlags,
   replyOptions,
@@ -35,7 +43,7 @@ interface EnqueueFlags
     SelectionFlags,
     OutputFlags,
     Pick<TransferFlags, 'fragmentSize' | 'onUncertain' | 'timeout' | 'connectTimeout' | 'retries'>,
-    Pick<ReplyFlags, 'replyFile' | 'replyOptional' | 'maxReplySize'> {
+    Pick<ReplyFlags, 'replyFile' | 'replyDir' | 'replyOptional' | 'maxReplySize'> {
   readonly priority?: Priority;
   readonly credentials?: string;
   readonly dryRun?: boolean;
@@ -43,6 +51,23 @@ interface EnqueueFlags
 
 /** More in one transaction would keep the workers waiting. */
 const AT_ONCE = 500;
+
+/** What `put` has and a job cannot have that other machines do, at another time. */
+const REFUSED: readonly RefusedOption[] = [
+  [
+    '--skip-existing',
+    'it cannot ask the server, whose credentials the workers have. List what is missing with put --skip-existing --dry-run, and enqueue that',
+  ],
+  [
+    '--remove-source',
+    'whoever can write to Redis could have the workers delete files. Remove those of which bits-upload worker --json says job-done and "closed":"acknowledged"',
+  ],
+  [
+    '--checksum <algorithm>',
+    'a digest from now says nothing of the file that a worker reads later. Compute it in a job after the upload, with uploadFlowJob of the SDK',
+  ],
+  ['--reply', 'replies come on other machines. Use --reply-file or --reply-dir'],
+];
 
 const EXAMPLES = [
   'bits-upload enqueue --redis redis://queue:6379 -r photos http://bits.example/in/',
@@ -53,18 +78,20 @@ const HELP = `
 Adds one job for each file to the queue that bits-upload worker takes its jobs
 from; see also bits-upload fleet. PATH, URL and the options that choose files
 mean what they mean to put. The workers read the files by the same paths: they
-have to be on a disk that every worker sees. There is no standard input.
+have to be on a disk that every worker sees, and so has --reply-dir. There is no
+standard input: Redis holds no files.
 
 No credentials are kept in Redis: the workers have them, by their name. A URL
 with a query is refused, because it may be a token.
 
 A file is in the queue when its line is on standard output: the id of its job,
 the file and the URL. If some files could not be enqueued, run the command again
-with those alone: a file that is enqueued twice is uploaded twice.
+with those alone: a file that is enqueued twice is uploaded twice. If Redis is
+lost on the way, the messages say which files may be in the queue, with the id.
 
-Exit codes: 0 all files are in the queue, 1 Redis failed or does not answer
-within 10 s, 2 the command line is wrong, 3 some files are not in the queue,
-130 stopped by SIGINT (Ctrl-C), 143 by SIGTERM.`;
+Exit codes: 0 all files are in the queue, 1 Redis failed, or does not answer
+within 10 s at the start or 30 s later, 2 the command line is wrong, 3 some
+files are not in the queue, 130 stopped by SIGINT (Ctrl-C), 143 by SIGTERM.`;
 
 /** Adds the options and the action of `enqueue`. */
 export function defineEnqueue(command: Command, context: CommandContext): void {
@@ -72,9 +99,14 @@ export function defineEnqueue(command: Command, context: CommandContext): void {
     .usage('[options] PATH… URL')
     .description(withExamples('Leave uploads to the workers of a fleet.', EXAMPLES))
     .argument('[paths...]');
+  refuseOptions(command, REFUSED);
   addTimeoutOptions(addFragmentOptions(addSelectionOptions(addRedisOptions(command))))
     .option('--credentials <name>', 'credentials of the workers (default: default)')
     .option('--reply-file <path>', 'the worker writes the reply of the server to this new file')
+    .option(
+      '--reply-dir <dir>',
+      'a worker writes the reply to each file to a new file in this directory, with the same path as below the URL',
+    )
     .option('--reply-optional', 'succeed even if the server has no reply')
     .option('--max-reply-size <size>', 'refuse a larger reply: 512MiB, 20GiB or bytes')
     .option('--json', 'one JSON object a line on standard output')
@@ -94,8 +126,12 @@ async function enqueue(
   fleet: Fleet,
 ): Promise<ExitCode> {
   const connection = redisConnection(flags);
-  if (paths.includes('-'))
-    throw new UsageError('enqueue takes no standard input: give the PATH of a file');
+  if (paths.includes('-')) {
+    throw new UsageError(
+      'enqueue takes no standard input, for Redis holds no files: store the data in a file that every worker sees',
+    );
+  }
+  checkReplyFlags(flags);
   const plan = await planUploads(paths, flags, context);
   const shared = sharedOptions(plan, flags, context);
   for (const url of plan.urls) fleet.uploadFlowJob('check', { ...shared, url, source: '/' });
@@ -115,20 +151,33 @@ function sharedOptions(
   flags: EnqueueFlags,
   { io }: CommandContext,
 ): Omit<FleetUploadOptions, 'url' | 'source'> {
-  const { priority, credentials, replyFile, replyOptional, maxReplySize } = flags;
-  if (replyFile !== undefined && !isOneFile) throw new UsageError('--reply-file is for one file');
+  const { priority, credentials, replyFile, replyDir, replyOptional, maxReplySize } = flags;
+  if (replyFile !== undefined && !isOneFile) {
+    throw new UsageError('--reply-file is for one file: use --reply-dir');
+  }
   const lonely = replyOptional ? '--reply-optional' : maxReplySize && '--max-reply-size';
-  if (lonely && replyFile === undefined) throw new UsageError(`${lonely} needs --reply-file`);
+  const to = replyFile ?? replyDir;
+  if (lonely && to === undefined) {
+    throw new UsageError(`${lonely} needs --reply-file or --reply-dir`);
+  }
   const { reply } = replyOptions(flags, io.stdout);
   return {
     ...sendingOptions(flags),
-    ...(typeof reply === 'object' && { reply: { ...reply, to: resolve(replyFile ?? '') } }),
+    ...(typeof reply === 'object' && { reply: { ...reply, to: resolve(to ?? '') } }),
     ...(priority !== undefined && { priority }),
     ...(credentials !== undefined && { credentials }),
   };
 }
 
-type Enqueue = (uploads: readonly FleetUploadOptions[]) => Promise<readonly { id?: string }[]>;
+type Enqueue = (uploads: readonly FleetUploadOptions[]) => Promise<unknown>;
+
+/** One that is not in the queue yet. */
+interface WaitingJob {
+  readonly target: UploadTarget;
+  readonly byteLength: number;
+  readonly id: string;
+  readonly upload: FleetUploadOptions;
+}
 
 /** Adds the files of a plan to the queue, and tells what became of each. */
 class Enqueueing {
@@ -136,7 +185,10 @@ class Enqueueing {
   readonly #shared: Omit<FleetUploadOptions, 'url' | 'source'>;
   readonly #io: Io;
   readonly #failures: Failure[] = [];
-  #waiting: PlannedUpload[] = [];
+  readonly #replies: ReplyDirectory | undefined;
+  #waiting: WaitingJob[] = [];
+  /** Redis did not add the last ones: no more is asked of it. */
+  #isLost = false;
   #files = 0;
   #bytes = 0;
 
@@ -144,6 +196,8 @@ class Enqueueing {
     this.#flags = flags;
     this.#shared = shared;
     this.#io = io;
+    const { replyDir } = flags;
+    this.#replies = replyDir === undefined ? undefined : new ReplyDirectory(replyDir);
   }
 
   /** @param add undefined: only lists what would be added */
@@ -154,25 +208,21 @@ class Enqueueing {
   ): Promise<ExitCode> {
     const { stdout, stderr } = this.#io;
     for await (const planned of plan.files) {
-      if (interruption.reason !== undefined) break;
+      if (interruption.reason !== undefined || this.#isLost) break;
       const { target } = planned;
-      if (planned.kind === 'failed') {
-        const failure = failureOf(planned.error);
-        this.#failures.push(failure);
-        sayFailure(stderr, target, failure);
-        if (this.#flags.json) writeEvent(stdout, { type: 'error', ...target, ...failure });
-      } else if (planned.kind === 'skipped') {
+      if (planned.kind === 'failed') this.#failed(target, failureOf(planned.error));
+      else if (planned.kind === 'skipped') {
         if (!this.#flags.quiet) say(stderr, skippedLine(target, planned.reason));
         if (this.#flags.json) {
           writeEvent(stdout, { type: 'skipped', ...target, reason: planned.reason });
         }
       } else if (add === undefined) this.#planned(planned);
       else {
-        this.#waiting.push(planned);
+        await this.#wait(planned);
         if (this.#waiting.length >= AT_ONCE) await this.#flush(add);
       }
     }
-    if (add !== undefined) await this.#flush(add);
+    if (add !== undefined && !this.#isLost) await this.#flush(add);
     if (!this.#flags.quiet) {
       const what = add === undefined ? 'would be enqueued' : 'enqueued';
       const failed = this.#failures.length > 0 ? `, ${this.#failures.length} failed` : '';
@@ -188,6 +238,7 @@ class Enqueueing {
       }
       return reason.exitCode ?? EXIT.failed;
     }
+    if (this.#isLost) return EXIT.failed;
     return exitCodeOf(this.#failures, this.#files + this.#failures.length);
   }
 
@@ -206,20 +257,57 @@ class Enqueueing {
     } else say(this.#io.stdout, `${target.file} -> ${target.url}`);
   }
 
+  async #wait(planned: PlannedUpload): Promise<void> {
+    const { target, url, file, byteLength = 0, segments } = planned;
+    const id = randomUUID();
+    const { reply } = this.#shared;
+    try {
+      const to = await this.#replies?.fileFor(segments);
+      const upload: FleetUploadOptions = {
+        ...this.#shared,
+        ...(reply && to !== undefined && { reply: { ...reply, to } }),
+        url,
+        source: file?.path ?? '',
+        jobOptions: { jobId: id },
+      };
+      this.#waiting.push({ target, byteLength, id, upload });
+    } catch (error) {
+      this.#failed(target, failureOf(error));
+    }
+  }
+
   async #flush(add: Enqueue): Promise<void> {
-    const uploads = this.#waiting;
+    const jobs = this.#waiting;
     this.#waiting = [];
-    if (uploads.length === 0) return;
-    const jobs = await add(
-      uploads.map(({ url, file }) => ({ ...this.#shared, url, source: file?.path ?? '' })),
-    );
-    for (const [index, { target, byteLength = 0 }] of uploads.entries()) {
-      const id = jobs[index]?.id ?? '';
+    if (jobs.length === 0) return;
+    try {
+      await add(jobs.map(({ upload }) => upload));
+    } catch (error) {
+      if (!isBitsError(error, 'BITS_ERR_STORE')) throw error;
+      this.#lost(jobs, failureOf(error));
+      return;
+    }
+    for (const { target, byteLength, id } of jobs) {
       this.#count(byteLength);
       if (this.#flags.json) {
         writeEvent(this.#io.stdout, { type: 'enqueued', ...target, id, bytes: byteLength });
       } else say(this.#io.stdout, `${id}  ${target.file} -> ${target.url}`);
     }
+  }
+
+  /** Says of each what the user needs to know before the file is enqueued again. */
+  #lost(jobs: readonly WaitingJob[], failure: Failure): void {
+    this.#isLost = true;
+    for (const { target, id } of jobs) {
+      const message = `${failure.message} The file may be in the queue as job ${id}. Before you enqueue it again, run bits-upload fleet --cancel ${id}: if it says that the job is done, the file is uploaded.`;
+      this.#failed(target, { ...failure, message });
+    }
+  }
+
+  #failed(target: UploadTarget, failure: Failure): void {
+    this.#failures.push(failure);
+    sayFailure(this.#io.stderr, target, failure);
+    if (this.#flags.json) writeEvent(this.#io.stdout, { type: 'error', ...target, ...failure });
   }
 
   #count(bytes: number): void {

@@ -32,8 +32,8 @@ the worker that is at each, and the jobs that failed for good.
 does so within some seconds, or one that takes it up for this. --retry gives a
 failed job to the workers again; it resumes where the server stands.
 
-Exit codes: 0 listed, 1 Redis failed or does not answer within 10 s, or there is
-no such job, 2 the command line is wrong.`;
+Exit codes: 0 listed, 1 Redis failed, does not answer within 10 s at the start
+or 30 s later, or there is no such job, 2 the command line is wrong.`;
 
 /** Adds the options and the action of `fleet`. */
 export function defineFleet(command: Command, context: CommandContext): void {
@@ -60,18 +60,13 @@ async function showFleet(flags: FleetFlags, io: Io, fleet: Fleet): Promise<ExitC
     };
     for (const id of flags.cancel ?? []) {
       const wasDone = await fleet.cancelUpload(queue, id);
-      tell(
-        id,
-        wasDone,
-        'is being cancelled',
-        'cannot be cancelled: it is done, or there is no such job',
-      );
+      const isOver = !wasDone && (await fleet.uploadState(queue, id)) === 'completed';
+      const why = isOver ? 'it is done' : 'there is no such job';
+      tell(id, wasDone, 'is being cancelled', `cannot be cancelled: ${why}`);
     }
     for (const id of flags.retry ?? []) {
-      const job = await queue.getJob(id);
-      const isFailed = (await job?.isFailed()) === true;
-      if (isFailed) await job?.retry();
-      tell(id, isFailed, 'is tried again', 'has not failed, or there is no such job');
+      const wasDone = await fleet.retryUpload(queue, id);
+      tell(id, wasDone, 'is tried again', 'has not failed, or there is no such job');
     }
     if (flags.cancel === undefined && flags.retry === undefined) {
       show(await fleet.fleetStatus(queue), flags, io);

@@ -47,13 +47,28 @@ export interface PutFlags
 }
 
 /** What other programs call it, and what it is here. */
-const OTHER_SPELLINGS: readonly (readonly [flags: string, use: string])[] = [
-  ['-s, --silent', '--quiet'],
-  ['-T, --upload-file', 'PATH URL, without an option'],
-  ['-R', '-r or --recursive'],
-  ['--ignore-existing', '--skip-existing'],
-  ['--bwlimit', '--limit-rate'],
+const OTHER_SPELLINGS: readonly RefusedOption[] = [
+  ['-s, --silent', 'use --quiet'],
+  ['-T, --upload-file', 'use PATH URL, without an option'],
+  ['-R', 'use -r or --recursive'],
+  ['--ignore-existing', 'use --skip-existing'],
+  ['--bwlimit', 'use --limit-rate'],
 ];
+
+/** An option that users expect, and why a command has none. */
+export type RefusedOption = readonly [flags: string, why: string];
+
+/** Has a command say more of options that it has not than that they are unknown. */
+export function refuseOptions(command: Command, refused: readonly RefusedOption[]): Command {
+  for (const [flags, why] of refused) {
+    const option = new Option(flags).hideHelp();
+    command.addOption(option).on(`option:${option.name()}`, () => {
+      const name = flags.replace(', ', ' or ').replace(/ <.*/, '');
+      throw new UsageError(`${command.name()} has no option ${name}: ${why}`);
+    });
+  }
+  return command;
+}
 
 /** Which files, and where they go: of all commands that take what `put` takes. */
 export function addSelectionOptions(command: Command): Command {
@@ -116,14 +131,7 @@ export function addPutOptions(command: Command): Command {
         `512MiB, 20GiB or bytes (default: ${formatBytes(DEFAULTS.spoolMaxBytes)})`,
     )
     .option('--no-resume', 'start over, and cancel an unfinished upload of the same file');
-  for (const [flags, use] of OTHER_SPELLINGS) {
-    const option = new Option(flags).hideHelp();
-    command.addOption(option).on(`option:${option.name()}`, () => {
-      const name = flags.replace(', ', ' or ');
-      throw new UsageError(`${command.name()} has no option ${name}: use ${use}`);
-    });
-  }
-  return command;
+  return refuseOptions(command, OTHER_SPELLINGS);
 }
 
 function another(value: string, others: string[] | undefined): string[] {

@@ -1,0 +1,216 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import {
+  cancelUpload,
+  enqueueUploads,
+  fleetStatus,
+  type OpenUploadQueue,
+  openUploadQueue,
+  retryUpload,
+  type UploadWorker,
+  uploadState,
+} from '../../src/bullmq.js';
+import type { UploadWarning } from '../../src/index.js';
+import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { describeWith } from '../interop/support/installed.js';
+import { failureOf } from '../store/records.js';
+import { temporaryFolder, writePatterned } from '../support/files.js';
+import { REDIS, RedisServer } from '../support/redis.js';
+import { Relay } from '../support/relay.js';
+import { Fleet, told } from './fleet.js';
+
+const KIB = 1024;
+const URL = 'http://bits.example/in/';
+
+describeWith('a fleet that loses Redis', [REDIS], () => {
+  const fleet = Fleet.forSuite();
+  const folder = temporaryFolder();
+  const ends: (() => unknown)[] = [];
+
+  afterEach(async () => {
+    for (const end of ends.splice(0).reverse()) await end();
+  });
+
+  async function startRedis(...args: string[]): Promise<RedisServer> {
+    const redis = await RedisServer.start(...args);
+    ends.push(() => redis.stop());
+    return redis;
+  }
+
+  async function openQueue(url: string): Promise<OpenUploadQueue> {
+    const opened = await openUploadQueue({ connection: url, queueName: fleet.queue.name });
+    ends.push(() => opened.close());
+    return opened;
+  }
+
+  async function relayTo(redis: RedisServer): Promise<Relay> {
+    const relay = await Relay.to(redis.port);
+    ends.push(() => relay.close());
+    return relay;
+  }
+
+  const says = (worker: UploadWorker, code: string): Promise<UploadWarning> =>
+    new Promise((resolve) => {
+      worker.on('warning', (warning) => {
+        if (warning.code === code) resolve(warning);
+      });
+    });
+
+  const patience = { timeoutMs: 300 };
+  const calls: Record<string, (queue: OpenUploadQueue['queue']) => Promise<unknown>> = {
+    enqueueUploads: (queue) => enqueueUploads(queue, [{ url: URL, source: '/a' }], patience),
+    fleetStatus: (queue) => fleetStatus(queue, patience),
+    cancelUpload: (queue) => cancelUpload(queue, 'any', patience),
+    retryUpload: (queue) => retryUpload(queue, 'any', patience),
+    uploadState: (queue) => uploadState(queue, 'any', patience),
+  };
+  const losses: Record<string, [(redis: RedisServer) => unknown, RegExp]> = {
+    'was killed': [(redis) => redis.kill(), /has not answered for 0\.3 s. Check that it runs/],
+    'answers nothing': [(redis) => redis.freeze(), /has not answered for 0\.3 s. Check that it/],
+  };
+  for (const [what, [lose, message]] of Object.entries(losses)) {
+    for (const [name, call] of Object.entries(calls)) {
+      it(`says so in a bounded time when Redis ${what}: ${name}`, async () => {
+        const redis = await startRedis();
+        const { queue, close } = await openQueue(redis.url);
+        await queue.waitUntilReady();
+        await lose(redis);
+        const error = await failureOf(call(queue));
+        expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'unavailable' });
+        expect(error.message).to.match(message);
+        await close();
+      });
+    }
+  }
+
+  it('waits for a Redis that comes back in time, and adds each upload once', async () => {
+    const redis = await startRedis('--appendonly', 'yes', '--appendfsync', 'always');
+    const { queue } = await openQueue(redis.url);
+    await queue.waitUntilReady();
+    await redis.kill();
+    const adding = enqueueUploads(queue, [{ url: URL, source: '/a' }]);
+    await redis.run();
+    const [job] = await adding;
+    expect(job?.id).to.not.equal(undefined);
+    expect(await queue.getJobCountByTypes('prioritized')).to.equal(1);
+  });
+
+  it('says which uploads are in doubt, unless each has an id of its own', async () => {
+    const redis = await startRedis();
+    const { queue } = await openQueue(redis.url);
+    await queue.waitUntilReady();
+    redis.freeze();
+    const upload = { url: URL, source: '/a' };
+    const error = await failureOf(enqueueUploads(queue, [upload, upload], patience));
+    expect(error.message).to.match(/first 0 of 2 uploads are in the queue, and the next 2 may be/);
+    const named = [{ ...upload, jobOptions: { jobId: 'one' } }];
+    expect((await failureOf(enqueueUploads(queue, named, patience))).message).to.not.match(
+      /may be/,
+    );
+  });
+
+  it('says that Redis is a replica, and goes on when it is the primary again', async () => {
+    const redis = await startRedis();
+    const admin = redis.connect();
+    const { queue } = await openQueue(redis.url);
+    await admin.replicaof('127.0.0.1', '1');
+    const upload = { url: URL, source: '/a', jobOptions: { jobId: 'one' } };
+    const error = await failureOf(enqueueUploads(queue, [upload], patience));
+    expect(error.message).to.match(/it is a replica.*connect to the primary/);
+    const refusals = async (): Promise<number> =>
+      Number(/errorstat_READONLY:count=(\d+)/.exec(await admin.info('errorstats'))?.[1]);
+    const before = await refusals();
+    const again = enqueueUploads(queue, [upload]);
+    while ((await refusals()) === before);
+    await admin.replicaof('NO', 'ONE');
+    expect(await again).to.have.lengthOf(1);
+    expect(await queue.getJobCountByTypes('prioritized')).to.equal(1);
+  });
+
+  it('refuses a time that is none', async () => {
+    for (const timeoutMs of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+      const error = await failureOf(fleetStatus(fleet.queue, { timeoutMs }));
+      expect(error).to.include({ code: 'BITS_ERR_ARGUMENT' });
+    }
+  });
+
+  describe('with workers', () => {
+    let server: BitsServer;
+    beforeEach(async () => {
+      server = await createBitsServer();
+    });
+    afterEach(() => server.close());
+
+    const upload = async (name: string): Promise<{ url: string; source: string }> => {
+      const source = join(folder(), name);
+      await writePatterned(source, 300 * KIB);
+      return { url: server.url, source };
+    };
+    const arrived = async (name: string): Promise<boolean> =>
+      (await readFile(join(server.root, name))).equals(await readFile(join(folder(), name)));
+
+    it('says that it waits for Redis, and does the jobs when it is back', async () => {
+      const redis = await startRedis('--appendonly', 'yes', '--appendfsync', 'always');
+      const worker = await fleet.worker({ connection: redis.url });
+      const { queue } = await openQueue(redis.url);
+      server.addFault({ on: 'fragment', nth: 2, do: { delayMs: 1000 } });
+      const done = told(worker, 'done');
+      await enqueueUploads(queue, [{ ...(await upload('a.bin')), fragmentBytes: 64 * KIB }]);
+      await server.waitForRequest('fragment', 2);
+      const lost = says(worker, 'redis-lost');
+      const back = says(worker, 'redis-back');
+      await redis.kill();
+      expect((await lost).message).to.match(/cannot be reached.*The worker waits/);
+      await redis.run();
+      expect((await back).message).to.match(/answers again/);
+      await done;
+      const next = told(worker, 'done');
+      await enqueueUploads(queue, [await upload('b.bin')]);
+      await next;
+      expect([await arrived('a.bin'), await arrived('b.bin')]).to.deep.equal([true, true]);
+      expect(server.uploads).to.have.lengthOf(2);
+      server.assertNoViolations();
+    });
+
+    it('follows a failover, after which its connection leads to a replica', async () => {
+      const former = await startRedis('--repl-diskless-sync-delay', '0');
+      const next = await startRedis('--replicaof', `127.0.0.1 ${former.port}`);
+      const relay = await relayTo(former);
+      const worker = await fleet.worker({ connection: relay.url });
+      const lost = says(worker, 'redis-lost');
+      const admin = next.connect();
+      while (!(await admin.info('replication')).includes('master_link_status:up'));
+      await admin.replicaof('NO', 'ONE');
+      relay.leadTo(next.port);
+      await former.connect().replicaof('127.0.0.1', String(next.port));
+      expect((await lost).message).to.match(/it is a replica/);
+      const done = told(worker, 'done');
+      const { queue } = await openQueue(relay.url);
+      await enqueueUploads(queue, [await upload('after.bin')]);
+      await done;
+      expect(await arrived('after.bin')).to.equal(true);
+      expect(server.uploads).to.have.lengthOf(1);
+    });
+
+    it('notices a network that drops its connections in silence, and connects again', async () => {
+      const redis = await startRedis();
+      const relay = await relayTo(redis);
+      const worker = await fleet.worker({ connection: relay.url });
+      const { queue } = await openQueue(redis.url);
+      server.addFault({ on: 'fragment', nth: 1, do: { delayMs: 1000 } });
+      await enqueueUploads(queue, [await upload('first.bin')]);
+      await server.waitForRequest('fragment', 1);
+      const lost = says(worker, 'redis-lost');
+      relay.silence();
+      const done = told(worker, 'done');
+      await lost;
+      await done;
+      const next = told(worker, 'done');
+      await enqueueUploads(queue, [await upload('second.bin')]);
+      await next;
+      expect(server.uploads).to.have.lengthOf(2);
+      server.assertNoViolations();
+    });
+  });
+});

@@ -3,6 +3,7 @@ import { copyFile, readdir, readFile, rename, rm, utimes, writeFile } from 'node
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { BitsError, BitsTransportError } from '../../src/errors.js';
+import type { UploadResult } from '../../src/job/events.js';
 import type { UploadOptions } from '../../src/job/options.js';
 import { UploadJob } from '../../src/job/upload-job.js';
 import { createMemoryStore } from '../../src/store/memory.js';
@@ -772,6 +773,23 @@ describe('the record of a job', () => {
     await upload.cancel();
     expect(upload.state).to.equal('cancelled');
     expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
+  });
+
+  it('makes cancel() fail also when a listener for failed resumes the job at once', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const upload = job();
+    void upload.start();
+    await server.waitForRequest('fragment', 4);
+    await upload.suspend();
+    const { lock } = await store.lock((await records())[0]?.key ?? '');
+    const resumed = new Promise<UploadResult>((resolve, reject) => {
+      upload.once('failed', () => {
+        void lock?.release();
+        upload.resume().then(resolve, reject);
+      });
+    });
+    expect(await failure(upload.cancel())).to.include({ code: 'BITS_ERR_STATE' });
+    expect(await resumed).to.include({ closed: 'acknowledged' });
   });
 
   it('is kept by a cancel that is stopped before it sends anything, and the error says so', async () => {

@@ -1,5 +1,7 @@
 import { BitsError, BitsProtocolError, BitsServerError } from '../errors.js';
+import { CONTEXT_SERVER_APPLICATION } from '../protocol/answers.js';
 import { MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
+import { isHttpStatus } from '../protocol/hresult.js';
 import type { Ack, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import {
@@ -79,12 +81,13 @@ const PROBE_BYTES = 2560;
 //   probed      What the first of two probes was told. Ends with the second one.
 //   doubled     The server may hold bytes twice. Ends with the session.
 //   closed      A Close was interrupted, or failed. "Session not found" then means that it worked:
-//               `presumed`. Ends with a refusal that names a reason, with the session, and when the
-//               origin is asked instead of the host-id's server.
-//   cancelled   A Cancel was interrupted. "Session not found" then proves nothing of a Close before.
-//               Ends when the server takes a fragment, and with the session.
-//   rested      The session was resumed, and nothing shows yet that the server still has it. A reply that
-//               is gone may mean that the session is, too.
+//               `presumed`. Ends with a refusal that names a reason, when the server takes a fragment,
+//               with the session, and when the origin is asked instead of the host-id's server.
+//   cancelled   A Cancel was interrupted, or failed. "Session not found" then proves nothing of a Close
+//               before. Ends when the server takes a fragment, and with the session.
+//   rested      The session was resumed, or the origin is asked instead of the host-id's server, and
+//               nothing shows yet that the server has it. A reply that is gone may mean that the session
+//               is, too, and "session not found" that it was before a Close.
 //               Ends with any offset that fits.
 //   replyGone   The reply was not found. Ends when the end of the file, sent again, is answered.
 //   forgotten   A request got no answer, or the session was resumed. A refusal that explains nothing
@@ -441,8 +444,8 @@ function adoptOffset(
     suspicions: 0,
   };
   const known: Session = {
-    // A session that takes a fragment was ended by no Cancel.
-    ...doubting(session, isTaken ? { ...settled, cancelled: false } : settled),
+    // A session that takes a fragment was ended by no Close and by no Cancel.
+    ...doubting(session, isTaken ? { ...settled, closed: 'no', cancelled: false } : settled),
     pending: undefined,
     offset: nextOffset,
     lastAnswered: isComplete && (session.lastAnswered || isLast),
@@ -627,7 +630,13 @@ function mayBeForgotten(session: Session, { meaning, error, isFromBits }: Refusa
 
 /** An HRESULT says what is wrong, and then there is nothing to guess. */
 function isUnexplained(error: BitsError): boolean {
-  return error instanceof BitsServerError && error.hresult === undefined;
+  const isOfServer = error instanceof BitsServerError && !isOfApplication(error);
+  return isOfServer && error.hresult === undefined;
+}
+
+/** The application is asked when the server has done what the packet is for. */
+function isOfApplication(error: BitsError): boolean {
+  return error instanceof BitsServerError && error.context === CONTEXT_SERVER_APPLICATION;
 }
 
 function isStatus(error: BitsError, status: number): boolean {
@@ -656,8 +665,10 @@ function refused(session: Session, { refusal }: EventOf<'failed'>): Step {
     case 'session-not-found':
       return restart(session, refusal.error);
     default: {
-      // What a server refused for good it did not take, and what was not sent it has not.
-      const isSettled = isAnswer(refusal) || refusal.unsent === true;
+      // What a server refused for good it did not take, and what was not sent it has not; its
+      // application refuses what the server has taken.
+      const isRefused = isAnswer(refusal) && !isOfApplication(refusal.error);
+      const isSettled = isRefused || refusal.unsent === true;
       const settled = isSettled ? { ...session, pending: undefined } : session;
       return stop(settled, refusal.error);
     }
@@ -688,13 +699,16 @@ function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
   switch (meaning) {
     case 'session-not-found':
       // A transport that sends a Close again by itself brings the answer to the second one.
-      return closedBefore(session) || (session.plan.mayResend && !session.doubt.cancelled)
+      return closedBefore(session) || mayBeSentTwice(session)
         ? finish(session, 'completed', { kind: 'completed', closed: 'presumed' })
         : restart(session, error);
     case 'transient':
     case 'not-bits':
-      return isStatus(error, 500) && isUnexplained(error) && wasCloseLost(session, refusal)
-        ? suspect(session, 'close-session', refusal)
+      if (isStatus(error, 500) && isUnexplained(error) && wasCloseLost(session, refusal)) {
+        return suspect(session, 'close-session', refusal);
+      }
+      return session.doubt.forgotten && mayBeForgotten(session, refusal)
+        ? suspect(session, 'fragment', refusal)
         : waitFor(session, refusal);
     case 'misfit':
       return session.newConnection ? stop(session, error) : waitFor(session, refusal);
@@ -720,16 +734,24 @@ function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
 }
 
 /** Whether a Close before this one may have worked: its answer was lost, or the transport sent it. */
-function wasCloseLost({ doubt, plan }: Session, { error, isFromBits }: Refusal): boolean {
-  if (doubt.cancelled) return false;
-  if (doubt.closed === 'unanswered') return true;
+function wasCloseLost(session: Session, { error, isFromBits }: Refusal): boolean {
+  if (session.doubt.cancelled) return false;
+  if (session.doubt.closed === 'unanswered') return true;
   const isOfForgetful = isStatus(error, 400) || isStatus(error, 500);
-  return plan.mayResend === true && isFromBits === true && isOfForgetful;
+  return mayBeSentTwice(session) && isFromBits === true && isOfForgetful;
 }
 
-/** These say what they mean, and it is not the session: authentication, verb, time, size, form, rate. */
+/** Whether the transport may have sent the Close twice, of a session that the server had before it. */
+function mayBeSentTwice({ doubt, plan }: Session): boolean {
+  return plan.mayResend === true && !doubt.rested && !doubt.cancelled;
+}
+
+/**
+ * These say what they mean, and it is not the session: authentication, permission, verb, time, a file
+ * that exists, size, form, rate.
+ */
 const EXPLICIT_4XX: readonly number[] = [
-  401, 402, 405, 406, 407, 408, 411, 413, 414, 415, 417, 421, 423, 426, 429, 431, 451,
+  401, 402, 403, 405, 406, 407, 408, 409, 411, 413, 414, 415, 417, 421, 423, 426, 429, 431, 451,
 ];
 
 /** Refused in a way that is nothing but strange, as by a server that does not know the session. */
@@ -867,13 +889,17 @@ function cancelFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
   if (!mayPass || session.cancelAttempts >= session.plan.maxCancelAttempts) {
     return afterCancel(session, false, refusal.error);
   }
-  return waitFor(mayHaveTakenEffect(refusal) ? maybeCancelled(session) : session, refusal);
+  // A server that failed may have dropped the session before; a busy one has not begun.
+  const hasFailed = isStatus(error, 500) && !isNamed(refusal);
+  const mayBeGone = hasFailed || mayHaveTakenEffect(refusal);
+  return waitFor(mayBeGone ? maybeCancelled(session) : session, refusal);
 }
 
 /** The server says what is wrong, and so that it still has the session. */
 function isNamed({ error, meaning }: Refusal): boolean {
-  const isOfServer = error instanceof BitsServerError && error.hresult !== undefined;
-  return isOfServer && meaning !== 'session-not-found';
+  if (!(error instanceof BitsServerError) || isOfApplication(error)) return false;
+  const { hresult } = error;
+  return hresult !== undefined && !isHttpStatus(hresult) && meaning !== 'session-not-found';
 }
 
 /** No answer came, or one from a gateway that knows no more than that. */
@@ -921,12 +947,13 @@ function resume(session: Session): Step {
 }
 
 function fallBack(session: Session): Step {
-  // What the host-id's server did with a Fragment or a Close says nothing about the origin's.
-  return sendPing(doubting(atOrigin(session), { suspicions: 0, suspect: undefined, closed: 'no' }));
+  return sendPing(doubting(atOrigin(session), { suspicions: 0, suspect: undefined }));
 }
 
+/** What the host-id's server has, and what it did with a Close, says nothing about the origin's. */
 function atOrigin(session: Session): Session {
-  return { ...session, hostId: undefined, hostIdFallbackTimeoutMs: undefined };
+  const moved = { ...session, hostId: undefined, hostIdFallbackTimeoutMs: undefined };
+  return doubting(moved, { closed: 'no', rested: true });
 }
 
 function stop(session: Session, error: BitsError): Step {

@@ -16,6 +16,7 @@ import {
   maybeTooLarge,
   misfit,
   notBits,
+  ofApplication,
   outOfStep,
   pinged,
   replyGone,
@@ -225,6 +226,19 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [lost, 'wait'],
         [fallbackExpired, 'cancel-session'],
         [cancelled, 'cancelled freed'],
+      ],
+    },
+    {
+      it: 'cancels at the origin without a thought of a Close at the new host',
+      plan: { totalBytes: 100 },
+      script: [
+        ...hostBegun,
+        [has(100), 'close-session @host-id'],
+        [lost, 'wait'],
+        [cancel, 'cancel-session @host-id'],
+        [unsent, 'wait'],
+        [fallbackExpired, 'cancel-session'],
+        [gone, 'cancelled freed'],
       ],
     },
     {
@@ -663,6 +677,22 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [gone, 'completed presumed'],
       ],
     },
+    ...(
+      [
+        ['whose application failed', ofApplication(500, 'transient', 0x80004005)],
+        ['that failed with no more than a status', status(500, 'transient', 0x801901f4)],
+      ] as const
+    ).map(
+      ([which, failed]): Case => ({
+        it: `on a Close after one ${which} presumes that the file is in place`,
+        script: [
+          ...atClose,
+          [failed, 'wait'],
+          [retryDue, 'close-session'],
+          [gone, 'completed presumed'],
+        ],
+      }),
+    ),
     {
       it: 'on a Close after one that was cut by a suspend presumes that the file is in place',
       script: [
@@ -755,6 +785,16 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [status(503, 'transient'), 'wait'],
         [retryDue, 'cancel-session'],
         [gone, 'completed presumed'],
+      ],
+    },
+    {
+      it: 'on a second Cancel, after one that failed in the middle, does not presume the Close',
+      script: [
+        ...atClose,
+        [cancel, 'cancel-session'],
+        [status(500, 'transient'), 'wait'],
+        [retryDue, 'cancel-session'],
+        [gone, 'cancelled freed'],
       ],
     },
     {
@@ -886,6 +926,16 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [lost, 'wait'],
         [retryDue, PROBE_AT_0],
         [status(404, 'fatal', 0x80070005), 'failed BITS_ERR_SERVER resumable'],
+      ],
+    },
+    {
+      it: 'suspects nothing when the application fails, which has the upload from the server',
+      script: [
+        ...atLast,
+        [ofApplication(500, 'transient'), 'wait'],
+        [retryDue, probe(200)],
+        [ofApplication(500, 'transient'), 'wait'],
+        [retryDue, probe(200)],
       ],
     },
     {
@@ -1080,6 +1130,17 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [denied, 'failed BITS_ERR_SERVER resumable'],
         [resume, 'ping'],
         [pinged, 'fragment 0-100'],
+      ],
+    },
+    {
+      it: 'of the application follows a Fragment that was taken, so its offset is in doubt',
+      script: [
+        ...atLast,
+        [ofApplication(403, 'fatal'), 'failed BITS_ERR_SERVER resumable'],
+        [resume, 'ping'],
+        [pinged, probe(200)],
+        [outOfStep(250), probe(200)],
+        [outOfStep(250), 'close-session'],
       ],
     },
     {
@@ -1806,6 +1867,32 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [status(413, 'fatal'), 'failed BITS_ERR_SERVER resumable'],
       ],
     },
+    ...[403, 409].map(
+      (code): Case => ({
+        it: `presumes nothing at a second Close that a ${code} refuses, for a file may be in the way`,
+        script: [
+          ...atClose,
+          [lost, 'wait'],
+          [retryDue, 'close-session'],
+          [status(code, 'fatal'), 'failed BITS_ERR_SERVER resumable'],
+        ],
+      }),
+    ),
+    {
+      it: 'starts over when a resumed session cannot be closed for a second 500 while a Ping works',
+      script: [
+        ...atClose,
+        [status(500, 'transient'), 'wait'],
+        [gaveUp, 'failed BITS_ERR_NO_PROGRESS resumable'],
+        [resume, 'ping'],
+        [pinged, 'close-session'],
+        [status(500, 'transient'), 'wait'],
+        [retryDue, 'close-session'],
+        [status(500, 'transient'), 'ping'],
+        [pinged, 'cancel-session'],
+        [cancelled, 'create-session'],
+      ],
+    },
     {
       it: 'presumes nothing at a first 4xx',
       script: [...atClose, [unknown(400), 'failed BITS_ERR_SERVER resumable']],
@@ -1992,6 +2079,28 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       it: 'presumes the file after a 400 without HRESULT to a first Close when a Ping works',
       plan: { mayResend: true },
       script: [...atClose, [unknown(400), 'ping'], [pinged, 'completed presumed']],
+    },
+    {
+      it: 'presumes nothing of a session that was not found after a rest or at another server',
+      plan: { mayResend: true, totalBytes: 100 },
+      script: [
+        ...hostBegun,
+        [has(100), 'close-session @host-id'],
+        [unsent, 'wait'],
+        [fallbackExpired, 'ping'],
+        [pinged, 'close-session'],
+        [gone, 'create-session'],
+        [created(), 'fragment 0-100'],
+        [has(100), 'close-session'],
+        [busy, 'wait'],
+        [suspend, 'pause'],
+        [resume, 'ping'],
+        [pinged, 'close-session'],
+        [denied, 'failed BITS_ERR_SERVER resumable'],
+        [resume, 'ping'],
+        [pinged, 'close-session'],
+        [gone, 'create-session'],
+      ],
     },
     {
       it: 'starts over when the session is not found before',

@@ -150,6 +150,27 @@ describe('the record of a job', () => {
     expect(await records()).to.have.lengthOf(0);
   });
 
+  it('does not hold up a stop when a store hangs that it is to be dropped from', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const first = job();
+    void first.start();
+    await server.waitForRequest('fragment', 4);
+    await first.suspend();
+    const removing = gate();
+    const hanging: JobStore = {
+      ...store,
+      remove: () => {
+        removing.open();
+        return new Promise(() => {});
+      },
+    };
+    const second = job({ store: hanging, resume: false });
+    void second.start();
+    await removing.promise;
+    await second.suspend();
+    expect(second.state).to.equal('suspended');
+  });
+
   it('of another query of the same URL is left alone by one who begins anew', async () => {
     await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
     const first = await interrupted({ url: new URL('file.bin?part=1', server.url) });

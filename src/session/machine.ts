@@ -85,9 +85,9 @@ const PROBE_BYTES = 2560;
 //               with the session, and when the origin is asked instead of the host-id's server.
 //   cancelled   A Cancel was interrupted, or failed. "Session not found" then proves nothing of a Close
 //               before. Ends when the server takes a fragment, and with the session.
-//   rested      The session was resumed, or the origin is asked instead of the host-id's server, and
-//               nothing shows yet that the server has it. A reply that is gone may mean that the session
-//               is, too, and "session not found" that it was before a Close.
+//   unconfirmed The session was resumed, or is to be found at another server than the one that was asked
+//               before, and nothing shows yet that the server has it. A reply that is gone may mean that
+//               the session is, too, and "session not found" that it was before a Close.
 //               Ends with any offset that fits.
 //   replyGone   The reply was not found. Ends when the end of the file, sent again, is answered.
 //   forgotten   A request got no answer, or the session was resumed. A refusal that explains nothing
@@ -190,12 +190,11 @@ function proceed(session: Session): Step {
   if (owesReply(session)) {
     const isKnown = session.replyUrl !== undefined && !doubt.replyGone;
     if (isKnown) return download(session);
-    const cannotProbe = doubt.rested && session.offset <= 1;
-    if (plan.onUncertainFragment === 'restart' || cannotProbe) {
+    if (mayNotAsk(session)) {
       return restartCancelling(session, noReply({ retryable: false }), 'No reply was announced');
     }
     // The answer to the end of the file, sent again, would not tell whether it was appended.
-    return doubt.rested ? sendProbe(session) : askForReply(session);
+    return doubt.unconfirmed ? sendProbe(session) : askForReply(session);
   }
   return sendClose(session);
 }
@@ -219,9 +218,15 @@ function sendFragment(session: Session): Step {
 function sendProbe(session: Session): Step {
   const { offset, sentTo } = session;
   // Not up to the offset itself, or the answers of a server that appends would look like its own.
-  const end = offset > 1 ? offset - 1 : Math.min(PROBE_BYTES, sentTo - 1);
-  if (end <= 0) return startOverFromDoubt(session, appends());
-  return sendRange(session, { start: Math.max(0, end - PROBE_BYTES), end, isProbe: true });
+  const end = offset > 1 ? offset - 1 : Math.min(offset + PROBE_BYTES, sentTo - 1);
+  const start = offset > 1 ? Math.max(0, end - PROBE_BYTES) : offset;
+  if (end <= start) return startOverFromDoubt(session, appends());
+  return sendRange(session, { start, end, isProbe: true });
+}
+
+/** Whether the end of the file must not be sent again, for it may be appended and no probe would tell. */
+function mayNotAsk({ doubt, offset, plan }: Session): boolean {
+  return plan.onUncertainFragment === 'restart' || (doubt.unconfirmed && offset <= 1);
 }
 
 /** A server that has the whole file answers the end of it, sent again, with the reply's URL. */
@@ -291,7 +296,7 @@ function created(session: Session, event: EventOf<'acked'>): Step {
     hostId: ack.hostId,
     hostIdFallbackTimeoutMs: ack.hostIdFallbackTimeoutMs,
   };
-  return ack.hostId === undefined ? proceed(next) : sendPing(next);
+  return ack.hostId === undefined ? proceed(next) : sendPing(doubting(next, { unconfirmed: true }));
 }
 
 function pinged(session: Session, event: EventOf<'acked'>): Step {
@@ -438,7 +443,7 @@ function adoptOffset(
   const settled = {
     offset: false,
     probed: undefined,
-    rested: false,
+    unconfirmed: false,
     replyGone,
     forgotten: false,
     suspicions: 0,
@@ -684,9 +689,10 @@ function replyStored(session: Session): Step {
  * tells: the answer names the reply, or says that the session is not found ([MC-BUP] §3.2.5.1.2).
  */
 function replyGone(session: Session, { error }: EventOf<'replyGone'>): Step {
-  const mayAsk = session.doubt.rested && session.plan.onUncertainFragment === 'resend';
-  if (!mayAsk) return stop(session, error);
-  return proceed(doubting(session, { offset: true, replyGone: true }));
+  if (!session.doubt.unconfirmed) return stop(session, error);
+  return mayNotAsk(session)
+    ? restartCancelling(session, error, 'The reply is gone')
+    : proceed(doubting(session, { offset: true, replyGone: true }));
 }
 
 function closed(session: Session, event: EventOf<'acked'>): Step {
@@ -743,7 +749,7 @@ function wasCloseLost(session: Session, { error, isFromBits }: Refusal): boolean
 
 /** Whether the transport may have sent the Close twice, of a session that the server had before it. */
 function mayBeSentTwice({ doubt, plan }: Session): boolean {
-  return plan.mayResend === true && !doubt.rested && !doubt.cancelled;
+  return plan.mayResend === true && !doubt.unconfirmed && !doubt.cancelled;
 }
 
 /**
@@ -938,7 +944,7 @@ function suspend(session: Session): Step {
 function resume(session: Session): Step {
   const doubtful = doubting(session, {
     probed: undefined,
-    rested: true,
+    unconfirmed: true,
     forgotten: true,
     suspicions: 0,
     suspect: undefined,
@@ -953,7 +959,7 @@ function fallBack(session: Session): Step {
 /** What the host-id's server has, and what it did with a Close, says nothing about the origin's. */
 function atOrigin(session: Session): Session {
   const moved = { ...session, hostId: undefined, hostIdFallbackTimeoutMs: undefined };
-  return doubting(moved, { closed: 'no', rested: true });
+  return doubting(moved, { closed: 'no', unconfirmed: true });
 }
 
 function stop(session: Session, error: BitsError): Step {

@@ -68,7 +68,7 @@ export interface Doubt {
   /** A Cancel may have ended the session, though no answer said so. */
   readonly cancelled: boolean;
   /** The session rested or moved, and the server has not shown since that it has it. */
-  readonly rested: boolean;
+  readonly unconfirmed: boolean;
   /** There is nothing at the reply's URL; the server may name another one. */
   readonly replyGone: boolean;
   /** A request got no answer, or the session rested: the server may have forgotten the session. */
@@ -142,7 +142,7 @@ const NO_DOUBT: Doubt = {
   doubled: false,
   closed: 'no',
   cancelled: false,
-  rested: false,
+  unconfirmed: false,
   replyGone: false,
   forgotten: false,
   suspicions: 0,

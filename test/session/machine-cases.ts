@@ -749,10 +749,24 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'does not ask about a missing reply with a fragment that might be appended twice',
-      plan: { reply: 'required', onUncertainFragment: 'restart' },
+      it: 'starts over without a missing reply when no fragment may be sent twice to ask about it',
+      plan: { reply: 'required', onUncertainFragment: 'restart', maxRestarts: 1 },
       script: [
         ...atReply,
+        [replyGone, 'failed BITS_ERR_REPLY resumable'],
+        [resume, 'ping'],
+        [pinged, `download ${URL_OF_REPLY}`],
+        [replyGone, 'cancel-session'],
+        [gone, 'create-session'],
+      ],
+    },
+    {
+      it: 'starts over without a missing reply of a file that is too short for a probe',
+      plan: { reply: 'required', totalBytes: 1, maxRestarts: 0 },
+      script: [
+        [start, 'create-session'],
+        [created(), 'fragment 0-1'],
+        [has(1, URL_OF_REPLY), `download ${URL_OF_REPLY}`],
         [suspend, 'pause'],
         [resume, 'ping'],
         [pinged, `download ${URL_OF_REPLY}`],
@@ -1793,6 +1807,17 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
+      it: 'probes with no byte below an offset of 1, where there is nothing to repeat',
+      script: [
+        ...begun,
+        [has(1), 'fragment 1-101'],
+        [lost, 'wait'],
+        [retryDue, 'fragment 1-100'],
+        [has(100), 'cancel-session'],
+        [cancelled, 'create-session'],
+      ],
+    },
+    {
       it: 'starts over when a probe is refused as malformed',
       script: [
         ...begun,
@@ -2099,6 +2124,16 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [denied, 'failed BITS_ERR_SERVER resumable'],
         [resume, 'ping'],
         [pinged, 'close-session'],
+        [gone, 'create-session'],
+      ],
+    },
+    {
+      it: 'presumes nothing of an empty file that a host-id knows nothing of',
+      plan: { mayResend: true, totalBytes: 0 },
+      script: [
+        [start, 'create-session'],
+        [created(HOST), 'ping @host-id'],
+        [pinged, 'close-session @host-id'],
         [gone, 'create-session'],
       ],
     },

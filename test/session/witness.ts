@@ -116,7 +116,10 @@ export class Witness {
     switch (event.type) {
       case 'acked':
         this.#onWire = undefined;
-        if (event.ack.type === 'create-session') this.#id = event.ack.sessionId;
+        if (event.ack.type === 'create-session') {
+          this.#id = event.ack.sessionId;
+          this.#isUnshown = event.ack.hostId !== undefined;
+        }
         if (event.ack.type === 'fragment' && packet?.type === 'fragment') {
           this.#heardOffset(packet, event.ack.nextOffset, event.ack.replyUrl);
         }

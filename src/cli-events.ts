@@ -91,7 +91,7 @@ export interface UploadResultEvent {
   readonly durationMs: number;
   /** Whether an earlier command began the upload. */
   readonly resumed: boolean;
-  /** `presumed`: the answer to Close-Session was lost, and the server no longer knows the session. */
+  /** `presumed`: no answer confirmed Close-Session, and the server no longer knows the session. */
   readonly closed: 'acknowledged' | 'presumed';
   /** Of the local file, in lower-case hexadecimal; with --checksum. */
   readonly sha256?: string | undefined;

@@ -229,11 +229,15 @@ export class Driver {
   /** [MC-BUP] §1.3.4.2: the timer starts with an error of the host-id's server, progress resets it. */
   #timeHostId(before: Session): void {
     const session = this.#session;
+    const command = this.#command;
     if (session.progress > before.progress || session.hostId !== before.hostId) {
       this.#hostFailing = stopped(this.#hostFailing);
-    } else if (this.#command.type === 'wait' && session.hostId !== undefined) {
-      this.#hostFailing = this.#timed(this.#hostFailing);
+      return;
     }
+    if (command.type !== 'wait' || session.hostId === undefined) return;
+    // A reply that is not there yet is the application's, and may be fetched from another host.
+    const isForReply = session.state === 'get-reply' || command.waitsFor === 'reply';
+    if (!isForReply) this.#hostFailing = this.#timed(this.#hostFailing);
   }
 
   #fallbackLeftMs(): number | undefined {

@@ -26,7 +26,7 @@ export interface UploadResult {
   readonly durationMs: number;
   /** Whether the run resumed a session that was created before it. */
   readonly resumed: boolean;
-  /** `presumed`: the answer to Close-Session was lost, and the server no longer knows the session. */
+  /** `presumed`: no answer confirmed Close-Session, and the server no longer knows the session. */
   readonly closed: 'acknowledged' | 'presumed';
   /** What the server's application answered, in an upload-reply job. */
   readonly reply: StoredReply | undefined;

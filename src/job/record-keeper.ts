@@ -162,7 +162,7 @@ export class RecordKeeper {
     const { store } = this.#request;
     const doubted = { ...record, session: snapshotAfterCancel(record.session) };
     const key = keyOfId(record.id);
-    await this.#attempt(async () => {
+    await this.#whileWanted(async () => {
       // Out of the way of this job's own record; its session can still be freed by its id.
       await store.save({ ...doubted, key });
       if (key !== record.key) await store.remove(record.key);
@@ -171,7 +171,7 @@ export class RecordKeeper {
 
   /** Drops the record of an abandoned upload. */
   async drop(record: JobRecord): Promise<void> {
-    await this.#attempt(() => this.#request.store.remove(record.key));
+    await this.#whileWanted(() => this.#request.store.remove(record.key));
   }
 
   /** Lets go of the job; `remove` when there is nothing left to resume. */
@@ -236,6 +236,11 @@ export class RecordKeeper {
   #hold(lock: JobLock): void {
     this.#lock = lock;
     onAbort(lock.lost, () => this.#lost.abort());
+  }
+
+  /** As {@link #attempt}, but no longer than until the job is stopped. */
+  async #whileWanted(work: () => Promise<void>): Promise<void> {
+    await unlessAborted(this.#attempt(work), this.#request.signal).catch(() => {});
   }
 
   async #attempt(work: () => Promise<void>): Promise<void> {

@@ -224,7 +224,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    */
   async suspend(): Promise<void> {
     this.#watcher?.onCall('suspend');
-    if (await this.#isRefused('suspend')) {
+    if ((await this.#ask('suspend')).isRefused) {
       throw new BitsStateError(`The job cannot be suspended: it is ${this.#state}.`);
     }
   }
@@ -238,12 +238,13 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     this.#watcher?.onCall('resume');
     // An aborted signal stays so for ever; only another one can stop what follows.
     const signal = options.signal ?? (this.#signal?.aborted ? undefined : this.#signal);
-    if (await this.#isRefused('resume', signal)) {
+    const { isRefused, outcome } = await this.#ask('resume', signal);
+    if (isRefused) {
       throw new BitsStateError(
         `The job cannot be resumed: it is ${this.#state}, neither suspended nor in error.`,
       );
     }
-    return this.result;
+    return outcome.promise;
   }
 
   /**
@@ -257,11 +258,11 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    */
   async cancel(options: { signal?: AbortSignal } = {}): Promise<void> {
     const { signal } = options;
-    const cancelling = this.#isRefused('cancel');
+    const cancelling = this.#ask('cancel');
     const listening = signal && onAbort(signal, () => this.#dispatch({ type: 'abort' }));
-    const isRefused = await cancelling;
+    const { isRefused, outcome } = await cancelling;
     listening?.[Symbol.dispose]();
-    if (isRefused) await this.result;
+    if (isRefused) await outcome.promise;
   }
 
   /**
@@ -303,13 +304,13 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    * Asks for something, and tells when it is done whether it was refused.
    * @param signal may stop the job from then on that it resumes
    */
-  async #isRefused(call: Call, signal?: AbortSignal): Promise<boolean> {
+  #ask(call: Call, signal?: AbortSignal): Promise<CallAnswer> {
     const pending: PendingCall = { answer: new Deferred(), signal };
     const wasIdle = this.#life.phase === 'idle';
     this.#dispatch({ type: call }, pending);
     const isStopped = this.#life.phase === 'ended';
     if (wasIdle && call !== 'resume' && !isStopped) this.#listenTo(this.#signal);
-    return (await pending.answer.promise).isRefused;
+    return pending.answer.promise;
   }
 
   #listenTo(signal: AbortSignal | undefined): void {
@@ -357,7 +358,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
       case 'answer':
         for (const { answer, signal } of this.#calls[effect.call].splice(0)) {
           if (effect.call === 'resume' && !effect.refused) this.#listenTo(signal);
-          answer.resolve({ isRefused: effect.refused });
+          answer.resolve({ isRefused: effect.refused, outcome: this.#outcome });
         }
     }
   }
@@ -472,9 +473,15 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
 
 /** A caller who waits until what was asked for is done. */
 interface PendingCall {
-  readonly answer: Deferred<{ readonly isRefused: boolean }>;
+  readonly answer: Deferred<CallAnswer>;
   /** Of a resume: may stop the job from then on. */
   readonly signal: AbortSignal | undefined;
+}
+
+interface CallAnswer {
+  readonly isRefused: boolean;
+  /** Of the run that has just ended or begun: a listener may have resumed the job by the time this is read. */
+  readonly outcome: ResultPromise;
 }
 
 function isCall(type: LifecycleEvent['type']): type is Call {

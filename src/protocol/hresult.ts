@@ -152,6 +152,11 @@ function httpStatusOf(hresult: number): number | undefined {
   return status >= 100 && status <= 599 ? status : undefined;
 }
 
+/** Whether an HRESULT says no more than an HTTP status does. */
+export function isHttpStatus(hresult: number): boolean {
+  return httpStatusOf(hresult) !== undefined;
+}
+
 /** The bit of an HRESULT that says that something failed. */
 const FAILURE = 0x8000_0000;
 

@@ -1,5 +1,7 @@
 import { BitsError, BitsProtocolError, BitsServerError } from '../errors.js';
+import { CONTEXT_SERVER_APPLICATION } from '../protocol/answers.js';
 import { MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
+import { isHttpStatus } from '../protocol/hresult.js';
 import type { Ack, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import {
@@ -79,12 +81,13 @@ const PROBE_BYTES = 2560;
 //   probed      What the first of two probes was told. Ends with the second one.
 //   doubled     The server may hold bytes twice. Ends with the session.
 //   closed      A Close was interrupted, or failed. "Session not found" then means that it worked:
-//               `presumed`. Ends with a refusal that names a reason, with the session, and when the
-//               origin is asked instead of the host-id's server.
-//   cancelled   A Cancel was interrupted. "Session not found" then proves nothing of a Close before.
-//               Ends when the server takes a fragment, and with the session.
-//   rested      The session was resumed, and nothing shows yet that the server still has it. A reply that
-//               is gone may mean that the session is, too.
+//               `presumed`. Ends with a refusal that names a reason, when the server takes a fragment,
+//               with the session, and when the origin is asked instead of the host-id's server.
+//   cancelled   A Cancel was interrupted, or failed. "Session not found" then proves nothing of a Close
+//               before. Ends when the server takes a fragment, and with the session.
+//   unconfirmed The session was resumed, or is to be found at another server than the one that was asked
+//               before, and nothing shows yet that the server has it. A reply that is gone may mean that
+//               the session is, too, and "session not found" that it was before a Close.
 //               Ends with any offset that fits.
 //   replyGone   The reply was not found. Ends when the end of the file, sent again, is answered.
 //   forgotten   A request got no answer, or the session was resumed. A refusal that explains nothing
@@ -187,12 +190,11 @@ function proceed(session: Session): Step {
   if (owesReply(session)) {
     const isKnown = session.replyUrl !== undefined && !doubt.replyGone;
     if (isKnown) return download(session);
-    const cannotProbe = doubt.rested && session.offset <= 1;
-    if (plan.onUncertainFragment === 'restart' || cannotProbe) {
+    if (mayNotAsk(session)) {
       return restartCancelling(session, noReply({ retryable: false }), 'No reply was announced');
     }
     // The answer to the end of the file, sent again, would not tell whether it was appended.
-    return doubt.rested ? sendProbe(session) : askForReply(session);
+    return doubt.unconfirmed ? sendProbe(session) : askForReply(session);
   }
   return sendClose(session);
 }
@@ -216,10 +218,15 @@ function sendFragment(session: Session): Step {
 function sendProbe(session: Session): Step {
   const { offset, sentTo } = session;
   // Not up to the offset itself, or the answers of a server that appends would look like its own.
-  const end = offset > 1 ? offset - 1 : Math.min(PROBE_BYTES, sentTo - 1);
+  const end = offset > 1 ? offset - 1 : Math.min(offset + PROBE_BYTES, sentTo - 1);
   const start = offset > 1 ? Math.max(0, end - PROBE_BYTES) : offset;
   if (end <= start) return startOverFromDoubt(session, appends());
   return sendRange(session, { start, end, isProbe: true });
+}
+
+/** Whether the end of the file must not be sent again, for it may be appended and no probe would tell. */
+function mayNotAsk({ doubt, offset, plan }: Session): boolean {
+  return plan.onUncertainFragment === 'restart' || (doubt.unconfirmed && offset <= 1);
 }
 
 /** A server that has the whole file answers the end of it, sent again, with the reply's URL. */
@@ -289,7 +296,7 @@ function created(session: Session, event: EventOf<'acked'>): Step {
     hostId: ack.hostId,
     hostIdFallbackTimeoutMs: ack.hostIdFallbackTimeoutMs,
   };
-  return ack.hostId === undefined ? proceed(next) : sendPing(next);
+  return ack.hostId === undefined ? proceed(next) : sendPing(doubting(next, { unconfirmed: true }));
 }
 
 function pinged(session: Session, event: EventOf<'acked'>): Step {
@@ -436,14 +443,14 @@ function adoptOffset(
   const settled = {
     offset: false,
     probed: undefined,
-    rested: false,
+    unconfirmed: false,
     replyGone,
     forgotten: false,
     suspicions: 0,
   };
   const known: Session = {
-    // A session that takes a fragment was ended by no Cancel.
-    ...doubting(session, isTaken ? { ...settled, cancelled: false } : settled),
+    // A session that takes a fragment was ended by no Close and by no Cancel.
+    ...doubting(session, isTaken ? { ...settled, closed: 'no', cancelled: false } : settled),
     pending: undefined,
     offset: nextOffset,
     lastAnswered: isComplete && (session.lastAnswered || isLast),
@@ -628,7 +635,13 @@ function mayBeForgotten(session: Session, { meaning, error, isFromBits }: Refusa
 
 /** An HRESULT says what is wrong, and then there is nothing to guess. */
 function isUnexplained(error: BitsError): boolean {
-  return error instanceof BitsServerError && error.hresult === undefined;
+  const isOfServer = error instanceof BitsServerError && !isOfApplication(error);
+  return isOfServer && error.hresult === undefined;
+}
+
+/** The application is asked when the server has done what the packet is for. */
+function isOfApplication(error: BitsError): boolean {
+  return error instanceof BitsServerError && error.context === CONTEXT_SERVER_APPLICATION;
 }
 
 function isStatus(error: BitsError, status: number): boolean {
@@ -657,8 +670,10 @@ function refused(session: Session, { refusal }: EventOf<'failed'>): Step {
     case 'session-not-found':
       return restart(session, refusal.error);
     default: {
-      // What a server refused for good it did not take, and what was not sent it has not.
-      const isSettled = isAnswer(refusal) || refusal.unsent === true;
+      // What a server refused for good it did not take, and what was not sent it has not; its
+      // application refuses what the server has taken.
+      const isRefused = isAnswer(refusal) && !isOfApplication(refusal.error);
+      const isSettled = isRefused || refusal.unsent === true;
       const settled = isSettled ? { ...session, pending: undefined } : session;
       return stop(settled, refusal.error);
     }
@@ -674,9 +689,10 @@ function replyStored(session: Session): Step {
  * tells: the answer names the reply, or says that the session is not found ([MC-BUP] §3.2.5.1.2).
  */
 function replyGone(session: Session, { error }: EventOf<'replyGone'>): Step {
-  const mayAsk = session.doubt.rested && session.plan.onUncertainFragment === 'resend';
-  if (!mayAsk) return stop(session, error);
-  return proceed(doubting(session, { offset: true, replyGone: true }));
+  if (!session.doubt.unconfirmed) return stop(session, error);
+  return mayNotAsk(session)
+    ? restartCancelling(session, error, 'The reply is gone')
+    : proceed(doubting(session, { offset: true, replyGone: true }));
 }
 
 function closed(session: Session, event: EventOf<'acked'>): Step {
@@ -689,13 +705,16 @@ function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
   switch (meaning) {
     case 'session-not-found':
       // A transport that sends a Close again by itself brings the answer to the second one.
-      return closedBefore(session) || (session.plan.mayResend && !session.doubt.cancelled)
+      return closedBefore(session) || mayBeSentTwice(session)
         ? finish(session, 'completed', { kind: 'completed', closed: 'presumed' })
         : restart(session, error);
     case 'transient':
     case 'not-bits':
-      return isStatus(error, 500) && isUnexplained(error) && wasCloseLost(session, refusal)
-        ? suspect(session, 'close-session', refusal)
+      if (isStatus(error, 500) && isUnexplained(error) && wasCloseLost(session, refusal)) {
+        return suspect(session, 'close-session', refusal);
+      }
+      return session.doubt.forgotten && mayBeForgotten(session, refusal)
+        ? suspect(session, 'fragment', refusal)
         : waitFor(session, refusal);
     case 'misfit':
       return session.newConnection ? stop(session, error) : waitFor(session, refusal);
@@ -721,16 +740,24 @@ function closeFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
 }
 
 /** Whether a Close before this one may have worked: its answer was lost, or the transport sent it. */
-function wasCloseLost({ doubt, plan }: Session, { error, isFromBits }: Refusal): boolean {
-  if (doubt.cancelled) return false;
-  if (doubt.closed === 'unanswered') return true;
+function wasCloseLost(session: Session, { error, isFromBits }: Refusal): boolean {
+  if (session.doubt.cancelled) return false;
+  if (session.doubt.closed === 'unanswered') return true;
   const isOfForgetful = isStatus(error, 400) || isStatus(error, 500);
-  return plan.mayResend === true && isFromBits === true && isOfForgetful;
+  return mayBeSentTwice(session) && isFromBits === true && isOfForgetful;
 }
 
-/** These say what they mean, and it is not the session: authentication, verb, time, size, form, rate. */
+/** Whether the transport may have sent the Close twice, of a session that the server had before it. */
+function mayBeSentTwice({ doubt, plan }: Session): boolean {
+  return plan.mayResend === true && !doubt.unconfirmed && !doubt.cancelled;
+}
+
+/**
+ * These say what they mean, and it is not the session: authentication, permission, verb, time, a file
+ * that exists, size, form, rate.
+ */
 const EXPLICIT_4XX: readonly number[] = [
-  401, 402, 405, 406, 407, 408, 411, 413, 414, 415, 417, 421, 423, 426, 429, 431, 451,
+  401, 402, 403, 405, 406, 407, 408, 409, 411, 413, 414, 415, 417, 421, 423, 426, 429, 431, 451,
 ];
 
 /** Refused in a way that is nothing but strange, as by a server that does not know the session. */
@@ -868,13 +895,17 @@ function cancelFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
   if (!mayPass || session.cancelAttempts >= session.plan.maxCancelAttempts) {
     return afterCancel(session, false, refusal.error);
   }
-  return waitFor(mayHaveTakenEffect(refusal) ? maybeCancelled(session) : session, refusal);
+  // A server that failed may have dropped the session before; a busy one has not begun.
+  const hasFailed = isStatus(error, 500) && !isNamed(refusal);
+  const mayBeGone = hasFailed || mayHaveTakenEffect(refusal);
+  return waitFor(mayBeGone ? maybeCancelled(session) : session, refusal);
 }
 
 /** The server says what is wrong, and so that it still has the session. */
 function isNamed({ error, meaning }: Refusal): boolean {
-  const isOfServer = error instanceof BitsServerError && error.hresult !== undefined;
-  return isOfServer && meaning !== 'session-not-found';
+  if (!(error instanceof BitsServerError) || isOfApplication(error)) return false;
+  const { hresult } = error;
+  return hresult !== undefined && !isHttpStatus(hresult) && meaning !== 'session-not-found';
 }
 
 /** No answer came, or one from a gateway that knows no more than that. */
@@ -913,7 +944,7 @@ function suspend(session: Session): Step {
 function resume(session: Session): Step {
   const doubtful = doubting(session, {
     probed: undefined,
-    rested: true,
+    unconfirmed: true,
     forgotten: true,
     suspicions: 0,
     suspect: undefined,
@@ -922,12 +953,13 @@ function resume(session: Session): Step {
 }
 
 function fallBack(session: Session): Step {
-  // What the host-id's server did with a Fragment or a Close says nothing about the origin's.
-  return sendPing(doubting(atOrigin(session), { suspicions: 0, suspect: undefined, closed: 'no' }));
+  return sendPing(doubting(atOrigin(session), { suspicions: 0, suspect: undefined }));
 }
 
+/** What the host-id's server has, and what it did with a Close, says nothing about the origin's. */
 function atOrigin(session: Session): Session {
-  return { ...session, hostId: undefined, hostIdFallbackTimeoutMs: undefined };
+  const moved = { ...session, hostId: undefined, hostIdFallbackTimeoutMs: undefined };
+  return doubting(moved, { closed: 'no', unconfirmed: true });
 }
 
 function stop(session: Session, error: BitsError): Step {

@@ -67,8 +67,8 @@ export interface Doubt {
   readonly closed: 'no' | 'failed' | 'unanswered';
   /** A Cancel may have ended the session, though no answer said so. */
   readonly cancelled: boolean;
-  /** The session rested, and the server has not shown since that it still has it. */
-  readonly rested: boolean;
+  /** The session rested or moved, and the server has not shown since that it has it. */
+  readonly unconfirmed: boolean;
   /** There is nothing at the reply's URL; the server may name another one. */
   readonly replyGone: boolean;
   /** A request got no answer, or the session rested: the server may have forgotten the session. */
@@ -142,7 +142,7 @@ const NO_DOUBT: Doubt = {
   doubled: false,
   closed: 'no',
   cancelled: false,
-  rested: false,
+  unconfirmed: false,
   replyGone: false,
   forgotten: false,
   suspicions: 0,
@@ -202,7 +202,7 @@ export type SessionEvent =
   | { readonly type: 'fallbackExpired' };
 
 export type Outcome =
-  /** `presumed`: the answer to Close was lost, and the server does not know the session any more. */
+  /** `presumed`: no answer confirmed a Close, and the server does not know the session any more. */
   | { readonly kind: 'completed'; readonly closed: 'acknowledged' | 'presumed' }
   /** `freed`: whether the server is known to have deleted the session; `error`: why it is not. */
   | { readonly kind: 'cancelled'; readonly freed: boolean; readonly error?: BitsError }
@@ -354,8 +354,8 @@ export function completionWarnings(
 const CLOSE_PRESUMED = {
   code: 'close-presumed',
   message:
-    'The answer to Close-Session was lost, and the server does not know the session any more, so ' +
-    'the file is presumed to be in place.',
+    'No answer confirmed Close-Session, and the server does not know the session any more, so the file ' +
+    'is presumed to be in place.',
 } as const;
 
 const EMPTY_FILE = {

@@ -11,6 +11,9 @@ import { createFileStore } from '../../src/store/file.js';
 import { createMemoryStore } from '../../src/store/memory.js';
 import type { JobStore } from '../../src/store/store.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { hadStaleConnection } from '../../src/transport/failure.js';
+import type { Transport } from '../../src/transport/transport.js';
+import { createUndiciTransport } from '../../src/transport/undici.js';
 import { patterned, writePatterned } from '../support/files.js';
 import type { JumpingClock } from '../support/jumping-clock.js';
 import type { Incident, Scenario } from './scenario.js';
@@ -35,6 +38,7 @@ export class HostileWorld {
   #port = 0;
   #server!: BitsServer;
   #stranger: BitsServer | undefined;
+  readonly #transports: Transport[] = [];
   #onIncident: (incident: Incident) => void = () => {};
   #restarting: Promise<void> = Promise.resolve();
   #strangers = 2;
@@ -90,6 +94,7 @@ export class HostileWorld {
       await this.#restarting;
       await this.#server.close();
       await this.#stranger?.close();
+      for (const transport of this.#transports) await transport.close();
     }
     for (const server of this.#servers) server.assertNoViolations();
   }
@@ -147,7 +152,7 @@ export class HostileWorld {
         on === 'close-session' &&
         typeof action === 'object' &&
         'status' in action &&
-        [400, 403, 404, 410, 416, 500].includes(action.status ?? 0),
+        [400, 404, 410, 416, 500].includes(action.status ?? 0),
     );
   }
 
@@ -249,6 +254,7 @@ export class HostileWorld {
     };
     this.#onIncident = ({ what }) => {
       if (what === 'suspend') tasks.push(this.#pause(job, () => over));
+      else if (what === 'cancel') tasks.push(job.cancel());
       else tasks.push(die(what === 'kill' ? this.#store : undefined));
     };
     try {
@@ -294,11 +300,15 @@ export class HostileWorld {
   }
 
   #options(signal: AbortSignal): UploadOptions {
-    const { fragmentBytes, reply, bytes, source } = this.#scenario;
+    const { fragmentBytes, reply, bytes, source, onUncertainFragment, mayResend } = this.#scenario;
+    const transport = mayResend ? resending() : undefined;
+    if (transport !== undefined) this.#transports.push(transport);
     return {
       url: new URL('file.bin', this.#server.url),
       source: this.#newSource(),
       fragmentBytes,
+      onUncertainFragment,
+      transport,
       store: this.#store,
       signal,
       // Connections end with their process: answers on them are not read.
@@ -308,13 +318,30 @@ export class HostileWorld {
       ...(reply !== undefined && {
         reply: {
           to: reply.to === 'file' ? this.#replyFile : 'memory',
-          optional: bytes === 0,
+          optional: bytes === 0 || reply.optional,
           // Nothing remembers an earlier run, whose reply may be there.
           ...(reply.to === 'file' && { overwrite: source !== 'file' }),
         },
       }),
     };
   }
+}
+
+/** As Chromium does: over another connection, when one that was used before breaks. */
+function resending(): Transport {
+  const once = createUndiciTransport();
+  return {
+    mayResend: true,
+    limitations: [],
+    send: (request, options) =>
+      once.send(request, options).catch((error) => {
+        if (!hadStaleConnection(error)) throw error;
+        once.dropConnections?.();
+        return once.send(request, options);
+      }),
+    dropConnections: () => once.dropConnections?.(),
+    close: () => once.close(),
+  };
 }
 
 /** What another process would find if this one died now. */

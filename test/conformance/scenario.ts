@@ -6,7 +6,14 @@ const KIB = 1024;
 /** What happens to the client or the server after so many requests. */
 export interface Incident {
   readonly atRequest: number;
-  readonly what: 'suspend' | 'abort' | 'kill' | 'restart-server' | 'sleep' | 'clock-set-back';
+  readonly what:
+    | 'suspend'
+    | 'abort'
+    | 'cancel'
+    | 'kill'
+    | 'restart-server'
+    | 'sleep'
+    | 'clock-set-back';
 }
 
 /** One upload in a hostile world, as data. */
@@ -18,6 +25,9 @@ export interface Scenario {
   readonly overlap: 'strict' | 'accept' | 'append';
   readonly omitSessionIdOnAck: boolean;
   readonly maxFragmentBytes: number | undefined;
+  readonly onUncertainFragment: 'resend' | 'restart';
+  /** The transport sends a request again by itself, as Chromium does. */
+  readonly mayResend: boolean;
   readonly store: 'none' | 'memory' | 'file';
   readonly restoreById: boolean;
   /** `self`: another name of the same server; `stranger`: a server that does not know the session. */
@@ -26,6 +36,7 @@ export interface Scenario {
     | undefined
     | {
         readonly to: 'memory' | 'file';
+        readonly optional: boolean;
         readonly bytes: number;
         readonly url: 'relative' | 'absolute';
         readonly bytesPerSecond: number | undefined;
@@ -84,9 +95,21 @@ const actions: fc.Arbitrary<FaultAction> = fc.oneof(
   {
     weight: 1,
     arbitrary: fc.record({
-      status: fc.constantFrom(500, 503),
+      status: fc.constantFrom(500, 502, 503, 504),
       afterCommit: fc.constant(true),
     }),
+  },
+  // The application is asked when the server has done what the packet is for.
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom(403, 409, 500, 501).map(
+      (code): FaultAction => ({
+        status: code,
+        hresult: 0x80190000 + code,
+        context: 0x7,
+        afterCommit: true,
+      }),
+    ),
   },
   {
     weight: 1,
@@ -155,17 +178,22 @@ const isPart = ({ do: action }: Fault) =>
 
 /**
  * A server that appends a whole fragment and says once that it took a part of it looks like one that
- * took the part, to any client. So a server that lies in this way appends nothing twice.
+ * took the part, to any client. So a server that lies in this way appends nothing twice. Nor does one
+ * whose client does not know what its transport sends twice.
  */
 const decidable = (scenario: Scenario): Scenario =>
-  scenario.overlap === 'append' && scenario.faults.some(isPart)
+  scenario.overlap === 'append' && (scenario.mayResend || scenario.faults.some(isPart))
     ? { ...scenario, overlap: 'strict' }
     : scenario;
+
+/** A transport that may send twice is refused for such servers. */
+const possible = (scenario: Scenario): Scenario =>
+  scenario.mayResend ? { ...scenario, onUncertainFragment: 'resend' } : scenario;
 
 const anything: fc.Arbitrary<Scenario> = fc.record({
   seed: fc.integer({ min: 1, max: 1e6 }),
   bytes: fc.oneof(
-    { weight: 1, arbitrary: fc.constantFrom(0, 1, 5 * KIB - 1, 5 * KIB, 5 * KIB + 1) },
+    { weight: 1, arbitrary: fc.constantFrom(0, 1, 2, 2561, 5 * KIB - 1, 5 * KIB, 5 * KIB + 1) },
     { weight: 4, arbitrary: fc.integer({ min: 0, max: 300 * KIB }) },
   ),
   source: fc.constantFrom(
@@ -185,12 +213,15 @@ const anything: fc.Arbitrary<Scenario> = fc.record({
     nil: undefined,
     freq: 3,
   }),
+  onUncertainFragment: fc.constantFrom('resend', 'resend', 'resend', 'restart'),
+  mayResend: fc.constantFrom(false, false, false, true),
   store: fc.constantFrom('none', 'memory', 'memory', 'file'),
   restoreById: fc.boolean(),
   hostId: fc.constantFrom('none', 'none', 'none', 'self', 'stranger'),
   reply: fc.option(
     fc.record({
       to: fc.constantFrom('memory', 'file'),
+      optional: fc.boolean(),
       bytes: fc.integer({ min: 0, max: 60 * KIB }),
       url: fc.constantFrom('relative', 'absolute'),
       bytesPerSecond: fc.option(fc.constant(1_000_000), { nil: undefined }),
@@ -208,6 +239,7 @@ const anything: fc.Arbitrary<Scenario> = fc.record({
         what: fc.constantFrom<Incident['what'][]>(
           'suspend',
           'abort',
+          'cancel',
           'kill',
           'restart-server',
           'sleep',
@@ -219,4 +251,4 @@ const anything: fc.Arbitrary<Scenario> = fc.record({
     .map((incidents) => incidents.toSorted((a, b) => a.atRequest - b.atRequest)),
 });
 
-export const scenarios = anything.map(decidable);
+export const scenarios = anything.map(possible).map(decidable);

@@ -9,7 +9,11 @@ import {
 } from '../../src/job/driver.js';
 import type { RetryDecision } from '../../src/job/options.js';
 import { DEFAULTS } from '../../src/job/options.js';
-import { createSession, type SessionEvent } from '../../src/session/session.js';
+import {
+  createSession,
+  type ReplyExpectation,
+  type SessionEvent,
+} from '../../src/session/session.js';
 import {
   busy,
   created,
@@ -19,7 +23,9 @@ import {
   outOfStep,
   PLAN,
   pinged,
+  replyStored,
   said,
+  URL_OF_REPLY,
 } from '../session/script.js';
 
 const MINUTE_MS = 60_000;
@@ -61,6 +67,7 @@ class FakeClock implements Clock {
 interface WorldOptions extends Partial<DriverOptions> {
   readonly totalBytes?: number;
   readonly fragmentBytes?: number;
+  readonly reply?: ReplyExpectation;
   readonly onRetry?: (decision: RetryDecision) => void;
 }
 
@@ -75,10 +82,16 @@ class World implements CommandRunner {
   readonly #onRetry: (decision: RetryDecision) => void;
 
   constructor(answer: (command: string, world: World) => SessionEvent, changes: WorldOptions = {}) {
-    const { totalBytes = 250, fragmentBytes = 100, onRetry = () => {}, ...options } = changes;
+    const {
+      totalBytes = 250,
+      fragmentBytes = 100,
+      reply = 'none',
+      onRetry = () => {},
+      ...options
+    } = changes;
     this.#answer = answer;
     this.#onRetry = onRetry;
-    const session = createSession({ ...PLAN, totalBytes });
+    const session = createSession({ ...PLAN, totalBytes, reply });
     // Smaller than any server would see, so that offsets can be read.
     const sizer = { ...session.sizer, fixed: true, bytes: fragmentBytes };
     this.driver = new Driver({ ...session, sizer }, this, {
@@ -133,6 +146,13 @@ class FragmentServer {
     this.#held = end;
     return has(end);
   }
+}
+
+/** As the answer of a server that has the reply to a whole file. */
+function withReply(event: SessionEvent): SessionEvent {
+  const isWhole =
+    event.type === 'acked' && event.ack.type === 'fragment' && event.ack.nextOffset === 250;
+  return isWhole ? has(250, URL_OF_REPLY) : event;
 }
 
 /** The range in `fragment 0-100`. */
@@ -316,6 +336,34 @@ describe('the time that a job takes', () => {
       ),
     ).to.equal(true);
   });
+
+  const LATE_REPLIES: Readonly<Record<string, (command: string) => SessionEvent | undefined>> = {
+    'that is announced late': (command) =>
+      command.startsWith('fragment') && rangeOf(command).end === 250 ? outOfStep(250) : undefined,
+    'that cannot be downloaded yet': (command) =>
+      command.startsWith('download') ? busy : undefined,
+  };
+  for (const [which, isLate] of Object.entries(LATE_REPLIES)) {
+    it(`on a host-id is not shortened by a reply ${which}`, async () => {
+      const hostId = { hostId: 'web3.corp.example', hostIdFallbackTimeoutMs: 10_000 };
+      const server = new FragmentServer();
+      const world = new World(
+        (command, { clock }) => {
+          const late = clock.nowMs < MINUTE_MS ? isLate(command) : undefined;
+          if (late !== undefined) return late;
+          if (command === 'create-session') return created(hostId);
+          if (command.startsWith('ping')) return pinged;
+          if (command.startsWith('close')) return closed;
+          if (command.startsWith('download')) return replyStored;
+          return withReply(server.take(command));
+        },
+        { reply: 'required' },
+      );
+      expect(await world.ends()).to.equal('completed acknowledged');
+      expect(world.clock.nowMs).to.be.above(MINUTE_MS);
+      expect(world.commands).to.not.include('ping');
+    });
+  }
 
   it('on a host-id without such a time-out is that of any other server', async () => {
     const world = new World((command) =>

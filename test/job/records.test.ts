@@ -3,6 +3,7 @@ import { copyFile, readdir, readFile, rename, rm, utimes, writeFile } from 'node
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { BitsError, BitsTransportError } from '../../src/errors.js';
+import type { UploadResult } from '../../src/job/events.js';
 import type { UploadOptions } from '../../src/job/options.js';
 import { UploadJob } from '../../src/job/upload-job.js';
 import { createMemoryStore } from '../../src/store/memory.js';
@@ -147,6 +148,27 @@ describe('the record of a job', () => {
     const first = kinds().indexOf('cancel-session');
     expect(first).to.be.lessThan(kinds().lastIndexOf('create-session')).and.greaterThan(0);
     expect(await records()).to.have.lengthOf(0);
+  });
+
+  it('does not hold up a stop when a store hangs that it is to be dropped from', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const first = job();
+    void first.start();
+    await server.waitForRequest('fragment', 4);
+    await first.suspend();
+    const removing = gate();
+    const hanging: JobStore = {
+      ...store,
+      remove: () => {
+        removing.open();
+        return new Promise(() => {});
+      },
+    };
+    const second = job({ store: hanging, resume: false });
+    void second.start();
+    await removing.promise;
+    await second.suspend();
+    expect(second.state).to.equal('suspended');
   });
 
   it('of another query of the same URL is left alone by one who begins anew', async () => {
@@ -772,6 +794,23 @@ describe('the record of a job', () => {
     await upload.cancel();
     expect(upload.state).to.equal('cancelled');
     expect(server.log.at(-1)).to.include({ packet: 'cancel-session', status: 200 });
+  });
+
+  it('makes cancel() fail also when a listener for failed resumes the job at once', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const upload = job();
+    void upload.start();
+    await server.waitForRequest('fragment', 4);
+    await upload.suspend();
+    const { lock } = await store.lock((await records())[0]?.key ?? '');
+    const resumed = new Promise<UploadResult>((resolve, reject) => {
+      upload.once('failed', () => {
+        void lock?.release();
+        upload.resume().then(resolve, reject);
+      });
+    });
+    expect(await failure(upload.cancel())).to.include({ code: 'BITS_ERR_STATE' });
+    expect(await resumed).to.include({ closed: 'acknowledged' });
   });
 
   it('is kept by a cancel that is stopped before it sends anything, and the error says so', async () => {

@@ -18,16 +18,19 @@ import { runs } from '../support/prove-mode.js';
 import { Adversary, choices, plans, sizers } from './adversary.js';
 import { ModelServer, type Overlap } from './model-server.js';
 import {
+  busy,
   gaveUp,
   lost,
   MIN,
   misfit,
+  ofApplication,
   replyStored,
   resume,
   retryDue,
   said,
   stale,
   start,
+  status,
   suspend,
   unsent,
 } from './script.js';
@@ -46,6 +49,14 @@ function inFewPieces(plan: SessionPlan, sizer: SizerOptions): SizerOptions {
   const least = Math.ceil(plan.totalBytes / 40);
   return { ...sizer, fixedBytes: sizer.fixedBytes && Math.max(sizer.fixedBytes, least) };
 }
+
+/** Answers of a server, or of its application, that fails before or after it has done what it was asked. */
+const FAILURES: Readonly<Record<string, SessionEvent>> = {
+  'fails-before': busy,
+  'fails-after': status(500, 'transient'),
+  'application-fails': ofApplication(500, 'transient'),
+  'application-refuses': ofApplication(403, 'fatal'),
+};
 
 describe('the laws of a session', () => {
   it('hold whatever the server and the caller do, in any order', () => {
@@ -154,6 +165,10 @@ describe('the laws of a session', () => {
         'killed-after',
         'suspended-before',
         'suspended-after',
+        'fails-before',
+        'fails-after',
+        'application-fails',
+        'application-refuses',
       ),
       number: fc.nat(99),
     });
@@ -237,9 +252,9 @@ describe('the laws of a session', () => {
         records.push(written(session));
       };
       take(start);
-      for (let steps = 0; command.type !== 'finish'; steps += 1) {
+      for (let steps = 0; mayResume(command); steps += 1) {
         expect(steps, log.slice(-40).join('\n')).to.be.lessThan(3000);
-        if (command.type === 'pause') take(resume);
+        if (command.type === 'pause' || command.type === 'finish') take(resume);
         else if (command.type === 'wait') take(retryDue);
         else if (command.type === 'download') {
           server.fetchReply(command.replyUrl);
@@ -252,6 +267,7 @@ describe('the laws of a session', () => {
             server.moveBack(number / 100);
           }
           const reaches = !['request-lost', 'not-sent'].includes(kind) && !kind.endsWith('-before');
+          const failure = FAILURES[kind];
           // One that echoes would claim what it did not take.
           const takesPart = kind === 'part-lost' || (kind === 'takes-part' && !echoes(server));
           const takes = takesPart ? Math.max(1, number * 100) : undefined;
@@ -265,6 +281,7 @@ describe('the laws of a session', () => {
             witness.restoredFromOlder(record);
             take(resume);
           } else if (kind.startsWith('suspended')) take(suspend);
+          else if (failure !== undefined) take(failure);
           else if (kind === 'answer-lost' || kind === 'part-lost') take(lost);
           else if (kind === 'stale-after') take(stale);
           else if (kind === 'shifted' && mayShift(server, newConnection)) {
@@ -276,6 +293,11 @@ describe('the laws of a session', () => {
       const last = said(command);
       if (!last.startsWith('completed')) throw new Error(`${last}:\n  ${log.join('\n  ')}`);
       return last;
+    }
+
+    /** Whether there is more to come, be it after a resume. */
+    function mayResume(command: Command): boolean {
+      return command.type !== 'finish' || command.outcome.kind === 'failed';
     }
 
     /** Whose own offsets cannot be told from shifted ones is left out: no server is known to be both. */

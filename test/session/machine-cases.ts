@@ -16,6 +16,7 @@ import {
   maybeTooLarge,
   misfit,
   notBits,
+  ofApplication,
   outOfStep,
   pinged,
   replyGone,
@@ -225,6 +226,19 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [lost, 'wait'],
         [fallbackExpired, 'cancel-session'],
         [cancelled, 'cancelled freed'],
+      ],
+    },
+    {
+      it: 'cancels at the origin without a thought of a Close at the new host',
+      plan: { totalBytes: 100 },
+      script: [
+        ...hostBegun,
+        [has(100), 'close-session @host-id'],
+        [lost, 'wait'],
+        [cancel, 'cancel-session @host-id'],
+        [unsent, 'wait'],
+        [fallbackExpired, 'cancel-session'],
+        [gone, 'cancelled freed'],
       ],
     },
     {
@@ -663,6 +677,22 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [gone, 'completed presumed'],
       ],
     },
+    ...(
+      [
+        ['whose application failed', ofApplication(500, 'transient', 0x80004005)],
+        ['that failed with no more than a status', status(500, 'transient', 0x801901f4)],
+      ] as const
+    ).map(
+      ([which, failed]): Case => ({
+        it: `on a Close after one ${which} presumes that the file is in place`,
+        script: [
+          ...atClose,
+          [failed, 'wait'],
+          [retryDue, 'close-session'],
+          [gone, 'completed presumed'],
+        ],
+      }),
+    ),
     {
       it: 'on a Close after one that was cut by a suspend presumes that the file is in place',
       script: [
@@ -719,10 +749,24 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
-      it: 'does not ask about a missing reply with a fragment that might be appended twice',
-      plan: { reply: 'required', onUncertainFragment: 'restart' },
+      it: 'starts over without a missing reply when no fragment may be sent twice to ask about it',
+      plan: { reply: 'required', onUncertainFragment: 'restart', maxRestarts: 1 },
       script: [
         ...atReply,
+        [replyGone, 'failed BITS_ERR_REPLY resumable'],
+        [resume, 'ping'],
+        [pinged, `download ${URL_OF_REPLY}`],
+        [replyGone, 'cancel-session'],
+        [gone, 'create-session'],
+      ],
+    },
+    {
+      it: 'starts over without a missing reply of a file that is too short for a probe',
+      plan: { reply: 'required', totalBytes: 1, maxRestarts: 0 },
+      script: [
+        [start, 'create-session'],
+        [created(), 'fragment 0-1'],
+        [has(1, URL_OF_REPLY), `download ${URL_OF_REPLY}`],
         [suspend, 'pause'],
         [resume, 'ping'],
         [pinged, `download ${URL_OF_REPLY}`],
@@ -755,6 +799,16 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [status(503, 'transient'), 'wait'],
         [retryDue, 'cancel-session'],
         [gone, 'completed presumed'],
+      ],
+    },
+    {
+      it: 'on a second Cancel, after one that failed in the middle, does not presume the Close',
+      script: [
+        ...atClose,
+        [cancel, 'cancel-session'],
+        [status(500, 'transient'), 'wait'],
+        [retryDue, 'cancel-session'],
+        [gone, 'cancelled freed'],
       ],
     },
     {
@@ -886,6 +940,16 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [lost, 'wait'],
         [retryDue, PROBE_AT_0],
         [status(404, 'fatal', 0x80070005), 'failed BITS_ERR_SERVER resumable'],
+      ],
+    },
+    {
+      it: 'suspects nothing when the application fails, which has the upload from the server',
+      script: [
+        ...atLast,
+        [ofApplication(500, 'transient'), 'wait'],
+        [retryDue, probe(200)],
+        [ofApplication(500, 'transient'), 'wait'],
+        [retryDue, probe(200)],
       ],
     },
     {
@@ -1080,6 +1144,17 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [denied, 'failed BITS_ERR_SERVER resumable'],
         [resume, 'ping'],
         [pinged, 'fragment 0-100'],
+      ],
+    },
+    {
+      it: 'of the application follows a Fragment that was taken, so its offset is in doubt',
+      script: [
+        ...atLast,
+        [ofApplication(403, 'fatal'), 'failed BITS_ERR_SERVER resumable'],
+        [resume, 'ping'],
+        [pinged, probe(200)],
+        [outOfStep(250), probe(200)],
+        [outOfStep(250), 'close-session'],
       ],
     },
     {
@@ -1732,6 +1807,17 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
+      it: 'probes with no byte below an offset of 1, where there is nothing to repeat',
+      script: [
+        ...begun,
+        [has(1), 'fragment 1-101'],
+        [lost, 'wait'],
+        [retryDue, 'fragment 1-100'],
+        [has(100), 'cancel-session'],
+        [cancelled, 'create-session'],
+      ],
+    },
+    {
       it: 'starts over when a probe is refused as malformed',
       script: [
         ...begun,
@@ -1804,6 +1890,32 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [lost, 'wait'],
         [retryDue, 'close-session'],
         [status(413, 'fatal'), 'failed BITS_ERR_SERVER resumable'],
+      ],
+    },
+    ...[403, 409].map(
+      (code): Case => ({
+        it: `presumes nothing at a second Close that a ${code} refuses, for a file may be in the way`,
+        script: [
+          ...atClose,
+          [lost, 'wait'],
+          [retryDue, 'close-session'],
+          [status(code, 'fatal'), 'failed BITS_ERR_SERVER resumable'],
+        ],
+      }),
+    ),
+    {
+      it: 'starts over when a resumed session cannot be closed for a second 500 while a Ping works',
+      script: [
+        ...atClose,
+        [status(500, 'transient'), 'wait'],
+        [gaveUp, 'failed BITS_ERR_NO_PROGRESS resumable'],
+        [resume, 'ping'],
+        [pinged, 'close-session'],
+        [status(500, 'transient'), 'wait'],
+        [retryDue, 'close-session'],
+        [status(500, 'transient'), 'ping'],
+        [pinged, 'cancel-session'],
+        [cancelled, 'create-session'],
       ],
     },
     {
@@ -1992,6 +2104,38 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       it: 'presumes the file after a 400 without HRESULT to a first Close when a Ping works',
       plan: { mayResend: true },
       script: [...atClose, [unknown(400), 'ping'], [pinged, 'completed presumed']],
+    },
+    {
+      it: 'presumes nothing of a session that was not found after a rest or at another server',
+      plan: { mayResend: true, totalBytes: 100 },
+      script: [
+        ...hostBegun,
+        [has(100), 'close-session @host-id'],
+        [unsent, 'wait'],
+        [fallbackExpired, 'ping'],
+        [pinged, 'close-session'],
+        [gone, 'create-session'],
+        [created(), 'fragment 0-100'],
+        [has(100), 'close-session'],
+        [busy, 'wait'],
+        [suspend, 'pause'],
+        [resume, 'ping'],
+        [pinged, 'close-session'],
+        [denied, 'failed BITS_ERR_SERVER resumable'],
+        [resume, 'ping'],
+        [pinged, 'close-session'],
+        [gone, 'create-session'],
+      ],
+    },
+    {
+      it: 'presumes nothing of an empty file that a host-id knows nothing of',
+      plan: { mayResend: true, totalBytes: 0 },
+      script: [
+        [start, 'create-session'],
+        [created(HOST), 'ping @host-id'],
+        [pinged, 'close-session @host-id'],
+        [gone, 'create-session'],
+      ],
     },
     {
       it: 'starts over when the session is not found before',

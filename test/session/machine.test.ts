@@ -399,6 +399,15 @@ describe('the session machine', () => {
       }
     });
 
+    it('does not presume a Close before a fragment that the server took', () => {
+      const plan = { reply: 'required' } as const;
+      const snapshot = { offset: 250, replyUrl: URL_OF_REPLY, closeUncertain: true };
+      const asked = [pinged, replyGone, has(250), has(250, URL_OF_REPLY)];
+      expect(
+        goesOn(restored(snapshot, { plan }), ...asked, replyStored, gone).slice(4),
+      ).to.deep.equal([DOWNLOAD, 'close-session', 'create-session']);
+    });
+
     it('does not presume a Close that was not sent', () => {
       const session = restored(snapshotOf(sessionAfter(atLast)));
       expect(goesOn(session, pinged, has(250), gone)[3]).to.equal('create-session');

@@ -4,6 +4,7 @@ import {
   BitsServerError,
   BitsTransportError,
 } from '../../src/errors.js';
+import { CONTEXT_SERVER_APPLICATION } from '../../src/protocol/answers.js';
 import { MIN_FRAGMENT_BYTES } from '../../src/protocol/constants.js';
 import type { Ack } from '../../src/protocol/packets.js';
 import type { Refusal, RefusalMeaning } from '../../src/protocol/refusal.js';
@@ -108,10 +109,19 @@ export function refusal(
   return { type: 'failed', refusal: { meaning, error, ...more } };
 }
 
-const answered = (status: number, hresult?: number, code?: 'BITS_ERR_SESSION_NOT_FOUND') =>
+const answered = (
+  status: number,
+  hresult?: number,
+  code?: 'BITS_ERR_SESSION_NOT_FOUND',
+  context?: number,
+) =>
   new BitsServerError(
     `the server answered ${status}`,
-    { status, ...(hresult === undefined ? {} : { hresult }) },
+    {
+      status,
+      ...(hresult === undefined ? {} : { hresult }),
+      ...(context === undefined ? {} : { context }),
+    },
     code === undefined ? {} : { code },
   );
 
@@ -134,6 +144,15 @@ export const busy = status(503, 'transient');
 /** As servers answer that do not know a session and give no HRESULT for it. */
 export const unknown = (code: 400 | 500): SessionEvent =>
   refusal(code === 400 ? 'fatal' : 'transient', answered(code), { isFromBits: true });
+/** As the server's application refuses what the server has taken. */
+export const ofApplication = (
+  code: number,
+  meaning: RefusalMeaning,
+  hresult?: number,
+): SessionEvent =>
+  refusal(meaning, answered(code, hresult, undefined, CONTEXT_SERVER_APPLICATION), {
+    isFromBits: true,
+  });
 export const denied = status(403, 'fatal', 0x80070005);
 export const goneWith = (code: number): SessionEvent =>
   refusal('session-not-found', answered(code, 0x8020001f, 'BITS_ERR_SESSION_NOT_FOUND'));

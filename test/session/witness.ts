@@ -1,4 +1,4 @@
-import { BitsServerError } from '../../src/errors.js';
+import { type BitsError, BitsServerError } from '../../src/errors.js';
 import type { RequestPacket } from '../../src/protocol/packets.js';
 import type {
   Command,
@@ -34,8 +34,8 @@ export class Witness {
   #probed: number | undefined;
   /** The reply was gone, so the session may be. */
   #mayProbe = false;
-  /** Nothing since the last rest shows that the server does not append. */
-  #mayAppend = false;
+  /** Nothing since the last rest, or since another server is asked, shows that it has the session. */
+  #isUnshown = false;
   /** The server appended a probe, or may have. */
   #isDistrusted = false;
   #vainCreates = 0;
@@ -45,9 +45,13 @@ export class Witness {
   #restored = false;
   #replyUrl: string | undefined;
   #replyStored = false;
+  /** There is nothing at that URL. */
+  #isReplyGone = false;
   #closeUnanswered = false;
   /** A Close was answered with an error that may come after its effect. */
   #closeFailed = false;
+  /** The last Close was refused for a reason that is not the session. */
+  #closeDenied = false;
   /** A Cancel of the session was sent. */
   #cancelSent = false;
   /** One of them may have ended the session, though no answer said so. */
@@ -112,7 +116,10 @@ export class Witness {
     switch (event.type) {
       case 'acked':
         this.#onWire = undefined;
-        if (event.ack.type === 'create-session') this.#id = event.ack.sessionId;
+        if (event.ack.type === 'create-session') {
+          this.#id = event.ack.sessionId;
+          this.#isUnshown = event.ack.hostId !== undefined;
+        }
         if (event.ack.type === 'fragment' && packet?.type === 'fragment') {
           this.#heardOffset(packet, event.ack.nextOffset, event.ack.replyUrl);
         }
@@ -123,7 +130,8 @@ export class Witness {
         if (packet?.type === 'fragment') {
           const passing = ['transient', 'not-bits', 'misfit'].includes(meaning);
           const isAnswer = event.refusal.error instanceof BitsServerError;
-          const isLost = (passing || !isAnswer) && event.refusal.unsent !== true;
+          const isTaken = isOfApplication(event.refusal.error);
+          const isLost = (passing || !isAnswer || isTaken) && event.refusal.unsent !== true;
           const isAdrift =
             meaning === 'out-of-step' && nextOffset === undefined && packet.range.start > 0;
           this.#inDoubt ||= isLost || isAdrift;
@@ -134,12 +142,16 @@ export class Witness {
         if (meaning === 'session-not-found' && packet?.type !== 'ping') this.#bury();
         else if (packet?.type === 'cancel-session') {
           const { error, unsent } = event.refusal;
-          this.#cancelUnanswered ||= !(error instanceof BitsServerError) && unsent !== true;
+          const isAnswer = error instanceof BitsServerError;
+          const hasFailed = isAnswer && error.status === 500 && !saysWhatIsWrong(error);
+          this.#cancelUnanswered ||= (!isAnswer || hasFailed) && unsent !== true;
         } else if (packet?.type === 'close-session') {
           const { error, unsent } = event.refusal;
           const passing = ['transient', 'not-bits', 'misfit'].includes(meaning) && unsent !== true;
-          const isNamed = error instanceof BitsServerError && error.hresult !== undefined;
-          if (isNamed && meaning !== 'session-not-found') {
+          const isNamed = saysWhatIsWrong(error);
+          const isForbidden = error instanceof BitsServerError && [403, 409].includes(error.status);
+          this.#closeDenied = isNamed || isForbidden;
+          if (isNamed) {
             this.#closeFailed = false;
             this.#closeUnanswered = false;
           } else if (passing && error instanceof BitsServerError) this.#closeFailed = true;
@@ -155,10 +167,13 @@ export class Witness {
         break;
       case 'replyGone':
         this.#mayProbe = true;
+        this.#isReplyGone = true;
         break;
       case 'fallbackExpired':
         this.#closeUnanswered = false;
         this.#closeFailed = false;
+        this.#isUnshown = true;
+        this.#mayProbe ||= this.#asksForReply();
         break;
       default:
         this.#interrupt();
@@ -207,10 +222,18 @@ export class Witness {
     }
   }
 
-  /** A session that takes a fragment was ended by no Cancel. */
+  /** A session that takes a fragment was ended by no Close and by no Cancel. */
   #isAlive(): void {
+    this.#closeUnanswered = false;
+    this.#closeFailed = false;
     this.#cancelSent = false;
     this.#cancelUnanswered = false;
+  }
+
+  /** Only the end of the file, sent again, can tell the URL of the reply. */
+  #asksForReply(): boolean {
+    const isKnown = this.#replyUrl !== undefined && !this.#isReplyGone;
+    return this.#acked === this.#plan.totalBytes && !isKnown;
   }
 
   /** @returns whether the offset is possible */
@@ -227,7 +250,7 @@ export class Witness {
     this.#mostAcked = Math.max(this.#mostAcked, nextOffset);
     this.#inDoubt = false;
     this.#mayProbe = false;
-    this.#mayAppend = false;
+    this.#isUnshown = false;
     return true;
   }
 
@@ -248,8 +271,8 @@ export class Witness {
   }
 
   #callerActed(): void {
-    this.#mayAppend = true;
-    this.#mayProbe ||= this.#acked === this.#plan.totalBytes && this.#replyUrl === undefined;
+    this.#isUnshown = true;
+    this.#mayProbe ||= this.#asksForReply();
     this.#finishes = 0;
     this.#creates = 0;
     this.#idleSends = 0;
@@ -292,7 +315,7 @@ export class Witness {
     // A Ping after a refusal asks whether the session is forgotten, and then nothing is certain.
     const isSuspicion = packet.type === 'ping' && event.type === 'failed';
     const isSentTwice = this.#plan.mayResend === true && isOfForgetful(event);
-    if (isSuspicion && (this.#last?.type === 'fragment' || !this.#mayBeClosed(isSentTwice))) {
+    if (isSuspicion && (this.#last?.type === 'fragment' || !this.#wasCloseLost(isSentTwice))) {
       this.#inDoubt ||= this.#last?.type === 'fragment' || this.#last?.type === 'close-session';
     }
     const before = this.#last;
@@ -320,15 +343,18 @@ export class Witness {
         this.#restored = false;
         this.#replyUrl = undefined;
         this.#replyStored = false;
+        this.#isReplyGone = false;
         this.#closeUnanswered = false;
         this.#closeFailed = false;
+        this.#closeDenied = false;
+        this.#isUnshown = false;
         this.#cancelSent = false;
         this.#cancelUnanswered = false;
         break;
       case 'cancel-session':
         this.#cancelSent = true;
         // Without a byte to probe with there is nothing else to do.
-        if (!/Requested|Changed/.test(event.type) && before?.type !== 'ping') {
+        if (!/Requested|Changed/.test(event.type) && before?.type === 'fragment') {
           if (this.#inDoubt && this.#acked <= 1 && this.#reach() <= 1) this.#isDistrusted = true;
         }
         break;
@@ -354,7 +380,7 @@ export class Witness {
           );
           this.#law(!asksForReply || reply !== 'none', 'asks for a reply that nobody wants');
           this.#law(!asksForReply || end - start <= 2560, 'asks with more than it must');
-          this.#law(!asksForReply || !this.#mayAppend, 'asks a server that may append');
+          this.#law(!asksForReply || !this.#isUnshown, 'asks a server that may append');
         }
         this.#resent += Math.max(0, Math.min(end, this.#furthest) - start);
         this.#furthest = Math.max(this.#furthest, end);
@@ -363,6 +389,7 @@ export class Witness {
         break;
       }
       case 'close-session':
+        this.#closeDenied = false;
         this.#law(!this.#inDoubt && !this.#isDistrusted, 'closes while the offset is in doubt');
         this.#law(this.#acked === totalBytes, 'closes with bytes unacknowledged');
         if (reply !== 'none') {
@@ -391,13 +418,22 @@ export class Witness {
       this.#law(acknowledged === (outcome.closed === 'acknowledged'), 'misreports the Close');
       const presumable = this.#mayBeClosed(this.#plan.mayResend === true);
       this.#law(acknowledged || presumable, 'presumes a Close for no reason');
+      this.#law(
+        acknowledged || !this.#closeDenied,
+        'presumes a Close that was refused for a reason',
+      );
     }
   }
 
   /** A Close may have worked: one without an answer, one that failed, or one sent again in secret. */
   #mayBeClosed(isSentTwice: boolean): boolean {
-    const isPossible = this.#closeUnanswered || this.#closeFailed || isSentTwice;
-    return isPossible && !this.#cancelUnanswered;
+    const hasFailed = this.#closeFailed && !this.#cancelUnanswered;
+    return hasFailed || this.#wasCloseLost(isSentTwice);
+  }
+
+  #wasCloseLost(isSentTwice: boolean): boolean {
+    const isLost = this.#closeUnanswered || (isSentTwice && !this.#isUnshown);
+    return isLost && !this.#cancelUnanswered;
   }
 
   /** End of the furthest byte that the server may hold. */
@@ -408,6 +444,18 @@ export class Witness {
   #law(holds: boolean, violation: string): void {
     if (!holds) throw new Error(`${violation}; so far:\n  ${this.#log.slice(-60).join('\n  ')}`);
   }
+}
+
+/** The application is asked when the server has taken what it is about. */
+function isOfApplication(error: BitsError): boolean {
+  return error instanceof BitsServerError && error.context === 7;
+}
+
+/** An HRESULT of the server, but not one that repeats an HTTP status. */
+function saysWhatIsWrong(error: BitsError): boolean {
+  if (!(error instanceof BitsServerError) || isOfApplication(error)) return false;
+  const { hresult = 0 } = error;
+  return hresult !== 0 && hresult !== 0x8020001f && hresult >>> 16 !== 0x8019;
 }
 
 /** The same packet once more is no new attempt. */

@@ -88,7 +88,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         return isNew;
       },
       async interrupt(job) {
-        await job.#isRefused('suspend');
+        await job.#ask('suspend');
       },
       refuse(job, error) {
         if (job.#life.phase !== 'idle' && job.#life.phase !== 'resting') return;

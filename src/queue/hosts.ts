@@ -5,7 +5,6 @@ import { checkHeaders } from '../job/check-headers.js';
 import type { UploadState } from '../job/events.js';
 import type { RetryDecision, UploadOptions } from '../job/options.js';
 import { parseRemoteUrl } from '../protocol/remote-url.js';
-import { VERDICT_MS } from '../transport/auth/verdicts.js';
 
 /** Failures that the next upload to the same host will most likely meet, too. */
 const UNREACHABLE: readonly BitsErrorCode[] = [
@@ -21,6 +20,9 @@ const MAX_UNREACHABLE = 2;
 
 /** Then one upload finds out whether it can be reached again: a queue may live as long as an app. */
 export const GIVEN_UP_MS = 60_000;
+
+/** Refused credentials may be right by now, and an account that was locked open: as jobs have it. */
+export const REFUSED_MS = 15 * 60_000;
 
 /** A job in one of these has had no answer of the server yet. */
 const UNANSWERED: ReadonlySet<UploadState> = new Set([
@@ -145,7 +147,7 @@ export class Attempt {
     const { proxy, refused } = this.#proxied;
     const { givenUp } = this.#host;
     const isSame = (one: Refused) =>
-      this.#ageMs(one) < VERDICT_MS && isDeepStrictEqual(one.identity, this.#identity);
+      this.#ageMs(one) < REFUSED_MS && isDeepStrictEqual(one.identity, this.#identity);
     return (
       refused.find((one) => one.proxy === proxy && isSame(one))?.error ??
       this.#host.refused.find(isSame)?.error ??
@@ -218,7 +220,7 @@ export class Attempt {
 
   /** In place of what counts no more. */
   #note<T extends Refused>(refused: T[], refusal: T): void {
-    const current = refused.filter((one) => this.#ageMs(one) < VERDICT_MS);
+    const current = refused.filter((one) => this.#ageMs(one) < REFUSED_MS);
     refused.splice(0, refused.length, ...current, refusal);
   }
 

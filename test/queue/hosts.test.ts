@@ -1,8 +1,13 @@
 import { expect } from 'chai';
 import { type BitsError, BitsServerError, BitsTransportError } from '../../src/errors.js';
 import type { UploadOptions } from '../../src/job/options.js';
-import { type Attempt, GIVEN_UP_MS, type HostFailure, Hosts } from '../../src/queue/hosts.js';
-import { VERDICT_MS } from '../../src/transport/auth/verdicts.js';
+import {
+  type Attempt,
+  GIVEN_UP_MS,
+  type HostFailure,
+  Hosts,
+  REFUSED_MS,
+} from '../../src/queue/hosts.js';
 
 const A = 'http://a.example/in/1';
 const B = 'http://b.example:8080/in/1';
@@ -107,9 +112,9 @@ describe('the hosts of many uploads', () => {
     it(`get credentials again 15 minutes after they were refused with ${status}`, () => {
       const auth = { credentials: { username: 'mallory', password: 'guess' } };
       to(A, { auth }).ended(failure('BITS_ERR_AUTH', status));
-      nowMs = VERDICT_MS - 1;
+      nowMs = REFUSED_MS - 1;
       expect(to(A, { auth }).reasonToSkip).to.be.an('error');
-      nowMs = VERDICT_MS;
+      nowMs = REFUSED_MS;
       expect(to(A, { auth }).reasonToSkip).to.equal(undefined);
     });
   }

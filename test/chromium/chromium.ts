@@ -49,7 +49,12 @@ type PageEvent =
 interface Witness {
   readonly loader: Loader;
   readonly netError: Deferred<string>;
-  redirect?: { readonly status: number; readonly headers: Record<string, string> };
+  readonly redirect: Deferred<Redirect>;
+}
+
+interface Redirect {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 /**
@@ -124,7 +129,8 @@ export class ChromiumNetwork {
   readonly start: StartLoader = ({ method, url, headers, body, credentials }, loader) => {
     const id = `#${++this.#count}`;
     const netError = new Deferred<string>();
-    this.#witnesses.set(id, { loader, netError });
+    const redirect = new Deferred<Redirect>();
+    this.#witnesses.set(id, { loader, netError, redirect });
     loader.cancel = () => {
       this.#witnesses.delete(id);
       this.page
@@ -155,12 +161,20 @@ export class ChromiumNetwork {
 
   async #listen(): Promise<void> {
     const cdp = this.#cdp;
+    // In any order, and before or after the page tells of the redirect.
+    const redirects = new Map<string, Redirect>();
+    const match = (requestId: string) => {
+      const witness = this.#witnesses.get(this.#ids.get(requestId) ?? '');
+      const redirect = redirects.get(requestId);
+      if (redirect !== undefined) witness?.redirect.resolve(redirect);
+    };
     cdp.on('Network.requestWillBeSent', ({ requestId, request }) => {
       if (request.urlFragment) this.#ids.set(requestId, request.urlFragment);
+      match(requestId);
     });
     cdp.on('Network.responseReceivedExtraInfo', ({ requestId, statusCode, headers }) => {
-      const witness = this.#witnesses.get(this.#ids.get(requestId) ?? '');
-      if (witness && statusCode >= 300) witness.redirect = { status: statusCode, headers };
+      if (statusCode >= 300) redirects.set(requestId, { status: statusCode, headers });
+      match(requestId);
     });
     cdp.on('Network.loadingFailed', ({ requestId, errorText }) => {
       this.#witnesses.get(this.#ids.get(requestId) ?? '')?.netError.resolve(errorText);
@@ -191,7 +205,7 @@ export class ChromiumNetwork {
         loader.emit('complete');
         break;
       case 'redirect': {
-        const { status = 0, headers = {} } = witness.redirect ?? {};
+        const { status, headers } = await witness.redirect.promise;
         const grouped = Object.entries(headers).map(([name, value]) => [
           name.toLowerCase(),
           value.split('\n'),

@@ -142,6 +142,7 @@ const actions: fc.Arbitrary<FaultAction> = fc.oneof(
       { headers: { ETag: null, 'Last-Modified': null } },
     ),
   },
+  { weight: 1, arbitrary: fc.constant<FaultAction>({ redirect: '/file.bin' }) },
   { weight: 1, arbitrary: fc.record({ delayMs: fc.constantFrom(5, 300) }) },
   { weight: 1, arbitrary: fc.record({ bytesPerSecond: fc.constantFrom(200_000, 2_000_000) }) },
 );

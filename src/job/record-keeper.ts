@@ -184,7 +184,9 @@ export class RecordKeeper {
       await this.#writing;
       const isSaved = this.isSaved && !this.#lost.signal.aborted;
       this.#kept = undefined;
-      if (isSaved) await this.#attempt(() => this.#request.store.remove(this.#base.key));
+      if (isSaved) {
+        await this.#attempt(() => this.#request.store.remove(this.#base.key), NOT_REMOVED);
+      }
     } else {
       await this.#flush();
     }
@@ -243,20 +245,30 @@ export class RecordKeeper {
     await unlessAborted(this.#attempt(work), this.#request.signal).catch(() => {});
   }
 
-  async #attempt(work: () => Promise<void>): Promise<void> {
+  async #attempt(work: () => Promise<void>, costs: UploadWarning = NOT_KEPT): Promise<void> {
     try {
       await work();
     } catch (error) {
       if (this.#hasWarned) return;
       this.#hasWarned = true;
       const reason = isErrorLike(error) ? error.message : describeError(error);
-      this.#request.warn({
-        code: 'record-not-kept',
-        message: `The upload continues, but it may not be possible to resume it: ${reason}`,
-      });
+      this.#request.warn({ ...costs, message: `${costs.message}: ${reason}` });
     }
   }
 }
+
+/** What it costs when the store fails; the reason follows. */
+const NOT_KEPT: UploadWarning = {
+  code: 'record-not-kept',
+  message: 'The upload continues, but it may not be possible to resume it',
+};
+
+const NOT_REMOVED: UploadWarning = {
+  code: 'record-not-removed',
+  message:
+    'The upload is over, but its record could not be removed, so that the next upload of this file to ' +
+    'this URL takes it for unfinished',
+};
 
 type Earlier = Pick<RecordKeeper, 'found' | 'abandoned'>;
 

@@ -142,6 +142,7 @@ const actions: fc.Arbitrary<FaultAction> = fc.oneof(
       { headers: { ETag: null, 'Last-Modified': null } },
     ),
   },
+  { weight: 1, arbitrary: fc.constant<FaultAction>({ redirect: '/file.bin' }) },
   { weight: 1, arbitrary: fc.record({ delayMs: fc.constantFrom(5, 300) }) },
   { weight: 1, arbitrary: fc.record({ bytesPerSecond: fc.constantFrom(200_000, 2_000_000) }) },
 );
@@ -186,9 +187,18 @@ const decidable = (scenario: Scenario): Scenario =>
     ? { ...scenario, overlap: 'strict' }
     : scenario;
 
-/** A transport that may send twice is refused for such servers. */
-const possible = (scenario: Scenario): Scenario =>
-  scenario.mayResend ? { ...scenario, onUncertainFragment: 'resend' } : scenario;
+const hidesReply = ({ do: action }: Fault) =>
+  typeof action === 'object' && 'headers' in action && 'BITS-Reply-URL' in (action.headers ?? {});
+
+/**
+ * A transport that may send twice is refused for such servers, and an optional reply that is not
+ * announced is none.
+ */
+const possible = (scenario: Scenario): Scenario => ({
+  ...scenario,
+  ...(scenario.mayResend && { onUncertainFragment: 'resend' }),
+  ...(scenario.reply?.optional && { faults: scenario.faults.filter((one) => !hidesReply(one)) }),
+});
 
 const anything: fc.Arbitrary<Scenario> = fc.record({
   seed: fc.integer({ min: 1, max: 1e6 }),

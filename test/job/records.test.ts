@@ -3,7 +3,7 @@ import { copyFile, readdir, readFile, rename, rm, utimes, writeFile } from 'node
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { BitsError, BitsTransportError } from '../../src/errors.js';
-import type { UploadResult } from '../../src/job/events.js';
+import type { UploadResult, UploadWarning } from '../../src/job/events.js';
 import type { UploadOptions } from '../../src/job/options.js';
 import { UploadJob } from '../../src/job/upload-job.js';
 import { createMemoryStore } from '../../src/store/memory.js';
@@ -653,7 +653,12 @@ describe('the record of a job', () => {
       },
       remove: () => Promise.reject(full),
     };
-    await job({ store: stuck }).start();
+    const upload = job({ store: stuck });
+    const warnings: UploadWarning[] = [];
+    upload.on('warning', (warning) => warnings.push(warning));
+    await upload.start();
+    expect(warnings.map(({ code }) => code)).to.deep.equal(['record-not-removed']);
+    expect(warnings[0]?.message).to.match(/^The upload is over.*the disk is read-only$/);
     expect(closing).to.include(true);
     expect(closing.slice(closing.indexOf(true))).to.not.include(false);
     expect((await records())[0]?.session).to.include({ closeUncertain: true });

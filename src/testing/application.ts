@@ -12,8 +12,9 @@ export async function askForReply(
   { options, root }: ServerState,
 ): Promise<StoredReply | undefined> {
   session.replyCalls += 1;
+  const attempt = session.replyCalls;
   const file = path.join(root, ...session.path.segments);
-  const upload = describeUpload(request, session, file, session.replyCalls);
+  const upload = describeUpload(request, session, file, attempt);
   const result = await options.reply?.(upload);
   if (result === undefined || session.ended) return undefined;
   const directory = session.path.segments.slice(0, -1);
@@ -24,7 +25,8 @@ export async function askForReply(
     directory,
     options.now(),
   );
-  session.storedReply = stored;
+  // A call for a client that went away may end after the one for its next try.
+  if (attempt === session.replyCalls) session.storedReply = stored;
   return stored;
 }
 

@@ -5,6 +5,7 @@ import {
   type BitsServerOptions,
   createBitsServer,
 } from '../../src/testing/index.js';
+import { gate } from '../transport/support.js';
 import { RawClient } from './raw-client.js';
 
 const DATA = Buffer.from('0123456789abcdef');
@@ -130,6 +131,26 @@ describe('a reply of the reference server', () => {
     });
     await client.fragment('/dir/f', id, 0, DATA, 16);
     expect(attempts).to.deep.equal([1, 2]);
+  });
+
+  it('is that of the newest call, whichever ends first', async () => {
+    const called = gate();
+    const late = gate<string>();
+    const reply = ({ attempt }: { readonly attempt: number }) => {
+      called.open();
+      return attempt === 1 ? late.promise : 'newest';
+    };
+    upload({ replyAgain: true, reply }).catch(() => {});
+    await called.promise;
+    client.socket.resetAndDestroy();
+    await client.closed;
+    client = await RawClient.connect(server);
+    const again = await client.fragment('/dir/f', id, 0, DATA, 16);
+    late.open('late');
+    const at = replyPath(again.headers['bits-reply-url']);
+    for (let time = 0; time < 20; time++) {
+      expect((await client.get(at)).body.toString()).to.equal('newest');
+    }
   });
 
   it("becomes 500 with the application's context when the application throws, which is then called again", async () => {

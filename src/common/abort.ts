@@ -1,5 +1,6 @@
 import { addAbortListener, setMaxListeners } from 'node:events';
 import { BitsAbortError, isBitsError } from '../errors.js';
+import { propertyOf } from './error-like.js';
 
 /** What to reject with after an abort: the signal's own reason when it is an error of this package. */
 export function abortError(signal: AbortSignal): Error {
@@ -12,6 +13,16 @@ export function abortError(signal: AbortSignal): Error {
 /** @throws BITS_ERR_ABORTED, or the signal's reason, once the signal has aborted */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw abortError(signal);
+}
+
+/** A reason to abort with when what is stopped will be continued, so that nothing begun is thrown away. */
+export function pauseReason(message: string): BitsAbortError {
+  return Object.assign(new BitsAbortError(message), { isPause: true });
+}
+
+/** Whether it was aborted with a {@link pauseReason}. */
+export function isPaused(signal: AbortSignal | undefined): boolean {
+  return isBitsError(signal?.reason) && propertyOf(signal.reason, 'isPause') === true;
 }
 
 /** Calls back once when the signal aborts, at once when it has; stops listening when disposed of. */

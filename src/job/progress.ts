@@ -104,8 +104,9 @@ export class ProgressReport {
 
   /** @param bytes stored so far of a stream whose length is not known yet */
   spooled(bytes: number): void {
+    // The first bytes that are told of may have been stored before a pause.
+    if (this.#phase === 'spool') this.#speed.add(bytes - this.#bytesTotal);
     this.#phase = 'spool';
-    this.#speed.add(bytes - this.#bytesTotal);
     this.#bytesTotal = bytes;
     this.#tell();
   }

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { v7 as uuidV7 } from 'uuid';
-import { onAbort } from '../common/abort.js';
+import { onAbort, pauseReason } from '../common/abort.js';
 import { later } from '../common/awake-time.js';
 import { Deferred } from '../common/deferred.js';
 import { tell } from '../common/tell.js';
@@ -347,7 +347,11 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         this.#run(effect);
         break;
       case 'interrupt':
-        this.#interruption.abort(new BitsAbortError('The job was stopped.'));
+        this.#interruption.abort(
+          this.#life.stop === 'suspend'
+            ? pauseReason('The job was suspended.')
+            : new BitsAbortError('The job was stopped.'),
+        );
         break;
       case 'rest':
         this.#enter('suspended');

@@ -1,4 +1,5 @@
-import { throwIfAborted, unlessAborted } from '../common/abort.js';
+import { isPaused, throwIfAborted, unlessAborted } from '../common/abort.js';
+import { Mutex } from '../common/mutex.js';
 import { BitsArgumentError, BitsError, BitsStateError } from '../errors.js';
 import { BlockSource } from './block-source.js';
 import { type ChunkFeed, chunkFeed, nextBytes, type StreamInput } from './chunk-feed.js';
@@ -38,8 +39,8 @@ export interface StreamSourceOptions extends SpoolOptions {
  * get every byte as well, and the slowest sets the pace; a stream that was read before is refused. Of
  * an iterator the chunks that it still has are uploaded.
  *
- * The temp file stays until `dispose`, or until the source is garbage, so that an upload that failed
- * can be resumed. Streams of strings or objects are refused when such a chunk arrives.
+ * The temp file stays until `dispose`, or until the source is garbage, so that an upload that failed, or
+ * was suspended while the stream was being stored, can be resumed. Streams of strings or objects are refused when such a chunk arrives.
  * @throws BITS_ERR_ARGUMENT for a stream that was read, is locked or closed, or belongs to another
  *   upload, and for a `maxBytes` that is not a positive integer
  */
@@ -48,49 +49,65 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
   if (!Number.isSafeInteger(maxBytes) || maxBytes < 1)
     throw new BitsArgumentError('maxBytes of a source stream must be a positive integer.');
   const feed = chunkFeed(stream);
-  let isRead = false;
+  /** One that was paused may still be writing when the next one comes. */
+  const mutex = new Mutex();
+  let stored: StoredStream | undefined;
+  let isStoring = false;
+  let isLost = false;
   let isDisposed = false;
-  let spooled: Spooled | undefined;
+
+  function assertUsable(): void {
+    if (stored?.isInUse) throw new BitsStateError('Another upload reads the source stream.');
+    if (!isDisposed && !isLost) return;
+    throw new BitsStateError(
+      isDisposed
+        ? 'The source stream belongs to an upload that has ended: start a new job with a new stream.'
+        : 'The source stream was read in part before the upload was stopped: start a new job with a new stream.',
+    );
+  }
+
+  async function store(signal?: AbortSignal, onSpooled?: (bytes: number) => void) {
+    isStoring = true;
+    try {
+      stored ??= new StoredStream(feed, await createSpoolFile(options.directory));
+      await stored.fill({ maxBytes, limitName }, signal, onSpooled);
+      if (!isDisposed) return stored;
+      throw new BitsStateError('The source stream was disposed of while it was being read.');
+    } catch (error) {
+      const isPause = isPaused(signal) && error === signal?.reason;
+      isLost = isDisposed || !isPause;
+      if (isLost) await giveUp();
+      throw error;
+    } finally {
+      isStoring = false;
+    }
+  }
+
+  async function giveUp(): Promise<void> {
+    if (!stored?.isComplete) feed.stop();
+    await stored?.remove();
+    stored = undefined;
+  }
+
   return {
     name: options.name,
     async open(signal, onSpooled) {
       throwIfAborted(signal);
-      if (spooled !== undefined) {
-        if (spooled.isInUse) throw new BitsStateError('Another upload reads the source stream.');
-        return openSpooled(spooled);
-      }
-      if (isRead) {
-        throw new BitsStateError(
-          isDisposed
-            ? 'The source stream belongs to an upload that has ended: start a new job with a new stream.'
-            : 'The source stream was read in part before the upload was stopped: start a new job with a new stream.',
-        );
-      }
-      isRead = true;
+      // Not with the signal, with which the stream is given up below.
+      const release = await mutex.acquire(undefined);
       try {
-        const spool = await createSpoolFile(options.directory);
-        const stored = await spoolOf(feed, spool, { maxBytes, limitName }, signal, onSpooled);
-        if (isDisposed) {
-          await spool.remove();
-          throw new BitsStateError('The source stream was disposed of while it was being read.');
-        }
-        spooled = stored;
-        abandoned.register(stored, spool, stored);
-        return openSpooled(spooled);
-      } catch (error) {
-        feed.stop();
-        throw error;
+        assertUsable();
+        return (await store(signal, onSpooled)).open();
+      } finally {
+        release();
       }
     },
     async dispose() {
-      isDisposed = true;
-      if (!isRead) feed.stop();
-      isRead = true;
       // An upload that was refused the stream must not take it from the one that reads it.
-      if (spooled === undefined || spooled.isInUse) return;
-      abandoned.unregister(spooled);
-      await spooled.spool.remove();
-      spooled = undefined;
+      if (stored?.isInUse) return;
+      isDisposed = true;
+      // While it is being stored, open() finds out at its end.
+      if (!isStoring) await giveUp();
     },
   };
 }
@@ -100,70 +117,80 @@ const abandoned = new FinalizationRegistry<SpoolFile>((spool) => {
   spool.remove().catch(() => {});
 });
 
-interface Spooled {
-  readonly spool: SpoolFile;
-  readonly byteLength: number;
-  isInUse: boolean;
-}
-
 interface Limit {
   readonly maxBytes: number;
   readonly limitName: string;
 }
 
-async function spoolOf(
-  feed: ChunkFeed,
-  spool: SpoolFile,
-  limit: Limit,
-  signal: AbortSignal | undefined,
-  onSpooled: (bytes: number) => void = () => {},
-): Promise<Spooled> {
-  try {
-    const byteLength = await store(feed, spool, limit, signal, onSpooled);
-    return { spool, byteLength, isInUse: false };
-  } catch (error) {
-    await spool.remove();
-    throw error;
+/** What there is of a stream in its temp file. */
+class StoredStream {
+  isInUse = false;
+  readonly #spool: SpoolFile;
+  readonly #feed: ChunkFeed;
+  /** Until all is stored. */
+  #gathered: GatheredWrites | undefined;
+  /** Asked for and not stored yet: a pause must not lose it. */
+  #next: Promise<Uint8Array | undefined> | undefined;
+  #byteLength = 0;
+
+  constructor(feed: ChunkFeed, spool: SpoolFile) {
+    this.#feed = feed;
+    this.#spool = spool;
+    this.#gathered = new GatheredWrites(spool);
+    abandoned.register(this, spool, this);
   }
-}
 
-function openSpooled(spooled: Spooled): OpenSource {
-  const { byteLength } = spooled;
-  spooled.isInUse = true;
-  const blocks = new FileBlocks(spooled.spool.handle, byteLength);
-  return new BlockSource({
-    byteLength,
-    load: async (start, end, slot) => {
-      const bytes = await blocks.load(start, end, slot);
-      if (bytes.length === end - start) return bytes;
-      throw new BitsError('BITS_ERR_SOURCE', 'The temp file of the source stream was truncated.');
-    },
-    // Nobody else can reach the temp file.
-    async verify() {},
-    async release() {
-      spooled.isInUse = false;
-      blocks.free();
-    },
-  });
-}
+  get isComplete(): boolean {
+    return this.#gathered === undefined;
+  }
 
-async function store(
-  feed: ChunkFeed,
-  spool: SpoolFile,
-  limit: Limit,
-  signal: AbortSignal | undefined,
-  onSpooled: (bytes: number) => void,
-): Promise<number> {
-  const { maxBytes, limitName } = limit;
-  const gathered = new GatheredWrites(spool);
-  for (;;) {
-    const bytes = await unlessAborted(nextBytes(feed), signal);
-    if (bytes === undefined) return await gathered.end();
-    if (gathered.byteLength + bytes.byteLength > maxBytes)
-      throw new BitsArgumentError(
-        `The source stream is longer than ${limitName} (${maxBytes}): raise it, or upload a file.`,
-      );
-    await gathered.write(bytes);
-    onSpooled(gathered.byteLength);
+  /** Stores what is left of the stream. */
+  async fill(
+    { maxBytes, limitName }: Limit,
+    signal: AbortSignal | undefined,
+    onSpooled: (bytes: number) => void = () => {},
+  ): Promise<void> {
+    while (this.#gathered !== undefined) {
+      const gathered = this.#gathered;
+      this.#next ??= nextBytes(this.#feed);
+      const bytes = await unlessAborted(this.#next, signal);
+      this.#next = undefined;
+      if (bytes === undefined) {
+        this.#byteLength = await gathered.end();
+        this.#gathered = undefined;
+        return;
+      }
+      if (gathered.byteLength + bytes.byteLength > maxBytes)
+        throw new BitsArgumentError(
+          `The source stream is longer than ${limitName} (${maxBytes}): raise it, or upload a file.`,
+        );
+      await gathered.write(bytes);
+      onSpooled(gathered.byteLength);
+    }
+  }
+
+  open(): OpenSource {
+    const byteLength = this.#byteLength;
+    const blocks = new FileBlocks(this.#spool.handle, byteLength);
+    this.isInUse = true;
+    return new BlockSource({
+      byteLength,
+      load: async (start, end, slot) => {
+        const bytes = await blocks.load(start, end, slot);
+        if (bytes.length === end - start) return bytes;
+        throw new BitsError('BITS_ERR_SOURCE', 'The temp file of the source stream was truncated.');
+      },
+      // Nobody else can reach the temp file.
+      async verify() {},
+      release: async () => {
+        this.isInUse = false;
+        blocks.free();
+      },
+    });
+  }
+
+  async remove(): Promise<void> {
+    abandoned.unregister(this);
+    await this.#spool.remove();
   }
 }

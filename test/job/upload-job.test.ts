@@ -305,6 +305,27 @@ describe('UploadJob', () => {
       expect(sha256(await uploaded(server))).to.equal(sha256(patterned(100 * KIB)));
     });
 
+    it('lose nothing of a stream that is just being stored', async () => {
+      const server = await serve();
+      const content = patterned(5000);
+      const isStuck = gate();
+      const isResumed = gate();
+      async function* stuck() {
+        yield content.subarray(0, 3000);
+        isStuck.open();
+        await isResumed.promise;
+        yield content.subarray(3000);
+      }
+      const job = jobTo(server, { source: stuck() });
+      const result = job.start();
+      await isStuck.promise;
+      await job.suspend();
+      void job.resume();
+      isResumed.open();
+      expect((await result).bytes).to.equal(5000);
+      expect(sha256(await uploaded(server))).to.equal(sha256(content));
+    });
+
     it('are refused after the end', async () => {
       const server = await serve();
       const job = jobTo(server);

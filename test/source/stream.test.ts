@@ -3,6 +3,8 @@ import { Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
+import { pauseReason } from '../../src/common/abort.js';
+import { Deferred } from '../../src/common/deferred.js';
 import { BitsArgumentError } from '../../src/errors.js';
 import type { StreamInput } from '../../src/source/chunk-feed.js';
 import type { ByteSource } from '../../src/source/source.js';
@@ -90,6 +92,68 @@ describe('streamSource', () => {
     const opened = await patient.open();
     expect(opened.byteLength).to.equal(10);
     await opened.close();
+  });
+
+  for (const [kind, make] of [
+    ['a Readable', (chunks) => Readable.from(chunks)],
+    ['a ReadableStream', (chunks) => ReadableStream.from(chunks) as ReadableStream<Uint8Array>],
+    ['an iterator', (chunks) => chunks],
+  ] satisfies [string, (chunks: AsyncGenerator<Uint8Array>) => StreamInput][]) {
+    it(`goes on storing after a pause: ${kind}`, async () => {
+      const content = pattern(3 * MiB + 7);
+      let isStuck = false;
+      const unstuck = new Deferred<void>();
+      async function* stuck() {
+        for (let at = 0; at < content.length; at += 100_000) {
+          if (at === 1_500_000) {
+            isStuck = true;
+            await unstuck.promise;
+          }
+          yield content.subarray(at, at + 100_000);
+        }
+      }
+      const paused = source(make(stuck()));
+      const pauses: Promise<string | undefined>[] = [];
+      // At any moment, also while a chunk is being written.
+      while (!isStuck) {
+        const pause = new AbortController();
+        const opening = codeOf(paused.open(pause.signal));
+        for (let turns = pauses.length; turns > 0; turns--) await turn();
+        pause.abort(pauseReason('paused'));
+        pauses.push(opening);
+      }
+      unstuck.resolve();
+      const opened = await paused.open();
+      expect(new Set(await Promise.all(pauses))).to.deep.equal(new Set(['BITS_ERR_ABORTED']));
+      expect(opened.byteLength).to.equal(content.length);
+      const bytes = Buffer.from(await collect(opened.read(0, content.length)));
+      expect(bytes.equals(content)).to.equal(true);
+      await opened.close();
+    });
+  }
+
+  it('is destroyed, with what is stored of it, when it is disposed of in a pause', async () => {
+    const stream = new Readable({ read() {} });
+    stream.push(pattern(10));
+    const paused = source(stream);
+    const pause = new AbortController();
+    const opening = codeOf(paused.open(pause.signal, () => pause.abort(pauseReason('paused'))));
+    expect(await opening).to.equal('BITS_ERR_ABORTED');
+    expect(stream.destroyed).to.equal(false);
+    await paused.dispose?.();
+    expect(stream.destroyed).to.equal(true);
+    expect(await codeOf(paused.open())).to.equal('BITS_ERR_STATE');
+  });
+
+  it('is lost when storing it fails during a pause', async () => {
+    const pause = new AbortController();
+    const stream = Readable.from([pattern(10), 'text']);
+    const paused = source(stream);
+    const code = codeOf(paused.open(pause.signal, () => pause.abort(pauseReason('paused'))));
+    expect(await code).to.equal('BITS_ERR_ABORTED');
+    expect(await codeOf(paused.open())).to.equal('BITS_ERR_ARGUMENT');
+    expect(await codeOf(paused.open())).to.equal('BITS_ERR_STATE');
+    expect(stream.destroyed).to.equal(true);
   });
 
   it('is read by one upload at a time', async () => {

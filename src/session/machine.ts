@@ -96,7 +96,8 @@ const PROBE_BYTES = 2560;
 //   suspicions  How often the server failed so; once may pass. Ends with any offset that fits, with a
 //               resume, and with the session.
 //   suspect     The refusal that a Ping is to explain: when the server answers it, the session is what
-//               is wrong. Ends with the Ping's answer, with a resume, and with the session.
+//               is wrong, and when it fails it, the server is. Ends with that, with a resume, and with
+//               the session.
 
 type Step = readonly [Session, Command];
 type AckOf<T extends Ack['type']> = Extract<Ack, { type: T }>;
@@ -311,18 +312,23 @@ function pinged(session: Session, event: EventOf<'acked'>): Step {
 function pingFailed(session: Session, event: EventOf<'failed'>): Step {
   const { refusal } = event;
   const { meaning, error, isFromBits } = refusal;
+  const { suspect } = session.doubt;
+  const isFailing = meaning === 'transient' && !isOfConnection(refusal);
+  if (suspect !== undefined && isFailing && isStatus(suspect.error, 500)) {
+    // It fails whatever it is asked, which explains the 500, and the session is kept.
+    return waitFor(doubting(session, { suspicions: 0, suspect: undefined }), refusal);
+  }
   const reached: readonly Refusal['meaning'][] = ['fatal', 'transient', 'session-not-found'];
   if (!(error instanceof BitsServerError) || !reached.includes(meaning)) {
     return refused(session, event);
   }
-  const { suspect } = session.doubt;
   if (suspect === undefined) return proceed({ ...session, awaiting: 'nothing' });
+  // It may be the server and not the session that is wrong, so the session is kept.
+  if (meaning === 'transient') return waitFor(session, refusal);
   // A Ping names no session, so a server that misses one answers so whatever it is asked.
   const isOfForgetful = isFromBits && error.hresult === undefined;
-  if (isOfForgetful || meaning === 'session-not-found') return presumeForgotten(session, suspect);
-  // It may be the server and not the session that is wrong, so the session is kept.
-  return meaning === 'transient'
-    ? waitFor(session, refusal)
+  return isOfForgetful || meaning === 'session-not-found'
+    ? presumeForgotten(session, suspect)
     : stop(doubting(session, { suspect: undefined }), suspect.error);
 }
 
@@ -653,8 +659,9 @@ function suspect(session: Session, packet: Suspect['packet'], refusal: Refusal):
   const suspicions = session.doubt.suspicions + 1;
   const suspicious = doubting(session, { suspicions });
   if (refusal.meaning === 'transient' && suspicions === 1) return waitFor(suspicious, refusal);
-  const offset = session.doubt.offset || packet === 'fragment';
-  return sendPing(doubting(suspicious, { offset, suspect: { packet, error: refusal.error } }));
+  const offset = session.doubt.offset || session.state === 'fragment';
+  const asked = { packet, error: refusal.error };
+  return sendPing(doubting(suspicious, { offset, probed: undefined, suspect: asked }));
 }
 
 /** What a refusal means for any packet but Close and Cancel. */

@@ -314,10 +314,7 @@ export class Witness {
     const { totalBytes, reply } = this.#plan;
     // A Ping after a refusal asks whether the session is forgotten, and then nothing is certain.
     const isSuspicion = packet.type === 'ping' && event.type === 'failed';
-    const isSentTwice = this.#plan.mayResend === true && isOfForgetful(event);
-    if (isSuspicion && (this.#last?.type === 'fragment' || !this.#wasCloseLost(isSentTwice))) {
-      this.#inDoubt ||= this.#last?.type === 'fragment' || this.#last?.type === 'close-session';
-    }
+    this.#inDoubt ||= isSuspicion && this.#last?.type === 'fragment';
     const before = this.#last;
     this.#last = packet;
     this.#onWire = packet;
@@ -351,13 +348,17 @@ export class Witness {
         this.#cancelSent = false;
         this.#cancelUnanswered = false;
         break;
-      case 'cancel-session':
+      case 'cancel-session': {
         this.#cancelSent = true;
+        this.#closeDenied = false;
+        const isAdrift = event.type === 'failed' && event.refusal.meaning === 'out-of-step';
         // Without a byte to probe with there is nothing else to do.
-        if (!/Requested|Changed/.test(event.type) && before?.type === 'fragment') {
-          if (this.#inDoubt && this.#acked <= 1 && this.#reach() <= 1) this.#isDistrusted = true;
+        if (!/Requested|Changed/.test(event.type) && before?.type === 'fragment' && !isAdrift) {
+          const isShort = this.#acked <= 1 && this.#reach() - 1 <= this.#acked;
+          if (this.#inDoubt && isShort) this.#isDistrusted = true;
         }
         break;
+      }
       case 'fragment': {
         const { start, end, total } = packet.range;
         this.#law(total === totalBytes, 'changes the total');
@@ -427,13 +428,9 @@ export class Witness {
 
   /** A Close may have worked: one without an answer, one that failed, or one sent again in secret. */
   #mayBeClosed(isSentTwice: boolean): boolean {
-    const hasFailed = this.#closeFailed && !this.#cancelUnanswered;
-    return hasFailed || this.#wasCloseLost(isSentTwice);
-  }
-
-  #wasCloseLost(isSentTwice: boolean): boolean {
-    const isLost = this.#closeUnanswered || (isSentTwice && !this.#isUnshown);
-    return isLost && !this.#cancelUnanswered;
+    const isPossible =
+      this.#closeUnanswered || this.#closeFailed || (isSentTwice && !this.#isUnshown);
+    return isPossible && !this.#cancelUnanswered;
   }
 
   /** End of the furthest byte that the server may hold. */
@@ -462,10 +459,4 @@ function saysWhatIsWrong(error: BitsError): boolean {
 function isOfConnection(event: SessionEvent): boolean {
   if (event.type !== 'failed') return false;
   return event.refusal.staleConnection === true || event.refusal.meaning === 'misfit';
-}
-
-/** As servers refuse the packets of a session that they have forgotten. */
-function isOfForgetful(event: SessionEvent): boolean {
-  if (event.type !== 'failed' || !(event.refusal.error instanceof BitsServerError)) return false;
-  return event.refusal.isFromBits === true && [400, 500].includes(event.refusal.error.status);
 }

@@ -204,7 +204,9 @@ describe('put with what it does besides', () => {
   });
 
   describe('--remove-source and --checksum', () => {
-    it('do not take a file of the same size and time for the one that was sent', async () => {
+    it('do not take a file of the same size and time for the one that was sent', async function () {
+      // Windows puts no file in the place of one that is open.
+      if (process.platform === 'win32') this.skip();
       const replaced = join(tree, 'a');
       const replace = async (): Promise<void> => {
         const { atime, mtime } = await stat(replaced);

@@ -74,6 +74,8 @@ export async function runClient(name: string, options: object): Promise<Sample> 
 
 export const hasCurl = spawnSync('curl', ['--version']).status === 0;
 
+export const hasRclone = spawnSync('rclone', ['version']).status === 0;
+
 export async function runCurl(options: { url: string; file: string }): Promise<Sample> {
   const upload = `curl -sS -o /dev/null -w '%{time_total}' -T "$1" "$2"`;
   const script = `TIMEFORMAT='%U %S'; time ${upload}`;
@@ -97,6 +99,19 @@ export async function runCurlParallel(options: {
   const curl = run('curl', ['-sSZ', '--parallel-max', `${concurrency}`, '-K', '-']);
   curl.child.stdin?.end(config.join('\n'));
   await curl;
+  return { wallMs: performance.now() - startMs };
+}
+
+/** A directory over WebDAV, so many files at once. */
+export async function runRclone(options: {
+  url: string;
+  directory: string;
+  concurrency: number;
+}): Promise<Sample> {
+  const { url, directory, concurrency } = options;
+  const transfers = ['--transfers', `${concurrency}`];
+  const startMs = performance.now();
+  await run('rclone', ['copy', directory, ':webdav:', '--webdav-url', url, ...transfers]);
   return { wallMs: performance.now() - startMs };
 }
 

@@ -1,5 +1,13 @@
 import { type BenchFiles, KIB, MIB } from './data.js';
-import { hasCurl, runClient, runCurlParallel, runNode, type Sink } from './harness.js';
+import {
+  hasCurl,
+  hasRclone,
+  runClient,
+  runCurlParallel,
+  runNode,
+  runRclone,
+  type Sink,
+} from './harness.js';
 import { atLeast, atMost, type Client, type Row, ratio, size, speedOver, wallMs } from './row.js';
 import type { Sizes } from './rows.js';
 
@@ -8,6 +16,7 @@ const SDK = 'UploadQueue in a script';
 const SDK_RECORDED = 'UploadQueue with a store in a script';
 const TUS = 'tus-js-client in a script';
 const CURL = 'curl -Z, one PUT a file';
+const RCLONE = 'rclone copy, WebDAV';
 const SMALL_BYTES = 10 * KIB;
 const LARGE_BYTES = 20 * MIB;
 const RATE_BYTES = 2_000_000;
@@ -46,6 +55,10 @@ export async function createManyRows(
     bytes,
     run: () => runNode(`bench/clients/${file}.js`, JSON.stringify(options)),
   });
+  const rclone = (directory: string, bytes: number, concurrency: number): Client[] =>
+    hasRclone
+      ? [{ name: RCLONE, bytes, run: () => runRclone({ url, directory, concurrency }) }]
+      : [];
 
   const transfers = ['--transfers', `${CONCURRENCY}`];
   const many: Row = {
@@ -66,6 +79,7 @@ export async function createManyRows(
             },
           ]
         : []),
+      ...rclone(small, smallBytes, CONCURRENCY),
     ],
     goals: [
       atMost(1.5, 'time of `put` over a script with UploadQueue', (medians) =>
@@ -110,6 +124,7 @@ export async function createManyRows(
         isRecorded: true,
       }),
       script(SDK, 'ours-queue', largeTotal, { url, directory: large, concurrency: 4 }),
+      ...rclone(large, largeTotal, 4),
     ],
     goals: [
       // `put` keeps records, so that a killed one can be resumed.

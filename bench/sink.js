@@ -1,6 +1,6 @@
 // The server of every measurement, in a process of its own: it takes what it is sent, counts it and
-// throws it away. It speaks just enough of BITS, of plain PUT and of tus. Plain JavaScript without a
-// loader, because it shares the machine with what is measured.
+// throws it away. It speaks just enough of BITS, of plain PUT, of tus and of WebDAV for rclone. Plain
+// JavaScript without a loader, because it shares the machine with what is measured.
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
@@ -15,15 +15,31 @@ let firstMs;
 /** Next byte wanted, by session. */
 const bitsOffsets = new Map();
 const tusOffsets = new Map();
+/** Bytes of each plain PUT, by path. */
+const putBytes = new Map();
 let ids = 0;
 
-/** @returns {[status: string, headers: string]} */
+/** @returns {[status: string, headers: string, body?: string]} */
 function answerTo(head, bodyBytes) {
   const packet = head.headers.get('bits-packet-type')?.toLowerCase();
   if (packet !== undefined) return answerBits(packet, head.headers, bodyBytes);
   if (head.headers.has('tus-resumable')) return answerTus(head, bodyBytes);
+  if (head.method === 'MKCOL') return ['201 Created', ''];
+  if (head.method === 'PROPFIND') return answerPropfind(head.path);
   counts.files += 1;
+  putBytes.set(head.path, bodyBytes);
   return ['200 OK', ''];
+}
+
+/** rclone asks for the directory, which is not there yet, and for the length of each file that it sent. */
+function answerPropfind(path) {
+  const bytes = putBytes.get(path);
+  if (bytes === undefined) return ['404 Not Found', ''];
+  const body =
+    `<D:multistatus xmlns:D="DAV:"><D:response><D:href>${path}</D:href><D:propstat>` +
+    '<D:status>HTTP/1.1 200 OK</D:status><D:prop><D:resourcetype/>' +
+    `<D:getcontentlength>${bytes}</D:getcontentlength></D:prop></D:propstat></D:response></D:multistatus>`;
+  return ['207 Multi-Status', 'Content-Type: application/xml\r\n', body];
 }
 
 function answerBits(packet, headers, bodyBytes) {
@@ -96,9 +112,9 @@ function serve(socket) {
   let buffered = '';
 
   const answer = () => {
-    const [status, headers] = answerTo(head, bodyBytes);
-    const length = status.startsWith('204') ? '' : 'Content-Length: 0\r\n';
-    const text = `HTTP/1.1 ${status}\r\n${headers}${length}\r\n`;
+    const [status, headers, body = ''] = answerTo(head, bodyBytes);
+    const length = status.startsWith('204') ? '' : `Content-Length: ${body.length}\r\n`;
+    const text = `HTTP/1.1 ${status}\r\n${headers}${length}\r\n${body}`;
     const lateMs = Number(lateOf(head.path).slice('/late-'.length));
     head = undefined;
     if (lateMs > 0) setTimeout(() => socket.write(text), lateMs);
@@ -152,6 +168,7 @@ process.on('message', () => {
   process.send({ ...counts, tenths: Array.from(tenths, (bytes) => bytes ?? 0) });
   tenths = [];
   firstMs = undefined;
+  putBytes.clear();
   Object.assign(counts, { bodyBytes: 0, files: 0, violations: 0 });
 });
 process.on('disconnect', () => process.exit());

@@ -13,13 +13,15 @@ const TEMP_AGE_MS = 24 * 3_600_000;
 
 const MAX_REMOVED_AT_ONCE = 100;
 
+/** The new content; the new or the old one, whole; or, with `nothing`, it may be neither. */
+export type AfterPowerCut = 'new' | 'new-or-old' | 'nothing';
+
 export interface ReplaceOptions {
   /**
-   * What a power cut leaves: the new content; the new or the old one, whole; or, with `nothing`, it
-   * may be neither.
+   * What a power cut leaves.
    * @default 'new'
    */
-  readonly afterPowerCut?: 'new' | 'new-or-old' | 'nothing';
+  readonly afterPowerCut?: AfterPowerCut;
 }
 
 /**

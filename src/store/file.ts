@@ -1,7 +1,7 @@
 import { access, constants } from 'node:fs';
 import { readdir, unlink } from 'node:fs/promises';
-import { dirname, isAbsolute, join, resolve } from 'node:path';
-import { removeOldTempFiles, replaceFile } from '../common/atomic-file.js';
+import { isAbsolute, join, resolve } from 'node:path';
+import { type AfterPowerCut, removeOldTempFiles, replaceFile } from '../common/atomic-file.js';
 import { codeOf } from '../common/error-like.js';
 import { whenFree } from '../common/when-free.js';
 import { BitsArgumentError, BitsStoreError } from '../errors.js';
@@ -85,10 +85,22 @@ export async function defaultJobDirectory(): Promise<string> {
 /** What a record's file holds, when it holds anything. */
 type Found = { readonly record: JobRecord } | { readonly error: BitsStoreError };
 
+/** What a file holds, as far as it matters to the next record. */
+interface Written {
+  readonly sessionId: string | undefined;
+  /** A power cut leaves it, or an earlier record of the same session. */
+  readonly isDurable: boolean;
+}
+
+/** The former record, which a power cut may bring back. */
+const REMOVED: Written = { sessionId: undefined, isDurable: false };
+
 class FileStore implements JobStore {
   readonly #files: OwnFiles;
   readonly #given: string | undefined;
   #directory: string | undefined;
+  /** By key, the locks that are held, with what was written under each: nobody else changes it. */
+  readonly #held = new Map<string, { written?: Written }>();
 
   constructor(given: string | undefined, files: OwnFiles) {
     this.#given = given;
@@ -96,16 +108,18 @@ class FileStore implements JobStore {
   }
 
   async save(record: JobRecord): Promise<void> {
+    const { key, session } = record;
     const content = serializeRecord(record);
-    const path = await this.#pathOf(record.key);
+    const directory = await this.#directoryName();
+    const path = join(directory, key + RECORD_SUFFIX);
     try {
-      await this.#files.ensureDirectory(dirname(path));
-      const before = await this.#makeWay(path, record.key);
-      // Of the same session an older record serves as well, but for a Close that is on its way: the
-      // server says where the upload stands.
-      const isSameSession = before?.session.sessionId === record.session.sessionId;
-      const mayBeOld = isSameSession && !record.session.closeUncertain;
-      await replaceFile(path, content, { afterPowerCut: mayBeOld ? 'new-or-old' : 'new' });
+      await this.#files.ensureDirectory(directory);
+      const held = this.#held.get(key);
+      const before = held?.written ?? (await this.#makeWay(path, key));
+      const afterPowerCut = held === undefined ? 'new' : whatMustStay(record, before);
+      await replaceFile(path, content, { afterPowerCut });
+      if (held === undefined) return;
+      held.written = { sessionId: session.sessionId, isDurable: afterPowerCut !== 'nothing' };
     } catch (error) {
       throw fileSystemError('write the job record', path, error);
     }
@@ -146,6 +160,8 @@ class FileStore implements JobStore {
     try {
       // Not synced: a record that a power cut brings back costs its server a question, and no bytes.
       await whenFree(() => unlink(path));
+      const held = this.#held.get(key);
+      if (held !== undefined) held.written = REMOVED;
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw fileSystemError('remove the job record', path, error);
     }
@@ -153,7 +169,14 @@ class FileStore implements JobStore {
 
   async lock(key: string): Promise<LockResult> {
     checkJobKey(key);
-    return (await this.#locks()).acquire(key);
+    const { lock, holder } = await (await this.#locks()).acquire(key);
+    if (lock === undefined) return { holder };
+    this.#held.set(key, {});
+    const release = () => {
+      this.#held.delete(key);
+      return lock.release();
+    };
+    return { lock: { owner: lock.owner, lost: lock.lost, release } };
   }
 
   async holder(key: string): Promise<LockOwner | undefined> {
@@ -246,16 +269,27 @@ class FileStore implements JobStore {
 
   /**
    * The caller holds the lock, so that nobody else renames the file.
-   * @returns the record that is there, if one is
+   * @returns undefined when no record is there
    */
-  async #makeWay(path: string, key: string): Promise<JobRecord | undefined> {
+  async #makeWay(path: string, key: string): Promise<Written | undefined> {
     const found = await this.#read(path, key);
     if (found === undefined) return undefined;
-    if ('record' in found) return found.record;
+    if ('record' in found) {
+      return { sessionId: found.record.session.sessionId, isDurable: false };
+    }
     if (found.error.reason !== 'damaged') throw found.error;
     await setFileAside(path, ASIDE_SUFFIX);
     return undefined;
   }
+}
+
+/** What a power cut must leave of a record and the one before it. */
+function whatMustStay({ session }: JobRecord, before: Written | undefined): AfterPowerCut {
+  if (session.closeUncertain) return 'new';
+  // Most uploads are over before a disk has stored it. One that lasts for a second is saved again.
+  if (before === undefined) return 'nothing';
+  // Of the same session an older record serves as well: the server says where the upload stands.
+  return before.isDurable && before.sessionId === session.sessionId ? 'new-or-old' : 'new';
 }
 
 /** False only when there is certainly no such file. */

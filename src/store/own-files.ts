@@ -27,6 +27,7 @@ export class OwnFiles {
 
   /** Makes a directory for its owner alone; an existing one keeps its mode. */
   async ensureDirectory(directory: string): Promise<void> {
+    if (await this.checkDirectory(directory)) return;
     const made = await makeDirectories(directory);
     if (made !== undefined) await syncDirectory(dirname(made));
     await this.checkDirectory(directory);
@@ -34,12 +35,13 @@ export class OwnFiles {
 
   /**
    * Checks that nobody else can add, remove or rename what is in a directory that may be missing.
+   * @returns false when it is missing
    * @throws BITS_ERR_STORE with the reason `foreign`
    */
-  async checkDirectory(directory: string): Promise<void> {
-    if (this.#euid === undefined) return;
+  async checkDirectory(directory: string): Promise<boolean> {
     const found = await stat(directory).catch(unlessMissing);
-    if (found === undefined) return;
+    if (found === undefined) return false;
+    if (this.#euid === undefined) return true;
     // The superuser could do anything anyway; with the sticky bit others can only add files.
     if (found.uid !== this.#euid && found.uid !== 0) {
       throw foreign(
@@ -55,6 +57,7 @@ export class OwnFiles {
           'keep the records in another directory',
       );
     }
+    return true;
   }
 
   /**

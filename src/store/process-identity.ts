@@ -20,8 +20,12 @@ export interface LinuxIdentity {
 /** `unknown`: this machine cannot tell. */
 export type Fate = 'alive' | 'dead' | 'unknown';
 
+/** Kept, because every lock needs it, and it takes three files to read. */
+let ownLinuxIdentity: LinuxIdentity | undefined;
+
 export async function identifyThisProcess(): Promise<ProcessIdentity> {
-  return { pid: process.pid, hostName: hostname(), linux: await readLinuxIdentity() };
+  ownLinuxIdentity ??= await readLinuxIdentity();
+  return { pid: process.pid, hostName: hostname(), linux: ownLinuxIdentity };
 }
 
 async function readLinuxIdentity(): Promise<LinuxIdentity | undefined> {

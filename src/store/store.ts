@@ -14,8 +14,8 @@ export interface JobStore {
    */
   readonly keepsSmallUploads?: boolean;
   /**
-   * Keeps a record under its `key`, in place of the former one: after a crash at any moment, one of
-   * the two is there, whole. Call it with the lock of the key held.
+   * Keeps a record under its `key`, in place of the former one: when the process is killed at any
+   * moment, one of the two is there, whole. Call it with the lock of the key held.
    * @throws BITS_ERR_STORE when it could not be kept; the former one is then still there
    */
   save(record: JobRecord): Promise<void>;

@@ -551,7 +551,7 @@ describe('the file store', () => {
     }
   });
 
-  it('syncs the names in its directory only where a power cut would cost a session or bytes', async () => {
+  it('syncs only what a power cut must not take: a session that lasts, and a Close on its way', async () => {
     const handle = await open(directory);
     const prototype = Object.getPrototypeOf(handle) as { sync: () => Promise<void> };
     await handle.close();
@@ -569,17 +569,46 @@ describe('the file store', () => {
     try {
       const record = jobRecord();
       const { session } = record;
+      const closing = { ...record, session: { ...session, closeUncertain: true } };
+      const lost = { ...record, session: { ...session, sessionId: '{OTHER}' } };
       const CONTENT = 1;
       const CONTENT_AND_NAME = 2;
-      expect(await syncsOf(store.save(record)), 'new').to.equal(CONTENT_AND_NAME);
-      expect(await syncsOf(store.save({ ...record, updatedAtMs: 3 })), 'later').to.equal(CONTENT);
-      const closing = { ...record, session: { ...session, closeUncertain: true } };
+      await store.save(jobRecord());
+      const { lock } = await store.lock(record.key);
+      expect(await syncsOf(store.save(record)), 'new').to.equal(0);
+      expect(await syncsOf(store.save(record)), 'lasting').to.equal(CONTENT_AND_NAME);
+      expect(await syncsOf(store.save(record)), 'later').to.equal(CONTENT);
       expect(await syncsOf(store.save(closing)), 'closing').to.equal(CONTENT_AND_NAME);
-      const lost = { ...record, session: { ...session, sessionId: '{OTHER}' } };
       expect(await syncsOf(store.save(lost)), 'another session').to.equal(CONTENT_AND_NAME);
       expect(await syncsOf(store.remove(record.key)), 'removed').to.equal(0);
+      expect(await syncsOf(store.save(record)), 'in place of it').to.equal(CONTENT_AND_NAME);
+      await lock?.release();
+      const again = await store.lock(record.key);
+      expect(await syncsOf(store.save(record)), 'of another run').to.equal(CONTENT_AND_NAME);
+      await again.lock?.release();
+      expect(await syncsOf(store.save(jobRecord())), 'without a lock').to.equal(CONTENT_AND_NAME);
+      const quick = await store.lock(closing.key);
+      await store.remove(closing.key);
+      await quick.lock?.release();
+      const last = await store.lock(closing.key);
+      expect(await syncsOf(store.save(closing)), 'closing at once').to.equal(CONTENT_AND_NAME);
+      await last.lock?.release();
     } finally {
       prototype.sync = sync;
     }
+  });
+
+  it('looks again at what is there once its lock was released', async () => {
+    const record = jobRecord();
+    const first = await store.lock(record.key);
+    await store.save(record);
+    await first.lock?.release();
+    const text = JSON.stringify({ ...record, version: 2 });
+    await writeFile(fileOf(record.key), text);
+    expect(await reasonOf(store.save(record))).to.equal('unknown-version');
+    const second = await store.lock(record.key);
+    expect(await reasonOf(store.save(record))).to.equal('unknown-version');
+    expect(await readFile(fileOf(record.key), 'utf8')).to.equal(text);
+    await second.lock?.release();
   });
 });

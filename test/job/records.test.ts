@@ -818,6 +818,25 @@ describe('the record of a job', () => {
     expect(await resumed).to.include({ closed: 'acknowledged' });
   });
 
+  it('is kept by a cancel of an aborted job that waits for the store, and not for ever', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    let isSlow = false;
+    const slow: JobStore = {
+      ...store,
+      lock: (key) => (isSlow ? new Promise(() => {}) : store.lock(key)),
+    };
+    const controller = new AbortController();
+    const upload = job({ store: slow, signal: controller.signal });
+    const ended = failure(upload.start());
+    await server.waitForRequest('fragment', 4);
+    isSlow = true;
+    const cancelled = upload.cancel();
+    controller.abort();
+    await cancelled;
+    expect((await ended).message).to.include('did not confirm');
+    expect(upload).to.include({ state: 'cancelled', recorded: true });
+  });
+
   it('is kept by a cancel that is stopped before it sends anything, and the error says so', async () => {
     await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
     const locking = gate();

@@ -376,10 +376,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     this.#interruption = interruption;
     this.#abortCause = undefined;
     const dismiss = hurried
-      ? later(
-          () => interruption.abort(new BitsAbortError('The job was aborted.')),
-          HURRIED_CANCEL_MS,
-        )
+      ? later(() => this.#dispatch({ type: 'abort' }), HURRIED_CANCEL_MS)
       : () => {};
     const request = {
       id: this.#id,

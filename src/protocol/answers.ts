@@ -8,6 +8,7 @@ import {
   E_ACCESSDENIED,
   E_INVALIDARG,
   hresultAdvice,
+  httpStatusOf,
 } from './hresult.js';
 import type { PacketType } from './packets.js';
 import type { RefusalMeaning } from './refusal.js';
@@ -301,8 +302,9 @@ export function adviceOn(traits: AnswerTraits, url?: URL): string {
   const mayBeName = (status === 400 || status === 404) && hresult === undefined;
   const name = mayBeName && url ? nameThatIisRefuses(url) : undefined;
   if (name !== undefined) advice.unshift(name);
-  // A row for an HRESULT has said what the HRESULT means.
-  const known = hresult === undefined ? undefined : hresultAdvice(hresult);
+  // A row for an HRESULT has said what the HRESULT means, and some servers only repeat the status.
+  const isNews = hresult !== undefined && httpStatusOf(hresult) !== status;
+  const known = isNews ? hresultAdvice(hresult) : undefined;
   if (known !== undefined && row.hresults === undefined) advice.push(known);
   return advice.join('; ');
 }

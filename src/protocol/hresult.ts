@@ -147,14 +147,10 @@ const ENTRIES: ReadonlyMap<number, HresultEntry> = new Map<number, HresultEntry>
 // Win32 "BITS return values": an HTTP status is FACILITY_HTTP (0x19) with the status as its code.
 const HTTP_FACILITY = 0x80190000;
 
-function httpStatusOf(hresult: number): number | undefined {
+/** The HTTP status that an HRESULT stands for. */
+export function httpStatusOf(hresult: number): number | undefined {
   const status = hresult - HTTP_FACILITY;
   return status >= 100 && status <= 599 ? status : undefined;
-}
-
-/** Whether an HRESULT says no more than an HTTP status does. */
-export function isHttpStatus(hresult: number): boolean {
-  return httpStatusOf(hresult) !== undefined;
 }
 
 /** The bit of an HRESULT that says that something failed. */

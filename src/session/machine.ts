@@ -1,7 +1,7 @@
 import { BitsError, BitsProtocolError, BitsServerError } from '../errors.js';
 import { CONTEXT_SERVER_APPLICATION } from '../protocol/answers.js';
 import { MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
-import { isHttpStatus } from '../protocol/hresult.js';
+import { httpStatusOf } from '../protocol/hresult.js';
 import type { Ack, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import {
@@ -912,7 +912,9 @@ function cancelFailed(session: Session, { refusal }: EventOf<'failed'>): Step {
 function isNamed({ error, meaning }: Refusal): boolean {
   if (!(error instanceof BitsServerError) || isOfApplication(error)) return false;
   const { hresult } = error;
-  return hresult !== undefined && !isHttpStatus(hresult) && meaning !== 'session-not-found';
+  // An HTTP status says no more as an HRESULT.
+  const isReason = hresult !== undefined && httpStatusOf(hresult) === undefined;
+  return isReason && meaning !== 'session-not-found';
 }
 
 /** No answer came, or one from a gateway that knows no more than that. */

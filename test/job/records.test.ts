@@ -216,6 +216,37 @@ describe('the record of a job', () => {
     expect(sha256(await uploaded())).to.equal(sha256(content));
   });
 
+  it('says of a Close no more that it may have worked before Cancel-Session goes out', async () => {
+    await serve({ faults: [{ on: 'close-session', do: 'hang' }] });
+    const order: string[] = [];
+    const saving = gate();
+    const saved = gate();
+    const slow: JobStore = {
+      ...store,
+      save: async (record) => {
+        if (record.state === 'cancel-session') {
+          saving.open();
+          await saved.promise;
+          order.push(`closeUncertain: ${record.session.closeUncertain}`);
+        }
+        await store.save(record);
+      },
+    };
+    const onRequest = ({ packet }: { readonly packet: string }) => {
+      if (packet === 'cancel-session') order.push(packet);
+    };
+    const upload = job({ store: slow, onRequest });
+    const ended = failure(upload.start());
+    await server.waitForRequest('close-session');
+    const cancelled = upload.cancel();
+    await saving.promise;
+    for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+    saved.open();
+    await cancelled;
+    expect(await ended).to.include({ code: 'BITS_ERR_ABORTED' });
+    expect(order).to.deep.equal(['closeUncertain: false', 'cancel-session']);
+  });
+
   it('that cannot be kept is none, and the job says so', async () => {
     await serve({ faults: [{ on: 'fragment', nth: 3, do: { status: 503 } }] });
     const full = new BitsError('BITS_ERR_STORE', 'the disk is full');
@@ -816,6 +847,25 @@ describe('the record of a job', () => {
     });
     expect(await failure(upload.cancel())).to.include({ code: 'BITS_ERR_STATE' });
     expect(await resumed).to.include({ closed: 'acknowledged' });
+  });
+
+  it('is kept by a cancel of an aborted job that waits for the store, and not for ever', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    let isSlow = false;
+    const slow: JobStore = {
+      ...store,
+      lock: (key) => (isSlow ? new Promise(() => {}) : store.lock(key)),
+    };
+    const controller = new AbortController();
+    const upload = job({ store: slow, signal: controller.signal });
+    const ended = failure(upload.start());
+    await server.waitForRequest('fragment', 4);
+    isSlow = true;
+    const cancelled = upload.cancel();
+    controller.abort();
+    await cancelled;
+    expect((await ended).message).to.include('did not confirm');
+    expect(upload).to.include({ state: 'cancelled', recorded: true });
   });
 
   it('is kept by a cancel that is stopped before it sends anything, and the error says so', async () => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { ANSWERS, type AnswerTraits, findAnswer } from '../../src/protocol/answers.js';
+import { ANSWERS, type AnswerTraits, adviceOn, findAnswer } from '../../src/protocol/answers.js';
 import { PACKET_TYPE_NAMES } from '../../src/protocol/constants.js';
 import type { PacketType } from '../../src/protocol/packets.js';
 
@@ -26,6 +26,13 @@ describe('the table of answers', () => {
 
   it('says for every row what to check or change', () => {
     for (const { advice } of ANSWERS) expect(advice).to.match(/check|remove|free|allow/);
+  });
+
+  it('explains an HTTP status as an HRESULT only when it is not that of the answer', () => {
+    const refused = { packetType: 'fragment', status: 500, context: undefined } as const;
+    const other = /depends on was answered with status 404/;
+    expect(adviceOn({ ...refused, hresult: 0x80190194 })).to.match(other);
+    expect(adviceOn({ ...refused, hresult: 0x801901f4 })).to.not.match(/depends on/);
   });
 
   it('never retries a Close or Cancel on 100 to 499 (Win32: ack-for-close-session)', () => {

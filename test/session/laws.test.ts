@@ -14,7 +14,7 @@ import {
   type SizerOptions,
   snapshotOf,
 } from '../../src/session/session.js';
-import { runs } from '../support/prove-mode.js';
+import { runs, SEED } from '../support/prove-mode.js';
 import { Adversary, choices, plans, sizers } from './adversary.js';
 import { ModelServer, type Overlap } from './model-server.js';
 import {
@@ -94,7 +94,7 @@ describe('the laws of a session', () => {
           }
         },
       ),
-      { numRuns: runs('BITS_PROVE_LAWS', 600, 2500) },
+      { seed: SEED, numRuns: runs('BITS_PROVE_LAWS', 600, 2500) },
     );
     // Laws that nothing tested would hold too.
     expect(seen).to.include.members([
@@ -141,7 +141,7 @@ describe('the laws of a session', () => {
           }
         },
       ),
-      { numRuns: runs('BITS_PROVE_LAWS', 500, 2000) },
+      { seed: SEED, numRuns: runs('BITS_PROVE_LAWS', 500, 2000) },
     );
   });
 
@@ -224,7 +224,7 @@ describe('the laws of a session', () => {
           delivered.add(outcome);
         },
       ),
-      { numRuns: runs('BITS_PROVE_LAWS', 250, 1000) },
+      { seed: SEED, numRuns: runs('BITS_PROVE_LAWS', 250, 1000) },
     );
     expect([...delivered]).to.have.members(['completed acknowledged', 'completed presumed']);
 

@@ -164,6 +164,7 @@ describe('an upload whose answers are fuzzed', () => {
           noProgressMs: 2000,
         },
         signal: controller.signal,
+        onUncertainFragment: random.pick(['resend', 'resend', 'resend', 'restart']),
         ...(random.chance(0.3) && { auth: { credentials: { username: 'u', password: 'p' } } }),
         ...(wantsReply && { reply: { to: 'memory', optional: random.chance(0.5) } }),
       });

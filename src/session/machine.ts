@@ -338,7 +338,7 @@ function presumeForgotten(session: Session, { packet, error: suspected }: Suspec
     return finish(session, 'completed', { kind: 'completed', closed: 'presumed' });
   }
   const error = new BitsProtocolError(
-    'The server answers a Ping and refuses every Fragment, as if it had forgotten the session, and ' +
+    'The server answers a Ping and refuses whatever names the session, as if it had forgotten it, and ' +
       'to start over did not help. Ask its administrator for the reason in its log.',
   );
   // It is a guess, so in the end a session that may exist is kept for the caller to resume.

@@ -981,7 +981,7 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
         [status(400, 'fatal'), 'ping'],
         [pinged, 'failed BITS_ERR_PROTOCOL resumable'],
       ],
-      tells: /answers a Ping and refuses every Fragment/,
+      tells: /answers a Ping and refuses whatever names the session/,
     },
     {
       it: 'does not carry the suspicion over to the next session',

@@ -67,8 +67,8 @@ const PROBE_BYTES = 2560;
 //
 // A probe asks for the server's offset. It repeats bytes below the offset that is known, so it brings
 // the server nothing new: one that follows [MC-BUP] answers its own offset. One that appends whatever
-// comes answers the end of the probe, or more with every probe, and so a new offset is confirmed by a
-// second one. What such a server holds cannot be trusted, and the upload starts over. Below offset 2
+// comes answers the end of what it took of the probe, or more with every probe, and so a new offset is
+// confirmed by a second one. What such a server holds cannot be trusted, and the upload starts over. Below offset 2
 // there is nothing to repeat. The probe is then the beginning of the fragment, and an answer with the
 // probe's end has two meanings: start over, nothing is lost.
 //
@@ -315,8 +315,10 @@ function pingFailed(session: Session, event: EventOf<'failed'>): Step {
   const { suspect } = session.doubt;
   const isFailing = meaning === 'transient' && !isOfConnection(refusal);
   if (suspect !== undefined && isFailing && isStatus(suspect.error, 500)) {
-    // It fails whatever it is asked, which explains the 500, and the session is kept.
-    return waitFor(doubting(session, { suspicions: 0, suspect: undefined }), refusal);
+    // It fails whatever it is asked, which explains the 500, and the session is kept. A Ping that works
+    // later would be no progress, so it is not sent.
+    const kept = doubting(session, { suspicions: 0, suspect: undefined });
+    return waitFor({ ...kept, state: 'fragment' }, refusal);
   }
   const reached: readonly Refusal['meaning'][] = ['fatal', 'transient', 'session-not-found'];
   if (!(error instanceof BitsServerError) || !reached.includes(meaning)) {
@@ -371,7 +373,9 @@ function fragmentAcked(session: Session, event: EventOf<'acked'>): Step {
 function probeAcked(session: Session, { nextOffset, replyUrl }: AckOf<'fragment'>): Step {
   const { start, end } = pendingOf(session);
   const { probed } = session.doubt;
-  if (nextOffset === end || (probed !== undefined && nextOffset === probed + end - start)) {
+  // One that lacked a byte of it would have taken all of it, or have refused it.
+  const isPart = nextOffset > start && nextOffset <= end;
+  if (isPart || (probed !== undefined && nextOffset === probed + end - start)) {
     return startOverFromDoubt(session, appends());
   }
   // One that appends in silence would name another offset each time.

@@ -38,6 +38,8 @@ export class Witness {
   #isUnshown = false;
   /** The server appended a probe, or may have. */
   #isDistrusted = false;
+  /** The last Ping asked whether the session is forgotten. */
+  #isSuspecting = false;
   #vainCreates = 0;
   #furthest = 0;
   #resent = 0;
@@ -193,7 +195,8 @@ export class Witness {
       else this.#told(nextOffset, replyUrl) && this.#isAlive();
       return;
     }
-    if (nextOffset === end || nextOffset === (this.#probed ?? Number.NaN) + end - start) {
+    const isPart = nextOffset > start && nextOffset <= end;
+    if (isPart || nextOffset === (this.#probed ?? Number.NaN) + end - start) {
       this.#isDistrusted = true;
     } else if (nextOffset !== this.#acked && nextOffset !== this.#probed) {
       this.#probed = nextOffset;
@@ -314,7 +317,11 @@ export class Witness {
     const { totalBytes, reply } = this.#plan;
     // A Ping after a refusal asks whether the session is forgotten, and then nothing is certain.
     const isSuspicion = packet.type === 'ping' && event.type === 'failed';
-    this.#inDoubt ||= isSuspicion && this.#last?.type === 'fragment';
+    if (packet.type !== 'cancel-session') this.#isSuspecting = isSuspicion;
+    if (isSuspicion && this.#last?.type === 'fragment') {
+      this.#inDoubt = true;
+      this.#probed = undefined;
+    }
     const before = this.#last;
     this.#last = packet;
     this.#onWire = packet;
@@ -352,8 +359,10 @@ export class Witness {
         this.#cancelSent = true;
         this.#closeDenied = false;
         const isAdrift = event.type === 'failed' && event.refusal.meaning === 'out-of-step';
+        const isAsked = /Requested|Changed/.test(event.type) || this.#isSuspecting;
+        const isAgain = before?.type === 'cancel-session';
         // Without a byte to probe with there is nothing else to do.
-        if (!/Requested|Changed/.test(event.type) && before?.type === 'fragment' && !isAdrift) {
+        if (!isAsked && !isAgain && !isAdrift) {
           const isShort = this.#acked <= 1 && this.#reach() - 1 <= this.#acked;
           if (this.#inDoubt && isShort) this.#isDistrusted = true;
         }

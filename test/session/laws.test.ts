@@ -268,8 +268,7 @@ describe('the laws of a session', () => {
           }
           const reaches = !['request-lost', 'not-sent'].includes(kind) && !kind.endsWith('-before');
           const failure = FAILURES[kind];
-          // One that echoes would claim what it did not take.
-          const takesPart = kind === 'part-lost' || (kind === 'takes-part' && !echoes(server));
+          const takesPart = kind === 'part-lost' || kind === 'takes-part';
           const takes = takesPart ? Math.max(1, number * 100) : undefined;
           const isStale = kind.startsWith('stale');
           const silence = kind === 'not-sent' ? unsent : isStale ? stale : lost;
@@ -311,12 +310,8 @@ describe('the laws of a session', () => {
       return isFragment && packet.type === 'fragment' ? before : misfit;
     }
 
-    function blindly(server: ModelServer): boolean {
-      return server.options.overlap === 'appends-blindly' || echoes(server);
-    }
-
-    function echoes(server: ModelServer): boolean {
-      return server.options.overlap === 'echoes';
+    function blindly({ options }: ModelServer): boolean {
+      return options.overlap === 'appends-blindly' || options.overlap === 'echoes';
     }
   });
 });

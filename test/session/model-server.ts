@@ -14,7 +14,7 @@ import {
 
 /**
  * How a server takes a fragment that does not start at its offset. Who appends blindly answers with the
- * bytes that it holds, or echoes the end of the fragment.
+ * bytes that it holds, or echoes the end of what it took of the fragment.
  */
 export type Overlap = 'refuses' | 'keeps-what-it-lacks' | 'appends-blindly' | 'echoes';
 
@@ -113,9 +113,10 @@ export class ModelServer {
     if (end - start > limitBytes) return tooLarge;
     const isBlind = overlap === 'appends-blindly' || overlap === 'echoes';
     if (isBlind) {
-      append(upload, this.#source.subarray(start, Math.min(end, start + takesBytes)));
+      const takenTo = Math.min(end, start + takesBytes);
+      append(upload, this.#source.subarray(start, takenTo));
       if (overlap === 'echoes')
-        return has(end, replies && end === total ? upload.replyUrl : undefined);
+        return has(takenTo, replies && takenTo === total ? upload.replyUrl : undefined);
     } else if (upload.held !== total || end !== total) {
       if (start > upload.held || (start < upload.held && overlap === 'refuses')) {
         return outOfStep(upload.held);

@@ -68,9 +68,9 @@ const PROBE_BYTES = 2560;
 // A probe asks for the server's offset. It repeats bytes below the offset that is known, so it brings
 // the server nothing new: one that follows [MC-BUP] answers its own offset. One that appends whatever
 // comes answers the end of what it took of the probe, or more with every probe, and so a new offset is
-// confirmed by a second one. What such a server holds cannot be trusted, and the upload starts over. Below offset 2
-// there is nothing to repeat. The probe is then the beginning of the fragment, and an answer with the
-// probe's end has two meanings: start over, nothing is lost.
+// confirmed by a second one. What such a server holds cannot be trusted, and the upload starts over.
+// Below offset 2 there is nothing to repeat. The probe is then the beginning of the fragment, and an
+// answer with the probe's end has two meanings: start over, nothing is lost.
 //
 // A connection that was used before may end before the answer, or bring the answer to another packet.
 // The packet is then sent once more at once over a new connection, with the doubt that follows.

@@ -32,6 +32,9 @@ const RECORD_SUFFIX = '.json';
 const ASIDE_SUFFIX = '.unreadable-';
 const KEY_LENGTH = 32;
 
+/** For how long an upload may be lost to a power cut: what it sent in that time is quickly sent again. */
+const UNSYNCED_MS = 1000;
+
 /**
  * Keeps one JSON file per job in a directory.
  *
@@ -284,12 +287,14 @@ class FileStore implements JobStore {
 }
 
 /** What a power cut must leave of a record and the one before it. */
-function whatMustStay({ session }: JobRecord, before: Written | undefined): AfterPowerCut {
-  if (session.closeUncertain) return 'new';
-  // Most uploads are over before a disk has stored it. One that lasts for a second is saved again.
-  if (before === undefined) return 'nothing';
+function whatMustStay(record: JobRecord, before: Written | undefined): AfterPowerCut {
+  const { session, createdAtMs, updatedAtMs } = record;
+  const ageMs = updatedAtMs - createdAtMs;
+  // Most uploads are over before a disk has stored a record. A clock that was set back proves nothing.
+  if (!before?.isDurable && ageMs >= 0 && ageMs < UNSYNCED_MS) return 'nothing';
+  if (session.closeUncertain || !before?.isDurable) return 'new';
   // Of the same session an older record serves as well: the server says where the upload stands.
-  return before.isDurable && before.sessionId === session.sessionId ? 'new-or-old' : 'new';
+  return before.sessionId === session.sessionId ? 'new-or-old' : 'new';
 }
 
 /** False only when there is certainly no such file. */

@@ -374,8 +374,10 @@ function probeAcked(session: Session, { nextOffset, replyUrl }: AckOf<'fragment'
   const { start, end } = pendingOf(session);
   const { probed } = session.doubt;
   // One that lacked a byte of it would have taken all of it, or have refused it.
-  const isPart = nextOffset > start && nextOffset <= end;
-  if (isPart || (probed !== undefined && nextOffset === probed + end - start)) {
+  if (nextOffset > start && nextOffset < end) {
+    return startOverFromDoubt(session, takesLittle(), session.plan.maxRestarts);
+  }
+  if (nextOffset === end || (probed !== undefined && nextOffset === probed + end - start)) {
     return startOverFromDoubt(session, appends());
   }
   // One that appends in silence would name another offset each time.

@@ -1769,6 +1769,28 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
+      it: 'starts over a few times when it takes a part of the beginning of the file, which no lost answer explains',
+      plan: { maxRestarts: 2 },
+      script: [
+        ...begun,
+        [lost, 'wait'],
+        [retryDue, PROBE_AT_0],
+        [has(1), 'cancel-session'],
+        [cancelled, 'create-session'],
+        [created(), 'fragment 0-100'],
+        [lost, 'wait'],
+        [retryDue, PROBE_AT_0],
+        [has(2), 'wait'],
+        [retryDue, 'cancel-session'],
+        [cancelled, 'create-session'],
+        [created(), 'fragment 0-100'],
+        [lost, 'wait'],
+        [retryDue, PROBE_AT_0],
+        [has(3), 'failed BITS_ERR_PROTOCOL resumable'],
+      ],
+      tells: /takes only a few bytes of each fragment/,
+    },
+    {
       it: 'starts over when it twice accepts bytes and says that it does not have them',
       script: [
         ...begun,

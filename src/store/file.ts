@@ -88,7 +88,7 @@ type Found = { readonly record: JobRecord } | { readonly error: BitsStoreError }
 /** What a file holds, as far as it matters to the next record. */
 interface Written {
   readonly sessionId: string | undefined;
-  /** A power cut leaves it, or an earlier record of the same session. */
+  /** A power cut leaves it or an earlier record of the session, and either may stand for a later one. */
   readonly isDurable: boolean;
 }
 
@@ -119,7 +119,9 @@ class FileStore implements JobStore {
       const afterPowerCut = held === undefined ? 'new' : whatMustStay(record, before);
       await replaceFile(path, content, { afterPowerCut });
       if (held === undefined) return;
-      held.written = { sessionId: session.sessionId, isDurable: afterPowerCut !== 'nothing' };
+      // That a Close may have worked must not come back once a Cancel has ended the session.
+      const isDurable = afterPowerCut !== 'nothing' && !session.closeUncertain;
+      held.written = { sessionId: session.sessionId, isDurable };
     } catch (error) {
       throw fileSystemError('write the job record', path, error);
     }

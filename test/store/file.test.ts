@@ -166,6 +166,23 @@ describe('the file store', () => {
       const error = await failureOf(store.load(record.key));
       expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'damaged' });
       expect(error.message).to.include(`${record.key}.json.unreadable-1`);
+      const { lock, holder } = await store.lock(record.key);
+      expect(holder, 'who locks it then').to.equal(undefined);
+      await lock?.release();
+    });
+
+    it('looks again once it has the lock: its owner may have written a new one', async () => {
+      const record = jobRecord();
+      await writeFile(fileOf(record.key), 'damaged');
+      await mkdir(join(directory, 'locks'), { mode: 0o700 });
+      // Undecided, and of another machine: it is waited for.
+      const rival = join(directory, 'locks', `${record.key}.${'f'.repeat(32)}`);
+      await writeFile(rival, 'c000000000001\n{"pid":1,"hostName":"elsewhere"}\n', { mode: 0o600 });
+      const loaded = store.load(record.key);
+      while ((await readdir(join(directory, 'locks'))).length < 2);
+      await writeFile(fileOf(record.key), serializeRecord(record));
+      await unlink(rival);
+      expect(await loaded).to.deep.equal(record);
     });
 
     it('keeps each one when several are found under the same key', async () => {
@@ -557,8 +574,10 @@ describe('the file store', () => {
     await handle.close();
     const { sync } = prototype;
     let syncs = 0;
+    let isDiskFull = false;
     prototype.sync = async function (this: unknown) {
       syncs++;
+      if (isDiskFull) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
       await sync.call(this);
     };
     const syncsOf = async (work: Promise<void>) => {
@@ -579,14 +598,24 @@ describe('the file store', () => {
       expect(await syncsOf(store.save(record)), 'lasting').to.equal(CONTENT_AND_NAME);
       expect(await syncsOf(store.save(record)), 'later').to.equal(CONTENT);
       expect(await syncsOf(store.save(closing)), 'closing').to.equal(CONTENT_AND_NAME);
+      expect(await syncsOf(store.save(record)), 'closing no more').to.equal(CONTENT_AND_NAME);
+      expect(await syncsOf(store.save(record)), 'later again').to.equal(CONTENT);
+      isDiskFull = true;
+      expect(await reasonOf(store.save(lost))).to.equal('full');
+      isDiskFull = false;
       expect(await syncsOf(store.save(lost)), 'another session').to.equal(CONTENT_AND_NAME);
+      expect(await syncsOf(store.save(lost)), 'later in that').to.equal(CONTENT);
       expect(await syncsOf(store.remove(record.key)), 'removed').to.equal(0);
-      expect(await syncsOf(store.save(record)), 'in place of it').to.equal(CONTENT_AND_NAME);
+      expect(await syncsOf(store.save(lost)), 'in place of it').to.equal(CONTENT_AND_NAME);
       await lock?.release();
       const again = await store.lock(record.key);
       expect(await syncsOf(store.save(record)), 'of another run').to.equal(CONTENT_AND_NAME);
       await again.lock?.release();
       expect(await syncsOf(store.save(jobRecord())), 'without a lock').to.equal(CONTENT_AND_NAME);
+      const fresh = createFileStore({ directory: join(directory, 'new') });
+      expect(await syncsOf(fresh.save(record)), 'with its directory').to.equal(
+        1 + CONTENT_AND_NAME,
+      );
       const quick = await store.lock(closing.key);
       await store.remove(closing.key);
       await quick.lock?.release();
@@ -596,6 +625,12 @@ describe('the file store', () => {
     } finally {
       prototype.sync = sync;
     }
+  });
+
+  it('has no record where none is, whoever could have written one', async function () {
+    if (!posix) skip(this, NEEDS.modes);
+    await chmod(directory, 0o777);
+    expect(await store.load(anyKey())).to.equal(undefined);
   });
 
   it('looks again at what is there once its lock was released', async () => {

@@ -247,6 +247,66 @@ describe('the record of a job', () => {
     expect(order).to.deep.equal(['closeUncertain: false', 'cancel-session']);
   });
 
+  it('of an upload that is given up says so, too, before Cancel-Session goes out', async () => {
+    await serve({
+      faults: [
+        { on: 'close-session', do: 'hang' },
+        { on: 'cancel-session', do: 'hang' },
+      ],
+    });
+    const first = job();
+    void first.start();
+    await server.waitForRequest('close-session');
+    await first.suspend();
+    expect((await records())[0]?.session).to.include({ closeUncertain: true });
+    const controller = new AbortController();
+    const ended = failure(job({ resume: false, signal: controller.signal }).start());
+    await server.waitForRequest('cancel-session');
+    expect((await records())[0]?.session).to.include({ closeUncertain: false });
+    controller.abort();
+    expect(await ended).to.include({ code: 'BITS_ERR_ABORTED' });
+  });
+
+  it('of an upload that is given up has been moved before another job may have it', async () => {
+    await serve({
+      faults: [
+        { on: 'fragment', nth: 4, do: 'hang' },
+        { on: 'cancel-session', do: 'hang' },
+      ],
+    });
+    const { id } = await interrupted();
+    const saving = gate();
+    const saved = gate();
+    const order: string[] = [];
+    const slow: JobStore = {
+      ...store,
+      lock: async (key) => {
+        const { lock, holder } = await store.lock(key);
+        if (lock === undefined) return { holder };
+        return { lock: { ...lock, release: async () => void order.push('released') } };
+      },
+      save: async (record) => {
+        saving.open();
+        await saved.promise;
+        await store.save(record);
+      },
+      remove: async (key) => {
+        await store.remove(key);
+        order.push('removed');
+      },
+    };
+    const controller = new AbortController();
+    const ended = failure(job({ resume: false, store: slow, signal: controller.signal }).start());
+    await server.waitForRequest('cancel-session');
+    controller.abort();
+    await saving.promise;
+    for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+    saved.open();
+    await ended;
+    expect(order).to.deep.equal(['removed', 'released']);
+    expect((await records()).map((record) => record.id)).to.deep.equal([id]);
+  });
+
   it('that cannot be kept is none, and the job says so', async () => {
     await serve({ faults: [{ on: 'fragment', nth: 3, do: { status: 503 } }] });
     const full = new BitsError('BITS_ERR_STORE', 'the disk is full');
@@ -746,6 +806,23 @@ describe('the record of a job', () => {
       expect(lost.signal.aborted).to.equal(true);
       expect(changes).to.be.empty;
       expect(await records()).to.have.lengthOf(1);
+    });
+
+    it('is left as it is by a job that was about to give it up', async () => {
+      await serve({
+        faults: [
+          { on: 'fragment', nth: 4, do: 'hang' },
+          { on: 'cancel-session', do: 'hang' },
+        ],
+      });
+      await interrupted();
+      const before = await records();
+      const ended = failure(job({ store: watched(), resume: false }).start());
+      await server.waitForRequest('cancel-session');
+      lost.abort();
+      expect(await ended).to.include({ code: 'BITS_ERR_ABORTED' });
+      expect(changes).to.be.empty;
+      expect(await records()).to.deep.equal(before);
     });
 
     it('is not even begun when that happened before anything is sent', async () => {

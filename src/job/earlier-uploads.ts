@@ -22,9 +22,11 @@ export async function clearEarlierUpload(
   warn: (warning: UploadWarning) => void,
 ): Promise<void> {
   const earlier = restoreSession(session.plan, record.session);
+  // A process that dies right after the Cancel must not leave a Close that may have worked.
+  await keeper.doubtClose(record);
   const isFreed = await freeSession(earlier, conversation, signal);
   if (isFreed) await keeper.drop(record);
-  else await keeper.doubtClose(record);
+  else await keeper.setAside(record);
   await discardPartOf(record);
   const left = isFreed
     ? ''

@@ -155,17 +155,20 @@ export class RecordKeeper {
   }
 
   /**
-   * Notes of an abandoned upload that a Cancel-Session may have ended its session: after that,
-   * "session not found" no longer proves that an unanswered Close worked.
+   * Notes of an abandoned upload that a Cancel-Session may end its session: after that, "session not
+   * found" no longer proves that an unanswered Close worked.
    */
   async doubtClose(record: JobRecord): Promise<void> {
+    if (!record.session.closeUncertain) return;
+    await this.#whileWanted(() => this.#request.store.save(afterCancel(record)));
+  }
+
+  /** Moves the record of an abandoned upload, whose session can still be freed by its id. */
+  async setAside(record: JobRecord): Promise<void> {
     const { store } = this.#request;
-    const doubted = { ...record, session: snapshotAfterCancel(record.session) };
-    const key = keyOfId(record.id);
     await this.#whileWanted(async () => {
-      // Out of the way of this job's own record; its session can still be freed by its id.
-      await store.save({ ...doubted, key });
-      if (key !== record.key) await store.remove(record.key);
+      await store.save({ ...afterCancel(record), key: keyOfId(record.id) });
+      await store.remove(record.key);
     });
   }
 
@@ -240,9 +243,12 @@ export class RecordKeeper {
     onAbort(lock.lost, () => this.#lost.abort());
   }
 
-  /** As {@link #attempt}, but no longer than until the job is stopped. */
+  /** Waits no longer than until the job is stopped; {@link close} then waits in its place. */
   async #whileWanted(work: () => Promise<void>): Promise<void> {
-    await unlessAborted(this.#attempt(work), this.#request.signal).catch(() => {});
+    this.#writing = this.#writing.then(async () => {
+      if (!this.#lost.signal.aborted) await this.#attempt(work);
+    });
+    await unlessAborted(this.#writing, this.#request.signal).catch(() => {});
   }
 
   async #attempt(work: () => Promise<void>, costs: UploadWarning = NOT_KEPT): Promise<void> {
@@ -255,6 +261,10 @@ export class RecordKeeper {
       this.#request.warn({ ...costs, message: `${costs.message}: ${reason}` });
     }
   }
+}
+
+function afterCancel(record: JobRecord): JobRecord {
+  return { ...record, session: snapshotAfterCancel(record.session) };
 }
 
 /** What it costs when the store fails; the reason follows. */

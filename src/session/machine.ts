@@ -504,7 +504,7 @@ function isProgress(session: Session, nextOffset: number): boolean {
   // Nothing below can be probed, so that the upload may start over from there in vain.
   if (nextOffset <= 1) return false;
   if (nextOffset - sessionBestOffset >= MIN_FRAGMENT_BYTES) return true;
-  return !isProbe && (nextOffset >= end || nextOffset - start >= MIN_FRAGMENT_BYTES);
+  return !isProbe && start >= sessionBestOffset && nextOffset >= end;
 }
 
 function noReply(options: { retryable: boolean }): BitsError {

@@ -89,14 +89,13 @@ export async function defaultJobDirectory(): Promise<string> {
 type Found = { readonly record: JobRecord } | { readonly error: BitsStoreError };
 
 /** What a file holds, as far as it matters to the next record. */
-interface Written {
-  readonly sessionId: string | undefined;
+interface Written extends Pick<JobRecord['session'], 'sessionId' | 'closeUncertain'> {
   /** A power cut leaves it, or an earlier record of the same session. */
   readonly isDurable: boolean;
 }
 
 /** The former record, which a power cut may bring back. */
-const REMOVED: Written = { sessionId: undefined, isDurable: false };
+const REMOVED: Written = { sessionId: undefined, closeUncertain: false, isDurable: false };
 
 class FileStore implements JobStore {
   readonly #files: OwnFiles;
@@ -122,7 +121,8 @@ class FileStore implements JobStore {
       const afterPowerCut = held === undefined ? 'new' : whatMustStay(record, before);
       await replaceFile(path, content, { afterPowerCut });
       if (held === undefined) return;
-      held.written = { sessionId: session.sessionId, isDurable: afterPowerCut !== 'nothing' };
+      const { sessionId, closeUncertain } = session;
+      held.written = { sessionId, closeUncertain, isDurable: afterPowerCut !== 'nothing' };
     } catch (error) {
       throw fileSystemError('write the job record', path, error);
     }
@@ -278,7 +278,8 @@ class FileStore implements JobStore {
     const found = await this.#read(path, key);
     if (found === undefined) return undefined;
     if ('record' in found) {
-      return { sessionId: found.record.session.sessionId, isDurable: false };
+      const { sessionId, closeUncertain } = found.record.session;
+      return { sessionId, closeUncertain, isDurable: false };
     }
     if (found.error.reason !== 'damaged') throw found.error;
     await setFileAside(path, ASIDE_SUFFIX);
@@ -289,6 +290,8 @@ class FileStore implements JobStore {
 /** What a power cut must leave of a record and the one before it. */
 function whatMustStay(record: JobRecord, before: Written | undefined): AfterPowerCut {
   const { session, createdAtMs, updatedAtMs } = record;
+  // That a Close may have worked must not come back once a Cancel has ended the session.
+  if (before?.closeUncertain) return 'new';
   const ageMs = updatedAtMs - createdAtMs;
   // Most uploads are over before a disk has stored a record. A clock that was set back proves nothing.
   if (!before?.isDurable && ageMs >= 0 && ageMs < UNSYNCED_MS) return 'nothing';

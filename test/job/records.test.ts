@@ -77,6 +77,14 @@ describe('the record of a job', () => {
     return first;
   }
 
+  const unreachable = (): Transport => ({
+    limitations: [],
+    close: async () => {},
+    send: async () => {
+      throw new BitsTransportError('the certificate has expired', { retryable: false });
+    },
+  });
+
   for (const [how, stop] of [
     ['suspended', (it: UploadJob) => void it.suspend()],
     ['cancelled', (it: UploadJob) => void it.cancel()],
@@ -245,6 +253,67 @@ describe('the record of a job', () => {
     await cancelled;
     expect(await ended).to.include({ code: 'BITS_ERR_ABORTED' });
     expect(order).to.deep.equal(['closeUncertain: false', 'cancel-session']);
+  });
+
+  it('of an upload that is given up says so, too, before Cancel-Session goes out', async () => {
+    await serve({
+      faults: [
+        { on: 'close-session', do: 'hang' },
+        { on: 'cancel-session', do: 'hang' },
+      ],
+    });
+    const first = job();
+    void first.start();
+    await server.waitForRequest('close-session');
+    await first.suspend();
+    expect((await records())[0]?.session).to.include({ closeUncertain: true });
+    const controller = new AbortController();
+    const ended = failure(job({ resume: false, signal: controller.signal }).start());
+    await server.waitForRequest('cancel-session');
+    expect((await records())[0]?.session).to.include({ closeUncertain: false });
+    controller.abort();
+    expect(await ended).to.include({ code: 'BITS_ERR_ABORTED' });
+  });
+
+  it('of an upload that is given up has been moved before another job may have it', async () => {
+    await serve({
+      faults: [
+        { on: 'fragment', nth: 4, do: 'hang' },
+        { on: 'cancel-session', do: 'hang' },
+      ],
+    });
+    const { id } = await interrupted();
+    const saving = gate();
+    const saved = gate();
+    const order: string[] = [];
+    const slow: JobStore = {
+      ...store,
+      lock: async (key) => {
+        const { lock, holder } = await store.lock(key);
+        if (lock === undefined) return { holder };
+        return { lock: { ...lock, release: async () => void order.push('released') } };
+      },
+      save: async (record) => {
+        saving.open();
+        await saved.promise;
+        await store.save(record);
+        order.push('saved');
+      },
+      remove: async (key) => {
+        await store.remove(key);
+        order.push('removed');
+      },
+    };
+    const controller = new AbortController();
+    const ended = failure(job({ resume: false, store: slow, signal: controller.signal }).start());
+    await server.waitForRequest('cancel-session');
+    controller.abort();
+    await saving.promise;
+    for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+    saved.open();
+    await ended;
+    expect(order).to.deep.equal(['saved', 'removed', 'released']);
+    expect((await records()).map((record) => record.id)).to.deep.equal([id]);
   });
 
   it('that cannot be kept is none, and the job says so', async () => {
@@ -619,14 +688,84 @@ describe('the record of a job', () => {
       ],
     });
     const first = await interrupted();
+    const [before] = await records();
     const second = job({ retry: { limit: 0 } });
     await failure(second.start());
-    expect((await records()).map(({ id }) => id)).to.deep.equal([second.id]);
+    const { createdAtMs } = before ?? {};
+    const [after] = await records();
+    expect(after).to.include({ id: second.id, createdAtMs });
     const result = await first.resume();
     expect(result).to.include({ id: first.id, resumed: true });
     expect(kinds().filter((kind) => kind === 'create-session')).to.have.lengthOf(1);
     expect(sha256(await uploaded())).to.equal(sha256(content));
     expect(await records()).to.be.empty;
+  });
+
+  it('that is gone says that another job has ended this one, which sends nothing then', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const first = await interrupted();
+    const [record] = await records();
+    await job().start();
+    const sent = server.log.length;
+    const error = await failure(first.resume());
+    expect(error).to.include({ code: 'BITS_ERR_STATE' });
+    expect(error.message).to.include(`has finished, cancelled or dropped job ${record?.id}`);
+    expect(server.log).to.have.lengthOf(sent);
+    const { holder } = await store.lock(record?.key ?? '');
+    expect(holder, 'who has the lock then').to.equal(undefined);
+  });
+
+  it('is found by the query with which the upload began, also when its job was restored with another', async () => {
+    await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
+    const url = new URL('file.bin?token=1', server.url);
+    const { id } = await interrupted({ url });
+    const restored = await UploadJob.restore(store, id, {
+      url: new URL('file.bin?token=2', server.url),
+      transport: unreachable(),
+    });
+    expect(await failure(restored.resume())).to.include({ code: 'BITS_ERR_TRANSPORT' });
+    expect(restored.recorded).to.equal(true);
+    expect(await job({ url }).start()).to.include({ resumed: true });
+    expect(kinds().filter((kind) => kind === 'create-session')).to.have.lengthOf(1);
+  });
+
+  it('says once that a Close goes out, and before it', async () => {
+    await serve();
+    const saved: string[] = [];
+    const noting: JobStore = {
+      ...store,
+      save: async (record) => {
+        saved.push(record.state);
+        await store.save(record);
+      },
+    };
+    await job({ store: noting }).start();
+    expect(saved.filter((state) => state === 'close-session')).to.have.lengthOf(1);
+  });
+
+  it('is free when its lock comes too late for a job that was stopped', async () => {
+    await serve();
+    const locking = gate<string>();
+    const locked = gate();
+    const released = gate();
+    const slow: JobStore = {
+      ...store,
+      lock: async (key) => {
+        locking.open(key);
+        await locked.promise;
+        const { lock, holder } = await store.lock(key);
+        if (lock === undefined) return { holder };
+        return { lock: { ...lock, release: () => lock.release().then(() => released.open()) } };
+      },
+    };
+    const controller = new AbortController();
+    const ended = failure(job({ store: slow, signal: controller.signal }).start());
+    const key = await locking.promise;
+    controller.abort();
+    await ended;
+    locked.open();
+    await released.promise;
+    expect((await store.lock(key)).holder).to.equal(undefined);
   });
 
   it('restores a job that sends no more at once than its transport takes', async () => {
@@ -748,6 +887,23 @@ describe('the record of a job', () => {
       expect(await records()).to.have.lengthOf(1);
     });
 
+    it('is left as it is by a job that was about to give it up', async () => {
+      await serve({
+        faults: [
+          { on: 'fragment', nth: 4, do: 'hang' },
+          { on: 'cancel-session', do: 'hang' },
+        ],
+      });
+      await interrupted();
+      const before = await records();
+      const ended = failure(job({ store: watched(), resume: false }).start());
+      await server.waitForRequest('cancel-session');
+      lost.abort();
+      expect(await ended).to.include({ code: 'BITS_ERR_ABORTED' });
+      expect(changes).to.be.empty;
+      expect(await records()).to.deep.equal(before);
+    });
+
     it('is not even begun when that happened before anything is sent', async () => {
       await serve();
       lost.abort();
@@ -763,14 +919,7 @@ describe('the record of a job', () => {
     await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
     const { id } = await interrupted();
     await writePatterned(path, 90 * KIB, 77);
-    const transport: Transport = {
-      limitations: [],
-      close: async () => {},
-      send: async () => {
-        throw new BitsTransportError('the certificate has expired', { retryable: false });
-      },
-    };
-    const second = job({ transport });
+    const second = job({ transport: unreachable() });
     const warnings: string[] = [];
     second.on('warning', ({ message }) => warnings.push(message));
     expect(await failure(second.start())).to.include({ code: 'BITS_ERR_TRANSPORT' });

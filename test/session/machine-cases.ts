@@ -459,6 +459,19 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       tells: /keeps asking for byte 0/,
     },
     {
+      it: 'ends in an error when the server goes back and takes a byte more each time',
+      ...BIG,
+      script: [
+        ...bigBegun,
+        [has(4 * MIN), piece(4, 8)],
+        [outOfStep(1), `fragment 1-${4 * MIN + 1}`],
+        [has(4 * MIN + 1), `fragment ${4 * MIN + 1}-${8 * MIN + 1}`],
+        [outOfStep(2), `fragment 2-${4 * MIN + 2}`],
+        [has(4 * MIN + 2), `fragment ${4 * MIN + 2}-${8 * MIN + 2}`],
+        [outOfStep(3), 'failed BITS_ERR_PROTOCOL resumable'],
+      ],
+    },
+    {
       it: 'sends no more bytes again than the budget, however much progress each fragment makes',
       plan: { totalBytes: 10 * 1024 * KIB, maxResyncs: 3 },
       sizer: { fixedBytes: 10 * 1024 * KIB },

@@ -167,6 +167,23 @@ describe('the file store', () => {
       const error = await failureOf(store.load(record.key));
       expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'damaged' });
       expect(error.message).to.include(`${record.key}.json.unreadable-1`);
+      const { lock, holder } = await store.lock(record.key);
+      expect(holder, 'who locks it then').to.equal(undefined);
+      await lock?.release();
+    });
+
+    it('looks again once it has the lock: its owner may have written a new one', async () => {
+      const record = jobRecord();
+      await writeFile(fileOf(record.key), 'damaged');
+      await mkdir(join(directory, 'locks'), { mode: 0o700 });
+      // Undecided, and of another machine: it is waited for.
+      const rival = join(directory, 'locks', `${record.key}.${'f'.repeat(32)}`);
+      await writeFile(rival, 'c000000000001\n{"pid":1,"hostName":"elsewhere"}\n', { mode: 0o600 });
+      const loaded = store.load(record.key);
+      while ((await readdir(join(directory, 'locks'))).length < 2);
+      await writeFile(fileOf(record.key), serializeRecord(record));
+      await unlink(rival);
+      expect(await loaded).to.deep.equal(record);
     });
 
     it('keeps each one when several are found under the same key', async () => {
@@ -405,6 +422,7 @@ describe('the file store', () => {
     let prototype: { sync: FileHandle['sync'] };
     let original: FileHandle['sync'];
     let syncs: number;
+    let isDiskFull = false;
 
     beforeEach(async () => {
       const handle = await open(directory);
@@ -414,6 +432,9 @@ describe('the file store', () => {
       syncs = 0;
       prototype.sync = function (this: FileHandle) {
         syncs++;
+        if (isDiskFull) {
+          return Promise.reject(Object.assign(new Error('no space'), { code: 'ENOSPC' }));
+        }
         return original.call(this);
       };
     });
@@ -457,6 +478,33 @@ describe('the file store', () => {
 
     it('is a Close that is on its way', async () => {
       expect(await syncsOf([1000], [2000, { closeUncertain: true }])).to.deep.equal([2, 2]);
+    });
+
+    it('is never a Close that may have worked once it is noted that a Cancel may have ended it', async () => {
+      const closing = { closeUncertain: true };
+      expect(await syncsOf([1000], [2000, closing], [3000], [4000])).to.deep.equal([2, 2, 2, 1]);
+      expect(await syncsOf([0, closing], [500], [1500])).to.deep.equal([0, 2, 1]);
+    });
+
+    it('is the session that the last save should have left, had the disk not been full', async () => {
+      const times = { createdAtMs: STARTED_AT_MS, updatedAtMs: STARTED_AT_MS + 2000 };
+      const record = jobRecord(times);
+      const lost = { ...record, session: { ...record.session, sessionId: '{OTHER}' } };
+      const { lock } = await store.lock(record.key);
+      await store.save(record);
+      isDiskFull = true;
+      expect(await reasonOf(store.save(lost))).to.equal('full');
+      isDiskFull = false;
+      syncs = 0;
+      await store.save(lost);
+      expect(syncs).to.equal(2);
+      await lock?.release();
+    });
+
+    it('is the directory of the records, when that is new', async () => {
+      const fresh = createFileStore({ directory: join(directory, 'new') });
+      await fresh.save(jobRecord());
+      expect(syncs).to.equal(3);
     });
 
     it('is the session where a clock that was set back hides how long the upload lasts', async () => {
@@ -641,6 +689,12 @@ describe('the file store', () => {
     } finally {
       await chmod(directory, 0o700);
     }
+  });
+
+  it('has no record where none is, whoever could have written one', async function () {
+    if (!posix) skip(this, NEEDS.modes);
+    await chmod(directory, 0o777);
+    expect(await store.load(anyKey())).to.equal(undefined);
   });
 
   it('looks again at what is there once its lock was released', async () => {

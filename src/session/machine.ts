@@ -18,6 +18,7 @@ import {
   type Command,
   type Doubt,
   FRESH,
+  isShownToExist,
   maybeCancelled,
   type Outcome,
   owesReply,
@@ -88,7 +89,7 @@ const PROBE_BYTES = 2560;
 //   unconfirmed The session was resumed, or is to be found at another server than the one that was asked
 //               before, and nothing shows yet that the server has it. A reply that is gone may mean that
 //               the session is, too, and "session not found" that it was before a Close: a probe
-//               goes out before. Ends with any offset that fits, and with a reply.
+//               goes out before, unless the reply is stored. Ends with any offset that fits.
 //   replyGone   The reply was not found. Ends when the end of the file, sent again, is answered.
 //   forgotten   A request got no answer, or the session was resumed. A refusal that explains nothing
 //               may come from a server that forgot the session. Ends with any offset that fits,
@@ -198,7 +199,7 @@ function proceed(session: Session): Step {
     return doubt.unconfirmed ? sendProbe(session) : askForReply(session);
   }
   // Or "session not found" would not tell whether a Close that got no answer had ended it.
-  const mustAsk = doubt.unconfirmed && doubt.closed === 'no' && !mayNotAsk(session);
+  const mustAsk = !isShownToExist(session) && doubt.closed === 'no' && !mayNotAsk(session);
   return mustAsk ? sendProbe(session) : sendClose(session);
 }
 
@@ -696,8 +697,7 @@ function refused(session: Session, { refusal }: EventOf<'failed'>): Step {
 }
 
 function replyStored(session: Session): Step {
-  // Replies go with their session.
-  return proceed(forward({ ...doubting(session, { unconfirmed: false }), replyStored: true }));
+  return proceed(forward({ ...session, replyStored: true }));
 }
 
 /**
@@ -825,8 +825,7 @@ function interrupted(session: Session, refusal?: Refusal): Session {
   if (session.state === 'close-session' && session.awaiting === 'answer') {
     const isLost = refusal === undefined || mayHaveTakenEffect(refusal);
     if (refusal !== undefined && isNamed(refusal)) return doubting(session, { closed: 'no' });
-    // A server that nothing shows to have the session may just as well never have had it.
-    if (doubt.unconfirmed && doubt.closed === 'no') return session;
+    if (!isShownToExist(session) && doubt.closed === 'no') return session;
     return doubting(session, {
       closed: isLost || doubt.closed === 'unanswered' ? 'unanswered' : 'failed',
     });

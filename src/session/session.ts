@@ -322,9 +322,18 @@ export function snapshotOf(session: Session): SessionSnapshot {
     offset,
     replyUrl,
     replyStored,
-    closeUncertain: doubt.closed === 'unanswered' || (closing && !doubt.unconfirmed),
+    closeUncertain: doubt.closed === 'unanswered' || (closing && isShownToExist(session)),
   };
   return cancelling ? snapshotAfterCancel(snapshot) : snapshot;
+}
+
+/**
+ * Whether the server has shown since the last rest that it has the session: "session not found" after a
+ * Close then tells that the Close worked. A stored reply counts, too: a probe could make the application
+ * answer once more.
+ */
+export function isShownToExist({ doubt, replyStored }: Session): boolean {
+  return !doubt.unconfirmed || replyStored;
 }
 
 /** A session of which a Cancel may have been received that nobody waited for. */

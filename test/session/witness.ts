@@ -152,7 +152,7 @@ export class Witness {
           if (isNamed) {
             this.#closeFailed = false;
             this.#closeUnanswered = false;
-          } else if (passing && !this.#isUnshown) {
+          } else if (passing && !this.#mayBeMissing()) {
             if (error instanceof BitsServerError) this.#closeFailed = true;
             else this.#closeUnanswered = true;
           }
@@ -162,7 +162,6 @@ export class Witness {
       }
       case 'replyStored':
         this.#replyStored = true;
-        this.#isUnshown = false;
         break;
       case 'retryDue':
       case 'replyGone':
@@ -256,7 +255,7 @@ export class Witness {
   #interrupt(): void {
     if (this.#onWire?.type === 'fragment') this.#inDoubt = true;
     this.#probed = undefined;
-    if (this.#onWire?.type === 'close-session') this.#closeUnanswered ||= !this.#isUnshown;
+    if (this.#onWire?.type === 'close-session') this.#closeUnanswered ||= !this.#mayBeMissing();
     if (this.#onWire?.type === 'cancel-session') this.#cancelUnanswered = true;
     this.#onWire = undefined;
   }
@@ -365,7 +364,7 @@ export class Witness {
         if (this.#inDoubt) {
           this.#law(isBelow, 'sends new bytes while the offset is in doubt');
           this.#law(end - start <= 2560, 'probes with more than it must');
-        } else if (isBelow && this.#isUnshown && this.#acked === totalBytes) {
+        } else if (isBelow && this.#mayBeMissing() && this.#acked === totalBytes) {
           this.#inDoubt = true;
         } else {
           this.#law(
@@ -388,7 +387,7 @@ export class Witness {
         this.#law(this.#acked === totalBytes, 'closes with bytes unacknowledged');
         if (this.#acked > 1 && this.#plan.onUncertainFragment === 'resend') {
           const isAgain = this.#closeUnanswered || this.#closeFailed;
-          this.#law(isAgain || !this.#isUnshown, 'closes what the server may not have');
+          this.#law(isAgain || !this.#mayBeMissing(), 'closes what the server may not have');
         }
         if (reply !== 'none') {
           const none = reply === 'optional' && this.#replyUrl === undefined;
@@ -428,6 +427,11 @@ export class Witness {
     const isPossible =
       this.#closeUnanswered || this.#closeFailed || (isSentTwice && !this.#isUnshown);
     return isPossible && !this.#cancelUnanswered;
+  }
+
+  /** The server may not have the session any more, or never have had it. A reply came from it. */
+  #mayBeMissing(): boolean {
+    return this.#isUnshown && !this.#replyStored;
   }
 
   /** End of the furthest byte that the server may hold. */

@@ -91,8 +91,8 @@ const PROBE_BYTES = 2560;
 //               Ends with any offset that fits.
 //   replyGone   The reply was not found. Ends when the end of the file, sent again, is answered.
 //   forgotten   A request got no answer, or the session was resumed. A refusal that explains nothing
-//               may come from a server that forgot the session. Ends with any offset that fits,
-//               and with the session.
+//               may come from a server that forgot the session, and "session not found" from one that
+//               was restarted before a Close. Ends with any offset that fits, and with the session.
 //   suspicions  How often the server failed so; once may pass. Ends with any offset that fits, with a
 //               resume, and with the session.
 //   suspect     The refusal that a Ping is to explain: when the server answers it, the session is what
@@ -760,7 +760,8 @@ function wasCloseLost(session: Session, { error, isFromBits }: Refusal): boolean
 
 /** Whether the transport may have sent the Close twice, of a session that the server had before it. */
 function mayBeSentTwice({ doubt, plan }: Session): boolean {
-  return plan.mayResend === true && !doubt.unconfirmed && !doubt.cancelled;
+  const isKnown = !doubt.unconfirmed && !doubt.forgotten;
+  return plan.mayResend === true && isKnown && !doubt.cancelled;
 }
 
 /**

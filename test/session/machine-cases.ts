@@ -2236,6 +2236,11 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
+      it: 'presumes nothing of a session that was not found after no connection could be made',
+      plan: { mayResend: true },
+      script: [...atClose, [unsent, 'wait'], [retryDue, 'close-session'], [gone, 'create-session']],
+    },
+    {
       it: 'presumes nothing of an empty file that a host-id knows nothing of',
       plan: { mayResend: true, totalBytes: 0 },
       script: [

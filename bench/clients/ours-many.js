@@ -1,5 +1,5 @@
-// The others load it before the clock starts, too; this package would load it with the first request.
-import 'undici';
+// What the package loads of undici, with the first request: the others load theirs before the clock starts, too.
+import 'undici/lib/dispatcher/client.js';
 import { UploadJob } from 'bits-upload';
 import { measured } from './measured.js';
 

@@ -80,15 +80,15 @@ const PROBE_BYTES = 2560;
 //   offset      A Fragment was interrupted. A probe follows. Ends with any offset that fits.
 //   probed      What the first of two probes was told. Ends with the second one.
 //   doubled     The server may hold bytes twice. Ends with the session.
-//   closed      A Close was interrupted, or failed. "Session not found" then means that it worked:
-//               `presumed`. Ends with a refusal that names a reason, when the server takes a fragment,
+//   closed      A Close of a session that the server had was interrupted, or failed. "Session not
+//               found" then means that it worked: `presumed`. Ends with a refusal that names a reason, when the server takes a fragment,
 //               with the session, and when the origin is asked instead of the host-id's server.
 //   cancelled   A Cancel was interrupted, or failed. "Session not found" then proves nothing of a Close
 //               before. Ends when the server takes a fragment, and with the session.
 //   unconfirmed The session was resumed, or is to be found at another server than the one that was asked
 //               before, and nothing shows yet that the server has it. A reply that is gone may mean that
-//               the session is, too, and "session not found" that it was before a Close.
-//               Ends with any offset that fits.
+//               the session is, too, and "session not found" that it was before a Close: a probe
+//               goes out before. Ends with any offset that fits, and with a reply.
 //   replyGone   The reply was not found. Ends when the end of the file, sent again, is answered.
 //   forgotten   A request got no answer, or the session was resumed. A refusal that explains nothing
 //               may come from a server that forgot the session, and "session not found" from one that
@@ -197,7 +197,9 @@ function proceed(session: Session): Step {
     // The answer to the end of the file, sent again, would not tell whether it was appended.
     return doubt.unconfirmed ? sendProbe(session) : askForReply(session);
   }
-  return sendClose(session);
+  // Or "session not found" would not tell whether a Close that got no answer had ended it.
+  const mustAsk = doubt.unconfirmed && doubt.closed === 'no' && !mayNotAsk(session);
+  return mustAsk ? sendProbe(session) : sendClose(session);
 }
 
 function sendCreate(session: Session): Step {
@@ -374,8 +376,10 @@ function probeAcked(session: Session, { nextOffset, replyUrl }: AckOf<'fragment'
   const { start, end } = pendingOf(session);
   const { probed } = session.doubt;
   // One that lacked a byte of it would have taken all of it, or have refused it.
-  const isPart = nextOffset > start && nextOffset <= end;
-  if (isPart || (probed !== undefined && nextOffset === probed + end - start)) {
+  if (nextOffset > start && nextOffset < end) {
+    return startOverFromDoubt(session, takesLittle(), session.plan.maxRestarts);
+  }
+  if (nextOffset === end || (probed !== undefined && nextOffset === probed + end - start)) {
     return startOverFromDoubt(session, appends());
   }
   // One that appends in silence would name another offset each time.
@@ -692,7 +696,8 @@ function refused(session: Session, { refusal }: EventOf<'failed'>): Step {
 }
 
 function replyStored(session: Session): Step {
-  return proceed(forward({ ...session, replyStored: true }));
+  // Replies go with their session.
+  return proceed(forward({ ...doubting(session, { unconfirmed: false }), replyStored: true }));
 }
 
 /**
@@ -821,6 +826,8 @@ function interrupted(session: Session, refusal?: Refusal): Session {
   if (session.state === 'close-session' && session.awaiting === 'answer') {
     const isLost = refusal === undefined || mayHaveTakenEffect(refusal);
     if (refusal !== undefined && isNamed(refusal)) return doubting(session, { closed: 'no' });
+    // A server that nothing shows to have the session may just as well never have had it.
+    if (doubt.unconfirmed && doubt.closed === 'no') return session;
     return doubting(session, {
       closed: isLost || doubt.closed === 'unanswered' ? 'unanswered' : 'failed',
     });

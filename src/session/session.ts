@@ -322,7 +322,7 @@ export function snapshotOf(session: Session): SessionSnapshot {
     offset,
     replyUrl,
     replyStored,
-    closeUncertain: doubt.closed === 'unanswered' || closing,
+    closeUncertain: doubt.closed === 'unanswered' || (closing && !doubt.unconfirmed),
   };
   return cancelling ? snapshotAfterCancel(snapshot) : snapshot;
 }

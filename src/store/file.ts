@@ -32,6 +32,9 @@ const RECORD_SUFFIX = '.json';
 const ASIDE_SUFFIX = '.unreadable-';
 const KEY_LENGTH = 32;
 
+/** For how long an upload may be lost to a power cut: what it sent in that time is quickly sent again. */
+const UNSYNCED_MS = 1000;
+
 /**
  * Keeps one JSON file per job in a directory.
  *
@@ -86,14 +89,13 @@ export async function defaultJobDirectory(): Promise<string> {
 type Found = { readonly record: JobRecord } | { readonly error: BitsStoreError };
 
 /** What a file holds, as far as it matters to the next record. */
-interface Written {
-  readonly sessionId: string | undefined;
-  /** A power cut leaves it or an earlier record of the session, and either may stand for a later one. */
+interface Written extends Pick<JobRecord['session'], 'sessionId' | 'closeUncertain'> {
+  /** A power cut leaves it, or an earlier record of the same session. */
   readonly isDurable: boolean;
 }
 
 /** The former record, which a power cut may bring back. */
-const REMOVED: Written = { sessionId: undefined, isDurable: false };
+const REMOVED: Written = { sessionId: undefined, closeUncertain: false, isDurable: false };
 
 class FileStore implements JobStore {
   readonly #files: OwnFiles;
@@ -119,9 +121,8 @@ class FileStore implements JobStore {
       const afterPowerCut = held === undefined ? 'new' : whatMustStay(record, before);
       await replaceFile(path, content, { afterPowerCut });
       if (held === undefined) return;
-      // That a Close may have worked must not come back once a Cancel has ended the session.
-      const isDurable = afterPowerCut !== 'nothing' && !session.closeUncertain;
-      held.written = { sessionId: session.sessionId, isDurable };
+      const { sessionId, closeUncertain } = session;
+      held.written = { sessionId, closeUncertain, isDurable: afterPowerCut !== 'nothing' };
     } catch (error) {
       throw fileSystemError('write the job record', path, error);
     }
@@ -277,7 +278,8 @@ class FileStore implements JobStore {
     const found = await this.#read(path, key);
     if (found === undefined) return undefined;
     if ('record' in found) {
-      return { sessionId: found.record.session.sessionId, isDurable: false };
+      const { sessionId, closeUncertain } = found.record.session;
+      return { sessionId, closeUncertain, isDurable: false };
     }
     if (found.error.reason !== 'damaged') throw found.error;
     await setFileAside(path, ASIDE_SUFFIX);
@@ -286,12 +288,16 @@ class FileStore implements JobStore {
 }
 
 /** What a power cut must leave of a record and the one before it. */
-function whatMustStay({ session }: JobRecord, before: Written | undefined): AfterPowerCut {
-  if (session.closeUncertain) return 'new';
-  // Most uploads are over before a disk has stored it. One that lasts for a second is saved again.
-  if (before === undefined) return 'nothing';
+function whatMustStay(record: JobRecord, before: Written | undefined): AfterPowerCut {
+  const { session, createdAtMs, updatedAtMs } = record;
+  // That a Close may have worked must not come back once a Cancel has ended the session.
+  if (before?.closeUncertain) return 'new';
+  const ageMs = updatedAtMs - createdAtMs;
+  // Most uploads are over before a disk has stored a record. A clock that was set back proves nothing.
+  if (!before?.isDurable && ageMs >= 0 && ageMs < UNSYNCED_MS) return 'nothing';
+  if (session.closeUncertain || !before?.isDurable) return 'new';
   // Of the same session an older record serves as well: the server says where the upload stands.
-  return before.isDurable && before.sessionId === session.sessionId ? 'new-or-old' : 'new';
+  return before.sessionId === session.sessionId ? 'new-or-old' : 'new';
 }
 
 /** False only when there is certainly no such file. */

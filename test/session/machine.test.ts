@@ -279,7 +279,10 @@ describe('the session machine', () => {
     it('takes a recorded offset above the total for the total', () => {
       const session = restored({ offset: 999 });
       expect(session).to.include({ offset: 250, bestOffset: 250, sessionBestOffset: 250 });
-      expect(goesOn(session, pinged)[1]).to.equal('close-session');
+      expect(goesOn(session, pinged, has(250)).slice(1)).to.deep.equal([
+        'fragment 0-249',
+        'close-session',
+      ]);
     });
 
     it('creates a session when the record has none', () => {
@@ -303,10 +306,13 @@ describe('the session machine', () => {
       expect(goesOn(session, pinged)[1]).to.equal(DOWNLOAD);
     });
 
-    it('closes when its reply is stored', () => {
+    it('closes when its reply is stored and a probe shows that the server has the session', () => {
       const plan = { reply: 'required' } as const;
       const snapshot = { offset: 250, replyUrl: URL_OF_REPLY, replyStored: true };
-      expect(goesOn(restored(snapshot, { plan }), pinged)[1]).to.equal('close-session');
+      expect(goesOn(restored(snapshot, { plan }), pinged, has(250)).slice(1)).to.deep.equal([
+        'fragment 0-249',
+        'close-session',
+      ]);
     });
 
     it('probes from the offset of the server where there is nothing below to repeat', () => {
@@ -377,16 +383,16 @@ describe('the session machine', () => {
       }
     });
 
-    it('closes at once when an optional reply was asked for before', () => {
+    it('does not ask again for an optional reply that it asked for before', () => {
       const of = { plan: { reply: 'optional' } } as const;
-      expect(goesOn(restored({ offset: 250 }, of), pinged)[1]).to.equal('close-session');
+      expect(goesOn(restored({ offset: 250 }, of), pinged, has(250))[2]).to.equal('close-session');
     });
 
     it('starts over when only the session may be forgotten, and no Close was sent before', () => {
       const session = restored({ offset: 250 });
       expect(goesOn(session, pinged, unknown(400), pinged)).to.deep.equal([
         'ping',
-        'close-session',
+        'fragment 0-249',
         'ping',
         'cancel-session',
       ]);

@@ -32,8 +32,6 @@ export class Witness {
   #inDoubt = false;
   /** What the first of two probes was told. */
   #probed: number | undefined;
-  /** The reply was gone, so the session may be. */
-  #mayProbe = false;
   /** Nothing since the last rest, or since another server is asked, shows that it has the session. */
   #isUnshown = false;
   /** A request about the session got no answer since the server has shown that it has it. */
@@ -49,8 +47,6 @@ export class Witness {
   #restored = false;
   #replyUrl: string | undefined;
   #replyStored = false;
-  /** There is nothing at that URL. */
-  #isReplyGone = false;
   #closeUnanswered = false;
   /** A Close was answered with an error that may come after its effect. */
   #closeFailed = false;
@@ -160,26 +156,25 @@ export class Witness {
           if (isNamed) {
             this.#closeFailed = false;
             this.#closeUnanswered = false;
-          } else if (passing && error instanceof BitsServerError) this.#closeFailed = true;
-          else if (passing) this.#closeUnanswered = true;
+          } else if (passing && !this.#isUnshown) {
+            if (error instanceof BitsServerError) this.#closeFailed = true;
+            else this.#closeUnanswered = true;
+          }
         }
         this.#onWire = undefined;
         break;
       }
       case 'replyStored':
         this.#replyStored = true;
+        this.#isUnshown = false;
         break;
       case 'retryDue':
-        break;
       case 'replyGone':
-        this.#mayProbe = true;
-        this.#isReplyGone = true;
         break;
       case 'fallbackExpired':
         this.#closeUnanswered = false;
         this.#closeFailed = false;
         this.#isUnshown = true;
-        this.#mayProbe ||= this.#asksForReply();
         break;
       default:
         this.#interrupt();
@@ -237,12 +232,6 @@ export class Witness {
     this.#cancelUnanswered = false;
   }
 
-  /** Only the end of the file, sent again, can tell the URL of the reply. */
-  #asksForReply(): boolean {
-    const isKnown = this.#replyUrl !== undefined && !this.#isReplyGone;
-    return this.#acked === this.#plan.totalBytes && !isKnown;
-  }
-
   /** @returns whether the offset is possible */
   #told(nextOffset: number, replyUrl: string | undefined): boolean {
     const furthest = this.#reach();
@@ -256,7 +245,6 @@ export class Witness {
     this.#acked = nextOffset;
     this.#mostAcked = Math.max(this.#mostAcked, nextOffset);
     this.#inDoubt = false;
-    this.#mayProbe = false;
     this.#isUnshown = false;
     this.#isSilent = false;
     return true;
@@ -273,14 +261,13 @@ export class Witness {
   #interrupt(): void {
     if (this.#onWire?.type === 'fragment') this.#inDoubt = true;
     this.#probed = undefined;
-    if (this.#onWire?.type === 'close-session') this.#closeUnanswered = true;
+    if (this.#onWire?.type === 'close-session') this.#closeUnanswered ||= !this.#isUnshown;
     if (this.#onWire?.type === 'cancel-session') this.#cancelUnanswered = true;
     this.#onWire = undefined;
   }
 
   #callerActed(): void {
     this.#isUnshown = true;
-    this.#mayProbe ||= this.#asksForReply();
     this.#finishes = 0;
     this.#creates = 0;
     this.#idleSends = 0;
@@ -345,14 +332,12 @@ export class Witness {
         this.#acked = 0;
         this.#mostAcked = 0;
         this.#inDoubt = false;
-        this.#mayProbe = false;
         this.#probed = undefined;
         this.#isDistrusted = false;
         this.#coveredTo = 0;
         this.#restored = false;
         this.#replyUrl = undefined;
         this.#replyStored = false;
-        this.#isReplyGone = false;
         this.#closeUnanswered = false;
         this.#closeFailed = false;
         this.#closeDenied = false;
@@ -386,8 +371,7 @@ export class Witness {
         if (this.#inDoubt) {
           this.#law(isBelow, 'sends new bytes while the offset is in doubt');
           this.#law(end - start <= 2560, 'probes with more than it must');
-        } else if (isBelow && this.#mayProbe) {
-          this.#law(reply !== 'none', 'probes for no reply');
+        } else if (isBelow && this.#isUnshown && this.#acked === totalBytes) {
           this.#inDoubt = true;
         } else {
           this.#law(
@@ -408,6 +392,10 @@ export class Witness {
         this.#closeDenied = false;
         this.#law(!this.#inDoubt && !this.#isDistrusted, 'closes while the offset is in doubt');
         this.#law(this.#acked === totalBytes, 'closes with bytes unacknowledged');
+        if (this.#acked > 1 && this.#plan.onUncertainFragment === 'resend') {
+          const isAgain = this.#closeUnanswered || this.#closeFailed;
+          this.#law(isAgain || !this.#isUnshown, 'closes what the server may not have');
+        }
         if (reply !== 'none') {
           const none = reply === 'optional' && this.#replyUrl === undefined;
           this.#law(this.#replyStored || none, 'closes with the reply not stored');

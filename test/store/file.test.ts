@@ -5,6 +5,7 @@ import {
   appendFile,
   chmod,
   chown,
+  type FileHandle,
   link,
   mkdir,
   open,
@@ -24,7 +25,7 @@ import { basename, join, relative } from 'node:path';
 import { expect } from 'chai';
 import { BitsArgumentError, BitsStoreError } from '../../src/errors.js';
 import { createFileStore, defaultJobDirectory } from '../../src/store/file.js';
-import { byAge, parseRecord, serializeRecord } from '../../src/store/record.js';
+import { byAge, type JobRecord, parseRecord, serializeRecord } from '../../src/store/record.js';
 import { runs } from '../support/prove-mode.js';
 import { NEEDS, skip, skipOnWindows } from '../support/skip.js';
 import { childPath, killed, messageFrom, startChild } from './child.js';
@@ -416,6 +417,128 @@ describe('the file store', () => {
     expect((await store.load(record.key))?.state).to.equal('suspended');
   });
 
+  describe('what a power cut leaves of a record under its lock', () => {
+    const STARTED_AT_MS = 10_000;
+    let prototype: { sync: FileHandle['sync'] };
+    let original: FileHandle['sync'];
+    let syncs: number;
+    let isDiskFull = false;
+
+    beforeEach(async () => {
+      const handle = await open(directory);
+      prototype = Object.getPrototypeOf(handle);
+      await handle.close();
+      original = prototype.sync;
+      syncs = 0;
+      prototype.sync = function (this: FileHandle) {
+        syncs++;
+        if (isDiskFull) {
+          return Promise.reject(Object.assign(new Error('no space'), { code: 'ENOSPC' }));
+        }
+        return original.call(this);
+      };
+    });
+    afterEach(() => {
+      prototype.sync = original;
+    });
+
+    /** The syncs of each record in turn: the file's, and the directory's for the new one for certain. */
+    async function syncsOf(...records: [ageMs: number, change?: Partial<JobRecord['session']>][]) {
+      const { key, session } = jobRecord();
+      const { lock } = await store.lock(key);
+      const counts: number[] = [];
+      for (const [ageMs, change] of records) {
+        syncs = 0;
+        await store.save(
+          jobRecord({
+            key,
+            session: { ...session, ...change },
+            createdAtMs: STARTED_AT_MS,
+            updatedAtMs: STARTED_AT_MS + ageMs,
+          }),
+        );
+        counts.push(syncs);
+      }
+      await lock?.release();
+      return counts;
+    }
+
+    it('is nothing for certain of an upload that is over within a second', async () => {
+      expect(await syncsOf([0], [500], [999, { closeUncertain: true }])).to.deep.equal([0, 0, 0]);
+    });
+
+    it('is the session of an upload that lasts longer, and then this or a later record', async () => {
+      expect(await syncsOf([0], [1000], [2000], [3000])).to.deep.equal([0, 2, 1, 1]);
+    });
+
+    it('is the next session, too', async () => {
+      const next = { sessionId: '{11112222}' };
+      expect(await syncsOf([1000], [2000, next], [3000, next])).to.deep.equal([2, 2, 1]);
+    });
+
+    it('is a Close that is on its way', async () => {
+      expect(await syncsOf([1000], [2000, { closeUncertain: true }])).to.deep.equal([2, 2]);
+    });
+
+    it('is never a Close that may have worked once it is noted that a Cancel may have ended it', async () => {
+      const closing = { closeUncertain: true };
+      expect(await syncsOf([1000], [2000, closing], [3000], [4000])).to.deep.equal([2, 2, 2, 1]);
+      expect(await syncsOf([0, closing], [500], [1500])).to.deep.equal([0, 2, 1]);
+    });
+
+    it('is the session that the last save should have left, had the disk not been full', async () => {
+      const times = { createdAtMs: STARTED_AT_MS, updatedAtMs: STARTED_AT_MS + 2000 };
+      const record = jobRecord(times);
+      const lost = { ...record, session: { ...record.session, sessionId: '{OTHER}' } };
+      const { lock } = await store.lock(record.key);
+      await store.save(record);
+      isDiskFull = true;
+      expect(await reasonOf(store.save(lost))).to.equal('full');
+      isDiskFull = false;
+      syncs = 0;
+      await store.save(lost);
+      expect(syncs).to.equal(2);
+      await lock?.release();
+    });
+
+    it('is the directory of the records, when that is new', async () => {
+      const fresh = createFileStore({ directory: join(directory, 'new') });
+      await fresh.save(jobRecord());
+      expect(syncs).to.equal(3);
+    });
+
+    it('is the session where a clock that was set back hides how long the upload lasts', async () => {
+      expect(await syncsOf([-5000], [500])).to.deep.equal([2, 1]);
+    });
+
+    it('is the first record after one that was removed, which may come back otherwise', async () => {
+      const record = jobRecord({ createdAtMs: STARTED_AT_MS, updatedAtMs: STARTED_AT_MS + 1000 });
+      const { lock } = await store.lock(record.key);
+      await store.save(record);
+      syncs = 0;
+      await store.remove(record.key);
+      expect(syncs).to.equal(0);
+      await store.save(record);
+      expect(syncs).to.equal(2);
+      await lock?.release();
+    });
+
+    it('is every record that is saved without a lock', async () => {
+      await store.save(jobRecord({ createdAtMs: STARTED_AT_MS, updatedAtMs: STARTED_AT_MS }));
+      expect(syncs).to.be.at.least(2);
+    });
+
+    it('is the first record of a process that resumes an upload', async () => {
+      const record = jobRecord({ createdAtMs: STARTED_AT_MS, updatedAtMs: STARTED_AT_MS + 5000 });
+      await store.save(record);
+      const { lock } = await store.lock(record.key);
+      syncs = 0;
+      await store.save(record);
+      expect(syncs).to.equal(2);
+      await lock?.release();
+    });
+  });
+
   it('removes old temporary files of killed writers, of records and of locks', async () => {
     const { lock } = await store.lock(anyKey());
     const temp = (age: string) => [
@@ -565,65 +688,6 @@ describe('the file store', () => {
       expect(await store.load(record.key)).to.deep.equal(record);
     } finally {
       await chmod(directory, 0o700);
-    }
-  });
-
-  it('syncs only what a power cut must not take: a session that lasts, and a Close on its way', async () => {
-    const handle = await open(directory);
-    const prototype = Object.getPrototypeOf(handle) as { sync: () => Promise<void> };
-    await handle.close();
-    const { sync } = prototype;
-    let syncs = 0;
-    let isDiskFull = false;
-    prototype.sync = async function (this: unknown) {
-      syncs++;
-      if (isDiskFull) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
-      await sync.call(this);
-    };
-    const syncsOf = async (work: Promise<void>) => {
-      syncs = 0;
-      await work;
-      return syncs;
-    };
-    try {
-      const record = jobRecord();
-      const { session } = record;
-      const closing = { ...record, session: { ...session, closeUncertain: true } };
-      const lost = { ...record, session: { ...session, sessionId: '{OTHER}' } };
-      const CONTENT = 1;
-      const CONTENT_AND_NAME = 2;
-      await store.save(jobRecord());
-      const { lock } = await store.lock(record.key);
-      expect(await syncsOf(store.save(record)), 'new').to.equal(0);
-      expect(await syncsOf(store.save(record)), 'lasting').to.equal(CONTENT_AND_NAME);
-      expect(await syncsOf(store.save(record)), 'later').to.equal(CONTENT);
-      expect(await syncsOf(store.save(closing)), 'closing').to.equal(CONTENT_AND_NAME);
-      expect(await syncsOf(store.save(record)), 'closing no more').to.equal(CONTENT_AND_NAME);
-      expect(await syncsOf(store.save(record)), 'later again').to.equal(CONTENT);
-      isDiskFull = true;
-      expect(await reasonOf(store.save(lost))).to.equal('full');
-      isDiskFull = false;
-      expect(await syncsOf(store.save(lost)), 'another session').to.equal(CONTENT_AND_NAME);
-      expect(await syncsOf(store.save(lost)), 'later in that').to.equal(CONTENT);
-      expect(await syncsOf(store.remove(record.key)), 'removed').to.equal(0);
-      expect(await syncsOf(store.save(lost)), 'in place of it').to.equal(CONTENT_AND_NAME);
-      await lock?.release();
-      const again = await store.lock(record.key);
-      expect(await syncsOf(store.save(record)), 'of another run').to.equal(CONTENT_AND_NAME);
-      await again.lock?.release();
-      expect(await syncsOf(store.save(jobRecord())), 'without a lock').to.equal(CONTENT_AND_NAME);
-      const fresh = createFileStore({ directory: join(directory, 'new') });
-      expect(await syncsOf(fresh.save(record)), 'with its directory').to.equal(
-        1 + CONTENT_AND_NAME,
-      );
-      const quick = await store.lock(closing.key);
-      await store.remove(closing.key);
-      await quick.lock?.release();
-      const last = await store.lock(closing.key);
-      expect(await syncsOf(store.save(closing)), 'closing at once').to.equal(CONTENT_AND_NAME);
-      await last.lock?.release();
-    } finally {
-      prototype.sync = sync;
     }
   });
 

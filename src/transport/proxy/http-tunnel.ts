@@ -134,9 +134,9 @@ async function ask(
     body: answer,
   };
   const isTunnel = status >= 200 && status < 300;
-  if (socket === undefined || (isTunnel && begun?.length === 0)) return { response, socket };
+  if (socket === undefined || (isTunnel && begun.length === 0)) return { response, socket };
   socket.destroy();
-  if (isTunnel) throw dataOfItsOwn(proxy);
+  if (isTunnel) throw dataOfItsOwn(proxy, begun);
   return { response, socket: undefined };
 }
 

@@ -32,10 +32,11 @@ export function notProxy(proxy: ProxyServer): BitsTransportError {
   return proxyFailed(proxy, text, { retryable: false });
 }
 
-/** No server behind a tunnel speaks before it is asked, neither in HTTP nor in TLS. */
-export function dataOfItsOwn(proxy: ProxyServer): BitsTransportError {
-  const text = 'sent data of its own into the tunnel: check its address, and what runs there';
-  return proxyFailed(proxy, text, { retryable: true });
+/** No server behind a tunnel speaks before it is asked, in TLS nor in HTTP, but to say that it is busy. */
+export function dataOfItsOwn(proxy: ProxyServer, data: Buffer): BitsTransportError {
+  const text =
+    'sent data of its own into the tunnel: check its address, the port of the server, and what runs there';
+  return proxyFailed(proxy, text, { retryable: data.toString('latin1').startsWith('HTTP/') });
 }
 
 interface Advice {

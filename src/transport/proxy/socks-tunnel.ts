@@ -48,9 +48,9 @@ export async function openSocksTunnel(
   const trial = new Trial(peer, processVerdicts);
   if (secret !== undefined) await trial.begin(secret, signal);
   try {
-    const speaksFirst = await connect(socket, { host, port: target.port }, proxy, timeoutMs);
+    const begun = await connect(socket, { host, port: target.port }, proxy, timeoutMs);
     if (secret !== undefined) processVerdicts.set(peer, secret, 'accepted');
-    if (speaksFirst) throw dataOfItsOwn(proxy);
+    if (begun !== undefined) throw dataOfItsOwn(proxy, begun);
   } catch (error) {
     const { message } = error as SocksClientError;
     if (secret !== undefined && REFUSED.test(message)) processVerdicts.set(peer, secret, 'refused');
@@ -62,13 +62,13 @@ export async function openSocksTunnel(
   }
 }
 
-/** @returns whether data came through the connection before any was sent. */
+/** @returns what came through the connection before anything was sent. */
 async function connect(
   socket: Socket,
   destination: { readonly host: string; readonly port: number },
   { credentials, hostname, port }: ProxyServer,
   timeoutMs: number,
-): Promise<boolean> {
+): Promise<Buffer | undefined> {
   const { SocksClient } = await import('socks');
   await SocksClient.createConnection({
     command: 'connect',
@@ -82,15 +82,15 @@ async function connect(
     existing_socket: socket,
     timeout: timeoutMs,
   });
-  let hasData = false;
-  const note = () => {
-    hasData = true;
+  let begun: Buffer | undefined;
+  const note = (data: Buffer) => {
+    begun ??= data;
   };
   // The package emits what came behind the reply a turn later.
   socket.on('data', note);
   await nextTurn();
   socket.off('data', note);
-  return hasData;
+  return begun;
 }
 
 /** Never with the cause: it contains the password. */

@@ -72,14 +72,19 @@ describe('a tunnel through an HTTP proxy', () => {
     expect((await through(proxy).send(ping(TARGET), LONG)).status).to.equal(200);
   });
 
-  it('is refused when it begins with data of the proxy', async () => {
-    const proxy = await scripted(`${ESTABLISHED}SSH-2.0-x\r\n`);
-    const error = await bitsError(through(proxy).send(ping(TARGET), LONG));
-    expect(error).to.include({ code: 'BITS_ERR_PROXY', retryable: true });
-    expect(error.message).to.include('data of its own');
-    expect(proxy.connections).to.have.length(1);
-    await proxy.connections[0]?.closed;
-  });
+  for (const [data, retryable, reason] of [
+    ['SSH-2.0-x\r\n', false, 'which no later attempt changes'],
+    ['HTTP/1.1 503 Busy\r\n\r\n', true, 'which may be a server that is busy'],
+  ] as const) {
+    it(`is refused when it begins with ${data.slice(0, 6)}, ${reason}`, async () => {
+      const proxy = await scripted(ESTABLISHED + data);
+      const error = await bitsError(through(proxy).send(ping(TARGET), LONG));
+      expect(error).to.include({ code: 'BITS_ERR_PROXY', retryable });
+      expect(error.message).to.include('data of its own');
+      expect(proxy.connections).to.have.length(1);
+      await proxy.connections[0]?.closed;
+    });
+  }
 
   for (const [what, beginning, rest] of [
     ['interim answers', '', 'HTTP/1.1 103 X\r\n\r\n'],

@@ -471,14 +471,19 @@ describe('a proxy', () => {
       expect(answers.map(({ status }) => status)).to.deep.equal(Array(12).fill(200));
     });
 
-    it('fails when it sends data of its own behind its reply', async () => {
-      const server = await serve();
-      const proxy = await socks({ banner: 'SSH-2.0-x\r\n' });
-      const url = `socks5h://127.0.0.1:${proxy.port}`;
-      const error = await bitsError(make(url).send(ping(server.url()), LONG));
-      expect(error).to.include({ code: 'BITS_ERR_PROXY', retryable: true });
-      expect(proxy.connections()).to.equal(1);
-    });
+    for (const [banner, retryable] of [
+      ['SSH-2.0-x\r\n', false],
+      ['HTTP/1.1 503 Busy\r\n\r\n', true],
+    ] as const) {
+      it(`fails when it sends ${banner.slice(0, 6)} behind its reply`, async () => {
+        const server = await serve();
+        const proxy = await socks({ banner });
+        const url = `socks5h://127.0.0.1:${proxy.port}`;
+        const error = await bitsError(make(url).send(ping(server.url()), LONG));
+        expect(error).to.include({ code: 'BITS_ERR_PROXY', retryable });
+        expect(proxy.connections()).to.equal(1);
+      });
+    }
 
     it('leads to an error that requests a user name and password when none was given', async () => {
       const server = await serve();

@@ -167,6 +167,7 @@ export class Witness {
       case 'replyStored':
         this.#replyStored = true;
         this.#isUnshown = false;
+        this.#isSilent = false;
         break;
       case 'retryDue':
       case 'replyGone':

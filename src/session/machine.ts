@@ -82,18 +82,21 @@ const PROBE_BYTES = 2560;
 //   probed      What the first of two probes was told. Ends with the second one.
 //   doubled     The server may hold bytes twice. Ends with the session.
 //   closed      A Close of a session that the server had was interrupted, or failed. "Session not
-//               found" then means that it worked: `presumed`. Ends with a refusal that names a reason, when the server takes a fragment,
-//               with the session, and when the origin is asked instead of the host-id's server.
+//               found" then means that it worked: `presumed`. Ends with a refusal that names a reason,
+//               when the server takes a fragment, with the session, and when the origin is asked
+//               instead of the host-id's server.
 //   cancelled   A Cancel was interrupted, or failed. "Session not found" then proves nothing of a Close
 //               before. Ends when the server takes a fragment, and with the session.
 //   unconfirmed The session was resumed, or is to be found at another server than the one that was asked
 //               before, and nothing shows yet that the server has it. A reply that is gone may mean that
 //               the session is, too, and "session not found" that it was before a Close: a probe
-//               goes out before, unless the reply is stored. Ends with any offset that fits.
+//               goes out before, unless the reply is stored. Ends with any offset that fits, and
+//               with a reply.
 //   replyGone   The reply was not found. Ends when the end of the file, sent again, is answered.
 //   forgotten   A request got no answer, or the session was resumed. A refusal that explains nothing
-//               may come from a server that forgot the session. Ends with any offset that fits,
-//               and with the session.
+//               may come from a server that forgot the session, and "session not found" from one that
+//               was restarted before a Close. Ends with any offset that fits, with a reply, and with
+//               the session.
 //   suspicions  How often the server failed so; once may pass. Ends with any offset that fits, with a
 //               resume, and with the session.
 //   suspect     The refusal that a Ping is to explain: when the server answers it, the session is what
@@ -697,7 +700,9 @@ function refused(session: Session, { refusal }: EventOf<'failed'>): Step {
 }
 
 function replyStored(session: Session): Step {
-  return proceed(forward({ ...session, replyStored: true }));
+  // Replies go with their session.
+  const known = doubting(session, { unconfirmed: false, forgotten: false });
+  return proceed(forward({ ...known, replyStored: true }));
 }
 
 /**
@@ -765,7 +770,8 @@ function wasCloseLost(session: Session, { error, isFromBits }: Refusal): boolean
 
 /** Whether the transport may have sent the Close twice, of a session that the server had before it. */
 function mayBeSentTwice({ doubt, plan }: Session): boolean {
-  return plan.mayResend === true && !doubt.unconfirmed && !doubt.cancelled;
+  const isKnown = !doubt.unconfirmed && !doubt.forgotten;
+  return plan.mayResend === true && isKnown && !doubt.cancelled;
 }
 
 /**

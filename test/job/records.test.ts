@@ -1083,6 +1083,17 @@ describe('the record of a job', () => {
       expect(uses).to.be.empty;
     });
 
+    it('is made when the store cannot say whether there is one, with a warning', async () => {
+      await serve();
+      const away = new BitsError('BITS_ERR_STORE', 'the disk is away');
+      const upload = small({ store: { ...noting(), load: () => Promise.reject(away) } });
+      const warnings: string[] = [];
+      upload.on('warning', ({ message }) => warnings.push(message));
+      await upload.start();
+      expect(warnings).to.deep.equal(['the disk is away']);
+      expect(uses).to.include('save').and.to.include('lock');
+    });
+
     it('is made for a file that is one byte longer', async () => {
       await serve();
       await small({ fragmentBytes: 100 * KIB - 1 }).start();

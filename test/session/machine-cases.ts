@@ -2270,6 +2270,22 @@ export const groups: Readonly<Record<string, readonly Case[]>> = {
       ],
     },
     {
+      it: 'presumes nothing of a session that was not found after no connection could be made',
+      plan: { mayResend: true },
+      script: [...atClose, [unsent, 'wait'], [retryDue, 'close-session'], [gone, 'create-session']],
+    },
+    {
+      it: 'presumes the file when a reply came after the silence, which shows the session',
+      plan: { mayResend: true, reply: 'required' },
+      script: [
+        ...atReply,
+        [lost, 'wait'],
+        [retryDue, DOWNLOAD],
+        [replyStored, 'close-session'],
+        [gone, 'completed presumed'],
+      ],
+    },
+    {
       it: 'presumes nothing of an empty file that a host-id knows nothing of',
       plan: { mayResend: true, totalBytes: 0 },
       script: [

@@ -34,6 +34,8 @@ export class Witness {
   #probed: number | undefined;
   /** Nothing since the last rest, or since another server is asked, shows that it has the session. */
   #isUnshown = false;
+  /** A request about the session got no answer since the server has shown that it has it. */
+  #isSilent = false;
   /** The server appended a probe, or may have. */
   #isDistrusted = false;
   /** The last Ping asked whether the session is forgotten. */
@@ -124,7 +126,9 @@ export class Witness {
         if (packet?.type === 'close-session' || packet?.type === 'cancel-session') this.#bury();
         break;
       case 'failed': {
-        const { meaning, nextOffset, replyUrl } = event.refusal;
+        const { meaning, error, nextOffset, replyUrl } = event.refusal;
+        const isAnswered = error instanceof BitsServerError || meaning === 'not-bits';
+        this.#isSilent ||= !isAnswered && packet?.type !== 'ping';
         if (packet?.type === 'fragment') {
           const passing = ['transient', 'not-bits', 'misfit'].includes(meaning);
           const isAnswer = event.refusal.error instanceof BitsServerError;
@@ -162,6 +166,8 @@ export class Witness {
       }
       case 'replyStored':
         this.#replyStored = true;
+        this.#isUnshown = false;
+        this.#isSilent = false;
         break;
       case 'retryDue':
       case 'replyGone':
@@ -241,6 +247,7 @@ export class Witness {
     this.#mostAcked = Math.max(this.#mostAcked, nextOffset);
     this.#inDoubt = false;
     this.#isUnshown = false;
+    this.#isSilent = false;
     return true;
   }
 
@@ -336,6 +343,7 @@ export class Witness {
         this.#closeFailed = false;
         this.#closeDenied = false;
         this.#isUnshown = false;
+        this.#isSilent = false;
         this.#cancelSent = false;
         this.#cancelUnanswered = false;
         break;
@@ -424,8 +432,8 @@ export class Witness {
 
   /** A Close may have worked: one without an answer, one that failed, or one sent again in secret. */
   #mayBeClosed(isSentTwice: boolean): boolean {
-    const isPossible =
-      this.#closeUnanswered || this.#closeFailed || (isSentTwice && !this.#isUnshown);
+    const isShown = !this.#isUnshown && !this.#isSilent;
+    const isPossible = this.#closeUnanswered || this.#closeFailed || (isSentTwice && isShown);
     return isPossible && !this.#cancelUnanswered;
   }
 

@@ -82,7 +82,7 @@ export class Connector {
     const countdown = new Countdown(() => {
       attempt.abort(
         new BitsTimeoutError(
-          `${firstHost} did not accept the connection within ${timeoutMs} ms (connectTimeoutMs): check the address, firewalls and that the server is running`,
+          `${firstHost} did not accept the connection within ${timeoutMs} ms (timeouts.connectMs): check the address, firewalls and that the server is running`,
         ),
       );
     });

@@ -1,5 +1,6 @@
 import { codeOf, describeError } from '../common/error-like.js';
 import { BitsStoreError } from '../errors.js';
+import type { JobStore, StoredJobs } from './store.js';
 
 const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 const DENIED = new Set(['EACCES', 'EPERM', 'EROFS', 'ERR_ACCESS_DENIED']);
@@ -31,4 +32,16 @@ export function fileSystemError(doing: string, where: string, cause: unknown): B
   const reason = FULL.has(code) ? 'full' : DENIED.has(code) ? 'denied' : 'unavailable';
   const why = ADVICE[code] ?? describeError(cause);
   return new BitsStoreError(reason, `cannot ${doing} ${where}: ${why}`, cause);
+}
+
+/**
+ * What a store holds; it may be the caller's, and throw anything.
+ * @throws BITS_ERR_STORE
+ */
+export async function listed(store: JobStore): Promise<StoredJobs> {
+  try {
+    return await store.list();
+  } catch (error) {
+    throw fileSystemError('read', 'the records of the store', error);
+  }
 }

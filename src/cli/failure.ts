@@ -12,6 +12,7 @@ const FLAGS: readonly (readonly [sdk: string, cli: string])[] = [
   ['auth.schemes', '--basic, --digest, --ntlm or --negotiate'],
   ['upload it as a stream', 'pipe it into the program and give - as PATH'],
   ['connect to it and upload the stream', 'pipe the data into the program and give - as PATH'],
+  ['start a new job.', 'upload it again with put.'],
   ['proxy.tls.ca', 'NODE_EXTRA_CA_CERTS of the environment'],
   ['move it away, or give overwrite: true', 'move it away'],
   ['give overwrite: true to replace it', 'move it away'],

@@ -25,6 +25,10 @@ describe('an error on the command line', () => {
     ],
     ['NO_PROXY or noProxy', 'NO_PROXY or --noproxy'],
     ['http://h/tls.ca and my-trustedHosts', 'http://h/tls.ca and my-trustedHosts'],
+    [
+      'began with (0x8020001D): start a new job.',
+      'began with (0x8020001D): upload it again with put.',
+    ],
     ['proxy.tls.ca', 'NODE_EXTRA_CA_CERTS of the environment'],
     ['from the option proxy', 'from the option --proxy'],
     ['x exists; give overwrite: true to replace it', 'x exists; move it away'],

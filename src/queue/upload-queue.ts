@@ -10,7 +10,7 @@ import type { RetryDecision } from '../job/options.js';
 import type { UploadProgress } from '../job/progress.js';
 import { admission, UploadJob } from '../job/upload-job.js';
 import type { JobRecord } from '../store/record.js';
-import { listed } from '../store/store-error.js';
+import { fromStore } from '../store/store-error.js';
 import {
   type AutoConcurrency,
   fileEnded,
@@ -200,7 +200,8 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
     const jobs: UploadJob[] = [];
     const problems: { error: BitsError; record?: JobRecord }[] = [];
     await this.#feeding(async (signal) => {
-      const stored = await unlessAborted(listed(store), signal);
+      const listing = fromStore('list the records', () => store.list());
+      const stored = await unlessAborted(listing, signal);
       problems.push(...stored.problems.map(({ error }) => ({ error })));
       for (const record of stored.records) {
         const own = typeof options === 'function' ? options(record) : options;

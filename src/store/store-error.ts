@@ -1,6 +1,5 @@
 import { codeOf, describeError } from '../common/error-like.js';
-import { BitsStoreError } from '../errors.js';
-import type { JobStore, StoredJobs } from './store.js';
+import { BitsStoreError, isBitsError } from '../errors.js';
 
 const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 const DENIED = new Set(['EACCES', 'EPERM', 'EROFS', 'ERR_ACCESS_DENIED']);
@@ -35,13 +34,15 @@ export function fileSystemError(doing: string, where: string, cause: unknown): B
 }
 
 /**
- * What a store holds; it may be the caller's, and throw anything.
+ * What a store gives; it may be the caller's, and throw anything.
+ * @param doing what it is asked for, to follow `cannot`
  * @throws BITS_ERR_STORE
  */
-export async function listed(store: JobStore): Promise<StoredJobs> {
+export async function fromStore<T>(doing: string, ask: () => Promise<T>): Promise<T> {
   try {
-    return await store.list();
+    return await ask();
   } catch (error) {
-    throw fileSystemError('read', 'the records of the store', error);
+    if (isBitsError(error)) throw error;
+    throw fileSystemError(doing, 'in the store', error);
   }
 }

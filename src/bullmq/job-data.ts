@@ -1,9 +1,10 @@
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { JobsOptions } from 'bullmq';
+import { assertKnown } from '../common/check-options.js';
 import { BitsArgumentError, BitsError } from '../errors.js';
 import type { RetryInput, TimeoutOptions, UploadOptions } from '../job/options.js';
-import { assertKnown, resolveOptions } from '../job/resolve-options.js';
+import { resolveOptions } from '../job/resolve-options.js';
 import { parseRemoteUrl } from '../protocol/remote-url.js';
 import { PRIORITIES, type Priority } from '../queue/priority.js';
 import type { ReplyOptions } from '../reply/reply-option.js';

@@ -4,11 +4,12 @@ import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type RateLimiterOptions, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { assertKnown } from '../common/check-options.js';
 import { tell } from '../common/tell.js';
 import { BitsArgumentError } from '../errors.js';
 import type { Bandwidth, BandwidthOptions } from '../job/bandwidth.js';
 import type { UploadWarning } from '../job/events.js';
-import { assertKnown, resolveOptions, toBandwidth } from '../job/resolve-options.js';
+import { resolveOptions, toBandwidth } from '../job/resolve-options.js';
 import { mendActiveJobs } from './active-jobs.js';
 import { type CredentialsByName, checkCredentials } from './credentials.js';
 import {

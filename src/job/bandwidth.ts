@@ -1,5 +1,6 @@
 import { acceptOtherCopies } from '../across-copies.js';
 import { abortError, onAbort } from '../common/abort.js';
+import { assertKnown } from '../common/check-options.js';
 import { BitsArgumentError } from '../errors.js';
 import { parseSchedule, rateAt, type ScheduleEntry } from './bandwidth-schedule.js';
 
@@ -139,10 +140,7 @@ export class Bandwidth {
     if (typeof options !== 'object' || options === null) {
       throw new BitsArgumentError('bandwidth must be an object of options, or a Bandwidth.');
     }
-    const unknown = Object.keys(options).find((name) => !Object.hasOwn(OPTION_NAMES, name));
-    if (unknown !== undefined) {
-      throw new BitsArgumentError(`There is no option bandwidth.${unknown}: check its spelling.`);
-    }
+    assertKnown('bandwidth.', options, OPTION_NAMES);
     const { bytesPerSecond = this.#bytesPerSecond, schedule, replies = this.#replies } = options;
     if (typeof bytesPerSecond !== 'number' || !(bytesPerSecond >= 1)) {
       throw new BitsArgumentError(
@@ -170,8 +168,8 @@ export class Bandwidth {
     const earned = Number.isFinite(this.#rate) ? (elapsedMs / 1000) * this.#rate : 0;
     const most = (MAX_CREDIT_MS / 1000) * rate;
     const credit = this.#credit + earned;
-    // What is owed is waited for as long as before: at a much lower speed, as many bytes take minutes.
-    const present = credit < 0 ? (credit * rate) / this.#rate : credit;
+    // What is owed is waited for no longer than before: at a much lower speed, as many bytes take minutes.
+    const present = credit < 0 ? Math.max(credit, (credit * rate) / this.#rate) : credit;
     this.#credit = Number.isFinite(rate) ? Math.min(most, present) : 0;
     this.#rate = rate;
     this.#filledAtMs = nowMs;

@@ -30,11 +30,16 @@ export function checkHeaders(headers: HeadersInput): Readonly<Record<string, str
   const pairs: Iterable<readonly [string, string]> =
     Symbol.iterator in headers ? headers : Object.entries(headers);
   const checked: [string, string][] = [];
-  for (const [name, value] of pairs) {
+  for (const pair of pairs) {
+    // A string is iterable, too: "ab" would be the header a with the value b.
+    const [name, value] = Array.isArray(pair) && pair.length === 2 ? pair : [];
     if (typeof name !== 'string' || !isToken(name)) {
       throw new BitsArgumentError(`${JSON.stringify(name)} is not a legal header name.`);
     }
-    if (typeof value !== 'string' || !isHeaderValue(value)) {
+    if (typeof value !== 'string') {
+      throw new BitsArgumentError(`The value of the header ${name} is not a string.`);
+    }
+    if (!isHeaderValue(value)) {
       // The value may be a secret, so it is not shown.
       throw new BitsArgumentError(
         `The value of the header ${name} has control or non-Latin-1 characters.`,

@@ -1,11 +1,12 @@
 import { onAbort, throwIfAborted, unlessAborted } from '../common/abort.js';
 import { describeError, isErrorLike } from '../common/error-like.js';
-import { BitsError, BitsStateError, isBitsError } from '../errors.js';
+import { BitsError, BitsStateError, BitsStoreError, isBitsError } from '../errors.js';
 import { type Session, snapshotAfterCancel } from '../session/session.js';
 import { type SourceIdentity, sourceIdentityChange } from '../source/source.js';
 import { bareUrl, hashQuery, keyOfId, uploadKey } from '../store/job-key.js';
-import type { JobRecord } from '../store/record.js';
+import { type JobRecord, parseRecord } from '../store/record.js';
 import type { JobLock, JobStore } from '../store/store.js';
+import { fromStore } from '../store/store-error.js';
 import { type Checkpoint, type RecordBase, recordOf } from './checkpoint.js';
 import { systemClock } from './clock.js';
 import type { UploadWarning } from './events.js';
@@ -309,7 +310,7 @@ async function placeOf({ remoteUrl, identity, record }: RecordRequest): Promise<
 }
 
 async function takeLock(store: JobStore, key: string, signal?: AbortSignal): Promise<JobLock> {
-  const locking = store.lock(key);
+  const locking = fromStore('lock the job', () => store.lock(key));
   let claim: Awaited<typeof locking>;
   try {
     claim = await unlessAborted(locking, signal);
@@ -318,11 +319,20 @@ async function takeLock(store: JobStore, key: string, signal?: AbortSignal): Pro
     locking.then(({ lock }) => lock && release(lock)).catch(() => {});
     throw error;
   }
-  if (claim.lock !== undefined) return claim.lock;
+  if (claim?.lock !== undefined) return claim.lock;
+  if (claim?.holder === undefined) {
+    throw new BitsStoreError('unavailable', 'The store gave neither a lock nor its holder');
+  }
   const { pid, hostName } = claim.holder;
   throw new BitsStateError(
     `Process ${pid} on ${hostName} is uploading this file to this URL: wait until it has finished, or stop it.`,
   );
+}
+
+/** @throws BITS_ERR_STORE, also for what is no record */
+async function loaded(store: JobStore, key: string): Promise<JobRecord | undefined> {
+  const record = await fromStore('load the record', () => store.load(key));
+  return record === undefined ? undefined : parseRecord(record);
 }
 
 async function release(lock: JobLock): Promise<void> {
@@ -333,7 +343,7 @@ async function release(lock: JobLock): Promise<void> {
 async function findEarlier(request: RecordRequest, place: Place): Promise<Earlier> {
   const { store, record, signal, warn } = request;
   if (record !== undefined) {
-    const found = await unlessAborted(store.load(place.key), signal);
+    const found = await unlessAborted(loaded(store, place.key), signal);
     // Perhaps of a job that resumed this one, and was stopped in turn.
     if (found !== undefined) return { found, abandoned: undefined };
     throw new BitsStateError(
@@ -341,7 +351,7 @@ async function findEarlier(request: RecordRequest, place: Place): Promise<Earlie
     );
   }
   try {
-    const found = await unlessAborted(store.load(place.key), signal);
+    const found = await unlessAborted(loaded(store, place.key), signal);
     const reason = found && reasonToAbandon(found, request, place);
     return found === undefined || reason === undefined
       ? { found, abandoned: undefined }

@@ -1,6 +1,8 @@
+import { assertKnown, flag, optionGroup } from '../common/check-options.js';
 import { isCredentialHeader } from '../common/header-fields.js';
 import { BitsArgumentError } from '../errors.js';
 import { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
+import { isHostPattern } from '../protocol/host-id.js';
 import { parseRemoteUrl } from '../protocol/remote-url.js';
 import { type ResolvedReply, resolveReply } from '../reply/reply-option.js';
 import type { ByteSource } from '../source/source.js';
@@ -140,27 +142,6 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
   });
 }
 
-/** @throws BITS_ERR_ARGUMENT for a name that is not known */
-export function assertKnown(
-  group: string,
-  given: object,
-  known: Readonly<Record<string, true>>,
-): void {
-  for (const name of Object.keys(given)) {
-    if (Object.hasOwn(known, name)) continue;
-    throw new BitsArgumentError(`There is no option ${group}${name}: check its spelling.`);
-  }
-}
-
-function groupOf(name: string, given: unknown, known: Readonly<Record<string, true>>): object {
-  if (given === undefined) return {};
-  if (typeof given !== 'object' || given === null) {
-    throw new BitsArgumentError(`${name} must be an object of options.`);
-  }
-  assertKnown(`${name}.`, given, known);
-  return given;
-}
-
 /** Timers of Node cannot be longer; a longer one would fire at once. */
 const MAX_DURATION_MS = 2 ** 31 - 1;
 
@@ -187,7 +168,7 @@ function checkTimeouts(given: TimeoutOptions | undefined): Timeouts {
     replyMs: true,
     noProgressMs: true,
   } as const;
-  const timeouts: TimeoutOptions = groupOf('timeouts', given, known);
+  const timeouts: TimeoutOptions = optionGroup('timeouts', given, known);
   const { timeouts: defaults } = DEFAULTS;
   const limit = (name: keyof Timeouts): number =>
     duration(`timeouts.${name}`, timeouts[name], defaults[name], 1);
@@ -211,7 +192,7 @@ function checkRetry(given: RetryInput | undefined): RetryOptions {
     maxRetryAfterMs: true,
     shouldRetry: true,
   } as const;
-  const retry: RetryInput = groupOf('retry', given, known);
+  const retry: RetryInput = optionGroup('retry', given, known);
   const { retry: defaults } = DEFAULTS;
   const delay = (name: 'minDelayMs' | 'maxDelayMs' | 'maxRetryAfterMs'): number =>
     duration(`retry.${name}`, retry[name], defaults[name], 0);
@@ -243,12 +224,6 @@ function wholeNumber(name: string, value: number | undefined, fallback: number):
   return value;
 }
 
-function flag(name: string, value: boolean | undefined, fallback = false): boolean {
-  if (value === undefined) return fallback;
-  if (typeof value !== 'boolean') throw new BitsArgumentError(`${name} must be true or false.`);
-  return value;
-}
-
 function text(name: string, value: string | undefined): string | undefined {
   if (value === undefined || typeof value === 'string') return value;
   throw new BitsArgumentError(`${name} must be a string.`);
@@ -267,8 +242,8 @@ function checkFragmentBytes(value: number | undefined): number | undefined {
 
 function checkName(name: string | undefined): string | undefined {
   if (name === undefined) return undefined;
-  if (typeof name !== 'string' || name === '') {
-    throw new BitsArgumentError('name must be a file name, and not empty.');
+  if (typeof name !== 'string' || ['', '.', '..'].includes(name) || name.includes('/')) {
+    throw new BitsArgumentError('name must be a file name, not empty and without a path.');
   }
   if (/[\x00-\x1f\x7f]/.test(name)) {
     throw new BitsArgumentError('name must not have control characters.');
@@ -288,6 +263,13 @@ function checkTrustedHosts(hosts: readonly string[] | undefined): readonly strin
   if (hosts === undefined) return [];
   if (!Array.isArray(hosts) || hosts.some((host) => typeof host !== 'string')) {
     throw new BitsArgumentError('trustedHosts must be an array of host names.');
+  }
+  const wrong = hosts.find((host) => !isHostPattern(host));
+  if (wrong !== undefined) {
+    throw new BitsArgumentError(
+      `trustedHosts must be host names such as web3.corp.example or *.corp.example, without a scheme ` +
+        `or path, not ${JSON.stringify(wrong)}.`,
+    );
   }
   return Object.freeze([...hosts]);
 }

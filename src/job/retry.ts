@@ -58,7 +58,7 @@ export async function askCaller(
 export function noProgress(limitMs: number, cause: BitsError): BitsError {
   return new BitsError(
     'BITS_ERR_NO_PROGRESS',
-    `There was no progress for ${Math.round(limitMs / 1000)} s (timeouts.noProgressMs). The last failure: ${cause.message}`,
+    `There was no progress for ${limitMs / 1000} s (timeouts.noProgressMs). The last failure: ${cause.message}`,
     { cause, retryable: true },
   );
 }

@@ -77,7 +77,11 @@ export async function sendPacket(
         kind: runsApplication || packet.type === 'close-session' ? undefined : packet.type,
         onBytesSent: onBodySent,
       });
-      const decoded = decodeAnswer(packet, answer, { nowMs: Date.now(), url });
+      const decoded = decodeAnswer(packet, answer, {
+        nowMs: Date.now(),
+        url,
+        ownHost: remoteUrl.host,
+      });
       if ('ack' in decoded) {
         return { type: 'acked', ack: decoded.ack, elapsedMs: time.elapsedMs - sentAtMs };
       }

@@ -8,6 +8,7 @@ import { BitsAbortError, BitsError, BitsStateError, isBitsError } from '../error
 import { assertMayClose, type Session } from '../session/session.js';
 import { type JobRecord, parseRecord } from '../store/record.js';
 import type { JobStore } from '../store/store.js';
+import { fromStore } from '../store/store-error.js';
 import type { Bandwidth } from './bandwidth.js';
 import { type Checkpoint, checkpointOf, planOf, restoredOptions } from './checkpoint.js';
 import { nextTurn } from './clock.js';
@@ -505,7 +506,8 @@ function asBitsError(error: unknown): BitsError {
 }
 
 async function findRecord(store: JobStore, id: string): Promise<JobRecord> {
-  const record = (await store.list()).records.find((each) => each.id === id);
+  const { records } = await fromStore('list the records', () => store.list());
+  const record = records.find((each) => each.id === id);
   if (record !== undefined) return record;
   throw new BitsStateError(`There is no record of job ${id}.`);
 }

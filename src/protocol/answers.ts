@@ -247,6 +247,29 @@ export const ANSWERS: readonly AnswerRow[] = [
     advice: 'the server is too busy or the connection too slow: check both if this continues',
   },
   {
+    statuses: [411],
+    meaning: 'fatal',
+    advice:
+      'the request arrived without its Content-Length, which this client sends: check proxies and ' +
+      'filters in between',
+  },
+  {
+    statuses: [414, 431],
+    meaning: 'fatal',
+    advice:
+      'the URL or a header is too long: check the name of the file, the query and the headers',
+  },
+  {
+    statuses: [507],
+    meaning: 'transient',
+    advice: 'the server has no space left, or the quota of the account is used up: free some space',
+  },
+  {
+    statuses: [511],
+    meaning: 'transient',
+    advice: 'the network requires a login: check that with a browser',
+  },
+  {
     statuses: [505],
     meaning: 'fatal',
     advice: 'HTTP/1.1 is not supported: check which server and proxies answer at the URL',

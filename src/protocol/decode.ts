@@ -23,6 +23,8 @@ export interface DecodeContext {
   readonly nowMs: number;
   /** What was asked for, for advice about its name and about redirects from http to https. */
   readonly url?: URL;
+  /** The host of the upload's URL: another one that refuses is named, because only the server chose it. */
+  readonly ownHost?: string;
 }
 
 /**
@@ -72,7 +74,7 @@ function decodeCreateAck(packet: RequestPacket, status: number, headers: WireHea
     return violation(packet, `status ${status} instead of 200 or 201`);
   }
   const protocol = field(headers, 'bits-protocol');
-  if (protocol !== undefined && protocol.toLowerCase() !== BITS_UPLOAD_PROTOCOL) {
+  if (protocol !== undefined && !isSameId(protocol, BITS_UPLOAD_PROTOCOL)) {
     return violation(packet, 'a BITS-Protocol that this client did not offer');
   }
   const sessionId = field(headers, 'bits-session-id');
@@ -167,7 +169,7 @@ function decodeRefusal(
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   };
   const advice = httpsAdvice(status, location, context.url) ?? adviceOn(traits, context.url);
-  const message = `${whatWasRefused(packet, details, location)}: ${advice}`;
+  const message = `${whatWasRefused(packet, details, location, context)}: ${advice}`;
   const error = new BitsServerError(message, details, {
     code: errorCodeOf(meaning),
     retryable: meaning === 'transient',
@@ -203,7 +205,9 @@ function whatWasRefused(
   packet: RequestPacket,
   { status, hresult, hresultName: name, context }: ServerErrorDetails,
   location: string | undefined,
+  { url, ownHost }: DecodeContext,
 ): string {
+  const by = ownHost === undefined || url?.host === ownHost ? '' : ` by ${url?.host}`;
   const what = [`HTTP status ${status}`];
   if (hresult !== undefined) {
     what.push(name === undefined ? formatHresult(hresult) : `${formatHresult(hresult)} ${name}`);
@@ -211,7 +215,7 @@ function whatWasRefused(
   if (context === CONTEXT_SERVER_APPLICATION) what.push('from the server application');
   if (status >= 300 && status <= 399) what.push(`pointing to ${hostOf(location)}`);
 
-  return `${PACKET_TYPE_NAMES[packet.type]} was refused with ${what.join(', ')}`;
+  return `${PACKET_TYPE_NAMES[packet.type]} was refused${by} with ${what.join(', ')}`;
 }
 
 /** A redirect of the same URL from http to https is none of a login page. */

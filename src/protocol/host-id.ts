@@ -76,11 +76,20 @@ export function isTrustedHost(
   return trustedHosts.some((pattern) => {
     const trimmed = pattern.trim();
     const isWildcard = trimmed.startsWith('*.');
-    const trusted = trustedParts(isWildcard ? trimmed.slice('*.'.length) : trimmed);
+    const trusted = trustedParts(withoutWildcard(trimmed));
     if (trusted === undefined) return false;
     if (trusted.port !== undefined && trusted.port !== (asked.port ?? defaultPort)) return false;
     return isWildcard ? asked.name.endsWith(`.${trusted.name}`) : asked.name === trusted.name;
   });
+}
+
+/** Whether a text can stand in `trustedHosts`: any other one would match no host. */
+export function isHostPattern(pattern: string): boolean {
+  return trustedParts(withoutWildcard(pattern.trim())) !== undefined;
+}
+
+function withoutWildcard(pattern: string): string {
+  return pattern.startsWith('*.') ? pattern.slice('*.'.length) : pattern;
 }
 
 interface HostParts {

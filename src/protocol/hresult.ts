@@ -158,13 +158,15 @@ const FAILURE = 0x8000_0000;
 
 /**
  * Reads `BITS-Error-Code` or `BITS-Error`: hexadecimal with `0x`, `x` or nothing in front, in any case
- * (Win32: ack-for-create-session), or the name of an HRESULT, as some servers write.
+ * (Win32: ack-for-create-session), or the name of an HRESULT, as some servers write; decimal too, which
+ * is longer than hexadecimal or signed.
  *
  * @returns an unsigned 32-bit number; undefined when it is malformed, and when it says no failure
  * (`0`, `0x1`), because then it says nothing.
  */
 export function parseHresult(value: string): number | undefined {
-  const hresult = parseHex(value) ?? hresultNamed(value.trim().toUpperCase());
+  const text = value.trim();
+  const hresult = parseHex(text) ?? parseDecimal(text) ?? hresultNamed(text.toUpperCase());
   return hresult !== undefined && hresult >= FAILURE ? hresult : undefined;
 }
 
@@ -172,6 +174,11 @@ export function parseHresult(value: string): number | undefined {
 export function parseHex(value: string): number | undefined {
   const digits = /^(?:0?x)?([0-9a-f]{1,8})$/i.exec(value.trim())?.[1];
   return digits === undefined ? undefined : Number.parseInt(digits, 16);
+}
+
+function parseDecimal(text: string): number | undefined {
+  const number = /^(?:\d{10}|-\d{9,10})$/.test(text) ? Number(text) : Number.NaN;
+  return number >= -FAILURE && number <= 0xffff_ffff ? number >>> 0 : undefined;
 }
 
 function hresultNamed(name: string): number | undefined {

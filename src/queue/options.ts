@@ -1,7 +1,8 @@
+import { assertKnown } from '../common/check-options.js';
 import { BitsArgumentError } from '../errors.js';
 import type { Bandwidth, BandwidthOptions } from '../job/bandwidth.js';
 import type { UploadOptions } from '../job/options.js';
-import { assertKnown, duration, OPTION_NAMES, toBandwidth } from '../job/resolve-options.js';
+import { duration, OPTION_NAMES, toBandwidth } from '../job/resolve-options.js';
 import { MAX_LIMIT } from './auto-concurrency.js';
 import { PRIORITIES, type Priority } from './priority.js';
 

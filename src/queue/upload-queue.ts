@@ -10,6 +10,7 @@ import type { RetryDecision } from '../job/options.js';
 import type { UploadProgress } from '../job/progress.js';
 import { admission, UploadJob } from '../job/upload-job.js';
 import type { JobRecord } from '../store/record.js';
+import { fromStore } from '../store/store-error.js';
 import {
   type AutoConcurrency,
   fileEnded,
@@ -154,10 +155,16 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
    *
    * Options that make no job are told by the event `refused`, and count as failed.
    * @returns resolves when the last one has been added, or when the queue was cleared
+   * @throws BITS_ERR_ARGUMENT for what is no iterable, and what the iterable throws
    */
   async addAll(
     all: Iterable<QueuedUploadOptions> | AsyncIterable<QueuedUploadOptions>,
   ): Promise<void> {
+    const given = Object(all);
+    const isIterable = Symbol.asyncIterator in given || Symbol.iterator in given;
+    if (!isIterable || typeof all === 'string') {
+      throw new BitsArgumentError('addAll takes an iterable or async iterable of options.');
+    }
     await this.#feeding(async (signal) => {
       const items = each(all);
       try {
@@ -193,7 +200,8 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
     const jobs: UploadJob[] = [];
     const problems: { error: BitsError; record?: JobRecord }[] = [];
     await this.#feeding(async (signal) => {
-      const stored = await unlessAborted(store.list(), signal);
+      const listing = fromStore('list the records', () => store.list());
+      const stored = await unlessAborted(listing, signal);
       problems.push(...stored.problems.map(({ error }) => ({ error })));
       for (const record of stored.records) {
         const own = typeof options === 'function' ? options(record) : options;

@@ -227,7 +227,7 @@ function sendProbe(session: Session): Step {
   // Not up to the offset itself, or the answers of a server that appends would look like its own.
   const end = offset > 1 ? offset - 1 : Math.min(offset + PROBE_BYTES, sentTo - 1);
   const start = offset > 1 ? Math.max(0, end - PROBE_BYTES) : offset;
-  if (end <= start) return startOverFromDoubt(session, appends());
+  if (end <= start) return startOverFromDoubt(session, appends(session));
   return sendRange(session, { start, end, isProbe: true });
 }
 
@@ -384,7 +384,7 @@ function probeAcked(session: Session, { nextOffset, replyUrl }: AckOf<'fragment'
     return startOverFromDoubt(session, takesLittle(), session.plan.maxRestarts);
   }
   if (nextOffset === end || (probed !== undefined && nextOffset === probed + end - start)) {
-    return startOverFromDoubt(session, appends());
+    return startOverFromDoubt(session, appends(session));
   }
   // One that appends in silence would name another offset each time.
   if (nextOffset === session.offset || nextOffset === probed) {
@@ -400,10 +400,14 @@ function probeAcked(session: Session, { nextOffset, replyUrl }: AckOf<'fragment'
     : misled(session, asksAgain(nextOffset), nextOffset);
 }
 
-function appends(): BitsError {
+function appends({ offset }: Session): BitsError {
   return new BitsProtocolError(
-    'The server appends a fragment once more when it is sent once more, so an interrupted upload can ' +
-      'only start over. Check that the server follows [MC-BUP], or the connection to it.',
+    offset > 1
+      ? 'The server appends a fragment once more when it is sent once more, so an interrupted upload can ' +
+          'only start over. Check that the server follows [MC-BUP], or the connection to it.'
+      : // A probe of the beginning tells nothing of the server.
+        'The first fragment was interrupted, so the upload starts over. Check the log of the server, and ' +
+          'proxies in between for a limit on the size of a request.',
     { retryable: true },
   );
 }
@@ -592,7 +596,7 @@ function toldOffset(session: Session, nextOffset: number, replyUrl: string | und
   const { start, end, isProbe } = pendingOf(session);
   const { probed } = session.doubt;
   if (isProbe && probed !== undefined && nextOffset === probed + end - start) {
-    return startOverFromDoubt(session, appends());
+    return startOverFromDoubt(session, appends(session));
   }
   const isNews = isProbe && probed === undefined && nextOffset > end;
   return isNews && nextOffset !== session.offset && nextOffset <= session.sentTo

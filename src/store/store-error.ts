@@ -1,5 +1,5 @@
 import { codeOf, describeError } from '../common/error-like.js';
-import { BitsStoreError } from '../errors.js';
+import { BitsStoreError, isBitsError } from '../errors.js';
 
 const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 const DENIED = new Set(['EACCES', 'EPERM', 'EROFS', 'ERR_ACCESS_DENIED']);
@@ -31,4 +31,18 @@ export function fileSystemError(doing: string, where: string, cause: unknown): B
   const reason = FULL.has(code) ? 'full' : DENIED.has(code) ? 'denied' : 'unavailable';
   const why = ADVICE[code] ?? describeError(cause);
   return new BitsStoreError(reason, `cannot ${doing} ${where}: ${why}`, cause);
+}
+
+/**
+ * What a store gives; it may be the caller's, and throw anything.
+ * @param doing what it is asked for, to follow `cannot`
+ * @throws BITS_ERR_STORE
+ */
+export async function fromStore<T>(doing: string, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (isBitsError(error)) throw error;
+    throw fileSystemError(doing, 'in the store', error);
+  }
 }

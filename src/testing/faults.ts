@@ -24,6 +24,20 @@ export interface StatusFault {
   readonly forgetsSession?: boolean;
 }
 
+const NAMED_FAULTS = [
+  'reset-before',
+  'reset-mid',
+  'reset-after-commit',
+  'hang',
+  'hang-after-commit',
+  'session-gone',
+  'garbage-page',
+  'answer-twice',
+] as const;
+
+/** A fault without a value, see {@link FaultAction}. */
+export type NamedFault = (typeof NAMED_FAULTS)[number];
+
 /**
  * What goes wrong. A request "takes effect" when the server does what it asks for.
  *
@@ -51,14 +65,7 @@ export interface StatusFault {
  *   reset, which no header announces.
  */
 export type FaultAction =
-  | 'reset-before'
-  | 'reset-mid'
-  | 'reset-after-commit'
-  | 'hang'
-  | 'hang-after-commit'
-  | 'session-gone'
-  | 'garbage-page'
-  | 'answer-twice'
+  | NamedFault
   | StatusFault
   | { readonly offset: number | string | null }
   | { readonly headers: HeaderChanges }
@@ -93,9 +100,17 @@ interface PlannedFault {
 export class FaultPlan {
   #planned: PlannedFault[] = [];
 
-  /** @throws BITS_ERR_ARGUMENT when `nth` or `times` is not a positive integer. */
+  /**
+   * @throws BITS_ERR_ARGUMENT for an action that is none, which would count as applied, and when `nth` or
+   *   `times` is not a positive integer.
+   */
   add(fault: Fault): void {
-    const { nth = 1, times = 1 } = fault;
+    const { do: action, nth = 1, times = 1 } = fault;
+    if (typeof action === 'string' && !NAMED_FAULTS.includes(action)) {
+      throw new BitsArgumentError(
+        `A fault can do ${NAMED_FAULTS.join(', ')}, and not ${JSON.stringify(action)}`,
+      );
+    }
     if (!isCount(nth) || !(isCount(times) || times === Infinity)) {
       throw new BitsArgumentError(
         'nth and times of a fault must be positive integers, or times Infinity',

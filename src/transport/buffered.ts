@@ -1,4 +1,5 @@
 import { onAbort, throwIfAborted, unlessAborted } from '../common/abort.js';
+import { assertKnown } from '../common/check-options.js';
 import { isHeaderValue } from '../common/header-fields.js';
 import { BitsAbortError, BitsArgumentError, BitsError, BitsStateError } from '../errors.js';
 import type { WireHeaders } from '../protocol/packets.js';
@@ -233,9 +234,7 @@ export class BufferedTransport implements Transport {
   /** @throws BITS_ERR_ARGUMENT for an option that cannot work */
   constructor(client: BufferedClient, options: BufferedOptions) {
     const { maxBodyBytes, userAgent, ...unknown } = options;
-    for (const name of Object.keys(unknown)) {
-      throw new BitsArgumentError(`There is no option ${name}: check its spelling`);
-    }
+    assertKnown('', unknown, {});
     if (maxBodyBytes !== undefined && !(Number.isSafeInteger(maxBodyBytes) && maxBodyBytes >= 1)) {
       throw new BitsArgumentError('maxBodyBytes must be a whole number of 1 or more');
     }

@@ -23,6 +23,10 @@ export interface ConnectorOptions {
   readonly proxyFor: ProxyChoice['proxyFor'];
 }
 
+function tooLate(title: string, time: string): string {
+  return `${title} did not accept the connection within ${time}: check the address, firewalls and that it is running`;
+}
+
 /** Makes every socket of a transport. */
 export class Connector {
   readonly #options: ConnectorOptions;
@@ -43,7 +47,11 @@ export class Connector {
     const proxy = this.#options.proxyFor(url);
     const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
     const { hostname } = url;
-    return this.#attempt(url.host, proxy?.host ?? url.host, signal, async (attempt) => {
+    const late = (time: string) =>
+      proxy === undefined
+        ? tooLate(url.host, time)
+        : `The proxy ${proxy.host} made no connection to ${url.host} within ${time}: check the address of the proxy, firewalls and that it can reach the server`;
+    return this.#attempt(url.host, late, signal, async (attempt) => {
       const socket =
         proxy === undefined
           ? await dialled(hostname, port, attempt)
@@ -55,9 +63,8 @@ export class Connector {
 
   /** Connects to a proxy that is sent whole requests; throws as {@link connect} does. */
   connectTo(proxy: ProxyServer, signal: AbortSignal): Promise<Socket> {
-    return this.#attempt(proxy.host, proxy.host, signal, (attempt) =>
-      this.#toProxy(proxy, attempt),
-    );
+    const late = (time: string) => tooLate(`The proxy ${proxy.host}`, time);
+    return this.#attempt(proxy.host, late, signal, (attempt) => this.#toProxy(proxy, attempt));
   }
 
   /** What one proxy knows of the user. */
@@ -72,7 +79,7 @@ export class Connector {
   /** Makes a connection within the time for it; whatever was opened for one that fails is closed. */
   async #attempt(
     host: string,
-    firstHost: string,
+    late: (time: string) => string,
     signal: AbortSignal,
     connect: (attempt: AbortSignal) => Promise<Socket>,
   ): Promise<Socket> {
@@ -80,11 +87,7 @@ export class Connector {
     const attempt = new AbortController();
     const listening = onAbort(signal, () => attempt.abort(abortError(signal)));
     const countdown = new Countdown(() => {
-      attempt.abort(
-        new BitsTimeoutError(
-          `${firstHost} did not accept the connection within ${timeoutMs} ms (connectTimeoutMs): check the address, firewalls and that the server is running`,
-        ),
-      );
+      attempt.abort(new BitsTimeoutError(late(`${timeoutMs} ms (timeouts.connectMs)`)));
     });
     countdown.start(timeoutMs);
     try {

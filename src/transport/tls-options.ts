@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import tls, { type ConnectionOptions, type SecureVersion } from 'node:tls';
+import { flag, optionGroup } from '../common/check-options.js';
 import { BitsArgumentError } from '../errors.js';
 import type { TransportLimitation } from './transport.js';
 
@@ -45,6 +46,18 @@ type PlainTlsOptions = Pick<TlsOptions, 'pfx' | 'passphrase'> & {
   readonly key: string | undefined;
 };
 
+const OPTION_NAMES: Readonly<Record<keyof TlsOptions, true>> = {
+  ca: true,
+  systemCa: true,
+  cert: true,
+  key: true,
+  pfx: true,
+  passphrase: true,
+  servername: true,
+  minVersion: true,
+  dangerouslyAllowInvalidCertificates: true,
+};
+
 const VERSIONS: readonly SecureVersion[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'];
 
 /**
@@ -53,7 +66,13 @@ const VERSIONS: readonly SecureVersion[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv
  * @param what names the option in messages, which show nothing of the values.
  * @throws BITS_ERR_ARGUMENT for what TLS cannot work with.
  */
-export function resolveTls(options: TlsOptions = {}, what = 'tls'): ResolvedTls {
+export function resolveTls(given?: TlsOptions, what = 'tls'): ResolvedTls {
+  if (Object.hasOwn(Object(given), 'rejectUnauthorized')) {
+    throw new BitsArgumentError(
+      `${what} has no rejectUnauthorized: give the authority in ${what}.ca, or say dangerouslyAllowInvalidCertificates`,
+    );
+  }
+  const options: TlsOptions = optionGroup(what, given, OPTION_NAMES);
   const { pfx, passphrase, servername, minVersion } = options;
   const cert = options.cert === undefined ? undefined : pemText(options.cert, `${what}.cert`);
   const key = options.key === undefined ? undefined : pemText(options.key, `${what}.key`);
@@ -63,14 +82,12 @@ export function resolveTls(options: TlsOptions = {}, what = 'tls'): ResolvedTls 
   if (servername !== undefined && !['string', 'function'].includes(typeof servername)) {
     throw new BitsArgumentError(`${what}.servername must be a host name`);
   }
-  if ('rejectUnauthorized' in options) {
-    throw new BitsArgumentError(
-      `${what} has no rejectUnauthorized: give the authority in ${what}.ca, or say dangerouslyAllowInvalidCertificates`,
-    );
-  }
   checkClientCertificate({ cert, key, pfx, passphrase }, what);
   const ca = authorities(options, what);
-  const insecure = options.dangerouslyAllowInvalidCertificates === true;
+  const insecure = flag(
+    `${what}.dangerouslyAllowInvalidCertificates`,
+    options.dangerouslyAllowInvalidCertificates,
+  );
   return {
     connection: {
       ...(ca !== undefined && { ca }),
@@ -96,7 +113,7 @@ function unchecked(what: string): TransportLimitation {
 
 function authorities({ ca, systemCa }: TlsOptions, what: string): string[] | undefined {
   const own = ca === undefined ? undefined : checkAuthorities(ca, what);
-  if (systemCa !== true) return own;
+  if (!flag(`${what}.systemCa`, systemCa)) return own;
   const { getCACertificates } = tls as unknown as {
     getCACertificates?: (type: 'default' | 'system') => string[];
   };

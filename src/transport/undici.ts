@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { throwIfAborted } from '../common/abort.js';
+import { assertKnown } from '../common/check-options.js';
 import { isHeaderValue } from '../common/header-fields.js';
 import { BitsAbortError, BitsArgumentError, BitsStateError } from '../errors.js';
 import { VERSION } from '../version.js';
@@ -40,6 +41,14 @@ export interface UndiciTransportOptions {
   /** Longest time for a connection, TLS included; `stallTimeoutMs` counts too. @default 30000 */
   readonly connectTimeoutMs?: number | undefined;
 }
+
+const OPTION_NAMES: Readonly<Record<keyof UndiciTransportOptions, true>> = {
+  userAgent: true,
+  tls: true,
+  proxy: true,
+  noProxy: true,
+  connectTimeoutMs: true,
+};
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 30_000;
 
@@ -201,6 +210,10 @@ export class UndiciTransport implements Transport {
  * @throws BITS_ERR_ARGUMENT for an option that cannot work
  */
 export function createUndiciTransport(options: UndiciTransportOptions = {}): Transport {
+  if (typeof options !== 'object' || options === null) {
+    throw new BitsArgumentError('createUndiciTransport takes an object of options');
+  }
+  assertKnown('', options, OPTION_NAMES);
   const { connectTimeoutMs, userAgent, noProxy } = options;
   if (
     connectTimeoutMs !== undefined &&

@@ -6,7 +6,7 @@ import { BitsServerError } from '../../src/index.js';
 
 /** Names of the SDK's options that a user of the command line cannot know. */
 const SDK_OPTION =
-  /\b(?:tls\.(?!servername of the SDK)\w+|auth\.\w+|allowInsecureAuth|trustedHosts|methodOverride|userAgent|noProxy|fragmentBytes|spoolMaxBytes|reply\.maxBytes|timeouts\.\w+|retry\.limit|trustDirectory|onUncertainFragment)\b|overwrite: true|as a stream|option proxy|option for authentication/;
+  /\b(?:tls\.(?!servername of the SDK)\w+|auth\.\w+|allowInsecureAuth|trustedHosts|methodOverride|userAgent|noProxy|fragmentBytes|spoolMaxBytes|reply\.maxBytes|timeouts\.\w+|\w+TimeoutMs|retry\.limit|trustDirectory|onUncertainFragment)\b|overwrite: true|as a stream|option proxy|option for authentication/;
 
 describe('an error on the command line', () => {
   for (const [message, expected] of [
@@ -18,8 +18,17 @@ describe('an error on the command line', () => {
     ['a FIFO: upload it as a stream', 'a FIFO: pipe it into the program and give - as PATH'],
     ['for 600 s (timeouts.noProgressMs).', 'for 600 s.'],
     ['(timeouts.replyMs)', '(--timeout)'],
+    ['60 ms (timeouts.answerMs, or timeouts.replyMs for a reply)', '60 ms (--timeout)'],
+    [
+      '--cacert must be PEM: give the content of the file and not its path; convert DER',
+      '--cacert must be PEM: convert DER',
+    ],
     ['NO_PROXY or noProxy', 'NO_PROXY or --noproxy'],
     ['http://h/tls.ca and my-trustedHosts', 'http://h/tls.ca and my-trustedHosts'],
+    [
+      'began with (0x8020001D): start a new job.',
+      'began with (0x8020001D): upload it again with put.',
+    ],
     ['proxy.tls.ca', 'NODE_EXTRA_CA_CERTS of the environment'],
     ['from the option proxy', 'from the option --proxy'],
     ['x exists; give overwrite: true to replace it', 'x exists; move it away'],

@@ -363,13 +363,15 @@ describe('the program as a process', () => {
     expect(process.listeners('SIGINT')).to.deep.equal(before);
   });
 
-  it('stops without a message when its standard output is closed', async () => {
+  it('stops when its standard output is closed, and says that the file is not uploaded', async () => {
     server.addFault({ on: 'fragment', nth: 2, times: 3, do: { delayMs: 400 } });
     const program = new Spawned(['put', '--json', '--fragment-size=64KiB', file, server.url]);
     await program.said(/"state":"fragment"/);
     program.process.stdout?.destroy();
     expect(await program.ended()).to.deep.equal({ code: 1, signal: null });
-    expect(program.stderr).to.equal('');
+    expect(program.stderr).to.equal(
+      `bits-upload: stopped because standard output was closed; not uploaded: ${file}\n`,
+    );
     expect(server.uploads).to.be.empty;
   });
 

@@ -438,7 +438,7 @@ describe('put with trees and lists', () => {
       await write('a');
       const a = join(tree, 'a');
       for (const [content, message] of [
-        ['', /needs the columns Source and Destination/],
+        ['', /needs the columns Source and Destination.* must be Source,Destination/],
         ['Source;Destination\na;b', /needs the columns/],
         ['Source,Destination\n"a,b\n', /line \d: a quote is wrong/],
         [`Source,Destination\n${a},\n`, /line 2: the Destination is missing/],

@@ -102,6 +102,7 @@ describe('a limit of bandwidth', () => {
 
   for (const [how, before, after] of [
     ['rises', 1000, MB],
+    ['rises from next to nothing', 1, MB],
     ['falls', MB, 1000],
     ['falls to next to nothing', 100 * MB, 1000],
     ['ends', 1000, Number.POSITIVE_INFINITY],

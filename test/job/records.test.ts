@@ -520,6 +520,25 @@ describe('the record of a job', () => {
     expect(warnings).to.deep.equal(['store-unusable']);
   });
 
+  const down = () => Promise.reject(new Error('the database is down'));
+  const unusable: readonly [string, Partial<JobStore>, string][] = [
+    ['fails to lock with an error of its own', { lock: down }, 'store-unusable'],
+    ['locks nothing', { lock: () => Promise.resolve(undefined as never) }, 'store-unusable'],
+    ['fails to load with an error of its own', { load: down }, 'record-unusable'],
+    ['loads what is no record', { load: () => Promise.resolve(null as never) }, 'record-unusable'],
+  ];
+  for (const [how, methods, warning] of unusable) {
+    it(`is no obstacle when a store of the caller ${how}`, async () => {
+      await serve();
+      const upload = job({ store: { ...store, ...methods } });
+      const warnings: string[] = [];
+      upload.on('warning', ({ code }) => warnings.push(code));
+      await upload.start();
+      expect(warnings).to.deep.equal([warning]);
+      expect(sha256(await uploaded())).to.equal(sha256(content));
+    });
+  }
+
   it('is no obstacle when the unusable store is of another copy of this package', async () => {
     await serve();
     const { BitsError: OtherError } = await otherCopy();

@@ -2,7 +2,8 @@ import { syncBuiltinESMExports } from 'node:module';
 import os from 'node:os';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { backOffMs, onNetworkReturn } from '../../src/job/retry.js';
+import { BitsTimeoutError } from '../../src/errors.js';
+import { backOffMs, noProgress, onNetworkReturn } from '../../src/job/retry.js';
 
 describe('backOffMs', () => {
   const limits = { minDelayMs: 1000, maxDelayMs: 60_000, maxRetryAfterMs: 300_000 };
@@ -26,6 +27,14 @@ describe('backOffMs', () => {
     expect(backOffMs(1, limits, { retryAfterMs: 90_000 }, () => 1)).to.equal(90_000);
     expect(backOffMs(1, limits, { retryAfterMs: 10 }, () => 1)).to.equal(1000);
     expect(backOffMs(1, limits, { retryAfterMs: 86_400_000 }, () => 0)).to.equal(300_000);
+  });
+});
+
+describe('an end without progress', () => {
+  it('names the limit as it was set, also below a second', () => {
+    const cause = new BitsTimeoutError('late');
+    expect(noProgress(300, cause).message).to.include('no progress for 0.3 s');
+    expect(noProgress(600_000, cause).message).to.include('no progress for 600 s');
   });
 });
 

@@ -77,7 +77,7 @@ describe('the decoder of acks', () => {
       201,
       {
         ...iis6,
-        'bits-protocol': protocolId.toUpperCase(),
+        'bits-protocol': protocolId.toUpperCase().slice(1, -1),
         'bits-session-id': sessionId,
         'bits-host-id': 'FRANKCAO8',
         'bits-host-id-fallback-timeout': '86400',
@@ -352,7 +352,11 @@ const refusals: RefusalCase[] = [
   [transfers, [500], '0x80070070', '0x5', 'transient', /disk is full/],
   [transfers, [408], '0x80070112', '0x7', 'transient', /application.*not answer in time/],
   [transfers, [408, 429], undefined, undefined, 'transient', /busy/],
-  [transfers, [500, 507, 599], undefined, undefined, 'transient', /temporary failure/],
+  [transfers, [500, 508, 599], undefined, undefined, 'transient', /temporary failure/],
+  [transfers, [507], undefined, undefined, 'transient', /no space left/],
+  [transfers, [511], undefined, undefined, 'transient', /requires a login/],
+  [transfers, [411], undefined, undefined, 'fatal', /Content-Length/],
+  [transfers, [414, 431], undefined, undefined, 'fatal', /too long/],
   [transfers, [502, 503, 504], undefined, undefined, 'transient', /not the server behind it/],
   [transfers, [500], '1', '0x5', 'transient', /HTTP status 500: /],
   [everyPacket, [500], 'ZERO', '0x5', 'transient', /HTTP status 500: /],
@@ -407,6 +411,21 @@ const wireNames: Record<PacketType, string> = {
 };
 
 describe('the decoder of refusals', () => {
+  it('names the host that refuses when it is not the one of the URL', () => {
+    const head = { status: 404, headers: {} };
+    const told = (url: string) => {
+      const context = { nowMs: 0, url: new URL(url), ownHost: 'bits.example' };
+      const decoded = decodeAnswer({ type: 'create-session' }, head, context);
+      return 'refusal' in decoded ? decoded.refusal.error.message : '';
+    };
+    expect(told('http://web3.example:8080/f')).to.include(
+      'was refused by web3.example:8080 with HTTP',
+    );
+    expect(told('http://bits.example/f')).to.include(
+      'Create-Session was refused with HTTP status 404',
+    );
+  });
+
   for (const [types, statuses, hresult, context, meaning, says] of refusals) {
     for (const type of types) {
       for (const status of statuses) {

@@ -459,6 +459,30 @@ describe('a queue of uploads', () => {
     }).start();
   });
 
+  it('says with its own error that a store fails to list its records', async () => {
+    const store = createMemoryStore();
+    store.list = () => Promise.reject(new Error('the database is down'));
+    for (const restored of [
+      queueOf({ defaults: { store } }).restore(),
+      UploadJob.restore(store, 'any'),
+    ]) {
+      const error = await restored.then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+      expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'unavailable' });
+      expect((error as Error).message).to.include('the database is down');
+    }
+  });
+
+  for (const all of [undefined, 5, {}, 'file']) {
+    it(`refuses ${JSON.stringify(all)} in place of many options`, async () => {
+      const adding = new UploadQueue().addAll(all as never);
+      const error: unknown = await adding.catch((reason: unknown) => reason);
+      expect(error).to.have.property('code', 'BITS_ERR_ARGUMENT');
+    });
+  }
+
   it('joins retries and time-outs of a job with those of the queue', async () => {
     await serve({ faults: [{ on: 'fragment', do: { status: 503 } }] });
     const queue = queueOf({ defaults: { retry: { limit: 0, minDelayMs: 0 } } });

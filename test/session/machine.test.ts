@@ -91,6 +91,15 @@ describe('the session machine', () => {
     });
   }
 
+  it('does not blame the server for a first fragment that is interrupted again and again', () => {
+    const interrupted = [lost, retryDue, has(99)];
+    const twice = [...interrupted, cancelled, created(), ...interrupted];
+    const command = play(sessionOf({}), [start, created(), ...twice]).commands.at(-1);
+    expect(command?.type === 'wait' && command.refusal.error.message).to.match(
+      /^The first fragment was interrupted/,
+    );
+  });
+
   it('puts the session id, the name and the range into every packet', () => {
     const { commands } = play(
       sessionOf({}),

@@ -294,11 +294,20 @@ describe('a fault of the reference server', () => {
     await start(fault);
     expect(server.unconsumedFaults()).to.deep.equal([fault]);
     expect(() => server.assertFaultsConsumed()).to.throw(AssertionError, /"nth":3/);
-    try {
-      server.addFault({ on: 'ping', nth: 0, do: 'hang' });
-      expect.fail('accepted');
-    } catch (error) {
-      expect(isBitsError(error) && error.code).to.equal('BITS_ERR_ARGUMENT');
+  });
+
+  it('is refused when it cannot be carried out, as a misspelt one would count as applied', async () => {
+    await start();
+    for (const wrong of [
+      { on: 'ping', nth: 0, do: 'hang' },
+      { on: 'ping', do: 'reset' },
+    ]) {
+      try {
+        server.addFault(wrong as Fault);
+        expect.fail('accepted');
+      } catch (error) {
+        expect(isBitsError(error) && error.code).to.equal('BITS_ERR_ARGUMENT');
+      }
     }
   });
 });

@@ -359,7 +359,7 @@ export class UploadBatch {
     const known = failureOf(error, this.#fateOf(job, task));
     const failure = isStopped ? { ...known, message: stoppedMessage(reason, last, known) } : known;
     this.#bytesSent += last.bytesSent;
-    // Nobody reads the messages when the output is closed.
+    // One message for all is enough when the output is closed.
     if (!isStopped || reason.by !== 'stdout') this.#reportFailed(task, failure, last);
     if (isStopped) {
       this.#unfinished.push(task);
@@ -408,10 +408,10 @@ export class UploadBatch {
 
   #sayUnfinished({ by }: StopReason): void {
     const { stderr } = this.#context.io;
-    // The messages of the uploads that were stopped have said it, unless nobody reads them.
+    // The messages of the uploads that were stopped have said it, but for those on standard output.
     if (by === 'stdout') {
       const all = [...this.#unfinished, ...this.#notBegun];
-      if (all.length > 1) {
+      if (all.length > 0) {
         const what = `not uploaded: ${filesOf(all)}`;
         say(stderr, `bits-upload: stopped because standard output was closed; ${what}`);
       }

@@ -93,7 +93,8 @@ export class LineReporter extends Reporter {
   }
 
   override summary(summary: Summary): void {
-    if (summary.files > 1) say(this.stderr, summaryLine(summary));
+    // A single file that was sent has had its line.
+    if (summary.files > 1 || summary.skipped > 0) say(this.stderr, summaryLine(summary));
   }
 
   #detail({ file }: Target, text: string): void {

@@ -49,7 +49,7 @@ export async function readManifest(name: string): Promise<ManifestRow[]> {
   if (sources < 0 || destinations < 0) {
     throw new UsageError(
       `--manifest ${name} needs the columns Source and Destination, separated by a comma: its first ` +
-        'line is Source,Destination',
+        'line must be Source,Destination',
     );
   }
   return records.map(({ record, info: { lines: line } }) => {

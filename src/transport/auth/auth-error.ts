@@ -44,6 +44,13 @@ export function noUsableOffer(
       `${title} requires authentication (${isProxy ? 407 : 401}${names && `, ${names}`}), but no credentials were given: give a username and a password in the option proxy, or in the URL of the proxy`,
     );
   }
+  const isDigest = (name: string) => name === 'digest';
+  if (own.some(({ name }) => isDigest(name)) && offers.some(({ scheme }) => isDigest(scheme))) {
+    return authRefusedError(
+      peer,
+      `${title} offers ${names} for authentication, but Digest in a form that this client does not know: it needs a realm, a nonce, MD5 or SHA-256, and qop=auth; check the settings of the ${isProxy ? 'proxy' : 'server'}`,
+    );
+  }
   return authRefusedError(
     peer,
     names === ''

@@ -1,3 +1,4 @@
+import { flag, optionGroup } from '../../common/check-options.js';
 import { BitsArgumentError } from '../../errors.js';
 import { basicScheme } from './basic.js';
 import { bearerScheme, type TokenInput, tokenSource } from './bearer.js';
@@ -47,6 +48,15 @@ export interface AuthOptions {
   readonly allowLegacyDigest?: boolean | undefined;
 }
 
+const OPTION_NAMES: Readonly<Record<keyof AuthOptions, true>> = {
+  credentials: true,
+  kerberos: true,
+  token: true,
+  authorize: true,
+  schemes: true,
+  allowLegacyDigest: true,
+};
+
 /** What there is to authenticate with. */
 export interface AuthMeans {
   readonly schemes: readonly AuthScheme[];
@@ -55,30 +65,39 @@ export interface AuthMeans {
 }
 
 /**
- * @throws BITS_ERR_ARGUMENT for options that contradict each other or lack what they need.
+ * @throws BITS_ERR_ARGUMENT for options that contradict each other, lack what they need, or are none.
  */
-export function authMeans(options: AuthOptions): AuthMeans {
+export function authMeans(input: AuthOptions, what = 'auth'): AuthMeans {
+  const options: AuthOptions = optionGroup(what, input, OPTION_NAMES);
   const { credentials, kerberos, token, authorize } = options;
   const own = [token, authorize].filter((given) => given !== undefined).length;
   const asked = [credentials, kerberos].filter((given) => given !== undefined).length;
   if (own + asked === 0) {
-    throw new BitsArgumentError('auth needs credentials, kerberos, token or authorize');
+    throw new BitsArgumentError(`${what} needs credentials, kerberos, token or authorize`);
   }
   if (own > 1 || (own === 1 && asked > 0)) {
-    throw new BitsArgumentError('auth takes token or authorize alone, without anything else');
+    throw new BitsArgumentError(`${what} takes token or authorize alone, without anything else`);
   }
   const allowed = checkSchemes(options.schemes);
   if (own === 1 && allowed !== undefined) {
     throw new BitsArgumentError('auth.schemes does not apply to token and authorize: omit it');
   }
   if (token !== undefined) {
+    if (typeof token !== 'string' && typeof token !== 'function') {
+      throw new BitsArgumentError(`${what}.token must be a string or a function`);
+    }
     const secret = tokenSource(token);
     return { schemes: [bearerScheme(secret)], secret };
   }
-  if (authorize !== undefined) return { schemes: [providerScheme(authorize)] };
+  if (authorize !== undefined) {
+    if (typeof authorize !== 'function') {
+      throw new BitsArgumentError(`${what}.authorize must be a function`);
+    }
+    return { schemes: [providerScheme(authorize)] };
+  }
   const secret = credentials === undefined ? undefined : credentialsSource(checkInput(credentials));
   const schemes = [
-    ...(kerberos === undefined ? [] : [kerberosScheme(kerberos === true ? {} : kerberos)]),
+    ...(kerberos === undefined ? [] : [kerberosScheme(checkKerberos(kerberos, what))]),
     ...(secret === undefined ? [] : passwordSchemes(secret, options)),
   ].filter(({ name }) => allowed === undefined || allowed.has(name));
   if (schemes.length === 0) {
@@ -102,13 +121,14 @@ function passwordSchemes(
     ntlmScheme(credentials, 'NTLM'),
     // Two schemes under one name would read each other's answers.
     ...(kerberos !== undefined ? [] : [ntlmScheme(credentials, 'Negotiate')]),
-    digestScheme(credentials, allowLegacyDigest === true),
+    digestScheme(credentials, flag('auth.allowLegacyDigest', allowLegacyDigest)),
     basicScheme(credentials),
   ];
 }
 
 function checkSchemes(schemes: AuthOptions['schemes']): ReadonlySet<string> | undefined {
   if (schemes === undefined) return undefined;
+  if (!Array.isArray(schemes)) throw new BitsArgumentError('auth.schemes must be an array');
   for (const name of schemes) {
     if (!AUTH_SCHEMES.includes(name)) {
       throw new BitsArgumentError(`auth.schemes may contain only ${AUTH_SCHEMES.join(', ')}`);
@@ -117,11 +137,26 @@ function checkSchemes(schemes: AuthOptions['schemes']): ReadonlySet<string> | un
   return new Set(schemes);
 }
 
+function checkKerberos(kerberos: true | KerberosOptions, what: string): KerberosOptions {
+  if (kerberos === true) return {};
+  const known = { servicePrincipal: true, principal: true } as const;
+  const options = optionGroup(`${what}.kerberos`, kerberos, known);
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined && typeof value !== 'string') {
+      throw new BitsArgumentError(`${what}.kerberos.${name} must be a string`);
+    }
+  }
+  return options;
+}
+
 function checkInput(input: CredentialsInput): CredentialsInput {
   if (typeof input === 'function') return input;
-  const { username, password } = (input ?? {}) as Partial<Credentials>;
+  const { username, password, domain = '' } = (input ?? {}) as Partial<Credentials>;
   if (typeof username !== 'string' || username === '' || typeof password !== 'string') {
     throw new BitsArgumentError('auth.credentials needs a username, not empty, and a password');
+  }
+  if (typeof domain !== 'string') {
+    throw new BitsArgumentError('auth.credentials.domain must be a string');
   }
   return { ...input };
 }

@@ -1,5 +1,6 @@
+import { flag, optionGroup } from '../../common/check-options.js';
 import { BitsArgumentError } from '../../errors.js';
-import type { AuthOptions } from '../auth/options.js';
+import { type AuthOptions, authMeans } from '../auth/options.js';
 import { type ResolvedTls, resolveTls, type TlsOptions } from '../tls-options.js';
 
 /** A proxy, and how to connect to it. */
@@ -51,6 +52,15 @@ export interface ProxyCredentials {
   readonly password: string;
 }
 
+const OPTION_NAMES: Readonly<Record<keyof ProxyOptions, true>> = {
+  url: true,
+  username: true,
+  password: true,
+  auth: true,
+  tunnel: true,
+  tls: true,
+};
+
 const SCHEMES = {
   http: { kind: 'http', isSecure: false, port: 80, looksUpHere: false },
   https: { kind: 'http', isSecure: true, port: 443, looksUpHere: false },
@@ -70,10 +80,11 @@ const MAX_SOCKS_TEXT_BYTES = 255;
  * @throws BITS_ERR_ARGUMENT for a proxy that cannot be used.
  */
 export function proxyServer(option: string | URL | ProxyOptions, what = 'proxy'): ProxyServer {
-  const options = typeof option === 'string' || option instanceof URL ? { url: option } : option;
-  if (typeof options !== 'object' || options === null) {
+  const given = typeof option === 'string' || option instanceof URL ? { url: option } : option;
+  if (typeof given !== 'object' || given === null) {
     throw new BitsArgumentError(`${what} must be a URL, an object with a url, or false`);
   }
+  const options = optionGroup<ProxyOptions>(what, given, OPTION_NAMES);
   if (typeof options.url !== 'string' && !(options.url instanceof URL)) {
     throw new BitsArgumentError(`${what} needs a url`);
   }
@@ -86,6 +97,8 @@ export function proxyServer(option: string | URL | ProxyOptions, what = 'proxy')
   if (options.auth !== undefined && credentials !== undefined) {
     throw new BitsArgumentError(`${what} takes auth or a username, not both`);
   }
+  // Called for its errors: what is wrong is told before anything is sent.
+  if (options.auth !== undefined) authMeans(options.auth, `${what}.auth`);
   if (options.tls !== undefined && !isSecure) {
     throw new BitsArgumentError(`${what}.tls is for https:// proxies`);
   }
@@ -100,7 +113,7 @@ export function proxyServer(option: string | URL | ProxyOptions, what = 'proxy')
     looksUpHere,
     credentials,
     auth: options.auth,
-    tunnel: options.tunnel ?? false,
+    tunnel: flag(`${what}.tunnel`, options.tunnel),
     tls: resolveTls(options.tls, `${what}.tls`),
   });
 }
@@ -134,7 +147,7 @@ function isKnown(scheme: string): scheme is keyof typeof SCHEMES {
 }
 
 function credentialsOf(
-  { username, password }: ProxyOptions,
+  { username, password }: Partial<ProxyOptions>,
   url: URL,
   what: string,
 ): ProxyCredentials | undefined {

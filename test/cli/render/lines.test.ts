@@ -30,6 +30,16 @@ describe('the progress in a pipe', () => {
     ]);
   });
 
+  it('says of a single file that it was skipped, which no other line does', () => {
+    const stderr = new Capture();
+    const lines = new LineReporter(stderr, { isDetailed: false, now: handClock().now });
+    const none = { succeeded: 0, failed: 0, unfinished: 0, bytes: 0, bytesSent: 0, durationMs: 0 };
+    lines.summary({ ...none, files: 1, skipped: 0 });
+    expect(stderr.lines).to.deep.equal([]);
+    lines.summary({ ...none, files: 1, skipped: 1 });
+    expect(stderr.lines).to.deep.equal(['0 of 1 files stored, 1 skipped: 0 B sent in 0.0 s']);
+  });
+
   it('has one line for a retry, and fewer lines the longer nothing happens', () => {
     const stderr = new Capture();
     const clock = handClock();

@@ -511,7 +511,12 @@ describe('a transport with authentication', () => {
 
   describe('without a scheme in common', () => {
     for (const [offer, text] of [
+      ['Hoba, Bearer', 'hoba, bearer for authentication, but the options allow only'],
       ['Hoba, Digest realm="x", nonce="1", algorithm=FOO', 'hoba, digest'],
+      [
+        'Digest realm="x", nonce="1", algorithm=FOO',
+        'Digest in a form that this client does not know',
+      ],
       ['', 'names no scheme'],
     ] as const) {
       it(`names the offers in the error (${text})`, async () => {

@@ -78,11 +78,11 @@ export class Deadline {
     };
     return new BitsTimeoutError(
       {
-        send: `No byte of the request moved towards ${host} for ${limit('stallTimeoutMs')}: check that it can be reached and that nothing in between holds the data back`,
-        answer: `${host} did not answer within ${limit('answerTimeoutMs')} after the whole request was sent: check the server's load, or raise the time if its application needs longer`,
-        'send-and-answer': `${host} did not take the request and answer within ${limit('stallTimeoutMs + answerTimeoutMs')}: check that it can be reached, and its load`,
-        login: `The login function gave neither credentials nor undefined for ${host} within ${limit('answerTimeoutMs')}`,
-        'answer-body': `${host} sent nothing more of its answer for ${limit('answerTimeoutMs')}: check the server and the network to it`,
+        send: `No byte of the request moved towards ${host} for ${limit('timeouts.stallMs')}: check that it can be reached and that nothing in between holds the data back`,
+        answer: `${host} did not answer within ${limit('timeouts.answerMs, or timeouts.replyMs')} after the whole request was sent: check the server's load, or raise the time if its application needs longer`,
+        'send-and-answer': `${host} did not take the request and answer within ${limit('timeouts.stallMs + timeouts.answerMs')}: check that it can be reached, and its load`,
+        login: `The login function gave neither credentials nor undefined for ${host} within ${limit('timeouts.answerMs')}`,
+        'answer-body': `${host} sent nothing more of its answer for ${limit('timeouts.answerMs')}: check the server and the network to it`,
       }[this.#phase],
     );
   }

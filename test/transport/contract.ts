@@ -454,7 +454,7 @@ export function transportContract(
         expect(error).to.include({ code: 'BITS_ERR_TIMEOUT', retryable: true });
         expect(error.message)
           .to.include(server.url().host)
-          .and.to.include('answerTimeoutMs')
+          .and.to.include('timeouts.answerMs')
           .and.not.to.include('secret');
         await server.connections[0]?.closed;
       });

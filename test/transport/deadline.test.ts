@@ -19,14 +19,18 @@ describe('a deadline', () => {
   }
 
   for (const [phase, limitMs, told] of [
-    ['send', 3000, 'No byte of the request moved towards server for 3000 ms (stallTimeoutMs)'],
-    ['answer', 60_000, 'server did not answer within 60000 ms (answerTimeoutMs) after the whole'],
+    ['send', 3000, 'No byte of the request moved towards server for 3000 ms (timeouts.stallMs)'],
+    [
+      'answer',
+      60_000,
+      'server did not answer within 60000 ms (timeouts.answerMs, or timeouts.replyMs) after the whole',
+    ],
     [
       'answer-body',
       60_000,
-      'server sent nothing more of its answer for 60000 ms (answerTimeoutMs)',
+      'server sent nothing more of its answer for 60000 ms (timeouts.answerMs)',
     ],
-    ['send-and-answer', 63_000, 'within 63000 ms (stallTimeoutMs + answerTimeoutMs)'],
+    ['send-and-answer', 63_000, 'within 63000 ms (timeouts.stallMs + timeouts.answerMs)'],
   ] as const) {
     it(`expires after the limit of its phase, and says what was waited for (${phase})`, () => {
       const { clock, messages, deadline } = make();
@@ -70,8 +74,8 @@ describe('a deadline', () => {
 
   it('says of another limit why it is not the one that was set', () => {
     for (const [limitMs, told] of [
-      [2000, '2000 ms, much longer than before (at most stallTimeoutMs)'],
-      [4000, '4000 ms (stallTimeoutMs, and the time for what this machine still had to send)'],
+      [2000, '2000 ms, much longer than before (at most timeouts.stallMs)'],
+      [4000, '4000 ms (timeouts.stallMs, and the time for what this machine still had to send)'],
     ] as const) {
       const { clock, messages, deadline } = make(LIMITS, { limitMs: () => limitMs });
       deadline.run('send');

@@ -203,7 +203,7 @@ describe('electron transport', () => {
       const request = fragment(server.url(), Buffer.alloc(64 * 1024 * 1024));
       const error = await bitsError(transport.send(request, { ...LONG, stallTimeoutMs: 1_100 }));
       expect(error).to.include({ code: 'BITS_ERR_TIMEOUT', retryable: true });
-      expect(error.message).to.include('No byte').and.to.include('1100 ms (stallTimeoutMs)');
+      expect(error.message).to.include('No byte').and.to.include('1100 ms (timeouts.stallMs)');
       await server.close();
     });
 
@@ -213,7 +213,9 @@ describe('electron transport', () => {
         transport.send(fragment(url, pattern(1000)), { ...LONG, answerTimeoutMs: 50 }),
       );
       expect(error.code).to.equal('BITS_ERR_TIMEOUT');
-      expect(error.message).to.include('did not answer within 50 ms (answerTimeoutMs)');
+      expect(error.message).to.include(
+        'did not answer within 50 ms (timeouts.answerMs, or timeouts.replyMs)',
+      );
     });
 
     it('does not end while bytes move', async () => {

@@ -256,7 +256,7 @@ describe('undici transport', () => {
         }),
       );
       expect(error).to.include({ code: 'BITS_ERR_TIMEOUT', retryable: true });
-      expect(error.message).to.include('stallTimeoutMs').and.to.include('150 ms');
+      expect(error.message).to.include('timeouts.stallMs').and.to.include('150 ms');
       expect(error.message).to.include(`127.0.0.1:${server.port}`).and.not.to.include('secret');
     });
 
@@ -294,7 +294,7 @@ describe('undici transport', () => {
           { ...LONG, stallTimeoutMs: 5000, answerTimeoutMs: 150 },
         ),
       );
-      expect(error.message).to.include('answerTimeoutMs');
+      expect(error.message).to.include('timeouts.answerMs');
       expect(performance.now() - startedAt).to.be.within(330, 3000);
     });
 
@@ -309,7 +309,7 @@ describe('undici transport', () => {
       const url = new URL(`https://127.0.0.1:${(silent.address() as net.AddressInfo).port}/`);
       for (const [options, times, named] of [
         [{ connectTimeoutMs: 80 }, {}, 'connectTimeoutMs'],
-        [{}, { stallTimeoutMs: 80 }, 'stallTimeoutMs'],
+        [{}, { stallTimeoutMs: 80 }, 'timeouts.stallMs'],
       ] as const) {
         closed = gate();
         const error = await bitsError(make(options).send(ping(url), { ...LONG, ...times }));

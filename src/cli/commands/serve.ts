@@ -30,10 +30,10 @@ const HELP = `
 An upload is stored in the directory under the path of its URL. Directories that
 are missing in that path are made; IIS answers 404 instead. A file that exists
 is not overwritten, and no file of the directory can be read: --read allows it
-for uploads that this server has received. Requests for a host other
-than the one it listens on are refused, as web pages may send them: allow the
-names by which clients reach this server with --allow-host. With --host 0.0.0.0
-or :: other machines may use any name, but web pages may not.
+for uploads that this server has received. Requests for a host other than the
+one it listens on are refused, as web pages may send them: allow the names by
+which clients reach this server with --allow-host. With --host 0.0.0.0 or ::
+other machines may use any name, but web pages may not.
 
 When the server is ready, it prints one line on standard output: "listening on
 http://127.0.0.1:PORT/". Standard error gets a line for each request and for
@@ -56,7 +56,7 @@ export function defineServe(
     .option('--host <host>', 'name or address to listen on', '127.0.0.1')
     .option(
       '--allow-host <host>',
-      'another name of this server; may be given several times',
+      'another name of this server; can be given several times',
       collect,
     )
     .option('--read', 'let GET read uploads that this server has received')
@@ -92,8 +92,7 @@ async function serve(
       onRequest,
     });
   } catch (error) {
-    const { message } = error as Error;
-    say(stderr, `bits-upload: cannot listen on ${host}, port ${port}: ${message}`);
+    say(stderr, `bits-upload: cannot listen on ${host}${whyNot(error, port)}`);
     return EXIT.failed;
   }
   log.server = server;
@@ -111,6 +110,21 @@ async function serve(
     await server.close();
   }
   return interruption.reason?.exitCode ?? EXIT.done;
+}
+
+function whyNot(error: unknown, port: number): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  switch (code) {
+    case 'EADDRINUSE':
+      return `, port ${port}: another program uses it (${code}); give another --port`;
+    case 'EACCES':
+      return `, port ${port}: this user may not (${code}); give a --port above 1023`;
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return `: this machine has no such address (${code}); give another --host`;
+    default:
+      return `: ${message}`;
+  }
 }
 
 function collect(value: string, earlier: readonly string[] = []): readonly string[] {

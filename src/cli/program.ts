@@ -82,8 +82,8 @@ or is missing, 129 stopped by SIGHUP, 130 by SIGINT, 143 by SIGTERM.`;
 
 const ENVIRONMENT = `
 Every option can also be set in the environment, by its name in capital letters
-with _ for -: BITS_UPLOAD_STATE_DIR=dir, and BITS_UPLOAD_JSON=1 for a switch. The
-command line takes precedence.`;
+with _ for -: BITS_UPLOAD_STATE_DIR=dir, and BITS_UPLOAD_JSON=1 for a switch.
+The command line takes precedence.`;
 
 const PASSWORDS = `
 Set passwords in BITS_UPLOAD_PASSWORD and BITS_UPLOAD_PROXY_PASSWORD: all users

@@ -5,6 +5,7 @@ import { EXIT, type ExitCode } from '../exit-codes.js';
 import { withExamples } from '../help.js';
 import { say, writeEvent } from '../render/text.js';
 import { formatBytes, formatPercent } from '../render/units.js';
+import { another } from '../values.js';
 import {
   addRedisOptions,
   type Fleet,
@@ -120,8 +121,4 @@ function activeLine(upload: ActiveUpload): string {
     ? `  ${formatBytes(Math.round(upload.bytesPerSecond))}/s`
     : '';
   return `active  ${jobId}  ${worker}  ${far}${speed}  ${source} -> ${url}`;
-}
-
-function another(value: string, others: string[] | undefined): string[] {
-  return [...(others ?? []), value];
 }

@@ -7,7 +7,7 @@ import { EXIT, type ExitCode } from '../exit-codes.js';
 import { withExamples } from '../help.js';
 import type { Interruption } from '../interruption.js';
 import { say } from '../render/text.js';
-import { parseWholeNumber, UsageError } from '../values.js';
+import { another, parseWholeNumber, UsageError } from '../values.js';
 
 interface ServeFlags {
   readonly root?: string;
@@ -57,7 +57,7 @@ export function defineServe(
     .option(
       '--allow-host <host>',
       'another name of this server; can be given several times',
-      collect,
+      another,
     )
     .option('--read', 'let GET read uploads that this server has received')
     .option('--quiet', 'do not print a line for each request')
@@ -125,10 +125,6 @@ function whyNot(error: unknown, port: number): string {
     default:
       return `: ${message}`;
   }
-}
-
-function collect(value: string, earlier: readonly string[] = []): readonly string[] {
-  return [...earlier, value];
 }
 
 async function existingDirectory(root: string | undefined): Promise<string> {

@@ -13,7 +13,7 @@ import { withExamples } from '../help.js';
 import { sayWarning } from '../render/messages.js';
 import { say, writeEvent } from '../render/text.js';
 import { formatBytes, formatElapsed } from '../render/units.js';
-import { parseHeaders, UsageError } from '../values.js';
+import { another, parseHeaders, UsageError } from '../values.js';
 import { networkOptions, secretWarnings } from './network-options.js';
 import {
   addRedisOptions,
@@ -207,10 +207,6 @@ function doneFields({ url: _, id: __, worker: ___, reply, ...result }: FleetResu
 function whatOf({ id, data }: FleetJob): { job: string; file: string; url: string } {
   const { source, url } = (data ?? {}) as { source?: unknown; url?: unknown };
   return { job: String(id), file: String(source ?? ''), url: String(url ?? '') };
-}
-
-function another(value: string, others: string[] | undefined): string[] {
-  return [...(others ?? []), value];
 }
 
 function notEmpty(value: string): string {

@@ -114,17 +114,13 @@ async function serve(
 
 function whyNot(error: unknown, port: number): string {
   const { code, message } = error as NodeJS.ErrnoException;
-  switch (code) {
-    case 'EADDRINUSE':
-      return `, port ${port}: another program uses it (${code}); give another --port`;
-    case 'EACCES':
-      return `, port ${port}: this user may not (${code}); give a --port above 1023`;
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-      return `: this machine has no such address (${code}); give another --host`;
-    default:
-      return `: ${message}`;
-  }
+  const reasons: Partial<Record<string, string>> = {
+    EADDRINUSE: `, port ${port}: another program uses it (${code}); give another --port`,
+    EACCES: `, port ${port}: this user may not (${code}); give a --port above 1023`,
+    EADDRNOTAVAIL: `: this machine has no such address (${code}); give another --host`,
+    ENOTFOUND: `: there is no such name (${code}); give another --host`,
+  };
+  return reasons[code ?? ''] ?? `: ${message}`;
 }
 
 async function existingDirectory(root: string | undefined): Promise<string> {

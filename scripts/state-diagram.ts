@@ -1,6 +1,6 @@
 import { step } from '../src/session/machine.js';
 import { createSession, isFinal, type SessionEvent } from '../src/session/session.js';
-import { groups } from '../test/session/machine-cases.js';
+import { casesOf, groups } from '../test/session/machine-cases.js';
 import { PLAN } from '../test/session/script.js';
 
 /** The states that belong to a packet or a download, drawn as one where all of them share an arrow. */
@@ -15,7 +15,9 @@ const LIVE: ReadonlySet<string> = new Set([
 /** The states of a session, with every arrow that a case of the machine's tests follows. */
 export function stateDiagram(): string {
   const arrows = new Map<string, Set<SessionEvent['type']>>();
-  for (const { plan, sizer = { fixedBytes: 100 }, script } of Object.values(groups).flat()) {
+  for (const [, { plan, sizer = { fixedBytes: 100 }, script }] of Object.values(groups).flatMap(
+    casesOf,
+  )) {
     let session = createSession({ ...PLAN, ...plan }, sizer);
     for (const [event] of script) {
       const [next] = step(session, event);

@@ -42,8 +42,8 @@ export type {
 export type { UploadProgress } from './job/progress.js';
 export { UploadJob, type UploadJobJson } from './job/upload-job.js';
 export type { HostId, PacketType, WireHeaders } from './protocol/packets.js';
+export type { Priority } from './queue/line.js';
 export type { QueuedUploadOptions, QueueOptions } from './queue/options.js';
-export type { Priority } from './queue/priority.js';
 export type { QueueProgress } from './queue/queue-progress.js';
 export {
   type RestoredJobs,

@@ -8,7 +8,7 @@ export { appendFileName, parseRemoteUrl, redactUrl } from './protocol/remote-url
 export { namesThatMeet } from './protocol/windows-names.js';
 export { MAX_LIMIT as MAX_CONCURRENCY } from './queue/auto-concurrency.js';
 export { type Attempt, Hosts } from './queue/hosts.js';
-export { PRIORITIES } from './queue/priority.js';
+export { PRIORITIES } from './queue/line.js';
 export { checkedFileSource } from './source/file.js';
 export { sourceIdentityChange } from './source/source.js';
 export { defaultJobDirectory } from './store/file.js';

@@ -6,7 +6,7 @@ import { BitsArgumentError, BitsError } from '../errors.js';
 import type { RetryInput, TimeoutOptions, UploadOptions } from '../job/options.js';
 import { resolveOptions } from '../job/resolve-options.js';
 import { parseRemoteUrl } from '../protocol/remote-url.js';
-import { PRIORITIES, type Priority } from '../queue/priority.js';
+import { PRIORITIES, type Priority } from '../queue/line.js';
 import type { ReplyOptions } from '../reply/reply-option.js';
 
 /** Where the reply of an upload goes: a file of the worker that receives it. */

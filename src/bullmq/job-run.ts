@@ -1,10 +1,10 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { DelayedError, UnrecoverableError } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { describeError, isErrorLike } from '../common/error-like.js';
 import { BitsAbortError, BitsStateError, isBitsError } from '../errors.js';
 import type { Bandwidth } from '../job/bandwidth.js';
 import type { UploadResult, UploadWarning } from '../job/events.js';
+import { withPatience } from '../job/guarded-source.js';
 import type { UploadOptions } from '../job/options.js';
 import type { PacketRequest, RequestHook } from '../job/packet-hooks.js';
 import type { UploadProgress } from '../job/progress.js';
@@ -271,13 +271,11 @@ export class JobRun {
   }
 
   async #letGo(): Promise<void> {
-    const patience = new AbortController();
-    const ended = delay(RELEASE_PATIENCE_MS, undefined, { signal: patience.signal }).catch(
-      () => {},
-    );
     // A lock that could not be given back ends by itself.
-    await Promise.race([this.#lease.release().catch(() => {}), ended]);
-    patience.abort();
+    await withPatience(
+      this.#lease.release().catch(() => {}),
+      RELEASE_PATIENCE_MS,
+    );
   }
 
   /** @returns false when BullMQ has given the job to somebody else */

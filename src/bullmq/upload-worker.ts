@@ -1,7 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { type RateLimiterOptions, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { assertKnown } from '../common/check-options.js';
@@ -9,6 +8,7 @@ import { tell } from '../common/tell.js';
 import { BitsArgumentError } from '../errors.js';
 import type { Bandwidth, BandwidthOptions } from '../job/bandwidth.js';
 import type { UploadWarning } from '../job/events.js';
+import { withPatience } from '../job/guarded-source.js';
 import { resolveOptions, toBandwidth } from '../job/resolve-options.js';
 import { mendActiveJobs } from './active-jobs.js';
 import { type CredentialsByName, checkCredentials } from './credentials.js';
@@ -271,13 +271,12 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
 
   async #close(): Promise<void> {
     clearInterval(this.#sweeping);
-    const closing = this.bullmq.close().then(() => Promise.all(this.#forgetting));
+    const closing = this.bullmq
+      .close()
+      .then(async () => void (await Promise.all(this.#forgetting)));
     for (const run of this.#runs) run.suspend();
-    const patience = new AbortController();
-    const patienceMs = this.#redis.status === 'ready' ? CLOSE_PATIENCE_MS : AWAY_PATIENCE_MS;
-    const ended = delay(patienceMs, undefined, { signal: patience.signal }).catch(() => {});
-    await Promise.race([closing, ended]);
-    patience.abort();
+    const isThere = this.#redis.status === 'ready';
+    await withPatience(closing, isThere ? CLOSE_PATIENCE_MS : AWAY_PATIENCE_MS);
     this.#redis.disconnect();
   }
 

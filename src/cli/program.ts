@@ -50,7 +50,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import('./commands/worker.js')).defineWorker,
   },
   fleet: {
-    summary: 'tell who in a fleet uploads what',
+    summary: 'show who in a fleet uploads what',
     load: async () => (await import('./commands/fleet.js')).defineFleet,
   },
   serve: {
@@ -77,13 +77,13 @@ bits-upload COMMAND --help explains a command and its options. Results are
 written to standard output, progress and messages to standard error.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 3 some files failed,
-4 credentials refused or missing, 5 not done but resumable, 6 the file changed,
-129 stopped by SIGHUP, 130 by SIGINT, 143 by SIGTERM.`;
+4 credentials refused or missing, 5 not done but resumable, 6 the file changed
+or is missing, 129 stopped by SIGHUP, 130 by SIGINT, 143 by SIGTERM.`;
 
 const ENVIRONMENT = `
-Every option can also be set in the environment, --max-time=8h as
-BITS_UPLOAD_MAX_TIME=8h and --json as BITS_UPLOAD_JSON=1. The command line takes
-precedence.`;
+Every option can also be set in the environment, by its name in capital letters
+with _ for -: BITS_UPLOAD_STATE_DIR=dir, and BITS_UPLOAD_JSON=1 for a switch.
+The command line takes precedence.`;
 
 const PASSWORDS = `
 Set passwords in BITS_UPLOAD_PASSWORD and BITS_UPLOAD_PROXY_PASSWORD: all users
@@ -224,7 +224,7 @@ export async function createProgram(
     if (!isLoaded(name)) continue;
     (await load())(command, context);
     groupOptions(command);
-    command.addHelpText('after', ENVIRONMENT);
+    if (command.options.length > 0) command.addHelpText('after', ENVIRONMENT);
     if (command.options.some(({ long }) => long === '--user')) {
       command.addHelpText('after', PASSWORDS);
     }
@@ -248,7 +248,8 @@ const EXCESS = /^error: too many arguments for '(.*)'\. Expected (\d+) /;
 function messageOf({ message }: CommanderError): string {
   const [, option, value, argument, choices] = CHOICE.exec(message) ?? [];
   if (choices !== undefined) {
-    return `${option ?? `the ${argument}`} must be one of ${choices}, not ${JSON.stringify(value)}`;
+    const all = choices.includes(',') ? `one of ${choices}` : choices;
+    return `${option ?? `the ${argument}`} must be ${all}, not ${JSON.stringify(value)}`;
   }
   const [, missing] = MISSING.exec(message) ?? [];
   if (missing !== undefined) return `the ${missing} is missing`;

@@ -1,19 +1,10 @@
 import type { JobState } from './state-directory.js';
 
 /**
- * The command that resumes a job, ready to be pasted into a shell.
+ * The command that resumes or cancels a job, ready to be pasted into a shell.
  * @param more arguments that have to be given again
  */
-export function resumeCommand(id: string, state: JobState, more: readonly string[]): string {
-  return commandFor('resume', id, state, more);
-}
-
-/** The command that cancels a job; like {@link resumeCommand}. */
-export function cancelCommand(id: string, state: JobState, more: readonly string[]): string {
-  return commandFor('cancel', id, state, more);
-}
-
-function commandFor(
+export function commandFor(
   command: 'resume' | 'cancel',
   id: string,
   state: JobState,

@@ -122,3 +122,8 @@ export function parseHeaders(given: readonly string[]): Record<string, string> {
   }
   return Object.fromEntries(headers.values());
 }
+
+/** One more value of an option that can be given several times. */
+export function another(value: string, others: readonly string[] = []): string[] {
+  return [...others, value];
+}

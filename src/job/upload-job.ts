@@ -157,8 +157,8 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   }
 
   /**
-   * As of the end of the last run: whether the store has a record of the job, so that another process can resume it: with `restore`,
-   * or with a job of the same file and URL.
+   * Whether the store had a record of the job at the end of its last run, so that another process can
+   * resume it, with `restore` or with a job of the same file and URL.
    */
   get recorded(): boolean {
     return this.#checkpoint?.record !== undefined;

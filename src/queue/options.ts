@@ -4,7 +4,7 @@ import type { Bandwidth, BandwidthOptions } from '../job/bandwidth.js';
 import type { UploadOptions } from '../job/options.js';
 import { duration, OPTION_NAMES, toBandwidth } from '../job/resolve-options.js';
 import { MAX_LIMIT } from './auto-concurrency.js';
-import { PRIORITIES, type Priority } from './priority.js';
+import { PRIORITIES, type Priority } from './line.js';
 
 /** Options of an `UploadQueue`. */
 export interface QueueOptions {

@@ -19,7 +19,7 @@ import {
   troubled,
 } from './auto-concurrency.js';
 import { type Attempt, Hosts } from './hosts.js';
-import { Line } from './line.js';
+import { Line, type Priority } from './line.js';
 import {
   checkConcurrency,
   type QueuedUploadOptions,
@@ -27,7 +27,6 @@ import {
   resolveQueueOptions,
   withDefaults,
 } from './options.js';
-import type { Priority } from './priority.js';
 import { NO_SHARE, type QueueProgress, QueueTotals, type Share } from './queue-progress.js';
 
 /** The events of an `UploadQueue`, and what their listeners get. */

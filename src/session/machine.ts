@@ -861,8 +861,9 @@ function cutShort(session: Session): Session {
 function restart(session: Session, error: BitsError): Step {
   const restarts = session.restarts + 1;
   const restartReason = 'The server lost the session';
-  const lost: Session = { ...session, restarts, restartReason, sessionId: undefined };
-  return restarts > session.plan.maxRestarts ? stop(lost, error) : sendCreate(lost);
+  const lost: Session = { ...session, sessionId: undefined };
+  if (restarts > session.plan.maxRestarts) return stop(lost, error);
+  return sendCreate({ ...lost, restarts, restartReason });
 }
 
 /** As {@link restart}, of a session that the server may still hold and that would block the URL. */

@@ -40,7 +40,8 @@ export interface StreamSourceOptions extends SpoolOptions {
  * an iterator the chunks that it still has are uploaded.
  *
  * The temp file stays until `dispose`, or until the source is garbage, so that an upload that failed, or
- * was suspended while the stream was being stored, can be resumed. Streams of strings or objects are refused when such a chunk arrives.
+ * was suspended while the stream was being stored, can be resumed. Streams of strings or objects are
+ * refused when such a chunk arrives.
  * @throws BITS_ERR_ARGUMENT for a stream that was read, is locked or closed, or belongs to another
  *   upload, and for a `maxBytes` that is not a positive integer
  */

@@ -8,8 +8,7 @@ import { run } from '../../src/cli/program.js';
 import { createFileStore } from '../../src/index.js';
 import { createBitsServer } from '../../src/testing/index.js';
 import { skip, skipOnWindows } from '../support/skip.js';
-import { capturedIo } from './capture.js';
-import { stateEnvironment } from './scratch-state.js';
+import { capturedIo, stateEnvironment } from './capture.js';
 import { MAIN } from './spawned.js';
 
 const execute = promisify(execFile);

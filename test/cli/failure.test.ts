@@ -33,6 +33,12 @@ describe('an error on the command line', () => {
     ['from the option proxy', 'from the option --proxy'],
     ['x exists; give overwrite: true to replace it', 'x exists; move it away'],
     ['move it away, or give overwrite: true', 'move it away'],
+    [
+      'PEM: give the content of the file and not its path; convert DER with openssl',
+      'PEM: convert DER with openssl',
+    ],
+    ['within 5 ms (timeouts.answerMs, or timeouts.replyMs)', 'within 5 ms (--timeout)'],
+    ['or make the reply optional.', 'or give --reply-optional to put.'],
   ] as const) {
     it(`says ${JSON.stringify(expected)} for ${JSON.stringify(message)}`, () => {
       expect(withFlags(message)).to.equal(expected);

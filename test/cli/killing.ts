@@ -12,7 +12,7 @@ import {
   type LoggedRequest,
 } from '../../src/testing/index.js';
 import { patterned } from '../support/files.js';
-import { stateEnvironment } from './scratch-state.js';
+import { stateEnvironment } from './capture.js';
 import { MAIN } from './spawned.js';
 
 const KIB = 1024;

@@ -15,8 +15,7 @@ import { createUndiciTransport, VERSION } from '../../src/index.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { answer, startRawServer } from '../support/raw-server.js';
 import { skip, skipOnWindows } from '../support/skip.js';
-import { capturedIo } from './capture.js';
-import { stateEnvironment } from './scratch-state.js';
+import { capturedIo, stateEnvironment } from './capture.js';
 import { MAIN, Spawned } from './spawned.js';
 
 const ofThisMachine = process.platform !== 'win32';

@@ -335,7 +335,7 @@ describe('put with trees and lists', () => {
       const { code, stderr } = await put(['--files-from=-', tree, server.url], 'd\nno\na\n');
       expect(code).to.equal(3);
       expect(stderr)
-        .to.contain('d is a directory: list only files')
+        .to.contain('d: it is a directory: list only files')
         .and.contain('There is no file');
       expect(await stored()).to.deep.equal(['a']);
     });

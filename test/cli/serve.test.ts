@@ -128,7 +128,7 @@ describe('bits-upload serve', () => {
     const first = await createBitsServer();
     const io = capturedIo();
     expect(await run(['serve', '--root', root, '--port', String(first.port)], io)).to.equal(1);
-    expect(io.stderr.text).to.match(/cannot listen on 127\.0\.0\.1.*EADDRINUSE/);
+    expect(io.stderr.text).to.match(/cannot listen on 127\.0\.0\.1.*EADDRINUSE.*another --port/);
     await first.close();
   });
 

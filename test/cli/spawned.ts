@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { stateEnvironment } from './scratch-state.js';
+import { stateEnvironment } from './capture.js';
 
 /** The program as it is installed: `npm run build` makes it. */
 export const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));

@@ -6,8 +6,8 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type BitsServer, createBitsServer, type Fault } from '../../src/testing/index.js';
 import { sha256, writePatterned } from '../support/files.js';
+import { stateEnvironment } from './capture.js';
 import { seededRandom } from './killing.js';
-import { stateEnvironment } from './scratch-state.js';
 import { MAIN } from './spawned.js';
 
 export const DEFAULT_MAX_BYTES = 2 * 1024 * 1024;

@@ -34,68 +34,27 @@ interface Place {
   readonly requests: number;
 }
 
-const BOTH: readonly Mode[] = ['plain', 'reply'];
-const fragment = (title: string, nth: number): Place => ({
-  title: `the ${title} fragment`,
-  struck: 'fragment',
-  nth,
-  acknowledged: nth - 1,
-  modes: BOTH,
+/** By default of the first request of its kind in a job that nothing else disturbs. */
+const place = (title: string, struck: Struck, more: Partial<Place> = {}): Place => ({
+  title,
+  struck,
+  nth: 1,
+  acknowledged: 0,
+  modes: ['plain', 'reply'],
   requests: 7,
+  ...more,
 });
 
 const PLACES: readonly Place[] = [
-  {
-    title: 'Create-Session',
-    struck: 'create-session',
-    nth: 1,
-    acknowledged: 0,
-    modes: BOTH,
-    requests: 7,
-  },
-  {
-    title: 'the Ping of a host-id',
-    struck: 'ping',
-    nth: 1,
-    acknowledged: 0,
-    modes: BOTH,
-    requests: 8,
-  },
-  {
-    title: 'the Ping of a resume',
-    struck: 'ping',
-    nth: 1,
-    acknowledged: 2,
-    modes: BOTH,
-    requests: 10,
-  },
-  fragment('first', 1),
-  fragment('middle', 3),
-  fragment('last', 5),
-  {
-    title: 'Close-Session',
-    struck: 'close-session',
-    nth: 1,
-    acknowledged: 5,
-    modes: BOTH,
-    requests: 7,
-  },
-  {
-    title: 'Cancel-Session',
-    struck: 'cancel-session',
-    nth: 1,
-    acknowledged: 2,
-    modes: BOTH,
-    requests: 5,
-  },
-  {
-    title: 'the GET of a reply',
-    struck: 'reply',
-    nth: 1,
-    acknowledged: 5,
-    modes: ['reply', 'reply to a file'],
-    requests: 7,
-  },
+  place('Create-Session', 'create-session'),
+  place('the Ping of a host-id', 'ping', { requests: 8 }),
+  place('the Ping of a resume', 'ping', { acknowledged: 2, requests: 10 }),
+  place('the first fragment', 'fragment'),
+  place('the middle fragment', 'fragment', { nth: 3, acknowledged: 2 }),
+  place('the last fragment', 'fragment', { nth: 5, acknowledged: 4 }),
+  place('Close-Session', 'close-session', { acknowledged: 5 }),
+  place('Cancel-Session', 'cancel-session', { acknowledged: 2, requests: 5 }),
+  place('the GET of a reply', 'reply', { acknowledged: 5, modes: ['reply', 'reply to a file'] }),
 ];
 
 function costOf({ costs }: FaultRow, place: Place, mode: Mode): Cost | undefined {

@@ -84,6 +84,8 @@ const FATAL_4XX = costs(SERVER, 'nothing', SERVER, SERVER, 'not-freed', SERVER);
 /** A success without Ack, once one packet has been acknowledged. */
 const NO_ACK = costs(NOT_BITS, 'again', 'resync', 'again', 'not-freed');
 
+const WRONG_OFFSET = { takesEffect: true, costs: { fragment: 'resync' } } as const;
+
 /** What each fault costs, by packet, according to the specification. */
 export const FAULT_TABLE: readonly FaultRow[] = [
   { name: 'reset-before', do: 'reset-before', costs: LOST },
@@ -175,31 +177,11 @@ export const FAULT_TABLE: readonly FaultRow[] = [
   ...application(500, 'again'),
   ...application(501, SERVER),
 
-  {
-    name: 'no offset',
-    do: { offset: null },
-    takesEffect: true,
-    costs: { fragment: 'resync' },
-  },
-  {
-    name: 'illegible offset',
-    do: { offset: 'many' },
-    takesEffect: true,
-    costs: { fragment: 'resync' },
-  },
-  { name: 'offset 0', do: { offset: 0 }, takesEffect: true, costs: { fragment: 'resync' } },
-  {
-    name: 'offset in mid-fragment',
-    do: { offset: 3000 },
-    takesEffect: true,
-    costs: { fragment: 'resync' },
-  },
-  {
-    name: 'offset above the total',
-    do: { offset: 2 ** 40 },
-    takesEffect: true,
-    costs: { fragment: 'resync' },
-  },
+  { name: 'no offset', do: { offset: null }, ...WRONG_OFFSET },
+  { name: 'illegible offset', do: { offset: 'many' }, ...WRONG_OFFSET },
+  { name: 'offset 0', do: { offset: 0 }, ...WRONG_OFFSET },
+  { name: 'offset in mid-fragment', do: { offset: 3000 }, ...WRONG_OFFSET },
+  { name: 'offset above the total', do: { offset: 2 ** 40 }, ...WRONG_OFFSET },
 
   {
     name: 'no Ack',

@@ -56,7 +56,6 @@ const fragmentAck = (offset: number | string, more = {}): string =>
   answer(200, { ...ACK, 'BITS-Received-Content-Range': String(offset), ...more });
 
 interface Case {
-  readonly it: string;
   readonly server: () => RawServerOptions;
   /** The code of the error, or `done`. */
   readonly ends: string;
@@ -72,15 +71,13 @@ const SHORT_MS = 150;
 const LONG_MS = 2000;
 const WAITS: ReadonlySet<string> = new Set(['BITS_ERR_TIMEOUT', 'BITS_ERR_NO_PROGRESS']);
 
-const CASES: readonly Case[] = [
-  {
-    it: 'a captive portal before anything worked',
+const CASES: Readonly<Record<string, Case>> = {
+  'a captive portal before anything worked': {
     server: () => answers({ 'Create-Session': () => answer(200, {}, PAGE) }),
     ends: 'BITS_ERR_NOT_BITS',
     requests: 1,
   },
-  {
-    it: 'a captive portal for a while',
+  'a captive portal for a while': {
     server: () =>
       answers({
         Fragment: (request, nth) => (nth > 1 && nth < 5 ? answer(200, {}, PAGE) : correct(request)),
@@ -88,21 +85,18 @@ const CASES: readonly Case[] = [
     ends: 'done',
     requests: 14,
   },
-  {
-    it: 'a captive portal after the first packet',
+  'a captive portal after the first packet': {
     server: () => answers({ Fragment: () => answer(200, {}, PAGE) }),
     options: { retry: { limit: 3 } },
     ends: 'BITS_ERR_NOT_BITS',
     requests: 5,
   },
-  {
-    it: 'an error without a length on a socket that stays open',
+  'an error without a length on a socket that stays open': {
     server: () => answers({ 'Create-Session': () => 'HTTP/1.1 403 No\r\n\r\nGo away' }),
     ends: 'BITS_ERR_SERVER',
     requests: 1,
   },
-  {
-    it: 'acks without a length on sockets that stay open',
+  'acks without a length on sockets that stay open': {
     server: () =>
       answers({
         'Create-Session': () =>
@@ -112,79 +106,67 @@ const CASES: readonly Case[] = [
     ends: 'done',
     requests: 7,
   },
-  {
-    it: 'a server that accepts and never answers',
+  'a server that accepts and never answers': {
     server: () => answers({ 'Create-Session': never }),
     options: { retry: { limit: 2 } },
     ends: 'BITS_ERR_TIMEOUT',
     requests: 3,
   },
-  {
-    it: 'a server that stops answering in the middle',
+  'a server that stops answering in the middle': {
     server: () => answers({ Fragment: (request, nth) => (nth > 2 ? undefined : correct(request)) }),
     options: { timeouts: { noProgressMs: 400 } },
     ends: 'BITS_ERR_NO_PROGRESS',
     requests: 20,
   },
-  {
-    it: 'offsets above the total',
+  'offsets above the total': {
     server: () => answers({ Fragment: () => fragmentAck(2 ** 50) }),
     ends: 'BITS_ERR_PROTOCOL',
     requests: 18,
   },
-  {
-    it: 'an offset that never changes',
+  'an offset that never changes': {
     server: () => answers({ Fragment: () => fragmentAck(0) }),
     ends: 'BITS_ERR_PROTOCOL',
     requests: 15,
   },
-  {
-    it: 'offsets that move back and forth',
+  'offsets that move back and forth': {
     server: () => answers({ Fragment: (_, nth) => fragmentAck(nth % 2 === 0 ? 0 : 8 * KIB) }),
     ends: 'BITS_ERR_PROTOCOL',
     requests: 20,
   },
-  {
-    it: 'offsets that grow by one byte',
+  'offsets that grow by one byte': {
     server: () => answers({ Fragment: (_, nth) => fragmentAck(nth) }),
     options: { source: patterned(50) },
     ends: 'BITS_ERR_PROTOCOL',
     requests: 12,
   },
-  {
-    it: '416 with an offset that never changes',
+  '416 with an offset that never changes': {
     server: () =>
       answers({ Fragment: () => answer(416, { ...ACK, 'BITS-Received-Content-Range': '0' }) }),
     ends: 'BITS_ERR_PROTOCOL',
     requests: 10,
   },
-  {
-    it: '416 without an offset for each fragment',
+  '416 without an offset for each fragment': {
     server: () => answers({ Fragment: () => answer(416, ACK) }),
     // Each time the session is cancelled, and a new one is created.
     ends: 'BITS_ERR_SERVER',
     requests: 12,
   },
-  {
-    it: 'sessions that are lost again and again',
+  'sessions that are lost again and again': {
     server: () => answers({ Fragment: () => answer(500, { 'BITS-Error-Code': '0x8020001F' }) }),
     ends: 'BITS_ERR_SESSION_NOT_FOUND',
     requests: 8,
   },
-  {
-    it: '413 down to the smallest fragment',
+  '413 down to the smallest fragment': {
     server: () => answers({ Fragment: () => answer(413) }),
     ends: 'BITS_ERR_SERVER',
     requests: 6,
   },
-  {
-    it: "another session's id in an ack",
+  "another session's id in an ack": {
     server: () => answers({ Fragment: () => fragmentAck(8 * KIB, { 'BITS-Session-Id': '{2}' }) }),
     ends: 'BITS_ERR_PROTOCOL',
     requests: 3,
   },
-  {
-    it: 'a session id that would end the header',
+  'a session id that would end the header': {
     server: () =>
       answers({
         'Create-Session': () => answer(200, { ...ACK, 'BITS-Session-Id': 'x'.repeat(5000) }),
@@ -192,8 +174,7 @@ const CASES: readonly Case[] = [
     ends: 'BITS_ERR_PROTOCOL',
     requests: 1,
   },
-  {
-    it: 'ten megabytes of headers',
+  'ten megabytes of headers': {
     server: () =>
       answers({
         'Create-Session': () =>
@@ -202,8 +183,7 @@ const CASES: readonly Case[] = [
     ends: 'BITS_ERR_TRANSPORT',
     requests: 1,
   },
-  {
-    it: 'endless bodies',
+  'endless bodies': {
     server: () => ({
       onRequest: (request) => {
         const { socket } = request.connection;
@@ -219,8 +199,7 @@ const CASES: readonly Case[] = [
     requests: 7,
     limitMs: 5000,
   },
-  {
-    it: 'endless informational answers',
+  'endless informational answers': {
     server: () => ({
       onRequest: ({ connection: { socket } }) => {
         const pour = () => {
@@ -234,8 +213,7 @@ const CASES: readonly Case[] = [
     ends: 'BITS_ERR_TRANSPORT',
     requests: 2,
   },
-  {
-    it: 'an answer that arrives byte by byte',
+  'an answer that arrives byte by byte': {
     server: () => ({
       onRequest: ({ connection: { socket } }) => {
         const timer = setInterval(() => socket.write('X'), 10);
@@ -247,21 +225,18 @@ const CASES: readonly Case[] = [
     ends: 'BITS_ERR_TIMEOUT',
     requests: 2,
   },
-  {
-    it: 'an answer that is not HTTP',
+  'an answer that is not HTTP': {
     server: () => answers({ 'Create-Session': () => 'SSH-2.0-OpenSSH_9.6\r\n' }),
     ends: 'BITS_ERR_TRANSPORT',
     requests: 1,
   },
-  {
-    it: 'a server that half closes instead of answering',
+  'a server that half closes instead of answering': {
     server: () => ({ onRequest: ({ connection }) => void connection.socket.end() }),
     options: { retry: { limit: 2 } },
     ends: 'BITS_ERR_TRANSPORT',
     requests: 3,
   },
-  {
-    it: 'a server that does not read a fragment',
+  'a server that does not read a fragment': {
     server: () => ({
       onHead: ({ headers, connection }) => {
         if (headers['bits-packet-type'] === 'Fragment') connection.socket.pause();
@@ -279,28 +254,25 @@ const CASES: readonly Case[] = [
     ends: 'BITS_ERR_TIMEOUT',
     requests: 3,
   },
-  {
-    it: 'a Close that is never answered',
+  'a Close that is never answered': {
     server: () => answers({ 'Close-Session': never }),
     options: { retry: { limit: 2 } },
     ends: 'BITS_ERR_TIMEOUT',
     requests: 9,
   },
-  {
-    it: 'a redirect to a scheme other than http',
+  'a redirect to a scheme other than http': {
     server: () =>
       answers({ 'Create-Session': () => answer(307, { Location: 'ftp://elsewhere.invalid/' }) }),
     ends: 'BITS_ERR_SERVER',
     requests: 1,
   },
-  {
-    it: 'a Retry-After of a year',
+  'a Retry-After of a year': {
     server: () => answers({ 'Create-Session': () => answer(503, { 'Retry-After': '31536000' }) }),
     options: { retry: { limit: 2 } },
     ends: 'BITS_ERR_SERVER',
     requests: 3,
   },
-];
+};
 
 describe('an upload to a hostile server', () => {
   let server: RawServer;
@@ -348,7 +320,9 @@ describe('an upload to a hostile server', () => {
     return ended;
   }
 
-  for (const { it: title, server: behaviour, ends, requests, limitMs, options } of CASES) {
+  for (const [title, { server: behaviour, ends, requests, limitMs, options }] of Object.entries(
+    CASES,
+  )) {
     const verdict = ends === 'done' ? 'finishes despite' : `fails with ${ends} on`;
     it(`${verdict} ${title}`, async () => {
       server = await startRawServer(behaviour());

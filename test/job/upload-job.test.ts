@@ -875,6 +875,15 @@ describe('UploadJob', () => {
     expect(bytesSent).to.be.greaterThan(100 * KIB);
   });
 
+  it('warns of no new start when the server lost the session too often', async () => {
+    const faults = [{ on: 'fragment', times: 2, do: 'session-gone' } as const];
+    const job = jobTo(await serve({ faults }), { maxRestarts: 1 });
+    const warnings: string[] = [];
+    job.on('warning', ({ code }) => warnings.push(code));
+    expect(await failure(job.start())).to.include({ code: 'BITS_ERR_SESSION_NOT_FOUND' });
+    expect(warnings).to.deep.equal(['session-restarted']);
+  });
+
   it('presumes the file in place when the answer to Close was lost', async () => {
     const server = await serve({ faults: [{ on: 'close-session', do: 'reset-after-commit' }] });
     const result = await jobTo(server).start();

@@ -1,7 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { Line } from '../../src/queue/line.js';
-import { PRIORITIES, type Priority } from '../../src/queue/priority.js';
+import { Line, PRIORITIES, type Priority } from '../../src/queue/line.js';
 
 const always = () => true;
 

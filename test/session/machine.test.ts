@@ -21,6 +21,7 @@ import {
   BIG,
   begun,
   type Case,
+  casesOf,
   DOWNLOAD,
   groups,
   HOST,
@@ -76,10 +77,10 @@ function sessionAfter(script: Script, of: Pick<Case, 'plan' | 'sizer'> = {}): Se
 }
 
 describe('the session machine', () => {
-  for (const [title, cases] of Object.entries(groups)) {
+  for (const [title, group] of Object.entries(groups)) {
     describe(title, () => {
-      for (const one of cases) {
-        it(one.it, () => {
+      for (const [sentence, one] of casesOf(group)) {
+        it(sentence, () => {
           const run = play(
             sessionOf(one),
             one.script.map(([event]) => event),

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { type BlobInput, blobSource } from '../../src/source/blob.js';
 import { BLOCK_BYTES } from '../../src/source/block-source.js';
+import { useTempDir } from '../support/files.js';
 import { describeContract, pattern } from './contract.js';
 import { codeOf, collect } from './reading.js';
-import { useTempDir } from './temp-dir.js';
 
 const LONG_AGO = new Date('2001-02-03T04:05:06Z');
 

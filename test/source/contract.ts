@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { BLOCK_BYTES } from '../../src/source/block-source.js';
 import { MAX_PIECE_BYTES } from '../../src/source/piece-sizer.js';
 import type { ByteSource, OpenSource } from '../../src/source/source.js';
+import { patterned } from '../support/files.js';
 import { runs } from '../support/prove-mode.js';
 import { codeOf, collect } from './reading.js';
 
@@ -20,67 +21,48 @@ export interface ContractSubject {
   readonly nameless?: boolean;
 }
 
-export interface ContractCheck {
-  readonly title: string;
-  run(subject: ContractSubject): Promise<void>;
-}
-
 const NAME = 'contract.bin';
 
-/** What every {@link ByteSource} must do; each check rejects when the source does not. */
-export const byteSourceContract: readonly ContractCheck[] = [
-  {
-    title: 'has the name of its content, without opening it',
-    run: (subject) =>
+/** What every {@link ByteSource} must do. */
+export function describeContract(title: string, subject: ContractSubject): void {
+  describe(`${title}: the contract of a source`, () => {
+    it('has the name of its content, without opening it', () =>
       using(subject, pattern(1), async (source) => {
         expect(source.name).to.equal(subject.nameless ? undefined : NAME);
-      }),
-  },
-  ...[
-    0,
-    1,
-    64 * 1024,
-    BLOCK_BYTES - 1,
-    BLOCK_BYTES,
-    BLOCK_BYTES + 1,
-    2 * BLOCK_BYTES,
-    3 * BLOCK_BYTES + 17,
-  ].map((byteLength) => ({
-    title: `reads all of ${byteLength} bytes`,
-    run: (subject: ContractSubject) =>
-      withOpen(subject, pattern(byteLength), async (open, bytes) => {
-        expect(open.byteLength).to.equal(byteLength);
-        expectSame(await collect(open.read(0, byteLength)), bytes);
-      }),
-  })),
-  {
-    title: 'reads nothing for an empty range, wherever it is',
-    run: (subject) =>
+      }));
+    for (const byteLength of [
+      0,
+      1,
+      64 * 1024,
+      BLOCK_BYTES - 1,
+      BLOCK_BYTES,
+      BLOCK_BYTES + 1,
+      2 * BLOCK_BYTES,
+      3 * BLOCK_BYTES + 17,
+    ]) {
+      it(`reads all of ${byteLength} bytes`, () =>
+        withOpen(subject, pattern(byteLength), async (open, bytes) => {
+          expect(open.byteLength).to.equal(byteLength);
+          expectSame(await collect(open.read(0, byteLength)), bytes);
+        }));
+    }
+    it('reads nothing for an empty range, wherever it is', () =>
       withOpen(subject, pattern(100), async (open) => {
         for (const at of [0, 50, 100]) expect(await collect(open.read(at, at))).to.have.length(0);
-      }),
-  },
-  {
-    title: 'reads in pieces that are neither empty nor too large',
-    run: (subject) =>
+      }));
+    it('reads in pieces that are neither empty nor too large', () =>
       withOpen(subject, pattern(3 * BLOCK_BYTES + 5), async (open) => {
         for await (const piece of open.read(3, open.byteLength))
           expect(piece.byteLength).within(1, MAX_PIECE_BYTES);
-      }),
-  },
-  {
-    title: 'reads one fragment after the other',
-    run: (subject) =>
+      }));
+    it('reads one fragment after the other', () =>
       withOpen(subject, pattern(3 * BLOCK_BYTES + 5), async (open, bytes) => {
         for (let start = 0; start < open.byteLength; start += 700_001) {
           const end = Math.min(start + 700_001, open.byteLength);
           expectSame(await collect(open.read(start, end)), bytes.subarray(start, end));
         }
-      }),
-  },
-  {
-    title: 'reads the exact bytes of any ranges, in any order, also when iterations are cut short',
-    run: (subject) =>
+      }));
+    it('reads the exact bytes of any ranges, in any order, also when iterations are cut short', () =>
       withOpen(subject, pattern(2 * BLOCK_BYTES + 300_007), async (open, bytes) => {
         const edge = fc.oneof(
           fc.nat(open.byteLength),
@@ -110,11 +92,8 @@ export const byteSourceContract: readonly ContractCheck[] = [
           }),
           { numRuns: runs('BITS_PROVE_SOURCES', 10, 40) },
         );
-      }),
-  },
-  {
-    title: 'refuses ranges that lie outside its bytes',
-    run: (subject) =>
+      }));
+    it('refuses ranges that lie outside its bytes', () =>
       withOpen(subject, pattern(10), async (open) => {
         for (const [start, end] of [
           [-1, 5],
@@ -124,11 +103,8 @@ export const byteSourceContract: readonly ContractCheck[] = [
           [0, Number.NaN],
         ] as const)
           expect(await codeOf(collect(open.read(start, end)))).to.equal('BITS_ERR_ARGUMENT');
-      }),
-  },
-  {
-    title: 'lets a new read take the place of an unfinished one, which then fails',
-    run: (subject) =>
+      }));
+    it('lets a new read take the place of an unfinished one, which then fails', () =>
       withOpen(subject, pattern(3 * BLOCK_BYTES), async (open, bytes) => {
         const older = open.read(0, open.byteLength)[Symbol.asyncIterator]();
         await older.next();
@@ -139,67 +115,38 @@ export const byteSourceContract: readonly ContractCheck[] = [
         expectSame(await pending[1], bytes.subarray(BLOCK_BYTES - 7, 2 * BLOCK_BYTES + 7));
         const endings = [await pending[0], await codeOf(drained(older))];
         expect(endings).to.include('BITS_ERR_STATE');
-      }),
-  },
-  {
-    title: 'verifies unchanged content, before, during and after a read',
-    run: (subject) =>
+      }));
+    it('verifies unchanged content, before, during and after a read', () =>
       withOpen(subject, pattern(2 * BLOCK_BYTES), async (open) => {
         await open.verify();
         for await (const _piece of open.read(0, open.byteLength)) await open.verify();
         await open.verify();
-      }),
-  },
-  {
-    title: 'may be closed twice, and then reads nothing',
-    run: (subject) =>
+      }));
+    it('may be closed twice, and then reads nothing', () =>
       withOpen(subject, pattern(10), async (open) => {
         await Promise.all([open.close(), open.close()]);
         await open.close();
         expect(await codeOf(collect(open.read(0, 10)))).to.equal('BITS_ERR_STATE');
         expect(await codeOf(open.verify())).to.equal('BITS_ERR_STATE');
-      }),
-  },
-  {
-    title: 'may be closed while a piece is being read',
-    run: (subject) =>
+      }));
+    it('may be closed while a piece is being read', () =>
       withOpen(subject, pattern(3 * BLOCK_BYTES), async (open) => {
         const pieces = open.read(0, open.byteLength)[Symbol.asyncIterator]();
         await pieces.next();
         const pending = codeOf(drained(pieces));
         await open.close();
         expect(await pending).to.equal('BITS_ERR_STATE');
-      }),
-  },
-  {
-    title: 'does not open with a signal that has aborted',
-    run: (subject) =>
+      }));
+    it('does not open with a signal that has aborted', () =>
       using(subject, pattern(10), async (source) => {
         const open = source.open(AbortSignal.abort(new Error('enough')));
         expect(await codeOf(open)).to.equal('BITS_ERR_ABORTED');
-      }),
-  },
-];
-
-/** Registers the contract with mocha. */
-export function describeContract(title: string, subject: ContractSubject): void {
-  describe(`${title}: the contract of a source`, () => {
-    for (const check of byteSourceContract) it(check.title, () => check.run(subject));
+      }));
   });
 }
 
-/** Bytes in which a shift by any small or round number shows. */
-export function pattern(byteLength: number): Uint8Array {
-  const bytes = new Uint8Array(byteLength);
-  let state = 2463534242;
-  for (let i = 0; i < byteLength; i++) {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    bytes[i] = state & 0xff;
-  }
-  return bytes;
-}
+/** Bytes of no pool, in which a shift by any small or round number shows. */
+export const pattern = (byteLength: number): Uint8Array => new Uint8Array(patterned(byteLength));
 
 async function using(
   subject: ContractSubject,

@@ -19,10 +19,10 @@ import { expect } from 'chai';
 import { BitsArgumentError } from '../../src/errors.js';
 import { checkedFileSource, fileSource } from '../../src/source/file.js';
 import type { OpenSource } from '../../src/source/source.js';
+import { useTempDir } from '../support/files.js';
 import { NEEDS, skip, skipOnWindows, skipWithoutLinks } from '../support/skip.js';
 import { describeContract, pattern } from './contract.js';
 import { codeOf, collect, errorOf, openFilesUnder } from './reading.js';
-import { useTempDir } from './temp-dir.js';
 
 const MiB = 1024 * 1024;
 const LONG_AGO = new Date('2001-02-03T04:05:06Z');

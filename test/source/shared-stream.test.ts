@@ -10,9 +10,9 @@ import { Deferred } from '../../src/common/deferred.js';
 import type { StreamInput } from '../../src/source/chunk-feed.js';
 import type { ByteSource } from '../../src/source/source.js';
 import { streamSource } from '../../src/source/stream.js';
+import { useTempDir } from '../support/files.js';
 import { pattern } from './contract.js';
 import { collect, errorOf } from './reading.js';
-import { useTempDir } from './temp-dir.js';
 
 const CHUNKS = 50;
 const CHUNK_BYTES = 10_000;

@@ -8,9 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { createSpoolFile } from '../../src/source/spool-file.js';
+import { useTempDir } from '../support/files.js';
 import { NEEDS, skip, skipOnWindows } from '../support/skip.js';
 import { errorOf, openFileSizesUnder, openFilesUnder } from './reading.js';
-import { useTempDir } from './temp-dir.js';
 
 const CHILD = fileURLToPath(new URL('./spool-child.ts', import.meta.url));
 

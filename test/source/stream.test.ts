@@ -9,10 +9,10 @@ import { BitsArgumentError } from '../../src/errors.js';
 import type { StreamInput } from '../../src/source/chunk-feed.js';
 import type { ByteSource } from '../../src/source/source.js';
 import { type StreamSourceOptions, streamSource } from '../../src/source/stream.js';
+import { useTempDir } from '../support/files.js';
 import { NEEDS, skip } from '../support/skip.js';
 import { describeContract, pattern } from './contract.js';
 import { codeOf, collect, errorOf, openFileSizesUnder, openFilesUnder } from './reading.js';
-import { useTempDir } from './temp-dir.js';
 
 const MiB = 1024 * 1024;
 

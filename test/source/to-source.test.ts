@@ -10,8 +10,8 @@ import { expect } from 'chai';
 import { BitsArgumentError } from '../../src/errors.js';
 import { bytesSource } from '../../src/source/bytes.js';
 import { type SourceInput, toByteSource } from '../../src/source/to-source.js';
+import { useTempDir } from '../support/files.js';
 import { codeOf, collect } from './reading.js';
-import { useTempDir } from './temp-dir.js';
 
 describe('toByteSource', () => {
   const dir = useTempDir();

@@ -15,6 +15,17 @@ export function temporaryFolder(): () => string {
   return () => folder;
 }
 
+/** A folder of its own for each test of the present `describe`. */
+export function useTempDir(): { readonly path: string } {
+  const folder = { path: '' };
+  beforeEach(async () => {
+    folder.path = await mkdtemp(join(tmpdir(), 'bits-upload-test-'));
+  });
+  // Windows may need a moment until what was closed is gone.
+  afterEach(() => rm(folder.path, { recursive: true, force: true, maxRetries: 5 }));
+  return folder;
+}
+
 /** Bytes that repeat late enough to show every misplaced fragment. */
 export function patterned(length: number, seed = 1): Buffer {
   const bytes = Buffer.allocUnsafe(length);

@@ -135,104 +135,81 @@ describe('the reference server', () => {
   });
 
   describe('according to §3.2.5', () => {
-    const refusals: {
-      what: string;
-      options?: BitsServerOptions;
-      status: number;
-      hresult?: string;
-      violation?: string;
-      send: () => Promise<{ status: number; headers: Record<string, string> }>;
-    }[] = [
-      {
-        what: 'no common protocol',
-        status: 400,
-        hresult: '0x80070057',
+    interface Refusal {
+      readonly options?: BitsServerOptions;
+      readonly status: number;
+      readonly hresult?: string;
+      readonly violation?: string;
+      readonly send: () => Promise<{ status: number; headers: Record<string, string> }>;
+    }
+    const INVALID = { status: 400, hresult: '0x80070057' };
+    const NOT_FOUND = { status: 404, hresult: '0x80190194' };
+    const refusals: Readonly<Record<string, Refusal>> = {
+      'no common protocol': {
+        ...INVALID,
         violation: 'protocol-id',
         send: () => client.createSession('/f', { 'BITS-Supported-Protocols': '{0}' }),
       },
-      {
-        what: 'a URL that is a directory',
-        status: 400,
-        hresult: '0x80070057',
-        send: () => client.createSession('/d/'),
-      },
-      {
-        what: 'an unknown session',
+      'a URL that is a directory': { ...INVALID, send: () => client.createSession('/d/') },
+      'an unknown session': {
         status: 500,
         hresult: '0x8020001F',
         send: () => client.closeSession('/f', '{NONE}'),
       },
-      {
-        what: 'an unknown packet type',
-        status: 400,
-        hresult: '0x80070057',
+      'an unknown packet type': {
+        ...INVALID,
         violation: 'packet-type',
         send: () => client.send(packet('/f', 'Frob')),
       },
-      {
-        what: 'a header over 4 KiB',
-        status: 400,
-        hresult: '0x80070057',
+      'a header over 4 KiB': {
+        ...INVALID,
         violation: 'header-too-long',
         send: () => client.ping('/f', { 'X-Long': 'x'.repeat(4097) }),
       },
-      {
-        what: 'a body on a control packet',
-        status: 400,
-        hresult: '0x80070057',
+      'a body on a control packet': {
+        ...INVALID,
         violation: 'body-on-control-packet',
         send: () => client.send(`${packet('/f', 'Ping', { 'Content-Length': '3' })}abc`),
       },
-      {
-        what: 'uploads that are not enabled',
+      'uploads that are not enabled': {
         options: { uploadsEnabled: false },
         status: 501,
         hresult: '0x80070005',
         send: () => client.createSession('/f'),
       },
-      {
-        what: 'a missing directory when none are made',
+      'a missing directory when none are made': {
         options: { createDirectories: false },
-        status: 404,
-        hresult: '0x80190194',
+        ...NOT_FOUND,
         send: () => client.createSession('/none/f'),
       },
-      {
-        what: 'a file in the place of a directory',
-        status: 404,
-        hresult: '0x80190194',
+      'a file in the place of a directory': {
+        ...NOT_FOUND,
         send: async () => {
           await writeFile(path.join(server.root, 'file'), '');
           return client.createSession('/file/f');
         },
       },
-      {
-        what: 'a root that is gone',
-        status: 404,
-        hresult: '0x80190194',
+      'a root that is gone': {
+        ...NOT_FOUND,
         send: async () => {
           await rm(server.root, { recursive: true });
           return client.createSession('/f');
         },
       },
-      {
-        what: 'a file over the maximum',
+      'a file over the maximum': {
         options: { maxUploadBytes: 15 },
         status: 500,
         hresult: '0x80200020',
         send: async () =>
           client.fragment('/f', await client.open('/f'), 0, DATA.subarray(0, 4), 16),
       },
-      {
-        what: 'a fragment over the maximum',
+      'a fragment over the maximum': {
         options: { maxFragmentBytes: 15 },
         status: 413,
         send: async () => client.fragment('/f', await client.open('/f'), 0, DATA, 16),
       },
-      {
-        what: 'a changed total',
-        status: 400,
-        hresult: '0x80070057',
+      'a changed total': {
+        ...INVALID,
         violation: 'total-changed',
         send: async () => {
           const id = await client.open('/f');
@@ -240,15 +217,13 @@ describe('the reference server', () => {
           return client.fragment('/f', id, 4, DATA.subarray(4), 17);
         },
       },
-      {
-        what: 'a changed URL',
-        status: 400,
-        hresult: '0x80070057',
+      'a changed URL': {
+        ...INVALID,
         violation: 'url-changed',
         send: async () => client.fragment('/g', await client.open('/f'), 0, DATA, 16),
       },
-    ];
-    for (const { what, options, status, hresult, violation, send } of refusals) {
+    };
+    for (const [what, { options, status, hresult, violation, send }] of Object.entries(refusals)) {
       it(`answers ${what} with ${status} ${hresult ?? ''}`, async () => {
         await start(options);
         const answer = await send();

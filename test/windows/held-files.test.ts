@@ -8,8 +8,8 @@ import { UploadJob } from '../../src/index.js';
 import { fileSource } from '../../src/source/file.js';
 import { createFileStore } from '../../src/store/file.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
-import { useTempDir } from '../source/temp-dir.js';
 import { failureOf, jobRecord } from '../store/records.js';
+import { useTempDir } from '../support/files.js';
 import { describeOnWindows } from '../support/skip.js';
 
 /** libuv's flag on Windows that keeps everybody else from the file, as some virus scanners do. */

@@ -9,8 +9,8 @@ import { fileSource } from '../../src/source/file.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { capturedIo } from '../cli/capture.js';
 import { Spawned } from '../cli/spawned.js';
-import { useTempDir } from '../source/temp-dir.js';
 import { failureOf } from '../store/records.js';
+import { useTempDir } from '../support/files.js';
 import { describeOnWindows } from '../support/skip.js';
 
 describeOnWindows('paths of Windows', () => {

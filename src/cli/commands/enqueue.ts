@@ -70,16 +70,16 @@ const REFUSED: readonly RefusedOption[] = [
 ];
 
 const EXAMPLES = [
-  'bits-upload enqueue --redis redis://queue:6379 -r photos http://bits.example/in/',
+  'bits-upload enqueue --redis redis://queue:6379 -r photos http://bits.example/',
   'bits-upload enqueue --redis redis://queue:6379 --manifest files.csv',
 ];
 
 const HELP = `
 Adds one job for each file to the queue that bits-upload worker takes its jobs
 from; see also bits-upload fleet. PATH, URL and the options that choose files
-mean what they mean to put. The workers read the files by the same paths: they
-have to be on a disk that every worker sees, and so has --reply-dir. There is no
-standard input: Redis holds no files.
+are those of put, but for standard input: Redis holds no files. The workers read
+the files by the same paths, so every worker must see that disk, and the one of
+--reply-dir.
 
 No credentials are kept in Redis: the workers have them, by their name. A URL
 with a query is refused, because it may be a token.

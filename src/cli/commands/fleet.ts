@@ -5,6 +5,7 @@ import { EXIT, type ExitCode } from '../exit-codes.js';
 import { withExamples } from '../help.js';
 import { say, writeEvent } from '../render/text.js';
 import { formatBytes, formatPercent } from '../render/units.js';
+import { another } from '../values.js';
 import {
   addRedisOptions,
   type Fleet,
@@ -28,9 +29,8 @@ const HELP = `
 Lists the workers, how many jobs are in which state, the uploads under way with
 the worker that is at each, and the jobs that failed for good.
 
---cancel frees the session of an upload on its server: the worker that is at it
-does so within some seconds, or one that takes it up for this. --retry gives a
-failed job to the workers again; it resumes where the server stands.
+--cancel also frees the session on the server, within some seconds. --retry
+gives a failed job to the workers again; it resumes where the server stands.
 
 Exit codes: 0 listed, 1 Redis failed, does not answer within 10 s at the start
 or 30 s later, or there is no such job, 2 the command line is wrong.`;
@@ -38,7 +38,7 @@ or 30 s later, or there is no such job, 2 the command line is wrong.`;
 /** Adds the options and the action of `fleet`. */
 export function defineFleet(command: Command, context: CommandContext): void {
   addRedisOptions(command)
-    .description(withExamples('Tell who uploads what, and how far it is.', EXAMPLES))
+    .description(withExamples('Show who uploads what, and how far it is.', EXAMPLES))
     .option('--cancel <id>', 'cancel a job; can be given several times', another)
     .option('--retry <id>', 'try a failed job again; can be given several times', another)
     .option('--json', 'one JSON object a line on standard output')
@@ -121,8 +121,4 @@ function activeLine(upload: ActiveUpload): string {
     ? `  ${formatBytes(Math.round(upload.bytesPerSecond))}/s`
     : '';
   return `active  ${jobId}  ${worker}  ${far}${speed}  ${source} -> ${url}`;
-}
-
-function another(value: string, others: string[] | undefined): string[] {
-  return [...(others ?? []), value];
 }

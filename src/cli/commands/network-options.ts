@@ -5,7 +5,7 @@ import type { Environment } from '../context.js';
 import { isOn } from '../environment.js';
 import { passwordOf } from '../password-command.js';
 import type { Warning } from '../render/messages.js';
-import { UsageError } from '../values.js';
+import { another, UsageError } from '../values.js';
 import { NETWORK_FLAGS, type NetworkFlag, type NetworkFlags } from './network-flags.js';
 
 export type { NetworkFlags };
@@ -29,10 +29,6 @@ export function addNetworkOptions(command: Command): Command {
     else command.option(flags, help);
   }
   return command;
-}
-
-function another(value: string, others: string[] | undefined): string[] {
-  return [...(others ?? []), value];
 }
 
 /**
@@ -76,10 +72,14 @@ export function secretWarnings(flags: NetworkFlags): Warning[] {
   ];
   return seen
     .filter((one) => one !== false)
-    .map(([what, variable]) => ({
-      code: 'secret-in-arguments',
-      message: `${what} is on the command line, where other users of this machine can read it, and in the history of the shell: set ${variable} instead`,
-    }));
+    .map(([what = '', variable = '']) => secretWarning(what, variable));
+}
+
+export function secretWarning(what: string, variable: string): Warning {
+  return {
+    code: 'secret-in-arguments',
+    message: `${what} is on the command line, where other users of this machine can read it, and in the history of the shell: set ${variable} instead`,
+  };
 }
 
 function hasPassword(user: string | undefined): boolean {

@@ -161,12 +161,12 @@ async function* filesOf<T>(
 }
 
 async function listedFile(place: Place): Promise<Planned> {
-  const { file, path } = place;
+  const { path } = place;
   try {
     const stats = await stat(path, { bigint: true });
     if (stats.isFile()) return plannedFile(place, stampOf(stats));
     if (!stats.isDirectory()) return failedPlan(place, await openingError(path, undefined));
-    const why = `${file} is a directory: list only files, as find -type f does`;
+    const why = 'it is a directory: list only files, as find -type f does';
     return failedPlan(place, new UsageError(why));
   } catch (error) {
     return failedPlan(place, await openingError(path, error));

@@ -3,7 +3,7 @@ import type { Priority } from '../../index.js';
 import { DEFAULTS, PRIORITIES } from '../../internal.js';
 import { formatBytes } from '../render/units.js';
 import type { StateFlags } from '../state-directory.js';
-import { UsageError } from '../values.js';
+import { another, UsageError } from '../values.js';
 import {
   addBatchOptions,
   addRemoveOption,
@@ -132,8 +132,4 @@ export function addPutOptions(command: Command): Command {
     )
     .option('--no-resume', 'start over, and cancel an unfinished upload of the same file');
   return refuseOptions(command, OTHER_SPELLINGS);
-}
-
-function another(value: string, others: string[] | undefined): string[] {
-  return [...(others ?? []), value];
 }

@@ -210,7 +210,7 @@ async function checkArgument(
   const looked = await stat(path, { bigint: true }).catch(() => undefined);
   if (looked?.isDirectory()) {
     if (recursive) return { kind: 'tree', path };
-    const why = `${path} is a directory: give --recursive (-r) to upload the files in it`;
+    const why = 'it is a directory: give --recursive (-r) to upload the files in it';
     return failedPlan(place, new UsageError(why));
   }
   try {

@@ -51,8 +51,7 @@ stands for a name at any depth, one with a / for the path in the directory.
 Run the same command again to resume an unfinished upload, or use the command
 resume; see also jobs, cancel and prune. Of several files, those that are stored
 are not sent again until all of them are, unless their size or time has changed;
---no-resume sends them again. An upload of standard input cannot be
-resumed.
+--no-resume sends them again. An upload of standard input cannot be resumed.
 
 Standard output gets one line for each stored file: its URL. Everything else is
 written to standard error. Do not put credentials into the URL: use --user or

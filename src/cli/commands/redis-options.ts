@@ -6,6 +6,7 @@ import { sayWarning } from '../render/messages.js';
 import { writeEvent } from '../render/text.js';
 import { UsageError } from '../values.js';
 import { reportFailure } from './cancel-jobs.js';
+import { secretWarning } from './network-options.js';
 import type { OutputFlags } from './upload-options.js';
 
 export interface RedisFlags {
@@ -47,12 +48,9 @@ export async function withFleet(
 ): Promise<ExitCode> {
   const hasPassword = /^[a-z]+:\/\/[^/]*@/i.test(flags.redis ?? '');
   if (hasPassword && io.env.BITS_UPLOAD_REDIS !== flags.redis) {
-    const message =
-      'the password of --redis is on the command line, where other users of this machine can read it, and in the history of the shell: set BITS_UPLOAD_REDIS instead';
-    sayWarning(io.stderr, { message });
-    if (flags.json) {
-      writeEvent(io.stdout, { type: 'warning', file: null, code: 'secret-in-arguments', message });
-    }
+    const warning = secretWarning('the password of --redis', 'BITS_UPLOAD_REDIS');
+    sayWarning(io.stderr, warning);
+    if (flags.json) writeEvent(io.stdout, { type: 'warning', file: null, ...warning });
   }
   try {
     return await command(await loadFleet());

@@ -8,7 +8,7 @@ import { failureOf } from '../failure.js';
 import { withExamples } from '../help.js';
 import { sayWarning } from '../render/messages.js';
 import { say } from '../render/text.js';
-import { cancelCommand } from '../resume-command.js';
+import { commandFor } from '../resume-command.js';
 import {
   addStateOption,
   type JobState,
@@ -227,7 +227,7 @@ async function optionsFor(
     throw new UsageError(`upload ${id} was started without a reply`);
   }
   if ((await sourceStatusOf(record)) === 'gone') {
-    const toCancel = cancelCommand(id, state, connectionToGiveAgain(flags, record));
+    const toCancel = commandFor('cancel', id, state, connectionToGiveAgain(flags, record));
     throw new BitsError(
       'BITS_ERR_SOURCE_CHANGED',
       `the file is missing: restore it, or free the session on the server with ${toCancel}`,

@@ -7,7 +7,7 @@ import { EXIT, type ExitCode } from '../exit-codes.js';
 import { withExamples } from '../help.js';
 import type { Interruption } from '../interruption.js';
 import { say } from '../render/text.js';
-import { parseWholeNumber, UsageError } from '../values.js';
+import { another, parseWholeNumber, UsageError } from '../values.js';
 
 interface ServeFlags {
   readonly root?: string;
@@ -30,10 +30,10 @@ const HELP = `
 An upload is stored in the directory under the path of its URL. Directories that
 are missing in that path are made; IIS answers 404 instead. A file that exists
 is not overwritten, and no file of the directory can be read: --read allows it
-for uploads that this server has received. Requests for a host other
-than the one it listens on are refused, as web pages may send them: allow the
-names by which clients reach this server with --allow-host. With --host 0.0.0.0
-or :: other machines may use any name, but web pages may not.
+for uploads that this server has received. Requests for a host other than the
+one it listens on are refused, as web pages may send them: allow the names by
+which clients reach this server with --allow-host. With --host 0.0.0.0 or ::
+other machines may use any name, but web pages may not.
 
 When the server is ready, it prints one line on standard output: "listening on
 http://127.0.0.1:PORT/". Standard error gets a line for each request and for
@@ -56,8 +56,8 @@ export function defineServe(
     .option('--host <host>', 'name or address to listen on', '127.0.0.1')
     .option(
       '--allow-host <host>',
-      'another name of this server; may be given several times',
-      collect,
+      'another name of this server; can be given several times',
+      another,
     )
     .option('--read', 'let GET read uploads that this server has received')
     .option('--quiet', 'do not print a line for each request')
@@ -92,8 +92,7 @@ async function serve(
       onRequest,
     });
   } catch (error) {
-    const { message } = error as Error;
-    say(stderr, `bits-upload: cannot listen on ${host}, port ${port}: ${message}`);
+    say(stderr, `bits-upload: cannot listen on ${host}${whyNot(error, port)}`);
     return EXIT.failed;
   }
   log.server = server;
@@ -113,8 +112,15 @@ async function serve(
   return interruption.reason?.exitCode ?? EXIT.done;
 }
 
-function collect(value: string, earlier: readonly string[] = []): readonly string[] {
-  return [...earlier, value];
+function whyNot(error: unknown, port: number): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const reasons: Partial<Record<string, string>> = {
+    EADDRINUSE: `, port ${port}: another program uses it (${code}); give another --port`,
+    EACCES: `, port ${port}: this user may not (${code}); give a --port above 1023`,
+    EADDRNOTAVAIL: `: this machine has no such address (${code}); give another --host`,
+    ENOTFOUND: `: there is no such name (${code}); give another --host`,
+  };
+  return reasons[code ?? ''] ?? `: ${message}`;
 }
 
 async function existingDirectory(root: string | undefined): Promise<string> {

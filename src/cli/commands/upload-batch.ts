@@ -19,7 +19,7 @@ import { firstNames, type SkipReason, type Target } from '../render/messages.js'
 import type { Reporter } from '../render/reporter.js';
 import { say } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
-import { resumeCommand } from '../resume-command.js';
+import { commandFor } from '../resume-command.js';
 import type { JobState } from '../state-directory.js';
 import { removeFile } from '../tree/local-files.js';
 import type { PlannedFile } from '../tree/planned.js';
@@ -432,7 +432,7 @@ export class UploadBatch {
     return {
       id,
       resumable: true,
-      resumeCommand: resumeCommand(id, this.#state, argumentsToGiveAgain),
+      resumeCommand: commandFor('resume', id, this.#state, argumentsToGiveAgain),
     };
   }
 

@@ -10,7 +10,14 @@ import {
 } from '../../internal.js';
 import type { CommandContext } from '../context.js';
 import { formatBytes, formatClock } from '../render/units.js';
-import { parseDuration, parseHeaders, parseSize, parseWholeNumber, UsageError } from '../values.js';
+import {
+  another,
+  parseDuration,
+  parseHeaders,
+  parseSize,
+  parseWholeNumber,
+  UsageError,
+} from '../values.js';
 import {
   addNetworkOptions,
   type NetworkFlags,
@@ -95,7 +102,7 @@ export function addHeaderOption(command: Command): Command {
   return command.option(
     '-H, --header <header>',
     "'Name: value', sent with every request; can be given several times",
-    (header: string, others: string[] | undefined) => [...(others ?? []), header],
+    another,
   );
 }
 

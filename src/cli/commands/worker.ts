@@ -13,7 +13,7 @@ import { withExamples } from '../help.js';
 import { sayWarning } from '../render/messages.js';
 import { say, writeEvent } from '../render/text.js';
 import { formatBytes, formatElapsed } from '../render/units.js';
-import { parseHeaders, UsageError } from '../values.js';
+import { another, parseHeaders, UsageError } from '../values.js';
 import { networkOptions, secretWarnings } from './network-options.js';
 import {
   addRedisOptions,
@@ -45,13 +45,13 @@ interface WorkerFlags extends RedisFlags, TransferFlags, BatchFlags, OutputFlags
 
 const EXAMPLES = [
   'bits-upload worker --redis redis://queue:6379 --directory /mnt/photos',
-  "bits-upload worker --redis redis://queue:6379 -u 'CORP\\me' --origin https://bits.example",
+  'bits-upload worker --redis redis://queue -u me --origin https://bits.example',
 ];
 
 const HELP = `
 Takes the jobs that bits-upload enqueue adds, until a signal stops it. Run it on
-as many machines as you like: when one dies, another resumes its uploads within
-a minute, from where the server stands.
+as many machines as you like: when one dies, another one resumes its uploads
+within a minute, where the server stands.
 
 SIGTERM and SIGINT suspend the uploads under way and return them to the queue,
 so that other workers resume them at once. A job whose file this worker cannot
@@ -207,10 +207,6 @@ function doneFields({ url: _, id: __, worker: ___, reply, ...result }: FleetResu
 function whatOf({ id, data }: FleetJob): { job: string; file: string; url: string } {
   const { source, url } = (data ?? {}) as { source?: unknown; url?: unknown };
   return { job: String(id), file: String(source ?? ''), url: String(url ?? '') };
-}
-
-function another(value: string, others: string[] | undefined): string[] {
-  return [...(others ?? []), value];
 }
 
 function notEmpty(value: string): string {

@@ -1,7 +1,10 @@
 import { BitsError, BitsServerError } from '../errors.js';
 import { isTrustedHost } from '../protocol/host-id.js';
-import { PermanentRedirects, resolveRedirect } from '../protocol/redirect.js';
+import { MAX_REDIRECTS, resolveRedirect } from '../protocol/redirect.js';
 import type { ResolvedOptions } from './resolve-options.js';
+
+/** How many permanent redirects are remembered. */
+const MAX_REMEMBERED = 16;
 
 type Policy = Pick<ResolvedOptions, 'hasCredentials' | 'trustedHosts'>;
 
@@ -9,7 +12,8 @@ type Policy = Pick<ResolvedOptions, 'hasCredentials' | 'trustedHosts'>;
 export class Redirects {
   readonly #remoteUrl: URL;
   readonly #policy: Policy;
-  readonly #moved = new PermanentRedirects();
+  /** Where URLs have moved for good, by status 308; only the newest. */
+  readonly #moved = new Map<string, URL>();
 
   constructor(remoteUrl: URL, policy: Policy) {
     this.#remoteUrl = remoteUrl;
@@ -18,7 +22,13 @@ export class Redirects {
 
   /** Where a URL has moved for good; else the URL itself. */
   current(url: URL): URL {
-    return this.#moved.current(url);
+    let at = url;
+    for (let hops = 0; hops < MAX_REDIRECTS; hops++) {
+      const next = this.#moved.get(at.href);
+      if (next === undefined) break;
+      at = next;
+    }
+    return at;
   }
 
   /**
@@ -44,7 +54,14 @@ export class Redirects {
           'that must not go to another host unasked. If that host is yours, name it in trustedHosts.',
       );
     }
-    if (status === 308) this.#moved.remember(from, to);
+    if (status === 308) this.#remember(from, to);
     return to;
+  }
+
+  #remember(from: URL, to: URL): void {
+    const [oldest] = this.#moved.keys();
+    if (oldest !== undefined && this.#moved.size >= MAX_REMEMBERED) this.#moved.delete(oldest);
+    this.#moved.delete(from.href);
+    this.#moved.set(from.href, to);
   }
 }

@@ -79,10 +79,15 @@ export class Driver {
       for (;;) {
         const rest = this.#rest();
         if (rest !== undefined) return rest;
-        await this.#retryUntilProgress().catch((error) => {
+        try {
+          this.#hasSlept = false;
+          let failure = await this.#advance({ isRetry: false });
+          // Most attempts succeed, so p-retry is asked only after a failure.
+          while (failure !== undefined) failure = await this.#retryAfter(failure);
+        } catch (error) {
           // A stop that came together with the last answer came too late.
           if (this.#rest() === undefined) this.#step(this.#eventOf(error));
-        });
+        }
       }
     } finally {
       this.#failing = stopped(this.#failing);
@@ -93,19 +98,6 @@ export class Driver {
   #rest(): RestCommand | undefined {
     const { type } = this.#command;
     return type === 'finish' || type === 'pause' ? (this.#command as RestCommand) : undefined;
-  }
-
-  /** @throws the error that ends the job, or that of the abort */
-  async #retryUntilProgress(): Promise<void> {
-    this.#hasSlept = false;
-    try {
-      await this.#advance({ isRetry: false });
-    } catch (error) {
-      if (!(error instanceof TryAgain)) throw error;
-      // Most attempts succeed, so p-retry is asked only after a failure.
-      let failure: TryAgain | undefined = error;
-      while (failure !== undefined) failure = await this.#retryAfter(failure);
-    }
   }
 
   /**
@@ -120,12 +112,9 @@ export class Driver {
       // After a sleep of the machine all retries are due again: `drive` begins another count.
       if (this.#hasSlept) return;
       this.#hasProgressed = false;
-      try {
-        await this.#advance({ isRetry: true });
-      } catch (error) {
-        if (!(error instanceof TryAgain) || !this.#hasProgressed) throw error;
-        progressed = error;
-      }
+      const failure = await this.#advance({ isRetry: true });
+      if (failure !== undefined && !this.#hasProgressed) throw failure;
+      progressed = failure;
     };
     let isVetoed = false;
     try {
@@ -184,8 +173,9 @@ export class Driver {
   /**
    * Does what the session commands, as far as it goes without a failure.
    * @param options `isRetry`: ends at the first progress, from which on failures are counted anew
+   * @returns the failure after which the session waits
    */
-  async #advance({ isRetry }: { readonly isRetry: boolean }): Promise<void> {
+  async #advance({ isRetry }: { readonly isRetry: boolean }): Promise<TryAgain | undefined> {
     const { signal } = this.#options;
     if (this.#session.awaiting === 'retry') {
       const leftMs = this.#fallbackLeftMs();
@@ -197,9 +187,9 @@ export class Driver {
         ? notSent(signal)
         : await this.#runner.perform(this.#command, this.#session, signal);
       this.#step(event);
-      if (isRetry && this.#session.progress > progress) return;
+      if (isRetry && this.#session.progress > progress) return undefined;
     }
-    if (this.#command.type === 'wait') throw new TryAgain(this.#command);
+    return this.#command.type === 'wait' ? new TryAgain(this.#command) : undefined;
   }
 
   #step(event: SessionEvent): void {

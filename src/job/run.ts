@@ -346,9 +346,7 @@ class Run implements CommandRunner {
     if (packet.type === 'create-session') await this.#reply?.forget();
     return sendPacket(session, command, this.#conversation, {
       signal,
-      onBodyBegins: () => {
-        if (packet.type === 'fragment') this.#progress.fragmentBegins(packet.range.start);
-      },
+      onBodyBegins: (start) => this.#progress.fragmentBegins(start),
       onBodySent: (bytes) => {
         this.#bytesSent += bytes;
         this.#progress.sent(bytes);

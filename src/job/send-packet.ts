@@ -29,7 +29,7 @@ export interface OpenConversation {
 export interface SendPacketOptions {
   readonly signal: AbortSignal;
   /** A fragment is sent from its first byte, for the first time or once more. */
-  readonly onBodyBegins?: (() => void) | undefined;
+  readonly onBodyBegins?: ((start: number) => void) | undefined;
   readonly onBodySent?: ((bytes: number) => void) | undefined;
 }
 
@@ -45,7 +45,8 @@ export async function sendPacket(
   { options, remoteUrl, source, wire }: OpenConversation,
   { signal, onBodyBegins, onBodySent }: SendPacketOptions,
 ): Promise<SessionEvent> {
-  const body = packet.type === 'fragment' ? fragmentBody(source, packet.range) : undefined;
+  const body =
+    packet.type === 'fragment' ? fragmentBody(source, packet.range, onBodyBegins) : undefined;
   // The last fragment of an upload-reply is answered when the server's application is done.
   const runsApplication = session.plan.reply !== 'none' && isLastFragment(packet);
   const time = new AwakeTime();
@@ -61,7 +62,6 @@ export async function sendPacket(
     for (let hops = 0; ; hops++) {
       // A redirect says that the server did nothing.
       mayHaveArrived = false;
-      if (body !== undefined) onBodyBegins?.();
       const fields = { ...headers, ...wire.headersFor(url) };
       const request = await wire.prepare(
         packet.type,
@@ -154,8 +154,18 @@ function isLastFragment(packet: RequestPacket): boolean {
   return packet.type === 'fragment' && packet.range.end === packet.range.total;
 }
 
-function fragmentBody(source: OpenSource, { start, end }: FragmentPacket['range']): WireBody {
-  return { byteLength: end - start, pieces: () => readRange(source, start, end) };
+function fragmentBody(
+  source: OpenSource,
+  { start, end }: FragmentPacket['range'],
+  onBegins: SendPacketOptions['onBodyBegins'],
+): WireBody {
+  return {
+    byteLength: end - start,
+    pieces: () => {
+      onBegins?.(start);
+      return readRange(source, start, end);
+    },
+  };
 }
 
 function transportError(cause: unknown): BitsError {

@@ -15,7 +15,7 @@ import { UndiciTransport } from '../transport/undici.js';
 import { type Bandwidth, paced } from './bandwidth.js';
 import { connectionKey } from './connection-key.js';
 import { CHANNELS, redactHeaders } from './diagnostics.js';
-import { idleTransports } from './idle-transports.js';
+import { idleTransports, type Loan } from './idle-transports.js';
 import {
   callHook,
   checkHookHeaders,
@@ -44,18 +44,32 @@ export class Wire {
   readonly #options: ResolvedOptions;
   readonly #remoteUrl: URL;
   readonly #jobId: string;
+  /** The connections that a completed job left, if this one may have them. */
+  readonly #loan: Loan | undefined;
+  /** Without authentication. */
+  readonly #bare: Transport;
+  /** It asks a caller's code, which may not obey the signal. */
   readonly #mayHang: boolean;
-  readonly #close: (fate: { readonly reusable: boolean }) => Promise<void>;
 
   constructor(options: ResolvedOptions, remoteUrl: URL, jobId: string) {
     this.#options = options;
     this.#remoteUrl = remoteUrl;
     this.#jobId = jobId;
     this.redirects = new Redirects(remoteUrl, options);
-    const { transport, mayHang, close } = openTransport(options, remoteUrl);
-    this.transport = transport;
-    this.#mayHang = mayHang;
-    this.#close = close;
+    const { transport: own, auth, headers, allowInsecureAuth } = options;
+    const open = () => defaultTransport(options, remoteUrl);
+    const key = own === undefined ? connectionKey(options, remoteUrl) : undefined;
+    this.#loan = key === undefined ? undefined : idleTransports.borrow(key, open);
+    this.#bare = own ?? this.#loan?.transport ?? open();
+    const authenticates = auth !== undefined || headerValue(headers, 'authorization') !== undefined;
+    this.transport = authenticates
+      ? withAuthentication(this.#bare, {
+          server: auth,
+          allowInsecureAuth,
+          mayAuthenticate: (url) => this.#isTrusted(url),
+        })
+      : this.#bare;
+    this.#mayHang = this.#loan === undefined || authenticates;
   }
 
   /**
@@ -160,8 +174,9 @@ export class Wire {
    * Closes what the run opened; a caller's own transport stays open.
    * @param fate `reusable`: the upload is completed, so that another job may have the connection
    */
-  close(fate: { readonly reusable: boolean }): Promise<void> {
-    return this.#close(fate);
+  async close(fate: { readonly reusable: boolean }): Promise<void> {
+    if (this.#loan !== undefined) await this.#loan.giveBack(fate);
+    else if (this.#options.transport === undefined) await this.#bare.close();
   }
 
   #isTrusted({ host }: URL): boolean {
@@ -197,40 +212,6 @@ function withPacedBody(
   if (body === undefined || bandwidth === undefined) return request;
   const pieces = () => paced(body.pieces(), bandwidth, signal);
   return { ...request, body: { byteLength: body.byteLength, pieces } };
-}
-
-interface OpenTransport {
-  readonly transport: Transport;
-  /** It asks a caller's code, which may not obey the signal. */
-  readonly mayHang: boolean;
-  readonly close: (fate: { readonly reusable: boolean }) => Promise<void>;
-}
-
-function openTransport(options: ResolvedOptions, remoteUrl: URL): OpenTransport {
-  const { transport: own, auth, headers, allowInsecureAuth, trustedHosts } = options;
-  const authenticated = (bare: Transport): Transport => {
-    if (auth === undefined && headerValue(headers, 'authorization') === undefined) return bare;
-    return withAuthentication(bare, {
-      server: auth,
-      allowInsecureAuth,
-      mayAuthenticate: ({ host }) => isTrustedHost(host, remoteUrl, trustedHosts),
-    });
-  };
-  const key = own === undefined ? connectionKey(options, remoteUrl) : undefined;
-  if (key !== undefined) {
-    const loan = idleTransports.borrow(key, () => defaultTransport(options, remoteUrl));
-    const transport = authenticated(loan.transport);
-    const mayHang = transport !== loan.transport;
-    return { transport, mayHang, close: loan.giveBack };
-  }
-  const bare = own ?? defaultTransport(options, remoteUrl);
-  return {
-    transport: authenticated(bare),
-    mayHang: true,
-    close: async () => {
-      if (own === undefined) await bare.close();
-    },
-  };
 }
 
 /** The default transport, as the options want it. */

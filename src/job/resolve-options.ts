@@ -141,18 +141,14 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
 }
 
 /** @throws BITS_ERR_ARGUMENT for a name that is not known */
-export function assertKnown(
-  group: string,
-  given: object,
-  known: Readonly<Record<string, true>>,
-): void {
+export function assertKnown(group: string, given: object, known: object): void {
   for (const name of Object.keys(given)) {
     if (Object.hasOwn(known, name)) continue;
     throw new BitsArgumentError(`There is no option ${group}${name}: check its spelling.`);
   }
 }
 
-function groupOf(name: string, given: unknown, known: Readonly<Record<string, true>>): object {
+function groupOf(name: string, given: unknown, known: object): object {
   if (given === undefined) return {};
   if (typeof given !== 'object' || given === null) {
     throw new BitsArgumentError(`${name} must be an object of options.`);
@@ -180,15 +176,8 @@ export function duration(
 }
 
 function checkTimeouts(given: TimeoutOptions | undefined): Timeouts {
-  const known = {
-    connectMs: true,
-    stallMs: true,
-    answerMs: true,
-    replyMs: true,
-    noProgressMs: true,
-  } as const;
-  const timeouts: TimeoutOptions = groupOf('timeouts', given, known);
   const { timeouts: defaults } = DEFAULTS;
+  const timeouts: TimeoutOptions = groupOf('timeouts', given, defaults);
   const limit = (name: keyof Timeouts): number =>
     duration(`timeouts.${name}`, timeouts[name], defaults[name], 1);
   return {
@@ -204,15 +193,8 @@ function checkTimeouts(given: TimeoutOptions | undefined): Timeouts {
 }
 
 function checkRetry(given: RetryInput | undefined): RetryOptions {
-  const known = {
-    limit: true,
-    minDelayMs: true,
-    maxDelayMs: true,
-    maxRetryAfterMs: true,
-    shouldRetry: true,
-  } as const;
-  const retry: RetryInput = groupOf('retry', given, known);
   const { retry: defaults } = DEFAULTS;
+  const retry: RetryInput = groupOf('retry', given, { ...defaults, shouldRetry: true });
   const delay = (name: 'minDelayMs' | 'maxDelayMs' | 'maxRetryAfterMs'): number =>
     duration(`retry.${name}`, retry[name], defaults[name], 0);
   return {

@@ -27,7 +27,7 @@ import type { UploadProgress } from './progress.js';
 import { ProgressStream } from './progress-stream.js';
 import { type ResolvedOptions, resolveOptions } from './resolve-options.js';
 import { ResultPromise } from './result-promise.js';
-import { performRun, type RunEnd } from './run.js';
+import { performRun, type RunEnd, type RunListener } from './run.js';
 
 /** What `UploadJob.toJSON` gives: plain values, without secrets. */
 export interface UploadJobJson {
@@ -124,6 +124,32 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   #abortCause: unknown;
   #latestProgress: UploadProgress | undefined;
   readonly #progress = new ProgressStream<UploadProgress>(() => this.#begin());
+  readonly #listener: RunListener = {
+    onOpened: (isResumed) => {
+      this.#resumed = isResumed;
+    },
+    onStep: (session, state) => {
+      this.#session = session;
+      if (state !== undefined) this.#enter(state);
+    },
+    onProgress: (progress) => {
+      this.#latestProgress = progress;
+      this.#progress.push(progress);
+      tell(this, 'progress', progress);
+    },
+    onRetry: (decision) => {
+      CHANNELS.retry.publish({ jobId: this.#id, ...decision });
+      tell(this, 'retry', decision);
+    },
+    onWarning: (warning) => {
+      CHANNELS.warning.publish({ jobId: this.#id, ...warning });
+      tell(this, 'warning', warning);
+    },
+    onLockLost: () => {
+      this.#abortCause = new BitsStateError('Another process may have taken this job over.');
+      this.#dispatch({ type: 'abort' });
+    },
+  };
 
   /**
    * Checks the options; nothing is opened and nothing sent before `start()`.
@@ -344,7 +370,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   #perform(effect: LifecycleEffect): void {
     switch (effect.type) {
       case 'run':
-        this.#run(effect);
+        void this.#run(effect);
         break;
       case 'interrupt':
         this.#interruption.abort(
@@ -367,61 +393,33 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     }
   }
 
-  #run({ purpose, hurried }: Extract<LifecycleEffect, { type: 'run' }>): void {
+  async #run({ purpose, hurried }: Extract<LifecycleEffect, { type: 'run' }>): Promise<void> {
     if (this.#outcome.isSettled) {
       this.#outcome = new ResultPromise();
       this.#progress.reopen();
     }
-    const interruption = new AbortController();
-    this.#interruption = interruption;
+    this.#interruption = new AbortController();
     this.#abortCause = undefined;
+    const { signal } = this.#interruption;
     const dismiss = hurried
       ? later(() => this.#dispatch({ type: 'abort' }), HURRIED_CANCEL_MS)
-      : () => {};
-    const request = {
+      : undefined;
+    // A turn later: listeners added right after the call miss nothing, and one that resumes for ever
+    // leaves timers and signals their turn.
+    await nextTurn();
+    const end = await performRun({
       id: this.#id,
       options: this.#options,
       purpose,
       checkpoint: this.#checkpoint,
-      signal: interruption.signal,
-      listener: {
-        onOpened: (isResumed: boolean) => {
-          this.#resumed = isResumed;
-        },
-        onStep: (session: Session, state: UploadState | undefined) => {
-          this.#session = session;
-          if (state !== undefined) this.#enter(state);
-        },
-        onProgress: (progress: UploadProgress) => {
-          this.#latestProgress = progress;
-          this.#progress.push(progress);
-          tell(this, 'progress', progress);
-        },
-        onRetry: (decision: UploadJobEvents['retry'][0]) => {
-          CHANNELS.retry.publish({ jobId: this.#id, ...decision });
-          tell(this, 'retry', decision);
-        },
-        onWarning: (warning: UploadJobEvents['warning'][0]) => {
-          CHANNELS.warning.publish({ jobId: this.#id, ...warning });
-          tell(this, 'warning', warning);
-        },
-        onLockLost: () => {
-          this.#abortCause = new BitsStateError('Another process may have taken this job over.');
-          this.#dispatch({ type: 'abort' });
-        },
-      },
-    };
-    // A turn later: listeners added right after the call miss nothing, and one that resumes for ever
-    // leaves timers and signals their turn.
-    void nextTurn()
-      .then(() => performRun(request))
-      .then((end) => {
-        dismiss();
-        this.#runEnd = end;
-        this.#checkpoint = end.checkpoint;
-        const hasCheckpoint = end.checkpoint !== undefined;
-        this.#dispatch({ type: 'runEnded', end: end.kind, hasCheckpoint });
-      });
+      signal,
+      listener: this.#listener,
+    });
+    dismiss?.();
+    this.#runEnd = end;
+    this.#checkpoint = end.checkpoint;
+    const hasCheckpoint = end.checkpoint !== undefined;
+    this.#dispatch({ type: 'runEnded', end: end.kind, hasCheckpoint });
   }
 
   #settle(as: Extract<LifecycleEffect, { type: 'settle' }>['as']): void {

@@ -91,10 +91,14 @@ export class UndiciTransport implements Transport {
   }
 
   async send(request: WireRequest, options: SendOptions): Promise<WireResponse> {
-    const proxy = this.#forwardingProxy(request.url);
-    return proxy === undefined
-      ? this.#exchange(request, options, this.#server(request.url)).answer
-      : this.#forward(proxy, request, options);
+    const { url } = request;
+    const proxy = this.#forwardingProxy(url);
+    if (proxy !== undefined) return this.#forward(proxy, request, options);
+    return this.#exchange(request, options, {
+      key: url.origin,
+      connect: (signal) => this.#connector.connect(url, signal),
+      target: `${url.pathname}${url.search}`,
+    });
   }
 
   dropConnections(): void {
@@ -126,22 +130,17 @@ export class UndiciTransport implements Transport {
       target: `${origin}${pathname}${search}`,
     };
     const auth = this.#connector.authFor(proxy);
-    const forwarding = new Forwarding(
-      auth,
-      async (attempt, itsOptions) => this.#exchange(attempt, itsOptions, destination).answer,
+    const forwarding = new Forwarding(auth, async (attempt, itsOptions) =>
+      this.#exchange(attempt, itsOptions, destination),
     );
     return forwarding.send(request, options);
   }
 
-  #server(url: URL): Destination {
-    return {
-      key: url.origin,
-      connect: (signal) => this.#connector.connect(url, signal),
-      target: `${url.pathname}${url.search}`,
-    };
-  }
-
-  #exchange(request: WireRequest, options: SendOptions, destination: Destination): Exchange {
+  #exchange(
+    request: WireRequest,
+    options: SendOptions,
+    destination: Destination,
+  ): Promise<WireResponse> {
     const head = requestHead(request, this.#userAgent);
     throwIfAborted(options.signal);
     if (this.#isClosed) throw new BitsStateError('The transport is closed');
@@ -157,7 +156,7 @@ export class UndiciTransport implements Transport {
     });
     this.#exchanges.add(exchange);
     this.#sendOver(exchange, destination).catch((error) => exchange.cut(error));
-    return exchange;
+    return exchange.answer;
   }
 
   async #sendOver(exchange: Exchange, destination: Destination): Promise<void> {

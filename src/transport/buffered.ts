@@ -4,7 +4,7 @@ import { BitsAbortError, BitsArgumentError, BitsError, BitsStateError } from '..
 import type { WireHeaders } from '../protocol/packets.js';
 import { VERSION } from '../version.js';
 import { EMPTY_BODY } from './answer-body.js';
-import { DRAIN_BYTES, DRAIN_MS, isWorthDraining } from './answer-head.js';
+import { DRAIN_BYTES, DRAIN_MS, unreadBody } from './answer-head.js';
 import { Deadline } from './deadline.js';
 import { toTransportFailure } from './failure.js';
 import { type RequestHead, requestHead } from './request-head.js';
@@ -137,8 +137,8 @@ class BufferedExchange {
     if (body === undefined) this.#leave();
     else if (this.#options.answerBody === 'stream') {
       return { status, headers, body: this.#stream(body) };
-    } else if (isWorthDraining(status, headers)) void this.#drain(body);
-    else this.#leave();
+    } else if (unreadBody(status, headers) === 'much') this.#leave();
+    else void this.#drain(body);
     return { status, headers, body: EMPTY_BODY };
   }
 

@@ -9,8 +9,7 @@ import {
   DRAIN_BYTES,
   DRAIN_MS,
   endsWithConnection,
-  isEmpty,
-  isWorthDraining,
+  unreadBody,
 } from './answer-head.js';
 import { BodyPump } from './body-pump.js';
 import type { Connection } from './connection.js';
@@ -203,9 +202,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#response = { status, headers, connection, body: this.#answerBody ?? EMPTY_BODY };
     this.#hand();
     if (this.#answerBody) return;
-    if (isEarly || !isWorthDraining(status, headers)) this.#leave();
+    const unread = unreadBody(status, headers);
+    if (isEarly || unread === 'much') this.#leave();
     // An empty body has ended within this turn.
-    else if (!isEmpty(status, headers)) this.#limitDrain(DRAIN_MS);
+    else if (unread === 'little') this.#limitDrain(DRAIN_MS);
   }
 
   onResponseData(_controller: unknown, chunk: Uint8Array): void {

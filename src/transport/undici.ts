@@ -3,13 +3,13 @@ import { throwIfAborted } from '../common/abort.js';
 import { isHeaderValue } from '../common/header-fields.js';
 import { BitsAbortError, BitsArgumentError, BitsStateError } from '../errors.js';
 import { VERSION } from '../version.js';
+import { sendProtected } from './auth/authenticating-transport.js';
 import { Connection } from './connection.js';
 import { Connector } from './connector.js';
 import { Exchange } from './exchange.js';
 import { toTransportFailure } from './failure.js';
 import { Line } from './line.js';
 import { loadUndici } from './load-undici.js';
-import { Forwarding } from './proxy/proxy-auth.js';
 import { type ProxyChoice, proxyChoice } from './proxy/proxy-choice.js';
 import type { ProxyOption, ProxyServer } from './proxy/proxy-server.js';
 import { requestHead } from './request-head.js';
@@ -119,6 +119,7 @@ export class UndiciTransport implements Transport {
     return proxy?.kind === 'http' && !proxy.tunnel ? proxy : undefined;
   }
 
+  /** Authenticates to the proxy when it answers 407. */
   #forward(proxy: ProxyServer, request: WireRequest, options: SendOptions): Promise<WireResponse> {
     // Checked here too, before the proxy is asked who may use it.
     requestHead(request, this.#userAgent);
@@ -130,10 +131,9 @@ export class UndiciTransport implements Transport {
       target: `${origin}${pathname}${search}`,
     };
     const auth = this.#connector.authFor(proxy);
-    const forwarding = new Forwarding(auth, async (attempt, itsOptions) =>
+    return sendProtected(auth, request.url.href, request, options, async (attempt, itsOptions) =>
       this.#exchange(attempt, itsOptions, destination),
     );
-    return forwarding.send(request, options);
   }
 
   #exchange(

@@ -15,8 +15,8 @@ export type RestCommand = Extract<Command, { type: 'finish' | 'pause' }>;
 
 /** Carries out what the driver's session commands. */
 export interface CommandRunner {
-  /** A rejection ends the job, unless the signal has aborted. */
-  perform(command: WorkCommand, session: Session, signal: AbortSignal): Promise<SessionEvent>;
+  /** A rejection ends the job, unless the driver's signal has aborted. */
+  perform(command: WorkCommand, session: Session): Promise<SessionEvent>;
   stepped(session: Session, command: Command, before: Session): void;
   retrying(decision: RetryDecision): void;
 }
@@ -185,7 +185,7 @@ export class Driver {
     while (this.#command.type === 'send' || this.#command.type === 'download') {
       const event = signal.aborted
         ? notSent(signal)
-        : await this.#runner.perform(this.#command, this.#session, signal);
+        : await this.#runner.perform(this.#command, this.#session);
       this.#step(event);
       if (isRetry && this.#session.progress > progress) return undefined;
     }

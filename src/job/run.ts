@@ -329,11 +329,8 @@ class Run implements CommandRunner {
     );
   }
 
-  async perform(
-    command: WorkCommand,
-    session: Session,
-    signal: AbortSignal,
-  ): Promise<SessionEvent> {
+  async perform(command: WorkCommand, session: Session): Promise<SessionEvent> {
+    const { signal } = this.#request;
     if (command.type === 'download') {
       // A process that does not know the URL would have to send the last fragment again to learn it.
       await this.#keeper?.flush();

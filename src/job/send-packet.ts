@@ -1,5 +1,4 @@
 import { throwIfAborted } from '../common/abort.js';
-import { AwakeTime } from '../common/awake-time.js';
 import { describeError } from '../common/error-like.js';
 import { BitsError, BitsTransportError, isBitsError } from '../errors.js';
 import { decodeAnswer } from '../protocol/decode.js';
@@ -49,7 +48,6 @@ export async function sendPacket(
     packet.type === 'fragment' ? fragmentBody(source, packet.range, onBodyBegins) : undefined;
   // The last fragment of an upload-reply is answered when the server's application is done.
   const runsApplication = session.plan.reply !== 'none' && isLastFragment(packet);
-  const time = new AwakeTime();
   let mayHaveArrived = false;
   try {
     // The caller may have stopped the job while its record was being written.
@@ -68,24 +66,21 @@ export async function sendPacket(
         { method, url, headers: fields, body },
         signal,
       );
-      const sentAtMs = time.elapsedMs;
       mayHaveArrived = true;
-      const answer = await wire.transmit(packet.type, request, {
+      const { response, elapsedMs } = await wire.transmit(packet.type, request, {
         signal,
         answerBody: 'discard',
         answerTimeoutMs: runsApplication ? options.timeouts.replyMs : undefined,
         kind: runsApplication || packet.type === 'close-session' ? undefined : packet.type,
         onBytesSent: onBodySent,
       });
-      const decoded = decodeAnswer(packet, answer, { nowMs: Date.now(), url });
-      if ('ack' in decoded) {
-        return { type: 'acked', ack: decoded.ack, elapsedMs: time.elapsedMs - sentAtMs };
-      }
+      const decoded = decodeAnswer(packet, response, { nowMs: Date.now(), url });
+      if ('ack' in decoded) return { type: 'acked', ack: decoded.ack, elapsedMs };
       const { refusal } = decoded;
       if (refusal.meaning !== 'redirect' || refusal.location === undefined) {
         return { type: 'failed', refusal };
       }
-      url = wire.redirects.next(url, answer.status, refusal.location, hops);
+      url = wire.redirects.next(url, response.status, refusal.location, hops);
     }
   } catch (error) {
     if (mayHaveArrived) throwIfAborted(signal);
@@ -95,8 +90,6 @@ export async function sendPacket(
     if (isLost) return { type: 'sourceChanged', error: known };
     const refusal = toldWhoSentUs(refusalOf(known), session, target, remoteUrl);
     return { type: 'failed', refusal: mayHaveArrived ? refusal : { ...refusal, unsent: true } };
-  } finally {
-    time.stop();
   }
 }
 

@@ -1,4 +1,5 @@
 import { unlessAborted } from '../common/abort.js';
+import { AwakeTime } from '../common/awake-time.js';
 import { headerValue } from '../common/header-fields.js';
 import { BITS_METHOD } from '../protocol/constants.js';
 import { isTrustedHost } from '../protocol/host-id.js';
@@ -81,7 +82,8 @@ export class Wire {
     request: WireRequest,
     options: PacketOptions,
   ): Promise<WireResponse> {
-    return this.transmit(packet, await this.prepare(packet, request, options.signal), options);
+    const prepared = await this.prepare(packet, request, options.signal);
+    return (await this.transmit(packet, prepared, options)).response;
   }
 
   /**
@@ -105,20 +107,22 @@ export class Wire {
 
   /**
    * Sends what {@link prepare} gave; from now on the server may have it.
+   * @returns `elapsedMs`: until the head of the answer
    * @throws BITS_ERR_ARGUMENT when a hook throws, and what the transport throws
    */
   async transmit(
     packet: PacketKind,
     request: WireRequest,
     options: PacketOptions,
-  ): Promise<WireResponse> {
+  ): Promise<{ readonly response: WireResponse; readonly elapsedMs: number }> {
     const { onResponse, timeouts, bandwidth } = this.#options;
     const { signal, answerBody } = options;
     if (CHANNELS.request.hasSubscribers) {
       CHANNELS.request.publish(this.#describe(packet, request));
     }
-    const sentAtMs = performance.now();
+    const time = new AwakeTime();
     let response: WireResponse;
+    let elapsedMs: number;
     try {
       const answer = this.transport.send(withPacedBody(request, bandwidth, signal), {
         signal,
@@ -129,24 +133,28 @@ export class Wire {
         onBytesSent: options.onBytesSent,
       });
       response = await (this.#mayHang ? unlessAborted(answer, signal) : answer);
+      elapsedMs = time.elapsedMs;
     } catch (error) {
       if (CHANNELS.failure.hasSubscribers) {
         CHANNELS.failure.publish({ ...this.#about(packet, request), error });
       }
       throw error;
+    } finally {
+      time.stop();
     }
     if (onResponse !== undefined || CHANNELS.response.hasSubscribers) {
       const answered: PacketResponse = {
         ...this.#about(packet, request),
         status: response.status,
         headers: redactHeaders(response.headers),
-        elapsedMs: Math.round(performance.now() - sentAtMs),
+        elapsedMs: Math.round(elapsedMs),
       };
       CHANNELS.response.publish(answered);
       if (onResponse) await callHook('onResponse', () => onResponse(answered), signal);
     }
-    if (bandwidth?.replies !== true || answerBody !== 'stream') return response;
-    return { ...response, body: paced(response.body, bandwidth, signal) };
+    if (bandwidth?.replies !== true || answerBody !== 'stream') return { response, elapsedMs };
+    const body = paced(response.body, bandwidth, signal);
+    return { response: { ...response, body }, elapsedMs };
   }
 
   /** What this way cannot do, or does in the open. */

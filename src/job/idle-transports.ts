@@ -37,9 +37,8 @@ interface Waiting {
 export class IdleTransports {
   readonly #schedule: Schedule;
   readonly #now: () => number;
-  readonly #waiting = new Map<string, Waiting[]>();
   /** In the order in which they came. */
-  readonly #all = new Set<Waiting>();
+  readonly #waiting = new Set<Waiting>();
   /** One timer for all: most of them are taken long before their time. */
   #hasTimer = false;
 
@@ -71,9 +70,9 @@ export class IdleTransports {
 
   /** The one that has waited least: its connection is the likeliest to be open still. */
   #take(key: string): ReusableTransport | undefined {
-    const waiting = this.#waiting.get(key)?.at(-1);
+    const waiting = [...this.#waiting].findLast((each) => each.key === key);
     if (waiting === undefined) return undefined;
-    this.#remove(waiting);
+    this.#waiting.delete(waiting);
     // Timers stand still while the machine sleeps or a computation lasts; servers' do not.
     if (this.#leftMs(waiting) > 0) return waiting.transport;
     discard(waiting.transport);
@@ -87,13 +86,9 @@ export class IdleTransports {
   }
 
   #keep(key: string, transport: ReusableTransport): void {
-    const waiting: Waiting = { key, transport, sinceMs: this.#now() };
-    const others = this.#waiting.get(key);
-    if (others === undefined) this.#waiting.set(key, [waiting]);
-    else others.push(waiting);
-    this.#all.add(waiting);
-    const [oldest] = this.#all;
-    if (this.#all.size > MAX_WAITING && oldest !== undefined) this.#drop(oldest);
+    this.#waiting.add({ key, transport, sinceMs: this.#now() });
+    const [oldest] = this.#waiting;
+    if (this.#waiting.size > MAX_WAITING && oldest !== undefined) this.#drop(oldest);
     if (!this.#hasTimer) this.#sweepIn(LINGER_MS);
   }
 
@@ -104,7 +99,7 @@ export class IdleTransports {
 
   #sweep(): void {
     this.#hasTimer = false;
-    for (const waiting of this.#all) {
+    for (const waiting of this.#waiting) {
       const leftMs = this.#leftMs(waiting);
       if (leftMs > 0) {
         this.#sweepIn(leftMs);
@@ -115,15 +110,8 @@ export class IdleTransports {
   }
 
   #drop(waiting: Waiting): void {
-    this.#remove(waiting);
+    this.#waiting.delete(waiting);
     discard(waiting.transport);
-  }
-
-  #remove(waiting: Waiting): void {
-    this.#all.delete(waiting);
-    const same = this.#waiting.get(waiting.key) ?? [];
-    same.splice(same.indexOf(waiting), 1);
-    if (same.length === 0) this.#waiting.delete(waiting.key);
   }
 }
 

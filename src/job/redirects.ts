@@ -1,5 +1,6 @@
 import { BitsError, BitsServerError } from '../errors.js';
-import { isTrustedHost } from '../protocol/host-id.js';
+import { isTrustedHost, withHost } from '../protocol/host-id.js';
+import type { HostId } from '../protocol/packets.js';
 import { MAX_REDIRECTS, resolveRedirect } from '../protocol/redirect.js';
 import type { ResolvedOptions } from './resolve-options.js';
 
@@ -8,7 +9,10 @@ const MAX_REMEMBERED = 16;
 
 type Policy = Pick<ResolvedOptions, 'hasCredentials' | 'trustedHosts'>;
 
-/** Where packets of a job are sent on to, by 307 and 308, which keep verb and body (RFC 9110). */
+/**
+ * Where packets of a job are sent: on to the server that BITS-Host-Id names, and on by 307 and 308, which
+ * keep verb and body (RFC 9110).
+ */
 export class Redirects {
   readonly #remoteUrl: URL;
   readonly #policy: Policy;
@@ -18,6 +22,18 @@ export class Redirects {
   constructor(remoteUrl: URL, policy: Policy) {
     this.#remoteUrl = remoteUrl;
     this.#policy = policy;
+  }
+
+  /**
+   * Where a packet is sent first: to the server that has the session.
+   * @param hostId that server, if the remote URL's own has named one
+   * @throws BITS_ERR_UNTRUSTED_HOST when credentials would go to a host that is not trusted
+   */
+  first(hostId: HostId | undefined): URL {
+    if (hostId === undefined) return this.current(this.#remoteUrl);
+    const moves = `${this.#remoteUrl.host} moves this upload to ${hostId} (BITS-Host-Id)`;
+    this.#assertTrusted(hostId, moves);
+    return this.current(withHost(this.#remoteUrl, hostId));
   }
 
   /** Where a URL has moved for good; else the URL itself. */
@@ -46,16 +62,19 @@ export class Redirects {
       throw new BitsServerError(message, { status });
     }
     const to = redirect.url;
-    const { hasCredentials, trustedHosts } = this.#policy;
-    if (hasCredentials && !isTrustedHost(to.host, this.#remoteUrl, trustedHosts)) {
-      throw new BitsError(
-        'BITS_ERR_UNTRUSTED_HOST',
-        `${from.host} redirects the upload to ${to.host} (${status}), and this job has credentials ` +
-          'that must not go to another host unasked. If that host is yours, name it in trustedHosts.',
-      );
-    }
+    this.#assertTrusted(to.host, `${from.host} redirects the upload to ${to.host} (${status})`);
     if (status === 308) this.#remember(from, to);
     return to;
+  }
+
+  #assertTrusted(host: string, moves: string): void {
+    const { hasCredentials, trustedHosts } = this.#policy;
+    if (!hasCredentials || isTrustedHost(host, this.#remoteUrl, trustedHosts)) return;
+    throw new BitsError(
+      'BITS_ERR_UNTRUSTED_HOST',
+      `${moves}, and this job has credentials that must not go to another host unasked. If that host ` +
+        'is yours, name it in trustedHosts.',
+    );
   }
 
   #remember(from: URL, to: URL): void {

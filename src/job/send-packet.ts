@@ -3,7 +3,6 @@ import { describeError } from '../common/error-like.js';
 import { BitsError, BitsTransportError, isBitsError } from '../errors.js';
 import { decodeAnswer } from '../protocol/decode.js';
 import { encodeRequest } from '../protocol/encode.js';
-import { isTrustedHost, withHost } from '../protocol/host-id.js';
 import type { FragmentPacket, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { Command, Session, SessionEvent, Target } from '../session/session.js';
@@ -52,7 +51,7 @@ export async function sendPacket(
   try {
     // The caller may have stopped the job while its record was being written.
     throwIfAborted(signal);
-    let url = wire.redirects.current(targetUrl(session, target, options, remoteUrl));
+    let url = wire.redirects.first(target === 'origin' ? undefined : session.hostId);
     // Close is what makes the file visible, so it must still be the one that was read.
     if (packet.type === 'close-session') await verifySource(source, signal);
     const { method, headers } = encodeRequest(packet);
@@ -120,27 +119,6 @@ export function refusalOf(error: BitsError): Refusal {
     ...(hadStaleConnection(error) && { staleConnection: true }),
     ...(typeof retryAfterMs === 'number' && { retryAfterMs }),
   };
-}
-
-/**
- * The URL of the present server.
- * @throws BITS_ERR_UNTRUSTED_HOST when credentials would go to a host that is not trusted
- */
-function targetUrl(
-  { hostId }: Session,
-  target: Target,
-  { hasCredentials, trustedHosts }: ResolvedOptions,
-  remoteUrl: URL,
-): URL {
-  if (target === 'origin' || hostId === undefined) return remoteUrl;
-  if (hasCredentials && !isTrustedHost(hostId, remoteUrl, trustedHosts)) {
-    throw new BitsError(
-      'BITS_ERR_UNTRUSTED_HOST',
-      `${remoteUrl.host} moves this upload to ${hostId} (BITS-Host-Id), and this job has ` +
-        'credentials that must not go to another host unasked. If that host is yours, name it in trustedHosts.',
-    );
-  }
-  return withHost(remoteUrl, hostId);
 }
 
 function isLastFragment(packet: RequestPacket): boolean {

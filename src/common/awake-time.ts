@@ -1,24 +1,4 @@
-/** Calls back once after so long, unless the function that it returns is called before. */
-export type Schedule = (work: () => void, delayMs: number) => () => void;
-
-// As they are now: a test suite that replaces timers would take ours along.
-const startTimer = setTimeout;
-const stopTimer = clearTimeout;
-
-/** A timer that keeps no process alive. */
-export const later: Schedule = (work, delayMs) => {
-  const timer = startTimer(work, delayMs).unref();
-  return () => stopTimer(timer);
-};
-
-/** Time as it is counted in steps; a test brings its own. */
-interface StepClock {
-  /** Milliseconds since some moment. */
-  readonly now: () => number;
-  readonly schedule: Schedule;
-}
-
-const SYSTEM: StepClock = { now: () => performance.now(), schedule: later };
+import { type Clock, idleClock } from './clock.js';
 
 /** How often time is counted, and so how long a sleep of the machine can seem at most. */
 const STEP_MS = 1000;
@@ -28,7 +8,7 @@ const GAP_MS = 5000;
 
 /** Counts steps while anybody wants to know; all who use one clock share them. */
 class Steps {
-  readonly #clock: StepClock;
+  readonly #clock: Clock;
   #users = 0;
   #hasTimer = false;
   #countedAtMs = 0;
@@ -36,7 +16,7 @@ class Steps {
   #elapsedMs = 0;
   #gaps = 0;
 
-  constructor(clock: StepClock) {
+  constructor(clock: Clock) {
     this.#clock = clock;
   }
 
@@ -71,7 +51,7 @@ class Steps {
   }
 }
 
-const stepsOfClocks = new WeakMap<StepClock, Steps>();
+const stepsOfClocks = new WeakMap<Clock, Steps>();
 
 /**
  * Counts time in short steps, so that a machine that sleeps adds one step and not eight hours.
@@ -83,7 +63,7 @@ export class AwakeTime {
   readonly #began: { readonly elapsedMs: number; readonly gaps: number };
   #isRunning = true;
 
-  constructor(clock: StepClock = SYSTEM) {
+  constructor(clock: Clock = idleClock) {
     this.#steps = stepsOfClocks.get(clock) ?? new Steps(clock);
     stepsOfClocks.set(clock, this.#steps);
     this.#steps.begin();

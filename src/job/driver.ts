@@ -1,10 +1,11 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import pRetry from 'p-retry';
 import { abortError, throwIfAborted, unlessAborted } from '../common/abort.js';
 import { AwakeTime } from '../common/awake-time.js';
+import { type Clock, idleClock } from '../common/clock.js';
 import { type BitsError, isBitsError } from '../errors.js';
 import { step } from '../session/machine.js';
 import type { Command, Session, SessionEvent } from '../session/session.js';
-import { type Clock, systemClock } from './clock.js';
 import type { RetryDecision, RetryOptions } from './options.js';
 import { askCaller, backOffMs, noProgress, notSent, onNetworkReturn, TryAgain } from './retry.js';
 
@@ -21,6 +22,16 @@ export interface CommandRunner {
   retrying(decision: RetryDecision): void;
 }
 
+export interface DriverClock extends Clock {
+  /** Rejects as soon as the signal aborts. */
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+}
+
+const SYSTEM: DriverClock = {
+  ...idleClock,
+  sleep: (ms, signal) => wait(ms, undefined, { signal }),
+};
+
 export interface DriverOptions {
   readonly retry: RetryOptions;
   readonly noProgressMs: number;
@@ -28,7 +39,8 @@ export interface DriverOptions {
   readonly replyMs: number;
   /** Suspends the session, or gives up a Cancel-Session under way. */
   readonly signal: AbortSignal;
-  readonly clock?: Clock | undefined;
+  /** For tests. */
+  readonly clock?: DriverClock | undefined;
   readonly random?: (() => number) | undefined;
 }
 
@@ -41,7 +53,7 @@ export interface DriverOptions {
 export class Driver {
   readonly #runner: CommandRunner;
   readonly #options: DriverOptions;
-  readonly #clock: Clock;
+  readonly #clock: DriverClock;
   readonly #random: () => number;
   #session: Session;
   #command: Command = { type: 'pause' };
@@ -58,7 +70,7 @@ export class Driver {
     this.#session = session;
     this.#runner = runner;
     this.#options = options;
-    this.#clock = options.clock ?? systemClock;
+    this.#clock = options.clock ?? SYSTEM;
     this.#random = options.random ?? Math.random;
   }
 

@@ -1,5 +1,5 @@
 import { sharedByCopies } from '../across-copies.js';
-import { later, type Schedule } from '../common/awake-time.js';
+import { later, type Schedule } from '../common/clock.js';
 import type { UndiciTransport } from '../transport/undici.js';
 
 /** How long the connections of a job that has ended wait for another job. */

@@ -1,6 +1,6 @@
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { abortError } from '../common/abort.js';
-import type { Schedule } from '../common/awake-time.js';
+import type { Schedule } from '../common/clock.js';
 import { BitsArgumentError, BitsError } from '../errors.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { Command, SessionEvent } from '../session/session.js';

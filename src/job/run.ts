@@ -1,4 +1,5 @@
 import { onAbort, throwIfAborted } from '../common/abort.js';
+import { idleClock } from '../common/clock.js';
 import { BitsArgumentError } from '../errors.js';
 import type { RequestPacket } from '../protocol/packets.js';
 import { appendFileName, redactUrl } from '../protocol/remote-url.js';
@@ -21,7 +22,6 @@ import {
 import { type ByteSource, type SourceIdentity, sourceIdentityChange } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
 import { type Checkpoint, checkpointOf, planOf } from './checkpoint.js';
-import { systemClock } from './clock.js';
 import { type CommandRunner, Driver, type WorkCommand } from './driver.js';
 import { clearEarlierUpload } from './earlier-uploads.js';
 import type { UploadResult, UploadState, UploadWarning } from './events.js';
@@ -118,7 +118,7 @@ class Run implements CommandRunner {
   static async open(request: RunRequest): Promise<Run> {
     const { id, options, checkpoint, signal } = request;
     throwIfAborted(signal);
-    const progress = new ProgressReport(systemClock.now, (now) => request.listener.onProgress(now));
+    const progress = new ProgressReport(idleClock.now, (now) => request.listener.onProgress(now));
     const source = await openSource(sourceOf(request), signal, (bytes) =>
       progress.spooled(bytes),
     ).finally(() => progress.rests());

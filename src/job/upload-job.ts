@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { v7 as uuidV7 } from 'uuid';
 import { onAbort, pauseReason } from '../common/abort.js';
-import { later } from '../common/awake-time.js';
+import { later, nextTurn } from '../common/clock.js';
 import { Deferred } from '../common/deferred.js';
 import { tell } from '../common/tell.js';
 import { BitsAbortError, BitsError, BitsStateError, isBitsError } from '../errors.js';
@@ -10,7 +10,6 @@ import { type JobRecord, parseRecord } from '../store/record.js';
 import type { JobStore } from '../store/store.js';
 import type { Bandwidth } from './bandwidth.js';
 import { type Checkpoint, checkpointOf, planOf, restoredOptions } from './checkpoint.js';
-import { nextTurn } from './clock.js';
 import { CHANNELS } from './diagnostics.js';
 import type { UploadJobEvents, UploadResult, UploadState } from './events.js';
 import { disposeSource } from './guarded-source.js';

@@ -1,4 +1,5 @@
 import { isUint8Array } from 'node:util/types';
+import { nextTurn } from '../common/clock.js';
 import { describeError } from '../common/error-like.js';
 import { BitsError, isBitsError } from '../errors.js';
 import type { OpenSource } from './source.js';
@@ -54,7 +55,7 @@ class RangeReader implements AsyncIterator<Uint8Array, undefined> {
         }
         if (value.byteLength > 0) return { done: false, value };
         // Empty pieces must not starve timers and signals.
-        await new Promise((resolve) => setImmediate(resolve));
+        await nextTurn();
       }
       if (this.#isStopped) return { done: true, value: undefined };
       this.#stop();

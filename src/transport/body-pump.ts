@@ -1,4 +1,5 @@
 import type { AwakeTime } from '../common/awake-time.js';
+import { nextTurn } from '../common/clock.js';
 import { Deferred } from '../common/deferred.js';
 import { BitsError } from '../errors.js';
 import type { Deadline } from './deadline.js';
@@ -184,7 +185,7 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
         return undefined;
       }
       // A source that gives nothing again and again must leave timers and signals their turn.
-      if (value.byteLength === 0) await new Promise((resolve) => setImmediate(resolve));
+      if (value.byteLength === 0) await nextTurn();
       return value;
     } catch (error) {
       this.#source = undefined;

@@ -1,5 +1,6 @@
+import type { Clock } from '../common/clock.js';
 import { BitsTimeoutError } from '../errors.js';
-import { Countdown, type TimerClock } from './countdown.js';
+import { Countdown } from './countdown.js';
 import type { SendOptions } from './transport.js';
 
 /**
@@ -17,7 +18,7 @@ export interface DeadlineOptions {
   /** Called every second or so while nothing moves. */
   readonly onQuiet?: ((quietMs: number) => void) | undefined;
   /** For tests. */
-  readonly clock?: TimerClock | undefined;
+  readonly clock?: Clock | undefined;
 }
 
 /** A limit in time that starts over with every progress of an exchange. */

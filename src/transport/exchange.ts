@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici';
 import { onAbort } from '../common/abort.js';
 import { AwakeTime } from '../common/awake-time.js';
+import type { Clock } from '../common/clock.js';
 import { Deferred } from '../common/deferred.js';
 import { BitsAbortError, type BitsTimeoutError, BitsTransportError } from '../errors.js';
 import { AnswerBody, EMPTY_BODY } from './answer-body.js';
@@ -13,7 +14,6 @@ import {
 } from './answer-head.js';
 import { BodyPump } from './body-pump.js';
 import type { Connection } from './connection.js';
-import type { TimerClock } from './countdown.js';
 import { Deadline, type Phase } from './deadline.js';
 import { staleConnectionFailure, toTransportFailure } from './failure.js';
 import type { Line, SentRequest } from './line.js';
@@ -35,7 +35,7 @@ export interface ExchangeParts {
   /** Called when nothing of the exchange is left on the wire. */
   readonly onEnd: () => void;
   /** For tests. */
-  readonly clock?: TimerClock | undefined;
+  readonly clock?: Clock | undefined;
 }
 
 /**

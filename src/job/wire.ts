@@ -4,7 +4,7 @@ import { headerValue } from '../common/header-fields.js';
 import { BITS_METHOD } from '../protocol/constants.js';
 import { isTrustedHost } from '../protocol/host-id.js';
 import { redactUrl } from '../protocol/remote-url.js';
-import { withAuthentication } from '../transport/auth/authenticating-transport.js';
+import { AuthenticatingTransport } from '../transport/auth/authenticating-transport.js';
 import { exposedAuthorization } from '../transport/auth/private-channel.js';
 import type {
   Transport,
@@ -64,7 +64,7 @@ export class Wire {
     this.#bare = own ?? this.#loan?.transport ?? open();
     const authenticates = auth !== undefined || headerValue(headers, 'authorization') !== undefined;
     this.transport = authenticates
-      ? withAuthentication(this.#bare, {
+      ? new AuthenticatingTransport(this.#bare, {
           server: auth,
           allowInsecureAuth,
           mayAuthenticate: (url) => this.#isTrusted(url),

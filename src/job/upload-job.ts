@@ -101,8 +101,10 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   #options: ResolvedOptions;
   #life: Lifecycle = newLifecycle({ hasCheckpoint: false });
   /** Events that came while another one was being carried out. */
-  readonly #events: { readonly event: LifecycleEvent; readonly call?: PendingCall | undefined }[] =
-    [];
+  readonly #events: {
+    readonly event: LifecycleEvent;
+    readonly pending?: PendingCall | undefined;
+  }[] = [];
   #isDispatching = false;
   #state: UploadState = 'init';
   #checkpoint: Checkpoint | undefined;
@@ -330,7 +332,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    * @param signal may stop the job from then on that it resumes
    */
   #ask(call: Call, signal?: AbortSignal): Promise<CallAnswer> {
-    const pending: PendingCall = { answer: new Deferred(), signal };
+    const pending: PendingCall = { call, answer: new Deferred(), signal };
     const wasIdle = this.#life.phase === 'idle';
     this.#dispatch({ type: call }, pending);
     const isStopped = this.#life.phase === 'ended';
@@ -350,13 +352,12 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   }
 
   /** One event after the other: a listener may call the job while it is told something. */
-  #dispatch(event: LifecycleEvent, call?: PendingCall): void {
-    this.#events.push({ event, call });
+  #dispatch(event: LifecycleEvent, pending?: PendingCall): void {
+    this.#events.push({ event, pending });
     if (this.#isDispatching) return;
     this.#isDispatching = true;
     for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
-      const { type } = next.event;
-      if (next.call !== undefined && isCall(type)) this.#calls[type].push(next.call);
+      if (next.pending !== undefined) this.#calls[next.pending.call].push(next.pending);
       const { phase } = this.#life;
       const [life, effects] = transition(this.#life, next.event);
       this.#life = life;
@@ -471,6 +472,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
 
 /** A caller who waits until what was asked for is done. */
 interface PendingCall {
+  readonly call: Call;
   readonly answer: Deferred<CallAnswer>;
   /** Of a resume: may stop the job from then on. */
   readonly signal: AbortSignal | undefined;
@@ -480,10 +482,6 @@ interface CallAnswer {
   readonly isRefused: boolean;
   /** Of the run that has just ended or begun: a listener may have resumed the job by the time this is read. */
   readonly outcome: ResultPromise;
-}
-
-function isCall(type: LifecycleEvent['type']): type is Call {
-  return type === 'suspend' || type === 'resume' || type === 'cancel';
 }
 
 function hasSession(checkpoint: Checkpoint | undefined): boolean {

@@ -16,8 +16,6 @@ export type ReusableTransport = Pick<
 
 export interface Loan {
   readonly transport: ReusableTransport;
-  /** Whether it comes from another job, and may have connections. */
-  readonly wasUsed: boolean;
   /** Keeps it for another job if this job completed; otherwise closes it. */
   giveBack(fate: { readonly reusable: boolean }): Promise<void>;
 }
@@ -53,12 +51,10 @@ export class IdleTransports {
 
   /** @param key the same for jobs that may have each other's connections. */
   borrow(key: string, open: () => ReusableTransport): Loan {
-    const waiting = this.#take(key);
-    const transport = waiting ?? open();
+    const transport = this.#take(key) ?? open();
     let isOut = true;
     return {
       transport,
-      wasUsed: waiting !== undefined,
       giveBack: async ({ reusable }) => {
         if (!isOut) return;
         isOut = false;

@@ -108,8 +108,8 @@ export class Driver {
   }
 
   #rest(): RestCommand | undefined {
-    const { type } = this.#command;
-    return type === 'finish' || type === 'pause' ? (this.#command as RestCommand) : undefined;
+    const command = this.#command;
+    return command.type === 'finish' || command.type === 'pause' ? command : undefined;
   }
 
   /**

@@ -1,13 +1,14 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import pRetry from 'p-retry';
-import { abortError, throwIfAborted, unlessAborted } from '../common/abort.js';
+import { abortError, throwIfAborted } from '../common/abort.js';
 import { AwakeTime } from '../common/awake-time.js';
 import { type Clock, idleClock } from '../common/clock.js';
 import { type BitsError, isBitsError } from '../errors.js';
 import { step } from '../session/machine.js';
 import type { Command, Session, SessionEvent } from '../session/session.js';
 import type { RetryDecision, RetryOptions } from './options.js';
-import { askCaller, backOffMs, noProgress, notSent, onNetworkReturn, TryAgain } from './retry.js';
+import { callHook } from './packet-hooks.js';
+import { backOffMs, noProgress, notSent, onNetworkReturn, TryAgain } from './retry.js';
 
 /** A command that leads to an event. */
 export type WorkCommand = Extract<Command, { type: 'send' | 'download' }>;
@@ -163,7 +164,8 @@ export class Driver {
     const fallbackLeftMs = Math.max(0, this.#fallbackLeftMs() ?? waitMs);
     const delayMs = Math.round(Math.min(waitMs, leftMs, fallbackLeftMs));
     const decision: RetryDecision = { attempt, delayMs, error: refusal.error };
-    if (!(await unlessAborted(askCaller(retry.shouldRetry, decision), signal))) return false;
+    const ask = () => retry.shouldRetry(decision);
+    if (!(await callHook('retry.shouldRetry', ask, signal))) return false;
     this.#runner.retrying(decision);
     await this.#sleep(delayMs);
     return true;

@@ -1,4 +1,4 @@
-import { later } from '../common/awake-time.js';
+import { later } from '../common/clock.js';
 import type { JobLock, LockOwner } from '../store/store.js';
 
 /** Renewals in the time of one lock: two may be lost. */

@@ -1,24 +1,4 @@
-/** Calls back once after so long, unless the function that it returns is called before. */
-export type Schedule = (work: () => void, delayMs: number) => () => void;
-
-// As they are now: a test suite that replaces timers would take ours along.
-const startTimer = setTimeout;
-const stopTimer = clearTimeout;
-
-/** A timer that keeps no process alive. */
-export const later: Schedule = (work, delayMs) => {
-  const timer = startTimer(work, delayMs).unref();
-  return () => stopTimer(timer);
-};
-
-/** Time as it is counted in steps; a test brings its own. */
-interface StepClock {
-  /** Milliseconds since some moment. */
-  readonly now: () => number;
-  readonly schedule: Schedule;
-}
-
-const SYSTEM: StepClock = { now: () => performance.now(), schedule: later };
+import { type Clock, idleClock } from './clock.js';
 
 /** How often time is counted, and so how long a sleep of the machine can seem at most. */
 const STEP_MS = 1000;
@@ -28,26 +8,16 @@ const GAP_MS = 5000;
 
 /** Counts steps while anybody wants to know; all who use one clock share them. */
 class Steps {
-  readonly #clock: StepClock;
+  readonly #clock: Clock;
   #users = 0;
   #hasTimer = false;
   #countedAtMs = 0;
+  /** Of no meaning but to be compared with each other. */
   #elapsedMs = 0;
   #gaps = 0;
 
-  constructor(clock: StepClock) {
+  constructor(clock: Clock) {
     this.#clock = clock;
-  }
-
-  /** Of no meaning but to be compared with each other. */
-  get elapsedMs(): number {
-    this.#count();
-    return this.#elapsedMs;
-  }
-
-  get gaps(): number {
-    this.#count();
-    return this.#gaps;
   }
 
   begin(): void {
@@ -60,32 +30,28 @@ class Steps {
     this.#users--;
   }
 
-  #tick(): void {
-    this.#hasTimer = true;
-    this.#clock.schedule(() => {
-      this.#hasTimer = false;
-      if (this.#users === 0) return;
-      this.#count();
-      this.#tick();
-    }, STEP_MS);
-  }
-
-  #count(): void {
+  /** Up to now. */
+  count(): { readonly elapsedMs: number; readonly gaps: number } {
     const nowMs = this.#clock.now();
     const stepMs = Math.max(0, nowMs - this.#countedAtMs);
     this.#countedAtMs = nowMs;
     if (stepMs > GAP_MS) this.#gaps++;
     this.#elapsedMs += stepMs > GAP_MS ? STEP_MS : stepMs;
+    return { elapsedMs: this.#elapsedMs, gaps: this.#gaps };
+  }
+
+  #tick(): void {
+    this.#hasTimer = true;
+    this.#clock.schedule(() => {
+      this.#hasTimer = false;
+      if (this.#users === 0) return;
+      this.count();
+      this.#tick();
+    }, STEP_MS);
   }
 }
 
-const steps = new WeakMap<StepClock, Steps>();
-
-function stepsOf(clock: StepClock): Steps {
-  const known = steps.get(clock) ?? new Steps(clock);
-  steps.set(clock, known);
-  return known;
-}
+const stepsOfClocks = new WeakMap<Clock, Steps>();
 
 /**
  * Counts time in short steps, so that a machine that sleeps adds one step and not eight hours.
@@ -94,24 +60,23 @@ function stepsOf(clock: StepClock): Steps {
  */
 export class AwakeTime {
   readonly #steps: Steps;
-  readonly #beganAtMs: number;
-  readonly #gapsBefore: number;
+  readonly #began: { readonly elapsedMs: number; readonly gaps: number };
   #isRunning = true;
 
-  constructor(clock: StepClock = SYSTEM) {
-    this.#steps = stepsOf(clock);
+  constructor(clock: Clock = idleClock) {
+    this.#steps = stepsOfClocks.get(clock) ?? new Steps(clock);
+    stepsOfClocks.set(clock, this.#steps);
     this.#steps.begin();
-    this.#beganAtMs = this.#steps.elapsedMs;
-    this.#gapsBefore = this.#steps.gaps;
+    this.#began = this.#steps.count();
   }
 
   get elapsedMs(): number {
-    return this.#steps.elapsedMs - this.#beganAtMs;
+    return this.#steps.count().elapsedMs - this.#began.elapsedMs;
   }
 
   /** How often the machine was asleep, or the process stopped, since this began. */
   get gaps(): number {
-    return this.#steps.gaps - this.#gapsBefore;
+    return this.#steps.count().gaps - this.#began.gaps;
   }
 
   /** It is not looked at any more. */

@@ -17,7 +17,7 @@ export function assertKnown(group: string, given: object, known: Known): void {
 export function optionGroup<T extends object>(
   name: string,
   given: T | undefined,
-  known: Readonly<Record<keyof T, true>>,
+  known: Readonly<Record<keyof T, unknown>>,
 ): Partial<T> {
   if (given === undefined) return {};
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {

@@ -32,15 +32,13 @@ export function headerValue(
   return Object.entries(headers).find(([key]) => key.toLowerCase() === lowerCase)?.[1];
 }
 
+const BLANKS = ' \t';
+
 /** Without blanks and tabs around it, in linear time whatever a stranger sent. */
 export function trimBlanks(value: string): string {
   let start = 0;
   let end = value.length;
-  while (start < end && isBlank(value.charCodeAt(start))) start++;
-  while (end > start && isBlank(value.charCodeAt(end - 1))) end--;
+  while (start < end && BLANKS.includes(value.charAt(start))) start++;
+  while (end > start && BLANKS.includes(value.charAt(end - 1))) end--;
   return value.slice(start, end);
-}
-
-function isBlank(code: number): boolean {
-  return code === 0x20 || code === 0x09;
 }

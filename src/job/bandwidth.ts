@@ -1,6 +1,7 @@
 import { acceptOtherCopies } from '../across-copies.js';
 import { abortError, onAbort } from '../common/abort.js';
 import { assertKnown } from '../common/check-options.js';
+import { busyClock } from '../common/clock.js';
 import { BitsArgumentError } from '../errors.js';
 import { parseSchedule, rateAt, type ScheduleEntry } from './bandwidth-schedule.js';
 
@@ -26,17 +27,10 @@ export interface BandwidthClock {
   readonly setTimer: (work: () => void, delayMs: number) => () => void;
 }
 
-// As they are now: a test suite that replaces timers would take ours along.
-const { setTimeout, clearTimeout } = globalThis;
-
 const SYSTEM: BandwidthClock = {
-  now: () => performance.now(),
+  now: busyClock.now,
   localTime: () => new Date(),
-  // Not unref'ed: before the first byte is granted there may be no connection to wait for.
-  setTimer: (work, delayMs) => {
-    const timer = setTimeout(work, delayMs);
-    return () => clearTimeout(timer);
-  },
+  setTimer: busyClock.schedule,
 };
 
 const OPTION_NAMES: Readonly<Record<keyof BandwidthOptions, true>> = {

@@ -1,12 +1,14 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import pRetry from 'p-retry';
-import { abortError, throwIfAborted, unlessAborted } from '../common/abort.js';
+import { abortError, throwIfAborted } from '../common/abort.js';
 import { AwakeTime } from '../common/awake-time.js';
+import { type Clock, idleClock } from '../common/clock.js';
 import { type BitsError, isBitsError } from '../errors.js';
 import { step } from '../session/machine.js';
 import type { Command, Session, SessionEvent } from '../session/session.js';
-import { type Clock, systemClock } from './clock.js';
 import type { RetryDecision, RetryOptions } from './options.js';
-import { askCaller, backOffMs, noProgress, notSent, onNetworkReturn, TryAgain } from './retry.js';
+import { callHook } from './packet-hooks.js';
+import { backOffMs, noProgress, notSent, onNetworkReturn, TryAgain } from './retry.js';
 
 /** A command that leads to an event. */
 export type WorkCommand = Extract<Command, { type: 'send' | 'download' }>;
@@ -15,11 +17,21 @@ export type RestCommand = Extract<Command, { type: 'finish' | 'pause' }>;
 
 /** Carries out what the driver's session commands. */
 export interface CommandRunner {
-  /** A rejection ends the job, unless the signal has aborted. */
-  perform(command: WorkCommand, session: Session, signal: AbortSignal): Promise<SessionEvent>;
+  /** A rejection ends the job, unless the driver's signal has aborted. */
+  perform(command: WorkCommand, session: Session): Promise<SessionEvent>;
   stepped(session: Session, command: Command, before: Session): void;
   retrying(decision: RetryDecision): void;
 }
+
+export interface DriverClock extends Clock {
+  /** Rejects as soon as the signal aborts. */
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+}
+
+const SYSTEM: DriverClock = {
+  ...idleClock,
+  sleep: (ms, signal) => wait(ms, undefined, { signal }),
+};
 
 export interface DriverOptions {
   readonly retry: RetryOptions;
@@ -28,7 +40,8 @@ export interface DriverOptions {
   readonly replyMs: number;
   /** Suspends the session, or gives up a Cancel-Session under way. */
   readonly signal: AbortSignal;
-  readonly clock?: Clock | undefined;
+  /** For tests. */
+  readonly clock?: DriverClock | undefined;
   readonly random?: (() => number) | undefined;
 }
 
@@ -41,7 +54,7 @@ export interface DriverOptions {
 export class Driver {
   readonly #runner: CommandRunner;
   readonly #options: DriverOptions;
-  readonly #clock: Clock;
+  readonly #clock: DriverClock;
   readonly #random: () => number;
   #session: Session;
   #command: Command = { type: 'pause' };
@@ -58,7 +71,7 @@ export class Driver {
     this.#session = session;
     this.#runner = runner;
     this.#options = options;
-    this.#clock = options.clock ?? systemClock;
+    this.#clock = options.clock ?? SYSTEM;
     this.#random = options.random ?? Math.random;
   }
 
@@ -79,10 +92,15 @@ export class Driver {
       for (;;) {
         const rest = this.#rest();
         if (rest !== undefined) return rest;
-        await this.#retryUntilProgress().catch((error) => {
+        try {
+          this.#hasSlept = false;
+          let failure = await this.#advance({ isRetry: false });
+          // Most attempts succeed, so p-retry is asked only after a failure.
+          while (failure !== undefined) failure = await this.#retryAfter(failure);
+        } catch (error) {
           // A stop that came together with the last answer came too late.
           if (this.#rest() === undefined) this.#step(this.#eventOf(error));
-        });
+        }
       }
     } finally {
       this.#failing = stopped(this.#failing);
@@ -91,21 +109,8 @@ export class Driver {
   }
 
   #rest(): RestCommand | undefined {
-    const { type } = this.#command;
-    return type === 'finish' || type === 'pause' ? (this.#command as RestCommand) : undefined;
-  }
-
-  /** @throws the error that ends the job, or that of the abort */
-  async #retryUntilProgress(): Promise<void> {
-    this.#hasSlept = false;
-    try {
-      await this.#advance({ isRetry: false });
-    } catch (error) {
-      if (!(error instanceof TryAgain)) throw error;
-      // Most attempts succeed, so p-retry is asked only after a failure.
-      let failure: TryAgain | undefined = error;
-      while (failure !== undefined) failure = await this.#retryAfter(failure);
-    }
+    const command = this.#command;
+    return command.type === 'finish' || command.type === 'pause' ? command : undefined;
   }
 
   /**
@@ -120,12 +125,9 @@ export class Driver {
       // After a sleep of the machine all retries are due again: `drive` begins another count.
       if (this.#hasSlept) return;
       this.#hasProgressed = false;
-      try {
-        await this.#advance({ isRetry: true });
-      } catch (error) {
-        if (!(error instanceof TryAgain) || !this.#hasProgressed) throw error;
-        progressed = error;
-      }
+      const failure = await this.#advance({ isRetry: true });
+      if (failure !== undefined && !this.#hasProgressed) throw failure;
+      progressed = failure;
     };
     let isVetoed = false;
     try {
@@ -162,7 +164,8 @@ export class Driver {
     const fallbackLeftMs = Math.max(0, this.#fallbackLeftMs() ?? waitMs);
     const delayMs = Math.round(Math.min(waitMs, leftMs, fallbackLeftMs));
     const decision: RetryDecision = { attempt, delayMs, error: refusal.error };
-    if (!(await unlessAborted(askCaller(retry.shouldRetry, decision), signal))) return false;
+    const ask = () => retry.shouldRetry(decision);
+    if (!(await callHook('retry.shouldRetry', ask, signal))) return false;
     this.#runner.retrying(decision);
     await this.#sleep(delayMs);
     return true;
@@ -184,8 +187,9 @@ export class Driver {
   /**
    * Does what the session commands, as far as it goes without a failure.
    * @param options `isRetry`: ends at the first progress, from which on failures are counted anew
+   * @returns the failure after which the session waits
    */
-  async #advance({ isRetry }: { readonly isRetry: boolean }): Promise<void> {
+  async #advance({ isRetry }: { readonly isRetry: boolean }): Promise<TryAgain | undefined> {
     const { signal } = this.#options;
     if (this.#session.awaiting === 'retry') {
       const leftMs = this.#fallbackLeftMs();
@@ -195,11 +199,11 @@ export class Driver {
     while (this.#command.type === 'send' || this.#command.type === 'download') {
       const event = signal.aborted
         ? notSent(signal)
-        : await this.#runner.perform(this.#command, this.#session, signal);
+        : await this.#runner.perform(this.#command, this.#session);
       this.#step(event);
-      if (isRetry && this.#session.progress > progress) return;
+      if (isRetry && this.#session.progress > progress) return undefined;
     }
-    if (this.#command.type === 'wait') throw new TryAgain(this.#command);
+    return this.#command.type === 'wait' ? new TryAgain(this.#command) : undefined;
   }
 
   #step(event: SessionEvent): void {

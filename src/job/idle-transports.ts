@@ -1,5 +1,5 @@
 import { sharedByCopies } from '../across-copies.js';
-import { later, type Schedule } from '../common/awake-time.js';
+import { later, type Schedule } from '../common/clock.js';
 import type { UndiciTransport } from '../transport/undici.js';
 
 /** How long the connections of a job that has ended wait for another job. */
@@ -16,8 +16,6 @@ export type ReusableTransport = Pick<
 
 export interface Loan {
   readonly transport: ReusableTransport;
-  /** Whether it comes from another job, and may have connections. */
-  readonly wasUsed: boolean;
   /** Keeps it for another job if this job completed; otherwise closes it. */
   giveBack(fate: { readonly reusable: boolean }): Promise<void>;
 }
@@ -37,9 +35,8 @@ interface Waiting {
 export class IdleTransports {
   readonly #schedule: Schedule;
   readonly #now: () => number;
-  readonly #waiting = new Map<string, Waiting[]>();
   /** In the order in which they came. */
-  readonly #all = new Set<Waiting>();
+  readonly #waiting = new Set<Waiting>();
   /** One timer for all: most of them are taken long before their time. */
   #hasTimer = false;
 
@@ -54,12 +51,10 @@ export class IdleTransports {
 
   /** @param key the same for jobs that may have each other's connections. */
   borrow(key: string, open: () => ReusableTransport): Loan {
-    const waiting = this.#take(key);
-    const transport = waiting ?? open();
+    const transport = this.#take(key) ?? open();
     let isOut = true;
     return {
       transport,
-      wasUsed: waiting !== undefined,
       giveBack: async ({ reusable }) => {
         if (!isOut) return;
         isOut = false;
@@ -71,9 +66,9 @@ export class IdleTransports {
 
   /** The one that has waited least: its connection is the likeliest to be open still. */
   #take(key: string): ReusableTransport | undefined {
-    const waiting = this.#waiting.get(key)?.at(-1);
+    const waiting = [...this.#waiting].findLast((each) => each.key === key);
     if (waiting === undefined) return undefined;
-    this.#remove(waiting);
+    this.#waiting.delete(waiting);
     // Timers stand still while the machine sleeps or a computation lasts; servers' do not.
     if (this.#leftMs(waiting) > 0) return waiting.transport;
     discard(waiting.transport);
@@ -87,13 +82,9 @@ export class IdleTransports {
   }
 
   #keep(key: string, transport: ReusableTransport): void {
-    const waiting: Waiting = { key, transport, sinceMs: this.#now() };
-    const others = this.#waiting.get(key);
-    if (others === undefined) this.#waiting.set(key, [waiting]);
-    else others.push(waiting);
-    this.#all.add(waiting);
-    const [oldest] = this.#all;
-    if (this.#all.size > MAX_WAITING && oldest !== undefined) this.#drop(oldest);
+    this.#waiting.add({ key, transport, sinceMs: this.#now() });
+    const [oldest] = this.#waiting;
+    if (this.#waiting.size > MAX_WAITING && oldest !== undefined) this.#drop(oldest);
     if (!this.#hasTimer) this.#sweepIn(LINGER_MS);
   }
 
@@ -104,7 +95,7 @@ export class IdleTransports {
 
   #sweep(): void {
     this.#hasTimer = false;
-    for (const waiting of this.#all) {
+    for (const waiting of this.#waiting) {
       const leftMs = this.#leftMs(waiting);
       if (leftMs > 0) {
         this.#sweepIn(leftMs);
@@ -115,15 +106,8 @@ export class IdleTransports {
   }
 
   #drop(waiting: Waiting): void {
-    this.#remove(waiting);
+    this.#waiting.delete(waiting);
     discard(waiting.transport);
-  }
-
-  #remove(waiting: Waiting): void {
-    this.#all.delete(waiting);
-    const same = this.#waiting.get(waiting.key) ?? [];
-    same.splice(same.indexOf(waiting), 1);
-    if (same.length === 0) this.#waiting.delete(waiting.key);
   }
 }
 

@@ -1,4 +1,4 @@
-import { unlessAborted } from '../common/abort.js';
+import { throwIfAborted, unlessAborted } from '../common/abort.js';
 import { isCredentialHeader } from '../common/header-fields.js';
 import { BitsArgumentError } from '../errors.js';
 import type { PacketType } from '../protocol/packets.js';
@@ -45,18 +45,18 @@ type HookHeaders = Readonly<Record<string, string>>;
 export type ResponseHook = (response: PacketResponse) => void | Promise<void>;
 
 /**
- * Asks a hook, but not longer than the signal lets it.
- * @throws BITS_ERR_ARGUMENT when the hook throws
+ * Asks a function of the caller's, but not longer than the signal lets it.
+ * @throws BITS_ERR_ARGUMENT when the function throws
  */
 export async function callHook<T>(
   name: string,
   hook: () => T | Promise<T>,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
 ): Promise<T> {
   try {
     return await unlessAborted((async () => hook())(), signal);
   } catch (cause) {
-    signal?.throwIfAborted();
+    throwIfAborted(signal);
     throw new BitsArgumentError(`The function ${name} threw an error; see its cause.`, { cause });
   }
 }

@@ -1,4 +1,4 @@
-import { later, type Schedule } from '../common/awake-time.js';
+import { later, type Schedule } from '../common/clock.js';
 
 /** How far a job is. */
 export interface UploadProgress {

@@ -8,7 +8,6 @@ import { type JobRecord, parseRecord } from '../store/record.js';
 import type { JobLock, JobStore } from '../store/store.js';
 import { fromStore } from '../store/store-error.js';
 import { type Checkpoint, type RecordBase, recordOf } from './checkpoint.js';
-import { systemClock } from './clock.js';
 import type { UploadWarning } from './events.js';
 import { withPatience } from './guarded-source.js';
 import type { ResolvedOptions } from './resolve-options.js';
@@ -146,7 +145,7 @@ export class RecordKeeper {
     if (session.sessionId === undefined && this.#next === undefined && !this.isSaved) return;
     this.#isQuiet = false;
     this.#next = recordOf(this.#base, checkpoint, this.#request.options, Date.now());
-    const isDue = systemClock.now() - this.#writtenAtMs >= MIN_INTERVAL_MS;
+    const isDue = performance.now() - this.#writtenAtMs >= MIN_INTERVAL_MS;
     if (isDue || session.state !== this.#written?.state) this.#write();
   }
 
@@ -206,7 +205,7 @@ export class RecordKeeper {
     const record = this.#next;
     if (record === undefined || record === this.#written) return;
     this.#written = record;
-    this.#writtenAtMs = systemClock.now();
+    this.#writtenAtMs = performance.now();
     this.#writing = this.#writing.then(async () => {
       // A later one says more; this one need not be written any more.
       if (record !== this.#next || this.#lost.signal.aborted) return;

@@ -1,24 +1,50 @@
 import { BitsError, BitsServerError } from '../errors.js';
-import { isTrustedHost } from '../protocol/host-id.js';
-import { PermanentRedirects, resolveRedirect } from '../protocol/redirect.js';
+import { isTrustedHost, withHost } from '../protocol/host-id.js';
+import type { HostId } from '../protocol/packets.js';
+import { MAX_REDIRECTS, resolveRedirect } from '../protocol/redirect.js';
 import type { ResolvedOptions } from './resolve-options.js';
+
+/** How many permanent redirects are remembered. */
+const MAX_REMEMBERED = 16;
 
 type Policy = Pick<ResolvedOptions, 'hasCredentials' | 'trustedHosts'>;
 
-/** Where packets of a job are sent on to, by 307 and 308, which keep verb and body (RFC 9110). */
+/**
+ * Where packets of a job are sent: on to the server that BITS-Host-Id names, and on by 307 and 308, which
+ * keep verb and body (RFC 9110).
+ */
 export class Redirects {
   readonly #remoteUrl: URL;
   readonly #policy: Policy;
-  readonly #moved = new PermanentRedirects();
+  /** Where URLs have moved for good, by status 308; only the newest. */
+  readonly #moved = new Map<string, URL>();
 
   constructor(remoteUrl: URL, policy: Policy) {
     this.#remoteUrl = remoteUrl;
     this.#policy = policy;
   }
 
+  /**
+   * Where a packet is sent first: to the server that has the session.
+   * @param hostId that server, if the remote URL's own has named one
+   * @throws BITS_ERR_UNTRUSTED_HOST when credentials would go to a host that is not trusted
+   */
+  first(hostId: HostId | undefined): URL {
+    if (hostId === undefined) return this.current(this.#remoteUrl);
+    const moves = `${this.#remoteUrl.host} moves this upload to ${hostId} (BITS-Host-Id)`;
+    this.#assertTrusted(hostId, moves);
+    return this.current(withHost(this.#remoteUrl, hostId));
+  }
+
   /** Where a URL has moved for good; else the URL itself. */
   current(url: URL): URL {
-    return this.#moved.current(url);
+    let at = url;
+    for (let hops = 0; hops < MAX_REDIRECTS; hops++) {
+      const next = this.#moved.get(at.href);
+      if (next === undefined) break;
+      at = next;
+    }
+    return at;
   }
 
   /**
@@ -36,15 +62,25 @@ export class Redirects {
       throw new BitsServerError(message, { status });
     }
     const to = redirect.url;
-    const { hasCredentials, trustedHosts } = this.#policy;
-    if (hasCredentials && !isTrustedHost(to.host, this.#remoteUrl, trustedHosts)) {
-      throw new BitsError(
-        'BITS_ERR_UNTRUSTED_HOST',
-        `${from.host} redirects the upload to ${to.host} (${status}), and this job has credentials ` +
-          'that must not go to another host unasked. If that host is yours, name it in trustedHosts.',
-      );
-    }
-    if (status === 308) this.#moved.remember(from, to);
+    this.#assertTrusted(to.host, `${from.host} redirects the upload to ${to.host} (${status})`);
+    if (status === 308) this.#remember(from, to);
     return to;
+  }
+
+  #assertTrusted(host: string, moves: string): void {
+    const { hasCredentials, trustedHosts } = this.#policy;
+    if (!hasCredentials || isTrustedHost(host, this.#remoteUrl, trustedHosts)) return;
+    throw new BitsError(
+      'BITS_ERR_UNTRUSTED_HOST',
+      `${moves}, and this job has credentials that must not go to another host unasked. If that host ` +
+        'is yours, name it in trustedHosts.',
+    );
+  }
+
+  #remember(from: URL, to: URL): void {
+    const [oldest] = this.#moved.keys();
+    if (oldest !== undefined && this.#moved.size >= MAX_REMEMBERED) this.#moved.delete(oldest);
+    this.#moved.delete(from.href);
+    this.#moved.set(from.href, to);
   }
 }

@@ -161,15 +161,8 @@ export function duration(
 }
 
 function checkTimeouts(given: TimeoutOptions | undefined): Timeouts {
-  const known = {
-    connectMs: true,
-    stallMs: true,
-    answerMs: true,
-    replyMs: true,
-    noProgressMs: true,
-  } as const;
-  const timeouts: TimeoutOptions = optionGroup('timeouts', given, known);
   const { timeouts: defaults } = DEFAULTS;
+  const timeouts: TimeoutOptions = optionGroup('timeouts', given, defaults);
   const limit = (name: keyof Timeouts): number =>
     duration(`timeouts.${name}`, timeouts[name], defaults[name], 1);
   return {
@@ -185,15 +178,11 @@ function checkTimeouts(given: TimeoutOptions | undefined): Timeouts {
 }
 
 function checkRetry(given: RetryInput | undefined): RetryOptions {
-  const known = {
-    limit: true,
-    minDelayMs: true,
-    maxDelayMs: true,
-    maxRetryAfterMs: true,
-    shouldRetry: true,
-  } as const;
-  const retry: RetryInput = optionGroup('retry', given, known);
   const { retry: defaults } = DEFAULTS;
+  const retry: RetryInput = optionGroup('retry', given, {
+    ...defaults,
+    shouldRetry: true,
+  });
   const delay = (name: 'minDelayMs' | 'maxDelayMs' | 'maxRetryAfterMs'): number =>
     duration(`retry.${name}`, retry[name], defaults[name], 0);
   return {

@@ -1,10 +1,10 @@
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { abortError } from '../common/abort.js';
-import type { Schedule } from '../common/awake-time.js';
-import { BitsArgumentError, BitsError } from '../errors.js';
+import type { Schedule } from '../common/clock.js';
+import { BitsError } from '../errors.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { Command, SessionEvent } from '../session/session.js';
-import type { RetryDecision, RetryOptions } from './options.js';
+import type { RetryOptions } from './options.js';
 
 /** Thrown by an attempt that may be repeated; p-retry takes only `Error`s that are no TypeError. */
 export class TryAgain extends Error {
@@ -39,20 +39,6 @@ export function backOffMs(
   const boundMs = Math.min(mostMs, retry.minDelayMs * 2 ** (attempt - 1));
   const askedMs = Math.min(refusal.retryAfterMs ?? 0, retry.maxRetryAfterMs);
   return Math.max(boundMs * random(), askedMs);
-}
-
-/** Asks the caller whether to go on. @throws BITS_ERR_ARGUMENT when the function throws */
-export async function askCaller(
-  shouldRetry: RetryOptions['shouldRetry'],
-  decision: RetryDecision,
-): Promise<boolean> {
-  try {
-    return await shouldRetry(decision);
-  } catch (cause) {
-    throw new BitsArgumentError('The function retry.shouldRetry threw an error; see its cause.', {
-      cause,
-    });
-  }
 }
 
 export function noProgress(limitMs: number, cause: BitsError): BitsError {

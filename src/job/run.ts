@@ -1,4 +1,5 @@
 import { onAbort, throwIfAborted } from '../common/abort.js';
+import { idleClock } from '../common/clock.js';
 import { BitsArgumentError } from '../errors.js';
 import type { RequestPacket } from '../protocol/packets.js';
 import { appendFileName, redactUrl } from '../protocol/remote-url.js';
@@ -21,7 +22,6 @@ import {
 import { type ByteSource, type SourceIdentity, sourceIdentityChange } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
 import { type Checkpoint, checkpointOf, planOf } from './checkpoint.js';
-import { systemClock } from './clock.js';
 import { type CommandRunner, Driver, type WorkCommand } from './driver.js';
 import { clearEarlierUpload } from './earlier-uploads.js';
 import type { UploadResult, UploadState, UploadWarning } from './events.js';
@@ -84,11 +84,11 @@ export async function performRun(request: RunRequest): Promise<RunEnd> {
     return signal.aborted ? { kind: 'stopped', checkpoint } : { kind: 'failed', error, checkpoint };
   }
   try {
-    const outcome = await run.drive();
-    await run.close({ isCompleted: outcome?.kind === 'completed' });
-    return run.end(outcome);
+    await run.drive();
+    await run.close();
+    return run.end();
   } catch (error) {
-    await run.close({ isCompleted: false });
+    await run.close();
     return { kind: 'failed', error, checkpoint: run.checkpoint };
   }
 }
@@ -107,8 +107,8 @@ class Run implements CommandRunner {
   readonly #watchingLock: Disposable | undefined;
   /** The session as it was before it finished. */
   #lastLive: Session;
-  /** The server did not confirm that it dropped the session. */
-  #isUnfreed = false;
+  /** Undefined while the run goes on, and when it was interrupted and its session rests. */
+  #outcome: Outcome | undefined;
   #bytesSent = 0;
 
   /**
@@ -118,7 +118,7 @@ class Run implements CommandRunner {
   static async open(request: RunRequest): Promise<Run> {
     const { id, options, checkpoint, signal } = request;
     throwIfAborted(signal);
-    const progress = new ProgressReport(systemClock.now, (now) => request.listener.onProgress(now));
+    const progress = new ProgressReport(idleClock.now, (now) => request.listener.onProgress(now));
     const source = await openSource(sourceOf(request), signal, (bytes) =>
       progress.spooled(bytes),
     ).finally(() => progress.rests());
@@ -207,13 +207,13 @@ class Run implements CommandRunner {
     };
   }
 
-  /** @returns undefined when the run was interrupted and its session rests */
-  async drive(): Promise<Outcome | undefined> {
+  /** Uploads, until there is an outcome or the run is interrupted. */
+  async drive(): Promise<void> {
     this.#request.listener.onOpened(this.#before?.session.sessionId !== undefined);
     this.#progress.continuesAt(this.#driver.session.offset);
     try {
       const rest = await this.#driver.drive(this.#firstEvent());
-      return rest.type === 'finish' ? rest.outcome : undefined;
+      if (rest.type === 'finish') this.#outcome = rest.outcome;
     } finally {
       this.#progress.rests();
     }
@@ -243,7 +243,7 @@ class Run implements CommandRunner {
   }
 
   /** Closes everything; what the server has stays. */
-  async close({ isCompleted }: { readonly isCompleted: boolean }): Promise<void> {
+  async close(): Promise<void> {
     const { source, wire } = this.#conversation;
     const isOver = this.#isOver;
     this.#watchingLock?.[Symbol.dispose]();
@@ -258,11 +258,12 @@ class Run implements CommandRunner {
         message: sourceError('closing', error).message,
       }),
     );
-    await wire.close({ reusable: isCompleted });
+    await wire.close({ reusable: this.#outcome?.kind === 'completed' });
   }
 
   /** How a closed run ended. */
-  end(outcome: Outcome | undefined): RunEnd {
+  end(): RunEnd {
+    const outcome = this.#outcome;
     const checkpoint = this.#isOver ? undefined : this.checkpoint;
     switch (outcome?.kind) {
       case undefined:
@@ -308,8 +309,8 @@ class Run implements CommandRunner {
 
   /** Whether there is nothing left to resume or to cancel. */
   get #isOver(): boolean {
-    const { state } = this.#driver.session;
-    return isFinal(state) && !(state === 'cancelled' && this.#isUnfreed);
+    const isUnfreed = this.#outcome?.kind === 'cancelled' && !this.#outcome.freed;
+    return isFinal(this.#driver.session.state) && !isUnfreed;
   }
 
   async #clearAway(): Promise<void> {
@@ -329,11 +330,8 @@ class Run implements CommandRunner {
     );
   }
 
-  async perform(
-    command: WorkCommand,
-    session: Session,
-    signal: AbortSignal,
-  ): Promise<SessionEvent> {
+  async perform(command: WorkCommand, session: Session): Promise<SessionEvent> {
+    const { signal } = this.#request;
     if (command.type === 'download') {
       // A process that does not know the URL would have to send the last fragment again to learn it.
       await this.#keeper?.flush();
@@ -346,9 +344,7 @@ class Run implements CommandRunner {
     if (packet.type === 'create-session') await this.#reply?.forget();
     return sendPacket(session, command, this.#conversation, {
       signal,
-      onBodyBegins: () => {
-        if (packet.type === 'fragment') this.#progress.fragmentBegins(packet.range.start);
-      },
+      onBodyBegins: (start) => this.#progress.fragmentBegins(start),
       onBodySent: (bytes) => {
         this.#bytesSent += bytes;
         this.#progress.sent(bytes);
@@ -387,8 +383,6 @@ class Run implements CommandRunner {
     const { listener } = this.#request;
     const isLive = session.awaiting !== 'caller' && !isFinal(session.state);
     if (isLive || session.awaiting === 'caller') this.#lastLive = session;
-    this.#isUnfreed =
-      command.type === 'finish' && command.outcome.kind === 'cancelled' && !command.outcome.freed;
     listener.onStep(session, isLive ? session.state : undefined);
     // A Cancel-Session that was not answered is still in the record, so that it can be repeated; and
     // of an upload that is over, the record is removed.

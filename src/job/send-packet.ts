@@ -1,10 +1,8 @@
 import { throwIfAborted } from '../common/abort.js';
-import { AwakeTime } from '../common/awake-time.js';
 import { describeError } from '../common/error-like.js';
 import { BitsError, BitsTransportError, isBitsError } from '../errors.js';
 import { decodeAnswer } from '../protocol/decode.js';
 import { encodeRequest } from '../protocol/encode.js';
-import { isTrustedHost, withHost } from '../protocol/host-id.js';
 import type { FragmentPacket, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { Command, Session, SessionEvent, Target } from '../session/session.js';
@@ -29,7 +27,7 @@ export interface OpenConversation {
 export interface SendPacketOptions {
   readonly signal: AbortSignal;
   /** A fragment is sent from its first byte, for the first time or once more. */
-  readonly onBodyBegins?: (() => void) | undefined;
+  readonly onBodyBegins?: ((start: number) => void) | undefined;
   readonly onBodySent?: ((bytes: number) => void) | undefined;
 }
 
@@ -45,15 +43,15 @@ export async function sendPacket(
   { options, remoteUrl, source, wire }: OpenConversation,
   { signal, onBodyBegins, onBodySent }: SendPacketOptions,
 ): Promise<SessionEvent> {
-  const body = packet.type === 'fragment' ? fragmentBody(source, packet.range) : undefined;
+  const body =
+    packet.type === 'fragment' ? fragmentBody(source, packet.range, onBodyBegins) : undefined;
   // The last fragment of an upload-reply is answered when the server's application is done.
   const runsApplication = session.plan.reply !== 'none' && isLastFragment(packet);
-  const time = new AwakeTime();
   let mayHaveArrived = false;
   try {
     // The caller may have stopped the job while its record was being written.
     throwIfAborted(signal);
-    let url = wire.redirects.current(targetUrl(session, target, options, remoteUrl));
+    let url = wire.redirects.first(target === 'origin' ? undefined : session.hostId);
     // Close is what makes the file visible, so it must still be the one that was read.
     if (packet.type === 'close-session') await verifySource(source, signal);
     const { method, headers } = encodeRequest(packet);
@@ -61,35 +59,31 @@ export async function sendPacket(
     for (let hops = 0; ; hops++) {
       // A redirect says that the server did nothing.
       mayHaveArrived = false;
-      if (body !== undefined) onBodyBegins?.();
       const fields = { ...headers, ...wire.headersFor(url) };
       const request = await wire.prepare(
         packet.type,
         { method, url, headers: fields, body },
         signal,
       );
-      const sentAtMs = time.elapsedMs;
       mayHaveArrived = true;
-      const answer = await wire.transmit(packet.type, request, {
+      const { response, elapsedMs } = await wire.transmit(packet.type, request, {
         signal,
         answerBody: 'discard',
         answerTimeoutMs: runsApplication ? options.timeouts.replyMs : undefined,
         kind: runsApplication || packet.type === 'close-session' ? undefined : packet.type,
         onBytesSent: onBodySent,
       });
-      const decoded = decodeAnswer(packet, answer, {
+      const decoded = decodeAnswer(packet, response, {
         nowMs: Date.now(),
         url,
         ownHost: remoteUrl.host,
       });
-      if ('ack' in decoded) {
-        return { type: 'acked', ack: decoded.ack, elapsedMs: time.elapsedMs - sentAtMs };
-      }
+      if ('ack' in decoded) return { type: 'acked', ack: decoded.ack, elapsedMs };
       const { refusal } = decoded;
       if (refusal.meaning !== 'redirect' || refusal.location === undefined) {
         return { type: 'failed', refusal };
       }
-      url = wire.redirects.next(url, answer.status, refusal.location, hops);
+      url = wire.redirects.next(url, response.status, refusal.location, hops);
     }
   } catch (error) {
     if (mayHaveArrived) throwIfAborted(signal);
@@ -99,8 +93,6 @@ export async function sendPacket(
     if (isLost) return { type: 'sourceChanged', error: known };
     const refusal = toldWhoSentUs(refusalOf(known), session, target, remoteUrl);
     return { type: 'failed', refusal: mayHaveArrived ? refusal : { ...refusal, unsent: true } };
-  } finally {
-    time.stop();
   }
 }
 
@@ -133,33 +125,22 @@ export function refusalOf(error: BitsError): Refusal {
   };
 }
 
-/**
- * The URL of the present server.
- * @throws BITS_ERR_UNTRUSTED_HOST when credentials would go to a host that is not trusted
- */
-function targetUrl(
-  { hostId }: Session,
-  target: Target,
-  { hasCredentials, trustedHosts }: ResolvedOptions,
-  remoteUrl: URL,
-): URL {
-  if (target === 'origin' || hostId === undefined) return remoteUrl;
-  if (hasCredentials && !isTrustedHost(hostId, remoteUrl, trustedHosts)) {
-    throw new BitsError(
-      'BITS_ERR_UNTRUSTED_HOST',
-      `${remoteUrl.host} moves this upload to ${hostId} (BITS-Host-Id), and this job has ` +
-        'credentials that must not go to another host unasked. If that host is yours, name it in trustedHosts.',
-    );
-  }
-  return withHost(remoteUrl, hostId);
-}
-
 function isLastFragment(packet: RequestPacket): boolean {
   return packet.type === 'fragment' && packet.range.end === packet.range.total;
 }
 
-function fragmentBody(source: OpenSource, { start, end }: FragmentPacket['range']): WireBody {
-  return { byteLength: end - start, pieces: () => readRange(source, start, end) };
+function fragmentBody(
+  source: OpenSource,
+  { start, end }: FragmentPacket['range'],
+  onBegins: SendPacketOptions['onBodyBegins'],
+): WireBody {
+  return {
+    byteLength: end - start,
+    pieces: () => {
+      onBegins?.(start);
+      return readRange(source, start, end);
+    },
+  };
 }
 
 function transportError(cause: unknown): BitsError {

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { v7 as uuidV7 } from 'uuid';
 import { onAbort, pauseReason } from '../common/abort.js';
-import { later } from '../common/awake-time.js';
+import { later, nextTurn } from '../common/clock.js';
 import { Deferred } from '../common/deferred.js';
 import { tell } from '../common/tell.js';
 import { BitsAbortError, BitsError, BitsStateError, isBitsError } from '../errors.js';
@@ -11,7 +11,6 @@ import type { JobStore } from '../store/store.js';
 import { fromStore } from '../store/store-error.js';
 import type { Bandwidth } from './bandwidth.js';
 import { type Checkpoint, checkpointOf, planOf, restoredOptions } from './checkpoint.js';
-import { nextTurn } from './clock.js';
 import { CHANNELS } from './diagnostics.js';
 import type { UploadJobEvents, UploadResult, UploadState } from './events.js';
 import { disposeSource } from './guarded-source.js';
@@ -28,7 +27,7 @@ import type { UploadProgress } from './progress.js';
 import { ProgressStream } from './progress-stream.js';
 import { type ResolvedOptions, resolveOptions } from './resolve-options.js';
 import { ResultPromise } from './result-promise.js';
-import { performRun, type RunEnd } from './run.js';
+import { performRun, type RunEnd, type RunListener } from './run.js';
 
 /** What `UploadJob.toJSON` gives: plain values, without secrets. */
 export interface UploadJobJson {
@@ -103,8 +102,10 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   #options: ResolvedOptions;
   #life: Lifecycle = newLifecycle({ hasCheckpoint: false });
   /** Events that came while another one was being carried out. */
-  readonly #events: { readonly event: LifecycleEvent; readonly call?: PendingCall | undefined }[] =
-    [];
+  readonly #events: {
+    readonly event: LifecycleEvent;
+    readonly pending?: PendingCall | undefined;
+  }[] = [];
   #isDispatching = false;
   #state: UploadState = 'init';
   #checkpoint: Checkpoint | undefined;
@@ -125,6 +126,32 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   #abortCause: unknown;
   #latestProgress: UploadProgress | undefined;
   readonly #progress = new ProgressStream<UploadProgress>(() => this.#begin());
+  readonly #listener: RunListener = {
+    onOpened: (isResumed) => {
+      this.#resumed = isResumed;
+    },
+    onStep: (session, state) => {
+      this.#session = session;
+      if (state !== undefined) this.#enter(state);
+    },
+    onProgress: (progress) => {
+      this.#latestProgress = progress;
+      this.#progress.push(progress);
+      tell(this, 'progress', progress);
+    },
+    onRetry: (decision) => {
+      CHANNELS.retry.publish({ jobId: this.#id, ...decision });
+      tell(this, 'retry', decision);
+    },
+    onWarning: (warning) => {
+      CHANNELS.warning.publish({ jobId: this.#id, ...warning });
+      tell(this, 'warning', warning);
+    },
+    onLockLost: () => {
+      this.#abortCause = new BitsStateError('Another process may have taken this job over.');
+      this.#dispatch({ type: 'abort' });
+    },
+  };
 
   /**
    * Checks the options; nothing is opened and nothing sent before `start()`.
@@ -306,7 +333,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    * @param signal may stop the job from then on that it resumes
    */
   #ask(call: Call, signal?: AbortSignal): Promise<CallAnswer> {
-    const pending: PendingCall = { answer: new Deferred(), signal };
+    const pending: PendingCall = { call, answer: new Deferred(), signal };
     const wasIdle = this.#life.phase === 'idle';
     this.#dispatch({ type: call }, pending);
     const isStopped = this.#life.phase === 'ended';
@@ -326,13 +353,12 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   }
 
   /** One event after the other: a listener may call the job while it is told something. */
-  #dispatch(event: LifecycleEvent, call?: PendingCall): void {
-    this.#events.push({ event, call });
+  #dispatch(event: LifecycleEvent, pending?: PendingCall): void {
+    this.#events.push({ event, pending });
     if (this.#isDispatching) return;
     this.#isDispatching = true;
     for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
-      const { type } = next.event;
-      if (next.call !== undefined && isCall(type)) this.#calls[type].push(next.call);
+      if (next.pending !== undefined) this.#calls[next.pending.call].push(next.pending);
       const { phase } = this.#life;
       const [life, effects] = transition(this.#life, next.event);
       this.#life = life;
@@ -345,7 +371,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
   #perform(effect: LifecycleEffect): void {
     switch (effect.type) {
       case 'run':
-        this.#run(effect);
+        void this.#run(effect);
         break;
       case 'interrupt':
         this.#interruption.abort(
@@ -368,61 +394,33 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     }
   }
 
-  #run({ purpose, hurried }: Extract<LifecycleEffect, { type: 'run' }>): void {
+  async #run({ purpose, hurried }: Extract<LifecycleEffect, { type: 'run' }>): Promise<void> {
     if (this.#outcome.isSettled) {
       this.#outcome = new ResultPromise();
       this.#progress.reopen();
     }
-    const interruption = new AbortController();
-    this.#interruption = interruption;
+    this.#interruption = new AbortController();
     this.#abortCause = undefined;
+    const { signal } = this.#interruption;
     const dismiss = hurried
       ? later(() => this.#dispatch({ type: 'abort' }), HURRIED_CANCEL_MS)
-      : () => {};
-    const request = {
+      : undefined;
+    // A turn later: listeners added right after the call miss nothing, and one that resumes for ever
+    // leaves timers and signals their turn.
+    await nextTurn();
+    const end = await performRun({
       id: this.#id,
       options: this.#options,
       purpose,
       checkpoint: this.#checkpoint,
-      signal: interruption.signal,
-      listener: {
-        onOpened: (isResumed: boolean) => {
-          this.#resumed = isResumed;
-        },
-        onStep: (session: Session, state: UploadState | undefined) => {
-          this.#session = session;
-          if (state !== undefined) this.#enter(state);
-        },
-        onProgress: (progress: UploadProgress) => {
-          this.#latestProgress = progress;
-          this.#progress.push(progress);
-          tell(this, 'progress', progress);
-        },
-        onRetry: (decision: UploadJobEvents['retry'][0]) => {
-          CHANNELS.retry.publish({ jobId: this.#id, ...decision });
-          tell(this, 'retry', decision);
-        },
-        onWarning: (warning: UploadJobEvents['warning'][0]) => {
-          CHANNELS.warning.publish({ jobId: this.#id, ...warning });
-          tell(this, 'warning', warning);
-        },
-        onLockLost: () => {
-          this.#abortCause = new BitsStateError('Another process may have taken this job over.');
-          this.#dispatch({ type: 'abort' });
-        },
-      },
-    };
-    // A turn later: listeners added right after the call miss nothing, and one that resumes for ever
-    // leaves timers and signals their turn.
-    void nextTurn()
-      .then(() => performRun(request))
-      .then((end) => {
-        dismiss();
-        this.#runEnd = end;
-        this.#checkpoint = end.checkpoint;
-        const hasCheckpoint = end.checkpoint !== undefined;
-        this.#dispatch({ type: 'runEnded', end: end.kind, hasCheckpoint });
-      });
+      signal,
+      listener: this.#listener,
+    });
+    dismiss?.();
+    this.#runEnd = end;
+    this.#checkpoint = end.checkpoint;
+    const hasCheckpoint = end.checkpoint !== undefined;
+    this.#dispatch({ type: 'runEnded', end: end.kind, hasCheckpoint });
   }
 
   #settle(as: Extract<LifecycleEffect, { type: 'settle' }>['as']): void {
@@ -475,6 +473,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
 
 /** A caller who waits until what was asked for is done. */
 interface PendingCall {
+  readonly call: Call;
   readonly answer: Deferred<CallAnswer>;
   /** Of a resume: may stop the job from then on. */
   readonly signal: AbortSignal | undefined;
@@ -484,10 +483,6 @@ interface CallAnswer {
   readonly isRefused: boolean;
   /** Of the run that has just ended or begun: a listener may have resumed the job by the time this is read. */
   readonly outcome: ResultPromise;
-}
-
-function isCall(type: LifecycleEvent['type']): type is Call {
-  return type === 'suspend' || type === 'resume' || type === 'cancel';
 }
 
 function hasSession(checkpoint: Checkpoint | undefined): boolean {

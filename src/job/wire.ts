@@ -1,9 +1,10 @@
 import { unlessAborted } from '../common/abort.js';
+import { AwakeTime } from '../common/awake-time.js';
 import { headerValue } from '../common/header-fields.js';
 import { BITS_METHOD } from '../protocol/constants.js';
 import { isTrustedHost } from '../protocol/host-id.js';
 import { redactUrl } from '../protocol/remote-url.js';
-import { withAuthentication } from '../transport/auth/authenticating-transport.js';
+import { AuthenticatingTransport } from '../transport/auth/authenticating-transport.js';
 import { exposedAuthorization } from '../transport/auth/private-channel.js';
 import type {
   Transport,
@@ -15,7 +16,7 @@ import { UndiciTransport } from '../transport/undici.js';
 import { type Bandwidth, paced } from './bandwidth.js';
 import { connectionKey } from './connection-key.js';
 import { CHANNELS, redactHeaders } from './diagnostics.js';
-import { idleTransports } from './idle-transports.js';
+import { idleTransports, type Loan } from './idle-transports.js';
 import {
   callHook,
   checkHookHeaders,
@@ -44,18 +45,32 @@ export class Wire {
   readonly #options: ResolvedOptions;
   readonly #remoteUrl: URL;
   readonly #jobId: string;
+  /** The connections that a completed job left, if this one may have them. */
+  readonly #loan: Loan | undefined;
+  /** Without authentication. */
+  readonly #bare: Transport;
+  /** It asks a caller's code, which may not obey the signal. */
   readonly #mayHang: boolean;
-  readonly #close: (fate: { readonly reusable: boolean }) => Promise<void>;
 
   constructor(options: ResolvedOptions, remoteUrl: URL, jobId: string) {
     this.#options = options;
     this.#remoteUrl = remoteUrl;
     this.#jobId = jobId;
     this.redirects = new Redirects(remoteUrl, options);
-    const { transport, mayHang, close } = openTransport(options, remoteUrl);
-    this.transport = transport;
-    this.#mayHang = mayHang;
-    this.#close = close;
+    const { transport: own, auth, headers, allowInsecureAuth } = options;
+    const open = () => defaultTransport(options, remoteUrl);
+    const key = own === undefined ? connectionKey(options, remoteUrl) : undefined;
+    this.#loan = key === undefined ? undefined : idleTransports.borrow(key, open);
+    this.#bare = own ?? this.#loan?.transport ?? open();
+    const authenticates = auth !== undefined || headerValue(headers, 'authorization') !== undefined;
+    this.transport = authenticates
+      ? new AuthenticatingTransport(this.#bare, {
+          server: auth,
+          allowInsecureAuth,
+          mayAuthenticate: (url) => this.#isTrusted(url),
+        })
+      : this.#bare;
+    this.#mayHang = this.#loan === undefined || authenticates;
   }
 
   /**
@@ -67,7 +82,8 @@ export class Wire {
     request: WireRequest,
     options: PacketOptions,
   ): Promise<WireResponse> {
-    return this.transmit(packet, await this.prepare(packet, request, options.signal), options);
+    const prepared = await this.prepare(packet, request, options.signal);
+    return (await this.transmit(packet, prepared, options)).response;
   }
 
   /**
@@ -91,20 +107,22 @@ export class Wire {
 
   /**
    * Sends what {@link prepare} gave; from now on the server may have it.
+   * @returns `elapsedMs`: until the head of the answer
    * @throws BITS_ERR_ARGUMENT when a hook throws, and what the transport throws
    */
   async transmit(
     packet: PacketKind,
     request: WireRequest,
     options: PacketOptions,
-  ): Promise<WireResponse> {
+  ): Promise<{ readonly response: WireResponse; readonly elapsedMs: number }> {
     const { onResponse, timeouts, bandwidth } = this.#options;
     const { signal, answerBody } = options;
     if (CHANNELS.request.hasSubscribers) {
       CHANNELS.request.publish(this.#describe(packet, request));
     }
-    const sentAtMs = performance.now();
+    const time = new AwakeTime();
     let response: WireResponse;
+    let elapsedMs: number;
     try {
       const answer = this.transport.send(withPacedBody(request, bandwidth, signal), {
         signal,
@@ -115,24 +133,28 @@ export class Wire {
         onBytesSent: options.onBytesSent,
       });
       response = await (this.#mayHang ? unlessAborted(answer, signal) : answer);
+      elapsedMs = time.elapsedMs;
     } catch (error) {
       if (CHANNELS.failure.hasSubscribers) {
         CHANNELS.failure.publish({ ...this.#about(packet, request), error });
       }
       throw error;
+    } finally {
+      time.stop();
     }
     if (onResponse !== undefined || CHANNELS.response.hasSubscribers) {
       const answered: PacketResponse = {
         ...this.#about(packet, request),
         status: response.status,
         headers: redactHeaders(response.headers),
-        elapsedMs: Math.round(performance.now() - sentAtMs),
+        elapsedMs: Math.round(elapsedMs),
       };
       CHANNELS.response.publish(answered);
       if (onResponse) await callHook('onResponse', () => onResponse(answered), signal);
     }
-    if (bandwidth?.replies !== true || answerBody !== 'stream') return response;
-    return { ...response, body: paced(response.body, bandwidth, signal) };
+    if (bandwidth?.replies !== true || answerBody !== 'stream') return { response, elapsedMs };
+    const body = paced(response.body, bandwidth, signal);
+    return { response: { ...response, body }, elapsedMs };
   }
 
   /** What this way cannot do, or does in the open. */
@@ -160,8 +182,9 @@ export class Wire {
    * Closes what the run opened; a caller's own transport stays open.
    * @param fate `reusable`: the upload is completed, so that another job may have the connection
    */
-  close(fate: { readonly reusable: boolean }): Promise<void> {
-    return this.#close(fate);
+  async close(fate: { readonly reusable: boolean }): Promise<void> {
+    if (this.#loan !== undefined) await this.#loan.giveBack(fate);
+    else if (this.#options.transport === undefined) await this.#bare.close();
   }
 
   #isTrusted({ host }: URL): boolean {
@@ -197,40 +220,6 @@ function withPacedBody(
   if (body === undefined || bandwidth === undefined) return request;
   const pieces = () => paced(body.pieces(), bandwidth, signal);
   return { ...request, body: { byteLength: body.byteLength, pieces } };
-}
-
-interface OpenTransport {
-  readonly transport: Transport;
-  /** It asks a caller's code, which may not obey the signal. */
-  readonly mayHang: boolean;
-  readonly close: (fate: { readonly reusable: boolean }) => Promise<void>;
-}
-
-function openTransport(options: ResolvedOptions, remoteUrl: URL): OpenTransport {
-  const { transport: own, auth, headers, allowInsecureAuth, trustedHosts } = options;
-  const authenticated = (bare: Transport): Transport => {
-    if (auth === undefined && headerValue(headers, 'authorization') === undefined) return bare;
-    return withAuthentication(bare, {
-      server: auth,
-      allowInsecureAuth,
-      mayAuthenticate: ({ host }) => isTrustedHost(host, remoteUrl, trustedHosts),
-    });
-  };
-  const key = own === undefined ? connectionKey(options, remoteUrl) : undefined;
-  if (key !== undefined) {
-    const loan = idleTransports.borrow(key, () => defaultTransport(options, remoteUrl));
-    const transport = authenticated(loan.transport);
-    const mayHang = transport !== loan.transport;
-    return { transport, mayHang, close: loan.giveBack };
-  }
-  const bare = own ?? defaultTransport(options, remoteUrl);
-  return {
-    transport: authenticated(bare),
-    mayHang: true,
-    close: async () => {
-      if (own === undefined) await bare.close();
-    },
-  };
 }
 
 /** The default transport, as the options want it. */

@@ -7,9 +7,6 @@ const MAX_URL_LENGTH = 8 * 1024;
 /** RFC 1035 §2.3.4 allows 253 characters; brackets and a port come on top. */
 const MAX_HOST_LENGTH = 260;
 
-/** How many permanent redirects are remembered. */
-const MAX_REMEMBERED = 16;
-
 /** `refused` says why, for an error: it contains nothing of the `Location` but its host. */
 export type Redirect = { readonly url: URL } | { readonly refused: string };
 
@@ -43,27 +40,4 @@ export function resolveRedirect(from: URL, location: string, hops: number): Redi
   }
   url.hash = '';
   return { url };
-}
-
-/** Where URLs have moved for good, by status 308; only the newest are remembered. */
-export class PermanentRedirects {
-  readonly #targets = new Map<string, URL>();
-
-  remember(from: URL, to: URL): void {
-    const [oldest] = this.#targets.keys();
-    if (oldest !== undefined && this.#targets.size >= MAX_REMEMBERED) this.#targets.delete(oldest);
-    this.#targets.delete(from.href);
-    this.#targets.set(from.href, to);
-  }
-
-  /** The URL to request instead, or the URL itself. */
-  current(url: URL): URL {
-    let at = url;
-    for (let hops = 0; hops < MAX_REDIRECTS; hops++) {
-      const next = this.#targets.get(at.href);
-      if (next === undefined) break;
-      at = next;
-    }
-    return at;
-  }
 }

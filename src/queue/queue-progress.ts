@@ -1,4 +1,4 @@
-import { later } from '../common/awake-time.js';
+import { later } from '../common/clock.js';
 import { etaMs, SpeedMeter, type UploadProgress } from '../job/progress.js';
 
 /** Where a queue stands; bytes are those of the jobs that have begun. */

@@ -1,6 +1,7 @@
 import { finished, PassThrough, Readable } from 'node:stream';
 import { isGeneratorObject, isUint8Array } from 'node:util/types';
 import { sharedByCopies } from '../across-copies.js';
+import { nextTurn } from '../common/clock.js';
 import { BitsArgumentError, BitsError, BitsStateError } from '../errors.js';
 
 /** What is used of a `ReadableStream`: to TypeScript Node's and that of lib.dom are two types. */
@@ -72,7 +73,7 @@ export async function nextBytes(feed: ChunkFeed): Promise<Uint8Array | undefined
     );
   }
   // A stream of empty chunks must not starve timers and signals.
-  if (value.byteLength === 0) await new Promise((resolve) => setImmediate(resolve));
+  if (value.byteLength === 0) await nextTurn();
   return value;
 }
 

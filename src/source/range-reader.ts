@@ -1,4 +1,5 @@
 import { isUint8Array } from 'node:util/types';
+import { nextTurn } from '../common/clock.js';
 import { describeError } from '../common/error-like.js';
 import { BitsError, isBitsError } from '../errors.js';
 import type { OpenSource } from './source.js';
@@ -39,7 +40,26 @@ class RangeReader implements AsyncIterator<Uint8Array, undefined> {
 
   async next(): Promise<IteratorResult<Uint8Array, undefined>> {
     try {
-      return await this.#next();
+      this.#pieces ??= this.#source.read(this.#start, this.#end)[Symbol.asyncIterator]();
+      for (let empty = 0; empty < MAX_EMPTY_PIECES && !this.#isStopped; empty++) {
+        const { done, value } = await this.#pieces.next();
+        if (done) {
+          if (this.#position === this.#end) return { done: true, value: undefined };
+          throw this.#wrongLength('fewer');
+        }
+        if (!isUint8Array(value)) throw failure('the source gave a piece that is not a Uint8Array');
+        this.#position += value.byteLength;
+        if (this.#position > this.#end) {
+          this.#stop();
+          throw this.#wrongLength('more');
+        }
+        if (value.byteLength > 0) return { done: false, value };
+        // Empty pieces must not starve timers and signals.
+        await nextTurn();
+      }
+      if (this.#isStopped) return { done: true, value: undefined };
+      this.#stop();
+      throw failure(`the source gave ${MAX_EMPTY_PIECES} empty pieces in a row`);
     } catch (error) {
       if (isBitsError(error)) throw error;
       throw failure(`reading the source failed: ${describeError(error)}`, error);
@@ -49,31 +69,6 @@ class RangeReader implements AsyncIterator<Uint8Array, undefined> {
   async return(): Promise<IteratorResult<Uint8Array, undefined>> {
     this.#stop();
     return { done: true, value: undefined };
-  }
-
-  async #next(): Promise<IteratorResult<Uint8Array, undefined>> {
-    this.#pieces ??= this.#source.read(this.#start, this.#end)[Symbol.asyncIterator]();
-    for (let empty = 0; empty < MAX_EMPTY_PIECES && !this.#isStopped; empty++) {
-      const { done, value } = await this.#pieces.next();
-      if (done) {
-        if (this.#position === this.#end) return { done: true, value: undefined };
-        throw this.#wrongLength('fewer');
-      }
-      if (!isUint8Array(value)) throw failure('the source gave a piece that is not a Uint8Array');
-      if (value.byteLength > 0) return this.#checked(value);
-      // Empty pieces must not starve timers and signals.
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    if (this.#isStopped) return { done: true, value: undefined };
-    this.#stop();
-    throw failure(`the source gave ${MAX_EMPTY_PIECES} empty pieces in a row`);
-  }
-
-  #checked(piece: Uint8Array): IteratorResult<Uint8Array, undefined> {
-    this.#position += piece.byteLength;
-    if (this.#position <= this.#end) return { done: false, value: piece };
-    this.#stop();
-    throw this.#wrongLength('more');
   }
 
   #wrongLength(given: string): BitsError {

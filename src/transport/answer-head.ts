@@ -29,23 +29,19 @@ export const DRAIN_BYTES = 64 * 1024;
 export const DRAIN_MS = 1000;
 
 /**
- * Whether reading an answer's body to its end can save the connection: not when the end of the body
- * is the end of the connection, nor when the body is long.
+ * What is left on the wire when nobody reads the body of an answer: nothing after its head, little, so
+ * that reading it saves the connection, or much. When the body ends with the connection it is much.
  */
-export function isWorthDraining(status: number, headers: WireHeaders): boolean {
-  if (isEmpty(status, headers) || headers['transfer-encoding'] !== undefined) return true;
-  const length = headers['content-length'];
-  return length !== undefined && Number(length) <= DRAIN_BYTES;
+export function unreadBody(status: number, headers: WireHeaders): 'none' | 'little' | 'much' {
+  const { 'transfer-encoding': encoding, 'content-length': length } = headers;
+  if (status === 204 || status === 304) return 'none';
+  if (encoding !== undefined) return 'little';
+  if (length === '0') return 'none';
+  return length !== undefined && Number(length) <= DRAIN_BYTES ? 'little' : 'much';
 }
 
 /** Whether only the end of the connection tells the end of the body (RFC 9112 §6.3). */
 export function endsWithConnection(headers: WireHeaders): boolean {
   const isChunked = /\bchunked[ \t]*$/i.test(headers['transfer-encoding'] ?? '');
   return !isChunked && headers['content-length'] === undefined;
-}
-
-/** Whether an answer is over with its head. */
-export function isEmpty(status: number, headers: WireHeaders): boolean {
-  if (status === 204 || status === 304) return true;
-  return headers['transfer-encoding'] === undefined && headers['content-length'] === '0';
 }

@@ -1,4 +1,5 @@
 import type { AwakeTime } from '../common/awake-time.js';
+import { nextTurn } from '../common/clock.js';
 import { Deferred } from '../common/deferred.js';
 import { BitsError } from '../errors.js';
 import type { Deadline } from './deadline.js';
@@ -143,7 +144,8 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
       while (!this.#isReleased) {
         const piece = await this.#readSource();
         if (piece === undefined) break;
-        if (piece.byteLength > 0) throw this.#tooMuch();
+        if (piece.byteLength > 0)
+          throw wrongLength(this.#handedBytes + piece.byteLength, this.#body.byteLength);
       }
       this.#sourceEnd.resolve();
     } catch (error) {
@@ -154,21 +156,9 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
   async #read(): Promise<Uint8Array> {
     const piece = await this.#readSource();
     const { byteLength } = this.#body;
-    if (piece === undefined) {
-      throw new BitsError(
-        'BITS_ERR_SOURCE',
-        `The source ended after ${this.#handedBytes} of the ${byteLength} bytes that it announced`,
-      );
-    }
-    if (this.#handedBytes + piece.byteLength > byteLength) throw this.#tooMuch();
+    const givenBytes = this.#handedBytes + (piece?.byteLength ?? 0);
+    if (piece === undefined || givenBytes > byteLength) throw wrongLength(givenBytes, byteLength);
     return piece;
-  }
-
-  #tooMuch(): BitsError {
-    return new BitsError(
-      'BITS_ERR_SOURCE',
-      `The source gave more than the ${this.#body.byteLength} bytes that it announced`,
-    );
   }
 
   /** @returns undefined at the end of the source */
@@ -184,7 +174,7 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
         return undefined;
       }
       // A source that gives nothing again and again must leave timers and signals their turn.
-      if (value.byteLength === 0) await new Promise((resolve) => setImmediate(resolve));
+      if (value.byteLength === 0) await nextTurn();
       return value;
     } catch (error) {
       this.#source = undefined;
@@ -213,4 +203,13 @@ export class BodyPump implements AsyncIterable<Uint8Array> {
     this.#allTaken = new Deferred();
     await this.#allTaken.promise;
   }
+}
+
+/** For a source that has given too many bytes, or has ended after too few. */
+export function wrongLength(givenBytes: number, announcedBytes: number): BitsError {
+  const what =
+    givenBytes > announcedBytes
+      ? `gave more than the ${announcedBytes} bytes`
+      : `ended after ${givenBytes} of the ${announcedBytes} bytes`;
+  return new BitsError('BITS_ERR_SOURCE', `The source ${what} that it announced`);
 }

@@ -1,11 +1,12 @@
 import { onAbort, throwIfAborted, unlessAborted } from '../common/abort.js';
 import { assertKnown } from '../common/check-options.js';
 import { isHeaderValue } from '../common/header-fields.js';
-import { BitsAbortError, BitsArgumentError, BitsError, BitsStateError } from '../errors.js';
+import { BitsAbortError, BitsArgumentError, type BitsError, BitsStateError } from '../errors.js';
 import type { WireHeaders } from '../protocol/packets.js';
 import { VERSION } from '../version.js';
 import { EMPTY_BODY } from './answer-body.js';
-import { DRAIN_BYTES, DRAIN_MS, isWorthDraining } from './answer-head.js';
+import { DRAIN_BYTES, DRAIN_MS, unreadBody } from './answer-head.js';
+import { wrongLength } from './body-pump.js';
 import { Deadline } from './deadline.js';
 import { toTransportFailure } from './failure.js';
 import { type RequestHead, requestHead } from './request-head.js';
@@ -138,8 +139,8 @@ class BufferedExchange {
     if (body === undefined) this.#leave();
     else if (this.#options.answerBody === 'stream') {
       return { status, headers, body: this.#stream(body) };
-    } else if (isWorthDraining(status, headers)) void this.#drain(body);
-    else this.#leave();
+    } else if (unreadBody(status, headers) === 'much') this.#leave();
+    else void this.#drain(body);
     return { status, headers, body: EMPTY_BODY };
   }
 
@@ -201,21 +202,12 @@ class BufferedExchange {
     let filled = 0;
     for await (const piece of body.pieces()) {
       throwIfAborted(this.#cut.signal);
-      if (filled + piece.byteLength > bodyBytes) {
-        throw new BitsError(
-          'BITS_ERR_SOURCE',
-          `The source gave more than the ${bodyBytes} bytes that it announced`,
-        );
-      }
+      const givenBytes = filled + piece.byteLength;
+      if (givenBytes > bodyBytes) throw wrongLength(givenBytes, bodyBytes);
       whole.set(piece, filled);
-      filled += piece.byteLength;
+      filled = givenBytes;
     }
-    if (filled < bodyBytes) {
-      throw new BitsError(
-        'BITS_ERR_SOURCE',
-        `The source ended after ${filled} of the ${bodyBytes} bytes that it announced`,
-      );
-    }
+    if (filled < bodyBytes) throw wrongLength(filled, bodyBytes);
     return whole;
   }
 }

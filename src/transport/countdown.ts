@@ -1,19 +1,4 @@
-/** Time as limits measure it; a test brings its own. */
-export interface TimerClock {
-  /** Milliseconds since some moment, monotonic. */
-  readonly now: () => number;
-  readonly setTimer: (work: () => void, delayMs: number) => unknown;
-  readonly clearTimer: (timer: unknown) => void;
-}
-
-// As they are now: a test suite that replaces timers would take ours along.
-const { setTimeout, clearTimeout } = globalThis;
-
-const SYSTEM: TimerClock = {
-  now: () => performance.now(),
-  setTimer: setTimeout,
-  clearTimer: (timer) => clearTimeout(timer as NodeJS.Timeout),
-};
+import { busyClock, type Clock } from '../common/clock.js';
 
 /** How often it is looked whether the limit is reached. */
 const STEP_MS = 1_000;
@@ -30,19 +15,19 @@ const LATE_MS = 2_000;
 export class Countdown {
   readonly #onExpired: () => void;
   readonly #onLook: ((elapsedMs: number) => void) | undefined;
-  readonly #clock: TimerClock;
+  readonly #clock: Clock;
   #limitMs = 0;
   #isRunning = false;
   /** Moved on by the time that does not count. */
   #startedAtMs = 0;
-  #timer: unknown;
+  #dismiss: (() => void) | undefined;
   #timerDueAtMs = 0;
 
   /** @param onLook called every second or so, with the time since the start */
   constructor(
     onExpired: () => void,
     onLook?: (elapsedMs: number) => void,
-    clock: TimerClock = SYSTEM,
+    clock: Clock = busyClock,
   ) {
     this.#onExpired = onExpired;
     this.#onLook = onLook;
@@ -63,7 +48,7 @@ export class Countdown {
     this.#limitMs = limitMs;
     this.#startedAtMs = this.#clock.now();
     const dueAtMs = this.#startedAtMs + limitMs;
-    if (this.#timer === undefined || this.#timerDueAtMs > dueAtMs) this.#setTimer();
+    if (this.#dismiss === undefined || this.#timerDueAtMs > dueAtMs) this.#setTimer();
   }
 
   /** Stops it until the next start, which is to come soon. */
@@ -74,22 +59,22 @@ export class Countdown {
   /** Stops it, and keeps no process alive. */
   end(): void {
     this.#isRunning = false;
-    this.#clock.clearTimer(this.#timer);
-    this.#timer = undefined;
+    this.#dismiss?.();
+    this.#dismiss = undefined;
   }
 
   #setTimer(): void {
-    this.#clock.clearTimer(this.#timer);
+    this.#dismiss?.();
     const nowMs = this.#clock.now();
     const leftMs = this.#startedAtMs + this.#limitMs - nowMs;
     // Rounded up, and the timer may still be early by a part of a millisecond.
     const delayMs = Math.ceil(Math.max(Math.min(leftMs, STEP_MS), 0));
     this.#timerDueAtMs = nowMs + delayMs;
-    this.#timer = this.#clock.setTimer(() => this.#look(), delayMs);
+    this.#dismiss = this.#clock.schedule(() => this.#look(), delayMs);
   }
 
   #look(): void {
-    this.#timer = undefined;
+    this.#dismiss = undefined;
     if (!this.#isRunning) return;
     const nowMs = this.#clock.now();
     const lateMs = nowMs - this.#timerDueAtMs;
@@ -101,6 +86,6 @@ export class Countdown {
       return;
     }
     this.#onLook?.(elapsedMs);
-    if (this.#isRunning && this.#timer === undefined) this.#setTimer();
+    if (this.#isRunning && this.#dismiss === undefined) this.#setTimer();
   }
 }

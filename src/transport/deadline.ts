@@ -1,5 +1,6 @@
+import type { Clock } from '../common/clock.js';
 import { BitsTimeoutError } from '../errors.js';
-import { Countdown, type TimerClock } from './countdown.js';
+import { Countdown } from './countdown.js';
 import type { SendOptions } from './transport.js';
 
 /**
@@ -17,15 +18,14 @@ export interface DeadlineOptions {
   /** Called every second or so while nothing moves. */
   readonly onQuiet?: ((quietMs: number) => void) | undefined;
   /** For tests. */
-  readonly clock?: TimerClock | undefined;
+  readonly clock?: Clock | undefined;
 }
 
 /** A limit in time that starts over with every progress of an exchange. */
-export class Deadline {
+export class Deadline extends Countdown {
   readonly #limits: Limits;
   readonly #url: URL;
   readonly #limitMs: ((phase: Phase) => number | undefined) | undefined;
-  readonly #countdown: Countdown;
   #phase: Phase = 'send';
 
   constructor(
@@ -34,30 +34,16 @@ export class Deadline {
     onExpired: (error: BitsTimeoutError) => void,
     { limitMs, onQuiet, clock }: DeadlineOptions = {},
   ) {
+    super(() => onExpired(this.#error()), onQuiet, clock);
     this.#limits = limits;
     this.#url = url;
     this.#limitMs = limitMs;
-    this.#countdown = new Countdown(() => onExpired(this.#error()), onQuiet, clock);
   }
 
   /** Gives a phase its whole time, also when it runs already. */
   run(phase: Phase): void {
     this.#phase = phase;
-    this.#countdown.start(this.#limitMs?.(phase) ?? this.#configuredMs(phase));
-  }
-
-  get isRunning(): boolean {
-    return this.#countdown.isRunning;
-  }
-
-  /** Nothing is waited for until the next `run`, which is to come soon. */
-  pause(): void {
-    this.#countdown.pause();
-  }
-
-  /** Nothing is waited for, and no process kept alive. */
-  end(): void {
-    this.#countdown.end();
+    this.start(this.#limitMs?.(phase) ?? this.#configuredMs(phase));
   }
 
   #configuredMs(phase: Phase): number {
@@ -67,8 +53,8 @@ export class Deadline {
   }
 
   #error(): BitsTimeoutError {
+    const { limitMs } = this;
     const { host } = this.#url;
-    const { limitMs } = this.#countdown;
     const limit = (options: string) => {
       const moreMs = limitMs - this.#configuredMs(this.#phase);
       if (moreMs === 0) return `${limitMs} ms (${options})`;

@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici';
 import { onAbort } from '../common/abort.js';
 import { AwakeTime } from '../common/awake-time.js';
+import type { Clock } from '../common/clock.js';
 import { Deferred } from '../common/deferred.js';
 import { BitsAbortError, type BitsTimeoutError, BitsTransportError } from '../errors.js';
 import { AnswerBody, EMPTY_BODY } from './answer-body.js';
@@ -9,12 +10,10 @@ import {
   DRAIN_BYTES,
   DRAIN_MS,
   endsWithConnection,
-  isEmpty,
-  isWorthDraining,
+  unreadBody,
 } from './answer-head.js';
 import { BodyPump } from './body-pump.js';
 import type { Connection } from './connection.js';
-import type { TimerClock } from './countdown.js';
 import { Deadline, type Phase } from './deadline.js';
 import { staleConnectionFailure, toTransportFailure } from './failure.js';
 import type { Line, SentRequest } from './line.js';
@@ -36,7 +35,7 @@ export interface ExchangeParts {
   /** Called when nothing of the exchange is left on the wire. */
   readonly onEnd: () => void;
   /** For tests. */
-  readonly clock?: TimerClock | undefined;
+  readonly clock?: Clock | undefined;
 }
 
 /**
@@ -203,9 +202,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#response = { status, headers, connection, body: this.#answerBody ?? EMPTY_BODY };
     this.#hand();
     if (this.#answerBody) return;
-    if (isEarly || !isWorthDraining(status, headers)) this.#leave();
+    const unread = unreadBody(status, headers);
+    if (isEarly || unread === 'much') this.#leave();
     // An empty body has ended within this turn.
-    else if (!isEmpty(status, headers)) this.#limitDrain(DRAIN_MS);
+    else if (unread === 'little') this.#limitDrain(DRAIN_MS);
   }
 
   onResponseData(_controller: unknown, chunk: Uint8Array): void {

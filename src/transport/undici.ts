@@ -4,13 +4,13 @@ import { assertKnown } from '../common/check-options.js';
 import { isHeaderValue } from '../common/header-fields.js';
 import { BitsAbortError, BitsArgumentError, BitsStateError } from '../errors.js';
 import { VERSION } from '../version.js';
+import { sendProtected } from './auth/authenticating-transport.js';
 import { Connection } from './connection.js';
 import { Connector } from './connector.js';
 import { Exchange } from './exchange.js';
 import { toTransportFailure } from './failure.js';
 import { Line } from './line.js';
 import { loadUndici } from './load-undici.js';
-import { Forwarding } from './proxy/proxy-auth.js';
 import { type ProxyChoice, proxyChoice } from './proxy/proxy-choice.js';
 import type { ProxyOption, ProxyServer } from './proxy/proxy-server.js';
 import { requestHead } from './request-head.js';
@@ -100,10 +100,14 @@ export class UndiciTransport implements Transport {
   }
 
   async send(request: WireRequest, options: SendOptions): Promise<WireResponse> {
-    const proxy = this.#forwardingProxy(request.url);
-    return proxy === undefined
-      ? this.#exchange(request, options, this.#server(request.url)).answer
-      : this.#forward(proxy, request, options);
+    const { url } = request;
+    const proxy = this.#forwardingProxy(url);
+    if (proxy !== undefined) return this.#forward(proxy, request, options);
+    return this.#exchange(request, options, {
+      key: url.origin,
+      connect: (signal) => this.#connector.connect(url, signal),
+      target: `${url.pathname}${url.search}`,
+    });
   }
 
   dropConnections(): void {
@@ -124,6 +128,7 @@ export class UndiciTransport implements Transport {
     return proxy?.kind === 'http' && !proxy.tunnel ? proxy : undefined;
   }
 
+  /** Authenticates to the proxy when it answers 407. */
   #forward(proxy: ProxyServer, request: WireRequest, options: SendOptions): Promise<WireResponse> {
     // Checked here too, before the proxy is asked who may use it.
     requestHead(request, this.#userAgent);
@@ -135,22 +140,16 @@ export class UndiciTransport implements Transport {
       target: `${origin}${pathname}${search}`,
     };
     const auth = this.#connector.authFor(proxy);
-    const forwarding = new Forwarding(
-      auth,
-      async (attempt, itsOptions) => this.#exchange(attempt, itsOptions, destination).answer,
+    return sendProtected(auth, request.url.href, request, options, async (attempt, itsOptions) =>
+      this.#exchange(attempt, itsOptions, destination),
     );
-    return forwarding.send(request, options);
   }
 
-  #server(url: URL): Destination {
-    return {
-      key: url.origin,
-      connect: (signal) => this.#connector.connect(url, signal),
-      target: `${url.pathname}${url.search}`,
-    };
-  }
-
-  #exchange(request: WireRequest, options: SendOptions, destination: Destination): Exchange {
+  #exchange(
+    request: WireRequest,
+    options: SendOptions,
+    destination: Destination,
+  ): Promise<WireResponse> {
     const head = requestHead(request, this.#userAgent);
     throwIfAborted(options.signal);
     if (this.#isClosed) throw new BitsStateError('The transport is closed');
@@ -166,7 +165,7 @@ export class UndiciTransport implements Transport {
     });
     this.#exchanges.add(exchange);
     this.#sendOver(exchange, destination).catch((error) => exchange.cut(error));
-    return exchange;
+    return exchange.answer;
   }
 
   async #sendOver(exchange: Exchange, destination: Destination): Promise<void> {

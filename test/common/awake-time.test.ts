@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { AwakeTime, later } from '../../src/common/awake-time.js';
+import { AwakeTime } from '../../src/common/awake-time.js';
+import { later } from '../../src/common/clock.js';
 
 describe('what is to be done later', () => {
   it('is done though a test suite has put a setTimeout of its own in place since', async () => {

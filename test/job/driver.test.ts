@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { BitsAbortError, BitsError } from '../../src/errors.js';
-import type { Clock } from '../../src/job/clock.js';
 import {
   type CommandRunner,
   Driver,
+  type DriverClock,
   type DriverOptions,
   type RestCommand,
 } from '../../src/job/driver.js';
@@ -31,7 +31,7 @@ import {
 const MINUTE_MS = 60_000;
 
 /** Time that passes when it is waited for, and when a test says so. */
-class FakeClock implements Clock {
+class FakeClock implements DriverClock {
   nowMs = 0;
   readonly waits: number[] = [];
   readonly #timers = new Set<{ readonly work: () => void; readonly dueMs: number }>();
@@ -403,7 +403,7 @@ describe('the time that a job takes', () => {
 
   for (const what of ['a back-off', 'a shouldRetry that never answers'] as const) {
     it(`is none between an interruption and the end of ${what}`, async () => {
-      const clock: Clock = {
+      const clock: DriverClock = {
         now: () => 0,
         sleep: (_ms, signal) =>
           new Promise((_resolve, reject) => {

@@ -39,12 +39,16 @@ function world() {
     },
     () => clock.nowMs,
   );
-  const borrow = (key = 'a') =>
-    idle.borrow(key, () => {
+  const borrow = (key = 'a') => {
+    let wasUsed = true;
+    const loan = idle.borrow(key, () => {
       const transport = fakeTransport();
       opened.push(transport);
+      wasUsed = false;
       return transport;
     });
+    return { ...loan, wasUsed };
+  };
   /** Lets time pass in which the machine is awake. */
   const wait = (durationMs: number) => {
     clock.nowMs += durationMs;

@@ -960,6 +960,30 @@ describe('UploadJob', () => {
       expect(packets(server).slice(-2)).to.deep.equal(['reply', 'close-session']);
     });
 
+    it('is waited for after the last byte, though a transport sends the fragments twice', async () => {
+      const server = await serve({ reply });
+      const inner = createUndiciTransport();
+      const states: string[] = [];
+      const job = jobTo(server, {
+        reply: true,
+        transport: {
+          limitations: [],
+          close: () => inner.close(),
+          // As when authentication is asked for after the body.
+          send: async (request, options) => {
+            for await (const { byteLength } of request.body?.pieces() ?? []) {
+              options.onBytesSent?.(byteLength);
+            }
+            const response = await inner.send(request, options);
+            if (request.body !== undefined) states.push(job.state);
+            return response;
+          },
+        },
+      });
+      await job.start();
+      expect(states).to.deep.equal([...Array(6).fill('fragment'), 'await-reply']);
+    });
+
     it('sends the last fragment again when its answer was lost', async () => {
       const server = await serve({
         reply,

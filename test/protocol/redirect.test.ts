@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { MAX_REDIRECTS, PermanentRedirects, resolveRedirect } from '../../src/protocol/redirect.js';
+import { MAX_REDIRECTS, resolveRedirect } from '../../src/protocol/redirect.js';
 
 const from = new URL('http://web.example/uploads/file.bin?key=s3cret');
 const secure = new URL('https://web.example/uploads/file.bin');
@@ -49,34 +49,4 @@ describe('a redirect', () => {
       expect(refusal(location, base)).to.not.include('pw').and.not.include('s3cret');
     });
   }
-});
-
-describe('permanent redirects', () => {
-  const page = (name: string) => new URL(name, 'http://web.example/');
-
-  it('are followed from one to the next', () => {
-    const redirects = new PermanentRedirects();
-    redirects.remember(page('a'), page('b'));
-    redirects.remember(page('b'), page('c'));
-    expect(redirects.current(page('a')).href).to.equal(page('c').href);
-    expect(redirects.current(page('x')).href).to.equal(page('x').href);
-  });
-
-  it('end in time when they form a loop', () => {
-    const redirects = new PermanentRedirects();
-    redirects.remember(page('a'), page('b'));
-    redirects.remember(page('b'), page('a'));
-    expect(redirects.current(page('a')).pathname).to.match(/^\/[ab]$/);
-  });
-
-  it('are remembered in a limited number, the newest ones', () => {
-    const redirects = new PermanentRedirects();
-    for (let count = 0; count < 1000; count++) {
-      redirects.remember(page(`from-${count}`), page(`to-${count}`));
-    }
-    const isKnown = (count: number) =>
-      redirects.current(page(`from-${count}`)).pathname.startsWith('/to');
-    expect(isKnown(999)).to.equal(true);
-    expect(Array.from({ length: 1000 }, (_, count) => count).filter(isKnown)).to.have.length(16);
-  });
 });

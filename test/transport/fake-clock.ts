@@ -1,20 +1,18 @@
-import type { TimerClock } from '../../src/transport/countdown.js';
+import type { Clock } from '../../src/common/clock.js';
 
 /** A clock that a test moves on. */
-export class FakeClock implements TimerClock {
+export class FakeClock implements Clock {
   #nowMs = 1_000_000;
   #timer: { readonly work: () => void; readonly dueAtMs: number } | undefined;
 
   readonly now = () => this.#nowMs;
 
-  readonly setTimer = (work: () => void, delayMs: number) => {
+  readonly schedule = (work: () => void, delayMs: number) => {
     const timer = { work, dueAtMs: this.#nowMs + delayMs };
     this.#timer = timer;
-    return timer;
-  };
-
-  readonly clearTimer = (timer: unknown) => {
-    if (timer === this.#timer) this.#timer = undefined;
+    return () => {
+      if (timer === this.#timer) this.#timer = undefined;
+    };
   };
 
   get isTimerSet(): boolean {

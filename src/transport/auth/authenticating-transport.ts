@@ -1,5 +1,5 @@
 import { headerValue } from '../../common/header-fields.js';
-import { BitsArgumentError, BitsError } from '../../errors.js';
+import { BitsError } from '../../errors.js';
 import { encodeRequest } from '../../protocol/encode.js';
 import type { SendOptions, Transport, WireRequest, WireResponse } from '../transport.js';
 import { type AuthMeans, type AuthOptions, authMeans } from './options.js';
@@ -18,22 +18,14 @@ export interface AuthenticationOptions {
 }
 
 /**
- * Makes a transport that answers 401 and sends the same request again, its body included.
+ * A transport that answers 401 and sends the same request again, its body included.
  *
  * Besides what {@link Transport.send} says, `send` rejects with BITS_ERR_AUTH when the credentials
  * are refused or no offer of the server can be answered, and with BITS_ERR_UNTRUSTED_HOST when
  * another host requires authentication. Requests with an `Authorization` header of their own are
  * sent as they are, but not again after the server has refused that header (BITS_ERR_AUTH).
- * @throws BITS_ERR_ARGUMENT for options that cannot work.
  */
-export function withAuthentication(inner: Transport, options: AuthenticationOptions): Transport {
-  if (typeof options.mayAuthenticate !== 'function') {
-    throw new BitsArgumentError('mayAuthenticate must be a function');
-  }
-  return new AuthenticatingTransport(inner, options);
-}
-
-class AuthenticatingTransport implements Transport {
+export class AuthenticatingTransport implements Transport {
   readonly limitations: Transport['limitations'];
   readonly maxBodyBytes?: number;
   readonly mayResend: boolean;
@@ -45,6 +37,7 @@ class AuthenticatingTransport implements Transport {
   /** Origins that have accepted the header of a request. */
   readonly #accepting = new Set<string>();
 
+  /** @throws BITS_ERR_ARGUMENT for options that cannot work. */
   constructor(inner: Transport, options: AuthenticationOptions) {
     this.#inner = inner;
     this.#options = options;

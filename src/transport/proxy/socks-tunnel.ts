@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import type { Socket } from 'node:net';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SocksClientError } from 'socks';
+import { nextTurn } from '../../common/clock.js';
 import { isBitsError } from '../../errors.js';
 import { authSetupError } from '../auth/auth-error.js';
 import { secretOf } from '../auth/credentials.js';

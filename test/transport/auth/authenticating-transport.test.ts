@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { expect } from 'chai';
-import { withAuthentication } from '../../../src/transport/auth/authenticating-transport.js';
+import { AuthenticatingTransport } from '../../../src/transport/auth/authenticating-transport.js';
 import type { AuthOptions } from '../../../src/transport/auth/options.js';
 import { createFetchTransport } from '../../../src/transport/fetch.js';
 import type { Transport } from '../../../src/transport/transport.js';
@@ -43,10 +43,14 @@ describe('a transport with authentication', () => {
 
   function transport(
     server: AuthOptions,
-    more: Partial<Parameters<typeof withAuthentication>[1]> = {},
+    more: Partial<ConstructorParameters<typeof AuthenticatingTransport>[1]> = {},
     inner = createUndiciTransport({ tls: { ca: tlsCertificate() } }),
   ): Transport {
-    const made = withAuthentication(inner, { server, mayAuthenticate: () => true, ...more });
+    const made = new AuthenticatingTransport(inner, {
+      server,
+      mayAuthenticate: () => true,
+      ...more,
+    });
     opened.push(made);
     return made;
   }
@@ -326,10 +330,10 @@ describe('a transport with authentication', () => {
       const inner = createUndiciTransport();
       opened.push(inner);
       const send = () =>
-        withAuthentication(inner, { server: undefined, mayAuthenticate: () => false }).send(
-          ping(server.url(), { Authorization: authorization }),
-          LONG,
-        );
+        new AuthenticatingTransport(inner, {
+          server: undefined,
+          mayAuthenticate: () => false,
+        }).send(ping(server.url(), { Authorization: authorization }), LONG);
       expect((await send()).status).to.equal(401);
       const error = await bitsError(send());
       expect(error.message).to.match(/before.*not sent again/);

@@ -37,7 +37,7 @@ describe('an error on the command line', () => {
       'PEM: give the content of the file and not its path; convert DER with openssl',
       'PEM: convert DER with openssl',
     ],
-    ['within 5 ms (timeouts.answerMs, or timeouts.replyMs)', 'within 5 ms (--timeout)'],
+    ['within 5 ms (timeouts.answerMs, or timeouts.replyMs for a reply)', 'within 5 ms (--timeout)'],
     ['or make the reply optional.', 'or give --reply-optional to put.'],
   ] as const) {
     it(`says ${JSON.stringify(expected)} for ${JSON.stringify(message)}`, () => {

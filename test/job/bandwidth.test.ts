@@ -235,17 +235,17 @@ describe('an upload with a limit of bandwidth', () => {
 
   it('takes as long as the limit says, and no silence of its own is taken for a stall', async () => {
     server = await createBitsServer();
-    const source = patterned(2000);
+    const source = patterned(800);
     const job = new UploadJob({
       url: `${server.url}slow`,
       source,
-      bandwidth: { bytesPerSecond: 2000 },
+      bandwidth: { bytesPerSecond: 500 },
       // Much shorter than the pauses between two pieces.
-      timeouts: { stallMs: 50 },
+      timeouts: { stallMs: 250 },
       retry: { limit: 0 },
     });
     const { durationMs, bytesSent } = await job.start();
-    expect(bytesSent).to.equal(2000);
+    expect(bytesSent).to.equal(800);
     expect(durationMs).to.be.within(800, 3000);
     expect(await readFile(join(server.root, 'slow'))).to.deep.equal(source);
   });

@@ -8,8 +8,6 @@ export interface EncodedRequest {
   readonly method: string;
   /** In the order in which Windows sends them. */
   readonly headers: Record<string, string>;
-  /** What `Content-Length` has to say, 0 included. */
-  readonly bodyBytes: number;
 }
 
 /**
@@ -38,6 +36,5 @@ export function encodeRequest(packet: RequestPacket): EncodedRequest {
       headers['BITS-Session-Id'] = packet.sessionId;
       break;
   }
-  const bodyBytes = packet.type === 'fragment' ? packet.range.end - packet.range.start : 0;
-  return { method: BITS_METHOD, headers, bodyBytes };
+  return { method: BITS_METHOD, headers };
 }

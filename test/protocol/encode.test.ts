@@ -5,7 +5,7 @@ import type { RequestPacket } from '../../src/protocol/packets.js';
 const sessionId = '{7EA25C2C-2DF3-4C1D-A1C3-6D4A06E43C77}';
 const contentName = 'my file.txt';
 
-const cases: [RequestPacket, [string, string][], number][] = [
+const cases: [RequestPacket, [string, string][]][] = [
   [
     { type: 'create-session' },
     [
@@ -13,7 +13,6 @@ const cases: [RequestPacket, [string, string][], number][] = [
       ['BITS-Packet-Type', 'Create-Session'],
       ['BITS-Supported-Protocols', '{7df0354d-249b-430f-820d-3d2a9bef4931}'],
     ],
-    0,
   ],
   [
     { type: 'ping' },
@@ -21,7 +20,6 @@ const cases: [RequestPacket, [string, string][], number][] = [
       ['Accept', '*/*'],
       ['BITS-Packet-Type', 'Ping'],
     ],
-    0,
   ],
   [
     { type: 'fragment', sessionId, contentName, range: { start: 10, end: 30, total: 40 } },
@@ -32,7 +30,6 @@ const cases: [RequestPacket, [string, string][], number][] = [
       ['Content-Name', 'my%20file.txt'],
       ['Content-Range', 'bytes 10-29/40'],
     ],
-    20,
   ],
   [
     { type: 'close-session', sessionId },
@@ -41,7 +38,6 @@ const cases: [RequestPacket, [string, string][], number][] = [
       ['BITS-Packet-Type', 'Close-Session'],
       ['BITS-Session-Id', sessionId],
     ],
-    0,
   ],
   [
     { type: 'cancel-session', sessionId },
@@ -50,17 +46,15 @@ const cases: [RequestPacket, [string, string][], number][] = [
       ['BITS-Packet-Type', 'Cancel-Session'],
       ['BITS-Session-Id', sessionId],
     ],
-    0,
   ],
 ];
 
 describe('the encoder', () => {
-  for (const [packet, headers, bodyBytes] of cases) {
+  for (const [packet, headers] of cases) {
     it(`writes ${packet.type} with the headers of Windows in the same order`, () => {
       const encoded = encodeRequest(packet);
       expect(encoded.method).to.equal('BITS_POST');
       expect(Object.entries(encoded.headers)).to.deep.equal(headers);
-      expect(encoded.bodyBytes).to.equal(bodyBytes);
     });
   }
 

@@ -835,6 +835,7 @@ function interrupted(session: Session, refusal?: Refusal): Session {
   if (session.state === 'close-session' && session.awaiting === 'answer') {
     const isLost = refusal === undefined || mayHaveTakenEffect(refusal);
     if (refusal !== undefined && isNamed(refusal)) return doubting(session, { closed: 'no' });
+    // A session that was not there before it would not be found after it, either.
     if (!isShownToExist(session) && doubt.closed === 'no') return session;
     return doubting(session, {
       closed: isLost || doubt.closed === 'unanswered' ? 'unanswered' : 'failed',
@@ -861,7 +862,7 @@ function cutShort(session: Session): Session {
 function restart(session: Session, error: BitsError): Step {
   const restarts = session.restarts + 1;
   const restartReason = 'The server lost the session';
-  const lost: Session = { ...session, sessionId: undefined };
+  const lost: Session = { ...session, awaiting: 'nothing', sessionId: undefined };
   if (restarts > session.plan.maxRestarts) return stop(lost, error);
   return sendCreate({ ...lost, restarts, restartReason });
 }

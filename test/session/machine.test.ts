@@ -405,6 +405,19 @@ describe('the session machine', () => {
       ]);
     });
 
+    it('records no Close of a session that the server never showed to have, or has answered for', () => {
+      const unshown: Script = [
+        [start, 'create-session'],
+        [created(HOST), 'ping @host-id'],
+        [pinged, 'close-session @host-id'],
+      ];
+      const empty = sessionAfter(unshown, { plan: { totalBytes: 0 } });
+      expect(snapshotOf(empty).closeUncertain).to.equal(false);
+      const answered: Script = [...atClose, [gone, 'failed BITS_ERR_SESSION_NOT_FOUND']];
+      const lost = sessionAfter(answered, { plan: { maxRestarts: 0 } });
+      expect(snapshotOf(lost).closeUncertain).to.equal(false);
+    });
+
     it('presumes a Close that was on the wire, or whose answer was lost', () => {
       for (const script of [atClose, [...atClose, [lost, 'wait']] as Script]) {
         const session = restored(snapshotOf(sessionAfter(script)));

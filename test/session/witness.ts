@@ -75,6 +75,8 @@ export class Witness {
     this.#law(record.sessionId === (live ? this.#id : undefined), 'records another session');
     const knowsClose = record.closeUncertain || this.#cancelSent;
     this.#law(knowsClose || !this.#closeUnanswered, 'forgets a Close');
+    const isReal = this.#closeUnanswered || !record.closeUncertain;
+    this.#law(isReal, 'records a Close that would prove nothing');
     this.#law(!record.closeUncertain || !this.#cancelUnanswered, 'records a Close past a Cancel');
     this.#restart(record);
   }

@@ -32,7 +32,7 @@ export function notProxy(proxy: ProxyServer): BitsTransportError {
   return proxyFailed(proxy, text, { retryable: false });
 }
 
-/** No server behind a tunnel speaks before it is asked, in TLS nor in HTTP, but to say that it is busy. */
+/** A server behind a tunnel speaks before it is asked only in HTTP, to say that it is busy. */
 export function dataOfItsOwn(proxy: ProxyServer, data: Buffer): BitsTransportError {
   const text =
     'sent data of its own into the tunnel: check its address, the port of the server, and what runs there';

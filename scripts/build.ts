@@ -3,12 +3,6 @@ import { dirname, join } from 'node:path';
 import { type BuildOptions, build, transform } from 'esbuild';
 import { SUBPATHS } from './subpaths.js';
 
-/**
- * The dependencies that `require` cannot load before Node 20.19, nor in Jest: the CommonJS build
- * contains them, and what they depend on. Both builds contain what src uses of `devDependencies`.
- */
-const ES_MODULES_ONLY = ['env-paths', 'p-retry', 'uuid'];
-
 const manifest = JSON.parse(await readFile('package.json', 'utf8'));
 const dependencies = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies });
 const entries = Object.values(SUBPATHS).map((module) => `src/${module}.ts`);
@@ -24,21 +18,18 @@ const shared = {
   format: 'esm',
   platform: 'node',
   target: 'node20',
+  // What else src uses is bundled: small packages, most of which Jest could not load with `require`.
+  external: dependencies,
   metafile: true,
 } satisfies BuildOptions;
 
 await rm('dist', { recursive: true, force: true });
-const esModules = await build({
-  ...shared,
-  entryPoints: [...entries, 'src/cli/main.ts'],
-  external: dependencies,
-});
+const esModules = await build({ ...shared, entryPoints: [...entries, 'src/cli/main.ts'] });
 
 // esbuild splits ES modules only: each of them is made a CommonJS module afterwards.
 const commonJs = await build({
   ...shared,
   entryPoints: entries,
-  external: dependencies.filter((name) => !ES_MODULES_ONLY.includes(name)),
   outExtension: { '.js': '.cjs' },
   write: false,
 });

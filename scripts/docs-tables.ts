@@ -21,14 +21,14 @@ export const TABLES: readonly { file: string; marker: string; render: () => stri
   { file: 'docs/cli.md', marker: 'network', render: networkTable },
   { file: 'docs/cli.md', marker: 'variables', render: variablesTable },
   { file: 'docs/cli.md', marker: 'events', render: eventsTable },
-  ...(await commandTables()),
+  ...commandTables(),
 ];
 
-async function commandTables() {
+function commandTables() {
   const { stdin, stdout, stderr } = process;
   const io = { stdin, stdout, stderr, env: {} };
   const context = { io, interruption: new Interruption(), exitWith: () => {}, atEnd: () => {} };
-  const program = await createProgram(context, () => true);
+  const program = createProgram(context);
   const commands = program.commands.filter(({ options }) => options.length > 0);
   return commands.map((command) => ({
     file: 'docs/cli.md',

@@ -121,6 +121,7 @@ const MAX_TERM_COLUMNS = 24;
 
 export const HELP_STYLE: HelpConfiguration = {
   optionDescription: descriptionOf,
+  subcommandTerm: (command) => command.name(),
   padWidth(command, helper) {
     return Math.min(Help.prototype.padWidth.call(this, command, helper), MAX_TERM_COLUMNS);
   },

@@ -1,5 +1,16 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.js';
+import { defineCancel } from './commands/cancel.js';
+import { defineCompletion } from './commands/completion.js';
+import { defineEnqueue } from './commands/enqueue.js';
+import { defineFleet } from './commands/fleet.js';
+import { defineJobs } from './commands/jobs.js';
+import { definePing } from './commands/ping.js';
+import { definePrune } from './commands/prune.js';
+import { definePut } from './commands/put.js';
+import { defineResume } from './commands/resume.js';
+import { defineServe } from './commands/serve.js';
+import { defineWorker } from './commands/worker.js';
 import { type CommandContext, flushed, type Io } from './context.js';
 import { readEnvironment, withVariables } from './environment.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
@@ -8,58 +19,32 @@ import { groupOptions, HELP_STYLE, withExamples } from './help.js';
 import { Interruption } from './interruption.js';
 import { sayWarning } from './render/messages.js';
 import { say, writeEvent } from './render/text.js';
+import { startTrace } from './trace.js';
 import { UsageError } from './values.js';
 
 interface CommandEntry {
   readonly summary: string;
-  /** Loads only this command and what it needs. */
-  readonly load: () => Promise<(command: Command, context: CommandContext) => void>;
+  /** Gives the command its arguments, options and action. */
+  readonly define: (command: Command, context: CommandContext) => void;
 }
 
 const COMMANDS: Readonly<Record<string, CommandEntry>> = {
-  put: {
-    summary: 'upload files to a BITS server',
-    load: async () => (await import('./commands/put.js')).definePut,
-  },
-  jobs: {
-    summary: 'list unfinished uploads',
-    load: async () => (await import('./commands/jobs.js')).defineJobs,
-  },
-  resume: {
-    summary: 'resume unfinished uploads',
-    load: async () => (await import('./commands/resume.js')).defineResume,
-  },
+  put: { summary: 'upload files to a BITS server', define: definePut },
+  jobs: { summary: 'list unfinished uploads', define: defineJobs },
+  resume: { summary: 'resume unfinished uploads', define: defineResume },
   cancel: {
     summary: 'cancel unfinished uploads and free their sessions on the server',
-    load: async () => (await import('./commands/cancel.js')).defineCancel,
+    define: defineCancel,
   },
-  prune: {
-    summary: 'discard uploads that cannot be resumed',
-    load: async () => (await import('./commands/prune.js')).definePrune,
-  },
-  ping: {
-    summary: 'find out why uploads to a server fail',
-    load: async () => (await import('./commands/ping.js')).definePing,
-  },
-  enqueue: {
-    summary: 'leave uploads to the workers of a fleet',
-    load: async () => (await import('./commands/enqueue.js')).defineEnqueue,
-  },
-  worker: {
-    summary: 'upload what is in the queue of a fleet',
-    load: async () => (await import('./commands/worker.js')).defineWorker,
-  },
-  fleet: {
-    summary: 'show who in a fleet uploads what',
-    load: async () => (await import('./commands/fleet.js')).defineFleet,
-  },
-  serve: {
-    summary: 'run a BITS server for tests',
-    load: async () => (await import('./commands/serve.js')).defineServe,
-  },
+  prune: { summary: 'discard uploads that cannot be resumed', define: definePrune },
+  ping: { summary: 'find out why uploads to a server fail', define: definePing },
+  enqueue: { summary: 'leave uploads to the workers of a fleet', define: defineEnqueue },
+  worker: { summary: 'upload what is in the queue of a fleet', define: defineWorker },
+  fleet: { summary: 'show who in a fleet uploads what', define: defineFleet },
+  serve: { summary: 'run a BITS server for tests', define: defineServe },
   completion: {
     summary: 'print a script by which a shell completes commands and options',
-    load: async () => (await import('./commands/completion.js')).defineCompletion,
+    define: defineCompletion,
   },
 };
 
@@ -145,16 +130,12 @@ async function dispatch(
     },
   };
   try {
-    // The name of a command is the first argument, or the second after `help`.
-    const names = args.slice(0, 2);
-    const isForShells = args[0] === 'completion';
-    const program = await createProgram(context, (name) => isForShells || names.includes(name));
-    program.hook('preAction', async (_, command) => {
+    const program = createProgram(context);
+    program.hook('preAction', (_, command) => {
       running = command;
       readEnvironment(command, io.env);
       const { trace } = command.opts<{ readonly trace?: string }>();
       if (trace === undefined) return;
-      const { startTrace } = await import('./trace.js');
       const warn = (message: string) => sayWarning(io.stderr, { message });
       context.atEnd(startTrace(trace, command.name(), warn));
     });
@@ -196,14 +177,8 @@ function reportError(
   return EXIT.usage;
 }
 
-/**
- * The command line as commander knows it.
- * @param isLoaded chooses the commands that have their options and their help
- */
-export async function createProgram(
-  context: CommandContext,
-  isLoaded: (name: string) => boolean,
-): Promise<Command> {
+/** The command line as commander knows it. */
+export function createProgram(context: CommandContext): Command {
   const { stdout } = context.io;
   const program = new Command('bits-upload')
     .description(withExamples('Upload files to Microsoft BITS servers ([MC-BUP]).', EXAMPLES))
@@ -219,10 +194,9 @@ export async function createProgram(
       getOutHelpWidth: () => Math.min(stdout.columns || MAX_HELP_COLUMNS, MAX_HELP_COLUMNS),
     })
     .configureHelp(HELP_STYLE);
-  for (const [name, { summary, load }] of Object.entries(COMMANDS)) {
+  for (const [name, { summary, define }] of Object.entries(COMMANDS)) {
     const command = program.command(name).summary(summary);
-    if (!isLoaded(name)) continue;
-    (await load())(command, context);
+    define(command, context);
     groupOptions(command);
     if (command.options.length > 0) command.addHelpText('after', ENVIRONMENT);
     if (command.options.some(({ long }) => long === '--user')) {

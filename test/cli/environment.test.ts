@@ -14,7 +14,7 @@ async function runWith(args: readonly string[], env: Readonly<Record<string, str
 
 describe('the environment', () => {
   it('can set every option of every command', async () => {
-    const { commands } = await wholeProgram();
+    const { commands } = wholeProgram();
     for (const command of commands) {
       for (const option of command.options) {
         const isSwitch = option.isBoolean() || option.negate;

@@ -1,5 +1,4 @@
 import { expect } from 'chai';
-import type { Command } from 'commander';
 import { run } from '../../src/cli/program.js';
 import { capturedIo } from './capture.js';
 import { wholeProgram } from './whole-program.js';
@@ -11,11 +10,7 @@ async function helpOf(command: string): Promise<string[]> {
 }
 
 describe('the help', () => {
-  let commands: readonly Command[];
-
-  before(async () => {
-    ({ commands } = await wholeProgram());
-  });
+  const { commands } = wholeProgram();
 
   it('of put tells most people enough on the first screen', async () => {
     const screen = (await helpOf('put')).slice(0, 24).join('\n');

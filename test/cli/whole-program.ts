@@ -4,7 +4,7 @@ import { createProgram } from '../../src/cli/program.js';
 import { capturedIo } from './capture.js';
 
 /** The program with the options of all its commands. */
-export function wholeProgram(): Promise<Command> {
+export function wholeProgram(): Command {
   const ignore = () => {};
   const context = {
     io: capturedIo(),
@@ -12,5 +12,5 @@ export function wholeProgram(): Promise<Command> {
     exitWith: ignore,
     atEnd: ignore,
   };
-  return createProgram(context, () => true);
+  return createProgram(context);
 }

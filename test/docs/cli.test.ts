@@ -23,14 +23,14 @@ describe('docs/cli.md', () => {
       .filter((name) => name !== 'help');
     const sections = [...page.matchAll(/^## ([a-z]+)$/gm)].map(([, name]) => name);
     expect(sections).to.have.members(names).and.to.have.length.greaterThan(5);
-    const program = await wholeProgram();
+    const program = wholeProgram();
     for (const command of program.commands.filter(({ options }) => options.length > 0)) {
       expect(page).to.contain(`<!-- ${command.name()} -->\n| Option | What |`);
     }
   });
 
   it('names the variables of secrets and of the network, and none that the program does not read', async () => {
-    const { commands } = await wholeProgram();
+    const { commands } = wholeProgram();
     const ofOptions = commands.flatMap(({ options }) => options.map(variableOf));
     const ofSecrets = SECRET_VARIABLES.map(({ variable }) => variable);
     const named = new Set(page.match(/\bBITS_UPLOAD_[A-Z\d_]*[A-Z\d]/g));

@@ -1,4 +1,11 @@
-import { assertKnown, flag, optionGroup } from '../common/check-options.js';
+import {
+  assertKnown,
+  checkFunction,
+  flag,
+  optionGroup,
+  text,
+  wholeNumber,
+} from '../common/check-options.js';
 import { isCredentialHeader } from '../common/header-fields.js';
 import { BitsArgumentError } from '../errors.js';
 import { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
@@ -205,19 +212,6 @@ export function toBandwidth(
   return new Bandwidth(given);
 }
 
-function wholeNumber(name: string, value: number | undefined, fallback: number): number {
-  if (value === undefined) return fallback;
-  if (!Number.isSafeInteger(value) || value < 0) {
-    throw new BitsArgumentError(`${name} must be a whole number, 0 or more.`);
-  }
-  return value;
-}
-
-function text(name: string, value: string | undefined): string | undefined {
-  if (value === undefined || typeof value === 'string') return value;
-  throw new BitsArgumentError(`${name} must be a string.`);
-}
-
 function checkFragmentBytes(value: number | undefined): number | undefined {
   if (value === undefined) return undefined;
   if (!Number.isSafeInteger(value) || value < MIN_FRAGMENT_BYTES || value > MAX_FRAGMENT_BYTES) {
@@ -284,13 +278,6 @@ function checkNetwork({ tls, proxy, noProxy, transport }: UploadOptions): TlsOpt
     );
   }
   return undefined;
-}
-
-function checkFunction<T>(name: string, value: T | undefined): T | undefined {
-  if (value !== undefined && typeof value !== 'function') {
-    throw new BitsArgumentError(`${name} must be a function.`);
-  }
-  return value;
 }
 
 /** By shape: packages bring their own AbortController. */

@@ -1,4 +1,4 @@
-import { assertKnown } from '../common/check-options.js';
+import { assertKnown, assertOptions } from '../common/check-options.js';
 import { BitsArgumentError } from '../errors.js';
 import type { Bandwidth, BandwidthOptions } from '../job/bandwidth.js';
 import type { UploadOptions } from '../job/options.js';
@@ -62,9 +62,7 @@ const JOB_OPTION_NAMES: Readonly<Record<keyof QueuedUploadOptions, true>> = {
 
 /** @throws BITS_ERR_ARGUMENT for an option that is unknown or cannot work */
 export function resolveQueueOptions(options: QueueOptions): ResolvedQueueOptions {
-  if (typeof options !== 'object' || options === null) {
-    throw new BitsArgumentError('UploadQueue takes an object of options.');
-  }
+  assertOptions('UploadQueue', options);
   assertKnown('', options, QUEUE_OPTION_NAMES);
   const { concurrency = 'auto', defaults = {}, unreachableAfterMs } = options;
   if (typeof defaults !== 'object' || defaults === null) {

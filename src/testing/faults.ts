@@ -1,5 +1,6 @@
 import { AssertionError } from 'node:assert';
 import { BitsArgumentError } from '../errors.js';
+import { PACKET_TYPE_NAMES } from '../protocol/constants.js';
 import type { PacketType } from '../protocol/packets.js';
 import type { HeaderChanges } from './answer.js';
 
@@ -34,6 +35,8 @@ const NAMED_FAULTS = [
   'garbage-page',
   'answer-twice',
 ] as const;
+
+const TARGETS = [...Object.keys(PACKET_TYPE_NAMES), 'reply', 'any'] as readonly FaultTarget[];
 
 /** A fault without a value, see {@link FaultAction}. */
 export type NamedFault = (typeof NAMED_FAULTS)[number];
@@ -101,12 +104,17 @@ export class FaultPlan {
   #planned: PlannedFault[] = [];
 
   /**
-   * @throws BITS_ERR_ARGUMENT for an action that is none, which would count as applied, and when `nth` or
-   *   `times` is not a positive integer.
+   * @throws BITS_ERR_ARGUMENT for what is no fault, for an action that is none, which would count as
+   *   applied, and when `nth` or `times` is not a positive integer.
    */
   add(fault: Fault): void {
-    const { do: action, nth = 1, times = 1 } = fault;
-    if (typeof action === 'string' && !NAMED_FAULTS.includes(action)) {
+    const { on, do: action, nth = 1, times = 1 } = isObject(fault) ? fault : ({} as Fault);
+    if (!TARGETS.includes(on)) {
+      throw new BitsArgumentError(
+        `A fault is an object such as { on: 'fragment', do: 'hang' }, and on is one of ${TARGETS.join(', ')}.`,
+      );
+    }
+    if (!isObject(action) && !NAMED_FAULTS.includes(action)) {
       throw new BitsArgumentError(
         `A fault can do ${NAMED_FAULTS.join(', ')}, and not ${JSON.stringify(action)}`,
       );
@@ -152,6 +160,10 @@ export class FaultPlan {
       operator: 'assertFaultsConsumed',
     });
   }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
 }
 
 function isCount(value: number): boolean {

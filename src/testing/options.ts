@@ -1,6 +1,15 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { TlsOptions } from 'node:tls';
+import {
+  assertKnown,
+  assertOptions,
+  checkFunction,
+  flag,
+  text,
+  texts,
+  wholeNumber,
+} from '../common/check-options.js';
 import { BitsArgumentError } from '../errors.js';
 import type { LoggedRequest } from './access-log.js';
 import type { Fault } from './faults.js';
@@ -111,63 +120,68 @@ export interface BitsServerOptions {
   readonly onRequest?: (request: LoggedRequest) => void;
 }
 
-export type ResolvedOptions = Required<
-  Omit<BitsServerOptions, 'root' | 'tls' | 'hostId' | 'reply' | 'onUpload' | 'onRequest'>
-> & {
-  readonly root: string | undefined;
-  readonly tls: TlsOptions | undefined;
-  readonly hostId: () => string | undefined;
-  readonly reply: BitsServerOptions['reply'];
-  readonly onUpload: BitsServerOptions['onUpload'];
-  readonly onRequest: BitsServerOptions['onRequest'];
-};
+/** The options with every default filled in. */
+export type ResolvedOptions = ReturnType<typeof resolveOptions>;
 
 const SINKS: readonly SinkKind[] = ['disk', 'sha256', 'discard'];
 const OVERLAPS = ['strict', 'accept', 'append'] as const;
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** @throws BITS_ERR_ARGUMENT for an unknown option, and for an invalid size, time or choice. */
-export function resolveOptions(options: BitsServerOptions): ResolvedOptions {
-  const { hostId } = options;
+/** @throws BITS_ERR_ARGUMENT for an option that is unknown or cannot work */
+export function resolveOptions(options: BitsServerOptions) {
+  assertOptions('createBitsServer', options);
+  const { allowedHosts, tls, faults = [] } = options;
+  if (tls !== undefined && (typeof tls !== 'object' || tls === null)) {
+    throw new BitsArgumentError('tls must be an object of options of tls.createServer.');
+  }
+  if (!Array.isArray(faults)) {
+    throw new BitsArgumentError('faults must be an array of faults.');
+  }
   const resolved = {
-    root: options.root,
-    host: options.host ?? '127.0.0.1',
-    port: options.port ?? 0,
-    allowedHosts: options.allowedHosts ?? [],
-    tls: options.tls,
+    root: text('root', options.root),
+    host: text('host', options.host) ?? '127.0.0.1',
+    port: wholeNumber('port', options.port, 0),
+    allowedHosts:
+      allowedHosts === 'any' ? allowedHosts : (texts('allowedHosts', allowedHosts) ?? []),
+    tls,
     sink: choice('sink', options.sink ?? 'disk', SINKS),
-    serveUploads: options.serveUploads ?? false,
-    uploadsEnabled: options.uploadsEnabled ?? true,
-    allowOverwrite: options.allowOverwrite ?? false,
-    createDirectories: options.createDirectories ?? true,
+    serveUploads: flag('serveUploads', options.serveUploads),
+    uploadsEnabled: flag('uploadsEnabled', options.uploadsEnabled, true),
+    allowOverwrite: flag('allowOverwrite', options.allowOverwrite),
+    createDirectories: flag('createDirectories', options.createDirectories, true),
     maxUploadBytes: limit('maxUploadBytes', options.maxUploadBytes, Number.MAX_SAFE_INTEGER),
     maxFragmentBytes: limit('maxFragmentBytes', options.maxFragmentBytes, Number.MAX_SAFE_INTEGER),
     overlap: choice('overlap', options.overlap ?? 'strict', OVERLAPS),
-    omitSessionIdOnAck: options.omitSessionIdOnAck ?? true,
-    hostId: typeof hostId === 'function' ? hostId : () => hostId,
+    omitSessionIdOnAck: flag('omitSessionIdOnAck', options.omitSessionIdOnAck, true),
+    hostId: hostIdOf(options.hostId),
     hostIdFallbackTimeoutMs: limit(
       'hostIdFallbackTimeoutMs',
       options.hostIdFallbackTimeoutMs,
       Number.POSITIVE_INFINITY,
     ),
     sessionTimeoutMs: limit('sessionTimeoutMs', options.sessionTimeoutMs, 14 * DAY_MS),
-    reply: options.reply,
-    replyAgain: options.replyAgain ?? false,
-    onUpload: options.onUpload,
-    faults: options.faults ?? [],
-    now: options.now ?? Date.now,
+    reply: checkFunction('reply', options.reply),
+    replyAgain: flag('replyAgain', options.replyAgain),
+    onUpload: checkFunction('onUpload', options.onUpload),
+    faults: faults as readonly Fault[],
+    now: checkFunction('now', options.now) ?? Date.now,
     idleTimeoutMs: limit('idleTimeoutMs', options.idleTimeoutMs, 120_000),
     headTimeoutMs: limit('headTimeoutMs', options.headTimeoutMs, 30_000),
     bodyTimeoutMs: limit('bodyTimeoutMs', options.bodyTimeoutMs, 60_000),
     maxConnections: limit('maxConnections', options.maxConnections, 500),
     maxSessions: limit('maxSessions', options.maxSessions, 10_000),
     logLimit: limit('logLimit', options.logLimit, 100_000),
-    onRequest: options.onRequest,
+    onRequest: checkFunction('onRequest', options.onRequest),
   };
-  const unknown = Object.keys(options).find((name) => !Object.hasOwn(resolved, name));
-  if (unknown !== undefined) throw new BitsArgumentError(`There is no option ${unknown}.`);
+  assertKnown('', options, resolved);
   return resolved;
+}
+
+function hostIdOf(hostId: BitsServerOptions['hostId']): () => string | undefined {
+  if (typeof hostId === 'function') return hostId;
+  const always = text('hostId', hostId);
+  return () => always;
 }
 
 function choice<T extends string>(name: string, value: T, choices: readonly T[]): T {
@@ -179,6 +193,6 @@ function choice<T extends string>(name: string, value: T, choices: readonly T[])
 
 function limit(name: string, value: number | undefined, byDefault: number): number {
   if (value === undefined) return byDefault;
-  if (!(value >= 0)) throw new BitsArgumentError(`${name} must be a number that is not negative`);
-  return value;
+  if (typeof value === 'number' && value >= 0) return value;
+  throw new BitsArgumentError(`${name} must be a number that is not negative.`);
 }

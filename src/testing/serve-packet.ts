@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { throwIfAborted } from '../common/abort.js';
 import { type Answer, changeHeaders } from './answer.js';
 import { effectOf, type FaultEffect } from './fault-effects.js';
-import type { Connection } from './http1-connection.js';
+import type { Http1Connection } from './http1-connection.js';
 import type { PacketRequest } from './packet-request.js';
 import { answerPacket } from './packets.js';
 import type { Responder } from './responder.js';
@@ -94,7 +94,7 @@ async function ownAnswer(
 }
 
 /** Not waited for: the connection may carry other requests by then. */
-function endLater({ closeAfterMs, resetAfterMs }: FaultEffect, connection: Connection): void {
+function endLater({ closeAfterMs, resetAfterMs }: FaultEffect, connection: Http1Connection): void {
   const ms = closeAfterMs ?? resetAfterMs;
   if (ms === undefined) return;
   const end = () => (closeAfterMs === undefined ? connection.reset() : connection.close());

@@ -708,11 +708,21 @@ describe('the reference server', () => {
         ['sink', 'null'],
         ['overlap', 'maybe'],
         ['alowOverwrite', true],
+        ['allowOverwrite', 'no'],
+        ['root', 5],
+        ['port', '80'],
+        ['allowedHosts', 'bits.example'],
+        ['tls', null],
+        ['hostId', 5],
+        ['reply', 'yes'],
+        ['faults', 5],
       ] as const) {
-        const error = await createBitsServer({ [name]: value }).catch((e: unknown) => e);
+        const error = await createBitsServer({ [name]: value } as object).catch((e: unknown) => e);
         expect(isBitsError(error) && error.code, name).to.equal('BITS_ERR_ARGUMENT');
         expect((error as Error).message).to.contain(name);
       }
+      const error = await createBitsServer(null as never).catch((e: unknown) => e);
+      expect(error).to.have.property('message', 'createBitsServer takes an object of options.');
     });
 
     it('rejects when the port is in use', async () => {

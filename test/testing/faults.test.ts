@@ -301,6 +301,9 @@ describe('a fault of the reference server', () => {
     for (const wrong of [
       { on: 'ping', nth: 0, do: 'hang' },
       { on: 'ping', do: 'reset' },
+      { on: 'ping', do: 5 },
+      { on: 'pnig', do: 'hang' },
+      null,
     ]) {
       try {
         server.addFault(wrong as Fault);

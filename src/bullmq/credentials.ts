@@ -1,3 +1,4 @@
+import { assertOptions, optionGroup } from '../common/check-options.js';
 import { BitsArgumentError } from '../errors.js';
 import type { UploadOptions } from '../job/options.js';
 import { OtherWorkerError } from './job-data.js';
@@ -17,9 +18,20 @@ export interface NamedCredentials
 /** Credentials by name. */
 export type CredentialsByName = Readonly<Record<string, NamedCredentials>>;
 
+const OPTION_NAMES: Readonly<Record<keyof NamedCredentials, true>> = {
+  auth: true,
+  headers: true,
+  tls: true,
+  allowInsecureAuth: true,
+  origins: true,
+  query: true,
+};
+
 /** @throws BITS_ERR_ARGUMENT */
 export function checkCredentials(given: CredentialsByName): void {
-  for (const [name, { origins }] of Object.entries(given)) {
+  assertOptions('credentials', given);
+  for (const [name, named] of Object.entries(given)) {
+    const { origins } = optionGroup(`credentials.${name}`, named, OPTION_NAMES);
     const isUsable = Array.isArray(origins) && origins.length > 0 && origins.every(isOrigin);
     if (isUsable) continue;
     throw new BitsArgumentError(

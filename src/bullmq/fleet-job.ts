@@ -1,9 +1,10 @@
 import { Job, type MinimalQueue, type Queue } from 'bullmq';
 import { isErrorLike } from '../common/error-like.js';
 import { BitsArgumentError, BitsStoreError } from '../errors.js';
-import type { UploadResult } from '../job/events.js';
+import type { UploadResult, UploadWarning } from '../job/events.js';
 import type { StoredReply } from '../reply/sink.js';
 import type { FleetJobData } from './job-data.js';
+import type { FleetProgress } from './job-progress.js';
 import { keyPrefix } from './redis-store.js';
 
 /** A queue of BullMQ whose jobs are uploads. */
@@ -20,6 +21,19 @@ export interface FleetResult extends Omit<UploadResult, 'reply'> {
   readonly reply: Omit<StoredReply, 'data'> | undefined;
 }
 
+/** What an `UploadWorker` tells. */
+export interface UploadWorkerEvents {
+  started: [job: FleetJob];
+  progress: [job: FleetJob, progress: FleetProgress];
+  done: [job: FleetJob, result: FleetResult];
+  /** The job went back to the queue, for any worker. */
+  returned: [job: FleetJob, reason: string, delayMs: number];
+  /** `isFinal`: BullMQ does not try it again, and keeps it as failed. */
+  failed: [job: FleetJob, error: Error, isFinal: boolean];
+  /** About the job, or else about the worker. */
+  warning: [warning: UploadWarning, job: FleetJob | undefined];
+}
+
 const BULLMQ_PREFIX = 'bull';
 
 export const DEFAULT_QUEUE_NAME = 'uploads';
@@ -31,6 +45,12 @@ export const DEFAULT_QUEUE_NAME = 'uploads';
 export function checkQueueName(name: unknown): void {
   if (typeof name === 'string' && name !== '' && !name.includes(':')) return;
   throw new BitsArgumentError('queueName must be a text without colons that is not empty.');
+}
+
+/** @throws BITS_ERR_ARGUMENT */
+export function checkQueue(queue: unknown): void {
+  if (typeof (queue as Queue | null | undefined)?.getJobCounts === 'function') return;
+  throw new BitsArgumentError('queue must be a Queue of BullMQ.');
 }
 
 /** Some of BullMQ's keys of a queue. */

@@ -1,9 +1,8 @@
 import type { Queue } from 'bullmq';
 import { isBitsError } from '../errors.js';
 import { askRedis, type RedisPatience } from './ask-redis.js';
-import { type FleetJob, readJob } from './fleet-job.js';
-import type { FleetProgress } from './job-progress.js';
-import { parseProgress } from './job-progress.js';
+import { checkQueue, type FleetJob, readJob } from './fleet-job.js';
+import { type FleetProgress, parseProgress } from './job-progress.js';
 
 /** One upload that a worker is at. */
 export interface ActiveUpload {
@@ -49,9 +48,11 @@ const MAX_LISTED = 100;
 /**
  * Tells what the workers of a queue are doing. It holds no secret.
  * @param queue a `Queue` of BullMQ, which stays the caller's
+ * @throws BITS_ERR_ARGUMENT for what is no queue
  * @throws BITS_ERR_STORE for what Redis refuses, and when it does not answer in time
  */
 export async function fleetStatus(queue: Queue, patience?: RedisPatience): Promise<FleetStatus> {
+  checkQueue(queue);
   const [counts, clients, active, failed, isPaused] = await askRedis(
     'tell of the fleet',
     () =>

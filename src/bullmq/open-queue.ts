@@ -1,6 +1,7 @@
 import { Queue } from 'bullmq';
+import { assertKnown, assertOptions, text, wholeNumber } from '../common/check-options.js';
 import { checkQueueName, DEFAULT_QUEUE_NAME, queueKeys } from './fleet-job.js';
-import { connectRedis, evictionPolicy, type RedisConnectionInput } from './redis-connection.js';
+import { connectRedis, type RedisConnectionInput } from './redis-connection.js';
 
 /** Options of `openUploadQueue`. */
 export interface UploadQueueConnection {
@@ -24,20 +25,26 @@ export interface OpenUploadQueue {
 
 export const CONNECT_TIMEOUT_MS = 10_000;
 
+const OPTION_NAMES: Readonly<Record<keyof UploadQueueConnection, true>> = {
+  connection: true,
+  queueName: true,
+  prefix: true,
+  connectTimeoutMs: true,
+};
+
 /**
  * Opens the queue of the upload workers, for those who have none of BullMQ's own.
  * @throws BITS_ERR_ARGUMENT for options that cannot work
  * @throws BITS_ERR_STORE when Redis does not answer in time, or refuses the user
  */
-export async function openUploadQueue({
-  connection,
-  queueName = DEFAULT_QUEUE_NAME,
-  prefix,
-  connectTimeoutMs = CONNECT_TIMEOUT_MS,
-}: UploadQueueConnection): Promise<OpenUploadQueue> {
+export async function openUploadQueue(options: UploadQueueConnection): Promise<OpenUploadQueue> {
+  assertOptions('openUploadQueue', options);
+  assertKnown('', options, OPTION_NAMES);
+  const { queueName = DEFAULT_QUEUE_NAME } = options;
   checkQueueName(queueName);
-  const redis = await connectRedis(connection, {
-    timeoutMs: connectTimeoutMs,
+  const prefix = text('prefix', options.prefix);
+  const { redis, evictionPolicy } = await connectRedis(options.connection, {
+    timeoutMs: wholeNumber('connectTimeoutMs', options.connectTimeoutMs, CONNECT_TIMEOUT_MS, 1),
     keys: queueKeys(prefix, queueName),
   });
   const queue = new Queue(queueName, {
@@ -48,7 +55,7 @@ export async function openUploadQueue({
   queue.on('error', () => {});
   return {
     queue,
-    evictionPolicy: await evictionPolicy(redis, { timeoutMs: connectTimeoutMs }),
+    evictionPolicy,
     async close() {
       // BullMQ would wait for a Redis that is away.
       if (redis.status !== 'ready') redis.disconnect();

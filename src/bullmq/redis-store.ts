@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Redis } from 'ioredis';
+import { assertKnown, assertOptions } from '../common/check-options.js';
 import { BitsArgumentError, BitsStoreError, isBitsError } from '../errors.js';
 import { checkJobKey } from '../store/job-key.js';
 import {
@@ -52,13 +53,9 @@ export const MAX_LOCK_MS = 60 * 60_000;
  * @throws BITS_ERR_ARGUMENT
  */
 export function createRedisStore(options: RedisStoreOptions): JobStore {
-  const { connection, prefix = 'bits-upload', lockMs = DEFAULT_LOCK_MS, ...unknown } = options;
-  const [name] = Object.keys(unknown);
-  if (name !== undefined) {
-    throw new BitsArgumentError(
-      `createRedisStore has no option ${JSON.stringify(name)}: it takes connection, prefix and lockMs.`,
-    );
-  }
+  assertOptions('createRedisStore', options);
+  assertKnown('', options, { connection: true, prefix: true, lockMs: true });
+  const { connection, prefix = 'bits-upload', lockMs = DEFAULT_LOCK_MS } = options;
   if (typeof connection?.evalsha !== 'function') {
     throw new BitsArgumentError('The connection of a Redis store must be a client of ioredis.');
   }
@@ -91,7 +88,7 @@ interface RedisStoreSetting {
 
 type Command = 'evalsha' | 'eval';
 
-type RedisLockResult = LockResult & {
+export type RedisLockResult = LockResult & {
   /** The lock in Redis, when it had no end: no store sets such a one. It has an end now. */
   readonly endlessKey?: string | undefined;
 };
@@ -126,7 +123,7 @@ export class RedisStore implements JobStore {
 
   async load(key: string): Promise<JobRecord | undefined> {
     checkJobKey(key);
-    const [records = ''] = this.#keys('records');
+    const records = this.#key('records');
     const text = await this.#ask('read a job record', () => this.#redis.hget(records, key));
     if (text === null) return undefined;
     try {
@@ -138,7 +135,8 @@ export class RedisStore implements JobStore {
   }
 
   async list(): Promise<StoredJobs> {
-    const [records = '', aside = ''] = this.#keys('records', 'aside');
+    const records = this.#key('records');
+    const aside = this.#key('aside');
     const all = await this.#ask('read the job records', () => this.#redis.hgetall(records));
     const found: JobRecord[] = [];
     const problems: StoreProblem[] = [];
@@ -216,7 +214,7 @@ export class RedisStore implements JobStore {
    * @throws BITS_ERR_STORE also when it is damaged: the upload would be done twice
    */
   async closedResult(holder: string): Promise<object | undefined> {
-    const [closed = ''] = this.#keys('closed');
+    const closed = this.#key('closed');
     const text = await this.#ask('read a result', () => this.#redis.hget(closed, holder));
     if (text === null) return undefined;
     try {
@@ -233,16 +231,13 @@ export class RedisStore implements JobStore {
 
   /** The key of the record that a holder keeps. */
   async keyOf(holder: string): Promise<string | undefined> {
-    const [jobs = ''] = this.#keys('jobs');
-    return (
-      (await this.#ask('find a job record', () => this.#redis.hget(jobs, holder))) ?? undefined
-    );
+    const find = () => this.#redis.hget(this.#key('jobs'), holder);
+    return (await this.#ask('find a job record', find)) ?? undefined;
   }
 
   async isCancelled(holder: string): Promise<boolean> {
-    const [cancelled = ''] = this.#keys('cancelled');
-    const found = await this.#ask('read', () => this.#redis.hexists(cancelled, holder));
-    return found === 1;
+    const find = () => this.#redis.hexists(this.#key('cancelled'), holder);
+    return (await this.#ask('read', find)) === 1;
   }
 
   /** All holders of which something is kept. */
@@ -264,7 +259,7 @@ export class RedisStore implements JobStore {
 
   /** True for one caller in so many milliseconds, of all processes. */
   async isTurn(what: string, everyMs: number): Promise<boolean> {
-    const [key = ''] = this.#keys(`turn:${what}`);
+    const key = this.#key(`turn:${what}`);
     const answer = await this.#ask('write', () => this.#redis.set(key, '1', 'PX', everyMs, 'NX'));
     if (answer === 'OK') return true;
     await this.#run('write', LIMIT, [key], [everyMs]);
@@ -302,11 +297,15 @@ export class RedisStore implements JobStore {
   }
 
   #lockKey(key: string): string {
-    return `${this.#prefix}:lock:${key}`;
+    return this.#key(`lock:${key}`);
+  }
+
+  #key(name: string): string {
+    return `${this.#prefix}:${name}`;
   }
 
   #keys(...names: readonly string[]): string[] {
-    return names.map((name) => `${this.#prefix}:${name}`);
+    return names.map((name) => this.#key(name));
   }
 
   async #run(

@@ -1,4 +1,4 @@
-import { assertKnown, assertOptions } from '../common/check-options.js';
+import { assertKnown, assertOptions, optionGroup } from '../common/check-options.js';
 import { BitsArgumentError } from '../errors.js';
 import type { Bandwidth, BandwidthOptions } from '../job/bandwidth.js';
 import type { UploadOptions } from '../job/options.js';
@@ -64,14 +64,10 @@ const JOB_OPTION_NAMES: Readonly<Record<keyof QueuedUploadOptions, true>> = {
 export function resolveQueueOptions(options: QueueOptions): ResolvedQueueOptions {
   assertOptions('UploadQueue', options);
   assertKnown('', options, QUEUE_OPTION_NAMES);
-  const { concurrency = 'auto', defaults = {}, unreachableAfterMs } = options;
-  if (typeof defaults !== 'object' || defaults === null) {
-    throw new BitsArgumentError('defaults must be an object of options.');
-  }
-  assertKnown('defaults.', defaults, JOB_OPTION_NAMES);
+  const { concurrency = 'auto', unreachableAfterMs } = options;
   return {
     concurrency: checkConcurrency(concurrency),
-    defaults,
+    defaults: optionGroup('defaults', options.defaults, JOB_OPTION_NAMES),
     bandwidth: toBandwidth(options.bandwidth),
     unreachableAfterMs:
       unreachableAfterMs === Number.POSITIVE_INFINITY

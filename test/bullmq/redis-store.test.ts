@@ -255,19 +255,6 @@ describeWith('a store in Redis', [REDIS], () => {
     expect(JSON.stringify(Object.entries(error)) + error.stack).to.not.match(/secret|sesame/);
   });
 
-  for (const [what, options] of Object.entries({
-    'an unknown option': { connection: {}, prefx: 'x' },
-    'a connection that is none': { connection: 'redis://x' },
-    'an empty prefix': { connection: { evalsha() {} }, prefix: '' },
-    'a lock that ends at once': { connection: { evalsha() {} }, lockMs: 1 },
-  })) {
-    it(`refuses ${what}`, () => {
-      expect(() => createRedisStore(options as never))
-        .to.throw()
-        .with.property('code', 'BITS_ERR_ARGUMENT');
-    });
-  }
-
   /** A process that has the lock of a key; of each record that it reads it tells what became of it. */
   async function lockInChild(prefix: string, key: string, lockMs: number): Promise<ChildProcess> {
     const child = spawn(

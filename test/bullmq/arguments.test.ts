@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { MAX_LOCK_MS } from '../../src/bullmq/redis-store.js';
 import {
   cancelUpload,
   createRedisStore,
@@ -13,15 +14,39 @@ import {
 import { failureOf } from '../store/records.js';
 
 describe('a wrong argument of bits-upload/bullmq', () => {
-  const worker = (options: object | null) => createUploadWorker(options as never);
-  const store = async (options: object | null) => createRedisStore(options as never);
-  const open = (options: object | null) => openUploadQueue(options as never);
+  /** Where nothing answers: what is wrong is told before anything is connected. */
+  const connection = 'redis://127.0.0.1:1';
+  const worker = (options: object) => createUploadWorker({ connection, ...options });
+  const open = (options: object) => openUploadQueue({ connection, ...options });
+  const store = async (options: object) => createRedisStore(options as never);
   const client = { evalsha() {} };
   const queue = { getJobCounts() {}, getJobState() {} } as never;
-  const calls: Readonly<Record<string, readonly [call: () => Promise<unknown>, says: RegExp]>> = {
-    'no options of a worker': [() => worker(null), /createUploadWorker takes an object/],
+  const calls: Record<string, readonly [call: () => Promise<unknown>, says: RegExp]> = {
+    'no options of a worker': [
+      () => createUploadWorker(null as never),
+      /createUploadWorker takes an object/,
+    ],
     'a misspelt option of a worker': [() => worker({ conection: 'x' }), /no option conection/],
-    'no connection': [() => worker({}), /connection must be a URL/],
+    'no connection': [() => worker({ connection: undefined }), /connection must be a URL/],
+    'a client of ioredis as connection': [
+      () => worker({ connection: { connect() {} } }),
+      /worker makes a client of its own/,
+    ],
+    'a queue name with a colon': [() => worker({ queueName: 'a:b' }), /queueName must/],
+    'an empty queue name': [() => open({ queueName: '' }), /queueName must/],
+    'a name with a space': [() => worker({ name: 'a b' }), /no spaces/],
+    'a lock that would look like one of a stranger': [
+      () => worker({ lockMs: MAX_LOCK_MS + 1 }),
+      /lockMs must/,
+    ],
+    'a default with which every job would fail': [
+      () => worker({ defaults: { retry: { limit: -1 } } }),
+      /retry\.limit/,
+    ],
+    'credentials with which every job would fail': [
+      () => worker({ credentials: { a: { origins: ['http://x'], headers: { 'a b': 'x' } } } }),
+      /a b/,
+    ],
     'credentials that are none': [
       () => worker({ credentials: null }),
       /credentials takes an object/,
@@ -48,10 +73,16 @@ describe('a wrong argument of bits-upload/bullmq', () => {
       () => worker({ concurrency: 0 }),
       /concurrency must be a whole number, 1/,
     ],
-    'no options of a queue': [() => open(null), /openUploadQueue takes an object/],
+    'no options of a queue': [
+      () => openUploadQueue(null as never),
+      /openUploadQueue takes an object/,
+    ],
     'a misspelt option of a queue': [() => open({ queue: 'x' }), /no option queue/],
     'a wait of no time': [() => open({ connectTimeoutMs: 0 }), /connectTimeoutMs must be/],
-    'no options of a store': [() => store(null), /createRedisStore takes an object/],
+    'no options of a store': [
+      async () => createRedisStore(null as never),
+      /createRedisStore takes an object/,
+    ],
     'a misspelt option of a store': [() => store({ prefx: 'x' }), /no option prefx/],
     'a connection that is none': [() => store({ connection: 'redis://x' }), /client of ioredis/],
     'an empty prefix': [() => store({ connection: client, prefix: '' }), /prefix/],
@@ -69,6 +100,12 @@ describe('a wrong argument of bits-upload/bullmq', () => {
     'a state in no queue': [() => uploadState({} as never, '1'), /queue must be a Queue/],
     'a patience that is none': [() => uploadState(queue, '1', 5 as never), /patience must be/],
   };
+  for (const timeoutMs of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+    calls[`a patience of ${timeoutMs} ms`] = [
+      () => uploadState(queue, '1', { timeoutMs }),
+      /timeoutMs must be/,
+    ];
+  }
   for (const [what, [call, says]] of Object.entries(calls)) {
     it(`is refused and named when it is ${what}`, async () => {
       const error = await failureOf(call());

@@ -1,13 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import http from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { extname, join } from 'node:path';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Browser, Page } from 'playwright-core';
 import { createFileStore } from '../../src/index.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { serveFolder } from '../support/static-server.js';
 import { pattern } from '../transport/support.js';
 import { EXAMPLE, launchChromium, needsChromium, needsExample } from './chromium.js';
 
@@ -34,15 +33,9 @@ const safe = {
   decryptString: (encrypted: Buffer) => [...encrypted.toString()].reverse().join(''),
 };
 
-const TYPES: Readonly<Record<string, string>> = {
-  '.html': 'text/html',
-  '.js': 'text/javascript',
-  '.css': 'text/css',
-};
-
 describe("The example's window", () => {
   let browser: Browser;
-  let pages: http.Server;
+  let pages: Awaited<ReturnType<typeof serveFolder>>;
   let folder: string;
   let server: BitsServer;
   let main: MainProcess;
@@ -53,17 +46,12 @@ describe("The example's window", () => {
     needsChromium(this);
     needsExample(this);
     browser = await launchChromium();
-    pages = http.createServer(async ({ url = '' }, response) => {
-      const file = new URL(`renderer${url}`, EXAMPLE);
-      response.setHeader('Content-Type', TYPES[extname(url)] ?? 'text/plain');
-      response.end(await readFile(file).catch(() => ''));
-    });
-    await new Promise<void>((resolve) => pages.listen(0, '127.0.0.1', resolve));
+    pages = await serveFolder(new URL('renderer/', EXAMPLE));
   });
 
   after(async () => {
     await browser?.close();
-    pages?.close();
+    pages?.server.close();
   });
 
   beforeEach(async () => {
@@ -116,8 +104,7 @@ describe("The example's window", () => {
       if (message.type() === 'error') violations.push(message.text());
     });
     opened.on('pageerror', (error) => violations.push(error.message));
-    const { port } = pages.address() as AddressInfo;
-    await opened.goto(`http://127.0.0.1:${port}/index.html`);
+    await opened.goto(`${pages.url}index.html`);
     return opened;
   }
 

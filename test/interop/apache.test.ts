@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { expect } from 'chai';
+import { failureOf } from '../store/records.js';
 import { describeWith } from './support/installed.js';
 import { startKerberosRealm } from './support/kerberos-realm.js';
 import { siteForSuite } from './support/site.js';
-import { failureOf, IDEAL, SHARED, uploadBoth, uploadFile } from './support/uploads.js';
+import { IDEAL, SHARED, uploadBoth, uploadFile } from './support/uploads.js';
 
 const MODULES = '/usr/lib/apache2/modules';
 const APACHE = { package: 'apache2', files: ['apache2', `${MODULES}/mod_proxy_http.so`] };

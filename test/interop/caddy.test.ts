@@ -1,15 +1,9 @@
 import { expect } from 'chai';
+import { failureOf } from '../store/records.js';
 import { type Certificates, makeCertificates } from './support/certificates.js';
 import { describeWith } from './support/installed.js';
 import { siteForSuite } from './support/site.js';
-import {
-  failureOf,
-  IDEAL,
-  SHARED,
-  uploadBoth,
-  uploadFile,
-  violationsSince,
-} from './support/uploads.js';
+import { IDEAL, SHARED, uploadBoth, uploadFile, violationsSince } from './support/uploads.js';
 
 const CADDY = { package: 'caddy', files: ['caddy'] };
 const OPENSSL = { package: 'openssl', files: ['openssl'] };

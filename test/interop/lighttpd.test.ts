@@ -1,7 +1,8 @@
 import { expect } from 'chai';
+import { failureOf } from '../store/records.js';
 import { describeWith } from './support/installed.js';
 import { siteForSuite } from './support/site.js';
-import { failureOf, uploadFile } from './support/uploads.js';
+import { uploadFile } from './support/uploads.js';
 
 const LIGHTTPD = { package: 'lighttpd', files: ['lighttpd'] };
 

@@ -1,9 +1,10 @@
 import { expect } from 'chai';
+import { failureOf } from '../store/records.js';
 import { type Certificates, makeCertificates, PFX_PASSPHRASE } from './support/certificates.js';
 import { describeWith } from './support/installed.js';
 import { run } from './support/run.js';
 import { siteForSuite } from './support/site.js';
-import { failureOf, IDEAL, SHARED, uploadBoth, uploadFile } from './support/uploads.js';
+import { IDEAL, SHARED, uploadBoth, uploadFile } from './support/uploads.js';
 
 const NGINX = { package: 'nginx-light', files: ['nginx'] };
 const OPENSSL = { package: 'openssl', files: ['openssl'] };

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { expect } from 'chai';
+import { failureOf } from '../store/records.js';
 import { describeWith } from './support/installed.js';
 import { run } from './support/run.js';
 import { siteForSuite } from './support/site.js';
-import { failureOf, IDEAL, uploadBoth, uploadFile } from './support/uploads.js';
+import { IDEAL, uploadBoth, uploadFile } from './support/uploads.js';
 
 const SQUID = { package: 'squid', files: ['squid', '/usr/lib/squid/digest_file_auth'] };
 const OPENSSL = { package: 'openssl', files: ['openssl'] };

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
+import { failureOf } from '../store/records.js';
 import { describeWith } from './support/installed.js';
 import { siteForSuite } from './support/site.js';
-import { failureOf, IDEAL, uploadBoth, uploadFile } from './support/uploads.js';
+import { IDEAL, uploadBoth, uploadFile } from './support/uploads.js';
 
 const TINYPROXY = { package: 'tinyproxy', files: ['tinyproxy'] };
 

@@ -133,13 +133,3 @@ export const IDEAL: Counts = { file: 1, reply: 1, wasted: 0, retries: [] };
 
 /** The second job goes on with the first one's connection, as jobs without secrets do. */
 export const SHARED: Counts = { ...IDEAL, reply: 0 };
-
-/** What the upload fails with. */
-export async function failureOf(result: Promise<unknown>) {
-  try {
-    await result;
-  } catch (error) {
-    return error as Error & { readonly code: string; readonly retryable: boolean };
-  }
-  throw new Error('the upload succeeded');
-}

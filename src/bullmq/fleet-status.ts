@@ -2,7 +2,7 @@ import type { Queue } from 'bullmq';
 import { isBitsError } from '../errors.js';
 import { askRedis, type RedisPatience } from './ask-redis.js';
 import { checkQueue, type FleetJob, readJob } from './fleet-job.js';
-import { type FleetProgress, parseProgress } from './job-progress.js';
+import { numberOf, parseProgress } from './job-progress.js';
 
 /** One upload that a worker is at. */
 export interface ActiveUpload {
@@ -94,16 +94,14 @@ async function listed(queue: Queue, state: 'active' | 'failed'): Promise<FleetJo
 }
 
 function activeUpload(job: FleetJob): ActiveUpload {
-  const { acknowledgedBytes } = parseProgress(job.progress);
-  const progress = (typeof job.progress === 'object' ? job.progress : {}) as Partial<FleetProgress>;
-  const { state, totalBytes, bytesPerSecond } = progress;
+  const { state, acknowledgedBytes, totalBytes, bytesPerSecond } = parseProgress(job.progress);
   return {
     ...whatOf(job),
     worker: job.processedBy,
-    state: typeof state === 'string' && state !== 'returned' ? state : 'init',
+    state: state === undefined || state === 'returned' ? 'init' : state,
     acknowledgedBytes,
-    totalBytes: numberOf(totalBytes),
-    bytesPerSecond: numberOf(bytesPerSecond),
+    totalBytes,
+    bytesPerSecond,
     startedAtMs: numberOf(job.processedOn),
   };
 }
@@ -116,10 +114,6 @@ function whatOf({ id, data }: FleetJob): { jobId: string; source: string; url: s
 
 function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
-}
-
-function numberOf(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
 }
 
 /** BullMQ names the connections of a worker `prefix:queue:w:name`. */

@@ -63,8 +63,7 @@ export interface BitsServer {
  */
 export async function createBitsServer(options: BitsServerOptions = {}): Promise<BitsServer> {
   const resolved = resolveOptions(options);
-  const faults = new FaultPlan();
-  for (const fault of resolved.faults) faults.add(fault);
+  const faults = new FaultPlan(resolved.faults);
   const { root, temporary } = await openRoot(resolved.root);
   const server = new ReferenceServer(new ServerState(resolved, faults, root), temporary);
   try {

@@ -103,6 +103,11 @@ interface PlannedFault {
 export class FaultPlan {
   #planned: PlannedFault[] = [];
 
+  /** @throws BITS_ERR_ARGUMENT as `add`. */
+  constructor(faults: readonly Fault[]) {
+    for (const fault of faults) this.add(fault);
+  }
+
   /**
    * @throws BITS_ERR_ARGUMENT for what is no fault, for an action that is none, which would count as
    *   applied, and when `nth` or `times` is not a positive integer.

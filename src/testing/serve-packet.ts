@@ -80,11 +80,12 @@ async function answerWith(
 }
 
 async function ownAnswer(
-  { bytesPerSecond, reading, headers = {}, sessionIdAs }: FaultEffect,
+  effect: FaultEffect,
   request: PacketRequest,
   state: ServerState,
 ): Promise<Answer> {
-  const { status, ...answer } = await answerPacket(request, state, { bytesPerSecond, ...reading });
+  const { headers = {}, sessionIdAs } = effect;
+  const { status, ...answer } = await answerPacket(request, state, effect);
   const id = request.sessionId;
   const named =
     sessionIdAs === undefined || id === undefined

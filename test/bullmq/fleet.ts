@@ -44,7 +44,7 @@ export class Fleet {
       await fleet.queue.close();
       await fleet.server.close();
     });
-    after(() => fleet.redisServer.stop());
+    after(() => fleet.redisServer.close());
     return fleet;
   }
 

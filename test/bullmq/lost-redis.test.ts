@@ -14,6 +14,7 @@ import {
 import type { UploadWarning } from '../../src/index.js';
 import { describeWith } from '../interop/support/installed.js';
 import { failureOf } from '../store/records.js';
+import { closingAfterEach } from '../support/closing.js';
 import { writePatterned } from '../support/files.js';
 import { REDIS, RedisServer } from '../support/redis.js';
 import { Relay } from '../support/relay.js';
@@ -24,29 +25,11 @@ const URL = 'http://bits.example/in/';
 
 describeWith('a fleet that loses Redis', [REDIS], () => {
   const fleet = Fleet.forSuite();
-  const ends: (() => unknown)[] = [];
-
-  afterEach(async () => {
-    for (const end of ends.splice(0).reverse()) await end();
-  });
-
-  async function startRedis(...args: string[]): Promise<RedisServer> {
-    const redis = await RedisServer.start(...args);
-    ends.push(() => redis.stop());
-    return redis;
-  }
-
-  async function openQueue(url: string): Promise<OpenUploadQueue> {
-    const opened = await openUploadQueue({ connection: url, queueName: fleet.queue.name });
-    ends.push(() => opened.close());
-    return opened;
-  }
-
-  async function relayTo(redis: RedisServer): Promise<Relay> {
-    const relay = await Relay.to(redis.port);
-    ends.push(() => relay.close());
-    return relay;
-  }
+  const keep = closingAfterEach();
+  const startRedis = async (...args: string[]) => keep(await RedisServer.start(...args));
+  const relayTo = async (redis: RedisServer) => keep(await Relay.to(redis.port));
+  const openQueue = async (url: string) =>
+    keep(await openUploadQueue({ connection: url, queueName: fleet.queue.name }));
 
   const says = (worker: UploadWorker, code: string): Promise<UploadWarning> =>
     new Promise((resolve) => {

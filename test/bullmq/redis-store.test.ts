@@ -9,6 +9,7 @@ import type { JobStore } from '../../src/index.js';
 import { jobStoreContract } from '../../src/store/contract.js';
 import { describeWith } from '../interop/support/installed.js';
 import { anyKey, failureOf, jobRecord } from '../store/records.js';
+import { closingAfterEach } from '../support/closing.js';
 import { REDIS, RedisServer } from '../support/redis.js';
 
 describeWith('a store in Redis', [REDIS], () => {
@@ -20,7 +21,8 @@ describeWith('a store in Redis', [REDIS], () => {
     server = await RedisServer.start();
     redis = server.connect();
   });
-  after(() => server.stop());
+  after(() => server.close());
+  const keep = closingAfterEach();
 
   const prefixes = new Map<JobStore, string>();
   const open = (prefix: string, lockMs?: number): JobStore => {
@@ -209,40 +211,28 @@ describeWith('a store in Redis', [REDIS], () => {
   });
 
   it('survives a Redis that is killed, with its append-only file', async () => {
-    const durable = await RedisServer.start('--appendonly', 'yes', '--appendfsync', 'always');
-    try {
-      const store = createRedisStore({ connection: durable.connect() });
-      const record = jobRecord();
-      const { lock } = await store.lock(record.key);
-      await store.save(record);
-      await durable.kill();
-      const waiting = store.load(record.key);
-      await durable.run();
-      expect((await waiting)?.id).to.equal(record.id);
-      // The scripts are gone, the lock is not.
-      await store.save(record);
-      expect(lock?.lost.aborted).to.equal(false);
-      await lock?.release();
-    } finally {
-      await durable.stop();
-    }
+    const durable = keep(await RedisServer.start('--appendonly', 'yes', '--appendfsync', 'always'));
+    const store = createRedisStore({ connection: durable.connect() });
+    const record = jobRecord();
+    const { lock } = await store.lock(record.key);
+    await store.save(record);
+    await durable.kill();
+    const waiting = store.load(record.key);
+    await durable.run();
+    expect((await waiting)?.id).to.equal(record.id);
+    // The scripts are gone, the lock is not.
+    await store.save(record);
+    expect(lock?.lost.aborted).to.equal(false);
+    await lock?.release();
   });
 
   it('says that the memory of Redis is full, and what to do', async () => {
-    const small = await RedisServer.start(
-      '--maxmemory',
-      '100kb',
-      '--maxmemory-policy',
-      'noeviction',
-    );
-    try {
-      const store = createRedisStore({ connection: small.connect() });
-      const error = await failureOf(store.save(jobRecord()));
-      expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'full' });
-      expect(error.message).to.match(/maxmemory/);
-    } finally {
-      await small.stop();
-    }
+    const memory = ['--maxmemory', '100kb', '--maxmemory-policy', 'noeviction'];
+    const small = keep(await RedisServer.start(...memory));
+    const store = createRedisStore({ connection: small.connect() });
+    const error = await failureOf(store.save(jobRecord()));
+    expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'full' });
+    expect(error.message).to.match(/maxmemory/);
   });
 
   it('repeats no argument of a command that Redis refused', async () => {

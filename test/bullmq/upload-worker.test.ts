@@ -554,7 +554,7 @@ describeWith('a worker of a fleet', [REDIS], () => {
     const { close } = await openUploadQueue({ connection: away.url });
     await away.kill();
     await close();
-    await away.stop();
+    await away.close();
   });
 
   it('says in a bounded time that no Redis answers', async () => {

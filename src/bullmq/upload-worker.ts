@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { type RateLimiterOptions, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { assertKnown } from '../common/check-options.js';
+import { assertKnown, assertOptions } from '../common/check-options.js';
 import { tell } from '../common/tell.js';
 import { BitsArgumentError } from '../errors.js';
 import type { Bandwidth, BandwidthOptions } from '../job/bandwidth.js';
@@ -125,6 +125,7 @@ const AWAY_PATIENCE_MS = 2_000;
  * @throws BITS_ERR_STORE when Redis does not answer in time, or refuses the user
  */
 export async function createUploadWorker(options: UploadWorkerOptions): Promise<UploadWorker> {
+  assertOptions('createUploadWorker', options, ' with a connection');
   assertKnown('', options, OPTION_NAMES);
   const {
     queueName = DEFAULT_QUEUE_NAME,

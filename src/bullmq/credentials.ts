@@ -1,5 +1,4 @@
-import { assertOptions, optionGroup } from '../common/check-options.js';
-import { BitsArgumentError } from '../errors.js';
+import { assertOptions, mustBe, type OptionNames, optionGroup } from '../common/check-options.js';
 import type { UploadOptions } from '../job/options.js';
 import { OtherWorkerError } from './job-data.js';
 
@@ -18,7 +17,7 @@ export interface NamedCredentials
 /** Credentials by name. */
 export type CredentialsByName = Readonly<Record<string, NamedCredentials>>;
 
-const OPTION_NAMES: Readonly<Record<keyof NamedCredentials, true>> = {
+const OPTION_NAMES: OptionNames<NamedCredentials> = {
   auth: true,
   headers: true,
   tls: true,
@@ -32,11 +31,9 @@ export function checkCredentials(given: CredentialsByName): void {
   assertOptions('credentials', given);
   for (const [name, named] of Object.entries(given)) {
     const { origins } = optionGroup(`credentials.${name}`, named, OPTION_NAMES);
-    const isUsable = Array.isArray(origins) && origins.length > 0 && origins.every(isOrigin);
-    if (isUsable) continue;
-    throw new BitsArgumentError(
-      `credentials.${name}.origins must name the servers that may get them, such as https://bits.example.`,
-    );
+    const areOrigins = Array.isArray(origins) && origins.length > 0 && origins.every(isOrigin);
+    const example = 'an array of the servers that may get them, such as https://bits.example';
+    mustBe(areOrigins, `credentials.${name}.origins`, example);
   }
 }
 

@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { FlowJob, JobState, JobsOptions, Queue } from 'bullmq';
-import { BitsArgumentError, BitsStoreError, isBitsError } from '../errors.js';
+import { mustBe } from '../common/check-options.js';
+import { BitsStoreError, isBitsError } from '../errors.js';
 import { askRedis, type RedisPatience } from './ask-redis.js';
 import {
-  checkQueue,
+  assertJobOf,
+  assertQueue,
   checkQueueName,
   type FleetJob,
   readJob,
@@ -44,8 +46,8 @@ export async function enqueueUploads(
   uploads: readonly FleetUploadOptions[],
   patience?: RedisPatience,
 ): Promise<FleetJob[]> {
-  checkQueue(queue);
-  if (!Array.isArray(uploads)) throw new BitsArgumentError('uploads must be an array of uploads.');
+  assertQueue(queue);
+  mustBe(Array.isArray(uploads), 'uploads', 'an array of options');
   // With an id of its own a job is added once, also when the connection broke before Redis answered and
   // it is added again.
   const entries = uploads.map((upload) => {
@@ -99,7 +101,7 @@ export async function cancelUpload(
   jobId: string,
   patience?: RedisPatience,
 ): Promise<boolean> {
-  checkJob(queue, jobId);
+  assertJobOf(queue, jobId);
   return askRedis('cancel the job', () => cancel(queue, jobId), patience);
 }
 
@@ -114,7 +116,7 @@ export async function retryUpload(
   jobId: string,
   patience?: RedisPatience,
 ): Promise<boolean> {
-  checkJob(queue, jobId);
+  assertJobOf(queue, jobId);
   return askRedis(
     'retry the job',
     async () => {
@@ -138,14 +140,8 @@ export async function uploadState(
   jobId: string,
   patience?: RedisPatience,
 ): Promise<JobState | 'unknown'> {
-  checkJob(queue, jobId);
+  assertJobOf(queue, jobId);
   return askRedis('find the job', () => queue.getJobState(jobId), patience);
-}
-
-function checkJob(queue: Queue, jobId: string): void {
-  checkQueue(queue);
-  if (typeof jobId === 'string' && jobId !== '') return;
-  throw new BitsArgumentError('jobId must be the id of a job.');
 }
 
 async function cancel(queue: Queue, jobId: string): Promise<boolean> {

@@ -1,6 +1,7 @@
 import { Job, type MinimalQueue, type Queue } from 'bullmq';
+import { assertMethods, mustBe } from '../common/check-options.js';
 import { isErrorLike } from '../common/error-like.js';
-import { BitsArgumentError, BitsStoreError } from '../errors.js';
+import { BitsStoreError } from '../errors.js';
 import type { UploadResult, UploadWarning } from '../job/events.js';
 import type { StoredReply } from '../reply/sink.js';
 import type { FleetJobData } from './job-data.js';
@@ -43,14 +44,19 @@ export const DEFAULT_QUEUE_NAME = 'uploads';
  * @throws BITS_ERR_ARGUMENT
  */
 export function checkQueueName(name: unknown): void {
-  if (typeof name === 'string' && name !== '' && !name.includes(':')) return;
-  throw new BitsArgumentError('queueName must be a text without colons that is not empty.');
+  const isRight = typeof name === 'string' && name !== '' && !name.includes(':');
+  mustBe(isRight, 'queueName', 'a text without colons that is not empty');
+}
+
+/** @throws BITS_ERR_ARGUMENT for what is no `Queue` of BullMQ */
+export function assertQueue(queue: Queue): void {
+  assertMethods('queue', queue, ['addBulk', 'getJobState', 'getJobCounts']);
 }
 
 /** @throws BITS_ERR_ARGUMENT */
-export function checkQueue(queue: unknown): void {
-  if (typeof (queue as Queue | null | undefined)?.getJobCounts === 'function') return;
-  throw new BitsArgumentError('queue must be a Queue of BullMQ.');
+export function assertJobOf(queue: Queue, jobId: string): void {
+  assertQueue(queue);
+  mustBe(typeof jobId === 'string' && jobId !== '', 'jobId', 'a text that is not empty');
 }
 
 /** Some of BullMQ's keys of a queue. */

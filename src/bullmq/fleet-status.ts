@@ -1,7 +1,7 @@
 import type { Queue } from 'bullmq';
 import { isBitsError } from '../errors.js';
 import { askRedis, type RedisPatience } from './ask-redis.js';
-import { checkQueue, type FleetJob, readJob } from './fleet-job.js';
+import { assertQueue, type FleetJob, readJob } from './fleet-job.js';
 import { numberOf, parseProgress } from './job-progress.js';
 
 /** One upload that a worker is at. */
@@ -52,7 +52,7 @@ const MAX_LISTED = 100;
  * @throws BITS_ERR_STORE for what Redis refuses, and when it does not answer in time
  */
 export async function fleetStatus(queue: Queue, patience?: RedisPatience): Promise<FleetStatus> {
-  checkQueue(queue);
+  assertQueue(queue);
   const [counts, clients, active, failed, isPaused] = await askRedis(
     'tell of the fleet',
     () =>

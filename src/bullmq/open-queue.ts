@@ -1,5 +1,11 @@
 import { Queue } from 'bullmq';
-import { assertKnown, assertOptions, text, wholeNumber } from '../common/check-options.js';
+import {
+  assertKnown,
+  assertOptions,
+  type OptionNames,
+  text,
+  wholeNumber,
+} from '../common/check-options.js';
 import { checkQueueName, DEFAULT_QUEUE_NAME, queueKeys } from './fleet-job.js';
 import { connectRedis, type RedisConnectionInput } from './redis-connection.js';
 
@@ -25,7 +31,7 @@ export interface OpenUploadQueue {
 
 export const CONNECT_TIMEOUT_MS = 10_000;
 
-const OPTION_NAMES: Readonly<Record<keyof UploadQueueConnection, true>> = {
+const OPTION_NAMES: OptionNames<UploadQueueConnection> = {
   connection: true,
   queueName: true,
   prefix: true,

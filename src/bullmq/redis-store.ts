@@ -1,8 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Redis } from 'ioredis';
-import { assertKnown, assertOptions } from '../common/check-options.js';
-import { BitsArgumentError, BitsStoreError, isBitsError } from '../errors.js';
+import { callOptions, mustBe, type OptionNames } from '../common/check-options.js';
+import { BitsStoreError, isBitsError } from '../errors.js';
 import { checkJobKey } from '../store/job-key.js';
 import {
   byAge,
@@ -39,6 +39,12 @@ export interface RedisStoreOptions {
   lockMs?: number | undefined;
 }
 
+const OPTION_NAMES: OptionNames<RedisStoreOptions> = {
+  connection: true,
+  prefix: true,
+  lockMs: true,
+};
+
 export const DEFAULT_LOCK_MS = 30_000;
 const MIN_LOCK_MS = 300;
 
@@ -53,24 +59,21 @@ export const MAX_LOCK_MS = 60 * 60_000;
  * @throws BITS_ERR_ARGUMENT
  */
 export function createRedisStore(options: RedisStoreOptions): JobStore {
-  assertOptions('createRedisStore', options);
-  assertKnown('', options, { connection: true, prefix: true, lockMs: true });
-  const { connection, prefix = 'bits-upload', lockMs = DEFAULT_LOCK_MS } = options;
-  if (typeof connection?.evalsha !== 'function') {
-    throw new BitsArgumentError('The connection of a Redis store must be a client of ioredis.');
-  }
-  if (typeof prefix !== 'string' || prefix === '') {
-    throw new BitsArgumentError('The prefix of a Redis store must be a text that is not empty.');
-  }
+  const given = callOptions('createRedisStore', options, OPTION_NAMES);
+  const { connection, prefix = 'bits-upload', lockMs = DEFAULT_LOCK_MS } = given;
+  const isClient = typeof connection?.evalsha === 'function';
+  mustBe(isClient, 'The connection of a Redis store', 'a client of ioredis');
+  const isPrefix = typeof prefix === 'string' && prefix !== '';
+  mustBe(isPrefix, 'The prefix of a Redis store', 'a text that is not empty');
   return new RedisStore(connection, { prefix, lockMs: checkLockMs(lockMs) });
 }
 
 /** @throws BITS_ERR_ARGUMENT */
 export function checkLockMs(lockMs: number): number {
-  if (Number.isSafeInteger(lockMs) && lockMs >= MIN_LOCK_MS && lockMs <= MAX_LOCK_MS) return lockMs;
-  throw new BitsArgumentError(
-    `lockMs must be a whole number of milliseconds, from ${MIN_LOCK_MS} to ${MAX_LOCK_MS}.`,
-  );
+  const isRight = Number.isSafeInteger(lockMs) && lockMs >= MIN_LOCK_MS && lockMs <= MAX_LOCK_MS;
+  const limits = `from ${MIN_LOCK_MS} to ${MAX_LOCK_MS}`;
+  mustBe(isRight, 'lockMs', `a whole number of milliseconds, ${limits}`);
+  return lockMs;
 }
 
 /** One that may take over a lock which an earlier process had for the same work, and which has died. */

@@ -6,14 +6,15 @@ import type { Redis } from 'ioredis';
 import {
   assertKnown,
   assertOptions,
-  checkFunction,
+  mustBe,
+  type OptionNames,
+  optionalFunction,
   optionGroup,
   text,
   texts,
   wholeNumber,
 } from '../common/check-options.js';
 import { tell } from '../common/tell.js';
-import { BitsArgumentError } from '../errors.js';
 import type { Bandwidth, BandwidthOptions } from '../job/bandwidth.js';
 import { withPatience } from '../job/guarded-source.js';
 import {
@@ -93,7 +94,7 @@ export interface UploadWorkerOptions {
   connectTimeoutMs?: number | undefined;
 }
 
-const OPTION_NAMES: Readonly<Record<keyof UploadWorkerOptions, true>> = {
+const OPTION_NAMES: OptionNames<UploadWorkerOptions> = {
   connection: true,
   queueName: true,
   prefix: true,
@@ -123,7 +124,7 @@ const AWAY_PATIENCE_MS = 2_000;
  * @throws BITS_ERR_STORE when Redis does not answer in time, or refuses the user
  */
 export async function createUploadWorker(options: UploadWorkerOptions): Promise<UploadWorker> {
-  assertOptions('createUploadWorker', options);
+  assertOptions('createUploadWorker', options, ' with a connection');
   assertKnown('', options, OPTION_NAMES);
   const {
     queueName = DEFAULT_QUEUE_NAME,
@@ -152,7 +153,7 @@ export async function createUploadWorker(options: UploadWorkerOptions): Promise<
     credentials,
     defaults,
     bandwidth: toBandwidth(options.bandwidth),
-    resolveSource: checkFunction('resolveSource', options.resolveSource),
+    resolveSource: optionalFunction('resolveSource', options.resolveSource),
     directories: texts('directories', options.directories)?.map((directory) => resolve(directory)),
     maxCrashes: wholeNumber('maxCrashes', options.maxCrashes, 10),
     maxReturns: wholeNumber('maxReturns', options.maxReturns, 50),
@@ -366,6 +367,6 @@ function checkUploadOptions(defaults: WorkerDefaults, credentials: CredentialsBy
 
 /** Redis refuses other names of connections, and the worker would not be seen in the fleet. */
 function checkName(name: string): void {
-  if (typeof name === 'string' && /^[^\s:]+$/.test(name)) return;
-  throw new BitsArgumentError('The name of a worker must have no spaces and no colons.');
+  const isRight = typeof name === 'string' && /^[^\s:]+$/.test(name);
+  mustBe(isRight, 'name', 'a text that is not empty, without spaces and colons');
 }

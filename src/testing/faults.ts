@@ -1,4 +1,5 @@
 import { AssertionError } from 'node:assert';
+import { isObject, mustBe } from '../common/check-options.js';
 import { BitsArgumentError } from '../errors.js';
 import { PACKET_TYPE_NAMES } from '../protocol/constants.js';
 import type { PacketType } from '../protocol/packets.js';
@@ -114,21 +115,15 @@ export class FaultPlan {
    */
   add(fault: Fault): void {
     const { on, do: action, nth = 1, times = 1 } = isObject(fault) ? fault : ({} as Fault);
-    if (!TARGETS.includes(on)) {
-      throw new BitsArgumentError(
-        `A fault is an object such as { on: 'fragment', do: 'hang' }, and on is one of ${TARGETS.join(', ')}.`,
-      );
-    }
+    const example = `an object such as { on: 'fragment', do: 'hang' }, on one of ${TARGETS.join(', ')}`;
+    mustBe(TARGETS.includes(on), 'A fault', example);
     if (!isObject(action) && !NAMED_FAULTS.includes(action)) {
       throw new BitsArgumentError(
         `A fault can do ${NAMED_FAULTS.join(', ')}, and not ${JSON.stringify(action)}`,
       );
     }
-    if (!isCount(nth) || !(isCount(times) || times === Infinity)) {
-      throw new BitsArgumentError(
-        'nth and times of a fault must be positive integers, or times Infinity',
-      );
-    }
+    const areCounts = isCount(nth) && (isCount(times) || times === Infinity);
+    mustBe(areCounts, 'nth and times of a fault', 'positive integers, or times Infinity');
     this.#planned.push({ fault, seen: 0, left: times, wasApplied: false });
   }
 
@@ -165,10 +160,6 @@ export class FaultPlan {
       operator: 'assertFaultsConsumed',
     });
   }
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null;
 }
 
 function isCount(value: number): boolean {

@@ -4,13 +4,14 @@ import type { TlsOptions } from 'node:tls';
 import {
   assertKnown,
   assertOptions,
-  checkFunction,
   flag,
+  isObject,
+  mustBe,
+  optionalFunction,
   text,
   texts,
   wholeNumber,
 } from '../common/check-options.js';
-import { BitsArgumentError } from '../errors.js';
 import type { LoggedRequest } from './access-log.js';
 import type { Fault } from './faults.js';
 import type { ReplyResult } from './replies.js';
@@ -132,12 +133,8 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 export function resolveOptions(options: BitsServerOptions) {
   assertOptions('createBitsServer', options);
   const { allowedHosts, tls, faults = [] } = options;
-  if (tls !== undefined && (typeof tls !== 'object' || tls === null)) {
-    throw new BitsArgumentError('tls must be an object of options of tls.createServer.');
-  }
-  if (!Array.isArray(faults)) {
-    throw new BitsArgumentError('faults must be an array of faults.');
-  }
+  mustBe(tls === undefined || isObject(tls), 'tls', 'an object of options of tls.createServer');
+  mustBe(Array.isArray(faults), 'faults', 'an array of faults');
   const resolved = {
     root: text('root', options.root),
     host: text('host', options.host) ?? '127.0.0.1',
@@ -161,18 +158,18 @@ export function resolveOptions(options: BitsServerOptions) {
       Number.POSITIVE_INFINITY,
     ),
     sessionTimeoutMs: limit('sessionTimeoutMs', options.sessionTimeoutMs, 14 * DAY_MS),
-    reply: checkFunction('reply', options.reply),
+    reply: optionalFunction('reply', options.reply),
     replyAgain: flag('replyAgain', options.replyAgain),
-    onUpload: checkFunction('onUpload', options.onUpload),
-    faults: faults as readonly Fault[],
-    now: checkFunction('now', options.now) ?? Date.now,
+    onUpload: optionalFunction('onUpload', options.onUpload),
+    faults,
+    now: optionalFunction('now', options.now) ?? Date.now,
     idleTimeoutMs: limit('idleTimeoutMs', options.idleTimeoutMs, 120_000),
     headTimeoutMs: limit('headTimeoutMs', options.headTimeoutMs, 30_000),
     bodyTimeoutMs: limit('bodyTimeoutMs', options.bodyTimeoutMs, 60_000),
     maxConnections: limit('maxConnections', options.maxConnections, 500),
     maxSessions: limit('maxSessions', options.maxSessions, 10_000),
     logLimit: limit('logLimit', options.logLimit, 100_000),
-    onRequest: checkFunction('onRequest', options.onRequest),
+    onRequest: optionalFunction('onRequest', options.onRequest),
   };
   assertKnown('', options, resolved);
   return resolved;
@@ -185,14 +182,12 @@ function hostIdOf(hostId: BitsServerOptions['hostId']): () => string | undefined
 }
 
 function choice<T extends string>(name: string, value: T, choices: readonly T[]): T {
-  if (choices.includes(value)) return value;
-  throw new BitsArgumentError(
-    `${name} must be one of ${choices.join(', ')}, not ${String(value)}.`,
-  );
+  mustBe(choices.includes(value), name, `one of ${choices.join(', ')}, not ${String(value)}`);
+  return value;
 }
 
 function limit(name: string, value: number | undefined, byDefault: number): number {
   if (value === undefined) return byDefault;
-  if (typeof value === 'number' && value >= 0) return value;
-  throw new BitsArgumentError(`${name} must be a number that is not negative.`);
+  mustBe(typeof value === 'number' && value >= 0, name, 'a number that is not negative');
+  return value;
 }

@@ -35,7 +35,8 @@ export interface UploadWorkerEvents {
   warning: [warning: UploadWarning, job: FleetJob | undefined];
 }
 
-const BULLMQ_PREFIX = 'bull';
+/** That of BullMQ. */
+export const DEFAULT_PREFIX = 'bull';
 
 export const DEFAULT_QUEUE_NAME = 'uploads';
 
@@ -60,13 +61,13 @@ export function assertJobOf(queue: Queue, jobId: string): void {
 }
 
 /** Some of BullMQ's keys of a queue. */
-export function queueKeys(bullmqPrefix: string | undefined, queueName: string): string[] {
-  return ['meta', 'wait'].map((name) => `${bullmqPrefix ?? BULLMQ_PREFIX}:${queueName}:${name}`);
+export function queueKeys(bullmqPrefix: string, queueName: string): string[] {
+  return ['meta', 'wait'].map((name) => `${bullmqPrefix}:${queueName}:${name}`);
 }
 
 /** What the keys of a queue's records begin with. */
 export function storePrefix(bullmqPrefix: string | undefined, queueName: string): string {
-  return keyPrefix(`bits-upload:${bullmqPrefix ?? BULLMQ_PREFIX}:${queueName}`);
+  return keyPrefix(`bits-upload:${bullmqPrefix ?? DEFAULT_PREFIX}:${queueName}`);
 }
 
 /** The name of a job in the store: an id may be given again when its job was removed. */

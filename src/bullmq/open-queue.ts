@@ -6,10 +6,10 @@ import {
   text,
   wholeNumber,
 } from '../common/check-options.js';
-import { checkQueueName, DEFAULT_QUEUE_NAME, queueKeys } from './fleet-job.js';
+import { checkQueueName, DEFAULT_PREFIX, DEFAULT_QUEUE_NAME, queueKeys } from './fleet-job.js';
 import { connectRedis, type RedisConnectionInput } from './redis-connection.js';
 
-/** Options of `openUploadQueue`. */
+/** Options of `openUploadQueue`; a worker has them too. */
 export interface UploadQueueConnection {
   /** A URL such as `redis://host:6379`, or options of ioredis. */
   connection: RedisConnectionInput;
@@ -29,9 +29,9 @@ export interface OpenUploadQueue {
   close(): Promise<void>;
 }
 
-export const CONNECT_TIMEOUT_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 10_000;
 
-const OPTION_NAMES: OptionNames<UploadQueueConnection> = {
+export const CONNECTION_OPTION_NAMES: OptionNames<UploadQueueConnection> = {
   connection: true,
   queueName: true,
   prefix: true,
@@ -45,18 +45,9 @@ const OPTION_NAMES: OptionNames<UploadQueueConnection> = {
  */
 export async function openUploadQueue(options: UploadQueueConnection): Promise<OpenUploadQueue> {
   assertOptions('openUploadQueue', options);
-  assertKnown('', options, OPTION_NAMES);
-  const { queueName = DEFAULT_QUEUE_NAME } = options;
-  checkQueueName(queueName);
-  const prefix = text('prefix', options.prefix);
-  const { redis, evictionPolicy } = await connectRedis(options.connection, {
-    timeoutMs: wholeNumber('connectTimeoutMs', options.connectTimeoutMs, CONNECT_TIMEOUT_MS, 1),
-    keys: queueKeys(prefix, queueName),
-  });
-  const queue = new Queue(queueName, {
-    connection: redis,
-    ...(prefix !== undefined && { prefix }),
-  });
+  assertKnown('', options, CONNECTION_OPTION_NAMES);
+  const { queueName, prefix, redis, evictionPolicy } = await connectQueue(options);
+  const queue = new Queue(queueName, { connection: redis, prefix });
   // A call that is under way says what is wrong; BullMQ would print it.
   queue.on('error', () => {});
   return {
@@ -69,4 +60,23 @@ export async function openUploadQueue(options: UploadQueueConnection): Promise<O
       redis.disconnect();
     },
   };
+}
+
+/**
+ * Connects to the Redis of a queue, once it is clear that its name can work.
+ * @throws BITS_ERR_ARGUMENT, and BITS_ERR_STORE as `openUploadQueue`
+ */
+export async function connectQueue({
+  connection,
+  queueName = DEFAULT_QUEUE_NAME,
+  prefix = DEFAULT_PREFIX,
+  connectTimeoutMs,
+}: UploadQueueConnection) {
+  checkQueueName(queueName);
+  text('prefix', prefix);
+  const connected = await connectRedis(connection, {
+    timeoutMs: wholeNumber('connectTimeoutMs', connectTimeoutMs, CONNECT_TIMEOUT_MS, 1),
+    keys: queueKeys(prefix, queueName),
+  });
+  return { ...connected, queueName, prefix };
 }

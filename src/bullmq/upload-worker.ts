@@ -10,7 +10,6 @@ import {
   type OptionNames,
   optionalFunction,
   optionGroup,
-  text,
   texts,
   wholeNumber,
 } from '../common/check-options.js';
@@ -25,12 +24,9 @@ import {
 import { mendActiveJobs } from './active-jobs.js';
 import { type CredentialsByName, checkCredentials } from './credentials.js';
 import {
-  checkQueueName,
-  DEFAULT_QUEUE_NAME,
   type FleetJob,
   type FleetResult,
   isUnreadable,
-  queueKeys,
   storePrefix,
   type UploadWorkerEvents,
   uploadName,
@@ -38,20 +34,13 @@ import {
 import type { ResolveSource } from './fleet-source.js';
 import type { FleetJobData } from './job-data.js';
 import { JobRun, type RunSetting, type WorkerDefaults } from './job-run.js';
-import { CONNECT_TIMEOUT_MS } from './open-queue.js';
-import { connectRedis, type RedisConnectionInput } from './redis-connection.js';
+import { CONNECTION_OPTION_NAMES, connectQueue, type UploadQueueConnection } from './open-queue.js';
 import { redisError, troubleOf } from './redis-errors.js';
 import { checkLockMs, DEFAULT_LOCK_MS, RedisStore } from './redis-store.js';
 import { sweepStore } from './sweep.js';
 
 /** Options of `createUploadWorker`. */
-export interface UploadWorkerOptions {
-  /** A URL such as `redis://host:6379`, or options of ioredis. */
-  connection: RedisConnectionInput;
-  /** The queue whose jobs it does. @default 'uploads' */
-  queueName?: string | undefined;
-  /** The prefix of BullMQ's keys. @default 'bull' */
-  prefix?: string | undefined;
+export interface UploadWorkerOptions extends UploadQueueConnection {
   /** What the worker is called in the fleet, without spaces and colons. @default host name and process id */
   name?: string | undefined;
   /** How many uploads at once. @default 4 */
@@ -90,14 +79,10 @@ export interface UploadWorkerOptions {
    * @default 50
    */
   maxReturns?: number | undefined;
-  /** How long Redis may take to answer at the start, in milliseconds. @default 10000 */
-  connectTimeoutMs?: number | undefined;
 }
 
 const OPTION_NAMES: OptionNames<UploadWorkerOptions> = {
-  connection: true,
-  queueName: true,
-  prefix: true,
+  ...CONNECTION_OPTION_NAMES,
   name: true,
   concurrency: true,
   bandwidth: true,
@@ -109,7 +94,6 @@ const OPTION_NAMES: OptionNames<UploadWorkerOptions> = {
   lockMs: true,
   maxCrashes: true,
   maxReturns: true,
-  connectTimeoutMs: true,
 };
 
 const SWEEP_MS = 60_000;
@@ -127,7 +111,6 @@ export async function createUploadWorker(options: UploadWorkerOptions): Promise<
   assertOptions('createUploadWorker', options, ' with a connection');
   assertKnown('', options, OPTION_NAMES);
   const {
-    queueName = DEFAULT_QUEUE_NAME,
     credentials = {},
     defaults = {},
     name = `${hostname()}-${process.pid}`,
@@ -135,19 +118,10 @@ export async function createUploadWorker(options: UploadWorkerOptions): Promise<
     limiter,
   } = options;
   const concurrency = wholeNumber('concurrency', options.concurrency, 4, 1);
-  const timeoutMs = wholeNumber(
-    'connectTimeoutMs',
-    options.connectTimeoutMs,
-    CONNECT_TIMEOUT_MS,
-    1,
-  );
-  const prefix = text('prefix', options.prefix);
-  checkQueueName(queueName);
   checkName(name);
   checkCredentials(credentials);
   checkUploadOptions(defaults, credentials);
   const run = {
-    storePrefix: storePrefix(prefix, queueName),
     lockMs: checkLockMs(lockMs),
     workerName: name,
     credentials,
@@ -158,14 +132,13 @@ export async function createUploadWorker(options: UploadWorkerOptions): Promise<
     maxCrashes: wholeNumber('maxCrashes', options.maxCrashes, 10),
     maxReturns: wholeNumber('maxReturns', options.maxReturns, 50),
   };
-  const keys = queueKeys(prefix, queueName);
-  const { redis, evictionPolicy } = await connectRedis(options.connection, { timeoutMs, keys });
-  const bullmq = {
-    concurrency,
-    ...(prefix !== undefined && { prefix }),
-    ...(limiter !== undefined && { limiter }),
-  };
-  return new UploadWorker(queueName, { ...run, redis }, bullmq, evictionPolicy);
+  const { redis, queueName, prefix, evictionPolicy } = await connectQueue(options);
+  return new UploadWorker(
+    queueName,
+    { ...run, redis, storePrefix: storePrefix(prefix, queueName) },
+    { concurrency, prefix, ...(limiter !== undefined && { limiter }) },
+    evictionPolicy,
+  );
 }
 
 /**

@@ -97,7 +97,8 @@ describeWith('a fleet that loses Redis', [REDIS], () => {
     const { queue } = await openQueue(redis.url);
     await admin.replicaof('127.0.0.1', '1');
     const upload = { url: URL, source: '/a', jobOptions: { jobId: 'one' } };
-    const error = await failureOf(enqueueUploads(queue, [upload], patience));
+    // Redis answers, which may take a while on a busy machine.
+    const error = await failureOf(enqueueUploads(queue, [upload], { timeoutMs: 1500 }));
     expect(error.message).to.match(/it is a replica.*connect to the primary/);
     const refusals = async (): Promise<number> =>
       Number(/errorstat_READONLY:count=(\d+)/.exec(await admin.info('errorstats'))?.[1]);

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Browser, Page } from 'playwright-core';
 import { createFileStore } from '../../src/index.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { useTempDir } from '../support/files.js';
 import { serveFolder } from '../support/static-server.js';
 import { pattern } from '../transport/support.js';
 import { EXAMPLE, launchChromium, needsChromium, needsExample } from './chromium.js';
@@ -36,7 +36,7 @@ const safe = {
 describe("The example's window", () => {
   let browser: Browser;
   let pages: Awaited<ReturnType<typeof serveFolder>>;
-  let folder: string;
+  const folder = useTempDir();
   let server: BitsServer;
   let main: MainProcess;
   let page: Page;
@@ -55,7 +55,6 @@ describe("The example's window", () => {
   });
 
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'bits-upload-example-'));
     server = await createBitsServer();
     main = await startMain();
     page = await openWindow();
@@ -65,7 +64,6 @@ describe("The example's window", () => {
     await page.close();
     await main.uploads.sleep();
     await server.close();
-    await rm(folder, { recursive: true, force: true });
     expect(violations.splice(0)).to.deep.equal([]);
   });
 
@@ -76,8 +74,8 @@ describe("The example's window", () => {
       load('settings.js'),
       load('handlers.js'),
     ]);
-    const settings = new Settings(join(folder, 'settings.json'), safe);
-    const store = createFileStore({ directory: join(folder, 'jobs') });
+    const settings = new Settings(join(folder.path, 'settings.json'), safe);
+    const store = createFileStore({ directory: join(folder.path, 'jobs') });
     const uploads = new Uploads(store, () => ({
       auth: settings.credentials && { credentials: settings.credentials },
     }));
@@ -94,7 +92,7 @@ describe("The example's window", () => {
     await opened.exposeFunction('invoke', (channel: string, given: unknown) => {
       // Electron's preload knows the paths of files.
       const isNames = channel === 'uploads:add' && Array.isArray(given);
-      return handlers[channel]?.(isNames ? given.map((name) => join(folder, name)) : given);
+      return handlers[channel]?.(isNames ? given.map((name) => join(folder.path, name)) : given);
     });
     await opened.addInitScript(readFileSync(new URL('example-bridge.js', import.meta.url), 'utf8'));
     main.uploads.on('change', (list) => {
@@ -109,7 +107,7 @@ describe("The example's window", () => {
   }
 
   async function file(name: string, bytes = 50_000): Promise<string> {
-    const path = join(folder, name);
+    const path = join(folder.path, name);
     await writeFile(path, pattern(bytes));
     return path;
   }
@@ -196,7 +194,7 @@ describe("The example's window", () => {
     await page.getByLabel('Password').fill('hunter2');
     await page.getByRole('button', { name: 'Save' }).click();
     await page.getByRole('dialog').waitFor({ state: 'hidden' });
-    expect(await readFile(join(folder, 'settings.json'), 'utf8')).not.to.include('hunter2');
+    expect(await readFile(join(folder.path, 'settings.json'), 'utf8')).not.to.include('hunter2');
     await page.getByRole('button', { name: 'Settings' }).click();
     expect(await page.getByLabel('Password').inputValue()).to.equal('');
     expect((await startMain()).settings).to.have.nested.property('credentials.password', 'hunter2');

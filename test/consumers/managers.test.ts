@@ -1,17 +1,11 @@
 import { access } from 'node:fs/promises';
 import { expect } from 'chai';
 import { npm, QUIETLY } from '../support/package.js';
-import { asPut, COMMON_JS, ES_MODULE, expectResume, Project } from './project.js';
+import { asPut, COMMON_JS, describePackage, ES_MODULE, expectResume, Project } from './project.js';
 
 const { execPath } = process;
 
-describe('the package, installed by', function () {
-  this.timeout(300_000);
-
-  before(function () {
-    if (process.platform === 'win32') this.skip();
-  });
-
+describePackage('the package, installed by', () => {
   /** The package manager is in a project of its own, as it is no dependency of an app. */
   async function toolOf(suite: Mocha.Context, name: string, ...program: string[]) {
     const tools = await Project.create();

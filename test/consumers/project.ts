@@ -44,6 +44,17 @@ export const asPut = ({ url, source, directory }: Task) => {
   return ['put', source, url, ...size, '--state-dir', directory, '--json'];
 };
 
+/** A suite of the package in other people's projects, whose installation takes its time. */
+export function describePackage(title: string, suite: () => void): void {
+  describe(title, function () {
+    this.timeout(300_000);
+    before(function () {
+      if (process.platform === 'win32') this.skip();
+    });
+    suite();
+  });
+}
+
 let tarball: Promise<string> | undefined;
 
 async function packOnce(): Promise<string> {

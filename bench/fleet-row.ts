@@ -91,6 +91,6 @@ async function runFleet({ url, file, uploads }: FleetRun, count: number): Promis
   } finally {
     await Promise.all(workers.map((worker) => worker.kill()));
     await queue.close();
-    await server.stop();
+    await server.close();
   }
 }

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { tlsCertificate } from '../test/support/raw-server.js';
 import { type BenchFiles, GIB, KIB, MIB } from './data.js';
 import { fleetRow } from './fleet-row.js';
 import { hasCurl, runClient, runCurl, runNode, type Sink } from './harness.js';
@@ -60,10 +60,7 @@ export async function createRows(sink: Sink, files: BenchFiles, sizes: Sizes): P
   const fewBytes = FEW_FRAGMENTS * SMALL_FRAGMENT_BYTES;
   const manyFile = await files.sparse(manyBytes);
   const fewFile = await files.sparse(fewBytes);
-  const ca = await readFile(
-    new URL('../test/fixtures/tls/localhost-cert.pem', import.meta.url),
-    'utf8',
-  );
+  const ca = tlsCertificate();
   const url = `${sink.plainUrl}/file`;
   const lateUrl = `${sink.plainUrl}/late-${LATE_MS}/file`;
   const secureUrl = `${sink.secureUrl}/file`;

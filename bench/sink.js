@@ -156,8 +156,8 @@ const plain = net.createServer({ noDelay: true }, serve);
 const secure = tls.createServer(
   {
     noDelay: true,
-    key: readFileSync(new URL('localhost-key.pem', TLS_FILES)),
-    cert: readFileSync(new URL('localhost-cert.pem', TLS_FILES)),
+    key: readFileSync(new URL('key.pem', TLS_FILES)),
+    cert: readFileSync(new URL('cert.pem', TLS_FILES)),
   },
   serve,
 );

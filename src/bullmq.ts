@@ -8,7 +8,12 @@ export {
   uploadFlowJob,
   uploadState,
 } from './bullmq/enqueue.js';
-export type { FleetJob, FleetQueue, FleetResult } from './bullmq/fleet-job.js';
+export type {
+  FleetJob,
+  FleetQueue,
+  FleetResult,
+  UploadWorkerEvents,
+} from './bullmq/fleet-job.js';
 export type { FleetSource, ResolveSource, VersionedStream } from './bullmq/fleet-source.js';
 export {
   type ActiveUpload,
@@ -29,6 +34,5 @@ export { createRedisStore, type RedisStoreOptions } from './bullmq/redis-store.j
 export {
   createUploadWorker,
   UploadWorker,
-  type UploadWorkerEvents,
   type UploadWorkerOptions,
 } from './bullmq/upload-worker.js';

@@ -1,18 +1,14 @@
 import { createHash } from 'node:crypto';
+import type { EventEmitter } from 'node:events';
 import { UnrecoverableError, type Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { tell } from '../common/tell.js';
 import type { UploadWarning } from '../job/events.js';
-import { type FleetJob, readJob } from './fleet-job.js';
+import { readJob, type UploadWorkerEvents } from './fleet-job.js';
 import { MAX_LOCK_MS, type RedisStore } from './redis-store.js';
 
 /** What a job that nobody can read holds for people instead of its data. */
 const MAX_SHOWN_CHARS = 1000;
-
-/** What is told of the jobs that workers are at. */
-export interface ActiveJobEvents {
-  onFailed(job: FleetJob, error: Error): void;
-  onWarning(warning: UploadWarning): void;
-}
 
 /**
  * Looks after the jobs that would be active for ever: one that BullMQ cannot read is found as stalled
@@ -22,10 +18,11 @@ export async function mendActiveJobs(
   worker: Worker,
   redis: Redis,
   store: RedisStore,
-  { onFailed, onWarning }: ActiveJobEvents,
+  events: EventEmitter<UploadWorkerEvents>,
 ): Promise<void> {
   const limit = async (what: string, key: string): Promise<void> => {
-    if (await store.limitLock(key)) onWarning(endlessLock(what, key));
+    if (!(await store.limitLock(key))) return;
+    tell(events, 'warning', endlessLock(what, key), undefined);
   };
   await limit('of the search for stalled jobs', worker.toKey('stalled-check'));
   for (const id of await redis.lrange(worker.toKey('active'), 0, -1)) {
@@ -43,7 +40,7 @@ export async function mendActiveJobs(
     const job = await readJob(worker, id);
     const error = new UnrecoverableError(reason);
     await job?.moveToFailed(error, token, false);
-    if (job !== undefined) onFailed(job, error);
+    if (job !== undefined) tell(events, 'failed', job, error, true);
   }
 }
 

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { unlessAborted } from '../common/abort.js';
+import { optionGroup, wholeNumber } from '../common/check-options.js';
 import { isErrorLike } from '../common/error-like.js';
-import { BitsArgumentError, BitsStoreError } from '../errors.js';
+import { BitsStoreError } from '../errors.js';
 import { isOfRedis, mayPassSoon, redisError } from './redis-errors.js';
 
 /** How long a function of a fleet waits for Redis. */
@@ -27,11 +28,10 @@ const AGAIN_MS = 500;
 export async function askRedis<T>(
   doing: string,
   ask: () => Promise<T>,
-  { timeoutMs = TIMEOUT_MS }: RedisPatience = {},
+  patience?: RedisPatience,
 ): Promise<T> {
-  if (!Number.isSafeInteger(timeoutMs) || timeoutMs < 1) {
-    throw new BitsArgumentError('timeoutMs must be a whole number of milliseconds, 1 or more.');
-  }
+  const given = optionGroup('patience', patience, { timeoutMs: true });
+  const timeoutMs = wholeNumber('timeoutMs', given.timeoutMs, TIMEOUT_MS, 1);
   const ended = new AbortController();
   let last: unknown;
   const timer = setTimeout(() => {

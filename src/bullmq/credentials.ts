@@ -1,4 +1,4 @@
-import { BitsArgumentError } from '../errors.js';
+import { assertOptions, mustBe, type OptionNames, optionGroup } from '../common/check-options.js';
 import type { UploadOptions } from '../job/options.js';
 import { OtherWorkerError } from './job-data.js';
 
@@ -17,14 +17,23 @@ export interface NamedCredentials
 /** Credentials by name. */
 export type CredentialsByName = Readonly<Record<string, NamedCredentials>>;
 
+const OPTION_NAMES: OptionNames<NamedCredentials> = {
+  auth: true,
+  headers: true,
+  tls: true,
+  allowInsecureAuth: true,
+  origins: true,
+  query: true,
+};
+
 /** @throws BITS_ERR_ARGUMENT */
 export function checkCredentials(given: CredentialsByName): void {
-  for (const [name, { origins }] of Object.entries(given)) {
-    const isUsable = Array.isArray(origins) && origins.length > 0 && origins.every(isOrigin);
-    if (isUsable) continue;
-    throw new BitsArgumentError(
-      `credentials.${name}.origins must name the servers that may get them, such as https://bits.example.`,
-    );
+  assertOptions('credentials', given);
+  for (const [name, named] of Object.entries(given)) {
+    const { origins } = optionGroup(`credentials.${name}`, named, OPTION_NAMES);
+    const areOrigins = Array.isArray(origins) && origins.length > 0 && origins.every(isOrigin);
+    const example = 'an array of the servers that may get them, such as https://bits.example';
+    mustBe(areOrigins, `credentials.${name}.origins`, example);
   }
 }
 

@@ -1,8 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import type { FlowJob, JobState, JobsOptions, Queue } from 'bullmq';
+import { mustBe } from '../common/check-options.js';
 import { BitsStoreError, isBitsError } from '../errors.js';
 import { askRedis, type RedisPatience } from './ask-redis.js';
-import { type FleetJob, readJob, storePrefix, uploadName } from './fleet-job.js';
+import {
+  assertJobOf,
+  assertQueue,
+  checkQueueName,
+  type FleetJob,
+  readJob,
+  storePrefix,
+  uploadName,
+} from './fleet-job.js';
 import {
   bullmqPriority,
   type FleetJobData,
@@ -37,6 +46,8 @@ export async function enqueueUploads(
   uploads: readonly FleetUploadOptions[],
   patience?: RedisPatience,
 ): Promise<FleetJob[]> {
+  assertQueue(queue);
+  mustBe(Array.isArray(uploads), 'uploads', 'an array of options');
   // With an id of its own a job is added once, also when the connection broke before Redis answered and
   // it is added again.
   const entries = uploads.map((upload) => {
@@ -72,6 +83,7 @@ export async function enqueueUploads(
  * @throws BITS_ERR_ARGUMENT as `enqueueUploads`
  */
 export function uploadFlowJob(queueName: string, upload: FleetUploadOptions): FlowJob {
+  checkQueueName(queueName);
   const { name, data, opts } = bulkEntry(upload);
   // A flow without its upload cannot go on; BullMQ would leave the parent waiting.
   return { name, queueName, data, opts: { failParentOnFailure: true, ...opts } };
@@ -81,6 +93,7 @@ export function uploadFlowJob(queueName: string, upload: FleetUploadOptions): Fl
  * Cancels an upload, wherever it is: one that waits is removed, one that a worker is at is stopped, and
  * its session on the server is freed by a worker.
  * @returns false when there is no such job, or it is over
+ * @throws BITS_ERR_ARGUMENT for what is no queue, or no id
  * @throws BITS_ERR_STORE for what Redis refuses, and when it does not answer in time
  */
 export async function cancelUpload(
@@ -88,12 +101,14 @@ export async function cancelUpload(
   jobId: string,
   patience?: RedisPatience,
 ): Promise<boolean> {
+  assertJobOf(queue, jobId);
   return askRedis('cancel the job', () => cancel(queue, jobId), patience);
 }
 
 /**
  * Gives a job that failed for good to the workers again, and one of them resumes it.
  * @returns false when there is no such job, or it has not failed
+ * @throws BITS_ERR_ARGUMENT for what is no queue, or no id
  * @throws BITS_ERR_STORE for what Redis refuses, and when it does not answer in time
  */
 export async function retryUpload(
@@ -101,6 +116,7 @@ export async function retryUpload(
   jobId: string,
   patience?: RedisPatience,
 ): Promise<boolean> {
+  assertJobOf(queue, jobId);
   return askRedis(
     'retry the job',
     async () => {
@@ -116,6 +132,7 @@ export async function retryUpload(
 /**
  * What BullMQ says of a job, such as `prioritized`, `active`, `completed` or `failed`.
  * @returns `unknown` when there is no such job, such as one that was removed some time after it was done
+ * @throws BITS_ERR_ARGUMENT for what is no queue, or no id
  * @throws BITS_ERR_STORE for what Redis refuses, and when it does not answer in time
  */
 export async function uploadState(
@@ -123,6 +140,7 @@ export async function uploadState(
   jobId: string,
   patience?: RedisPatience,
 ): Promise<JobState | 'unknown'> {
+  assertJobOf(queue, jobId);
   return askRedis('find the job', () => queue.getJobState(jobId), patience);
 }
 

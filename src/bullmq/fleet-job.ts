@@ -1,9 +1,11 @@
 import { Job, type MinimalQueue, type Queue } from 'bullmq';
+import { assertMethods, mustBe } from '../common/check-options.js';
 import { isErrorLike } from '../common/error-like.js';
-import { BitsArgumentError, BitsStoreError } from '../errors.js';
-import type { UploadResult } from '../job/events.js';
+import { BitsStoreError } from '../errors.js';
+import type { UploadResult, UploadWarning } from '../job/events.js';
 import type { StoredReply } from '../reply/sink.js';
 import type { FleetJobData } from './job-data.js';
+import type { FleetProgress } from './job-progress.js';
 import { keyPrefix } from './redis-store.js';
 
 /** A queue of BullMQ whose jobs are uploads. */
@@ -20,7 +22,21 @@ export interface FleetResult extends Omit<UploadResult, 'reply'> {
   readonly reply: Omit<StoredReply, 'data'> | undefined;
 }
 
-const BULLMQ_PREFIX = 'bull';
+/** What an `UploadWorker` tells. */
+export interface UploadWorkerEvents {
+  started: [job: FleetJob];
+  progress: [job: FleetJob, progress: FleetProgress];
+  done: [job: FleetJob, result: FleetResult];
+  /** The job went back to the queue, for any worker. */
+  returned: [job: FleetJob, reason: string, delayMs: number];
+  /** `isFinal`: BullMQ does not try it again, and keeps it as failed. */
+  failed: [job: FleetJob, error: Error, isFinal: boolean];
+  /** About the job, or else about the worker. */
+  warning: [warning: UploadWarning, job: FleetJob | undefined];
+}
+
+/** That of BullMQ. */
+export const DEFAULT_PREFIX = 'bull';
 
 export const DEFAULT_QUEUE_NAME = 'uploads';
 
@@ -29,18 +45,29 @@ export const DEFAULT_QUEUE_NAME = 'uploads';
  * @throws BITS_ERR_ARGUMENT
  */
 export function checkQueueName(name: unknown): void {
-  if (typeof name === 'string' && name !== '' && !name.includes(':')) return;
-  throw new BitsArgumentError('queueName must be a text without colons that is not empty.');
+  const isRight = typeof name === 'string' && name !== '' && !name.includes(':');
+  mustBe(isRight, 'queueName', 'a text without colons that is not empty');
+}
+
+/** @throws BITS_ERR_ARGUMENT for what is no `Queue` of BullMQ */
+export function assertQueue(queue: Queue): void {
+  assertMethods('queue', queue, ['addBulk', 'getJobState', 'getJobCounts']);
+}
+
+/** @throws BITS_ERR_ARGUMENT */
+export function assertJobOf(queue: Queue, jobId: string): void {
+  assertQueue(queue);
+  mustBe(typeof jobId === 'string' && jobId !== '', 'jobId', 'a text that is not empty');
 }
 
 /** Some of BullMQ's keys of a queue. */
-export function queueKeys(bullmqPrefix: string | undefined, queueName: string): string[] {
-  return ['meta', 'wait'].map((name) => `${bullmqPrefix ?? BULLMQ_PREFIX}:${queueName}:${name}`);
+export function queueKeys(bullmqPrefix: string, queueName: string): string[] {
+  return ['meta', 'wait'].map((name) => `${bullmqPrefix}:${queueName}:${name}`);
 }
 
 /** What the keys of a queue's records begin with. */
 export function storePrefix(bullmqPrefix: string | undefined, queueName: string): string {
-  return keyPrefix(`bits-upload:${bullmqPrefix ?? BULLMQ_PREFIX}:${queueName}`);
+  return keyPrefix(`bits-upload:${bullmqPrefix ?? DEFAULT_PREFIX}:${queueName}`);
 }
 
 /** The name of a job in the store: an id may be given again when its job was removed. */

@@ -1,9 +1,8 @@
 import type { Queue } from 'bullmq';
 import { isBitsError } from '../errors.js';
 import { askRedis, type RedisPatience } from './ask-redis.js';
-import { type FleetJob, readJob } from './fleet-job.js';
-import type { FleetProgress } from './job-progress.js';
-import { parseProgress } from './job-progress.js';
+import { assertQueue, type FleetJob, readJob } from './fleet-job.js';
+import { numberOf, parseProgress } from './job-progress.js';
 
 /** One upload that a worker is at. */
 export interface ActiveUpload {
@@ -49,9 +48,11 @@ const MAX_LISTED = 100;
 /**
  * Tells what the workers of a queue are doing. It holds no secret.
  * @param queue a `Queue` of BullMQ, which stays the caller's
+ * @throws BITS_ERR_ARGUMENT for what is no queue
  * @throws BITS_ERR_STORE for what Redis refuses, and when it does not answer in time
  */
 export async function fleetStatus(queue: Queue, patience?: RedisPatience): Promise<FleetStatus> {
+  assertQueue(queue);
   const [counts, clients, active, failed, isPaused] = await askRedis(
     'tell of the fleet',
     () =>
@@ -93,16 +94,14 @@ async function listed(queue: Queue, state: 'active' | 'failed'): Promise<FleetJo
 }
 
 function activeUpload(job: FleetJob): ActiveUpload {
-  const { acknowledgedBytes } = parseProgress(job.progress);
-  const progress = (typeof job.progress === 'object' ? job.progress : {}) as Partial<FleetProgress>;
-  const { state, totalBytes, bytesPerSecond } = progress;
+  const { state, acknowledgedBytes, totalBytes, bytesPerSecond } = parseProgress(job.progress);
   return {
     ...whatOf(job),
     worker: job.processedBy,
-    state: typeof state === 'string' && state !== 'returned' ? state : 'init',
+    state: state === undefined || state === 'returned' ? 'init' : state,
     acknowledgedBytes,
-    totalBytes: numberOf(totalBytes),
-    bytesPerSecond: numberOf(bytesPerSecond),
+    totalBytes,
+    bytesPerSecond,
     startedAtMs: numberOf(job.processedOn),
   };
 }
@@ -115,10 +114,6 @@ function whatOf({ id, data }: FleetJob): { jobId: string; source: string; url: s
 
 function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
-}
-
-function numberOf(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
 }
 
 /** BullMQ names the connections of a worker `prefix:queue:w:name`. */

@@ -3,7 +3,7 @@ import type { PacketRequest } from '../job/packet-hooks.js';
 import type { JobRecord } from '../store/record.js';
 import type { JobStore, LockOwner, LockResult, StoredJobs } from '../store/store.js';
 import type { RedisLock } from './redis-lock.js';
-import type { RedisStore } from './redis-store.js';
+import type { RedisLockResult, RedisStore } from './redis-store.js';
 
 /**
  * The store as one job of BullMQ sees it: stricter than a store has to be, because another worker may
@@ -21,8 +21,7 @@ export class JobLease implements JobStore {
   #isReleased = false;
   #knowsOfClose = false;
   #problem: BitsStoreError | undefined;
-  #busy: LockOwner | undefined;
-  #endlessKey: string | undefined;
+  #busy: RedisLockResult | undefined;
 
   constructor(store: RedisStore) {
     this.#store = store;
@@ -33,14 +32,9 @@ export class JobLease implements JobStore {
     return this.#problem;
   }
 
-  /** Who uploads the same file to the same URL, in another job. */
-  get busy(): LockOwner | undefined {
+  /** The lock of another job, which uploads the same file to the same URL. */
+  get busy(): RedisLockResult | undefined {
     return this.#busy;
-  }
-
-  /** The lock in Redis that keeps this job away, when it had no end. */
-  get endlessKey(): string | undefined {
-    return this.#endlessKey;
   }
 
   /** Whether another worker may have taken the job over. */
@@ -70,11 +64,11 @@ export class JobLease implements JobStore {
   }
 
   async lock(key: string): Promise<LockResult> {
-    const { holder, lock, endlessKey } = await this.#attempt(() => this.#store.lock(key));
+    const result = await this.#attempt(() => this.#store.lock(key));
+    const { lock } = result;
     if (lock === undefined) {
-      this.#busy = holder;
-      this.#endlessKey = endlessKey;
-      return { holder };
+      this.#busy = result;
+      return { holder: result.holder };
     }
     this.#lock = this.#store.lockOf(key);
     this.#key = key;

@@ -22,17 +22,27 @@ export interface FleetProgress {
 /** Reads what another worker, or a stranger, wrote. */
 export function parseProgress(
   value: unknown,
-): Pick<FleetProgress, 'stalls' | 'returns' | 'acknowledgedBytes'> {
-  const { stalls, returns, acknowledgedBytes } = (
+): Pick<
+  FleetProgress,
+  'stalls' | 'returns' | 'acknowledgedBytes' | 'totalBytes' | 'bytesPerSecond'
+> & { readonly state: string | undefined } {
+  const given = (
     typeof value === 'object' && value !== null ? value : {}
   ) as Partial<FleetProgress>;
   return {
-    stalls: countOf(stalls),
-    returns: countOf(returns),
-    acknowledgedBytes: countOf(acknowledgedBytes),
+    state: typeof given.state === 'string' ? given.state : undefined,
+    stalls: countOf(given.stalls),
+    returns: countOf(given.returns),
+    acknowledgedBytes: countOf(given.acknowledgedBytes),
+    totalBytes: numberOf(given.totalBytes),
+    bytesPerSecond: numberOf(given.bytesPerSecond),
   };
 }
 
 function countOf(value: unknown): number {
   return Number.isSafeInteger(value) && (value as number) > 0 ? (value as number) : 0;
+}
+
+export function numberOf(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
 }

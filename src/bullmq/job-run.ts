@@ -1,9 +1,11 @@
+import type { EventEmitter } from 'node:events';
 import { DelayedError, UnrecoverableError } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { describeError, isErrorLike } from '../common/error-like.js';
+import { tell } from '../common/tell.js';
 import { BitsAbortError, BitsStateError, isBitsError } from '../errors.js';
 import type { Bandwidth } from '../job/bandwidth.js';
-import type { UploadResult, UploadWarning } from '../job/events.js';
+import type { UploadResult } from '../job/events.js';
 import { withPatience } from '../job/guarded-source.js';
 import type { UploadOptions } from '../job/options.js';
 import type { PacketRequest, RequestHook } from '../job/packet-hooks.js';
@@ -12,7 +14,12 @@ import { UploadJob } from '../job/upload-job.js';
 import type { ByteSource } from '../source/source.js';
 import { endlessLock } from './active-jobs.js';
 import { type CredentialsByName, credentialOptions } from './credentials.js';
-import { type FleetJob, type FleetResult, uploadName } from './fleet-job.js';
+import {
+  type FleetJob,
+  type FleetResult,
+  type UploadWorkerEvents,
+  uploadName,
+} from './fleet-job.js';
 import { assertWritable, openFleetSource, type SourceSetting } from './fleet-source.js';
 import { type FleetJobData, OtherWorkerError, parseJobData } from './job-data.js';
 import { JobLease } from './job-lease.js';
@@ -49,9 +56,6 @@ export interface RunSetting extends SourceSetting {
   readonly maxCrashes: number;
   /** How often workers may return a job that they cannot do. */
   readonly maxReturns: number;
-  readonly onReturned: (job: FleetJob, reason: string, delayMs: number) => void;
-  readonly onWarning: (job: FleetJob, warning: UploadWarning) => void;
-  readonly onProgress: (job: FleetJob, progress: FleetProgress) => void;
 }
 
 /** How often the progress of a job is written to Redis. */
@@ -74,6 +78,7 @@ export class JobRun {
   readonly #job: FleetJob;
   readonly #token: string;
   readonly #setting: RunSetting;
+  readonly #events: EventEmitter<UploadWorkerEvents>;
   readonly #store: RedisStore;
   readonly #lease: JobLease;
   readonly #before: ReturnType<typeof parseProgress>;
@@ -84,10 +89,16 @@ export class JobRun {
   #acknowledgedAtFirst: number | undefined;
   #writtenAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(job: FleetJob, token: string, setting: RunSetting) {
+  constructor(
+    job: FleetJob,
+    token: string,
+    setting: RunSetting,
+    events: EventEmitter<UploadWorkerEvents>,
+  ) {
     this.#job = job;
     this.#token = token;
     this.#setting = setting;
+    this.#events = events;
     const { redis, storePrefix: prefix, lockMs } = setting;
     const holder = { name: uploadName(job), renew: () => this.#renew() };
     this.#store = new RedisStore(redis, { prefix, lockMs, holder });
@@ -152,7 +163,7 @@ export class JobRun {
     if (this.#stop === 'cancel') return this.#cancelEarlier(options);
     const upload = new UploadJob(options);
     this.#upload = upload;
-    upload.on('warning', (warning) => this.#setting.onWarning(this.#job, warning));
+    upload.on('warning', (warning) => tell(this.#events, 'warning', warning, this.#job));
     upload.on('progress', (progress) => this.#progressed(progress));
     upload.on('retry', () => this.#lease.progressed());
     return upload.start();
@@ -221,10 +232,11 @@ export class JobRun {
     if (this.#stop === 'lost' || this.#lease.isLost) {
       return this.#return('The worker lost its lock.', 0, false);
     }
-    if (this.#lease.busy !== undefined) {
-      const { endlessKey } = this.#lease;
-      if (endlessKey !== undefined) {
-        this.#setting.onWarning(this.#job, endlessLock('of the same file and URL', endlessKey));
+    const { busy } = this.#lease;
+    if (busy !== undefined) {
+      if (busy.endlessKey !== undefined) {
+        const warning = endlessLock('of the same file and URL', busy.endlessKey);
+        tell(this.#events, 'warning', warning, this.#job);
       }
       return this.#return('Another job uploads this file to this URL.', BUSY_MS, false);
     }
@@ -263,7 +275,7 @@ export class JobRun {
       await this.#job.moveToDelayed(Date.now() + Math.round(delayMs), this.#token);
       // By the clock of a worker that is behind, the moment may be far away. Another one may have it now.
       if (delayMs === 0) await this.#job.promote().catch(() => {});
-      this.#setting.onReturned(this.#job, reason, delayMs);
+      tell(this.#events, 'returned', this.#job, reason, delayMs);
     } catch {
       // Its lock is gone: BullMQ gives the job to another worker by itself.
     }
@@ -320,7 +332,7 @@ export class JobRun {
       atMs: Date.now(),
       ...news,
     };
-    this.#setting.onProgress(this.#job, progress);
+    tell(this.#events, 'progress', this.#job, progress);
     // One that could not be written is followed by another one.
     await this.#job.updateProgress(progress).catch(() => {});
   }

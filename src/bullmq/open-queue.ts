@@ -1,8 +1,15 @@
 import { Queue } from 'bullmq';
-import { checkQueueName, DEFAULT_QUEUE_NAME, queueKeys } from './fleet-job.js';
-import { connectRedis, evictionPolicy, type RedisConnectionInput } from './redis-connection.js';
+import {
+  assertKnown,
+  assertOptions,
+  type OptionNames,
+  text,
+  wholeNumber,
+} from '../common/check-options.js';
+import { checkQueueName, DEFAULT_PREFIX, DEFAULT_QUEUE_NAME, queueKeys } from './fleet-job.js';
+import { connectRedis, type RedisConnectionInput } from './redis-connection.js';
 
-/** Options of `openUploadQueue`. */
+/** Options of `openUploadQueue`; a worker has them too. */
 export interface UploadQueueConnection {
   /** A URL such as `redis://host:6379`, or options of ioredis. */
   connection: RedisConnectionInput;
@@ -22,33 +29,30 @@ export interface OpenUploadQueue {
   close(): Promise<void>;
 }
 
-export const CONNECT_TIMEOUT_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+
+export const CONNECTION_OPTION_NAMES: OptionNames<UploadQueueConnection> = {
+  connection: true,
+  queueName: true,
+  prefix: true,
+  connectTimeoutMs: true,
+};
 
 /**
  * Opens the queue of the upload workers, for those who have none of BullMQ's own.
  * @throws BITS_ERR_ARGUMENT for options that cannot work
  * @throws BITS_ERR_STORE when Redis does not answer in time, or refuses the user
  */
-export async function openUploadQueue({
-  connection,
-  queueName = DEFAULT_QUEUE_NAME,
-  prefix,
-  connectTimeoutMs = CONNECT_TIMEOUT_MS,
-}: UploadQueueConnection): Promise<OpenUploadQueue> {
-  checkQueueName(queueName);
-  const redis = await connectRedis(connection, {
-    timeoutMs: connectTimeoutMs,
-    keys: queueKeys(prefix, queueName),
-  });
-  const queue = new Queue(queueName, {
-    connection: redis,
-    ...(prefix !== undefined && { prefix }),
-  });
+export async function openUploadQueue(options: UploadQueueConnection): Promise<OpenUploadQueue> {
+  assertOptions('openUploadQueue', options);
+  assertKnown('', options, CONNECTION_OPTION_NAMES);
+  const { queueName, prefix, redis, evictionPolicy } = await connectQueue(options);
+  const queue = new Queue(queueName, { connection: redis, prefix });
   // A call that is under way says what is wrong; BullMQ would print it.
   queue.on('error', () => {});
   return {
     queue,
-    evictionPolicy: await evictionPolicy(redis, { timeoutMs: connectTimeoutMs }),
+    evictionPolicy,
     async close() {
       // BullMQ would wait for a Redis that is away.
       if (redis.status !== 'ready') redis.disconnect();
@@ -56,4 +60,23 @@ export async function openUploadQueue({
       redis.disconnect();
     },
   };
+}
+
+/**
+ * Connects to the Redis of a queue, once it is clear that its name can work.
+ * @throws BITS_ERR_ARGUMENT, and BITS_ERR_STORE as `openUploadQueue`
+ */
+export async function connectQueue({
+  connection,
+  queueName = DEFAULT_QUEUE_NAME,
+  prefix = DEFAULT_PREFIX,
+  connectTimeoutMs,
+}: UploadQueueConnection) {
+  checkQueueName(queueName);
+  text('prefix', prefix);
+  const connected = await connectRedis(connection, {
+    timeoutMs: wholeNumber('connectTimeoutMs', connectTimeoutMs, CONNECT_TIMEOUT_MS, 1),
+    keys: queueKeys(prefix, queueName),
+  });
+  return { ...connected, queueName, prefix };
 }

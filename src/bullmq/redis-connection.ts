@@ -12,6 +12,12 @@ const MAX_RECONNECT_MS = 2000;
 /** Twice as long as the longest command of BullMQ waits: a network that was cut says nothing. */
 const SOCKET_TIMEOUT_MS = 20_000;
 
+interface ConnectedRedis {
+  readonly redis: Redis;
+  /** `maxmemory-policy` of a Redis that may drop keys when its memory is full. */
+  readonly evictionPolicy: string | undefined;
+}
+
 interface ConnectSetting {
   readonly timeoutMs: number;
   /** Some of a queue: on a cluster all of them must be on the node that is connected to. */
@@ -27,7 +33,7 @@ interface ConnectSetting {
 export async function connectRedis(
   input: RedisConnectionInput,
   { timeoutMs, keys }: ConnectSetting,
-): Promise<Redis> {
+): Promise<ConnectedRedis> {
   const options = {
     socketTimeout: SOCKET_TIMEOUT_MS,
     // After a failover the name leads elsewhere, and the connection still to what is a replica by now.
@@ -61,7 +67,7 @@ export async function connectRedis(
       );
     });
     await Promise.race([redis.exists(...keys), refused, patience]);
-    return redis;
+    return { redis, evictionPolicy: await evictionPolicy(redis, { timeoutMs }) };
   } catch (error) {
     redis.disconnect();
     throw redisError(`be used at ${where}`, last !== undefined && isDenied(last) ? last : error);
@@ -75,10 +81,7 @@ export async function connectRedis(
  * What may lose records although Redis runs, for a warning.
  * @returns undefined when Redis keeps what it has, or does not say
  */
-export async function evictionPolicy(
-  redis: Redis,
-  patience: RedisPatience,
-): Promise<string | undefined> {
+async function evictionPolicy(redis: Redis, patience: RedisPatience): Promise<string | undefined> {
   const memory = await askRedis('tell', () => redis.info('memory'), patience).catch(() => '');
   const policy = /^maxmemory_policy:(\S+)/m.exec(memory)?.[1];
   return policy === 'noeviction' ? undefined : policy;

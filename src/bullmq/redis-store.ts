@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Redis } from 'ioredis';
-import { BitsArgumentError, BitsStoreError, isBitsError } from '../errors.js';
+import { callOptions, mustBe, type OptionNames } from '../common/check-options.js';
+import { BitsStoreError, isBitsError } from '../errors.js';
 import { checkJobKey } from '../store/job-key.js';
 import {
   byAge,
@@ -38,6 +39,12 @@ export interface RedisStoreOptions {
   lockMs?: number | undefined;
 }
 
+const OPTION_NAMES: OptionNames<RedisStoreOptions> = {
+  connection: true,
+  prefix: true,
+  lockMs: true,
+};
+
 export const DEFAULT_LOCK_MS = 30_000;
 const MIN_LOCK_MS = 300;
 
@@ -52,28 +59,21 @@ export const MAX_LOCK_MS = 60 * 60_000;
  * @throws BITS_ERR_ARGUMENT
  */
 export function createRedisStore(options: RedisStoreOptions): JobStore {
-  const { connection, prefix = 'bits-upload', lockMs = DEFAULT_LOCK_MS, ...unknown } = options;
-  const [name] = Object.keys(unknown);
-  if (name !== undefined) {
-    throw new BitsArgumentError(
-      `createRedisStore has no option ${JSON.stringify(name)}: it takes connection, prefix and lockMs.`,
-    );
-  }
-  if (typeof connection?.evalsha !== 'function') {
-    throw new BitsArgumentError('The connection of a Redis store must be a client of ioredis.');
-  }
-  if (typeof prefix !== 'string' || prefix === '') {
-    throw new BitsArgumentError('The prefix of a Redis store must be a text that is not empty.');
-  }
+  const given = callOptions('createRedisStore', options, OPTION_NAMES);
+  const { connection, prefix = 'bits-upload', lockMs = DEFAULT_LOCK_MS } = given;
+  const isClient = typeof connection?.evalsha === 'function';
+  mustBe(isClient, 'The connection of a Redis store', 'a client of ioredis');
+  const isPrefix = typeof prefix === 'string' && prefix !== '';
+  mustBe(isPrefix, 'The prefix of a Redis store', 'a text that is not empty');
   return new RedisStore(connection, { prefix, lockMs: checkLockMs(lockMs) });
 }
 
 /** @throws BITS_ERR_ARGUMENT */
 export function checkLockMs(lockMs: number): number {
-  if (Number.isSafeInteger(lockMs) && lockMs >= MIN_LOCK_MS && lockMs <= MAX_LOCK_MS) return lockMs;
-  throw new BitsArgumentError(
-    `lockMs must be a whole number of milliseconds, from ${MIN_LOCK_MS} to ${MAX_LOCK_MS}.`,
-  );
+  const isRight = Number.isSafeInteger(lockMs) && lockMs >= MIN_LOCK_MS && lockMs <= MAX_LOCK_MS;
+  const limits = `from ${MIN_LOCK_MS} to ${MAX_LOCK_MS}`;
+  mustBe(isRight, 'lockMs', `a whole number of milliseconds, ${limits}`);
+  return lockMs;
 }
 
 /** One that may take over a lock which an earlier process had for the same work, and which has died. */
@@ -91,7 +91,7 @@ interface RedisStoreSetting {
 
 type Command = 'evalsha' | 'eval';
 
-type RedisLockResult = LockResult & {
+export type RedisLockResult = LockResult & {
   /** The lock in Redis, when it had no end: no store sets such a one. It has an end now. */
   readonly endlessKey?: string | undefined;
 };
@@ -126,7 +126,7 @@ export class RedisStore implements JobStore {
 
   async load(key: string): Promise<JobRecord | undefined> {
     checkJobKey(key);
-    const [records = ''] = this.#keys('records');
+    const records = this.#key('records');
     const text = await this.#ask('read a job record', () => this.#redis.hget(records, key));
     if (text === null) return undefined;
     try {
@@ -138,7 +138,8 @@ export class RedisStore implements JobStore {
   }
 
   async list(): Promise<StoredJobs> {
-    const [records = '', aside = ''] = this.#keys('records', 'aside');
+    const records = this.#key('records');
+    const aside = this.#key('aside');
     const all = await this.#ask('read the job records', () => this.#redis.hgetall(records));
     const found: JobRecord[] = [];
     const problems: StoreProblem[] = [];
@@ -216,7 +217,7 @@ export class RedisStore implements JobStore {
    * @throws BITS_ERR_STORE also when it is damaged: the upload would be done twice
    */
   async closedResult(holder: string): Promise<object | undefined> {
-    const [closed = ''] = this.#keys('closed');
+    const closed = this.#key('closed');
     const text = await this.#ask('read a result', () => this.#redis.hget(closed, holder));
     if (text === null) return undefined;
     try {
@@ -233,16 +234,13 @@ export class RedisStore implements JobStore {
 
   /** The key of the record that a holder keeps. */
   async keyOf(holder: string): Promise<string | undefined> {
-    const [jobs = ''] = this.#keys('jobs');
-    return (
-      (await this.#ask('find a job record', () => this.#redis.hget(jobs, holder))) ?? undefined
-    );
+    const find = () => this.#redis.hget(this.#key('jobs'), holder);
+    return (await this.#ask('find a job record', find)) ?? undefined;
   }
 
   async isCancelled(holder: string): Promise<boolean> {
-    const [cancelled = ''] = this.#keys('cancelled');
-    const found = await this.#ask('read', () => this.#redis.hexists(cancelled, holder));
-    return found === 1;
+    const find = () => this.#redis.hexists(this.#key('cancelled'), holder);
+    return (await this.#ask('read', find)) === 1;
   }
 
   /** All holders of which something is kept. */
@@ -264,7 +262,7 @@ export class RedisStore implements JobStore {
 
   /** True for one caller in so many milliseconds, of all processes. */
   async isTurn(what: string, everyMs: number): Promise<boolean> {
-    const [key = ''] = this.#keys(`turn:${what}`);
+    const key = this.#key(`turn:${what}`);
     const answer = await this.#ask('write', () => this.#redis.set(key, '1', 'PX', everyMs, 'NX'));
     if (answer === 'OK') return true;
     await this.#run('write', LIMIT, [key], [everyMs]);
@@ -302,11 +300,15 @@ export class RedisStore implements JobStore {
   }
 
   #lockKey(key: string): string {
-    return `${this.#prefix}:lock:${key}`;
+    return this.#key(`lock:${key}`);
+  }
+
+  #key(name: string): string {
+    return `${this.#prefix}:${name}`;
   }
 
   #keys(...names: readonly string[]): string[] {
-    return names.map((name) => `${this.#prefix}:${name}`);
+    return names.map((name) => this.#key(name));
   }
 
   async #run(

@@ -1,45 +1,46 @@
 import { EventEmitter } from 'node:events';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
-import { type RateLimiterOptions, Worker } from 'bullmq';
+import { type RateLimiterOptions, Worker, type WorkerOptions } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { assertKnown } from '../common/check-options.js';
+import {
+  assertKnown,
+  assertOptions,
+  mustBe,
+  type OptionNames,
+  optionalFunction,
+  optionGroup,
+  texts,
+  wholeNumber,
+} from '../common/check-options.js';
 import { tell } from '../common/tell.js';
-import { BitsArgumentError } from '../errors.js';
 import type { Bandwidth, BandwidthOptions } from '../job/bandwidth.js';
-import type { UploadWarning } from '../job/events.js';
 import { withPatience } from '../job/guarded-source.js';
-import { resolveOptions, toBandwidth } from '../job/resolve-options.js';
+import {
+  resolveOptions,
+  toBandwidth,
+  OPTION_NAMES as UPLOAD_OPTION_NAMES,
+} from '../job/resolve-options.js';
 import { mendActiveJobs } from './active-jobs.js';
 import { type CredentialsByName, checkCredentials } from './credentials.js';
 import {
-  checkQueueName,
-  DEFAULT_QUEUE_NAME,
   type FleetJob,
   type FleetResult,
   isUnreadable,
-  queueKeys,
   storePrefix,
+  type UploadWorkerEvents,
   uploadName,
 } from './fleet-job.js';
 import type { ResolveSource } from './fleet-source.js';
 import type { FleetJobData } from './job-data.js';
-import type { FleetProgress } from './job-progress.js';
 import { JobRun, type RunSetting, type WorkerDefaults } from './job-run.js';
-import { CONNECT_TIMEOUT_MS } from './open-queue.js';
-import { connectRedis, evictionPolicy, type RedisConnectionInput } from './redis-connection.js';
+import { CONNECTION_OPTION_NAMES, connectQueue, type UploadQueueConnection } from './open-queue.js';
 import { redisError, troubleOf } from './redis-errors.js';
 import { checkLockMs, DEFAULT_LOCK_MS, RedisStore } from './redis-store.js';
 import { sweepStore } from './sweep.js';
 
 /** Options of `createUploadWorker`. */
-export interface UploadWorkerOptions {
-  /** A URL such as `redis://host:6379`, or options of ioredis. */
-  connection: RedisConnectionInput;
-  /** The queue whose jobs it does. @default 'uploads' */
-  queueName?: string | undefined;
-  /** The prefix of BullMQ's keys. @default 'bull' */
-  prefix?: string | undefined;
+export interface UploadWorkerOptions extends UploadQueueConnection {
   /** What the worker is called in the fleet, without spaces and colons. @default host name and process id */
   name?: string | undefined;
   /** How many uploads at once. @default 4 */
@@ -78,27 +79,10 @@ export interface UploadWorkerOptions {
    * @default 50
    */
   maxReturns?: number | undefined;
-  /** How long Redis may take to answer at the start, in milliseconds. @default 10000 */
-  connectTimeoutMs?: number | undefined;
 }
 
-/** What an `UploadWorker` tells. */
-export interface UploadWorkerEvents {
-  started: [job: FleetJob];
-  progress: [job: FleetJob, progress: FleetProgress];
-  done: [job: FleetJob, result: FleetResult];
-  /** The job went back to the queue, for any worker. */
-  returned: [job: FleetJob, reason: string, delayMs: number];
-  /** `isFinal`: BullMQ does not try it again, and keeps it as failed. */
-  failed: [job: FleetJob, error: Error, isFinal: boolean];
-  /** About the job, or else about the worker. */
-  warning: [warning: UploadWarning, job: FleetJob | undefined];
-}
-
-const OPTION_NAMES: Readonly<Record<keyof UploadWorkerOptions, true>> = {
-  connection: true,
-  queueName: true,
-  prefix: true,
+const OPTION_NAMES: OptionNames<UploadWorkerOptions> = {
+  ...CONNECTION_OPTION_NAMES,
   name: true,
   concurrency: true,
   bandwidth: true,
@@ -110,7 +94,6 @@ const OPTION_NAMES: Readonly<Record<keyof UploadWorkerOptions, true>> = {
   lockMs: true,
   maxCrashes: true,
   maxReturns: true,
-  connectTimeoutMs: true,
 };
 
 const SWEEP_MS = 60_000;
@@ -125,53 +108,37 @@ const AWAY_PATIENCE_MS = 2_000;
  * @throws BITS_ERR_STORE when Redis does not answer in time, or refuses the user
  */
 export async function createUploadWorker(options: UploadWorkerOptions): Promise<UploadWorker> {
+  assertOptions('createUploadWorker', options, ' with a connection');
   assertKnown('', options, OPTION_NAMES);
   const {
-    queueName = DEFAULT_QUEUE_NAME,
-    concurrency = 4,
     credentials = {},
+    defaults = {},
     name = `${hostname()}-${process.pid}`,
     lockMs = DEFAULT_LOCK_MS,
-    maxCrashes = 10,
-    maxReturns = 50,
-    connectTimeoutMs = CONNECT_TIMEOUT_MS,
+    limiter,
   } = options;
-  wholeNumber('concurrency', concurrency, 1);
-  wholeNumber('maxCrashes', maxCrashes, 0);
-  wholeNumber('maxReturns', maxReturns, 0);
-  wholeNumber('connectTimeoutMs', connectTimeoutMs, 1);
-  checkQueueName(queueName);
+  const concurrency = wholeNumber('concurrency', options.concurrency, 4, 1);
   checkName(name);
-  checkLockMs(lockMs);
   checkCredentials(credentials);
-  checkUploadOptions(options.defaults ?? {}, credentials);
-  const bandwidth = toBandwidth(options.bandwidth);
-  const directories = options.directories?.map((directory) => resolve(directory));
-  const redis = await connectRedis(options.connection, {
-    timeoutMs: connectTimeoutMs,
-    keys: queueKeys(options.prefix, queueName),
-  });
-  const policy = await evictionPolicy(redis, { timeoutMs: connectTimeoutMs });
-  return new UploadWorker(redis, {
+  checkUploadOptions(defaults, credentials);
+  const run = {
+    lockMs: checkLockMs(lockMs),
+    workerName: name,
+    credentials,
+    defaults,
+    bandwidth: toBandwidth(options.bandwidth),
+    resolveSource: optionalFunction('resolveSource', options.resolveSource),
+    directories: texts('directories', options.directories)?.map((directory) => resolve(directory)),
+    maxCrashes: wholeNumber('maxCrashes', options.maxCrashes, 10),
+    maxReturns: wholeNumber('maxReturns', options.maxReturns, 50),
+  };
+  const { redis, queueName, prefix, evictionPolicy } = await connectQueue(options);
+  return new UploadWorker(
     queueName,
-    concurrency,
-    bullmqPrefix: options.prefix,
-    limiter: options.limiter,
-    policy,
-    run: {
-      redis,
-      storePrefix: storePrefix(options.prefix, queueName),
-      lockMs,
-      workerName: name,
-      credentials,
-      defaults: options.defaults ?? {},
-      bandwidth,
-      resolveSource: options.resolveSource,
-      directories,
-      maxCrashes,
-      maxReturns,
-    },
-  });
+    { ...run, redis, storePrefix: storePrefix(prefix, queueName) },
+    { concurrency, prefix, ...(limiter !== undefined && { limiter }) },
+    evictionPolicy,
+  );
 }
 
 /**
@@ -182,16 +149,6 @@ class OneByOneWorker extends Worker<FleetJobData, FleetResult, string> {
   override processJob(job: FleetJob, token: string) {
     return super.processJob(job, token, () => false);
   }
-}
-
-interface WorkerSetting {
-  readonly queueName: string;
-  readonly bullmqPrefix: string | undefined;
-  readonly concurrency: number;
-  readonly limiter: RateLimiterOptions | undefined;
-  /** Set when Redis may drop keys. */
-  readonly policy: string | undefined;
-  readonly run: Omit<RunSetting, 'onReturned' | 'onWarning' | 'onProgress'>;
 }
 
 /** A worker of BullMQ whose jobs are uploads; made by `createUploadWorker`. */
@@ -213,47 +170,45 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
   #waitsFor: ReturnType<typeof troubleOf>;
 
   /** @internal */
-  constructor(redis: Redis, setting: WorkerSetting) {
+  constructor(
+    queueName: string,
+    run: RunSetting,
+    options: Omit<WorkerOptions, 'connection'>,
+    evictionPolicy: string | undefined,
+  ) {
     super();
-    const { run, queueName, bullmqPrefix, concurrency, limiter, policy } = setting;
-    const { lockMs, storePrefix: prefix } = run;
-    this.name = run.workerName;
+    const { redis, storePrefix: prefix, lockMs, workerName } = run;
+    this.name = workerName;
     this.#redis = redis;
     this.#lockMs = lockMs;
     this.#store = new RedisStore(redis, { prefix, lockMs });
-    const all: RunSetting = {
-      ...run,
-      onReturned: (job, reason, delayMs) => tell(this, 'returned', job, reason, delayMs),
-      onWarning: (job, warning) => tell(this, 'warning', warning, job),
-      onProgress: (job, progress) => tell(this, 'progress', job, progress),
-    };
     this.bullmq = new OneByOneWorker(
       queueName,
-      (job, token) => this.#perform(job, token ?? '', all),
+      (job, token) => this.#perform(new JobRun(job, token ?? '', run, this), job),
       {
+        ...options,
         connection: redis,
-        name: run.workerName,
-        concurrency,
+        name: workerName,
         lockDuration: lockMs,
         stalledInterval: Math.ceil(lockMs / 2),
         // A job counts the deaths itself: those before its last progress say nothing against it.
         maxStalledCount: Number.MAX_SAFE_INTEGER,
-        ...(bullmqPrefix !== undefined && { prefix: bullmqPrefix }),
-        ...(limiter !== undefined && { limiter }),
       },
     );
     this.bullmq.on('completed', (job, result) => this.#completed(job, result));
-    this.bullmq.on('failed', (job, error) => this.#failed(job, error));
+    this.bullmq.on('failed', (job, error) => {
+      if (job !== undefined) tell(this, 'failed', job, error, job.finishedOn !== undefined);
+    });
     this.bullmq.on('error', (error) => this.#troubled(error));
     this.bullmq.on('stalled', () => this.#mend());
     redis.on('ready', () => void this.#reconnected());
     this.#sweeping = setInterval(() => void this.#sweep(), SWEEP_MS).unref();
     // A turn later, so that a listener hears of it.
     setImmediate(() => {
-      if (policy !== undefined) {
+      if (evictionPolicy !== undefined) {
         this.#warn(
           'redis-evicts',
-          `Redis has maxmemory-policy ${policy} and may drop jobs and records when its memory is full: set it to noeviction.`,
+          `Redis has maxmemory-policy ${evictionPolicy} and may drop jobs and records when its memory is full: set it to noeviction.`,
         );
       }
       void this.#sweep();
@@ -280,8 +235,7 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
     this.#redis.disconnect();
   }
 
-  async #perform(job: FleetJob, token: string, setting: RunSetting): Promise<FleetResult> {
-    const run = new JobRun(job, token, setting);
+  async #perform(run: JobRun, job: FleetJob): Promise<FleetResult> {
     this.#runs.add(run);
     tell(this, 'started', job);
     // It may have been taken while the worker was being closed.
@@ -301,12 +255,6 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
     tell(this, 'done', job, result);
   }
 
-  #failed(job: FleetJob | undefined, error: Error): void {
-    if (job === undefined) return;
-    const isFinal = job.finishedOn !== undefined;
-    tell(this, 'failed', job, error, isFinal);
-  }
-
   async #sweep(): Promise<void> {
     try {
       const isTurn = await this.#store.isTurn('sweep', SWEEP_MS / 2);
@@ -321,10 +269,7 @@ export class UploadWorker extends EventEmitter<UploadWorkerEvents> {
 
   /** What fails here, the next sweep does. */
   #mend(): void {
-    this.#mending ??= mendActiveJobs(this.bullmq, this.#redis, this.#store, {
-      onFailed: (job, error) => this.#failed(job, error),
-      onWarning: ({ code, message }) => this.#warn(code, message),
-    })
+    this.#mending ??= mendActiveJobs(this.bullmq, this.#redis, this.#store, this)
       .catch(() => {})
       .finally(() => {
         this.#mending = undefined;
@@ -385,6 +330,7 @@ function safe(error: Error): string {
 
 /** What no upload could work with would fail all the jobs of the queue for good. */
 function checkUploadOptions(defaults: WorkerDefaults, credentials: CredentialsByName): void {
+  optionGroup('defaults', defaults, UPLOAD_OPTION_NAMES);
   const source = new Uint8Array();
   resolveOptions({ url: 'https://bits.example/', ...defaults, source });
   for (const { origins, query: _, ...named } of Object.values(credentials)) {
@@ -394,11 +340,6 @@ function checkUploadOptions(defaults: WorkerDefaults, credentials: CredentialsBy
 
 /** Redis refuses other names of connections, and the worker would not be seen in the fleet. */
 function checkName(name: string): void {
-  if (typeof name === 'string' && /^[^\s:]+$/.test(name)) return;
-  throw new BitsArgumentError('The name of a worker must have no spaces and no colons.');
-}
-
-function wholeNumber(name: string, value: number, least: number): void {
-  if (Number.isSafeInteger(value) && value >= least) return;
-  throw new BitsArgumentError(`${name} must be a whole number, ${least} or more.`);
+  const isRight = typeof name === 'string' && /^[^\s:]+$/.test(name);
+  mustBe(isRight, 'name', 'a text that is not empty, without spaces and colons');
 }

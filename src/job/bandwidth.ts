@@ -1,8 +1,7 @@
 import { acceptOtherCopies } from '../across-copies.js';
 import { abortError, onAbort } from '../common/abort.js';
-import { assertKnown } from '../common/check-options.js';
+import { assertKnown, flag, isObject, mustBe, type OptionNames } from '../common/check-options.js';
 import { busyClock } from '../common/clock.js';
-import { BitsArgumentError } from '../errors.js';
 import { parseSchedule, rateAt, type ScheduleEntry } from './bandwidth-schedule.js';
 
 /** How fast the bytes of one job, or of several that share a `Bandwidth`, may go. */
@@ -33,7 +32,7 @@ const SYSTEM: BandwidthClock = {
   setTimer: busyClock.schedule,
 };
 
-const OPTION_NAMES: Readonly<Record<keyof BandwidthOptions, true>> = {
+const OPTION_NAMES: OptionNames<BandwidthOptions> = {
   bytesPerSecond: true,
   schedule: true,
   replies: true,
@@ -131,19 +130,12 @@ export class Bandwidth {
   }
 
   #take(options: BandwidthOptions): void {
-    if (typeof options !== 'object' || options === null) {
-      throw new BitsArgumentError('bandwidth must be an object of options, or a Bandwidth.');
-    }
+    mustBe(isObject(options), 'bandwidth', 'an object of options, or a Bandwidth');
     assertKnown('bandwidth.', options, OPTION_NAMES);
-    const { bytesPerSecond = this.#bytesPerSecond, schedule, replies = this.#replies } = options;
-    if (typeof bytesPerSecond !== 'number' || !(bytesPerSecond >= 1)) {
-      throw new BitsArgumentError(
-        'bandwidth.bytesPerSecond must be a number from 1 on, or Infinity.',
-      );
-    }
-    if (typeof replies !== 'boolean') {
-      throw new BitsArgumentError('bandwidth.replies must be true or false.');
-    }
+    const { bytesPerSecond = this.#bytesPerSecond, schedule } = options;
+    const isRate = typeof bytesPerSecond === 'number' && bytesPerSecond >= 1;
+    mustBe(isRate, 'bandwidth.bytesPerSecond', 'a number from 1 on, or Infinity');
+    const replies = flag('bandwidth.replies', options.replies, this.#replies);
     if (schedule !== undefined) this.#schedule = parseSchedule(schedule);
     this.#bytesPerSecond = bytesPerSecond;
     this.#replies = replies;

@@ -22,43 +22,55 @@ export interface UploadProgress {
 /** How long a measured speed keeps half of its weight. */
 const HALF_LIFE_MS = 3000;
 
-/** Speed over the last seconds: older samples fade, a stall brings it down. */
+/** What weight all the past has together, when it keeps half of it for {@link HALF_LIFE_MS}. */
+const WHOLE_WEIGHT_MS = HALF_LIFE_MS / Math.LN2;
+
+/**
+ * Speed over the last seconds: what was before fades, and a standstill brings the speed down.
+ *
+ * Once bytes move again, a standstill of any length has cost what was before no more than half of its
+ * weight: the line is most likely as fast as it was.
+ */
 export class SpeedMeter {
   readonly #now: () => number;
-  #atMs: number;
+  #movedAtMs: number;
   #bytes = 0;
   #weightMs = 0;
-  #pending = 0;
 
   constructor(now: () => number) {
     this.#now = now;
-    this.#atMs = now();
+    this.#movedAtMs = now();
   }
 
   add(bytes: number): void {
-    this.#pending += bytes;
+    const nowMs = this.#now();
+    const elapsedMs = Math.min(nowMs - this.#movedAtMs, HALF_LIFE_MS);
+    const { keep, weightMs } = faded(elapsedMs);
+    // As if they had moved evenly in that time.
+    const share = elapsedMs === 0 ? 1 : weightMs / elapsedMs;
+    this.#bytes = this.#bytes * keep + bytes * share;
+    this.#weightMs = this.#weightMs * keep + weightMs;
+    this.#movedAtMs = nowMs;
   }
 
   get bytesPerSecond(): number {
-    const nowMs = this.#now();
-    const elapsedMs = nowMs - this.#atMs;
-    if (elapsedMs > 0) {
-      const keep = 0.5 ** (elapsedMs / HALF_LIFE_MS);
-      this.#bytes = this.#bytes * keep + this.#pending;
-      this.#weightMs = this.#weightMs * keep + elapsedMs;
-      this.#pending = 0;
-      this.#atMs = nowMs;
-    }
-    return this.#weightMs === 0 ? 0 : (this.#bytes / this.#weightMs) * 1000;
+    const { keep, weightMs } = faded(this.#now() - this.#movedAtMs);
+    const wholeMs = this.#weightMs * keep + weightMs;
+    return wholeMs === 0 ? 0 : ((this.#bytes * keep) / wholeMs) * 1000;
   }
 
-  /** Forgets the past, after a pause or when another phase begins. */
+  /** Forgets the past, when another run or another phase begins. */
   reset(): void {
-    this.#atMs = this.#now();
+    this.#movedAtMs = this.#now();
     this.#bytes = 0;
     this.#weightMs = 0;
-    this.#pending = 0;
   }
+}
+
+/** What the past keeps after so long, and the weight of that time. */
+function faded(elapsedMs: number): { readonly keep: number; readonly weightMs: number } {
+  const keep = 0.5 ** (elapsedMs / HALF_LIFE_MS);
+  return { keep, weightMs: WHOLE_WEIGHT_MS * (1 - keep) };
 }
 
 export function etaMs(bytesLeft: number, bytesPerSecond: number): number | undefined {
@@ -150,11 +162,6 @@ export class ProgressReport {
   /** Whether the last byte of the file has been sent. */
   get isAllSent(): boolean {
     return this.#fragmentStart + this.#inFlight >= this.#bytesTotal;
-  }
-
-  /** A retry follows: the time until then says nothing about the speed of the line. */
-  pauses(): void {
-    this.#speed.reset();
   }
 
   /** Continues after a pause, which is no slowness, at the bytes that the server has acknowledged. */

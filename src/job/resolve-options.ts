@@ -1,4 +1,17 @@
-import { assertKnown, flag, optionGroup } from '../common/check-options.js';
+import {
+  abortSignal,
+  assertKnown,
+  assertMethods,
+  assertOptions,
+  duration,
+  flag,
+  mustBe,
+  type OptionNames,
+  optionalFunction,
+  optionGroup,
+  text,
+  wholeNumber,
+} from '../common/check-options.js';
 import { isCredentialHeader } from '../common/header-fields.js';
 import { BitsArgumentError } from '../errors.js';
 import { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
@@ -55,8 +68,8 @@ export interface ResolvedOptions {
   readonly resume: boolean;
 }
 
-/** Every option there is; the type makes sure that none is forgotten. */
-export const OPTION_NAMES: Readonly<Record<keyof UploadOptions, true>> = {
+/** Every option there is. */
+export const OPTION_NAMES: OptionNames<UploadOptions> = {
   url: true,
   source: true,
   name: true,
@@ -85,16 +98,12 @@ export const OPTION_NAMES: Readonly<Record<keyof UploadOptions, true>> = {
   spoolMaxBytes: true,
 };
 
-const STORE_METHODS = ['save', 'load', 'list', 'remove', 'lock', 'holder'] as const;
-
 /**
  * The one place where options get their defaults and are checked.
  * @throws BITS_ERR_ARGUMENT for an option that is unknown or cannot work, before anything is sent
  */
 export function resolveOptions(options: UploadOptions): ResolvedOptions {
-  if (typeof options !== 'object' || options === null) {
-    throw new BitsArgumentError('UploadJob takes an object of options, with url and source.');
-  }
+  assertOptions('UploadJob', options, ', with url and source');
   assertKnown('', options, OPTION_NAMES);
   const headers = headersOf(options);
   const remoteUrl = parseRemoteUrl(options.url);
@@ -125,11 +134,11 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
     proxy: options.proxy,
     noProxy: text('noProxy', options.noProxy),
     methodOverride: flag('methodOverride', options.methodOverride),
-    onRequest: checkFunction('onRequest', options.onRequest),
-    onResponse: checkFunction('onResponse', options.onResponse),
-    signal: checkSignal(options.signal),
+    onRequest: optionalFunction('onRequest', options.onRequest),
+    onResponse: optionalFunction('onResponse', options.onResponse),
+    signal: abortSignal(options.signal),
     transport: checkTransport(options.transport),
-    store: checkMethods('store', options.store, STORE_METHODS),
+    store: checkStore(options.store),
     resume: flag('resume', options.resume, true),
     // Last, because it takes hold of a stream: a refused option must not cost the caller that.
     source: toByteSource(options.source, {
@@ -140,24 +149,6 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
       },
     }),
   });
-}
-
-/** Timers of Node cannot be longer; a longer one would fire at once. */
-const MAX_DURATION_MS = 2 ** 31 - 1;
-
-export function duration(
-  name: string,
-  value: number | undefined,
-  fallback: number,
-  least: number,
-): number {
-  if (value === undefined) return fallback;
-  if (typeof value !== 'number' || !(value >= least) || value > MAX_DURATION_MS) {
-    throw new BitsArgumentError(
-      `${name} must be a number of milliseconds from ${least} to ${MAX_DURATION_MS}.`,
-    );
-  }
-  return value;
 }
 
 function checkTimeouts(given: TimeoutOptions | undefined): Timeouts {
@@ -193,7 +184,7 @@ function checkRetry(given: RetryInput | undefined): RetryOptions {
     minDelayMs: delay('minDelayMs'),
     maxDelayMs: delay('maxDelayMs'),
     maxRetryAfterMs: delay('maxRetryAfterMs'),
-    shouldRetry: checkFunction('retry.shouldRetry', retry.shouldRetry) ?? (() => true),
+    shouldRetry: optionalFunction('retry.shouldRetry', retry.shouldRetry) ?? (() => true),
   };
 }
 
@@ -205,54 +196,39 @@ export function toBandwidth(
   return new Bandwidth(given);
 }
 
-function wholeNumber(name: string, value: number | undefined, fallback: number): number {
-  if (value === undefined) return fallback;
-  if (!Number.isSafeInteger(value) || value < 0) {
-    throw new BitsArgumentError(`${name} must be a whole number, 0 or more.`);
-  }
-  return value;
-}
-
-function text(name: string, value: string | undefined): string | undefined {
-  if (value === undefined || typeof value === 'string') return value;
-  throw new BitsArgumentError(`${name} must be a string.`);
-}
-
 function checkFragmentBytes(value: number | undefined): number | undefined {
   if (value === undefined) return undefined;
-  if (!Number.isSafeInteger(value) || value < MIN_FRAGMENT_BYTES || value > MAX_FRAGMENT_BYTES) {
-    throw new BitsArgumentError(
-      `fragmentBytes must be a whole number from ${MIN_FRAGMENT_BYTES} (5 KiB) to ` +
-        `${MAX_FRAGMENT_BYTES} (2 GiB).`,
-    );
-  }
+  mustBe(
+    Number.isSafeInteger(value) && value >= MIN_FRAGMENT_BYTES && value <= MAX_FRAGMENT_BYTES,
+    'fragmentBytes',
+    `a whole number from ${MIN_FRAGMENT_BYTES} (5 KiB) to ${MAX_FRAGMENT_BYTES} (2 GiB)`,
+  );
   return value;
 }
 
 function checkName(name: string | undefined): string | undefined {
   if (name === undefined) return undefined;
-  if (typeof name !== 'string' || ['', '.', '..'].includes(name) || name.includes('/')) {
-    throw new BitsArgumentError('name must be a file name, not empty and without a path.');
-  }
+  const isFileName =
+    typeof name === 'string' && !['', '.', '..'].includes(name) && !name.includes('/');
+  mustBe(isFileName, 'name', 'a file name, not empty and without a path');
   if (/[\x00-\x1f\x7f]/.test(name)) {
     throw new BitsArgumentError('name must not have control characters.');
   }
   return name;
 }
 
-function checkUncertain(value: UploadOptions['onUncertainFragment']): 'resend' | 'restart' {
-  if (value === undefined) return DEFAULTS.onUncertainFragment;
-  if (value !== 'resend' && value !== 'restart') {
-    throw new BitsArgumentError("onUncertainFragment must be 'resend' or 'restart'.");
-  }
+function checkUncertain(
+  value: UploadOptions['onUncertainFragment'] = DEFAULTS.onUncertainFragment,
+): 'resend' | 'restart' {
+  const isRight = value === 'resend' || value === 'restart';
+  mustBe(isRight, 'onUncertainFragment', "'resend' or 'restart'");
   return value;
 }
 
 function checkTrustedHosts(hosts: readonly string[] | undefined): readonly string[] {
   if (hosts === undefined) return [];
-  if (!Array.isArray(hosts) || hosts.some((host) => typeof host !== 'string')) {
-    throw new BitsArgumentError('trustedHosts must be an array of host names.');
-  }
+  const areNames = Array.isArray(hosts) && hosts.every((host) => typeof host === 'string');
+  mustBe(areNames, 'trustedHosts', 'an array of host names');
   const wrong = hosts.find((host) => !isHostPattern(host));
   if (wrong !== undefined) {
     throw new BitsArgumentError(
@@ -286,36 +262,22 @@ function checkNetwork({ tls, proxy, noProxy, transport }: UploadOptions): TlsOpt
   return undefined;
 }
 
-function checkFunction<T>(name: string, value: T | undefined): T | undefined {
-  if (value !== undefined && typeof value !== 'function') {
-    throw new BitsArgumentError(`${name} must be a function.`);
-  }
-  return value;
-}
-
-/** By shape: packages bring their own AbortController. */
-function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
-  if (signal === undefined) return undefined;
-  const { aborted, addEventListener } = (signal ?? {}) as Partial<AbortSignal>;
-  if (typeof aborted === 'boolean' && typeof addEventListener === 'function') return signal;
-  throw new BitsArgumentError('signal must be an AbortSignal.');
-}
-
 function checkTransport(transport: Transport | undefined): Transport | undefined {
-  const checked = checkMethods('transport', transport, ['send', 'close']);
-  if (checked === undefined || Array.isArray(checked.limitations)) return checked;
-  throw new BitsArgumentError('transport must be an object with the array limitations.');
+  if (transport === undefined) return undefined;
+  assertMethods('transport', transport, ['send', 'close']);
+  const hasLimitations = Array.isArray(transport.limitations);
+  mustBe(hasLimitations, 'transport', 'an object with the array limitations');
+  return transport;
 }
 
-function checkMethods<T extends object>(
-  name: string,
-  value: T | undefined,
-  methods: readonly (keyof T & string)[],
-): T | undefined {
-  if (value === undefined) return undefined;
-  const missing = methods.find((method) => typeof value?.[method] !== 'function');
-  if (missing === undefined) return value;
-  throw new BitsArgumentError(`${name} must be an object with the method ${missing}().`);
+function checkStore(store: JobStore | undefined): JobStore | undefined {
+  if (store !== undefined) assertStore(store);
+  return store;
+}
+
+/** @throws BITS_ERR_ARGUMENT */
+export function assertStore(store: JobStore): void {
+  assertMethods('store', store, ['save', 'load', 'list', 'remove', 'lock', 'holder']);
 }
 
 function headersOf({ headers, userAgent }: UploadOptions): Readonly<Record<string, string>> {

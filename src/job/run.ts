@@ -375,7 +375,6 @@ class Run implements CommandRunner {
   }
 
   retrying(decision: RetryDecision): void {
-    this.#progress.pauses();
     this.#request.listener.onRetry(decision);
   }
 

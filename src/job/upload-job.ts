@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { v7 as uuidV7 } from 'uuid';
 import { onAbort, pauseReason } from '../common/abort.js';
+import { abortSignal, assertOptions, callOptions } from '../common/check-options.js';
 import { later, nextTurn } from '../common/clock.js';
 import { Deferred } from '../common/deferred.js';
 import { tell } from '../common/tell.js';
@@ -25,7 +26,7 @@ import {
 import type { UploadOptions } from './options.js';
 import type { UploadProgress } from './progress.js';
 import { ProgressStream } from './progress-stream.js';
-import { type ResolvedOptions, resolveOptions } from './resolve-options.js';
+import { assertStore, type ResolvedOptions, resolveOptions } from './resolve-options.js';
 import { ResultPromise } from './result-promise.js';
 import { performRun, type RunEnd, type RunListener } from './run.js';
 
@@ -199,6 +200,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    * @param stored the record; or its id, for which all records of the store are read
    * @param options what differs from the record, which gives `url`, `source`, `name`, `reply` and
    *   `fragmentBytes`
+   * @throws BITS_ERR_ARGUMENT for options that cannot work
    * @throws BITS_ERR_STORE when the record cannot be used
    * @throws BITS_ERR_STATE when the store has no such job
    */
@@ -207,6 +209,8 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     stored: string | JobRecord,
     options: Partial<UploadOptions> = {},
   ): Promise<UploadJob> {
+    assertStore(store);
+    assertOptions('UploadJob.restore', options);
     const record =
       typeof stored === 'string' ? await findRecord(store, stored) : parseRecord(stored);
     const job = createJob({ ...restoredOptions(record, options), store });
@@ -263,9 +267,10 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    * @throws BITS_ERR_STATE when there is nothing to resume
    */
   async resume(options: { signal?: AbortSignal } = {}): Promise<UploadResult> {
+    const given = signalOf('resume()', options);
     this.#watcher?.onCall('resume');
     // An aborted signal stays so for ever; only another one can stop what follows.
-    const signal = options.signal ?? (this.#signal?.aborted ? undefined : this.#signal);
+    const signal = given ?? (this.#signal?.aborted ? undefined : this.#signal);
     const { isRefused, outcome } = await this.#ask('resume', signal);
     if (isRefused) {
       throw new BitsStateError(
@@ -285,7 +290,7 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
    *   the job
    */
   async cancel(options: { signal?: AbortSignal } = {}): Promise<void> {
-    const { signal } = options;
+    const signal = signalOf('cancel()', options);
     const cancelling = this.#ask('cancel');
     const listening = signal && onAbort(signal, () => this.#dispatch({ type: 'abort' }));
     const { isRefused, outcome } = await cancelling;
@@ -483,6 +488,10 @@ interface CallAnswer {
   readonly isRefused: boolean;
   /** Of the run that has just ended or begun: a listener may have resumed the job by the time this is read. */
   readonly outcome: ResultPromise;
+}
+
+function signalOf(call: string, options: { signal?: AbortSignal }): AbortSignal | undefined {
+  return abortSignal(callOptions(call, options, { signal: true }).signal);
 }
 
 function hasSession(checkpoint: Checkpoint | undefined): boolean {

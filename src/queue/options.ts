@@ -1,8 +1,14 @@
-import { assertKnown } from '../common/check-options.js';
-import { BitsArgumentError } from '../errors.js';
+import {
+  assertOptions,
+  callOptions,
+  duration,
+  mustBe,
+  type OptionNames,
+  optionGroup,
+} from '../common/check-options.js';
 import type { Bandwidth, BandwidthOptions } from '../job/bandwidth.js';
 import type { UploadOptions } from '../job/options.js';
-import { duration, OPTION_NAMES, toBandwidth } from '../job/resolve-options.js';
+import { OPTION_NAMES, toBandwidth } from '../job/resolve-options.js';
 import { MAX_LIMIT } from './auto-concurrency.js';
 import { PRIORITIES, type Priority } from './line.js';
 
@@ -41,40 +47,29 @@ export interface QueuedUploadOptions extends UploadOptions {
   priority?: Priority | undefined;
 }
 
-export interface ResolvedQueueOptions {
-  readonly concurrency: number | 'auto';
-  readonly defaults: Partial<QueuedUploadOptions>;
-  readonly bandwidth: Bandwidth | undefined;
-  readonly unreachableAfterMs: number;
-}
-
-const QUEUE_OPTION_NAMES: Readonly<Record<keyof QueueOptions, true>> = {
+const QUEUE_OPTION_NAMES: OptionNames<QueueOptions> = {
   concurrency: true,
   defaults: true,
   bandwidth: true,
   unreachableAfterMs: true,
 };
 
-const JOB_OPTION_NAMES: Readonly<Record<keyof QueuedUploadOptions, true>> = {
+const JOB_OPTION_NAMES: OptionNames<QueuedUploadOptions> = {
   ...OPTION_NAMES,
   priority: true,
 };
 
 /** @throws BITS_ERR_ARGUMENT for an option that is unknown or cannot work */
-export function resolveQueueOptions(options: QueueOptions): ResolvedQueueOptions {
-  if (typeof options !== 'object' || options === null) {
-    throw new BitsArgumentError('UploadQueue takes an object of options.');
-  }
-  assertKnown('', options, QUEUE_OPTION_NAMES);
-  const { concurrency = 'auto', defaults = {}, unreachableAfterMs } = options;
-  if (typeof defaults !== 'object' || defaults === null) {
-    throw new BitsArgumentError('defaults must be an object of options.');
-  }
-  assertKnown('defaults.', defaults, JOB_OPTION_NAMES);
+export function resolveQueueOptions(options: QueueOptions) {
+  const { concurrency, defaults, bandwidth, unreachableAfterMs } = callOptions(
+    'UploadQueue',
+    options,
+    QUEUE_OPTION_NAMES,
+  );
   return {
     concurrency: checkConcurrency(concurrency),
-    defaults,
-    bandwidth: toBandwidth(options.bandwidth),
+    defaults: optionGroup<Partial<QueuedUploadOptions>>('defaults', defaults, JOB_OPTION_NAMES),
+    bandwidth: toBandwidth(bandwidth),
     unreachableAfterMs:
       unreachableAfterMs === Number.POSITIVE_INFINITY
         ? unreachableAfterMs
@@ -83,12 +78,11 @@ export function resolveQueueOptions(options: QueueOptions): ResolvedQueueOptions
 }
 
 /** @throws BITS_ERR_ARGUMENT */
-export function checkConcurrency(value: number | 'auto'): number | 'auto' {
-  if (value === 'auto') return value;
-  if (Number.isSafeInteger(value) && value >= 1 && value <= MAX_LIMIT) return value;
-  throw new BitsArgumentError(
-    `concurrency must be 'auto' or a whole number from 1 to ${MAX_LIMIT}.`,
-  );
+export function checkConcurrency(value: number | 'auto' = 'auto'): number | 'auto' {
+  const isRight =
+    value === 'auto' || (Number.isSafeInteger(value) && value >= 1 && value <= MAX_LIMIT);
+  mustBe(isRight, 'concurrency', `'auto' or a whole number from 1 to ${MAX_LIMIT}`);
+  return value;
 }
 
 /**
@@ -99,20 +93,14 @@ export function withDefaults<T extends Partial<QueuedUploadOptions>>(
   defaults: Partial<QueuedUploadOptions>,
   options: T,
 ): { readonly options: Omit<T, 'priority'>; readonly priority: Priority } {
-  if (typeof options !== 'object' || options === null) {
-    throw new BitsArgumentError(
-      'A job of a queue takes an object of options, with url and source.',
-    );
-  }
+  assertOptions('A job of a queue', options, ', with url and source');
   const { priority = 'normal', ...merged } = {
     ...defaults,
     ...options,
     ...joined('retry', defaults, options),
     ...joined('timeouts', defaults, options),
   };
-  if (!PRIORITIES.includes(priority)) {
-    throw new BitsArgumentError(`priority must be one of ${PRIORITIES.join(', ')}.`);
-  }
+  mustBe(PRIORITIES.includes(priority), 'priority', `one of ${PRIORITIES.join(', ')}`);
   return { options: merged, priority };
 }
 

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { unlessAborted } from '../common/abort.js';
+import { assertOptions } from '../common/check-options.js';
 import { Deferred } from '../common/deferred.js';
 import { tell } from '../common/tell.js';
 import { BitsAbortError, BitsArgumentError, type BitsError, isBitsError } from '../errors.js';
@@ -196,6 +197,7 @@ export class UploadQueue extends EventEmitter<UploadQueueEvents> {
     if (store === undefined) {
       throw new BitsArgumentError('restore() needs a store in the defaults of the queue.');
     }
+    if (typeof options !== 'function') assertOptions('restore()', options);
     const jobs: UploadJob[] = [];
     const problems: { error: BitsError; record?: JobRecord }[] = [];
     await this.#feeding(async (signal) => {

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import type { WritableStream } from 'node:stream/web';
+import { assertKnown, flag, isObject, mustBe, type OptionNames } from '../common/check-options.js';
 import { BitsArgumentError } from '../errors.js';
 
 /** As for GetReplyData of Windows. */
@@ -43,44 +44,44 @@ export interface ResolvedReply {
   readonly overwrite: boolean;
 }
 
+const OPTION_NAMES: OptionNames<ReplyOptions> = {
+  to: true,
+  optional: true,
+  sha256: true,
+  maxBytes: true,
+  overwrite: true,
+};
+
 /** @throws BITS_ERR_ARGUMENT for an option that cannot work */
 export function resolveReply(option: ReplyOption | undefined): ResolvedReply | undefined {
   if (option === undefined) return undefined;
-  const { to, optional, sha256, maxBytes, overwrite, ...unknown } = optionsOf(option);
-  const [name] = Object.keys(unknown);
-  if (name !== undefined) {
-    throw new BitsArgumentError(
-      `reply has no option ${JSON.stringify(name)}: it takes to, optional, sha256, maxBytes and overwrite`,
-    );
-  }
-  const target = targetOf(to);
-  const isFile = typeof target === 'object' && 'path' in target;
-  const reply = {
-    to: target,
-    optional: flag('optional', optional),
-    sha256: flag('sha256', sha256),
-    maxBytes: limit(maxBytes, target === 'memory' ? MAX_MEMORY_BYTES : MAX_BYTES),
-    overwrite: flag('overwrite', overwrite),
-  };
-  if (reply.overwrite && !isFile) {
+  const options = optionsOf(option);
+  const to = targetOf(options.to);
+  const { maxBytes = to === 'memory' ? MAX_MEMORY_BYTES : MAX_BYTES } = options;
+  const isLimit = Number.isSafeInteger(maxBytes) && maxBytes > 0;
+  mustBe(isLimit, 'reply.maxBytes', 'a whole number above 0');
+  const overwrite = flag('reply.overwrite', options.overwrite);
+  if (overwrite && (to === 'memory' || !('path' in to))) {
     throw new BitsArgumentError(
       'reply.overwrite is only for a reply to a file: give its path as reply.to',
     );
   }
-  return Object.freeze(reply);
+  return Object.freeze({
+    to,
+    optional: flag('reply.optional', options.optional),
+    sha256: flag('reply.sha256', options.sha256),
+    maxBytes,
+    overwrite,
+  });
 }
 
 function optionsOf(option: ReplyOption): ReplyOptions {
   if (option === true) return {};
-  if (isStream(option)) {
-    throw new BitsArgumentError(
-      'reply must be true or an object: give the stream as reply: { to: stream }',
-    );
-  }
-  if (typeof option === 'object' && option !== null && !Array.isArray(option)) return option;
-  throw new BitsArgumentError(
-    'reply must be true or an object such as { to: path }, { to: stream } or { maxBytes: 65536 }',
-  );
+  mustBe(!isStream(option), 'reply', 'true or an object: give the stream as reply: { to: stream }');
+  const examples = '{ to: path }, { to: stream } or { maxBytes: 65536 }';
+  mustBe(isObject(option), 'reply', `true or an object such as ${examples}`);
+  assertKnown('reply.', option, OPTION_NAMES);
+  return option;
 }
 
 function targetOf(to: ReplyOptions['to']): ResolvedReply['to'] {
@@ -90,17 +91,6 @@ function targetOf(to: ReplyOptions['to']): ResolvedReply['to'] {
   throw new BitsArgumentError(
     "reply.to must be 'memory', the path of a file, a Writable or a WritableStream",
   );
-}
-
-function flag(name: string, value: unknown): boolean {
-  if (value === undefined || typeof value === 'boolean') return value ?? false;
-  throw new BitsArgumentError(`reply.${name} must be true or false`);
-}
-
-function limit(maxBytes: unknown, byDefault: number): number {
-  if (maxBytes === undefined) return byDefault;
-  if (Number.isSafeInteger(maxBytes) && (maxBytes as number) > 0) return maxBytes as number;
-  throw new BitsArgumentError('reply.maxBytes must be a whole number above 0');
 }
 
 /** By shape: a stream may come from another realm, or from a package of its own. */

@@ -1,4 +1,5 @@
 import { throwIfAborted } from '../common/abort.js';
+import { mustBe, text } from '../common/check-options.js';
 import { BitsError } from '../errors.js';
 import { BlockSource } from './block-source.js';
 import type { ByteSource } from './source.js';
@@ -18,10 +19,13 @@ export interface BlobInput {
  *
  * For a file of this machine `fileSource` is several times faster than `fs.openAsBlob`.
  * @param name for a blob that has none of its own.
+ * @throws BITS_ERR_ARGUMENT for what is no Blob
  */
 export function blobSource(blob: BlobInput, name?: string): ByteSource {
+  mustBe(isBlob(blob), 'blob', 'a Blob or a File');
+  const givenName = text('name', name);
   return {
-    name: nameOf(blob) ?? name,
+    name: nameOf(blob) ?? givenName,
     async open(signal) {
       throwIfAborted(signal);
       const byteLength = blob.size;
@@ -38,6 +42,14 @@ export function blobSource(blob: BlobInput, name?: string): ByteSource {
       });
     },
   };
+}
+
+/** By shape: the `Blob` of another realm or of a polyfill is no instance of this one's. */
+export function isBlob(value: unknown): value is BlobInput {
+  const { size, slice, arrayBuffer } = (value ?? {}) as Partial<BlobInput>;
+  return (
+    typeof size === 'number' && typeof slice === 'function' && typeof arrayBuffer === 'function'
+  );
 }
 
 function nameOf(blob: BlobInput): string | undefined {

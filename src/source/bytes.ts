@@ -1,4 +1,6 @@
+import { isArrayBuffer, isUint8Array } from 'node:util/types';
 import { throwIfAborted } from '../common/abort.js';
+import { mustBe, text } from '../common/check-options.js';
 import { BitsError } from '../errors.js';
 import { BlockSource } from './block-source.js';
 import type { ByteSource } from './source.js';
@@ -7,11 +9,14 @@ import type { ByteSource } from './source.js';
  * Bytes in memory; they are not copied, so leave them as they are until the upload has ended.
  *
  * @param name for servers that want one; bytes have none of their own.
+ * @throws BITS_ERR_ARGUMENT for what is neither
  */
 export function bytesSource(bytes: Uint8Array | ArrayBuffer, name?: string): ByteSource {
-  const view = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
+  const isBytes = isUint8Array(bytes) || isArrayBuffer(bytes);
+  mustBe(isBytes, 'bytes', 'a Uint8Array or an ArrayBuffer');
+  const view = isUint8Array(bytes) ? bytes : new Uint8Array(bytes);
   return {
-    name,
+    name: text('name', name),
     async open(signal) {
       throwIfAborted(signal);
       const { byteLength } = view;

@@ -1,6 +1,7 @@
 import { finished, PassThrough, Readable } from 'node:stream';
 import { isGeneratorObject, isUint8Array } from 'node:util/types';
 import { sharedByCopies } from '../across-copies.js';
+import { isObject, mustBe } from '../common/check-options.js';
 import { nextTurn } from '../common/clock.js';
 import { BitsArgumentError, BitsError, BitsStateError } from '../errors.js';
 
@@ -35,9 +36,10 @@ const taken = sharedByCopies('taken-streams', () => new WeakSet<object>());
  * fails.
  *
  * The stream waits for the first `next`, and others who read it wait with it.
- * @throws BITS_ERR_ARGUMENT when somebody else reads or has read the stream
+ * @throws BITS_ERR_ARGUMENT for what is no stream, and when somebody else reads or has read it
  */
 export function chunkFeed(stream: StreamInput): ChunkFeed {
+  mustBe(isStream(stream), 'stream', 'a Readable, a ReadableStream or an AsyncIterable of bytes');
   if (taken.has(stream))
     throw new BitsArgumentError(
       'The source stream already belongs to another upload: give each upload a stream of its own.',
@@ -86,8 +88,8 @@ async function nextChunk(feed: ChunkFeed) {
   }
 }
 
-export function isStream(value: object): value is StreamInput {
-  return Symbol.asyncIterator in value || isWebStream(value);
+export function isStream(value: unknown): value is StreamInput {
+  return isObject(value) && (Symbol.asyncIterator in value || isWebStream(value));
 }
 
 /** By shape: packages bring their own copy of Node's streams. */

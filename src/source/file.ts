@@ -2,6 +2,7 @@ import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open, readlink, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { throwIfAborted } from '../common/abort.js';
+import { mustBe } from '../common/check-options.js';
 import { BitsArgumentError, BitsError, isBitsError } from '../errors.js';
 import { BlockSource } from './block-source.js';
 import { FileBlocks } from './file-blocks.js';
@@ -14,7 +15,7 @@ import type { ByteSource, OpenSource, SourceIdentity } from './source.js';
  * upload ends it, while one that is replaced (as editors save, by renaming another over it) does
  * not: the descriptor still reads the old content, which is whole. The
  * {@link OpenSource.identity} tells the two apart when the path is opened again after a restart.
- * @throws BITS_ERR_ARGUMENT for an empty path
+ * @throws BITS_ERR_ARGUMENT for what is no path
  */
 export function fileSource(path: string): ByteSource {
   return sourceAt(path, OPEN_FLAGS);
@@ -32,6 +33,7 @@ export function checkedFileSource(path: string, check: FileCheck): ByteSource {
 }
 
 function sourceAt(path: string, flags: number, check?: FileCheck): ByteSource {
+  mustBe(typeof path === 'string', 'path', 'a string');
   if (path === '') throw new BitsArgumentError('The path of the source file is empty.');
   // Now rather than on opening: the working directory may be another by then.
   const absolutePath = resolve(path);

@@ -1,6 +1,7 @@
 import { acceptOtherCopies } from '../across-copies.js';
 import { throwIfAborted } from '../common/abort.js';
-import { BitsArgumentError, BitsError, BitsStateError } from '../errors.js';
+import { callOptions, isObject, mustBe, text } from '../common/check-options.js';
+import { BitsError, BitsStateError } from '../errors.js';
 import { type ChunkFeed, chunkFeed, nextBytes, type StreamInput } from './chunk-feed.js';
 import type { ByteSource, OpenSource } from './source.js';
 
@@ -38,12 +39,14 @@ acceptOtherCopies({ LostSourceError });
  * @throws BITS_ERR_ARGUMENT for a length that is no whole number, and as `streamSource`
  */
 export function sizedStreamSource(
-  { stream, byteLength }: SizedStream,
-  { name }: { readonly name?: string | undefined } = {},
+  source: SizedStream,
+  options: { readonly name?: string | undefined } = {},
 ): ByteSource {
-  if (!Number.isSafeInteger(byteLength) || byteLength < 0) {
-    throw new BitsArgumentError('byteLength of a source stream must be a whole number, 0 or more.');
-  }
+  mustBe(isObject(source), 'source', 'an object { stream, byteLength }');
+  const { stream, byteLength } = source;
+  const isLength = Number.isSafeInteger(byteLength) && byteLength >= 0;
+  mustBe(isLength, 'byteLength of a source stream', 'a whole number, 0 or more');
+  const name = text('name', callOptions('sizedStreamSource', options, { name: true }).name);
   const window = new StreamWindow(chunkFeed(stream), byteLength);
   let isInUse = false;
   return {

@@ -1,4 +1,5 @@
 import { isPaused, throwIfAborted, unlessAborted } from '../common/abort.js';
+import { callOptions, mustBe, type OptionNames, text } from '../common/check-options.js';
 import { Mutex } from '../common/mutex.js';
 import { BitsArgumentError, BitsError, BitsStateError } from '../errors.js';
 import { BlockSource } from './block-source.js';
@@ -31,6 +32,13 @@ export interface StreamSourceOptions extends SpoolOptions {
   readonly name?: string | undefined;
 }
 
+const OPTION_NAMES: OptionNames<StreamSourceOptions> = {
+  name: true,
+  maxBytes: true,
+  limitName: true,
+  directory: true,
+};
+
 /**
  * A stream of bytes, stored in a temp file first: the protocol needs the length before the content.
  *
@@ -46,9 +54,12 @@ export interface StreamSourceOptions extends SpoolOptions {
  *   upload, and for a `maxBytes` that is not a positive integer
  */
 export function streamSource(stream: StreamInput, options: StreamSourceOptions = {}): ByteSource {
-  const { maxBytes = DEFAULT_SPOOL_MAX_BYTES, limitName = 'maxBytes' } = options;
-  if (!Number.isSafeInteger(maxBytes) || maxBytes < 1)
-    throw new BitsArgumentError('maxBytes of a source stream must be a positive integer.');
+  const given = callOptions('streamSource', options, OPTION_NAMES);
+  const { maxBytes = DEFAULT_SPOOL_MAX_BYTES, limitName = 'maxBytes' } = given;
+  const isLimit = Number.isSafeInteger(maxBytes) && maxBytes >= 1;
+  mustBe(isLimit, 'maxBytes of a source stream', 'a positive integer');
+  const name = text('name', given.name);
+  const directory = text('directory', given.directory);
   const feed = chunkFeed(stream);
   /** One that was paused may still be writing when the next one comes. */
   const mutex = new Mutex();
@@ -70,7 +81,7 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
   async function store(signal?: AbortSignal, onSpooled?: (bytes: number) => void) {
     isStoring = true;
     try {
-      stored ??= new StoredStream(feed, await createSpoolFile(options.directory));
+      stored ??= new StoredStream(feed, await createSpoolFile(directory));
       await stored.fill({ maxBytes, limitName }, signal, onSpooled);
       if (!isDisposed) return stored;
       throw new BitsStateError('The source stream was disposed of while it was being read.');
@@ -91,7 +102,7 @@ export function streamSource(stream: StreamInput, options: StreamSourceOptions =
   }
 
   return {
-    name: options.name,
+    name,
     async open(signal, onSpooled) {
       throwIfAborted(signal);
       // Not with the signal, with which the stream is given up below.

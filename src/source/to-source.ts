@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { isArrayBuffer, isUint8Array } from 'node:util/types';
 import { BitsArgumentError } from '../errors.js';
-import { type BlobInput, blobSource } from './blob.js';
+import { type BlobInput, blobSource, isBlob } from './blob.js';
 import { bytesSource } from './bytes.js';
 import { isStream, type StreamInput } from './chunk-feed.js';
 import { fileSource } from './file.js';
@@ -69,20 +69,10 @@ function pathOf(url: URL): string {
   }
 }
 
-/** By shape: the `Blob` of another realm or of a polyfill is no instance of this one's. */
-function isBlob(value: object): value is BlobInput {
-  const { size, slice, arrayBuffer } = value as Record<keyof BlobInput, unknown>;
-  return (
-    typeof size === 'number' && typeof slice === 'function' && typeof arrayBuffer === 'function'
-  );
-}
-
 /** The `stream` of a `Blob` is a method. */
 function isSizedStream(value: object): value is SizedStream {
   const { stream, byteLength } = value as Partial<SizedStream>;
-  return (
-    byteLength !== undefined && typeof stream === 'object' && stream !== null && isStream(stream)
-  );
+  return byteLength !== undefined && isStream(stream);
 }
 
 function isByteSource(value: object): value is ByteSource {

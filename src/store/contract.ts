@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { assertMethods } from '../common/check-options.js';
 import { isBitsError } from '../errors.js';
 import { keyOfId } from './job-key.js';
 import { type JobRecord, RECORD_VERSION, serializeRecord } from './record.js';
@@ -24,8 +25,10 @@ export interface ContractCase {
 /**
  * What every `JobStore` does, as test cases for any framework:
  * `for (const { name, run } of jobStoreContract(factory)) it(name, run)`.
+ * @throws BITS_ERR_ARGUMENT for what makes no store
  */
 export function jobStoreContract(factory: JobStoreFactory): readonly ContractCase[] {
+  assertMethods('factory', factory, ['create']);
   const { reopen } = factory;
   const cases = Object.entries({ ...recordCases, ...lockCases }).map(([name, test]) => ({
     name,

@@ -2,9 +2,10 @@ import { access, constants } from 'node:fs';
 import { readdir, unlink } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
 import { type AfterPowerCut, removeOldTempFiles, replaceFile } from '../common/atomic-file.js';
+import { callOptions, flag, mustBe, type OptionNames, text } from '../common/check-options.js';
 import { codeOf } from '../common/error-like.js';
 import { whenFree } from '../common/when-free.js';
-import { BitsArgumentError, BitsStoreError } from '../errors.js';
+import { BitsStoreError } from '../errors.js';
 import { checkJobKey, isJobKey } from './job-key.js';
 import { Locks } from './lock.js';
 import { OwnFiles, setFileAside } from './own-files.js';
@@ -28,6 +29,8 @@ export interface FileStoreOptions {
   trustDirectory?: boolean | undefined;
 }
 
+const OPTION_NAMES: OptionNames<FileStoreOptions> = { directory: true, trustDirectory: true };
+
 const RECORD_SUFFIX = '.json';
 const ASIDE_SUFFIX = '.unreadable-';
 const KEY_LENGTH = 32;
@@ -45,22 +48,12 @@ const UNSYNCED_MS = 1000;
  * @throws BITS_ERR_ARGUMENT
  */
 export function createFileStore(options: FileStoreOptions = {}): JobStore {
-  const { directory, trustDirectory = false, ...unknown } = options;
-  const [name] = Object.keys(unknown);
-  if (name !== undefined) {
-    throw new BitsArgumentError(
-      `createFileStore has no option ${JSON.stringify(name)}: it takes directory and trustDirectory`,
-    );
-  }
-  if (directory !== undefined && (typeof directory !== 'string' || directory === '')) {
-    throw new BitsArgumentError('the directory of a file store must be a path');
-  }
-  if (typeof trustDirectory !== 'boolean') {
-    throw new BitsArgumentError('trustDirectory must be true or false');
-  }
+  const { directory, trustDirectory } = callOptions('createFileStore', options, OPTION_NAMES);
+  mustBe(text('directory', directory) !== '', 'directory', 'a path');
+  const files = new OwnFiles(flag('trustDirectory', trustDirectory));
   // Now rather than on use: the working directory may be another by then.
   const given = directory === undefined ? undefined : resolve(directory);
-  return new FileStore(given, new OwnFiles(trustDirectory));
+  return new FileStore(given, files);
 }
 
 /**
@@ -110,8 +103,8 @@ class FileStore implements JobStore {
   }
 
   async save(record: JobRecord): Promise<void> {
-    const { key, session } = record;
     const content = serializeRecord(record);
+    const { key, session } = record;
     const directory = await this.#directoryName();
     const path = join(directory, key + RECORD_SUFFIX);
     try {

@@ -11,7 +11,8 @@ export function createMemoryStore(): JobStore {
   const owner: LockOwner = { pid: process.pid, hostName: hostname() };
   return {
     async save(record) {
-      texts.set(record.key, serializeRecord(record));
+      const text = serializeRecord(record);
+      texts.set(record.key, text);
     },
     async load(key) {
       checkJobKey(key);

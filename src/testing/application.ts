@@ -1,6 +1,7 @@
 import path from 'node:path';
 import type { Upload } from './options.js';
 import type { PacketRequest } from './packet-request.js';
+import { splitTarget } from './paths.js';
 import { type StoredReply, storeReply } from './replies.js';
 import type { ServerState } from './server-state.js';
 import type { UploadSession } from './sessions.js';
@@ -38,7 +39,7 @@ export function describeUpload(
   attempt = 1,
 ): Upload {
   return {
-    url: `${originOf(request)}${request.entry.target.replace(/^https?:\/\/[^/]*/i, '')}`,
+    url: `${originOf(request)}${splitTarget(request.entry.target).local}`,
     path: file,
     bytes: session.committed,
     contentName: session.contentName,

@@ -24,7 +24,7 @@ export interface BitsServer {
   readonly uploads: readonly Upload[];
   /** Connections accepted so far. */
   readonly connections: number;
-  /** @throws BITS_ERR_ARGUMENT when `nth` or `times` is not a positive integer. */
+  /** @throws BITS_ERR_ARGUMENT for what is no fault of {@link Fault}. */
   addFault(fault: Fault): void;
   /** Faults that have not been applied as often as planned. */
   unconsumedFaults(): Fault[];
@@ -42,9 +42,6 @@ export interface BitsServer {
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
-
-const MAX_HEAD_BYTES = 64 * 1024;
-const MAX_HEADERS = 128;
 
 /**
  * Starts a BITS server for tests: it implements [MC-BUP] §3.2.5, fails as planned, and records each
@@ -66,8 +63,7 @@ const MAX_HEADERS = 128;
  */
 export async function createBitsServer(options: BitsServerOptions = {}): Promise<BitsServer> {
   const resolved = resolveOptions(options);
-  const faults = new FaultPlan();
-  for (const fault of resolved.faults) faults.add(fault);
+  const faults = new FaultPlan(resolved.faults);
   const { root, temporary } = await openRoot(resolved.root);
   const server = new ReferenceServer(new ServerState(resolved, faults, root), temporary);
   try {
@@ -89,21 +85,27 @@ async function openRoot(wanted: string | undefined) {
 }
 
 class ReferenceServer implements BitsServer {
+  url = '';
+  port = 0;
+  readonly root: string;
+  readonly log: readonly LoggedRequest[];
+  readonly violations: readonly Violation[];
+  readonly uploads: readonly Upload[];
   readonly #state: ServerState;
   readonly #temporaryRoot: boolean;
   readonly #http: Http1Server;
   readonly #unfinished = new Set<Promise<void>>();
-  #url = '';
-  #port = 0;
   #closing: Promise<void> | undefined;
 
   constructor(state: ServerState, temporaryRoot: boolean) {
+    this.root = state.root;
+    this.log = state.log.entries;
+    this.violations = state.violations.entries;
+    this.uploads = state.uploads;
     this.#state = state;
     this.#temporaryRoot = temporaryRoot;
     this.#http = new Http1Server({
       ...state.options,
-      maxHeadBytes: MAX_HEAD_BYTES,
-      maxHeaders: MAX_HEADERS,
       onExchange: (exchange) => {
         const work = serveRequest(exchange, state);
         this.#unfinished.add(work);
@@ -113,30 +115,6 @@ class ReferenceServer implements BitsServer {
     });
   }
 
-  get url(): string {
-    return this.#url;
-  }
-
-  get port(): number {
-    return this.#port;
-  }
-
-  get root(): string {
-    return this.#state.root;
-  }
-
-  get log(): readonly LoggedRequest[] {
-    return this.#state.log.entries;
-  }
-
-  get violations(): readonly Violation[] {
-    return this.#state.violations.entries;
-  }
-
-  get uploads(): readonly Upload[] {
-    return this.#state.uploads;
-  }
-
   get connections(): number {
     return this.#http.connections;
   }
@@ -144,9 +122,9 @@ class ReferenceServer implements BitsServer {
   async listen(): Promise<void> {
     const { host, port, tls } = this.#state.options;
     const address = await this.#http.listen(port, host);
-    this.#port = address.port;
+    this.port = address.port;
     const scheme = tls === undefined ? 'http' : 'https';
-    this.#url = `${scheme}://${reachableName(host)}:${address.port}/`;
+    this.url = `${scheme}://${reachableName(host)}:${address.port}/`;
   }
 
   addFault(fault: Fault): void {
@@ -179,12 +157,12 @@ class ReferenceServer implements BitsServer {
   }
 
   async #close(): Promise<void> {
-    const { sessions, log, root } = this.#state;
+    const { sessions, log } = this.#state;
     await this.#http.close();
     await Promise.all(this.#unfinished);
     await sessions.close();
     log.close();
-    if (this.#temporaryRoot) await rm(root, { recursive: true, force: true });
+    if (this.#temporaryRoot) await rm(this.root, { recursive: true, force: true });
   }
 }
 

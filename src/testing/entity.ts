@@ -20,8 +20,8 @@ export interface Entity {
 export interface SendEntityOptions {
   readonly bytesPerSecond?: number | undefined;
   readonly headers?: HeaderChanges | undefined;
-  /** Where to reset the connection. */
-  readonly cut?: 'after the head' | 'in the middle' | undefined;
+  /** A TCP reset halfway through the body, or in place of it. */
+  readonly cut?: 'reset-halfway' | 'reset' | undefined;
   /** Called before each piece is written; `end` is exclusive. */
   readonly onPiece?: (start: number, end: number) => void;
 }
@@ -67,7 +67,7 @@ export async function sendEntity(
   const { cut } = options;
   const stopAt = cut === undefined ? end : start + Math.floor((end - start) / 2);
   // Of nothing, the head is all there is, and it is sent.
-  if (cut !== 'after the head' || start === end) {
+  if (cut !== 'reset' || start === end) {
     await sendBytes(responder, entity.file, start, stopAt, options);
   }
   if (cut !== undefined) connection.reset();

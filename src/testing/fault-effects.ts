@@ -1,7 +1,6 @@
 import { BG_E_SESSION_NOT_FOUND } from '../protocol/hresult.js';
 import { type Answer, type HeaderChanges, refuse } from './answer.js';
 import type { FaultAction, StatusFault } from './faults.js';
-import type { BodyReading } from './fragment.js';
 
 /** What a fault changes between the arrival of a request and the end of its answer. */
 export interface FaultEffect {
@@ -16,7 +15,10 @@ export interface FaultEffect {
   readonly delayMs?: number;
   /** Of a Fragment's body, or of a reply. */
   readonly bytesPerSecond?: number;
-  readonly reading?: BodyReading;
+  /** Of a Fragment, no more is stored than this. */
+  readonly keepBytes?: number;
+  /** After a Fragment, the last bytes of the upload are forgotten. */
+  readonly loseBytes?: number;
   /** How the ack writes the session's id. */
   readonly sessionIdAs?: 'lower-case' | 'without-braces';
   readonly interimAnswers?: number;
@@ -45,7 +47,7 @@ export function effectOf(action: FaultAction | undefined): FaultEffect {
     case 'reset-before':
       return { commits: false, delivery: 'reset-at-once' };
     case 'reset-mid':
-      return { delivery: 'reset-halfway', reading: { cutInHalf: true } };
+      return { delivery: 'reset-halfway' };
     case 'reset-after-commit':
       return { delivery: 'reset' };
     case 'hang':
@@ -75,7 +77,6 @@ export function effectOf(action: FaultAction | undefined): FaultEffect {
     const { offset } = action;
     return { headers: { 'BITS-Received-Content-Range': offset === null ? null : `${offset}` } };
   }
-  if ('keepBytes' in action || 'loseBytes' in action) return { reading: action };
   return action;
 }
 

@@ -1,5 +1,7 @@
 import { AssertionError } from 'node:assert';
+import { isObject, mustBe } from '../common/check-options.js';
 import { BitsArgumentError } from '../errors.js';
+import { PACKET_TYPE_NAMES } from '../protocol/constants.js';
 import type { PacketType } from '../protocol/packets.js';
 import type { HeaderChanges } from './answer.js';
 
@@ -34,6 +36,8 @@ const NAMED_FAULTS = [
   'garbage-page',
   'answer-twice',
 ] as const;
+
+const TARGETS = [...Object.keys(PACKET_TYPE_NAMES), 'reply', 'any'] as readonly FaultTarget[];
 
 /** A fault without a value, see {@link FaultAction}. */
 export type NamedFault = (typeof NAMED_FAULTS)[number];
@@ -100,22 +104,26 @@ interface PlannedFault {
 export class FaultPlan {
   #planned: PlannedFault[] = [];
 
+  /** @throws BITS_ERR_ARGUMENT as `add`. */
+  constructor(faults: readonly Fault[]) {
+    for (const fault of faults) this.add(fault);
+  }
+
   /**
-   * @throws BITS_ERR_ARGUMENT for an action that is none, which would count as applied, and when `nth` or
-   *   `times` is not a positive integer.
+   * @throws BITS_ERR_ARGUMENT for what is no fault, for an action that is none, which would count as
+   *   applied, and when `nth` or `times` is not a positive integer.
    */
   add(fault: Fault): void {
-    const { do: action, nth = 1, times = 1 } = fault;
-    if (typeof action === 'string' && !NAMED_FAULTS.includes(action)) {
+    const { on, do: action, nth = 1, times = 1 } = isObject(fault) ? fault : ({} as Fault);
+    const example = `an object such as { on: 'fragment', do: 'hang' }, on one of ${TARGETS.join(', ')}`;
+    mustBe(TARGETS.includes(on), 'A fault', example);
+    if (!isObject(action) && !NAMED_FAULTS.includes(action)) {
       throw new BitsArgumentError(
         `A fault can do ${NAMED_FAULTS.join(', ')}, and not ${JSON.stringify(action)}`,
       );
     }
-    if (!isCount(nth) || !(isCount(times) || times === Infinity)) {
-      throw new BitsArgumentError(
-        'nth and times of a fault must be positive integers, or times Infinity',
-      );
-    }
+    const areCounts = isCount(nth) && (isCount(times) || times === Infinity);
+    mustBe(areCounts, 'nth and times of a fault', 'positive integers, or times Infinity');
     this.#planned.push({ fault, seen: 0, left: times, wasApplied: false });
   }
 

@@ -3,20 +3,10 @@ import { throwIfAborted, unlessAborted } from '../common/abort.js';
 import { BG_E_TOO_LARGE, E_INVALIDARG } from '../protocol/hresult.js';
 import { type Answer, ack, CONTEXT_APPLICATION, hresultOf, refuse } from './answer.js';
 import { askForReply } from './application.js';
+import type { FaultEffect } from './fault-effects.js';
 import { headerOf, type PacketRequest } from './packet-request.js';
 import type { ServerState } from './server-state.js';
 import type { UploadSession } from './sessions.js';
-
-/** How a fault changes what becomes of the body of a Fragment. */
-export interface BodyReading {
-  readonly bytesPerSecond?: number | undefined;
-  /** Resets the connection when half of the body is stored. */
-  readonly cutInHalf?: boolean;
-  /** Stores no more than this. */
-  readonly keepBytes?: number;
-  /** Forgets the last bytes of the upload afterwards. */
-  readonly loseBytes?: number;
-}
 
 // Large enough for few system calls, small enough to lose when a connection breaks.
 const BATCH_BYTES = 512 * 1024;
@@ -26,7 +16,7 @@ export async function receiveFragment(
   request: PacketRequest,
   session: UploadSession,
   state: ServerState,
-  reading: BodyReading,
+  effect: FaultEffect,
 ): Promise<Answer> {
   const { options, sessions } = state;
   const { range, exchange, path } = request;
@@ -51,8 +41,8 @@ export async function receiveFragment(
   if (options.overlap === 'append') session.committed = range.start;
   else if (!inStep && !completeAgain) return outOfStep(session);
 
-  await storeBody(request, session, session.committed - range.start, reading);
-  const { loseBytes = 0 } = reading;
+  await storeBody(request, session, session.committed - range.start, effect);
+  const { loseBytes = 0 } = effect;
   if (loseBytes > 0) {
     session.committed = Math.max(0, session.committed - loseBytes);
     await session.sink.truncate(session.committed);
@@ -103,10 +93,11 @@ async function storeBody(
   { exchange, entry }: PacketRequest,
   session: UploadSession,
   skip: number,
-  { bytesPerSecond, cutInHalf = false, keepBytes = Infinity }: BodyReading,
+  { bytesPerSecond, delivery, keepBytes = Infinity }: FaultEffect,
 ): Promise<void> {
   const { req, connection, contentLength = 0 } = exchange;
   const { signal } = connection;
+  const cutInHalf = delivery === 'reset-halfway';
   const wanted = cutInHalf ? Math.floor(contentLength / 2) : contentLength;
   const writer = await session.sink.openWriter();
   let batch: Buffer[] = [];

@@ -1,9 +1,9 @@
 import net from 'node:net';
 import type { Exchange } from './http1-connection.js';
+import { splitTarget } from './paths.js';
 import type { ServerState } from './server-state.js';
 
 const AUTHORITY = /^(?:\[[0-9a-f:.]+\]|[^:/?#@\\[\]]+)(?::\d*)?$/i;
-const ABSOLUTE_FORM = /^https?:\/\/([^/?#]*)/i;
 const WILDCARDS = new Set(['0.0.0.0', '::']);
 
 /**
@@ -21,10 +21,9 @@ export function isForThisServer({ req, connection }: Exchange, state: ServerStat
   const isByAnyName =
     WILDCARDS.has(canonicalHost(host)) && !isLoopback(local) && req.headers.origin === undefined;
   const allowed = new Set([host, ...allowedHosts, ...state.hostIds].map(canonicalHost));
-  const [, absolute] = ABSOLUTE_FORM.exec(req.url ?? '') ?? [];
-  const asked = absolute === undefined ? [req.headers.host] : [req.headers.host, absolute];
-  return asked.every((authority) => {
-    const name = canonicalHost(authority ?? '');
+  const { host: header = '' } = req.headers;
+  const { authority = header } = splitTarget(req.url ?? '');
+  return [header, authority].map(canonicalHost).every((name) => {
     if (name === '') return false;
     return (
       isByAnyName || name === local || allowed.has(name) || (isLoopback(local) && isLoopback(name))

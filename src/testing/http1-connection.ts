@@ -2,43 +2,23 @@ import { IncomingMessage, ServerResponse } from 'node:http';
 import type net from 'node:net';
 import tls from 'node:tls';
 import {
-  formatRejection,
-  type HeadLimits,
+  formatHead,
   HeadReader,
   type HeadRejection,
+  MAX_HEAD_BYTES,
   type RequestHead,
 } from './http1-head.js';
-
-/** A connection as handlers see it. */
-export interface Connection {
-  /** 1 for the first one that the server accepted. */
-  readonly number: number;
-  readonly localAddress: string;
-  readonly remoteAddress: string;
-  readonly remotePort: number;
-  readonly tls: { readonly protocol: string; readonly alpn: string | undefined } | undefined;
-  /** Aborts when the connection is closed, by whichever side. */
-  readonly signal: AbortSignal;
-  /** True when the client is gone, or at least sends nothing more. */
-  readonly peerEnded: boolean;
-  /** True while nothing is read, so that the end of the client would not be noticed. */
-  readonly isPaused: boolean;
-  /** Closes the connection from this side, unannounced, whatever is under way. */
-  close(): void;
-  /** Ends the connection with a TCP reset, under TLS too; `signal` is aborted on return. */
-  reset(): void;
-}
 
 export interface Exchange {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
-  readonly connection: Connection;
+  readonly connection: Http1Connection;
   readonly contentLength: number | undefined;
   /** True when the client sent this before the answer to its last request was complete. */
   readonly pipelined: boolean;
 }
 
-export interface Http1Options extends HeadLimits {
+export interface Http1Options {
   /** Longest time for a head: the first one from the connection on, later ones from their first byte. */
   readonly headTimeoutMs: number;
   /** Longest time in which a body may be slower than {@link MIN_BODY_BYTES_PER_SECOND}. */
@@ -47,7 +27,10 @@ export interface Http1Options extends HeadLimits {
   readonly idleTimeoutMs: number;
   readonly onExchange: (exchange: Exchange) => void;
   /** Learns of a refused head and returns the headers of its answer. */
-  readonly onRejected: (rejection: HeadRejection, connection: Connection) => Record<string, string>;
+  readonly onRejected: (
+    rejection: HeadRejection,
+    connection: Http1Connection,
+  ) => Record<string, string>;
 }
 
 /** Far below any line that is in use, far above a client that only keeps a connection busy. */
@@ -61,19 +44,20 @@ const LINGER_MS = 2000;
  *
  * Requests are Node's own `IncomingMessage`, answers its `ServerResponse`; only the framing is ours.
  */
-export class Http1Connection implements Connection {
+export class Http1Connection {
+  /** 1 for the first one that the server accepted. */
   readonly number: number;
   readonly localAddress: string;
   readonly remoteAddress: string;
   readonly remotePort: number;
-  readonly tls: Connection['tls'];
+  readonly tls: { readonly protocol: string; readonly alpn: string | undefined } | undefined;
   readonly #socket: net.Socket;
   readonly #raw: net.Socket;
   readonly #options: Http1Options;
   readonly #closed = new AbortController();
 
   #phase: 'head' | 'body' | 'answer' | 'closing' = 'head';
-  #head: HeadReader;
+  #head = new HeadReader();
   /** What came while a request waited for its answer. */
   #early: Buffer[] = [];
   #earlyBytes = 0;
@@ -99,7 +83,6 @@ export class Http1Connection implements Connection {
     this.#socket = socket;
     this.#raw = raw;
     this.#options = options;
-    this.#head = new HeadReader(options);
 
     socket.setTimeout(options.idleTimeoutMs);
     socket.on('data', (chunk) => this.#onData(chunk));
@@ -111,22 +94,27 @@ export class Http1Connection implements Connection {
     this.#startHeadTimer();
   }
 
+  /** Aborts when the connection is closed, by whichever side. */
   get signal(): AbortSignal {
     return this.#closed.signal;
   }
 
+  /** True when the client is gone, or at least sends nothing more. */
   get peerEnded(): boolean {
     return this.#inputEnded || this.#socket.destroyed;
   }
 
+  /** Closes the connection from this side, unannounced, whatever is under way. */
   close(): void {
     if (this.#phase !== 'closing') this.#linger();
   }
 
+  /** True while nothing is read, so that the end of the client would not be noticed. */
   get isPaused(): boolean {
     return this.#socket.isPaused();
   }
 
+  /** Ends the connection with a TCP reset, under TLS too; `signal` is aborted on return. */
   reset(): void {
     if (!this.#raw.destroyed) this.#raw.resetAndDestroy();
     this.destroy();
@@ -149,7 +137,7 @@ export class Http1Connection implements Connection {
         this.#early.push(chunk);
         this.#earlyBytes += chunk.length;
         // Read on as far as is cheap: the end of the connection is noticed in time this way.
-        if (this.#earlyBytes > this.#options.maxHeadBytes) this.#socket.pause();
+        if (this.#earlyBytes > MAX_HEAD_BYTES) this.#socket.pause();
         return;
       case 'head':
         this.#takeHead(chunk);
@@ -186,9 +174,9 @@ export class Http1Connection implements Connection {
     const req = new IncomingMessage(this.#socket);
     req.method = head.method;
     req.url = head.target;
-    req.httpVersionMajor = head.httpVersionMajor;
+    req.httpVersionMajor = 1;
     req.httpVersionMinor = head.httpVersionMinor;
-    req.httpVersion = `${head.httpVersionMajor}.${head.httpVersionMinor}`;
+    req.httpVersion = `1.${head.httpVersionMinor}`;
     req.rawHeaders = head.rawHeaders;
     req.headers = head.headers;
 
@@ -254,7 +242,7 @@ export class Http1Connection implements Connection {
   #nextHead(): void {
     this.#req = undefined;
     this.#phase = 'head';
-    this.#head = new HeadReader(this.#options);
+    this.#head = new HeadReader();
     this.#socket.resume();
     const early = this.#early;
     this.#early = [];
@@ -264,7 +252,8 @@ export class Http1Connection implements Connection {
 
   #reject(rejection: HeadRejection): void {
     const headers = this.#options.onRejected(rejection, this);
-    this.#socket.write(formatRejection(rejection.status, headers));
+    const closing = { ...headers, 'Content-Length': '0', Connection: 'close' };
+    this.#socket.write(formatHead(rejection.status, closing));
     this.#linger();
   }
 

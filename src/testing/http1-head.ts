@@ -1,12 +1,13 @@
 import { STATUS_CODES } from 'node:http';
 import { isHeaderValue, isToken, trimBlanks } from '../common/header-fields.js';
+import type { ViolationCode } from './violations.js';
 
 /** A request line and its headers, strictly framed. */
 export interface RequestHead {
   readonly method: string;
   /** The request target as sent. */
   readonly target: string;
-  readonly httpVersionMajor: number;
+  /** Of HTTP/1. */
   readonly httpVersionMinor: number;
   /** Names and values in turn, as sent. */
   readonly rawHeaders: string[];
@@ -17,17 +18,8 @@ export interface RequestHead {
   readonly keepAlive: boolean;
 }
 
-/** The violations for which a request is refused before any handler sees it. */
-export type HeadViolation =
-  | 'framing'
-  | 'chunked'
-  | 'content-length'
-  | 'expect'
-  | 'http-version'
-  | 'head-too-large';
-
 export interface HeadRejection {
-  readonly violation: HeadViolation;
+  readonly violation: ViolationCode;
   readonly status: number;
   readonly message: string;
   /** As far as it could be read. */
@@ -35,12 +27,9 @@ export interface HeadRejection {
   readonly target: string;
 }
 
-export interface HeadLimits {
-  /** Longest request line and headers together. */
-  readonly maxHeadBytes: number;
-  readonly maxHeaders: number;
-}
-
+/** Longest request line and headers together. */
+export const MAX_HEAD_BYTES = 64 * 1024;
+const MAX_HEADERS = 128;
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP\/(\d)\.(\d)$/;
@@ -52,7 +41,7 @@ const MAX_CONTENT_LENGTH_DIGITS = 15;
  * Each byte is looked at once: a head that arrives byte by byte costs no more than any other.
  */
 export class HeadReader {
-  readonly #limits: HeadLimits;
+  readonly #maxBytes: number;
   #chunks: Buffer[] = [];
   #bytes = 0;
   #lines = 0;
@@ -60,14 +49,13 @@ export class HeadReader {
   #lineBytes = 0;
   #lastByte = 0;
 
-  constructor(limits: HeadLimits) {
-    this.#limits = limits;
+  constructor(maxBytes = MAX_HEAD_BYTES) {
+    this.#maxBytes = maxBytes;
   }
 
   /** @returns undefined while the head is not complete. */
   take(chunk: Buffer): { head: RequestHead | HeadRejection; rest: Buffer } | undefined {
-    const { maxHeadBytes, maxHeaders } = this.#limits;
-    const refused = (violation: HeadViolation, status: number, message: string) => ({
+    const refused = (violation: ViolationCode, status: number, message: string) => ({
       head: { violation, status, message, method: '', target: '' },
       rest: chunk.subarray(chunk.length),
     });
@@ -86,20 +74,20 @@ export class HeadReader {
       if (!isEmpty) this.#lines += 1;
       else if (this.#lines > 0) {
         const bytes = Buffer.concat([...this.#chunks, chunk.subarray(0, lineStart)]);
-        if (bytes.length > maxHeadBytes) break;
+        if (bytes.length > this.#maxBytes) break;
         const text = bytes.toString('latin1').replace(/^[\r\n]+/, '');
         return { head: parseHead(text.slice(0, -4)), rest: chunk.subarray(lineStart) };
       }
-      if (this.#lines > maxHeaders + 1) {
-        return refused('head-too-large', 431, `The head has more than ${maxHeaders} headers`);
+      if (this.#lines > MAX_HEADERS + 1) {
+        return refused('head-too-large', 431, `The head has more than ${MAX_HEADERS} headers`);
       }
     }
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
     this.#lineBytes += chunk.length - lineStart;
     this.#lastByte = chunk.at(-1) ?? this.#lastByte;
-    if (this.#bytes <= maxHeadBytes) return undefined;
-    return refused('head-too-large', 431, `The head is longer than ${maxHeadBytes} bytes`);
+    if (this.#bytes <= this.#maxBytes) return undefined;
+    return refused('head-too-large', 431, `The head is longer than ${this.#maxBytes} bytes`);
   }
 }
 
@@ -114,7 +102,7 @@ export class HeadReader {
 function parseHead(text: string): RequestHead | HeadRejection {
   const [requestLine = '', ...lines] = text.split('\r\n');
   const [, method = '', target = '', major, minor] = REQUEST_LINE.exec(requestLine) ?? [];
-  const reject = (violation: HeadViolation, status: number, message: string): HeadRejection => ({
+  const reject = (violation: ViolationCode, status: number, message: string): HeadRejection => ({
     violation,
     status,
     message,
@@ -123,9 +111,8 @@ function parseHead(text: string): RequestHead | HeadRejection {
   });
 
   if (method === '') return reject('framing', 400, 'The request line is malformed');
-  const httpVersionMajor = Number(major);
   const httpVersionMinor = Number(minor);
-  if (httpVersionMajor !== 1) {
+  if (major !== '1') {
     return reject('http-version', 505, `The request uses HTTP/${major}.${minor}`);
   }
 
@@ -168,7 +155,6 @@ function parseHead(text: string): RequestHead | HeadRejection {
   return {
     method,
     target,
-    httpVersionMajor,
     httpVersionMinor,
     rawHeaders,
     headers,
@@ -177,11 +163,8 @@ function parseHead(text: string): RequestHead | HeadRejection {
   };
 }
 
-/** Writes the answer to a rejected head; the connection closes after it. */
-export function formatRejection(status: number, headers: Readonly<Record<string, string>>): string {
+/** Writes the head of an answer as it goes over the wire. */
+export function formatHead(status: number, headers: Readonly<Record<string, string>>): string {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  return (
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}` +
-    'Content-Length: 0\r\nConnection: close\r\n\r\n'
-  );
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n`;
 }

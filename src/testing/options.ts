@@ -1,7 +1,17 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { TlsOptions } from 'node:tls';
-import { BitsArgumentError } from '../errors.js';
+import {
+  assertKnown,
+  assertOptions,
+  flag,
+  isObject,
+  mustBe,
+  optionalFunction,
+  text,
+  texts,
+  wholeNumber,
+} from '../common/check-options.js';
 import type { LoggedRequest } from './access-log.js';
 import type { Fault } from './faults.js';
 import type { ReplyResult } from './replies.js';
@@ -111,74 +121,73 @@ export interface BitsServerOptions {
   readonly onRequest?: (request: LoggedRequest) => void;
 }
 
-export type ResolvedOptions = Required<
-  Omit<BitsServerOptions, 'root' | 'tls' | 'hostId' | 'reply' | 'onUpload' | 'onRequest'>
-> & {
-  readonly root: string | undefined;
-  readonly tls: TlsOptions | undefined;
-  readonly hostId: () => string | undefined;
-  readonly reply: BitsServerOptions['reply'];
-  readonly onUpload: BitsServerOptions['onUpload'];
-  readonly onRequest: BitsServerOptions['onRequest'];
-};
+/** The options with every default filled in. */
+export type ResolvedOptions = ReturnType<typeof resolveOptions>;
 
 const SINKS: readonly SinkKind[] = ['disk', 'sha256', 'discard'];
 const OVERLAPS = ['strict', 'accept', 'append'] as const;
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** @throws BITS_ERR_ARGUMENT for an unknown option, and for an invalid size, time or choice. */
-export function resolveOptions(options: BitsServerOptions): ResolvedOptions {
-  const { hostId } = options;
+/** @throws BITS_ERR_ARGUMENT for an option that is unknown or cannot work */
+export function resolveOptions(options: BitsServerOptions) {
+  assertOptions('createBitsServer', options);
+  const { allowedHosts, tls, faults = [] } = options;
+  mustBe(tls === undefined || isObject(tls), 'tls', 'an object of options of tls.createServer');
+  mustBe(Array.isArray(faults), 'faults', 'an array of faults');
   const resolved = {
-    root: options.root,
-    host: options.host ?? '127.0.0.1',
-    port: options.port ?? 0,
-    allowedHosts: options.allowedHosts ?? [],
-    tls: options.tls,
+    root: text('root', options.root),
+    host: text('host', options.host) ?? '127.0.0.1',
+    port: wholeNumber('port', options.port, 0),
+    allowedHosts:
+      allowedHosts === 'any' ? allowedHosts : (texts('allowedHosts', allowedHosts) ?? []),
+    tls,
     sink: choice('sink', options.sink ?? 'disk', SINKS),
-    serveUploads: options.serveUploads ?? false,
-    uploadsEnabled: options.uploadsEnabled ?? true,
-    allowOverwrite: options.allowOverwrite ?? false,
-    createDirectories: options.createDirectories ?? true,
+    serveUploads: flag('serveUploads', options.serveUploads),
+    uploadsEnabled: flag('uploadsEnabled', options.uploadsEnabled, true),
+    allowOverwrite: flag('allowOverwrite', options.allowOverwrite),
+    createDirectories: flag('createDirectories', options.createDirectories, true),
     maxUploadBytes: limit('maxUploadBytes', options.maxUploadBytes, Number.MAX_SAFE_INTEGER),
     maxFragmentBytes: limit('maxFragmentBytes', options.maxFragmentBytes, Number.MAX_SAFE_INTEGER),
     overlap: choice('overlap', options.overlap ?? 'strict', OVERLAPS),
-    omitSessionIdOnAck: options.omitSessionIdOnAck ?? true,
-    hostId: typeof hostId === 'function' ? hostId : () => hostId,
+    omitSessionIdOnAck: flag('omitSessionIdOnAck', options.omitSessionIdOnAck, true),
+    hostId: hostIdOf(options.hostId),
     hostIdFallbackTimeoutMs: limit(
       'hostIdFallbackTimeoutMs',
       options.hostIdFallbackTimeoutMs,
       Number.POSITIVE_INFINITY,
     ),
     sessionTimeoutMs: limit('sessionTimeoutMs', options.sessionTimeoutMs, 14 * DAY_MS),
-    reply: options.reply,
-    replyAgain: options.replyAgain ?? false,
-    onUpload: options.onUpload,
-    faults: options.faults ?? [],
-    now: options.now ?? Date.now,
+    reply: optionalFunction('reply', options.reply),
+    replyAgain: flag('replyAgain', options.replyAgain),
+    onUpload: optionalFunction('onUpload', options.onUpload),
+    faults,
+    now: optionalFunction('now', options.now) ?? Date.now,
     idleTimeoutMs: limit('idleTimeoutMs', options.idleTimeoutMs, 120_000),
     headTimeoutMs: limit('headTimeoutMs', options.headTimeoutMs, 30_000),
     bodyTimeoutMs: limit('bodyTimeoutMs', options.bodyTimeoutMs, 60_000),
     maxConnections: limit('maxConnections', options.maxConnections, 500),
     maxSessions: limit('maxSessions', options.maxSessions, 10_000),
     logLimit: limit('logLimit', options.logLimit, 100_000),
-    onRequest: options.onRequest,
+    onRequest: optionalFunction('onRequest', options.onRequest),
   };
-  const unknown = Object.keys(options).find((name) => !Object.hasOwn(resolved, name));
-  if (unknown !== undefined) throw new BitsArgumentError(`There is no option ${unknown}.`);
+  assertKnown('', options, resolved);
   return resolved;
 }
 
+function hostIdOf(hostId: BitsServerOptions['hostId']): () => string | undefined {
+  if (typeof hostId === 'function') return hostId;
+  const always = text('hostId', hostId);
+  return () => always;
+}
+
 function choice<T extends string>(name: string, value: T, choices: readonly T[]): T {
-  if (choices.includes(value)) return value;
-  throw new BitsArgumentError(
-    `${name} must be one of ${choices.join(', ')}, not ${String(value)}.`,
-  );
+  mustBe(choices.includes(value), name, `one of ${choices.join(', ')}, not ${String(value)}`);
+  return value;
 }
 
 function limit(name: string, value: number | undefined, byDefault: number): number {
   if (value === undefined) return byDefault;
-  if (!(value >= 0)) throw new BitsArgumentError(`${name} must be a number that is not negative`);
+  mustBe(typeof value === 'number' && value >= 0, name, 'a number that is not negative');
   return value;
 }

@@ -10,7 +10,8 @@ import {
 } from '../protocol/hresult.js';
 import { type Answer, ack, CONTEXT_APPLICATION, hresultOf, refuse } from './answer.js';
 import { describeUpload } from './application.js';
-import { type BodyReading, receiveFragment } from './fragment.js';
+import type { FaultEffect } from './fault-effects.js';
+import { receiveFragment } from './fragment.js';
 import { longHeaders, offersUploadProtocol, type PacketRequest } from './packet-request.js';
 import { resolveBelow, unlessMissing } from './paths.js';
 import type { ServerState } from './server-state.js';
@@ -26,7 +27,7 @@ const E_FAIL = 0x80004005;
 export async function answerPacket(
   request: PacketRequest,
   state: ServerState,
-  reading: BodyReading,
+  effect: FaultEffect,
 ): Promise<Answer> {
   const { packet, exchange } = request;
   const malformed =
@@ -44,7 +45,7 @@ export async function answerPacket(
         return ack();
       case 'fragment':
         return await inSession(request, state, (session) =>
-          receiveFragment(request, session, state, reading),
+          receiveFragment(request, session, state, effect),
         );
       case 'close-session':
         return await inSession(request, state, (session) => closeSession(request, session, state));

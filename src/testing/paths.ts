@@ -23,7 +23,16 @@ const MAX_SEGMENTS = 64;
 const FORBIDDEN_CHARACTERS = /[\u0000-\u001f\u007f\\/:*?"<>|]/;
 // Windows opens devices under these names in every folder, whatever extension follows.
 const DEVICE_NAME = /^(?:con|prn|aux|nul|conin\$|conout\$|clock\$|(?:com|lpt)[0-9¹²³])\s*(?:\.|$)/i;
-const ABSOLUTE_FORM = /^https?:\/\/[^/?#]*/i;
+const ABSOLUTE_FORM = /^https?:\/\/([^/?#]*)/i;
+
+/** The two parts of a request target; in origin form it has no authority. */
+export function splitTarget(target: string): {
+  readonly authority: string | undefined;
+  readonly local: string;
+} {
+  const [absolute = '', authority] = ABSOLUTE_FORM.exec(target) ?? [];
+  return { authority, local: target.slice(absolute.length) };
+}
 
 /**
  * Reads a request target in origin form or absolute form.
@@ -33,7 +42,7 @@ const ABSOLUTE_FORM = /^https?:\/\/[^/?#]*/i;
  * device names, trailing dots and spaces, the folder of unfinished uploads.
  */
 export function parseUrlPath(target: string): UrlPath | undefined {
-  const local = target.replace(ABSOLUTE_FORM, '');
+  const { local } = splitTarget(target);
   const mark = local.indexOf('?');
   const rawPath = mark === -1 ? local : local.slice(0, mark);
   const query = mark === -1 ? '' : local.slice(mark);

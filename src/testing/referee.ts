@@ -7,37 +7,41 @@ import { BG_E_SESSION_NOT_FOUND, formatHresult } from '../protocol/hresult.js';
 import type { PacketType } from '../protocol/packets.js';
 import type { Answer } from './answer.js';
 import { headViolations } from './head-rules.js';
-import type { Connection } from './http1-connection.js';
+import type { Http1Connection } from './http1-connection.js';
 import type { PacketRequest } from './packet-request.js';
 import type { SessionStore } from './sessions.js';
 import type { ViolationCode, ViolationLog } from './violations.js';
 
 /** What the referee remembers of how a client treats one session. */
-interface Conduct {
+class Conduct {
   readonly pathKey: string | undefined;
   /** Where the next fragment may start: one offset for each answer that the client may have read. */
-  starts: ReadonlySet<number>;
+  starts: ReadonlySet<number> = new Set([0]);
   /** The highest end of all fragments so far. */
-  sentTo: number;
+  sentTo = 0;
   lastAnswer: AnswerSeen | undefined;
   /** The last fragment was a probe: it asked for the offset with bytes that the server has. */
-  probing: boolean;
+  probing = false;
   /** A Ping came after the last answer: the client resumes, perhaps from an older record. */
-  recovering: boolean;
+  recovering = false;
   total: number | undefined;
   hostId: string | undefined;
-  hostIdUntilMs: number;
-  hostIdPinged: boolean;
-  readonly unfinished: Set<PacketRequest>;
+  hostIdUntilMs = 0;
+  hostIdPinged = false;
+  readonly unfinished = new Set<PacketRequest>();
   newest: PacketRequest | undefined;
   end: { readonly by: PacketType | 'not-found'; readonly answer: AnswerSeen } | undefined;
+
+  constructor(request: PacketRequest) {
+    this.pathKey = request.path?.key;
+  }
 }
 
 /** What became of an answer: `lost` may have arrived in part, `unsent` cannot have arrived. */
 export type Delivery = 'sent' | 'lost' | 'unsent';
 
 interface AnswerSeen {
-  readonly connection: Connection;
+  readonly connection: Http1Connection;
   readonly delivery: Delivery;
   /** As the client may have read it. */
   readonly nextOffset: number | undefined;
@@ -118,15 +122,14 @@ export class Referee {
     let conduct = this.#conducts.get(request.sessionId);
     if (conduct === undefined) {
       if (!gone) return;
-      conduct = newConduct(request.path?.key);
+      conduct = new Conduct(request);
       this.#remember(request.sessionId, conduct);
     }
     // The answer to an older request that was given up says nothing of what the client knows.
     if (conduct.newest === request && packet === 'fragment') conduct.lastAnswer = seen;
     const ends = packet === 'close-session' || packet === 'cancel-session';
     if (ok && ends) conduct.end = { by: packet, answer: seen };
-    else if (gone && conduct.end === undefined) conduct.end = { by: 'not-found', answer: seen };
-    else if (gone && conduct.end !== undefined) conduct.end = { ...conduct.end, answer: seen };
+    else if (gone) conduct.end = { by: conduct.end?.by ?? 'not-found', answer: seen };
   }
 
   /** The request is over, or its connection is. */
@@ -135,7 +138,7 @@ export class Referee {
   }
 
   #begin(id: string, request: PacketRequest, headers: Record<string, string | undefined>): void {
-    const conduct = newConduct(request.path?.key);
+    const conduct = new Conduct(request);
     const hostId = headers['bits-host-id'];
     if (hostId !== undefined) {
       const seconds = Number(headers['bits-host-id-fallback-timeout'] ?? Number.POSITIVE_INFINITY);
@@ -266,24 +269,6 @@ export class Referee {
   #report(code: ViolationCode, message: string, { entry }: PacketRequest): void {
     this.#violations.report(code, message, entry);
   }
-}
-
-function newConduct(pathKey: string | undefined): Conduct {
-  return {
-    pathKey,
-    starts: new Set([0]),
-    sentTo: 0,
-    lastAnswer: undefined,
-    probing: false,
-    recovering: false,
-    total: undefined,
-    hostId: undefined,
-    hostIdUntilMs: 0,
-    hostIdPinged: false,
-    unfinished: new Set(),
-    newest: undefined,
-    end: undefined,
-  };
 }
 
 function arrivedForSure(answer: AnswerSeen, next: PacketRequest): boolean {

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
-import { STATUS_CODES } from 'node:http';
 import { unlessAborted } from '../common/abort.js';
 import type { AccessLog, LogEntry } from './access-log.js';
 import type { Answer } from './answer.js';
 import type { Exchange } from './http1-connection.js';
+import { formatHead } from './http1-head.js';
 
 export interface SendOptions {
   readonly body?: string | undefined;
@@ -73,7 +73,8 @@ export class Responder {
     const { socket } = res;
     res.writeHead(answer.status, headers);
     res.end(body);
-    for (let copy = 1; copy < copies; copy++) socket?.write(headOf(answer.status, headers) + body);
+    for (let copy = 1; copy < copies; copy++)
+      socket?.write(formatHead(answer.status, headers) + body);
     await this.finished();
   }
 
@@ -96,7 +97,7 @@ export class Responder {
   /** Sends an answer without a length and never closes the connection. */
   async sendEndless(answer: Answer, body = ''): Promise<void> {
     this.note(answer);
-    await this.#write(headOf(answer.status, answer.headers) + body);
+    await this.#write(formatHead(answer.status, answer.headers) + body);
     await this.hang();
   }
 
@@ -122,9 +123,4 @@ export class Responder {
       else socket.write(text, () => resolve());
     });
   }
-}
-
-function headOf(status: number, headers: Readonly<Record<string, string>>): string {
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n`;
 }

@@ -47,12 +47,7 @@ export async function serveReply(
   await sendEntity(responder, entity, {
     headers: effect.headers,
     bytesPerSecond: effect.bytesPerSecond ?? reply.bytesPerSecond,
-    cut:
-      delivery === 'reset-halfway'
-        ? 'in the middle'
-        : delivery === 'reset'
-          ? 'after the head'
-          : undefined,
+    cut: delivery === 'endless' ? undefined : delivery,
     onPiece: (start, end) => reply.noteRead(start, end),
   });
 }

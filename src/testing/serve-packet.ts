@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { throwIfAborted } from '../common/abort.js';
 import { type Answer, changeHeaders } from './answer.js';
 import { effectOf, type FaultEffect } from './fault-effects.js';
-import type { Connection } from './http1-connection.js';
+import type { Http1Connection } from './http1-connection.js';
 import type { PacketRequest } from './packet-request.js';
 import { answerPacket } from './packets.js';
 import type { Responder } from './responder.js';
@@ -80,11 +80,12 @@ async function answerWith(
 }
 
 async function ownAnswer(
-  { bytesPerSecond, reading, headers = {}, sessionIdAs }: FaultEffect,
+  effect: FaultEffect,
   request: PacketRequest,
   state: ServerState,
 ): Promise<Answer> {
-  const { status, ...answer } = await answerPacket(request, state, { bytesPerSecond, ...reading });
+  const { headers = {}, sessionIdAs } = effect;
+  const { status, ...answer } = await answerPacket(request, state, effect);
   const id = request.sessionId;
   const named =
     sessionIdAs === undefined || id === undefined
@@ -94,7 +95,7 @@ async function ownAnswer(
 }
 
 /** Not waited for: the connection may carry other requests by then. */
-function endLater({ closeAfterMs, resetAfterMs }: FaultEffect, connection: Connection): void {
+function endLater({ closeAfterMs, resetAfterMs }: FaultEffect, connection: Http1Connection): void {
   const ms = closeAfterMs ?? resetAfterMs;
   if (ms === undefined) return;
   const end = () => (closeAfterMs === undefined ? connection.reset() : connection.close());

@@ -4,7 +4,7 @@ import { E_INVALIDARG } from '../protocol/hresult.js';
 import type { LogEntry, RequestKind } from './access-log.js';
 import { refuse } from './answer.js';
 import { isForThisServer } from './host-check.js';
-import type { Connection, Exchange } from './http1-connection.js';
+import type { Exchange, Http1Connection } from './http1-connection.js';
 import type { HeadRejection } from './http1-head.js';
 import { headerOf, type PacketRequest, readPacketType, readRange } from './packet-request.js';
 import { parseUrlPath, type UrlPath } from './paths.js';
@@ -59,7 +59,7 @@ export async function serveRequest(exchange: Exchange, state: ServerState): Prom
 /** Logs a request whose head was refused and gives the headers of its answer. */
 export function logRejection(
   rejection: HeadRejection,
-  connection: Connection,
+  connection: Http1Connection,
   { log, violations, options }: ServerState,
 ): Readonly<Record<string, string>> {
   const { status, headers } = refuse(rejection.status, E_INVALIDARG);
@@ -82,7 +82,10 @@ export function logRejection(
   return headers;
 }
 
-function beginEntry({ number, remoteAddress, remotePort, tls }: Connection, packet: RequestKind) {
+function beginEntry(
+  { number, remoteAddress, remotePort, tls }: Http1Connection,
+  packet: RequestKind,
+) {
   return {
     packet,
     connection: number,

@@ -21,11 +21,11 @@ export class ServerState {
   readonly hostIds = new Set<string>();
 
   constructor(options: ResolvedOptions, faults: FaultPlan, root: string) {
-    const { now, sink, sessionTimeoutMs, maxSessions, logLimit, onRequest } = options;
+    const { now, logLimit, onRequest } = options;
     this.options = options;
     this.root = root;
     this.faults = faults;
-    this.sessions = new SessionStore({ root, sink, timeoutMs: sessionTimeoutMs, maxSessions, now });
+    this.sessions = new SessionStore(root, options);
     this.log = new AccessLog(logLimit, onRequest);
     this.violations = new ViolationLog(logLimit);
     this.referee = new Referee(this.sessions, this.violations, now);

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, realpath, rm, rmdir } from 'node:fs/promises';
 import path from 'node:path';
+import type { ResolvedOptions } from './options.js';
 import { SESSIONS_FOLDER, type UrlPath } from './paths.js';
 import type { StoredReply } from './replies.js';
-import { createSink, type SinkKind, type UploadSink } from './sinks.js';
+import { createSink, type UploadSink } from './sinks.js';
 
 /** An upload between its Create-Session and its end. */
 export class UploadSession {
@@ -46,21 +47,15 @@ export class UploadSession {
   }
 }
 
-export interface SessionStoreOptions {
-  readonly root: string;
-  readonly sink: SinkKind;
-  readonly timeoutMs: number;
-  readonly maxSessions: number;
-  readonly now: () => number;
-}
-
 /** The sessions of one server; their unfinished files are in a folder of its own below the root. */
 export class SessionStore {
-  readonly #options: SessionStoreOptions;
+  readonly #root: string;
+  readonly #options: ResolvedOptions;
   #folder: Promise<string> | undefined;
   readonly #sessions = new Map<string, UploadSession>();
 
-  constructor(options: SessionStoreOptions) {
+  constructor(root: string, options: ResolvedOptions) {
+    this.#root = root;
     this.#options = options;
   }
 
@@ -72,7 +67,7 @@ export class SessionStore {
     await this.#dropExpired();
     if (this.#sessions.size >= this.#options.maxSessions) return undefined;
     const guid = randomUUID().toUpperCase();
-    this.#folder ??= makeFolder(this.#options.root);
+    this.#folder ??= makeFolder(this.#root);
     const folder = path.join(await this.#folder, guid);
     await mkdir(folder);
     const sink = await createSink(this.#options.sink, folder);
@@ -118,7 +113,7 @@ export class SessionStore {
   }
 
   #isExpired(session: UploadSession): boolean {
-    return this.#options.now() - session.lastUsedAtMs > this.#options.timeoutMs;
+    return this.#options.now() - session.lastUsedAtMs > this.#options.sessionTimeoutMs;
   }
 
   async #dropExpired(): Promise<void> {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
 import {
   link,
@@ -53,9 +53,9 @@ export async function createSink(kind: SinkKind, folder: string): Promise<Upload
       return new DiskSink(part);
     }
     case 'sha256':
-      return new HashSink();
+      return new UnkeptSink(createHash('sha256'));
     case 'discard':
-      return new DiscardSink();
+      return new UnkeptSink();
   }
 }
 
@@ -106,40 +106,25 @@ class DiskSink implements UploadSink {
   }
 }
 
-class HashSink implements UploadSink {
-  readonly #hash = createHash('sha256');
+/** Counts bytes, or hashes them. */
+class UnkeptSink implements UploadSink {
+  readonly #hash: Hash | undefined;
+
+  constructor(hash?: Hash) {
+    this.#hash = hash;
+  }
 
   async openWriter(): Promise<SinkWriter> {
     return {
       append: async (chunks) => {
-        for (const chunk of chunks) this.#hash.update(chunk);
+        for (const chunk of chunks) this.#hash?.update(chunk);
       },
       close: async () => {},
     };
   }
 
-  sha256(): string {
-    return this.#hash.copy().digest('hex');
-  }
-
-  async truncate(): Promise<void> {
-    throw notKept();
-  }
-
-  open(): Readable {
-    throw notKept();
-  }
-
-  async publish(): Promise<void> {}
-}
-
-class DiscardSink implements UploadSink {
-  async openWriter(): Promise<SinkWriter> {
-    return { append: async () => {}, close: async () => {} };
-  }
-
-  sha256(): undefined {
-    return undefined;
+  sha256(): string | undefined {
+    return this.#hash?.copy().digest('hex');
   }
 
   async truncate(): Promise<void> {

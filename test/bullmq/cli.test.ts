@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { Ajv } from 'ajv';
 import { expect } from 'chai';
 import { eventRows, eventsSchema } from '../../scripts/events-schema.js';
-import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { createBitsServer } from '../../src/testing/index.js';
 import { OF_A_FLEET } from '../cli/fleet-events.js';
 import { Spawned } from '../cli/spawned.js';
 import { describeWith } from '../interop/support/installed.js';
-import { temporaryFolder, writePatterned } from '../support/files.js';
+import { writePatterned } from '../support/files.js';
 import { REDIS } from '../support/redis.js';
 import { Relay } from '../support/relay.js';
 import { Fleet, told } from './fleet.js';
@@ -16,20 +16,13 @@ const KIB = 1024;
 
 describeWith('the command line of a fleet', [REDIS], () => {
   const fleet = Fleet.forSuite();
-  const folder = temporaryFolder();
   const isEvent = new Ajv({ allowUnionTypes: true }).compile(eventsSchema({ isStrict: true }));
   const seen = new Set<string>();
-  let server: BitsServer;
-
-  beforeEach(async () => {
-    server = await createBitsServer();
-  });
-  afterEach(() => server.close());
 
   /** The password is one that no output may hold. */
   const withPassword = (url: string): string => url.replace('//', '//default:sesame@');
   const command = (name: string, ...args: string[]): Spawned =>
-    commandAt(fleet.server.url, name, ...args);
+    commandAt(fleet.redisServer.url, name, ...args);
   const commandAt = (redisUrl: string, name: string, ...args: string[]): Spawned =>
     new Spawned([name, '--queue', fleet.queue.name, ...args], {
       env: { BITS_UPLOAD_REDIS: withPassword(redisUrl) },
@@ -59,13 +52,21 @@ describeWith('the command line of a fleet', [REDIS], () => {
   });
 
   it('enqueues a tree, uploads it with a worker, and tells of both', async () => {
-    const tree = join(folder(), 'photos');
+    const tree = fleet.path('photos');
     await mkdir(join(tree, '2026'), { recursive: true });
     const content = await writePatterned(join(tree, '2026', 'sea.jpg'), 300 * KIB);
     await writePatterned(join(tree, 'b.tmp'), 10);
     const worker = command('worker', '--json', '--name', 'w1', '--directory', tree);
     const enqueued = await done(
-      command('enqueue', '-r', '--exclude', '*.tmp', '--fragment-size=64KiB', tree, server.url),
+      command(
+        'enqueue',
+        '-r',
+        '--exclude',
+        '*.tmp',
+        '--fragment-size=64KiB',
+        tree,
+        fleet.server.url,
+      ),
     );
     expect(enqueued.code).to.equal(0);
     expect(enqueued.lines).to.have.lengthOf(1);
@@ -80,21 +81,20 @@ describeWith('the command line of a fleet', [REDIS], () => {
     expect((await done(worker)).code).to.equal(143);
     const types = events(worker).map(({ type }) => type);
     expect(types).to.include.members(['ready', 'started', 'job-progress', 'job-done']);
-    expect(await readFile(join(server.root, 'photos/2026/sea.jpg'))).to.deep.equal(content);
-    server.assertNoViolations();
+    expect(await fleet.arrived('photos/2026/sea.jpg')).to.deep.equal(content);
+    fleet.server.assertNoViolations();
   });
 
   it('has the workers write replies into a directory, by the paths of the files', async () => {
-    await server.close();
-    server = await createBitsServer({ reply: ({ url }) => Buffer.from(new URL(url).pathname) });
-    const tree = join(folder(), 'orders');
-    const replies = join(folder(), 'replies');
+    await fleet.serve({ reply: ({ url }) => Buffer.from(new URL(url).pathname) });
+    const tree = fleet.path('orders');
+    const replies = fleet.path('replies');
     await mkdir(join(tree, 'new'), { recursive: true });
     await writePatterned(join(tree, 'a.xml'), 10);
     await writePatterned(join(tree, 'new', 'b.xml'), 10);
-    const args = ['-r', '--reply-dir', replies, tree, server.url];
+    const args = ['-r', '--reply-dir', replies, tree, fleet.server.url];
     expect((await done(command('enqueue', '--dry-run', ...args))).code).to.equal(0);
-    expect(await readdir(folder())).to.not.include('replies');
+    expect(await readdir(fleet.path())).to.not.include('replies');
     expect((await done(command('enqueue', ...args))).lines).to.have.lengthOf(2);
     const worker = command('worker', '--json', '--directory', tree, '--directory', replies);
     await worker.said(/"job-done"[\s\S]*"job-done"/);
@@ -103,23 +103,23 @@ describeWith('the command line of a fleet', [REDIS], () => {
     const reply = (path: string): Promise<string> => readFile(join(replies, path), 'utf8');
     expect(await reply('orders/a.xml')).to.equal('/orders/a.xml');
     expect(await reply('orders/new/b.xml')).to.equal('/orders/new/b.xml');
-    server.assertNoViolations();
+    fleet.server.assertNoViolations();
   });
 
   it('suspends its uploads at SIGTERM, and shows them again with another worker', async () => {
-    await writePatterned(join(folder(), 'long.bin'), 1024 * KIB);
-    server.addFault({ on: 'fragment', nth: 4, do: 'hang' });
+    await fleet.file('long.bin', 1024 * KIB);
+    fleet.server.addFault({ on: 'fragment', nth: 4, do: 'hang' });
     const first = command('worker', '--json', '--fragment-size=128KiB');
     await first.said(/"ready"/);
-    const enqueue = command('enqueue', '--json', join(folder(), 'long.bin'), server.url);
+    const enqueue = command('enqueue', '--json', fleet.path('long.bin'), fleet.server.url);
     await done(enqueue);
     expect(events(enqueue)).to.have.lengthOf(1);
-    await server.waitForRequest('fragment', 4);
+    await fleet.server.waitForRequest('fragment', 4);
     const shown = command('fleet', '--json');
     await done(shown);
     const [status, upload] = events(shown);
     expect(status).to.include({ type: 'fleet', active: 1, queue: fleet.queue.name });
-    expect(upload).to.include({ type: 'fleet-upload', file: join(folder(), 'long.bin') });
+    expect(upload).to.include({ type: 'fleet-upload', file: fleet.path('long.bin') });
     first.kill('SIGTERM');
     expect((await done(first)).code).to.equal(143);
     expect(events(first).at(-1)).to.include({ type: 'returned' });
@@ -127,34 +127,36 @@ describeWith('the command line of a fleet', [REDIS], () => {
     await second.said(/long\.bin\n/);
     second.kill('SIGINT');
     expect((await done(second)).code).to.equal(130);
-    expect(server.uploads).to.have.lengthOf(1);
-    server.assertNoViolations();
+    expect(fleet.server.uploads).to.have.lengthOf(1);
+    fleet.server.assertNoViolations();
   });
 
   it('sends a password only to the servers of --origin', async () => {
-    await writePatterned(join(folder(), 'named.bin'), 10);
+    await fleet.file('named.bin', 10);
     const other = await createBitsServer();
     const challenge = { status: 401, headers: { 'WWW-Authenticate': 'Basic realm="x"' } };
-    server.addFault({ on: 'create-session', do: challenge });
+    fleet.server.addFault({ on: 'create-session', do: challenge });
     other.addFault({ on: 'create-session', do: challenge });
     const worker = new Spawned(
-      ['worker', '--queue', fleet.queue.name, '-u', 'me', '--origin', server.url, '--json'],
+      ['worker', '--queue', fleet.queue.name, '-u', 'me', '--origin', fleet.server.url, '--json'],
       {
         env: {
-          BITS_UPLOAD_REDIS: withPassword(fleet.server.url),
+          BITS_UPLOAD_REDIS: withPassword(fleet.redisServer.url),
           BITS_UPLOAD_PASSWORD: 'sesame',
         },
       },
     );
     await worker.said(/"ready"/);
-    for (const { url } of [server, other]) {
-      await done(command('enqueue', join(folder(), 'named.bin'), url));
+    for (const { url } of [fleet.server, other]) {
+      await done(command('enqueue', fleet.path('named.bin'), url));
     }
     await worker.said(/"job-done"/);
     await worker.said(/"job-failed"/);
     worker.kill('SIGTERM');
     await done(worker);
-    expect(server.log.some(({ headers }) => headers.authorization !== undefined)).to.equal(true);
+    expect(fleet.server.log.some(({ headers }) => headers.authorization !== undefined)).to.equal(
+      true,
+    );
     expect(other.log.some(({ headers }) => headers.authorization !== undefined)).to.equal(false);
     await other.close();
     const failed = await done(command('fleet'));
@@ -165,7 +167,7 @@ describeWith('the command line of a fleet', [REDIS], () => {
   });
 
   it('wants the servers named that may get its credentials, a certificate included', async () => {
-    const cert = join(folder(), 'client.pem');
+    const cert = fleet.path('client.pem');
     await writeFile(cert, '-----BEGIN CERTIFICATE-----\n');
     for (const secret of [
       ['--cert', cert],
@@ -178,13 +180,13 @@ describeWith('the command line of a fleet', [REDIS], () => {
   });
 
   it('cancels and retries jobs by their ids', async () => {
-    await writePatterned(join(folder(), 'again.bin'), 10);
-    server.addFault({ on: 'create-session', do: { status: 403 } });
+    await fleet.file('again.bin', 10);
+    fleet.server.addFault({ on: 'create-session', do: { status: 403 } });
     const [id] = (
-      await done(command('enqueue', join(folder(), 'again.bin'), server.url))
+      await done(command('enqueue', fleet.path('again.bin'), fleet.server.url))
     ).lines.map((line) => line.split(' ')[0] ?? '');
     const worker = await fleet.worker({
-      connection: withPassword(fleet.server.url),
+      connection: withPassword(fleet.redisServer.url),
     });
     await told(worker, 'failed');
     const again = told(worker, 'done');
@@ -202,17 +204,17 @@ describeWith('the command line of a fleet', [REDIS], () => {
   });
 
   it('tells which files it could not enqueue, and enqueues the others', async () => {
-    await writePatterned(join(folder(), 'there.bin'), 10);
-    const paths = ['there.bin', 'missing.bin'].map((name) => join(folder(), name));
-    const spawned = command('enqueue', '--json', ...paths, server.url);
+    await fleet.file('there.bin', 10);
+    const paths = ['there.bin', 'missing.bin'].map((name) => fleet.path(name));
+    const spawned = command('enqueue', '--json', ...paths, fleet.server.url);
     expect((await done(spawned)).code).to.equal(3);
     expect(events(spawned).map(({ type }) => type)).to.have.members(['enqueued', 'error']);
-    const dry = command('enqueue', '--dry-run', '--json', ...paths, server.url);
+    const dry = command('enqueue', '--dry-run', '--json', ...paths, fleet.server.url);
     expect((await done(dry)).code).to.equal(3);
     expect(events(dry)).to.deep.include({
       type: 'planned',
       file: paths[0],
-      url: `${server.url}there.bin`,
+      url: `${fleet.server.url}there.bin`,
       bytes: 10,
     });
     expect(await fleet.queue.getJobCounts('waiting', 'prioritized')).to.deep.equal({
@@ -223,15 +225,15 @@ describeWith('the command line of a fleet', [REDIS], () => {
 
   it('ends in a bounded time when Redis is lost on the way, and says which jobs are in doubt', async () => {
     const [forEnqueue, forFleet] = await Promise.all([
-      Relay.to(fleet.server.port),
-      Relay.to(fleet.server.port),
+      Relay.to(fleet.redisServer.port),
+      Relay.to(fleet.redisServer.port),
     ]);
     try {
-      await writePatterned(join(folder(), 'doubtful.bin'), 10);
+      await fleet.file('doubtful.bin', 10);
       void forEnqueue.cutAt('doubtful.bin');
       void forFleet.cutAt('prioritized');
-      const path = join(folder(), 'doubtful.bin');
-      const enqueue = commandAt(forEnqueue.url, 'enqueue', '--json', path, server.url);
+      const path = fleet.path('doubtful.bin');
+      const enqueue = commandAt(forEnqueue.url, 'enqueue', '--json', path, fleet.server.url);
       const shown = commandAt(forFleet.url, 'fleet', '--json');
       expect((await done(enqueue)).code).to.equal(1);
       const [failure] = events(enqueue);
@@ -304,7 +306,7 @@ describeWith('the command line of a fleet', [REDIS], () => {
 
   it('ends with exit code 1 when Redis refuses the password', async () => {
     const spawned = new Spawned(['worker', '--json'], {
-      env: { BITS_UPLOAD_REDIS: fleet.server.url.replace('//', '//default:open-sesame@') },
+      env: { BITS_UPLOAD_REDIS: fleet.redisServer.url.replace('//', '//default:open-sesame@') },
     });
     expect((await done(spawned)).code).to.equal(1);
     expect(spawned.stderr).to.match(/refused the user name or the password/);
@@ -317,11 +319,11 @@ describeWith('the command line of a fleet', [REDIS], () => {
   });
 
   it('says what to install where BullMQ is missing', async () => {
-    const place = join(folder(), 'alone');
+    const place = fleet.path('alone');
     await mkdir(join(place, 'node_modules'), { recursive: true });
     await symlink(join(process.cwd(), 'dist'), join(place, 'dist'));
     await writeFile(join(place, 'package.json'), '{ "type": "module" }');
-    const spawned = new Spawned(['fleet', '--redis', fleet.server.url], {
+    const spawned = new Spawned(['fleet', '--redis', fleet.redisServer.url], {
       script: ['--preserve-symlinks', '--preserve-symlinks-main', ...(await withoutBullmq(place))],
     });
     const { code } = await done(spawned);

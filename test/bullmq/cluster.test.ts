@@ -36,7 +36,7 @@ describeWith('a fleet on a Redis Cluster of two nodes', [REDIS], () => {
     }
   });
   after(async () => {
-    await Promise.all(nodes.map((node) => node.stop()));
+    await Promise.all(nodes.map((node) => node.close()));
   });
 
   for (const [what, names] of Object.entries({

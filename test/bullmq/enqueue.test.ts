@@ -15,7 +15,7 @@ describeWith('enqueueing uploads', [REDIS], () => {
     ['within the answer of Redis', 50],
   ] as const) {
     it(`adds each once, also when the connection breaks ${when}`, async () => {
-      const relay = await Relay.to(fleet.server.port);
+      const relay = await Relay.to(fleet.redisServer.port);
       const connection = new Redis(relay.port, '127.0.0.1', { maxRetriesPerRequest: null });
       connection.on('error', () => {});
       const queue = new Queue(fleet.queue.name, { connection });

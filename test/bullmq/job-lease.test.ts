@@ -61,7 +61,7 @@ describeWith('the lease of a job', [REDIS], () => {
     const [one, again, other] = ['job-1', 'job-1', 'job-2'].map((name) => lease(name, prefix));
     await one?.lock(key);
     expect((await other?.lock(key))?.lock).to.equal(undefined);
-    expect(other?.busy?.pid).to.equal(process.pid);
+    expect(other?.busy?.holder?.pid).to.equal(process.pid);
     expect((await again?.lock(key))?.lock).to.not.equal(undefined);
     // The first one is fenced off: by what it writes, and by its next renewal.
     expect(await failureOf(one?.save(jobRecord({ key })) ?? Promise.resolve())).to.have.property(

@@ -12,10 +12,10 @@ import {
   uploadState,
 } from '../../src/bullmq.js';
 import type { UploadWarning } from '../../src/index.js';
-import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { describeWith } from '../interop/support/installed.js';
 import { failureOf } from '../store/records.js';
-import { temporaryFolder, writePatterned } from '../support/files.js';
+import { closingAfterEach } from '../support/closing.js';
+import { writePatterned } from '../support/files.js';
 import { REDIS, RedisServer } from '../support/redis.js';
 import { Relay } from '../support/relay.js';
 import { Fleet, told } from './fleet.js';
@@ -25,30 +25,11 @@ const URL = 'http://bits.example/in/';
 
 describeWith('a fleet that loses Redis', [REDIS], () => {
   const fleet = Fleet.forSuite();
-  const folder = temporaryFolder();
-  const ends: (() => unknown)[] = [];
-
-  afterEach(async () => {
-    for (const end of ends.splice(0).reverse()) await end();
-  });
-
-  async function startRedis(...args: string[]): Promise<RedisServer> {
-    const redis = await RedisServer.start(...args);
-    ends.push(() => redis.stop());
-    return redis;
-  }
-
-  async function openQueue(url: string): Promise<OpenUploadQueue> {
-    const opened = await openUploadQueue({ connection: url, queueName: fleet.queue.name });
-    ends.push(() => opened.close());
-    return opened;
-  }
-
-  async function relayTo(redis: RedisServer): Promise<Relay> {
-    const relay = await Relay.to(redis.port);
-    ends.push(() => relay.close());
-    return relay;
-  }
+  const keep = closingAfterEach();
+  const startRedis = async (...args: string[]) => keep(await RedisServer.start(...args));
+  const relayTo = async (redis: RedisServer) => keep(await Relay.to(redis.port));
+  const openQueue = async (url: string) =>
+    keep(await openUploadQueue({ connection: url, queueName: fleet.queue.name }));
 
   const says = (worker: UploadWorker, code: string): Promise<UploadWarning> =>
     new Promise((resolve) => {
@@ -116,7 +97,8 @@ describeWith('a fleet that loses Redis', [REDIS], () => {
     const { queue } = await openQueue(redis.url);
     await admin.replicaof('127.0.0.1', '1');
     const upload = { url: URL, source: '/a', jobOptions: { jobId: 'one' } };
-    const error = await failureOf(enqueueUploads(queue, [upload], patience));
+    // Redis answers, which may take a while on a busy machine.
+    const error = await failureOf(enqueueUploads(queue, [upload], { timeoutMs: 1500 }));
     expect(error.message).to.match(/it is a replica.*connect to the primary/);
     const refusals = async (): Promise<number> =>
       Number(/errorstat_READONLY:count=(\d+)/.exec(await admin.info('errorstats'))?.[1]);
@@ -128,36 +110,23 @@ describeWith('a fleet that loses Redis', [REDIS], () => {
     expect(await queue.getJobCountByTypes('prioritized')).to.equal(1);
   });
 
-  it('refuses a time that is none', async () => {
-    for (const timeoutMs of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
-      const error = await failureOf(fleetStatus(fleet.queue, { timeoutMs }));
-      expect(error).to.include({ code: 'BITS_ERR_ARGUMENT' });
-    }
-  });
-
   describe('with workers', () => {
-    let server: BitsServer;
-    beforeEach(async () => {
-      server = await createBitsServer();
-    });
-    afterEach(() => server.close());
-
     const upload = async (name: string): Promise<{ url: string; source: string }> => {
-      const source = join(folder(), name);
+      const source = fleet.path(name);
       await writePatterned(source, 300 * KIB);
-      return { url: server.url, source };
+      return { url: fleet.server.url, source };
     };
     const arrived = async (name: string): Promise<boolean> =>
-      (await readFile(join(server.root, name))).equals(await readFile(join(folder(), name)));
+      (await readFile(join(fleet.server.root, name))).equals(await readFile(fleet.path(name)));
 
     it('says that it waits for Redis, and does the jobs when it is back', async () => {
       const redis = await startRedis('--appendonly', 'yes', '--appendfsync', 'always');
       const worker = await fleet.worker({ connection: redis.url });
       const { queue } = await openQueue(redis.url);
-      server.addFault({ on: 'fragment', nth: 2, do: { delayMs: 1000 } });
+      fleet.server.addFault({ on: 'fragment', nth: 2, do: { delayMs: 1000 } });
       const done = told(worker, 'done');
       await enqueueUploads(queue, [{ ...(await upload('a.bin')), fragmentBytes: 64 * KIB }]);
-      await server.waitForRequest('fragment', 2);
+      await fleet.server.waitForRequest('fragment', 2);
       const lost = says(worker, 'redis-lost');
       const back = says(worker, 'redis-back');
       await redis.kill();
@@ -169,8 +138,8 @@ describeWith('a fleet that loses Redis', [REDIS], () => {
       await enqueueUploads(queue, [await upload('b.bin')]);
       await next;
       expect([await arrived('a.bin'), await arrived('b.bin')]).to.deep.equal([true, true]);
-      expect(server.uploads).to.have.lengthOf(2);
-      server.assertNoViolations();
+      expect(fleet.server.uploads).to.have.lengthOf(2);
+      fleet.server.assertNoViolations();
     });
 
     it('follows a failover, after which its connection leads to a replica', async () => {
@@ -190,7 +159,7 @@ describeWith('a fleet that loses Redis', [REDIS], () => {
       await enqueueUploads(queue, [await upload('after.bin')]);
       await done;
       expect(await arrived('after.bin')).to.equal(true);
-      expect(server.uploads).to.have.lengthOf(1);
+      expect(fleet.server.uploads).to.have.lengthOf(1);
     });
 
     it('notices a network that drops its connections in silence, and connects again', async () => {
@@ -198,9 +167,9 @@ describeWith('a fleet that loses Redis', [REDIS], () => {
       const relay = await relayTo(redis);
       const worker = await fleet.worker({ connection: relay.url });
       const { queue } = await openQueue(redis.url);
-      server.addFault({ on: 'fragment', nth: 1, do: { delayMs: 1000 } });
+      fleet.server.addFault({ on: 'fragment', nth: 1, do: { delayMs: 1000 } });
       await enqueueUploads(queue, [await upload('first.bin')]);
-      await server.waitForRequest('fragment', 1);
+      await fleet.server.waitForRequest('fragment', 1);
       const lost = says(worker, 'redis-lost');
       relay.silence();
       const done = told(worker, 'done');
@@ -209,8 +178,8 @@ describeWith('a fleet that loses Redis', [REDIS], () => {
       const next = told(worker, 'done');
       await enqueueUploads(queue, [await upload('second.bin')]);
       await next;
-      expect(server.uploads).to.have.lengthOf(2);
-      server.assertNoViolations();
+      expect(fleet.server.uploads).to.have.lengthOf(2);
+      fleet.server.assertNoViolations();
     });
   });
 });

@@ -122,7 +122,7 @@ export async function prove({ seed, uploads, maxBytes, folder }: ProofPlan): Pro
   } finally {
     await Promise.all(workers.map((worker) => worker.kill()));
     await queue.close();
-    await redisServer.stop();
+    await redisServer.close();
     await server.close();
   }
 }

@@ -13,86 +13,65 @@ import {
   type ResolveSource,
   uploadFlowJob,
 } from '../../src/bullmq.js';
-import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { describeWith } from '../interop/support/installed.js';
 import { failureOf } from '../store/records.js';
-import { patterned, temporaryFolder, writePatterned } from '../support/files.js';
+import { patterned, writePatterned } from '../support/files.js';
 import { REDIS, RedisServer } from '../support/redis.js';
+import { until } from '../support/until.js';
 import { Fleet, told } from './fleet.js';
 
 const KIB = 1024;
 
 describeWith('a worker of a fleet', [REDIS], () => {
   const fleet = Fleet.forSuite();
-  const folder = temporaryFolder();
-  let server: BitsServer;
-
-  beforeEach(async () => {
-    server = await createBitsServer();
-  });
-  afterEach(() => server.close());
-
-  const arrived = (name: string): Promise<Buffer> => readFile(join(server.root, name));
-  const enqueueOne = async (upload: Parameters<typeof enqueueUploads>[1][0]): Promise<FleetJob> => {
-    const [job] = await enqueueUploads(fleet.queue, [upload]);
-    if (job === undefined) throw new Error('no job');
-    return job;
-  };
 
   it('uploads files, returns where they are, and leaves nothing in Redis but the jobs', async () => {
     const names = ['empty.bin', 'small.bin', 'large.bin'];
     const contents = await Promise.all(
       [0, 1000, 700 * KIB].map((size, index) =>
-        writePatterned(join(folder(), names[index] ?? ''), size),
+        writePatterned(fleet.path(names[index] ?? ''), size),
       ),
     );
     const jobs = await enqueueUploads(
       fleet.queue,
-      names.map((name) => ({ url: server.url, source: join(folder(), name) })),
+      names.map((name) => ({ url: fleet.server.url, source: fleet.path(name) })),
     );
     const worker = await fleet.worker();
     const done = await Promise.all(jobs.map((job) => told(worker, 'done', job)));
-    expect(await Promise.all(names.map(arrived))).to.deep.equal(contents);
+    expect(await Promise.all(names.map((name) => fleet.arrived(name)))).to.deep.equal(contents);
     const [, result] = done[2] ?? [];
     expect(result).to.include({ bytes: 700 * KIB, worker: worker.name, closed: 'acknowledged' });
     const kept = await fleet.queue.getJob(jobs[2]?.id ?? '');
-    expect(kept?.returnvalue).to.include({ url: `${server.url}large.bin` });
+    expect(kept?.returnvalue).to.include({ url: `${fleet.server.url}large.bin` });
     expect(kept?.progress).to.include({ worker: worker.name, totalBytes: 700 * KIB });
     await worker.close();
     expect(await fleet.leftovers()).to.deep.equal([]);
-    server.assertNoViolations();
+    fleet.server.assertNoViolations();
   });
 
   it('takes the jobs of a higher priority first', async () => {
-    await writePatterned(join(folder(), 'a.bin'), 10);
+    const source = await fleet.file('a.bin', 10);
     const jobs = await enqueueUploads(
       fleet.queue,
       (['low', 'normal', 'foreground', 'high'] as const).map((priority) => ({
-        url: `${server.url}${priority}`,
-        source: join(folder(), 'a.bin'),
+        url: `${fleet.server.url}${priority}`,
+        source,
         priority,
       })),
     );
     const worker = await fleet.worker({ concurrency: 1 });
     await Promise.all(jobs.map((job) => told(worker, 'done', job)));
-    expect(server.uploads.map(({ url }) => url.slice(url.lastIndexOf('/') + 1))).to.deep.equal([
-      'foreground',
-      'high',
-      'normal',
-      'low',
-    ]);
+    expect(
+      fleet.server.uploads.map(({ url }) => url.slice(url.lastIndexOf('/') + 1)),
+    ).to.deep.equal(['foreground', 'high', 'normal', 'low']);
   });
 
   it('suspends its uploads when it is closed, and another one resumes them at once', async () => {
-    const content = await writePatterned(join(folder(), 'handed-over.bin'), 2 * 1024 * KIB);
+    const content = await writePatterned(fleet.path('handed-over.bin'), 2 * 1024 * KIB);
     const fragmentBytes = 256 * KIB;
-    server.addFault({ on: 'fragment', nth: 4, do: 'hang' });
+    fleet.server.addFault({ on: 'fragment', nth: 4, do: 'hang' });
     const first = await fleet.worker();
-    const job = await enqueueOne({
-      url: server.url,
-      source: join(folder(), 'handed-over.bin'),
-      fragmentBytes,
-    });
+    const job = await fleet.enqueue({ source: fleet.path('handed-over.bin'), fragmentBytes });
     await untilHung();
     const returned = told(first, 'returned', job);
     await first.close();
@@ -103,14 +82,14 @@ describeWith('a worker of a fleet', [REDIS], () => {
     const second = await fleet.worker();
     const [, result] = await told(second, 'done', job);
     expect(result).to.include({ resumed: true, worker: second.name });
-    expect(await arrived('handed-over.bin')).to.deep.equal(content);
-    server.assertNoViolations();
+    expect(await fleet.arrived('handed-over.bin')).to.deep.equal(content);
+    fleet.server.assertNoViolations();
   });
 
   it('continues a stream of known length with what the server lacks, when its version is the same', async () => {
     const content = patterned(1024 * KIB);
     const fragmentBytes = 128 * KIB;
-    server.addFault({ on: 'fragment', nth: 5, do: 'hang' });
+    fleet.server.addFault({ on: 'fragment', nth: 5, do: 'hang' });
     let opened = 0;
     const resolveSource: ResolveSource = () => {
       opened++;
@@ -121,11 +100,7 @@ describeWith('a worker of a fleet', [REDIS], () => {
       };
     };
     const first = await fleet.worker({ resolveSource });
-    const job = await enqueueOne({
-      url: server.url,
-      source: 's3://bucket/object.bin',
-      fragmentBytes,
-    });
+    const job = await fleet.enqueue({ source: 's3://bucket/object.bin', fragmentBytes });
     await untilHung();
     await first.close();
     const second = await fleet.worker({ resolveSource });
@@ -134,38 +109,34 @@ describeWith('a worker of a fleet', [REDIS], () => {
     const { bytesSent } = result as FleetResult;
     expect(bytesSent).to.be.at.most(content.byteLength - 3 * fragmentBytes);
     expect(opened).to.equal(2);
-    expect(await arrived('object.bin')).to.deep.equal(content);
-    server.assertNoViolations();
+    expect(await fleet.arrived('object.bin')).to.deep.equal(content);
+    fleet.server.assertNoViolations();
   });
 
   it('starts a stream over that has no version', async () => {
     const content = patterned(512 * KIB);
-    server.addFault({ on: 'fragment', nth: 3, do: 'hang' });
+    fleet.server.addFault({ on: 'fragment', nth: 3, do: 'hang' });
     const resolveSource: ResolveSource = () => ({
       stream: Readable.from(chunks(content)),
       byteLength: content.byteLength,
     });
     const first = await fleet.worker({ resolveSource });
-    const job = await enqueueOne({
-      url: server.url,
-      source: 's3://bucket/again.bin',
-      fragmentBytes: 128 * KIB,
-    });
+    const job = await fleet.enqueue({ source: 's3://bucket/again.bin', fragmentBytes: 128 * KIB });
     await untilHung();
     await first.close();
     const second = await fleet.worker({ resolveSource });
     const [, result] = await told(second, 'done', job);
     expect(result).to.include({ resumed: false, bytesSent: content.byteLength });
-    expect(await arrived('again.bin')).to.deep.equal(content);
+    expect(await fleet.arrived('again.bin')).to.deep.equal(content);
     await second.close();
     expect(await fleet.leftovers()).to.deep.equal([]);
-    server.assertNoViolations();
+    fleet.server.assertNoViolations();
   });
 
   it('returns a job whose source it cannot see, and another one does it', async () => {
     const worker = await fleet.worker();
-    const missing = join(folder(), 'later.bin');
-    const job = await enqueueOne({ url: server.url, source: missing });
+    const missing = fleet.path('later.bin');
+    const job = await fleet.enqueue({ source: missing });
     const [, reason] = await told(worker, 'returned', job);
     expect(reason).to.match(/cannot read .*later\.bin: ENOENT/);
     await writePatterned(missing, 100);
@@ -174,7 +145,7 @@ describeWith('a worker of a fleet', [REDIS], () => {
 
   it('fails a job whose source no worker sees, after so many attempts', async () => {
     const worker = await fleet.worker({ maxReturns: 2 });
-    const job = await enqueueOne({ url: server.url, source: join(folder(), 'never.bin') });
+    const job = await fleet.enqueue({ source: fleet.path('never.bin') });
     const [, error, isFinal] = await told(worker, 'failed', job);
     expect(String(error)).to.match(/No worker could do the job in 3 attempts/);
     expect(isFinal).to.equal(true);
@@ -182,21 +153,21 @@ describeWith('a worker of a fleet', [REDIS], () => {
   });
 
   it('reads no file outside of its directories, not even by a link', async () => {
-    await mkdir(join(folder(), 'inside'), { recursive: true });
-    await writePatterned(join(folder(), 'outside.bin'), 10);
-    await symlink(join(folder(), 'outside.bin'), join(folder(), 'inside', 'link.bin'));
-    const worker = await fleet.worker({ directories: [join(folder(), 'inside')], maxReturns: 0 });
+    await mkdir(fleet.path('inside'), { recursive: true });
+    await fleet.file('outside.bin', 10);
+    await symlink(fleet.path('outside.bin'), fleet.path('inside', 'link.bin'));
+    const worker = await fleet.worker({ directories: [fleet.path('inside')], maxReturns: 0 });
     for (const name of ['outside.bin', 'inside/link.bin']) {
-      const job = await enqueueOne({ url: server.url, source: join(folder(), name) });
+      const job = await fleet.enqueue({ source: fleet.path(name) });
       const [, error] = await told(worker, 'failed', job);
       expect(String(error)).to.match(/in none of the directories/);
     }
-    expect(server.log).to.deep.equal([]);
+    expect(fleet.server.log).to.deep.equal([]);
   });
 
   it('does not tell which files there are outside of its directories', async () => {
-    const inside = join(folder(), 'ward');
-    const outside = join(folder(), 'elsewhere');
+    const inside = fleet.path('ward');
+    const outside = fleet.path('elsewhere');
     for (const path of [inside, outside]) await mkdir(path, { recursive: true });
     await writePatterned(join(outside, 'there'), 10);
     await writePatterned(join(inside, 'asks.bin'), 10);
@@ -208,7 +179,7 @@ describeWith('a worker of a fleet', [REDIS], () => {
       // As a stranger writes it.
       const job = (await fleet.queue.add('upload', {
         version: 1,
-        url: server.url,
+        url: fleet.server.url,
         source: isReply ? join(inside, 'asks.bin') : path,
         ...(isReply && { reply: { to: `${path}/reply` } }),
       })) as FleetJob;
@@ -235,22 +206,22 @@ describeWith('a worker of a fleet', [REDIS], () => {
   });
 
   it('says what is missing when one of its directories is not there', async () => {
-    const directories = [join(folder(), 'not-mounted')];
+    const directories = [fleet.path('not-mounted')];
     const worker = await fleet.worker({ directories, maxReturns: 0 });
-    const source = join(folder(), 'not-mounted', 'deep', 'a.bin');
-    const job = await enqueueOne({ url: server.url, source });
+    const source = fleet.path('not-mounted', 'deep', 'a.bin');
+    const job = await fleet.enqueue({ source });
     expect(String((await told(worker, 'failed', job))[1])).to.match(/ENOENT.*mounted/);
   });
 
   it('takes a directory by its own name and by the one that a link to it has', async () => {
-    const real = join(folder(), 'real');
+    const real = fleet.path('real');
     await mkdir(real, { recursive: true });
-    await symlink(real, join(folder(), 'alias'));
+    await symlink(real, fleet.path('alias'));
     await writePatterned(join(real, 'a.bin'), 10);
-    const worker = await fleet.worker({ directories: [join(folder(), 'alias')] });
+    const worker = await fleet.worker({ directories: [fleet.path('alias')] });
     for (const name of ['alias', 'real']) {
-      const source = join(folder(), name, 'a.bin');
-      const job = await enqueueOne({ url: `${server.url}${name}`, source });
+      const source = fleet.path(name, 'a.bin');
+      const job = await fleet.enqueue({ url: `${fleet.server.url}${name}`, source });
       await told(worker, 'done', job);
     }
   });
@@ -261,44 +232,30 @@ describeWith('a worker of a fleet', [REDIS], () => {
     ['in a folder that is not there', 'missing/reply', /ENOENT for its folder/],
   ] as const) {
     it(`leaves a job to others whose reply would be ${what}`, async () => {
-      await mkdir(join(folder(), 'inside'), { recursive: true });
-      await writePatterned(join(folder(), 'inside', 'asks.bin'), 10);
-      const directories = [join(folder(), 'inside')];
+      await mkdir(fleet.path('inside'), { recursive: true });
+      await writePatterned(fleet.path('inside', 'asks.bin'), 10);
+      const directories = [fleet.path('inside')];
       const worker = await fleet.worker({ directories, maxReturns: 0 });
-      const source = join(folder(), 'inside', 'asks.bin');
-      const reply = { to: `${join(folder(), 'inside')}/${to}` };
-      const { data } = await enqueueOne({
-        url: server.url,
-        source,
-        jobOptions: { delay: 1_000_000_000 },
-      });
+      const source = fleet.path('inside', 'asks.bin');
+      const reply = { to: `${fleet.path('inside')}/${to}` };
+      const { data } = await fleet.enqueue({ source, jobOptions: { delay: 1_000_000_000 } });
       const job = (await fleet.queue.add('upload', { ...data, reply })) as FleetJob;
       const [, error] = await told(worker, 'failed', job);
       expect(String(error)).to.match(problem);
-      expect(server.log).to.deep.equal([]);
+      expect(fleet.server.log).to.deep.equal([]);
     });
   }
 
-  it('refuses options at the start with which every job would fail for good', async () => {
-    const origins = [server.url];
-    for (const wrong of [
-      { defaults: { retry: { retries: -1 } } },
-      { credentials: { drop: { origins, headers: { 'a b': 'x' } } } },
-    ] as Parameters<typeof fleet.worker>[0][]) {
-      expect(await failureOf(fleet.worker(wrong))).to.include({ code: 'BITS_ERR_ARGUMENT' });
-    }
-  });
-
   it('sends credentials by their name, and only to the servers that they are for', async () => {
-    await writePatterned(join(folder(), 'named.bin'), 10);
+    const source = await fleet.file('named.bin', 10);
     const seen: unknown[] = [];
-    server.addFault({
+    fleet.server.addFault({
       on: 'create-session',
       do: { status: 401, headers: { 'WWW-Authenticate': 'Basic realm="x"' } },
     });
     const credentials = {
       drop: {
-        origins: [server.url],
+        origins: [fleet.server.url],
         auth: { credentials: { username: 'u', password: 'open-sesame' } },
         query: 'sig=secret',
       },
@@ -306,62 +263,53 @@ describeWith('a worker of a fleet', [REDIS], () => {
     };
     const worker = await fleet.worker({ credentials, maxReturns: 0 });
     worker.on('progress', (_, progress) => seen.push(progress));
-    const source = join(folder(), 'named.bin');
-    const good = await enqueueOne({ url: server.url, source, credentials: 'drop' });
+    const good = await fleet.enqueue({ source, credentials: 'drop' });
     const [, result] = await told(worker, 'done', good);
-    expect(server.log.some(({ headers }) => headers.authorization?.startsWith('Basic '))).to.equal(
-      true,
-    );
-    const bad = await enqueueOne({ url: server.url, source, credentials: 'elsewhere' });
+    expect(
+      fleet.server.log.some(({ headers }) => headers.authorization?.startsWith('Basic ')),
+    ).to.equal(true);
+    const bad = await fleet.enqueue({ source, credentials: 'elsewhere' });
     const [, error] = await told(worker, 'failed', bad);
     expect(String(error)).to.match(/are not for http/);
-    const unknown = await enqueueOne({ url: server.url, source, credentials: 'toString' });
+    const unknown = await fleet.enqueue({ source, credentials: 'toString' });
     expect(String((await told(worker, 'failed', unknown))[1])).to.match(/has no credentials/);
     const everything = JSON.stringify([result, seen, await fleetStatus(fleet.queue)]);
     expect(everything + (await dump())).to.not.match(/sesame|secret/);
   });
 
   it('fails at once what no attempt can help, and tries again what may pass', async () => {
-    await writePatterned(join(folder(), 'refused.bin'), 10);
-    server.addFault({ on: 'create-session', do: { status: 403 } });
+    const source = await fleet.file('refused.bin', 10);
+    fleet.server.addFault({ on: 'create-session', do: { status: 403 } });
     const worker = await fleet.worker({ defaults: { retry: { limit: 0 } } });
-    const job = await enqueueOne({ url: server.url, source: join(folder(), 'refused.bin') });
+    const job = await fleet.enqueue({ source });
     const [, error, isFinal] = await told(worker, 'failed', job);
     expect(String(error)).to.match(/BITS_ERR_/);
     expect(isFinal).to.equal(true);
-    server.addFault({ on: 'create-session', do: { status: 503 } });
-    const again = await enqueueOne({
-      url: server.url,
-      source: join(folder(), 'refused.bin'),
-      jobOptions: { attempts: 2, backoff: 10 },
-    });
+    fleet.server.addFault({ on: 'create-session', do: { status: 503 } });
+    const again = await fleet.enqueue({ source, jobOptions: { attempts: 2, backoff: 10 } });
     const [, , isOver] = await told(worker, 'failed', again);
     expect(isOver).to.equal(false);
     await told(worker, 'done', again);
   });
 
   it('cancels an upload that it is at, and frees its session', async () => {
-    await writePatterned(join(folder(), 'unwanted.bin'), 1024 * KIB);
-    server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
+    const source = await fleet.file('unwanted.bin', 1024 * KIB);
+    fleet.server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
     const worker = await fleet.worker({ lockMs: 600 });
-    const job = await enqueueOne({
-      url: server.url,
-      source: join(folder(), 'unwanted.bin'),
-      fragmentBytes: 64 * KIB,
-    });
+    const job = await fleet.enqueue({ source, fragmentBytes: 64 * KIB });
     await untilHung();
     const failed = told(worker, 'failed', job);
     expect(await cancelUpload(fleet.queue, job.id ?? '')).to.equal(true);
     expect(String((await failed)[1])).to.match(/was cancelled/);
-    expect(server.log.map(({ packet }) => packet)).to.include('cancel-session');
-    expect(server.uploads).to.deep.equal([]);
+    expect(fleet.server.log.map(({ packet }) => packet)).to.include('cancel-session');
+    expect(fleet.server.uploads).to.deep.equal([]);
     expect(await fleet.leftovers()).to.deep.equal([]);
   });
 
   it('cancels an upload that it took while somebody was about to remove it', async () => {
-    await writePatterned(join(folder(), 'taken.bin'), 300 * KIB);
-    server.addFault({ on: 'fragment', nth: 1, do: 'hang' });
-    const job = await enqueueOne({ url: server.url, source: join(folder(), 'taken.bin') });
+    const source = await fleet.file('taken.bin', 300 * KIB);
+    fleet.server.addFault({ on: 'fragment', nth: 1, do: 'hang' });
+    const job = await fleet.enqueue({ source });
     const { queue } = fleet;
     let failed: Promise<unknown[]> | undefined;
     const backend = Object.create(queue.backend, {
@@ -378,40 +326,38 @@ describeWith('a worker of a fleet', [REDIS], () => {
     const late = Object.create(queue, { backend: { value: backend } }) as typeof queue;
     expect(await cancelUpload(late, job.id ?? '')).to.equal(true);
     expect(await failed).to.deep.include(true);
-    expect(server.uploads).to.deep.equal([]);
+    expect(fleet.server.uploads).to.deep.equal([]);
   });
 
   it('cancels an upload that waits, with the session that an earlier worker left', async () => {
-    await writePatterned(join(folder(), 'waiting.bin'), 1024 * KIB);
-    server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
-    const source = join(folder(), 'waiting.bin');
-    const untouched = await enqueueOne({
-      url: `${server.url}other`,
+    const source = await fleet.file('waiting.bin', 1024 * KIB);
+    fleet.server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
+    const untouched = await fleet.enqueue({
+      url: `${fleet.server.url}other`,
       source,
       jobOptions: { delay: 1e6 },
     });
     expect(await cancelUpload(fleet.queue, untouched.id ?? '')).to.equal(true);
     expect(await fleet.queue.getJob(untouched.id ?? '')).to.equal(undefined);
     const first = await fleet.worker();
-    const job = await enqueueOne({ url: server.url, source, fragmentBytes: 64 * KIB });
+    const job = await fleet.enqueue({ source, fragmentBytes: 64 * KIB });
     await untilHung();
     await first.close();
     expect(await cancelUpload(fleet.queue, job.id ?? '')).to.equal(true);
     const second = await fleet.worker();
     expect(String((await told(second, 'failed', job))[1])).to.match(/was cancelled/);
-    expect(server.log.map(({ packet }) => packet)).to.include('cancel-session');
+    expect(fleet.server.log.map(({ packet }) => packet)).to.include('cancel-session');
     expect(await fleet.leftovers()).to.deep.equal([]);
     expect(await cancelUpload(fleet.queue, 'no-such-job')).to.equal(false);
   });
 
   it('lets only one of two jobs upload a file to a URL at once', async () => {
-    await server.close();
-    server = await createBitsServer({ allowOverwrite: true });
-    await writePatterned(join(folder(), 'twice.bin'), 300 * KIB);
-    server.addFault({ on: 'fragment', nth: 2, do: { delayMs: 300 } });
+    await fleet.serve({ allowOverwrite: true });
+    const source = await fleet.file('twice.bin', 300 * KIB);
+    fleet.server.addFault({ on: 'fragment', nth: 2, do: { delayMs: 300 } });
     const upload = {
-      url: server.url,
-      source: join(folder(), 'twice.bin'),
+      url: fleet.server.url,
+      source,
       fragmentBytes: 64 * KIB,
     };
     const worker = await fleet.worker();
@@ -424,16 +370,15 @@ describeWith('a worker of a fleet', [REDIS], () => {
     const second = told(worker, 'done');
     await (job as FleetJob).promote();
     await second;
-    expect(server.uploads).to.have.lengthOf(2);
-    server.assertNoViolations();
+    expect(fleet.server.uploads).to.have.lengthOf(2);
+    fleet.server.assertNoViolations();
   });
 
   it('gives up a job over which worker after worker died without progress, and no other', async () => {
-    await writePatterned(join(folder(), 'poison.bin'), 10);
-    const source = join(folder(), 'poison.bin');
+    const source = await fleet.file('poison.bin', 10);
     const [poison, healthy] = await enqueueUploads(fleet.queue, [
-      { url: `${server.url}poison`, source },
-      { url: `${server.url}healthy`, source },
+      { url: `${fleet.server.url}poison`, source },
+      { url: `${fleet.server.url}healthy`, source },
     ]);
     await fleet.redis.hset(`bull:${fleet.queue.name}:${poison?.id}`, 'stc', 3);
     await fleet.redis.hset(
@@ -456,9 +401,9 @@ describeWith('a worker of a fleet', [REDIS], () => {
   });
 
   it('does not upload again what was closed before BullMQ heard of it', async () => {
-    await writePatterned(join(folder(), 'closed.bin'), 10);
-    const job = await enqueueOne({ url: server.url, source: join(folder(), 'closed.bin') });
-    const closed = { url: `${server.url}closed.bin`, bytes: 10 };
+    const source = await fleet.file('closed.bin', 10);
+    const job = await fleet.enqueue({ source });
+    const closed = { url: `${fleet.server.url}closed.bin`, bytes: 10 };
     await fleet.redis.hset(
       `{bits-upload:bull:${fleet.queue.name}}:closed`,
       `${job.timestamp}:${job.id}`,
@@ -466,24 +411,20 @@ describeWith('a worker of a fleet', [REDIS], () => {
     );
     const worker = await fleet.worker();
     expect((await told(worker, 'done', job))[1]).to.deep.equal(closed);
-    expect(server.log).to.deep.equal([]);
+    expect(fleet.server.log).to.deep.equal([]);
     await worker.close();
     expect(await fleet.leftovers()).to.deep.equal([]);
   });
 
   for (const damaged of ['{"url":', 'null', '{}']) {
     it(`does not upload again when the note of the Close is ${damaged}`, async () => {
-      await writePatterned(join(folder(), 'damaged.bin'), 10);
-      const job = await enqueueOne({
-        url: server.url,
-        source: join(folder(), 'damaged.bin'),
-        jobOptions: { attempts: 1 },
-      });
+      const source = await fleet.file('damaged.bin', 10);
+      const job = await fleet.enqueue({ source, jobOptions: { attempts: 1 } });
       const closed = `{bits-upload:bull:${fleet.queue.name}}:closed`;
       await fleet.redis.hset(closed, `${job.timestamp}:${job.id}`, damaged);
       const [, error] = await told(await fleet.worker(), 'failed', job);
       expect(String(error)).to.match(/BITS_ERR_STORE: The upload is done, but its result/);
-      expect(server.uploads).to.deep.equal([]);
+      expect(fleet.server.uploads).to.deep.equal([]);
     });
   }
 
@@ -495,12 +436,16 @@ describeWith('a worker of a fleet', [REDIS], () => {
     await fleet.redis.hset(`${prefix}:jobs`, '17:gone', key);
     await fleet.redis.hset(`${prefix}:closed`, '18:gone', '{}');
     const worker = await fleet.worker();
-    while ((await fleet.leftovers()).length > 0) await new Promise((r) => setImmediate(r));
+    await until(async () => (await fleet.leftovers()).length === 0);
     await worker.close();
   });
 
   it('returns a job of another version to the queue, and fails it in the end', async () => {
-    const job = await fleet.queue.add('upload', { version: 2, url: server.url, source: '/x' });
+    const job = await fleet.queue.add('upload', {
+      version: 2,
+      url: fleet.server.url,
+      source: '/x',
+    });
     const worker = await fleet.worker({ maxReturns: 1 });
     expect((await told(worker, 'returned'))[1]).to.match(/version 2/);
     expect(String((await told(worker, 'failed', job))[1])).to.match(/version 2/);
@@ -513,8 +458,8 @@ describeWith('a worker of a fleet', [REDIS], () => {
       'x',
       {},
       { version: 1 },
-      { version: 1, url: server.url, source: 'relative' },
-      { version: 1, url: server.url, source: '/x', headers: { a: 'b' } },
+      { version: 1, url: fleet.server.url, source: 'relative' },
+      { version: 1, url: fleet.server.url, source: '/x', headers: { a: 'b' } },
     ]) {
       const failed = told(worker, 'failed');
       await fleet.queue.add('upload', data);
@@ -523,7 +468,7 @@ describeWith('a worker of a fleet', [REDIS], () => {
   });
 
   it('is a part of a flow: upload, then verify, with the result', async () => {
-    await writePatterned(join(folder(), 'flow.bin'), 10);
+    const source = await fleet.file('flow.bin', 10);
     const flows = new FlowProducer({ connection: fleet.redis });
     const verifyQueue = `${fleet.queue.name}-verify`;
     const verified = new Promise((resolve) => {
@@ -533,47 +478,36 @@ describeWith('a worker of a fleet', [REDIS], () => {
           resolve(Object.values(await job.getChildrenValues()));
           setImmediate(() => void verifier.close());
         },
-        { connection: fleet.server.connect() },
+        { connection: fleet.redisServer.connect() },
       );
     });
     await flows.add({
       name: 'verify',
       queueName: verifyQueue,
-      children: [
-        uploadFlowJob(fleet.queue.name, { url: server.url, source: join(folder(), 'flow.bin') }),
-      ],
+      children: [uploadFlowJob(fleet.queue.name, { url: fleet.server.url, source })],
     });
     await fleet.worker();
-    expect(await verified).to.have.nested.property('[0].url', `${server.url}flow.bin`);
+    expect(await verified).to.have.nested.property('[0].url', `${fleet.server.url}flow.bin`);
     await flows.close();
   });
 
   it('puts a reply where the job says, and names the place and the worker', async () => {
-    await server.close();
-    server = await createBitsServer({ reply: () => Buffer.from('thanks') });
-    await writePatterned(join(folder(), 'ask.bin'), 10);
-    const to = join(folder(), 'answer.bin');
+    await fleet.serve({ reply: () => Buffer.from('thanks') });
+    const source = await fleet.file('ask.bin', 10);
+    const to = fleet.path('answer.bin');
     await rm(to, { force: true });
     const worker = await fleet.worker();
-    const job = await enqueueOne({
-      url: server.url,
-      source: join(folder(), 'ask.bin'),
-      reply: { to },
-    });
+    const job = await fleet.enqueue({ source, reply: { to } });
     const [, result] = await told(worker, 'done', job);
     expect(result).to.deep.include({ worker: worker.name, reply: { bytes: 6, file: to } });
     expect(await readFile(to, 'utf8')).to.equal('thanks');
   });
 
   it('tells who does what, and how far it is', async () => {
-    await writePatterned(join(folder(), 'shown.bin'), 512 * KIB);
-    server.addFault({ on: 'fragment', nth: 3, do: 'hang' });
+    const source = await fleet.file('shown.bin', 512 * KIB);
+    fleet.server.addFault({ on: 'fragment', nth: 3, do: 'hang' });
     const worker = await fleet.worker({ name: 'machine-1' });
-    const job = await enqueueOne({
-      url: server.url,
-      source: join(folder(), 'shown.bin'),
-      fragmentBytes: 128 * KIB,
-    });
+    const job = await fleet.enqueue({ source, fragmentBytes: 128 * KIB });
     await untilHung();
     const status = await fleetStatus(fleet.queue);
     expect(status.workers).to.deep.equal(['machine-1']);
@@ -581,8 +515,8 @@ describeWith('a worker of a fleet', [REDIS], () => {
     expect(status.active[0]).to.include({
       jobId: job.id,
       worker: 'machine-1',
-      source: join(folder(), 'shown.bin'),
-      url: server.url,
+      source,
+      url: fleet.server.url,
     });
     await worker.close();
   });
@@ -593,7 +527,7 @@ describeWith('a worker of a fleet', [REDIS], () => {
     await queue.pause();
     const jobs = await enqueueUploads(
       queue,
-      ['/a', '/b'].map((source) => ({ url: server.url, source })),
+      ['/a', '/b'].map((source) => ({ url: fleet.server.url, source })),
     );
     for (const [index, job] of jobs.entries()) {
       await redis.zadd(queue.toKey('failed'), index, job.id ?? '');
@@ -615,43 +549,13 @@ describeWith('a worker of a fleet', [REDIS], () => {
     }
   });
 
-  for (const [what, wrong, problem] of [
-    ['a queue name with a colon', { queueName: 'a:b' }, /^queueName must/],
-    ['an empty queue name', { queueName: '' }, /^queueName must/],
-    ['a name with a space', { name: 'a b' }, /no spaces/],
-    ['no connection', { connection: undefined as never }, /^The connection must/],
-  ] as const) {
-    it(`refuses ${what}, and leaves no connection behind`, async () => {
-      const before = await clients();
-      const refused = { code: 'BITS_ERR_ARGUMENT' };
-      const error = await failureOf(fleet.worker(wrong));
-      expect(error).to.include(refused);
-      expect(error.message).to.match(problem);
-      if (!('name' in wrong)) {
-        const opened = openUploadQueue({ connection: fleet.server.url, ...wrong });
-        expect(await failureOf(opened)).to.include(refused);
-      }
-      expect(await clients()).to.equal(before);
-    });
-  }
-
-  it('refuses a client of ioredis as its connection', async () => {
-    const error = await failureOf(fleet.worker({ connection: fleet.redis as never }));
-    expect(error).to.include({ code: 'BITS_ERR_ARGUMENT' });
-  });
-
   it('closes a queue although its Redis is away', async () => {
     const away = await RedisServer.start();
     const { close } = await openUploadQueue({ connection: away.url });
     await away.kill();
     await close();
-    await away.stop();
+    await away.close();
   });
-
-  const clients = async (): Promise<number> =>
-    String(await fleet.redis.client('LIST'))
-      .trim()
-      .split('\n').length;
 
   it('says in a bounded time that no Redis answers', async () => {
     const connection = 'redis://user:open-sesame@127.0.0.1:1';
@@ -663,23 +567,14 @@ describeWith('a worker of a fleet', [REDIS], () => {
 
   it('says at once that the password is wrong', async () => {
     await fleet.redis.acl('SETUSER', 'worker', 'on', '>open-sesame', '~*', '+@all');
-    const connection = fleet.server.url.replace('//', '//worker:close-sesame@');
+    const connection = fleet.redisServer.url.replace('//', '//worker:close-sesame@');
     const error = await failureOf(fleet.worker({ connection, connectTimeoutMs: 1e6 }));
     expect(error).to.include({ code: 'BITS_ERR_STORE', reason: 'denied' });
     expect(error.message + error.stack).to.not.match(/sesame/);
   });
 
   /** Until the request came that the server does not answer. */
-  async function untilHung(): Promise<void> {
-    for (;;) {
-      try {
-        server.assertFaultsConsumed();
-        return;
-      } catch {
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-    }
-  }
+  const untilHung = () => until(() => fleet.server.unconsumedFaults().length === 0);
 
   /** All that Redis holds. */
   async function dump(): Promise<string> {

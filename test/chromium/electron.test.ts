@@ -9,6 +9,7 @@ import {
   type BitsServerOptions,
   createBitsServer,
 } from '../../src/testing/index.js';
+import { closingAfterEach } from '../support/closing.js';
 import { standInNet } from '../support/electron/net.js';
 import { standInFetch } from '../support/electron/net-fetch.js';
 import { startHttpProxy } from '../support/http-proxy.js';
@@ -25,12 +26,7 @@ import { ChromiumNetwork, launchChromium, needsChromium } from './chromium.js';
 describe("On Chromium's network stack", () => {
   let browser: Browser;
   let network: ChromiumNetwork;
-  const closing: { close(): Promise<void> }[] = [];
-
-  const keep = <T extends { close(): Promise<void> }>(thing: T): T => {
-    closing.push(thing);
-    return thing;
-  };
+  const keep = closingAfterEach();
   const serve = async (options: BitsServerOptions = {}): Promise<BitsServer> =>
     keep(await createBitsServer(options));
   const serveRaw = async (options: RawServerOptions): Promise<RawServer> =>
@@ -48,10 +44,6 @@ describe("On Chromium's network stack", () => {
   });
 
   after(() => browser?.close());
-
-  afterEach(async () => {
-    for (const thing of closing.splice(0).reverse()) await thing.close();
-  });
 
   transportContract('electron', () => createElectronTransport({ net }));
 

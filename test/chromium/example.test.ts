@@ -1,13 +1,12 @@
 import { readFileSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import http from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { extname, join } from 'node:path';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Browser, Page } from 'playwright-core';
 import { createFileStore } from '../../src/index.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { useTempDir } from '../support/files.js';
+import { serveFolder } from '../support/static-server.js';
 import { pattern } from '../transport/support.js';
 import { EXAMPLE, launchChromium, needsChromium, needsExample } from './chromium.js';
 
@@ -34,16 +33,10 @@ const safe = {
   decryptString: (encrypted: Buffer) => [...encrypted.toString()].reverse().join(''),
 };
 
-const TYPES: Readonly<Record<string, string>> = {
-  '.html': 'text/html',
-  '.js': 'text/javascript',
-  '.css': 'text/css',
-};
-
 describe("The example's window", () => {
   let browser: Browser;
-  let pages: http.Server;
-  let folder: string;
+  let pages: Awaited<ReturnType<typeof serveFolder>>;
+  const folder = useTempDir();
   let server: BitsServer;
   let main: MainProcess;
   let page: Page;
@@ -53,21 +46,15 @@ describe("The example's window", () => {
     needsChromium(this);
     needsExample(this);
     browser = await launchChromium();
-    pages = http.createServer(async ({ url = '' }, response) => {
-      const file = new URL(`renderer${url}`, EXAMPLE);
-      response.setHeader('Content-Type', TYPES[extname(url)] ?? 'text/plain');
-      response.end(await readFile(file).catch(() => ''));
-    });
-    await new Promise<void>((resolve) => pages.listen(0, '127.0.0.1', resolve));
+    pages = await serveFolder(new URL('renderer/', EXAMPLE));
   });
 
   after(async () => {
     await browser?.close();
-    pages?.close();
+    pages?.server.close();
   });
 
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'bits-upload-example-'));
     server = await createBitsServer();
     main = await startMain();
     page = await openWindow();
@@ -77,7 +64,6 @@ describe("The example's window", () => {
     await page.close();
     await main.uploads.sleep();
     await server.close();
-    await rm(folder, { recursive: true, force: true });
     expect(violations.splice(0)).to.deep.equal([]);
   });
 
@@ -88,8 +74,8 @@ describe("The example's window", () => {
       load('settings.js'),
       load('handlers.js'),
     ]);
-    const settings = new Settings(join(folder, 'settings.json'), safe);
-    const store = createFileStore({ directory: join(folder, 'jobs') });
+    const settings = new Settings(join(folder.path, 'settings.json'), safe);
+    const store = createFileStore({ directory: join(folder.path, 'jobs') });
     const uploads = new Uploads(store, () => ({
       auth: settings.credentials && { credentials: settings.credentials },
     }));
@@ -106,7 +92,7 @@ describe("The example's window", () => {
     await opened.exposeFunction('invoke', (channel: string, given: unknown) => {
       // Electron's preload knows the paths of files.
       const isNames = channel === 'uploads:add' && Array.isArray(given);
-      return handlers[channel]?.(isNames ? given.map((name) => join(folder, name)) : given);
+      return handlers[channel]?.(isNames ? given.map((name) => join(folder.path, name)) : given);
     });
     await opened.addInitScript(readFileSync(new URL('example-bridge.js', import.meta.url), 'utf8'));
     main.uploads.on('change', (list) => {
@@ -116,13 +102,12 @@ describe("The example's window", () => {
       if (message.type() === 'error') violations.push(message.text());
     });
     opened.on('pageerror', (error) => violations.push(error.message));
-    const { port } = pages.address() as AddressInfo;
-    await opened.goto(`http://127.0.0.1:${port}/index.html`);
+    await opened.goto(`${pages.url}index.html`);
     return opened;
   }
 
   async function file(name: string, bytes = 50_000): Promise<string> {
-    const path = join(folder, name);
+    const path = join(folder.path, name);
     await writeFile(path, pattern(bytes));
     return path;
   }
@@ -209,7 +194,7 @@ describe("The example's window", () => {
     await page.getByLabel('Password').fill('hunter2');
     await page.getByRole('button', { name: 'Save' }).click();
     await page.getByRole('dialog').waitFor({ state: 'hidden' });
-    expect(await readFile(join(folder, 'settings.json'), 'utf8')).not.to.include('hunter2');
+    expect(await readFile(join(folder.path, 'settings.json'), 'utf8')).not.to.include('hunter2');
     await page.getByRole('button', { name: 'Settings' }).click();
     expect(await page.getByLabel('Password').inputValue()).to.equal('');
     expect((await startMain()).settings).to.have.nested.property('credentials.password', 'hunter2');

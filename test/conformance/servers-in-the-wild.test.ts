@@ -68,20 +68,6 @@ const SITUATIONS: readonly Situation[] = [
     ends: 'presumed',
     requests: 20,
   },
-  ...['0', '0x1', 'ZERO'].map(
-    (code): Situation => ({
-      it: `a server that forgets a session and answers 400 with the error code ${code}`,
-      faults: [
-        {
-          on: 'fragment',
-          nth: 3,
-          do: { status: 400, headers: { 'BITS-Error-Code': code }, forgetsSession: true },
-        },
-      ],
-      ends: 'acknowledged',
-      requests: 15,
-    }),
-  ),
   {
     it: 'a server that refuses every Ping',
     faults: [
@@ -114,14 +100,6 @@ const SITUATIONS: readonly Situation[] = [
     ends: 'acknowledged',
     requests: 40,
   },
-  ...(['lower-case', 'without-braces'] as const).map(
-    (sessionIdAs): Situation => ({
-      it: `a server that writes session ids ${sessionIdAs}`,
-      faults: [{ on: 'any', times: ALWAYS, do: { sessionIdAs } }],
-      ends: 'acknowledged',
-      requests: 7,
-    }),
-  ),
   {
     it: 'an answer that comes twice before a Close that is refused',
     faults: [

@@ -1,6 +1,6 @@
 import { cp, readdir, rm } from 'node:fs/promises';
 import { expect } from 'chai';
-import { asPut, COMMON_JS, ES_MODULE, expectResume, Project } from './project.js';
+import { asPut, COMMON_JS, describePackage, ES_MODULE, expectResume, Project } from './project.js';
 
 const { execPath } = process;
 
@@ -103,13 +103,7 @@ const BUNDLERS: Readonly<Record<string, Bundler>> = {
   },
 };
 
-describe('the package in a bundle', function () {
-  this.timeout(300_000);
-
-  before(function () {
-    if (process.platform === 'win32') this.skip();
-  });
-
+describePackage('the package in a bundle', () => {
   for (const [name, { packages, bundle, files = {}, made }] of Object.entries(BUNDLERS)) {
     it(`of ${name} resumes after a kill, and so does its command line`, async function () {
       const project = await Project.create();

@@ -1,21 +1,15 @@
 import { access } from 'node:fs/promises';
 import { expect } from 'chai';
-import { npm } from '../support/package.js';
-import { asPut, COMMON_JS, ES_MODULE, expectResume, Project } from './project.js';
+import { npm, QUIETLY } from '../support/package.js';
+import { asPut, COMMON_JS, describePackage, ES_MODULE, expectResume, Project } from './project.js';
 
 const { execPath } = process;
 
-describe('the package, installed by', function () {
-  this.timeout(300_000);
-
-  before(function () {
-    if (process.platform === 'win32') this.skip();
-  });
-
+describePackage('the package, installed by', () => {
   /** The package manager is in a project of its own, as it is no dependency of an app. */
   async function toolOf(suite: Mocha.Context, name: string, ...program: string[]) {
     const tools = await Project.create();
-    await tools.fetch(suite, npm, ['install', '--no-audit', '--no-fund', '--prefer-offline', name]);
+    await tools.fetch(suite, npm, ['install', ...QUIETLY, name]);
     return tools.path('node_modules', ...program);
   }
 
@@ -51,20 +45,14 @@ describe('the package, installed by', function () {
   it('npm from a git repository is built there, and resumes after a kill', async function () {
     const project = await Project.create();
     const repository = `git+file://${process.cwd()}`;
-    await project.fetch(this, npm, [
-      'install',
-      '--no-audit',
-      '--no-fund',
-      '--prefer-offline',
-      repository,
-    ]);
+    await project.fetch(this, npm, ['install', ...QUIETLY, repository]);
     const app = await project.write('app.cjs', COMMON_JS);
     await expectResume(project, [execPath, app]);
   });
 
   it('npm from a tarball is not built again', async function () {
     const project = await Project.create();
-    const options = ['--no-audit', '--no-fund', '--prefer-offline', '--foreground-scripts'];
+    const options = [...QUIETLY, '--foreground-scripts'];
     const printed = await project.fetch(this, npm, ['install', ...options, project.tarball]);
     // npm shows each script that it runs so.
     expect(printed).to.include('added').and.not.match(/^> /m);

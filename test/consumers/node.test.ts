@@ -1,17 +1,19 @@
-import { asPut, COMMON_JS, ES_MODULE, expectResume, Project, UPLOAD } from './project.js';
+import {
+  asPut,
+  COMMON_JS,
+  describePackage,
+  ES_MODULE,
+  expectResume,
+  Project,
+  UPLOAD,
+} from './project.js';
 
 const { execPath } = process;
 
 /** Node as the package `node` of npm brings it. */
 const NODE = 'node_modules/node/bin/node';
 
-describe('the package in Node', function () {
-  this.timeout(300_000);
-
-  before(function () {
-    if (process.platform === 'win32') this.skip();
-  });
-
+describePackage('the package in Node', () => {
   it('resumes after a kill as an ES module, and by its command line', async function () {
     const project = await Project.create();
     await project.install(this);

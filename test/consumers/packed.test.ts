@@ -9,7 +9,7 @@ import { build } from 'esbuild';
 import { publint } from 'publint';
 import { entryFields, SUBPATHS } from '../../scripts/subpaths.js';
 import { codeBlocks } from '../docs/code-blocks.js';
-import { npm, pack } from '../support/package.js';
+import { npmInstall, pack } from '../support/package.js';
 
 const run = promisify(execFile);
 const root = process.cwd();
@@ -62,8 +62,7 @@ describe('the packed package', function () {
     folder = await mkdtemp(join(tmpdir(), 'bits-upload-package-'));
     ({ tarball, files } = await pack(folder));
     await writeFile(join(folder, 'package.json'), '{ "private": true, "type": "commonjs" }');
-    const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'];
-    await run(npm, ['install', ...options, tarball], { cwd: folder });
+    await npmInstall(folder, '--ignore-scripts', tarball);
   });
 
   after(() => rm(folder, { recursive: true, force: true }));

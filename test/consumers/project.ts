@@ -1,13 +1,12 @@
 import { execFile, spawn } from 'node:child_process';
-import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
-import { writePatterned } from '../support/files.js';
-import { npm, pack } from '../support/package.js';
+import { folderUntilExit, writePatterned } from '../support/files.js';
+import { npm, pack, QUIETLY } from '../support/package.js';
 
 const exec = promisify(execFile);
 
@@ -45,13 +44,22 @@ export const asPut = ({ url, source, directory }: Task) => {
   return ['put', source, url, ...size, '--state-dir', directory, '--json'];
 };
 
+/** A suite of the package in other people's projects, whose installation takes its time. */
+export function describePackage(title: string, suite: () => void): void {
+  describe(title, function () {
+    this.timeout(300_000);
+    before(function () {
+      if (process.platform === 'win32') this.skip();
+    });
+    suite();
+  });
+}
+
 let tarball: Promise<string> | undefined;
 
 async function packOnce(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'bits-upload-tarball-'));
   // One process runs several files of tests, and each may be the last.
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  return (await pack(folder)).tarball;
+  return (await pack(folderUntilExit())).tarball;
 }
 
 /** An empty project in a folder of its own, which is gone after the suite. */
@@ -91,8 +99,7 @@ export class Project {
    * The suite is skipped when the registry cannot be reached, but not in CI.
    */
   async install(suite: Mocha.Context, ...packages: string[]): Promise<void> {
-    const options = ['--no-audit', '--no-fund', '--prefer-offline'];
-    await this.fetch(suite, npm, ['install', ...options, this.tarball, ...packages]);
+    await this.fetch(suite, npm, ['install', ...QUIETLY, this.tarball, ...packages]);
   }
 
   /** Runs a command that needs the registry. */

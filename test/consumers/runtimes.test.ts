@@ -1,12 +1,6 @@
-import { asPut, COMMON_JS, ES_MODULE, expectResume, Project } from './project.js';
+import { asPut, COMMON_JS, describePackage, ES_MODULE, expectResume, Project } from './project.js';
 
-describe('the package in', function () {
-  this.timeout(300_000);
-
-  before(function () {
-    if (process.platform === 'win32') this.skip();
-  });
-
+describePackage('the package in', () => {
   it('Bun resumes after a kill, and so does its command line', async function () {
     const project = await Project.create();
     await project.install(this, 'bun@1');

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { expectResume, Project } from './project.js';
+import { describePackage, expectResume, Project } from './project.js';
 
 const APP = `import { createFileStore, isBitsError, UploadJob, type JobStore } from 'bits-upload';
 import { createElectronTransport } from 'bits-upload/electron';
@@ -22,12 +22,10 @@ upload(process.argv.slice(2)).then(console.log, (error: unknown) => {
   process.exitCode = 1;
 });`;
 
-describe('the package in TypeScript', function () {
-  this.timeout(300_000);
+describePackage('the package in TypeScript', () => {
   let project: Project;
 
   before(async function () {
-    if (process.platform === 'win32') this.skip();
     project = await Project.create();
     await project.install(this, '@types/node@20');
   });

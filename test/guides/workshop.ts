@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { folderUntilExit } from '../support/files.js';
+import { npmInstall, pack } from '../support/package.js';
 
 const execute = promisify(execFile);
 
@@ -128,15 +129,9 @@ let installation: Promise<string> | undefined;
 
 /** Packs the package and installs it, as readers do; once for all workshops. */
 async function install(): Promise<string> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'bits-upload-installed-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  const npm = async (args: readonly string[], cwd: string) => {
-    const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'];
-    return (await execute('npm', [...args, ...options], { cwd })).stdout;
-  };
-  const packed = await npm(['pack', '--json', '--pack-destination', folder], process.cwd());
-  const [{ filename }] = JSON.parse(packed) as [{ filename: string }];
+  const folder = folderUntilExit();
+  const { tarball } = await pack(folder);
   await writeFile(path.join(folder, 'package.json'), '{ "private": true }');
-  await npm(['install', path.join(folder, filename)], folder);
+  await npmInstall(folder, '--ignore-scripts', tarball);
   return path.join(folder, 'node_modules');
 }

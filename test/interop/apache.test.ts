@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { expect } from 'chai';
+import { failureOf } from '../store/records.js';
 import { describeWith } from './support/installed.js';
 import { startKerberosRealm } from './support/kerberos-realm.js';
 import { siteForSuite } from './support/site.js';
-import { failureOf, IDEAL, SHARED, uploadBoth, uploadFile } from './support/uploads.js';
+import { IDEAL, SHARED } from './support/uploads.js';
 
 const MODULES = '/usr/lib/apache2/modules';
 const APACHE = { package: 'apache2', files: ['apache2', `${MODULES}/mod_proxy_http.so`] };
@@ -76,25 +77,20 @@ describeWith('Apache in front of a BITS server', [APACHE], () => {
   });
 
   it('takes uploads and replies over one connection', async () => {
-    const { backend } = site();
     const door = await site().door(ports.open);
-    const counts = await uploadBoth(backend, door, `http://127.0.0.1:${door.port}/`);
-    expect(counts).to.deep.equal(SHARED);
+    expect(await door.uploadBoth()).to.deep.equal(SHARED);
   });
 
   it('takes them with Digest, with no fragment sent for nothing', async () => {
-    const { backend } = site();
     const door = await site().door(ports.digest);
     const auth = { credentials: USER };
-    const counts = await uploadBoth(backend, door, `http://127.0.0.1:${door.port}/`, { auth });
-    expect(counts).to.deep.equal(IDEAL);
+    expect(await door.uploadBoth({ auth })).to.deep.equal(IDEAL);
   });
 
   it('refuses a wrong password for Digest in one clear error', async () => {
-    const { backend } = site();
     const door = await site().door(ports.digest);
     const auth = { credentials: { ...USER, password: 'wrong' } };
-    const upload = uploadFile(backend, `http://127.0.0.1:${door.port}/`, { auth });
+    const upload = door.upload({ auth });
     expect(await failureOf(upload)).to.include({ code: 'BITS_ERR_AUTH', retryable: false });
   });
 });
@@ -123,18 +119,15 @@ describeWith('Apache with NTLM', [APACHE, GSSAPI, NTLMSSP], () => {
   });
 
   it('takes uploads and replies over one connection each, with no fragment for nothing', async () => {
-    const { backend } = site();
     const door = await site().door(port);
     const auth = { credentials: { ...USER, domain: 'CORP' } };
-    const counts = await uploadBoth(backend, door, `http://127.0.0.1:${door.port}/`, { auth });
-    expect(counts).to.deep.equal(IDEAL);
+    expect(await door.uploadBoth({ auth })).to.deep.equal(IDEAL);
   });
 
   it('refuses a wrong password in one clear error', async () => {
-    const { backend } = site();
     const door = await site().door(port);
     const auth = { credentials: { ...USER, domain: 'CORP', password: 'wrong' } };
-    const upload = uploadFile(backend, `http://127.0.0.1:${door.port}/`, { auth });
+    const upload = door.upload({ auth });
     expect(await failureOf(upload)).to.include({ code: 'BITS_ERR_AUTH', retryable: false });
   });
 });
@@ -181,18 +174,15 @@ describeWith('Apache with Kerberos', [APACHE, GSSAPI, KDC, KADMIN, KERBEROS], ()
   });
 
   it('takes uploads and replies over one connection each, with no fragment for nothing', async () => {
-    const { backend } = site();
     const door = await site().door(port);
     const auth = { kerberos: true } as const;
-    const counts = await uploadBoth(backend, door, `http://localhost:${door.port}/`, { auth });
-    expect(counts).to.deep.equal(IDEAL);
+    expect(await door.uploadBoth({ auth }, door.byName)).to.deep.equal(IDEAL);
   });
 
   it('says what to look at when there is no ticket for the server', async () => {
-    const { backend } = site();
     const door = await site().door(port);
     const auth = { kerberos: { servicePrincipal: 'HTTP@elsewhere.interop.test' } };
-    const upload = uploadFile(backend, `http://localhost:${door.port}/`, { auth });
+    const upload = door.upload({ auth }, door.byName);
     const error = await failureOf(upload);
     expect(error).to.include({ code: 'BITS_ERR_AUTH', retryable: false });
     expect(error.message).to.match(/ticket/);

@@ -1,15 +1,9 @@
 import { expect } from 'chai';
+import { failureOf } from '../store/records.js';
 import { type Certificates, makeCertificates } from './support/certificates.js';
 import { describeWith } from './support/installed.js';
 import { siteForSuite } from './support/site.js';
-import {
-  failureOf,
-  IDEAL,
-  SHARED,
-  uploadBoth,
-  uploadFile,
-  violationsSince,
-} from './support/uploads.js';
+import { IDEAL, SHARED, violationsSince } from './support/uploads.js';
 
 const CADDY = { package: 'caddy', files: ['caddy'] };
 const OPENSSL = { package: 'openssl', files: ['openssl'] };
@@ -51,10 +45,9 @@ https://:${ports.tls} {
 
   // Go's HTTP client sends Content-Length: 0 with POST, PUT and PATCH only, and IIS insists on it.
   it('loses the Content-Length of packets without a body: the upload fails and says so', async () => {
-    const { backend } = site();
     const door = await site().door(ports.plain);
-    const violations = violationsSince(backend);
-    const error = await failureOf(uploadFile(backend, `http://127.0.0.1:${door.port}/`));
+    const violations = violationsSince(door.backend);
+    const error = await failureOf(door.upload());
     expect(error).to.include({ code: 'BITS_ERR_SERVER', status: 400, retryable: false });
     expect(error.message).to.match(/no proxy changes requests/);
     expect(violations().join()).to.match(/^content-length/);
@@ -62,18 +55,14 @@ https://:${ports.tls} {
   });
 
   it('takes uploads and replies over one connection, with methodOverride', async () => {
-    const { backend } = site();
     const door = await site().door(ports.plain);
     const options = { methodOverride: true };
-    const counts = await uploadBoth(backend, door, `http://127.0.0.1:${door.port}/`, options);
-    expect(counts).to.deep.equal(SHARED);
+    expect(await door.uploadBoth(options)).to.deep.equal(SHARED);
   });
 
   it('takes them over TLS, in HTTP/1.1 though HTTP/2 is offered', async () => {
-    const { backend } = site();
     const door = await site().door(ports.tls);
     const options = { methodOverride: true, tls: { ca: certificates.ca } };
-    const counts = await uploadBoth(backend, door, `https://localhost:${door.port}/`, options);
-    expect(counts).to.deep.equal(IDEAL);
+    expect(await door.uploadBoth(options, door.https)).to.deep.equal(IDEAL);
   });
 });

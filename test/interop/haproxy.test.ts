@@ -12,7 +12,6 @@ import {
   newPath,
   SHARED,
   sample,
-  uploadBoth,
   violationsSince,
 } from './support/uploads.js';
 
@@ -61,28 +60,23 @@ backend bits
   });
 
   it('takes uploads and replies over one connection', async () => {
-    const { backend } = site();
     const door = await site().door(ports.plain);
-    const counts = await uploadBoth(backend, door, `http://127.0.0.1:${door.port}/`);
-    expect(counts).to.deep.equal(SHARED);
+    expect(await door.uploadBoth()).to.deep.equal(SHARED);
   });
 
   it('takes them over TLS, in HTTP/1.1 though HTTP/2 is offered', async () => {
-    const { backend } = site();
     const door = await site().door(ports.tls);
     const tls = { ca: certificates.ca };
-    const counts = await uploadBoth(backend, door, `https://127.0.0.1:${door.port}/`, { tls });
-    expect(counts).to.deep.equal(IDEAL);
+    expect(await door.uploadBoth({ tls }, door.https)).to.deep.equal(IDEAL);
   });
 
   it('finishes an upload through a reload in mid-fragment, over a second connection', async () => {
-    const { backend } = site();
     const door = await site().door(ports.plain);
-    const violations = violationsSince(backend);
+    const violations = violationsSince(door.backend);
     const { bytes, sha256 } = sample(FILE_BYTES);
     const path = newPath('plain');
     const job = new UploadJob({
-      url: `http://127.0.0.1:${door.port}/${path}`,
+      url: `http://${door.host}/${path}`,
       source: pausingAt(bytes, 2.5 * FRAGMENT_BYTES, async () => {
         const from = haproxy.output.length;
         haproxy.signal('SIGUSR2');
@@ -92,7 +86,7 @@ backend bits
       retry: { limit: 2 },
     });
     expect((await job.start()).bytesSent).to.equal(FILE_BYTES);
-    expect(backend.uploads.find(({ url }) => url.endsWith(path))).to.include({ sha256 });
+    expect(door.backend.uploads.find(({ url }) => url.endsWith(path))).to.include({ sha256 });
     expect(door.connections).to.equal(2);
     expect(violations()).to.deep.equal([]);
   });

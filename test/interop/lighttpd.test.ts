@@ -1,7 +1,7 @@
 import { expect } from 'chai';
+import { failureOf } from '../store/records.js';
 import { describeWith } from './support/installed.js';
 import { siteForSuite } from './support/site.js';
-import { failureOf, uploadFile } from './support/uploads.js';
 
 const LIGHTTPD = { package: 'lighttpd', files: ['lighttpd'] };
 
@@ -31,13 +31,12 @@ proxy.server = ("" => (("host" => "127.0.0.1", "port" => ${backend.port})))
   });
 
   it('does not know the verb: the upload fails at once and says what to look at', async () => {
-    const { backend } = site();
     const door = await site().door(port);
-    const upload = uploadFile(backend, `http://127.0.0.1:${door.port}/`);
+    const upload = door.upload();
     const error = await failureOf(upload);
     expect(error).to.include({ code: 'BITS_ERR_SERVER', status: 501, retryable: false });
     expect(error.message).to.match(/BITS_POST/);
     expect(door.connections).to.equal(1);
-    expect(backend.log).to.have.lengthOf(0);
+    expect(door.backend.log).to.have.lengthOf(0);
   });
 });

@@ -1,9 +1,10 @@
 import { expect } from 'chai';
+import { failureOf } from '../store/records.js';
 import { type Certificates, makeCertificates, PFX_PASSPHRASE } from './support/certificates.js';
 import { describeWith } from './support/installed.js';
 import { run } from './support/run.js';
 import { siteForSuite } from './support/site.js';
-import { failureOf, IDEAL, SHARED, uploadBoth, uploadFile } from './support/uploads.js';
+import { IDEAL, SHARED } from './support/uploads.js';
 
 const NGINX = { package: 'nginx-light', files: ['nginx'] };
 const OPENSSL = { package: 'openssl', files: ['openssl'] };
@@ -67,81 +68,68 @@ describeWith('nginx in front of a BITS server', [NGINX, OPENSSL], () => {
   });
 
   it('takes uploads and replies over one connection, with request buffering', async () => {
-    const { backend, door } = await enter(ports.plain);
-    const counts = await uploadBoth(backend, door, `http://127.0.0.1:${door.port}/`);
-    expect(counts).to.deep.equal(SHARED);
+    const door = await site().door(ports.plain);
+    expect(await door.uploadBoth()).to.deep.equal(SHARED);
   });
 
   it('takes them without request buffering', async () => {
-    const { backend, door } = await enter(ports.streaming);
-    const counts = await uploadBoth(backend, door, `http://127.0.0.1:${door.port}/`);
-    expect(counts).to.deep.equal(SHARED);
+    const door = await site().door(ports.streaming);
+    expect(await door.uploadBoth()).to.deep.equal(SHARED);
   });
 
   it('takes fragments that are halved until they fit into client_max_body_size', async () => {
-    const { backend, door } = await enter(ports.limited);
-    const from = backend.log.length;
-    await uploadFile(backend, `http://127.0.0.1:${door.port}/`, { fragmentBytes: undefined });
-    const sizes = backend.log.slice(from).map(({ bodyBytes }) => bodyBytes);
+    const door = await site().door(ports.limited);
+    const from = door.backend.log.length;
+    await door.upload({ fragmentBytes: undefined });
+    const sizes = door.backend.log.slice(from).map(({ bodyBytes }) => bodyBytes);
     expect(Math.max(...sizes)).to.be.within(512 * 1024, 1024 * 1024);
   });
 
   it('takes them over TLS, in HTTP/1.1 though HTTP/2 is offered', async () => {
-    const { backend, door } = await enter(ports.tls);
+    const door = await site().door(ports.tls);
     const tls = { ca: certificates.ca };
-    const counts = await uploadBoth(backend, door, `https://127.0.0.1:${door.port}/`, { tls });
-    expect(counts).to.deep.equal(IDEAL);
+    expect(await door.uploadBoth({ tls }, door.https)).to.deep.equal(IDEAL);
   });
 
   for (const kind of ['PEM', 'PKCS #12'] as const) {
     it(`takes them with a client certificate in ${kind}`, async () => {
-      const { backend, door } = await enter(ports.clientCertificate);
+      const door = await site().door(ports.clientCertificate);
       const { ca, client } = certificates;
       const own =
         kind === 'PEM'
           ? { cert: client.cert, key: client.key }
           : { pfx: client.pfx, passphrase: PFX_PASSPHRASE };
       const tls = { ca, ...own };
-      const counts = await uploadBoth(backend, door, `https://localhost:${door.port}/`, { tls });
-      expect(counts).to.deep.equal(IDEAL);
+      expect(await door.uploadBoth({ tls }, door.https)).to.deep.equal(IDEAL);
     });
   }
 
   it('refuses those without a client certificate, once', async () => {
-    const { backend, door } = await enter(ports.clientCertificate);
+    const door = await site().door(ports.clientCertificate);
     const tls = { ca: certificates.ca };
-    const url = `https://localhost:${door.port}/`;
-    const error = await failureOf(uploadFile(backend, url, { tls }));
+    const error = await failureOf(door.upload({ tls }, door.https));
     expect(error).to.include({ code: 'BITS_ERR_SERVER', retryable: false });
     expect(door.connections).to.equal(1);
   });
 
   it('takes them with Basic, with no fragment sent for nothing', async () => {
-    const { backend, door } = await enter(ports.basic);
+    const door = await site().door(ports.basic);
     const auth = { credentials: { username: 'uploader', password: 'open:sesame' } };
-    const counts = await uploadBoth(backend, door, `http://127.0.0.1:${door.port}/`, { auth });
-    expect(counts).to.deep.equal(IDEAL);
+    expect(await door.uploadBoth({ auth })).to.deep.equal(IDEAL);
   });
 
   it('takes them with an Authorization header of the caller', async () => {
-    const { backend, door } = await enter(ports.basic);
+    const door = await site().door(ports.basic);
     const token = Buffer.from('uploader:open:sesame').toString('base64');
     const headers = { Authorization: `Basic ${token}` };
-    const counts = await uploadBoth(backend, door, `http://127.0.0.1:${door.port}/`, { headers });
-    expect(counts).to.deep.equal(SHARED);
+    expect(await door.uploadBoth({ headers })).to.deep.equal(SHARED);
   });
 
   it('refuses a wrong password in one clear error', async () => {
-    const { backend, door } = await enter(ports.basic);
+    const door = await site().door(ports.basic);
     const auth = { credentials: { username: 'uploader', password: 'wrong' } };
-    const url = `http://127.0.0.1:${door.port}/`;
-    const error = await failureOf(uploadFile(backend, url, { auth }));
+    const error = await failureOf(door.upload({ auth }));
     expect(error).to.include({ code: 'BITS_ERR_AUTH', retryable: false });
     expect(error.message).to.not.include('wrong');
   });
-
-  async function enter(port: number) {
-    const { backend } = site();
-    return { backend, door: await site().door(port) };
-  }
 });

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { expect } from 'chai';
+import { failureOf } from '../store/records.js';
 import { describeWith } from './support/installed.js';
 import { run } from './support/run.js';
 import { siteForSuite } from './support/site.js';
-import { failureOf, IDEAL, uploadBoth, uploadFile } from './support/uploads.js';
+import { IDEAL } from './support/uploads.js';
 
 const SQUID = { package: 'squid', files: ['squid', '/usr/lib/squid/digest_file_auth'] };
 const OPENSSL = { package: 'openssl', files: ['openssl'] };
@@ -69,48 +70,43 @@ http_access deny all
   });
 
   it('takes uploads and replies as whole requests, over one connection each', async () => {
-    const { backend } = site();
     const door = await site().door(ports.open);
-    const proxy = `http://127.0.0.1:${door.port}`;
-    expect(await uploadBoth(backend, door, backend.url, { proxy })).to.deep.equal(IDEAL);
+    const proxy = `http://${door.host}`;
+    expect(await door.uploadBoth({ proxy }, door.backend.url)).to.deep.equal(IDEAL);
   });
 
   // Squid 5.7 takes a full buffer for the end of a connection whose client is quicker than the server.
   it('finishes uploads though it drops connections, with the buffer that it has by default', async () => {
-    const { backend } = site();
     const door = await site().door(ports.untuned);
-    const proxy = `http://127.0.0.1:${door.port}`;
+    const proxy = `http://${door.host}`;
     const options = { proxy, retry: { minDelayMs: 10, limit: 10 } };
-    const { retries } = await uploadBoth(backend, door, backend.url, options);
+    const { retries } = await door.uploadBoth(options, door.backend.url);
     for (const reason of retries) expect(reason).to.match(/^BITS_ERR_TRANSPORT/);
   });
 
   it('takes them through a tunnel', async () => {
-    const { backend } = site();
     const door = await site().door(ports.open);
-    const proxy = { url: `http://127.0.0.1:${door.port}`, tunnel: true };
-    expect(await uploadBoth(backend, door, backend.url, { proxy })).to.deep.equal(IDEAL);
+    const proxy = { url: `http://${door.host}`, tunnel: true };
+    expect(await door.uploadBoth({ proxy }, door.backend.url)).to.deep.equal(IDEAL);
   });
 
   for (const scheme of ['basic', 'digest'] as const) {
     for (const tunnel of [false, true]) {
       it(`takes them with ${scheme}, ${tunnel ? 'tunnelled' : 'as whole requests'}`, async () => {
-        const { backend } = site();
         const door = await site().door(ports[scheme]);
         const auth = { credentials: USER };
-        const proxy = { url: `http://127.0.0.1:${door.port}`, auth, tunnel };
-        expect(await uploadBoth(backend, door, backend.url, { proxy })).to.deep.equal(IDEAL);
+        const proxy = { url: `http://${door.host}`, auth, tunnel };
+        expect(await door.uploadBoth({ proxy }, door.backend.url)).to.deep.equal(IDEAL);
       });
     }
 
     it(`refuses a wrong password for ${scheme} in one clear error`, async () => {
-      const { backend } = site();
       const door = await site().door(ports[scheme]);
       const auth = { credentials: { ...USER, password: 'wrong' } };
-      const proxy = { url: `http://127.0.0.1:${door.port}`, auth };
-      const error = await failureOf(uploadFile(backend, backend.url, { proxy }));
+      const proxy = { url: `http://${door.host}`, auth };
+      const error = await failureOf(door.upload({ proxy }, door.backend.url));
       expect(error).to.include({ code: 'BITS_ERR_AUTH', retryable: false });
-      expect(error.message).to.include(`127.0.0.1:${door.port}`).and.not.include('wrong');
+      expect(error.message).to.include(door.host).and.not.include('wrong');
     });
   }
 });

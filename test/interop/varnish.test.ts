@@ -1,7 +1,6 @@
 import { expect } from 'chai';
 import { describeWith } from './support/installed.js';
 import { siteForSuite } from './support/site.js';
-import { uploadBoth } from './support/uploads.js';
 
 const VARNISH = { package: 'varnish', files: ['varnishd'] };
 
@@ -23,10 +22,8 @@ describeWith('Varnish in front of a BITS server', [VARNISH], () => {
   });
 
   it('takes uploads, each BITS_POST over a connection that it then closes', async () => {
-    const { backend } = site();
     const door = await site().door(port);
-    const counts = await uploadBoth(backend, door, `http://127.0.0.1:${door.port}/`);
-    expect(counts).to.deep.equal({
+    expect(await door.uploadBoth()).to.deep.equal({
       file: 7,
       reply: 7,
       wasted: 0,

@@ -240,7 +240,7 @@ describe('the public face of a job', () => {
         { transport: { send() {}, close() {} }, noProxy: '*' },
         /noProxy is an option/,
       ],
-      ['an unknown name of reply', { reply: { file: 'x' } }, /reply has no option/],
+      ['an unknown name of reply', { reply: { file: 'x' } }, /no option reply\.file/],
     ];
     for (const [what, options, names] of cases) {
       it(`are refused for ${what}, before anything is sent`, () => {

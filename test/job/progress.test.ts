@@ -3,30 +3,62 @@ import { etaMs, ProgressReport, SpeedMeter, type UploadProgress } from '../../sr
 import { ProgressStream } from '../../src/job/progress-stream.js';
 
 describe('SpeedMeter', () => {
+  function meterWithClock() {
+    const clock = { nowMs: 0 };
+    const meter = new SpeedMeter(() => clock.nowMs);
+    /** @returns the speeds that are seen, one after each tenth of a second */
+    const run = (bytesPerSecond: (tick: number) => number, seconds: number) =>
+      Array.from({ length: seconds * 10 }, (_, tick) => {
+        clock.nowMs += 100;
+        const bytes = bytesPerSecond(tick) / 10;
+        if (bytes > 0) meter.add(bytes);
+        return meter.bytesPerSecond;
+      });
+    return { meter, clock, run };
+  }
+
   it('comes near a steady speed and follows a change within seconds', () => {
-    let nowMs = 0;
-    const meter = new SpeedMeter(() => nowMs);
-    const run = (bytesPerTick: number, ticks: number) => {
-      for (let i = 0; i < ticks; i++) {
-        nowMs += 100;
-        meter.add(bytesPerTick);
-        void meter.bytesPerSecond;
-      }
-      return meter.bytesPerSecond;
-    };
-    expect(run(100_000, 100)).to.be.closeTo(1_000_000, 1000);
-    expect(run(10_000, 200)).to.be.closeTo(100_000, 10_000);
+    const { run } = meterWithClock();
+    expect(run(() => 1_000_000, 10).at(-1)).to.be.closeTo(1_000_000, 1);
+    expect(run(() => 100_000, 20).at(-1)).to.be.closeTo(100_000, 10_000);
   });
 
   it('falls while nothing moves, and knows nothing at first', () => {
-    let nowMs = 0;
-    const meter = new SpeedMeter(() => nowMs);
+    const { meter, clock } = meterWithClock();
     expect(meter.bytesPerSecond).to.equal(0);
-    nowMs = 1000;
+    clock.nowMs = 1000;
     meter.add(1000);
     expect(meter.bytesPerSecond).to.be.closeTo(1000, 1);
-    nowMs = 31_000;
+    clock.nowMs = 31_000;
     expect(meter.bytesPerSecond).to.be.lessThan(20);
+  });
+
+  for (const seconds of [5, 30, 3600]) {
+    it(`is at half of the speed right after ${seconds} s in which nothing moved, and soon at all of it`, () => {
+      const { run, clock } = meterWithClock();
+      run(() => 1_000_000, 20);
+      clock.nowMs += seconds * 1000;
+      const after = run(() => 1_000_000, 6);
+      expect(after[0]).to.be.within(480_000, 550_000);
+      expect(after[19]).to.be.above(650_000);
+      expect(after.at(-1)).to.be.above(850_000);
+    });
+  }
+
+  it('stays near the mean on a line that is now fast and now stands still', () => {
+    const { run } = meterWithClock();
+    // In a second: 0.3 s with nothing, and the rest at 0.6 to 2.2 times the mean.
+    const jitter = [0, 0, 0, 2.2, 0.6, 1.5, 1.1, 2, 1, 1.6];
+    const seen = run((tick) => 1_000_000 * (jitter[tick % 10] ?? 0), 60).slice(100);
+    expect(Math.min(...seen)).to.be.above(850_000);
+    expect(Math.max(...seen)).to.be.below(1_150_000);
+  });
+
+  it('counts the waits for answers as a part of the speed', () => {
+    const { run } = meterWithClock();
+    const seen = run((tick) => (tick % 20 < 10 ? 2_000_000 : 0), 60).slice(100);
+    const mean = seen.reduce((sum, speed) => sum + speed, 0) / seen.length;
+    expect(mean).to.be.closeTo(1_000_000, 50_000);
   });
 });
 

@@ -4,13 +4,13 @@
  * `--only 24` takes one Node, `--quick` each Node once. What has nothing to do with undici runs once in each.
  */
 import { execFile } from 'node:child_process';
-import { rmSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readdir, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
+import { folderUntilExit } from '../support/files.js';
 import { jsonReport, type MochaRun, perform } from '../support/mocha-runs.js';
+import { npmInstall } from '../support/package.js';
 
 const run = promisify(execFile);
 
@@ -56,8 +56,7 @@ const pairs = PAIRS.filter(
 );
 if (pairs.length === 0) throw new Error(`--only takes one of ${PAIRS.map(({ node }) => node)}`);
 
-const folder = await mkdtemp(join(tmpdir(), 'bits-upload-matrix-'));
-process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+const folder = folderUntilExit();
 process.once('SIGINT', () => process.exit(130));
 process.once('SIGTERM', () => process.exit(143));
 
@@ -115,12 +114,7 @@ function install(name: string, what: string): Promise<string> {
     const place = join(folder, name);
     await mkdir(place);
     await writeFile(join(place, 'package.json'), '{ "private": true }');
-    const args = ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--prefer-offline'];
-    await run(process.platform === 'win32' ? 'npm.cmd' : 'npm', [...args, what], {
-      cwd: place,
-      // Node starts no batch files without one.
-      shell: process.platform === 'win32',
-    });
+    await npmInstall(place, '--ignore-scripts', what);
     return join(place, 'node_modules');
   })();
   installed.set(name, made);

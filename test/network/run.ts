@@ -5,12 +5,12 @@
  * long; `--only NAME,NAME` does some scenarios alone.
  */
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { build } from 'esbuild';
+import { folderUntilExit } from '../support/files.js';
 import { type Figure, type Scenario, scenarios } from './scenarios.js';
 import { type Programs, Stage } from './stage.js';
 
@@ -31,30 +31,26 @@ if (reason !== undefined) {
   process.exit(process.env.CI !== undefined && reason === notInstalled ? 1 : 0);
 }
 const wanted = chosen();
-const folder = await mkdtemp(join(tmpdir(), 'bits-upload-network-'));
+const folder = folderUntilExit();
 process.once('SIGINT', () => process.exit(130));
 process.once('SIGTERM', () => process.exit(143));
-try {
-  const programs = await compile();
-  console.log('| Scenario | Situation | Figure | Seen | Wanted |');
-  console.log('| --- | --- | --- | --- | --- |');
-  let isGood = true;
-  const perform = async (scenario: Scenario) => {
-    const rows = rowsOf(scenario, await figuresOf(scenario, programs));
-    isGood &&= rows.every(({ isMet }) => isMet);
-    for (const { text } of rows) console.log(text);
-  };
-  const waiting = wanted.filter(({ isAlone }) => !isAlone);
-  await Promise.all(
-    Array.from({ length: AT_A_TIME }, async () => {
-      for (let next = waiting.shift(); next; next = waiting.shift()) await perform(next);
-    }),
-  );
-  for (const scenario of wanted) if (scenario.isAlone) await perform(scenario);
-  process.exitCode = isGood ? 0 : 1;
-} finally {
-  await rm(folder, { recursive: true, force: true });
-}
+const programs = await compile();
+console.log('| Scenario | Situation | Figure | Seen | Wanted |');
+console.log('| --- | --- | --- | --- | --- |');
+let isGood = true;
+const perform = async (scenario: Scenario) => {
+  const rows = rowsOf(scenario, await figuresOf(scenario, programs));
+  isGood &&= rows.every(({ isMet }) => isMet);
+  for (const { text } of rows) console.log(text);
+};
+const waiting = wanted.filter(({ isAlone }) => !isAlone);
+await Promise.all(
+  Array.from({ length: AT_A_TIME }, async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) await perform(next);
+  }),
+);
+for (const scenario of wanted) if (scenario.isAlone) await perform(scenario);
+process.exitCode = isGood ? 0 : 1;
 
 async function firstNotInstalled(): Promise<string | undefined> {
   for (const command of ['cc --version', 'ip -V', 'curl --version']) {

@@ -49,17 +49,17 @@ export const HOST = { hostId: 'web3.corp.example' };
 export const HOST_WITH_FALLBACK = { ...HOST, hostIdFallbackTimeoutMs: 1000 };
 export const DOWNLOAD = `download ${URL_OF_REPLY}`;
 
-/** Up to the first fragment on the wire. */
-export const begun: Script = [
+/** A session, and what follows when it is there. */
+const opened = (next: string, fields?: Parameters<typeof created>[0]): Script => [
   [start, 'create-session'],
-  [created(), 'fragment 0-100'],
+  [created(fields), next],
 ];
+/** Up to the first fragment on the wire. */
+export const begun = opened('fragment 0-100');
+/** Up to the second fragment on the wire. */
+const halfway: Script = [...begun, [has(100), 'fragment 100-200']];
 /** Up to the last fragment on the wire. */
-export const atLast: Script = [
-  ...begun,
-  [has(100), 'fragment 100-200'],
-  [has(200), 'fragment 200-250'],
-];
+export const atLast: Script = [...halfway, [has(200), 'fragment 200-250']];
 export const atClose: Script = [...atLast, [has(250), 'close-session']];
 export const atReply: Script = [...atLast, [has(250, URL_OF_REPLY), DOWNLOAD]];
 
@@ -73,14 +73,16 @@ export const probe = (known: number, end = 0) => {
 };
 const PROBE_AT_0 = probe(0, 100);
 const BIG_PROBE_AT_0 = probe(0, 4 * MIN);
-const bigBegun: Script = [
-  [start, 'create-session'],
-  [created(), piece(0, 4)],
-];
+const bigBegun: Script = [...opened(piece(0, 4))];
 const hostBegun: Script = [
-  [start, 'create-session'],
-  [created(HOST_WITH_FALLBACK), 'ping @host-id'],
+  ...opened('ping @host-id', HOST_WITH_FALLBACK),
   [pinged, 'fragment 0-100 @host-id'],
+];
+
+/** Suspended, and resumed with a Ping. */
+const rested: Script = [
+  [suspend, 'pause'],
+  [resume, 'ping'],
 ];
 
 /** A wait after an event, and what follows when it is over. */
@@ -88,6 +90,9 @@ const waited = (event: SessionEvent, next: string): Script => [
   [event, 'wait'],
   [retryDue, next],
 ];
+
+/** A script of an upload that is not the usual one. */
+const given = (of: Omit<Case, 'script'>, script: Script): Case => ({ ...of, script });
 
 /** Scripts that differ in one event. */
 const each = (
@@ -116,34 +121,25 @@ export const groups: Readonly<Record<string, Group>> = {
       ...atClose,
       [closed, 'completed acknowledged'],
     ],
-    'sends an empty file without a fragment': {
-      plan: { totalBytes: 0 },
-      script: [
-        [start, 'create-session'],
-        [created(), 'close-session'],
-        [closed, 'completed acknowledged'],
-      ],
-    },
-    'expects no optional reply to an empty file': {
-      plan: { totalBytes: 0, reply: 'optional' },
-      script: [
-        [start, 'create-session'],
-        [created(), 'close-session'],
-      ],
-    },
-    'sends a file that fits into one fragment as one': {
-      plan: { totalBytes: 100 },
-      script: [...begun, [has(100), 'close-session']],
-    },
-    'lets fragments grow while answers are fast': {
-      plan: { totalBytes: 4096 * MIN },
-      sizer: {},
-      script: [
-        [start, 'create-session'],
-        [created(), `fragment 0-${1024 * KIB}`],
+    'sends an empty file without a fragment': given({ plan: { totalBytes: 0 } }, [
+      ...opened('close-session'),
+      [closed, 'completed acknowledged'],
+    ]),
+    'expects no optional reply to an empty file': given(
+      { plan: { totalBytes: 0, reply: 'optional' } },
+      [...opened('close-session')],
+    ),
+    'sends a file that fits into one fragment as one': given({ plan: { totalBytes: 100 } }, [
+      ...begun,
+      [has(100), 'close-session'],
+    ]),
+    'lets fragments grow while answers are fast': given(
+      { plan: { totalBytes: 4096 * MIN }, sizer: {} },
+      [
+        ...opened(`fragment 0-${1024 * KIB}`),
         [has(1024 * KIB), `fragment ${1024 * KIB}-${5 * 1024 * KIB}`],
       ],
-    },
+    ),
   },
   'with a BITS-Host-Id (§4)': {
     'sends a Ping to the new host first, and all later packets there too': [
@@ -153,17 +149,12 @@ export const groups: Readonly<Record<string, Group>> = {
       [has(250), 'close-session @host-id'],
       [closed, 'completed acknowledged'],
     ],
-    'closes an empty file at the new host': {
-      plan: { totalBytes: 0 },
-      script: [
-        [start, 'create-session'],
-        [created(HOST), 'ping @host-id'],
-        [pinged, 'close-session @host-id'],
-      ],
-    },
+    'closes an empty file at the new host': given({ plan: { totalBytes: 0 } }, [
+      ...opened('ping @host-id', HOST),
+      [pinged, 'close-session @host-id'],
+    ]),
     'repeats a Ping that failed': [
-      [start, 'create-session'],
-      [created(HOST), 'ping @host-id'],
+      ...opened('ping @host-id', HOST),
       ...waited(lost, 'ping @host-id'),
       [pinged, 'fragment 0-100 @host-id'],
     ],
@@ -178,8 +169,7 @@ export const groups: Readonly<Record<string, Group>> = {
       [has(250), 'close-session'],
     ],
     'returns to the origin when the new host does not even answer the first Ping': [
-      [start, 'create-session'],
-      [created(HOST_WITH_FALLBACK), 'ping @host-id'],
+      ...opened('ping @host-id', HOST_WITH_FALLBACK),
       [lost, 'wait'],
       [fallbackExpired, 'ping'],
       ...waited(lost, 'ping'),
@@ -206,9 +196,9 @@ export const groups: Readonly<Record<string, Group>> = {
       [pinged, PROBE_AT_0],
       [status(500, 'transient'), 'wait'],
     ],
-    'presumes no file at the origin that only the new host could have closed': {
-      plan: { totalBytes: 100 },
-      script: [
+    'presumes no file at the origin that only the new host could have closed': given(
+      { plan: { totalBytes: 100 } },
+      [
         ...hostBegun,
         [has(100), 'close-session @host-id'],
         [lost, 'wait'],
@@ -216,17 +206,16 @@ export const groups: Readonly<Record<string, Group>> = {
         [pinged, probe(100)],
         [gone, 'create-session'],
       ],
-    },
-    'presumes no empty file that the new host never showed to know': {
-      plan: { totalBytes: 0 },
-      script: [
-        [start, 'create-session'],
-        [created(HOST), 'ping @host-id'],
+    ),
+    'presumes no empty file that the new host never showed to know': given(
+      { plan: { totalBytes: 0 } },
+      [
+        ...opened('ping @host-id', HOST),
         [pinged, 'close-session @host-id'],
         ...waited(lost, 'close-session @host-id'),
         [gone, 'create-session'],
       ],
-    },
+    ),
     'cancels at the origin when the fallback time is over': [
       ...hostBegun,
       [cancel, 'cancel-session @host-id'],
@@ -234,9 +223,9 @@ export const groups: Readonly<Record<string, Group>> = {
       [fallbackExpired, 'cancel-session'],
       [cancelled, 'cancelled freed'],
     ],
-    'cancels at the origin without a thought of a Close at the new host': {
-      plan: { totalBytes: 100 },
-      script: [
+    'cancels at the origin without a thought of a Close at the new host': given(
+      { plan: { totalBytes: 100 } },
+      [
         ...hostBegun,
         [has(100), 'close-session @host-id'],
         [lost, 'wait'],
@@ -245,10 +234,10 @@ export const groups: Readonly<Record<string, Group>> = {
         [fallbackExpired, 'cancel-session'],
         [gone, 'cancelled freed'],
       ],
-    },
-    'resumes the download when it returns to the origin in the middle of a reply': {
-      plan: { reply: 'required', totalBytes: 100 },
-      script: [
+    ),
+    'resumes the download when it returns to the origin in the middle of a reply': given(
+      { plan: { reply: 'required', totalBytes: 100 } },
+      [
         ...hostBegun,
         [has(100, URL_OF_REPLY), DOWNLOAD],
         [lost, 'wait'],
@@ -256,12 +245,11 @@ export const groups: Readonly<Record<string, Group>> = {
         [pinged, DOWNLOAD],
         [replyStored, 'close-session'],
       ],
-    },
+    ),
   },
   'after the offset of the server (§2)': {
     'sends from there when it is lower than what was sent': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       [outOfStep(50), 'fragment 50-150'],
       [has(150), 'fragment 150-250'],
       [has(250), 'close-session'],
@@ -271,30 +259,26 @@ export const groups: Readonly<Record<string, Group>> = {
       [has(30), 'fragment 30-130'],
       [has(130), 'fragment 130-230'],
     ],
-    'makes fragments no longer than what the server took of two in a row': {
-      plan: { totalBytes: 4 * 1024 * KIB },
-      sizer: {},
-      script: [
-        [start, 'create-session'],
-        [created(), `fragment 0-${1024 * KIB}`],
+    'makes fragments no longer than what the server took of two in a row': given(
+      { plan: { totalBytes: 4 * 1024 * KIB }, sizer: {} },
+      [
+        ...opened(`fragment 0-${1024 * KIB}`),
         [has(64 * KIB), `fragment ${64 * KIB}-${1088 * KIB}`],
         [has(128 * KIB), `fragment ${128 * KIB}-${192 * KIB}`],
       ],
-    },
-    'learns nothing about sizes from a probe': {
-      plan: { totalBytes: 4 * 1024 * KIB },
-      sizer: {},
-      script: [
-        [start, 'create-session'],
-        [created(), `fragment 0-${1024 * KIB}`],
+    ),
+    'learns nothing about sizes from a probe': given(
+      { plan: { totalBytes: 4 * 1024 * KIB }, sizer: {} },
+      [
+        ...opened(`fragment 0-${1024 * KIB}`),
         ...waited(lost, probe(0, 1024 * KIB)),
         [outOfStep(10), `fragment 10-${512 * KIB + 10}`],
         [has(10 + 6 * KIB), `fragment ${10 + 6 * KIB}-${518 * KIB + 10}`],
       ],
-    },
-    'sends from there when it is beyond the fragment, because an earlier answer was lost': {
-      ...BIG,
-      script: [
+    ),
+    'sends from there when it is beyond the fragment, because an earlier answer was lost': given(
+      BIG,
+      [
         ...bigBegun,
         ...waited(lost, BIG_PROBE_AT_0),
         [has(4 * MIN), BIG_PROBE_AT_0],
@@ -302,25 +286,23 @@ export const groups: Readonly<Record<string, Group>> = {
         [has(8 * MIN), piece(8, 10)],
         [has(10 * MIN), 'close-session'],
       ],
-    },
-    'sends from there when a 416 names it, too': {
-      ...BIG,
-      script: [
-        ...bigBegun,
-        ...waited(lost, BIG_PROBE_AT_0),
-        [outOfStep(4 * MIN), BIG_PROBE_AT_0],
-        [outOfStep(4 * MIN), piece(4, 8)],
-        [outOfStep(MIN), piece(1, 5)],
-      ],
-    },
+    ),
+    'sends from there when a 416 names it, too': given(BIG, [
+      ...bigBegun,
+      ...waited(lost, BIG_PROBE_AT_0),
+      [outOfStep(4 * MIN), BIG_PROBE_AT_0],
+      [outOfStep(4 * MIN), piece(4, 8)],
+      [outOfStep(MIN), piece(1, 5)],
+    ]),
     'closes when a 416 names the total': [
       ...atLast,
       ...waited(lost, probe(200)),
       [outOfStep(250), probe(200)],
       [outOfStep(250), 'close-session'],
     ],
-    'asks a few times about one above the total, and then ends in an error': {
-      script: [
+    'asks a few times about one above the total, and then ends in an error': given(
+      { tells: /claims to hold 251 bytes, but only 100 of the file's 250 were sent/ },
+      [
         ...begun,
         [has(251), `${PROBE_AT_0} anew`],
         [has(251), `${PROBE_AT_0} anew`],
@@ -328,34 +310,31 @@ export const groups: Readonly<Record<string, Group>> = {
         [has(251), `${PROBE_AT_0} anew`],
         [has(251), 'failed BITS_ERR_PROTOCOL resumable'],
       ],
-      tells: /claims to hold 251 bytes, but only 100 of the file's 250 were sent/,
-    },
-    'asks a few times about one above what was sent, and then ends in an error': {
-      script: [
+    ),
+    'asks a few times about one above what was sent, and then ends in an error': given(
+      { tells: /claims to hold 101 bytes, but only 100/ },
+      [
         ...begun,
         [outOfStep(101), `${PROBE_AT_0} anew`],
         [outOfStep(101), `${PROBE_AT_0} anew`],
         [outOfStep(101), 'failed BITS_ERR_PROTOCOL resumable'],
       ],
-      tells: /claims to hold 101 bytes, but only 100/,
-    },
+    ),
     'believes one at exactly the end of what was sent': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       [outOfStep(200), 'fragment 200-250'],
     ],
-    'asks a few times when it brings no progress, and then ends in an error': {
-      script: [
+    'asks a few times when it brings no progress, and then ends in an error': given(
+      { tells: /keeps asking for byte 0 .* drops request bodies/ },
+      [
         ...begun,
         [outOfStep(0), 'fragment 0-100'],
         [outOfStep(0), 'fragment 0-100'],
         [outOfStep(0), 'failed BITS_ERR_PROTOCOL resumable'],
       ],
-      tells: /keeps asking for byte 0 .* drops request bodies/,
-    },
+    ),
     'ends in an error when it goes up and down without a new best': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       [outOfStep(0), 'fragment 0-100'],
       [has(100), 'fragment 100-200'],
       [outOfStep(0), 'fragment 0-100'],
@@ -381,20 +360,18 @@ export const groups: Readonly<Record<string, Group>> = {
       [outOfStep(0), 'fragment 0-100'],
       [outOfStep(0), 'failed BITS_ERR_PROTOCOL resumable'],
     ],
-    'ends in an error when the server takes a few bytes each time': {
-      ...BIG,
-      script: [
+    'ends in an error when the server takes a few bytes each time': given(
+      { ...BIG, tells: /takes only a few bytes of each fragment/ },
+      [
         ...bigBegun,
         [has(1), `fragment 1-${4 * MIN + 1}`],
         [has(2), `fragment 2-${4 * MIN + 2}`],
         [has(3), 'failed BITS_ERR_PROTOCOL resumable'],
       ],
-      tells: /takes only a few bytes of each fragment/,
-    },
-    'counts a few bytes each time as progress when they add up to 5 KiB': {
-      plan: { ...BIG.plan, maxResyncs: 3 },
-      sizer: BIG.sizer,
-      script: [
+    ),
+    'counts a few bytes each time as progress when they add up to 5 KiB': given(
+      { plan: { ...BIG.plan, maxResyncs: 3 }, sizer: BIG.sizer },
+      [
         ...bigBegun,
         [has(2000), `fragment 2000-${4 * MIN + 2000}`],
         [has(4000), `fragment 4000-${4 * MIN + 4000}`],
@@ -402,53 +379,49 @@ export const groups: Readonly<Record<string, Group>> = {
         [has(8000), `fragment 8000-${4 * MIN + 8000}`],
         [has(10_000), `fragment 10000-${4 * MIN + 10_000}`],
       ],
-    },
-    'ends in an error when the server takes a few bytes and goes back, again and again': {
-      ...BIG,
-      script: [
+    ),
+    'ends in an error when the server takes a few bytes and goes back, again and again': given(
+      BIG,
+      [
         ...bigBegun,
         [has(1), `fragment 1-${4 * MIN + 1}`],
         [outOfStep(0), piece(0, 4)],
         [has(2), 'failed BITS_ERR_PROTOCOL resumable'],
       ],
-    },
+    ),
     'asks on a new connection when a 200 names one that the fragment has passed already': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       [has(100), `${probe(100)} anew`],
       [has(200), `${probe(100)} anew`],
       [has(200), 'fragment 200-250 anew'],
     ],
-    'ends in an error when every 200 names one that the fragment has passed already': {
-      script: [
-        ...begun,
-        [has(100), 'fragment 100-200'],
+    'ends in an error when every 200 names one that the fragment has passed already': given(
+      { tells: /keeps asking for byte 0/ },
+      [
+        ...halfway,
         [has(50), `${probe(100)} anew`],
         [has(100), 'fragment 100-200 anew'],
         [has(100), `${probe(100)} anew`],
         [has(100), 'fragment 100-200 anew'],
         [has(0), 'failed BITS_ERR_PROTOCOL resumable'],
       ],
-      tells: /keeps asking for byte 0/,
-    },
-    'ends in an error when the server goes back and takes a byte more each time': {
-      ...BIG,
-      script: [
-        ...bigBegun,
-        [has(4 * MIN), piece(4, 8)],
-        [outOfStep(1), `fragment 1-${4 * MIN + 1}`],
-        [has(4 * MIN + 1), `fragment ${4 * MIN + 1}-${8 * MIN + 1}`],
-        [outOfStep(2), `fragment 2-${4 * MIN + 2}`],
-        [has(4 * MIN + 2), `fragment ${4 * MIN + 2}-${8 * MIN + 2}`],
-        [outOfStep(3), 'failed BITS_ERR_PROTOCOL resumable'],
-      ],
-    },
-    'sends no more bytes again than the budget, however much progress each fragment makes': {
-      plan: { totalBytes: 10 * 1024 * KIB, maxResyncs: 3 },
-      sizer: { fixedBytes: 10 * 1024 * KIB },
-      script: [
-        [start, 'create-session'],
-        [created(), `fragment 0-${10 * 1024 * KIB}`],
+    ),
+    'ends in an error when the server goes back and takes a byte more each time': given(BIG, [
+      ...bigBegun,
+      [has(4 * MIN), piece(4, 8)],
+      [outOfStep(1), `fragment 1-${4 * MIN + 1}`],
+      [has(4 * MIN + 1), `fragment ${4 * MIN + 1}-${8 * MIN + 1}`],
+      [outOfStep(2), `fragment 2-${4 * MIN + 2}`],
+      [has(4 * MIN + 2), `fragment ${4 * MIN + 2}-${8 * MIN + 2}`],
+      [outOfStep(3), 'failed BITS_ERR_PROTOCOL resumable'],
+    ]),
+    'sends no more bytes again than the budget, however much progress each fragment makes': given(
+      {
+        plan: { totalBytes: 10 * 1024 * KIB, maxResyncs: 3 },
+        sizer: { fixedBytes: 10 * 1024 * KIB },
+      },
+      [
+        ...opened(`fragment 0-${10 * 1024 * KIB}`),
         ...Array.from(
           { length: 14 },
           (_, at) =>
@@ -458,11 +431,11 @@ export const groups: Readonly<Record<string, Group>> = {
         [resume, 'ping'],
         [pinged, `fragment ${15 * MIN}-${10 * 1024 * KIB}`],
       ],
-    },
-    'starts over and frees the old session when a 416 names none': {
-      script: [
-        ...begun,
-        [has(100), 'fragment 100-200'],
+    ),
+    'starts over and frees the old session when a 416 names none': given(
+      { tells: /whole file may be larger than the server accepts/ },
+      [
+        ...halfway,
         [outOfStep(), 'cancel-session'],
         [cancelled, 'create-session'],
         [created(), 'fragment 0-100'],
@@ -473,39 +446,30 @@ export const groups: Readonly<Record<string, Group>> = {
         [has(100), 'fragment 100-200'],
         [outOfStep(), 'failed BITS_ERR_SERVER resumable'],
       ],
-      tells: /whole file may be larger than the server accepts/,
-    },
-    'halves the first fragment when a 416 names none, because another session would not help': {
-      ...BIG,
-      script: [
+    ),
+    'halves the first fragment when a 416 names none, because another session would not help':
+      given({ ...BIG, tells: /whole file may be larger than the server accepts/ }, [
         ...bigBegun,
         [outOfStep(), piece(0, 2)],
         [outOfStep(), piece(0, 1)],
         [outOfStep(), 'failed BITS_ERR_SERVER resumable'],
-      ],
-      tells: /whole file may be larger than the server accepts/,
-    },
-    'asks for it with a probe after an interruption': {
-      ...BIG,
-      script: [
-        ...bigBegun,
-        [has(4 * MIN), piece(4, 8)],
-        ...waited(busy, probe(4 * MIN)),
-        [has(4 * MIN), piece(4, 8)],
-      ],
-    },
-    'halves the size once after an interruption, however many probes were lost': {
-      plan: { totalBytes: 4 * 1024 * KIB },
-      sizer: {},
-      script: [
-        [start, 'create-session'],
-        [created(), `fragment 0-${1024 * KIB}`],
+      ]),
+    'asks for it with a probe after an interruption': given(BIG, [
+      ...bigBegun,
+      [has(4 * MIN), piece(4, 8)],
+      ...waited(busy, probe(4 * MIN)),
+      [has(4 * MIN), piece(4, 8)],
+    ]),
+    'halves the size once after an interruption, however many probes were lost': given(
+      { plan: { totalBytes: 4 * 1024 * KIB }, sizer: {} },
+      [
+        ...opened(`fragment 0-${1024 * KIB}`),
         ...waited(lost, probe(0, 1024 * KIB)),
         ...waited(lost, probe(0, 1024 * KIB)),
         [outOfStep(MIN), probe(0, 1024 * KIB)],
         [outOfStep(MIN), `fragment ${MIN}-${MIN + 512 * KIB}`],
       ],
-    },
+    ),
     'asks for it with less than the fragment that was lost': [
       ...begun,
       [lost, 'wait'],
@@ -513,93 +477,65 @@ export const groups: Readonly<Record<string, Group>> = {
     ],
   },
   'at a fragment that is too large (§3)': {
-    'halves the size at each 413, down to 5 KiB': {
-      ...BIG,
-      script: [
+    'halves the size at each 413, down to 5 KiB': given(
+      { ...BIG, tells: /whole file may be larger than the server accepts/ },
+      [
         ...bigBegun,
         [tooLarge, piece(0, 2)],
         [tooLarge, piece(0, 1)],
         [tooLarge, 'failed BITS_ERR_SERVER resumable'],
       ],
-      tells: /whole file may be larger than the server accepts/,
-    },
-    'never sends less than 5 KiB': {
-      plan: { totalBytes: 2 * MIN },
-      sizer: { fixedBytes: MIN + 2 },
-      script: [
-        [start, 'create-session'],
-        [created(), `fragment 0-${MIN + 2}`],
-        [tooLarge, piece(0, 1)],
-      ],
-    },
-    'keeps to the smaller size in later fragments': {
-      ...BIG,
-      script: [
-        ...bigBegun,
-        [tooLarge, piece(0, 2)],
-        [has(2 * MIN), piece(2, 4)],
-        [has(4 * MIN), piece(4, 6)],
-      ],
-    },
-    'does not let the adaptive size grow back': {
-      plan: { totalBytes: 100 * MIN },
-      sizer: { capBytes: 8 * MIN },
-      script: [
-        [start, 'create-session'],
-        [created(), piece(0, 8)],
-        [tooLarge, piece(0, 4)],
-        [has(4 * MIN, undefined, 1), piece(4, 8)],
-      ],
-    },
-    'keeps to the smaller size in the next session on the same server': {
-      ...BIG,
-      script: [
-        ...bigBegun,
-        [tooLarge, piece(0, 2)],
-        [gone, 'create-session'],
-        [created(), piece(0, 2)],
-      ],
-    },
-    'halves the size at a 404 to a fragment larger than any that passed': {
-      ...BIG,
-      script: [...bigBegun, [maybeTooLarge, piece(0, 2)], [has(2 * MIN), piece(2, 4)]],
-    },
+    ),
+    'never sends less than 5 KiB': given(
+      { plan: { totalBytes: 2 * MIN }, sizer: { fixedBytes: MIN + 2 } },
+      [...opened(`fragment 0-${MIN + 2}`), [tooLarge, piece(0, 1)]],
+    ),
+    'keeps to the smaller size in later fragments': given(BIG, [
+      ...bigBegun,
+      [tooLarge, piece(0, 2)],
+      [has(2 * MIN), piece(2, 4)],
+      [has(4 * MIN), piece(4, 6)],
+    ]),
+    'does not let the adaptive size grow back': given(
+      { plan: { totalBytes: 100 * MIN }, sizer: { capBytes: 8 * MIN } },
+      [...opened(piece(0, 8)), [tooLarge, piece(0, 4)], [has(4 * MIN, undefined, 1), piece(4, 8)]],
+    ),
+    'keeps to the smaller size in the next session on the same server': given(BIG, [
+      ...bigBegun,
+      [tooLarge, piece(0, 2)],
+      [gone, 'create-session'],
+      [created(), piece(0, 2)],
+    ]),
+    'halves the size at a 404 to a fragment larger than any that passed': given(BIG, [
+      ...bigBegun,
+      [maybeTooLarge, piece(0, 2)],
+      [has(2 * MIN), piece(2, 4)],
+    ]),
     'ends at a 404 to a fragment as large as one that passed': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       [maybeTooLarge, 'failed BITS_ERR_SERVER resumable'],
     ],
-    'ends at a 404 to a large fragment that has passed before': {
-      ...BIG,
-      script: [
-        ...bigBegun,
-        [has(4 * MIN), piece(4, 8)],
-        [maybeTooLarge, 'failed BITS_ERR_SERVER resumable'],
-      ],
-    },
-    'ends at a 404 to the smallest fragment': {
-      ...BIG,
-      script: [
-        ...bigBegun,
-        [maybeTooLarge, piece(0, 2)],
-        [maybeTooLarge, piece(0, 1)],
-        [maybeTooLarge, 'failed BITS_ERR_SERVER resumable'],
-      ],
-    },
-    'counts a fragment as passed only when all of it was taken': {
-      ...BIG,
-      script: [
-        ...bigBegun,
-        [has(MIN), piece(1, 5)],
-        [maybeTooLarge, piece(1, 3)],
-        [has(3 * MIN), piece(3, 5)],
-      ],
-    },
+    'ends at a 404 to a large fragment that has passed before': given(BIG, [
+      ...bigBegun,
+      [has(4 * MIN), piece(4, 8)],
+      [maybeTooLarge, 'failed BITS_ERR_SERVER resumable'],
+    ]),
+    'ends at a 404 to the smallest fragment': given(BIG, [
+      ...bigBegun,
+      [maybeTooLarge, piece(0, 2)],
+      [maybeTooLarge, piece(0, 1)],
+      [maybeTooLarge, 'failed BITS_ERR_SERVER resumable'],
+    ]),
+    'counts a fragment as passed only when all of it was taken': given(BIG, [
+      ...bigBegun,
+      [has(MIN), piece(1, 5)],
+      [maybeTooLarge, piece(1, 3)],
+      [has(3 * MIN), piece(3, 5)],
+    ]),
   },
   'at "session not found" (§3)': {
     'on a Fragment starts over from 0, a bounded number of times': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       [gone, 'create-session'],
       [created(), 'fragment 0-100'],
       [has(100), 'fragment 100-200'],
@@ -608,10 +544,8 @@ export const groups: Readonly<Record<string, Group>> = {
       [gone, 'failed BITS_ERR_SESSION_NOT_FOUND'],
     ],
     'on a Ping, which names no session, asks with a probe': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
-      [suspend, 'pause'],
-      [resume, 'ping'],
+      ...halfway,
+      ...rested,
       [gone, probe(100)],
       [has(100), 'fragment 100-200'],
     ],
@@ -641,8 +575,7 @@ export const groups: Readonly<Record<string, Group>> = {
     ),
     'on a Close after one that was cut by a suspend presumes that the file is in place': [
       ...atClose,
-      [suspend, 'pause'],
-      [resume, 'ping'],
+      ...rested,
       [pinged, 'close-session'],
       [gone, 'completed presumed'],
     ],
@@ -653,19 +586,21 @@ export const groups: Readonly<Record<string, Group>> = {
       [pinged, probe(250)],
       [gone, 'create-session'],
     ],
-    'on a first Close starts over even with the reply stored, because the file is not in place': {
-      plan: { reply: 'required' },
-      script: [...atReply, [replyStored, 'close-session'], [gone, 'create-session']],
-    },
+    'on a first Close starts over even with the reply stored, because the file is not in place':
+      given({ plan: { reply: 'required' } }, [
+        ...atReply,
+        [replyStored, 'close-session'],
+        [gone, 'create-session'],
+      ]),
     'on a Close after one that reached no server starts over': [
       ...atClose,
       [unsent, 'wait'],
       [retryDue, 'close-session'],
       [gone, 'create-session'],
     ],
-    'finds out with a probe whether a missing reply means a lost session': {
-      plan: { reply: 'required' },
-      script: [
+    'finds out with a probe whether a missing reply means a lost session': given(
+      { plan: { reply: 'required' } },
+      [
         ...atReply,
         [replyGone, 'failed BITS_ERR_REPLY resumable'],
         [resume, 'ping'],
@@ -673,23 +608,22 @@ export const groups: Readonly<Record<string, Group>> = {
         [replyGone, probe(250)],
         [gone, 'create-session'],
       ],
-    },
-    'does not ask again about a missing reply once the last fragment was answered': {
-      plan: { reply: 'required' },
-      script: [
+    ),
+    'does not ask again about a missing reply once the last fragment was answered': given(
+      { plan: { reply: 'required' } },
+      [
         ...atReply,
-        [suspend, 'pause'],
-        [resume, 'ping'],
+        ...rested,
         [pinged, `download ${URL_OF_REPLY}`],
         [replyGone, probe(250)],
         [has(250), 'fragment 0-250'],
         [has(250, URL_OF_REPLY), `download ${URL_OF_REPLY}`],
         [replyGone, 'failed BITS_ERR_REPLY resumable'],
       ],
-    },
-    'starts over without a missing reply when no fragment may be sent twice to ask about it': {
-      plan: { reply: 'required', onUncertainFragment: 'restart', maxRestarts: 1 },
-      script: [
+    ),
+    'starts over without a missing reply when no fragment may be sent twice to ask about it': given(
+      { plan: { reply: 'required', onUncertainFragment: 'restart', maxRestarts: 1 } },
+      [
         ...atReply,
         [replyGone, 'failed BITS_ERR_REPLY resumable'],
         [resume, 'ping'],
@@ -697,19 +631,17 @@ export const groups: Readonly<Record<string, Group>> = {
         [replyGone, 'cancel-session'],
         [gone, 'create-session'],
       ],
-    },
-    'starts over without a missing reply of a file that is too short for a probe': {
-      plan: { reply: 'required', totalBytes: 1, maxRestarts: 0 },
-      script: [
-        [start, 'create-session'],
-        [created(), 'fragment 0-1'],
+    ),
+    'starts over without a missing reply of a file that is too short for a probe': given(
+      { plan: { reply: 'required', totalBytes: 1, maxRestarts: 0 } },
+      [
+        ...opened('fragment 0-1'),
         [has(1, URL_OF_REPLY), `download ${URL_OF_REPLY}`],
-        [suspend, 'pause'],
-        [resume, 'ping'],
+        ...rested,
         [pinged, `download ${URL_OF_REPLY}`],
         [replyGone, 'failed BITS_ERR_REPLY resumable'],
       ],
-    },
+    ),
     'on a Cancel counts the session as freed': [
       ...begun,
       [cancel, 'cancel-session'],
@@ -754,8 +686,7 @@ export const groups: Readonly<Record<string, Group>> = {
       ...waited(lost, 'close-session'),
       [cancel, 'cancel-session'],
       [lost, 'wait'],
-      [suspend, 'pause'],
-      [resume, 'ping'],
+      ...rested,
       [pinged, 'close-session'],
       [gone, 'create-session'],
       [created(), 'fragment 0-100'],
@@ -837,19 +768,17 @@ export const groups: Readonly<Record<string, Group>> = {
       ...waited(lost, PROBE_AT_0),
       ...waited(lost, PROBE_AT_0),
     ],
-    'ends in an error that explains it, after a bounded number of restarts': {
-      plan: { maxRestarts: 0 },
-      script: [
+    'ends in an error that explains it, after a bounded number of restarts': given(
+      { plan: { maxRestarts: 0 }, tells: /answers a Ping and refuses whatever names the session/ },
+      [
         ...begun,
         ...waited(lost, PROBE_AT_0),
         [status(400, 'fatal'), 'ping'],
         [pinged, 'failed BITS_ERR_PROTOCOL resumable'],
       ],
-      tells: /answers a Ping and refuses whatever names the session/,
-    },
+    ),
     'does not carry the suspicion over to the next session': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       ...waited(lost, probe(100)),
       ...waited(status(500, 'transient'), probe(100)),
       [outOfStep(), 'cancel-session'],
@@ -861,28 +790,24 @@ export const groups: Readonly<Record<string, Group>> = {
       ...begun,
       ...waited(lost, PROBE_AT_0),
       [status(500, 'transient'), 'wait'],
-      [suspend, 'pause'],
-      [resume, 'ping'],
+      ...rested,
       [pinged, PROBE_AT_0],
       [status(500, 'transient'), 'wait'],
     ],
     'starts over after a 400 with an error header that says nothing, without an interruption': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       [unknown(400), 'ping'],
       [pinged, 'cancel-session'],
       [unknown(400), 'create-session'],
       [created(), 'fragment 0-100'],
     ],
     'starts over when a BITS server refuses the Ping, too, without a reason': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       [unknown(400), 'ping'],
       [unknown(400), 'cancel-session'],
     ],
     'keeps the session and the first error when something else refuses the Ping, too': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       [unknown(400), 'ping'],
       [status(404, 'fatal'), 'failed BITS_ERR_SERVER resumable'],
       [resume, 'ping'],
@@ -893,8 +818,7 @@ export const groups: Readonly<Record<string, Group>> = {
       (how) =>
         `keeps a session when the server fails the Ping, too, which explains its 500s: ${how}`,
       (failed) => [
-        ...begun,
-        [has(100), 'fragment 100-200'],
+        ...halfway,
         ...waited(unknown(500), probe(100)),
         [unknown(500), 'ping'],
         ...waited(failed, probe(100)),
@@ -903,8 +827,7 @@ export const groups: Readonly<Record<string, Group>> = {
       ],
     ),
     'begins the two probes again after that': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       ...waited(unknown(500), probe(100)),
       [outOfStep(150), probe(100)],
       [unknown(500), 'ping'],
@@ -913,16 +836,14 @@ export const groups: Readonly<Record<string, Group>> = {
       [outOfStep(150), 'fragment 150-250'],
     ],
     'takes a connection that has ended for no failure of the server': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       ...waited(unknown(500), probe(100)),
       [unknown(500), 'ping'],
       [stale, 'ping anew'],
       [pinged, 'cancel-session anew'],
     ],
     'waits when the server is too busy for the Ping': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       [unknown(400), 'ping'],
       ...waited(busy, 'ping'),
       [pinged, 'cancel-session'],
@@ -939,16 +860,12 @@ export const groups: Readonly<Record<string, Group>> = {
       [gone, 'create-session'],
       ...waited(notBits, 'create-session'),
     ],
-    'tries again a Ping and a Close': {
-      plan: { totalBytes: 0 },
-      script: [
-        [start, 'create-session'],
-        [created(HOST), 'ping @host-id'],
-        ...waited(notBits, 'ping @host-id'),
-        [pinged, 'close-session @host-id'],
-        ...waited(notBits, 'close-session @host-id'),
-      ],
-    },
+    'tries again a Ping and a Close': given({ plan: { totalBytes: 0 } }, [
+      ...opened('ping @host-id', HOST),
+      ...waited(notBits, 'ping @host-id'),
+      [pinged, 'close-session @host-id'],
+      ...waited(notBits, 'close-session @host-id'),
+    ]),
     'does not count it as a Cancel': [...begun, [cancel, 'cancel-session'], [notBits, 'cancelled']],
   },
   'at a temporary refusal (§3)': {
@@ -962,10 +879,11 @@ export const groups: Readonly<Record<string, Group>> = {
       ...waited(busy, 'close-session'),
       [closed, 'completed acknowledged'],
     ],
-    'repeats a download': {
-      plan: { reply: 'required' },
-      script: [...atReply, [lost, 'wait'], [retryDue, DOWNLOAD]],
-    },
+    'repeats a download': given({ plan: { reply: 'required' } }, [
+      ...atReply,
+      [lost, 'wait'],
+      [retryDue, DOWNLOAD],
+    ]),
     'repeats a Cancel, a bounded number of times': [
       ...begun,
       [cancel, 'cancel-session'],
@@ -995,21 +913,18 @@ export const groups: Readonly<Record<string, Group>> = {
     ],
     'of credentials for a Ping keeps the session': [
       ...begun,
-      [suspend, 'pause'],
-      [resume, 'ping'],
+      ...rested,
       [status(401, 'unauthorized'), 'failed BITS_ERR_SERVER resumable'],
     ],
     'of a Ping shows that the server can be reached, so the next packet decides': [
       ...begun,
-      [suspend, 'pause'],
-      [resume, 'ping'],
+      ...rested,
       [denied, PROBE_AT_0],
       [outOfStep(100), PROBE_AT_0],
       [outOfStep(100), 'fragment 100-200'],
     ],
     'of a Ping that may pass shows the same': [
-      [start, 'create-session'],
-      [created(HOST), 'ping @host-id'],
+      ...opened('ping @host-id', HOST),
       [busy, 'fragment 0-100 @host-id'],
     ],
     'of a Close does not repeat it': [
@@ -1021,16 +936,13 @@ export const groups: Readonly<Record<string, Group>> = {
       [cancel, 'cancel-session'],
       [status(409, 'fatal'), 'cancelled'],
     ],
-    'of a download keeps the session and its reply': {
-      plan: { reply: 'required' },
-      script: [
-        ...atReply,
-        [denied, 'failed BITS_ERR_SERVER resumable'],
-        [resume, 'ping'],
-        [pinged, DOWNLOAD],
-        [replyStored, 'close-session'],
-      ],
-    },
+    'of a download keeps the session and its reply': given({ plan: { reply: 'required' } }, [
+      ...atReply,
+      [denied, 'failed BITS_ERR_SERVER resumable'],
+      [resume, 'ping'],
+      [pinged, DOWNLOAD],
+      [replyStored, 'close-session'],
+    ]),
     ...each(
       {
         unauthorized: status(404, 'unauthorized'),
@@ -1046,31 +958,27 @@ export const groups: Readonly<Record<string, Group>> = {
     ),
   },
   'in an upload-reply (§5)': {
-    'downloads the reply that the last answer names, and only then closes': {
-      plan: { reply: 'required' },
-      script: [...atReply, [replyStored, 'close-session'], [closed, 'completed acknowledged']],
-    },
-    'downloads the reply that a 416 at the end names': {
-      plan: { reply: 'required' },
-      script: [...atLast, [outOfStep(250, URL_OF_REPLY), DOWNLOAD]],
-    },
-    'ignores a reply URL before the end': {
-      plan: { reply: 'required' },
-      script: [
-        ...begun,
-        [has(100, 'too-early'), 'fragment 100-200'],
-        [has(200), 'fragment 200-250'],
-        [has(250), 'failed BITS_ERR_REPLY resumable'],
-      ],
-    },
-    'ends in an error when the last answer names no reply and one is required': {
-      plan: { reply: 'required' },
-      script: [...atLast, [has(250), 'failed BITS_ERR_REPLY resumable']],
-      tells: /no BITS-Reply-URL.*BITSServerNotificationType/,
-    },
-    'asks with the end of the file, after a probe, when it is resumed after that error': {
-      plan: { reply: 'required' },
-      script: [
+    'downloads the reply that the last answer names, and only then closes': given(
+      { plan: { reply: 'required' } },
+      [...atReply, [replyStored, 'close-session'], [closed, 'completed acknowledged']],
+    ),
+    'downloads the reply that a 416 at the end names': given({ plan: { reply: 'required' } }, [
+      ...atLast,
+      [outOfStep(250, URL_OF_REPLY), DOWNLOAD],
+    ]),
+    'ignores a reply URL before the end': given({ plan: { reply: 'required' } }, [
+      ...begun,
+      [has(100, 'too-early'), 'fragment 100-200'],
+      [has(200), 'fragment 200-250'],
+      [has(250), 'failed BITS_ERR_REPLY resumable'],
+    ]),
+    'ends in an error when the last answer names no reply and one is required': given(
+      { plan: { reply: 'required' }, tells: /no BITS-Reply-URL.*BITSServerNotificationType/ },
+      [...atLast, [has(250), 'failed BITS_ERR_REPLY resumable']],
+    ),
+    'asks with the end of the file, after a probe, when it is resumed after that error': given(
+      { plan: { reply: 'required' } },
+      [
         ...atLast,
         [has(250), 'failed BITS_ERR_REPLY resumable'],
         [resume, 'ping'],
@@ -1078,45 +986,41 @@ export const groups: Readonly<Record<string, Group>> = {
         [has(250), 'fragment 0-250'],
         [has(250, URL_OF_REPLY), DOWNLOAD],
       ],
-    },
-    'closes when the last answer names no reply and one is optional': {
-      plan: { reply: 'optional' },
-      script: [...atLast, [has(250), 'close-session']],
-    },
-    'downloads an optional reply': {
-      plan: { reply: 'optional' },
-      script: [...atReply, [replyStored, 'close-session']],
-    },
+    ),
+    'closes when the last answer names no reply and one is optional': given(
+      { plan: { reply: 'optional' } },
+      [...atLast, [has(250), 'close-session']],
+    ),
+    'downloads an optional reply': given({ plan: { reply: 'optional' } }, [
+      ...atReply,
+      [replyStored, 'close-session'],
+    ]),
     'does not download a reply that was not requested': [
       ...atLast,
       [has(250, URL_OF_REPLY), 'close-session'],
     ],
-    'asks with the end of the file, not with a whole fragment, when the last answer was lost': {
-      plan: { totalBytes: 8 * MIN, reply: 'required' },
-      sizer: BIG.sizer,
-      script: [
+    'asks with the end of the file, not with a whole fragment, when the last answer was lost':
+      given({ plan: { totalBytes: 8 * MIN, reply: 'required' }, sizer: BIG.sizer }, [
         ...bigBegun,
         [has(4 * MIN), piece(4, 8)],
         ...waited(lost, probe(4 * MIN)),
         [outOfStep(8 * MIN), probe(4 * MIN)],
         [outOfStep(8 * MIN), `fragment ${8 * MIN - 2560}-${8 * MIN}`],
         [has(8 * MIN, URL_OF_REPLY), DOWNLOAD],
-      ],
-    },
-    'downloads at once when the probe is told the reply': {
-      plan: { totalBytes: 8 * MIN, reply: 'required' },
-      sizer: BIG.sizer,
-      script: [
+      ]),
+    'downloads at once when the probe is told the reply': given(
+      { plan: { totalBytes: 8 * MIN, reply: 'required' }, sizer: BIG.sizer },
+      [
         ...bigBegun,
         [has(4 * MIN), piece(4, 8)],
         ...waited(lost, probe(4 * MIN)),
         [has(8 * MIN, URL_OF_REPLY), probe(4 * MIN)],
         [has(8 * MIN, URL_OF_REPLY), DOWNLOAD],
       ],
-    },
-    'waits between two requests for a reply that the server has not made yet': {
-      plan: { reply: 'required' },
-      script: [
+    ),
+    'waits between two requests for a reply that the server has not made yet': given(
+      { plan: { reply: 'required' } },
+      [
         ...atLast,
         [outOfStep(250), 'fragment 0-250'],
         [outOfStep(250), 'wait reply'],
@@ -1125,24 +1029,23 @@ export const groups: Readonly<Record<string, Group>> = {
         [retryDue, 'fragment 0-250'],
         [has(250, URL_OF_REPLY), DOWNLOAD],
       ],
-    },
-    'sends again what the server lost after its last answer': {
-      plan: { reply: 'required' },
-      script: [
+    ),
+    'sends again what the server lost after its last answer': given(
+      { plan: { reply: 'required' } },
+      [
         ...atLast,
         [outOfStep(250), 'fragment 0-250'],
         [outOfStep(100), 'fragment 100-200'],
         [has(200), 'fragment 200-250'],
         [has(250, URL_OF_REPLY), DOWNLOAD],
       ],
-    },
+    ),
   },
   'with onUncertainFragment: restart': {
-    'cancels the session and starts over, a bounded number of times': {
-      plan: { onUncertainFragment: 'restart' },
-      script: [
-        ...begun,
-        [has(100), 'fragment 100-200'],
+    'cancels the session and starts over, a bounded number of times': given(
+      { plan: { onUncertainFragment: 'restart' } },
+      [
+        ...halfway,
         ...waited(lost, 'cancel-session'),
         [cancelled, 'create-session'],
         [created(), 'fragment 0-100'],
@@ -1151,45 +1054,38 @@ export const groups: Readonly<Record<string, Group>> = {
         [created(), 'fragment 0-100'],
         [lost, 'failed BITS_ERR_TRANSPORT resumable'],
       ],
-    },
-    'cancels when it is resumed after a suspend in a fragment': {
-      plan: { onUncertainFragment: 'restart' },
-      script: [
-        ...begun,
-        [suspend, 'pause'],
-        [resume, 'ping'],
-        [pinged, 'cancel-session'],
-        [cancelled, 'create-session'],
-      ],
-    },
-    'believes an answer, whatever offset it names': {
-      plan: { onUncertainFragment: 'restart' },
-      script: [...begun, [has(30), 'fragment 30-130'], [outOfStep(20), 'fragment 20-120']],
-    },
-    'repeats a Create-Session and a Close as usual': {
-      plan: { onUncertainFragment: 'restart', totalBytes: 0 },
-      script: [
+    ),
+    'cancels when it is resumed after a suspend in a fragment': given(
+      { plan: { onUncertainFragment: 'restart' } },
+      [...begun, ...rested, [pinged, 'cancel-session'], [cancelled, 'create-session']],
+    ),
+    'believes an answer, whatever offset it names': given(
+      { plan: { onUncertainFragment: 'restart' } },
+      [...begun, [has(30), 'fragment 30-130'], [outOfStep(20), 'fragment 20-120']],
+    ),
+    'repeats a Create-Session and a Close as usual': given(
+      { plan: { onUncertainFragment: 'restart', totalBytes: 0 } },
+      [
         [start, 'create-session'],
         ...waited(lost, 'create-session'),
         [created(), 'close-session'],
         ...waited(lost, 'close-session'),
       ],
-    },
-    'may be suspended and cancelled while it frees the old session': {
-      plan: { onUncertainFragment: 'restart' },
-      script: [
+    ),
+    'may be suspended and cancelled while it frees the old session': given(
+      { plan: { onUncertainFragment: 'restart' } },
+      [
         ...begun,
         ...waited(lost, 'cancel-session'),
-        [suspend, 'pause'],
-        [resume, 'ping'],
+        ...rested,
         [pinged, 'cancel-session'],
         [cancel, 'cancel-session'],
         [cancelled, 'cancelled freed'],
       ],
-    },
-    'does not start over when the caller gives up while the old session is freed': {
-      plan: { onUncertainFragment: 'restart' },
-      script: [
+    ),
+    'does not start over when the caller gives up while the old session is freed': given(
+      { plan: { onUncertainFragment: 'restart' } },
+      [
         ...begun,
         ...waited(lost, 'cancel-session'),
         [lost, 'wait'],
@@ -1197,61 +1093,45 @@ export const groups: Readonly<Record<string, Group>> = {
         [resume, 'ping'],
         [pinged, 'cancel-session'],
       ],
-    },
+    ),
   },
   'when it is suspended and resumed (§2)': {
     'before the start sends nothing, and resumes with a Ping': [
-      [suspend, 'pause'],
-      [resume, 'ping'],
+      ...rested,
       [pinged, 'create-session'],
     ],
     'while creating resumes with a Ping and a new Create-Session': [
       [start, 'create-session'],
-      [suspend, 'pause'],
-      [resume, 'ping'],
+      ...rested,
       [pinged, 'create-session'],
     ],
     'while pinging resumes with a Ping to the same host': [
-      [start, 'create-session'],
-      [created(HOST), 'ping @host-id'],
+      ...opened('ping @host-id', HOST),
       [suspend, 'pause'],
       [resume, 'ping @host-id'],
       [pinged, 'fragment 0-100 @host-id'],
     ],
-    'in a fragment asks for the offset first': {
-      ...BIG,
-      script: [
-        ...bigBegun,
-        [has(4 * MIN), piece(4, 8)],
-        [suspend, 'pause'],
-        [resume, 'ping'],
-        [pinged, probe(4 * MIN)],
-      ],
-    },
-    'in a back-off asks for the offset first': {
-      ...BIG,
-      script: [
-        ...bigBegun,
-        [lost, 'wait'],
-        [suspend, 'pause'],
-        [resume, 'ping'],
-        [pinged, BIG_PROBE_AT_0],
-      ],
-    },
-    'in a download resumes the download': {
-      plan: { reply: 'required' },
-      script: [
-        ...atReply,
-        [suspend, 'pause'],
-        [resume, 'ping'],
-        [pinged, DOWNLOAD],
-        [replyStored, 'close-session'],
-      ],
-    },
+    'in a fragment asks for the offset first': given(BIG, [
+      ...bigBegun,
+      [has(4 * MIN), piece(4, 8)],
+      ...rested,
+      [pinged, probe(4 * MIN)],
+    ]),
+    'in a back-off asks for the offset first': given(BIG, [
+      ...bigBegun,
+      [lost, 'wait'],
+      ...rested,
+      [pinged, BIG_PROBE_AT_0],
+    ]),
+    'in a download resumes the download': given({ plan: { reply: 'required' } }, [
+      ...atReply,
+      ...rested,
+      [pinged, DOWNLOAD],
+      [replyStored, 'close-session'],
+    ]),
     'in a Close repeats the Close': [
       ...atClose,
-      [suspend, 'pause'],
-      [resume, 'ping'],
+      ...rested,
       [pinged, 'close-session'],
       [closed, 'completed acknowledged'],
     ],
@@ -1288,8 +1168,7 @@ export const groups: Readonly<Record<string, Group>> = {
       [cancel, 'cancelled freed'],
     ],
     'while pinging frees the session': [
-      [start, 'create-session'],
-      [created(HOST), 'ping @host-id'],
+      ...opened('ping @host-id', HOST),
       [cancel, 'cancel-session @host-id'],
       [cancelled, 'cancelled freed'],
     ],
@@ -1304,10 +1183,11 @@ export const groups: Readonly<Record<string, Group>> = {
       [cancel, 'cancel-session'],
       [cancelled, 'cancelled freed'],
     ],
-    'in a download frees the session': {
-      plan: { reply: 'required' },
-      script: [...atReply, [cancel, 'cancel-session'], [cancelled, 'cancelled freed']],
-    },
+    'in a download frees the session': given({ plan: { reply: 'required' } }, [
+      ...atReply,
+      [cancel, 'cancel-session'],
+      [cancelled, 'cancelled freed'],
+    ]),
     'in a Close frees the session': [
       ...atClose,
       [cancel, 'cancel-session'],
@@ -1325,17 +1205,14 @@ export const groups: Readonly<Record<string, Group>> = {
       [cancel, 'cancel-session'],
       [cancelled, 'cancelled freed'],
     ],
-    'again while cancelling counts the attempts from 0': {
-      plan: { maxCancelAttempts: 2 },
-      script: [
-        ...begun,
-        [cancel, 'cancel-session'],
-        [lost, 'wait'],
-        [cancel, 'cancel-session'],
-        ...waited(lost, 'cancel-session'),
-        [lost, 'cancelled'],
-      ],
-    },
+    'again while cancelling counts the attempts from 0': given({ plan: { maxCancelAttempts: 2 } }, [
+      ...begun,
+      [cancel, 'cancel-session'],
+      [lost, 'wait'],
+      [cancel, 'cancel-session'],
+      ...waited(lost, 'cancel-session'),
+      [lost, 'cancelled'],
+    ]),
     'gives up when the caller does': [
       ...begun,
       [cancel, 'cancel-session'],
@@ -1349,8 +1226,7 @@ export const groups: Readonly<Record<string, Group>> = {
       [sourceChanged, 'failed BITS_ERR_SOURCE_CHANGED'],
     ],
     'while pinging cancels the session': [
-      [start, 'create-session'],
-      [created(HOST), 'ping @host-id'],
+      ...opened('ping @host-id', HOST),
       [sourceChanged, 'cancel-session @host-id'],
       [cancelled, 'failed BITS_ERR_SOURCE_CHANGED'],
     ],
@@ -1359,23 +1235,17 @@ export const groups: Readonly<Record<string, Group>> = {
       [sourceChanged, 'cancel-session'],
       [cancelled, 'failed BITS_ERR_SOURCE_CHANGED'],
     ],
-    'fails also when it cannot cancel the session': {
-      plan: { maxCancelAttempts: 2 },
-      script: [
-        ...begun,
-        [sourceChanged, 'cancel-session'],
-        ...waited(lost, 'cancel-session'),
-        [lost, 'failed BITS_ERR_SOURCE_CHANGED'],
-      ],
-    },
-    'in a download cancels the session': {
-      plan: { reply: 'required' },
-      script: [
-        ...atReply,
-        [sourceChanged, 'cancel-session'],
-        [gone, 'failed BITS_ERR_SOURCE_CHANGED'],
-      ],
-    },
+    'fails also when it cannot cancel the session': given({ plan: { maxCancelAttempts: 2 } }, [
+      ...begun,
+      [sourceChanged, 'cancel-session'],
+      ...waited(lost, 'cancel-session'),
+      [lost, 'failed BITS_ERR_SOURCE_CHANGED'],
+    ]),
+    'in a download cancels the session': given({ plan: { reply: 'required' } }, [
+      ...atReply,
+      [sourceChanged, 'cancel-session'],
+      [gone, 'failed BITS_ERR_SOURCE_CHANGED'],
+    ]),
     'before the Close cancels the session': [
       ...atClose,
       [sourceChanged, 'cancel-session'],
@@ -1406,15 +1276,12 @@ export const groups: Readonly<Record<string, Group>> = {
       [resume, 'ping'],
       [pinged, PROBE_AT_0],
     ],
-    'while a request is on the wire has its effect in doubt': {
-      ...BIG,
-      script: [
-        ...bigBegun,
-        [gaveUp, 'failed BITS_ERR_NO_PROGRESS resumable'],
-        [resume, 'ping'],
-        [pinged, BIG_PROBE_AT_0],
-      ],
-    },
+    'while a request is on the wire has its effect in doubt': given(BIG, [
+      ...bigBegun,
+      [gaveUp, 'failed BITS_ERR_NO_PROGRESS resumable'],
+      [resume, 'ping'],
+      [pinged, BIG_PROBE_AT_0],
+    ]),
     'in a Close has the Close in doubt': [
       ...atClose,
       [lost, 'wait'],
@@ -1426,26 +1293,21 @@ export const groups: Readonly<Record<string, Group>> = {
   },
   'with a server that appends blindly': {
     'starts over when it acknowledges the end of a probe': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       ...waited(lost, probe(100)),
       [has(99), 'cancel-session'],
       [cancelled, 'create-session'],
       [created(), 'fragment 0-100'],
     ],
-    'starts over when a second probe shows that it appended the first one': {
-      ...BIG,
-      script: [
-        ...bigBegun,
-        [has(4 * MIN), piece(4, 8)],
-        ...waited(lost, probe(4 * MIN)),
-        [has(4 * MIN + 2560), probe(4 * MIN)],
-        [has(4 * MIN + 2 * 2560), 'cancel-session'],
-      ],
-    },
+    'starts over when a second probe shows that it appended the first one': given(BIG, [
+      ...bigBegun,
+      [has(4 * MIN), piece(4, 8)],
+      ...waited(lost, probe(4 * MIN)),
+      [has(4 * MIN + 2560), probe(4 * MIN)],
+      [has(4 * MIN + 2 * 2560), 'cancel-session'],
+    ]),
     'starts over when it acknowledges a part of a probe, which brings it nothing new': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       ...waited(lost, probe(100)),
       [has(1), 'cancel-session'],
     ],
@@ -1468,8 +1330,7 @@ export const groups: Readonly<Record<string, Group>> = {
         tells: /takes only a few bytes of each fragment/,
       },
     'starts over when it twice accepts bytes and says that it does not have them': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       [has(0), `${probe(100)} anew`],
       [has(0), `${probe(100)} anew`],
       [has(0), 'cancel-session anew'],
@@ -1480,31 +1341,25 @@ export const groups: Readonly<Record<string, Group>> = {
       [has(0), 'fragment 0-99 anew'],
       [has(0), 'cancel-session anew'],
     ],
-    'tells it from one that holds a part of the fragment by a second probe': {
-      ...BIG,
-      script: [
-        ...bigBegun,
-        [has(4 * MIN), piece(4, 8)],
-        ...waited(lost, probe(4 * MIN)),
-        [has(5 * MIN), probe(4 * MIN)],
-        [has(5 * MIN), piece(5, 9)],
-      ],
-    },
-    'begins the two probes again when one of them is lost': {
-      ...BIG,
-      script: [
-        ...bigBegun,
-        [has(4 * MIN), piece(4, 8)],
-        ...waited(lost, probe(4 * MIN)),
-        [has(4 * MIN + 2560), probe(4 * MIN)],
-        ...waited(lost, probe(4 * MIN)),
-        [has(4 * MIN + 3 * 2560), probe(4 * MIN)],
-        [has(4 * MIN + 4 * 2560), 'cancel-session'],
-      ],
-    },
-    'starts over at once, and does not count it, when the first fragment is in doubt': {
-      plan: { maxRestarts: 0 },
-      script: [
+    'tells it from one that holds a part of the fragment by a second probe': given(BIG, [
+      ...bigBegun,
+      [has(4 * MIN), piece(4, 8)],
+      ...waited(lost, probe(4 * MIN)),
+      [has(5 * MIN), probe(4 * MIN)],
+      [has(5 * MIN), piece(5, 9)],
+    ]),
+    'begins the two probes again when one of them is lost': given(BIG, [
+      ...bigBegun,
+      [has(4 * MIN), piece(4, 8)],
+      ...waited(lost, probe(4 * MIN)),
+      [has(4 * MIN + 2560), probe(4 * MIN)],
+      ...waited(lost, probe(4 * MIN)),
+      [has(4 * MIN + 3 * 2560), probe(4 * MIN)],
+      [has(4 * MIN + 4 * 2560), 'cancel-session'],
+    ]),
+    'starts over at once, and does not count it, when the first fragment is in doubt': given(
+      { plan: { maxRestarts: 0 } },
+      [
         ...begun,
         ...waited(lost, PROBE_AT_0),
         [has(99), 'cancel-session'],
@@ -1512,7 +1367,7 @@ export const groups: Readonly<Record<string, Group>> = {
         [created(), 'fragment 0-100'],
         [has(100), 'fragment 100-200'],
       ],
-    },
+    ),
     'waits before it starts over from the first fragment once more': [
       ...begun,
       ...waited(lost, PROBE_AT_0),
@@ -1523,28 +1378,26 @@ export const groups: Readonly<Record<string, Group>> = {
       ...waited(has(99), 'cancel-session'),
       [cancelled, 'create-session'],
     ],
-    'starts over without a probe when there are no bytes to probe with': {
-      plan: { totalBytes: 1 },
-      script: [
-        [start, 'create-session'],
-        [created(), 'fragment 0-1'],
+    'starts over without a probe when there are no bytes to probe with': given(
+      { plan: { totalBytes: 1 } },
+      [
+        ...opened('fragment 0-1'),
         ...waited(lost, 'cancel-session'),
         [cancelled, 'create-session'],
         [created(), 'fragment 0-1'],
         [has(1), 'close-session'],
       ],
-    },
-    'ends in an error after a bounded number of restarts, and may then be resumed': {
-      plan: { maxRestarts: 0 },
-      script: [
-        ...begun,
-        [has(100), 'fragment 100-200'],
+    ),
+    'ends in an error after a bounded number of restarts, and may then be resumed': given(
+      { plan: { maxRestarts: 0 } },
+      [
+        ...halfway,
         ...waited(lost, probe(100)),
         [has(99), 'failed BITS_ERR_PROTOCOL resumable'],
         [resume, 'ping'],
         [pinged, 'cancel-session'],
       ],
-    },
+    ),
     'probes with no byte below an offset of 1, where there is nothing to repeat': [
       ...begun,
       [has(1), 'fragment 1-101'],
@@ -1553,14 +1406,12 @@ export const groups: Readonly<Record<string, Group>> = {
       [cancelled, 'create-session'],
     ],
     'starts over when a probe is refused as malformed': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       ...waited(lost, probe(100)),
       [status(400, 'fatal', 0x80070057), 'cancel-session'],
     ],
     'cancels no session that a probe shows to be gone, whatever the status': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       ...waited(lost, probe(100)),
       [goneWith(400), 'create-session'],
     ],
@@ -1587,28 +1438,22 @@ export const groups: Readonly<Record<string, Group>> = {
       ...waited(unknown(500), 'close-session'),
       [closed, 'completed acknowledged'],
     ],
-    'sends no byte of a complete file again for that': {
-      plan: { totalBytes: 1 },
-      script: [
-        [start, 'create-session'],
-        [created(), 'fragment 0-1'],
-        [has(1), 'close-session'],
-        [suspend, 'pause'],
-        [resume, 'ping'],
-        ...waited(lost, 'ping'),
-        [pinged, 'close-session'],
-        [denied, 'failed BITS_ERR_SERVER resumable'],
-        [resume, 'ping'],
-        [pinged, 'close-session'],
-        ...waited(unknown(500), 'close-session'),
-        [unknown(500), 'ping'],
-        ...waited(unknown(500), 'close-session'),
-      ],
-    },
+    'sends no byte of a complete file again for that': given({ plan: { totalBytes: 1 } }, [
+      ...opened('fragment 0-1'),
+      [has(1), 'close-session'],
+      ...rested,
+      ...waited(lost, 'ping'),
+      [pinged, 'close-session'],
+      [denied, 'failed BITS_ERR_SERVER resumable'],
+      [resume, 'ping'],
+      [pinged, 'close-session'],
+      ...waited(unknown(500), 'close-session'),
+      [unknown(500), 'ping'],
+      ...waited(unknown(500), 'close-session'),
+    ]),
     'presumes the file when it is resumed after a Close whose answer was lost': [
       ...atClose,
-      [suspend, 'pause'],
-      [resume, 'ping'],
+      ...rested,
       [pinged, 'close-session'],
       [status(404, 'fatal'), 'ping'],
       [pinged, 'completed presumed'],
@@ -1674,16 +1519,14 @@ export const groups: Readonly<Record<string, Group>> = {
       ...waited(lost, 'cancel-session'),
       [unknown(400), 'cancelled freed'],
     ],
-    'ends for good when the server refuses to close an empty file': {
-      plan: { totalBytes: 0 },
-      script: [
-        [start, 'create-session'],
-        [created(), 'close-session'],
+    'ends for good when the server refuses to close an empty file': given(
+      { plan: { totalBytes: 0 }, tells: /does not store empty files/ },
+      [
+        ...opened('close-session'),
         [status(416, 'fatal'), 'cancel-session'],
         [cancelled, 'failed BITS_ERR_SERVER'],
       ],
-      tells: /does not store empty files/,
-    },
+    ),
   },
   'on a connection that was used before': {
     'sends each packet once more at once when the connection ended before the answer': [
@@ -1698,37 +1541,30 @@ export const groups: Readonly<Record<string, Group>> = {
       [stale, 'close-session anew'],
       [closed, 'completed acknowledged'],
     ],
-    'sends a Ping, a download and a Cancel once more, too': {
-      plan: { reply: 'required' },
-      script: [
-        ...atReply,
-        [suspend, 'pause'],
-        [resume, 'ping'],
-        [stale, 'ping anew'],
-        [pinged, DOWNLOAD],
-        [stale, DOWNLOAD],
-        [cancel, 'cancel-session anew'],
-        [stale, 'wait'],
-      ],
-    },
+    'sends a Ping, a download and a Cancel once more, too': given({ plan: { reply: 'required' } }, [
+      ...atReply,
+      ...rested,
+      [stale, 'ping anew'],
+      [pinged, DOWNLOAD],
+      [stale, DOWNLOAD],
+      [cancel, 'cancel-session anew'],
+      [stale, 'wait'],
+    ]),
     'waits when that happens again before any progress': [
-      ...begun,
-      [has(100), 'fragment 100-200'],
+      ...halfway,
       [stale, `${probe(100)} anew`],
       [has(100), 'fragment 100-200 anew'],
       [stale, 'wait'],
     ],
-    'does not reduce the size of fragments for it': {
-      plan: { totalBytes: 8 * 1024 * KIB },
-      sizer: { capBytes: 1024 * KIB },
-      script: [
-        [start, 'create-session'],
-        [created(), `fragment 0-${1024 * KIB}`],
+    'does not reduce the size of fragments for it': given(
+      { plan: { totalBytes: 8 * 1024 * KIB }, sizer: { capBytes: 1024 * KIB } },
+      [
+        ...opened(`fragment 0-${1024 * KIB}`),
         [has(1024 * KIB), `fragment ${1024 * KIB}-${2048 * KIB}`],
         [stale, `${probe(1024 * KIB)} anew`],
         [has(1024 * KIB), `fragment ${1024 * KIB}-${2048 * KIB} anew`],
       ],
-    },
+    ),
     'starts over once at once, and on new connections, when the first fragment meets it': [
       ...begun,
       [stale, `${PROBE_AT_0} anew`],
@@ -1780,17 +1616,17 @@ export const groups: Readonly<Record<string, Group>> = {
     ],
   },
   'with a transport that may send a request again': {
-    'presumes the file when the session is not found at a first Close': {
-      plan: { mayResend: true },
-      script: [...atClose, [gone, 'completed presumed']],
-    },
-    'presumes the file after a 400 without HRESULT to a first Close when a Ping works': {
-      plan: { mayResend: true },
-      script: [...atClose, [unknown(400), 'ping'], [pinged, 'completed presumed']],
-    },
-    'presumes nothing of a session that was not found after a rest or at another server': {
-      plan: { mayResend: true, totalBytes: 100 },
-      script: [
+    'presumes the file when the session is not found at a first Close': given(
+      { plan: { mayResend: true } },
+      [...atClose, [gone, 'completed presumed']],
+    ),
+    'presumes the file after a 400 without HRESULT to a first Close when a Ping works': given(
+      { plan: { mayResend: true } },
+      [...atClose, [unknown(400), 'ping'], [pinged, 'completed presumed']],
+    ),
+    'presumes nothing of a session that was not found after a rest or at another server': given(
+      { plan: { mayResend: true, totalBytes: 100 } },
+      [
         ...hostBegun,
         [has(100), 'close-session @host-id'],
         [unsent, 'wait'],
@@ -1800,40 +1636,38 @@ export const groups: Readonly<Record<string, Group>> = {
         [created(), 'fragment 0-100'],
         [has(100), 'close-session'],
         [busy, 'wait'],
-        [suspend, 'pause'],
-        [resume, 'ping'],
+        ...rested,
         [pinged, 'close-session'],
         [denied, 'failed BITS_ERR_SERVER resumable'],
         [resume, 'ping'],
         [pinged, probe(100)],
         [gone, 'create-session'],
       ],
-    },
-    'presumes nothing of a session that was not found after no connection could be made': {
-      plan: { mayResend: true },
-      script: [...atClose, ...waited(unsent, 'close-session'), [gone, 'create-session']],
-    },
-    'presumes the file when a reply came after the silence, which shows the session': {
-      plan: { mayResend: true, reply: 'required' },
-      script: [
+    ),
+    'presumes nothing of a session that was not found after no connection could be made': given(
+      { plan: { mayResend: true } },
+      [...atClose, ...waited(unsent, 'close-session'), [gone, 'create-session']],
+    ),
+    'presumes the file when a reply came after the silence, which shows the session': given(
+      { plan: { mayResend: true, reply: 'required' } },
+      [
         ...atReply,
         ...waited(lost, DOWNLOAD),
         [replyStored, 'close-session'],
         [gone, 'completed presumed'],
       ],
-    },
-    'presumes nothing of an empty file that a host-id knows nothing of': {
-      plan: { mayResend: true, totalBytes: 0 },
-      script: [
-        [start, 'create-session'],
-        [created(HOST), 'ping @host-id'],
+    ),
+    'presumes nothing of an empty file that a host-id knows nothing of': given(
+      { plan: { mayResend: true, totalBytes: 0 } },
+      [
+        ...opened('ping @host-id', HOST),
         [pinged, 'close-session @host-id'],
         [gone, 'create-session'],
       ],
-    },
-    'starts over when the session is not found before': {
-      plan: { mayResend: true },
-      script: [...atLast, [gone, 'create-session']],
-    },
+    ),
+    'starts over when the session is not found before': given({ plan: { mayResend: true } }, [
+      ...atLast,
+      [gone, 'create-session'],
+    ]),
   },
 };

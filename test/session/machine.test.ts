@@ -69,11 +69,15 @@ function sessionOf({ plan, sizer }: Pick<Case, 'plan' | 'sizer'>): Session {
   return createSession({ ...PLAN, ...plan }, sizer ?? { fixedBytes: 100 });
 }
 
-function sessionAfter(script: Script, of: Pick<Case, 'plan' | 'sizer'> = {}): Session {
-  return play(
-    sessionOf(of),
-    script.map(([event]) => event),
-  ).session;
+/** Events, or steps of a script, of which the commands do not matter here. */
+type Steps = readonly (SessionEvent | Script[number])[];
+
+function eventsOf(steps: Steps): SessionEvent[] {
+  return steps.map((one) => ('type' in one ? one : one[0]));
+}
+
+function sessionAfter(steps: Steps, of: Pick<Case, 'plan' | 'sizer'> = {}): Session {
+  return play(sessionOf(of), eventsOf(steps)).session;
 }
 
 describe('the session machine', () => {
@@ -81,10 +85,7 @@ describe('the session machine', () => {
     describe(title, () => {
       for (const [sentence, one] of casesOf(group)) {
         it(sentence, () => {
-          const run = play(
-            sessionOf(one),
-            one.script.map(([event]) => event),
-          );
+          const run = play(sessionOf(one), eventsOf(one.script));
           expect(run.said).to.deep.equal(one.script.map(([, command]) => command));
           if (one.tells) expect(errorOf(run.commands.at(-1)).message).to.match(one.tells);
         });
@@ -102,10 +103,7 @@ describe('the session machine', () => {
   });
 
   it('puts the session id, the name and the range into every packet', () => {
-    const { commands } = play(
-      sessionOf({}),
-      [...atClose, [cancel, '']].map(([event]) => event as SessionEvent),
-    );
+    const { commands } = play(sessionOf({}), eventsOf([...atClose, cancel]));
     const packets = commands.map((command) => command.type === 'send' && command.packet);
     expect(packets.slice(3)).to.deep.equal([
       {
@@ -149,10 +147,7 @@ describe('the session machine', () => {
   });
 
   it('says for how long a host-id may fail', () => {
-    const { hostIdFallbackTimeoutMs } = sessionAfter([
-      [start, ''],
-      [created(HOST_WITH_FALLBACK), ''],
-    ]);
+    const { hostIdFallbackTimeoutMs } = sessionAfter([start, created(HOST_WITH_FALLBACK)]);
     expect(hostIdFallbackTimeoutMs).to.equal(1000);
   });
 
@@ -193,7 +188,7 @@ describe('the session machine', () => {
 
   describe('counts as progress', () => {
     const progressAfter = (...events: SessionEvent[]) =>
-      sessionAfter([...begun, ...events.map((event) => [event, ''] as const)]).progress;
+      sessionAfter([...begun, ...events]).progress;
     const before = progressAfter();
 
     it('a fragment that is acknowledged for the first time in a session', () => {
@@ -201,15 +196,7 @@ describe('the session machine', () => {
     });
 
     it('a part of a fragment of at least 5 KiB, and not a smaller one', () => {
-      const bytes = (taken: number) =>
-        sessionAfter(
-          [
-            [start, ''],
-            [created(), ''],
-            [has(taken), ''],
-          ],
-          BIG,
-        ).progress;
+      const bytes = (taken: number) => sessionAfter([start, created(), has(taken)], BIG).progress;
       expect(bytes(MIN)).to.equal(before + 1);
       expect(bytes(MIN - 1)).to.equal(before);
     });
@@ -218,7 +205,7 @@ describe('the session machine', () => {
       expect(progressAfter(gone, created())).to.equal(before + 1);
       expect(progressAfter(suspend, resume, pinged)).to.equal(before + 1);
       const reply = { plan: { reply: 'required' } } as const;
-      const stored = sessionAfter([...atReply, [replyStored, '']], reply).progress;
+      const stored = sessionAfter([...atReply, replyStored], reply).progress;
       expect(stored).to.equal(sessionAfter(atReply, reply).progress + 1);
     });
 
@@ -235,14 +222,7 @@ describe('the session machine', () => {
     });
 
     it('of the whole upload only what no session had acknowledged', () => {
-      const again = sessionAfter([
-        ...begun,
-        [has(100), ''],
-        [has(200), ''],
-        [gone, ''],
-        [created(), ''],
-        [has(100), ''],
-      ]);
+      const again = sessionAfter([...begun, has(100), has(200), gone, created(), has(100)]);
       expect(again.bestOffset).to.equal(200);
       expect(again.sessionBestOffset).to.equal(100);
       const later = play(again, [has(200), has(250)]).session;
@@ -445,7 +425,7 @@ describe('the session machine', () => {
     });
 
     it('gives the same snapshot again', () => {
-      const before = sessionAfter([...atReply, [replyStored, '']], { plan: { reply: 'required' } });
+      const before = sessionAfter([...atReply, replyStored], { plan: { reply: 'required' } });
       const snapshot = { ...snapshotOf(before), ...HOST_WITH_FALLBACK, closeUncertain: true };
       expect(snapshot).to.deep.equal({
         sessionId: ID,
@@ -479,34 +459,31 @@ describe('the session machine', () => {
     const wishes = ['suspendRequested', 'cancelRequested', 'sourceChanged'];
     const backingOff = ['retryDue', 'gaveUp', 'fallbackExpired', ...wishes];
     const idle = ['resumeRequested', 'cancelRequested', 'sourceChanged'];
-    const pinging = sessionAfter([
-      [start, ''],
-      [created(HOST), ''],
-    ]);
-    const cancelling = sessionAfter([...begun, [cancel, '']]);
+    const pinging = sessionAfter([start, created(HOST)]);
+    const cancelling = sessionAfter([...begun, cancel]);
     const situations: readonly (readonly [string, Session, readonly string[]])[] = [
       ['init', sessionOf({}), ['start', 'suspendRequested', 'cancelRequested']],
-      ['create-session', sessionAfter([[start, '']]), [...inFlight, 'sourceChanged']],
+      ['create-session', sessionAfter([start]), [...inFlight, 'sourceChanged']],
       ['ping', pinging, [...inFlight, 'sourceChanged']],
-      ['fragment, in a back-off', sessionAfter([...begun, [lost, '']]), backingOff],
+      ['fragment, in a back-off', sessionAfter([...begun, lost]), backingOff],
       [
         'get-reply',
         sessionAfter(atReply, reply),
         ['replyStored', 'replyGone', 'failed', ...wishes],
       ],
-      ['get-reply, in a back-off', sessionAfter([...atReply, [lost, '']], reply), backingOff],
-      ['close-session, in a back-off', sessionAfter([...atClose, [lost, '']]), backingOff],
+      ['get-reply, in a back-off', sessionAfter([...atReply, lost], reply), backingOff],
+      ['close-session, in a back-off', sessionAfter([...atClose, lost]), backingOff],
       ['cancel-session', cancelling, inFlight],
       [
         'cancel-session, in a back-off',
         step(cancelling, lost)[0],
         backingOff.filter((type) => type !== 'sourceChanged'),
       ],
-      ['suspended', sessionAfter([...begun, [suspend, '']]), idle],
-      ['error', sessionAfter([...begun, [denied, '']]), idle],
-      ['completed', sessionAfter([...atClose, [closed, '']]), []],
+      ['suspended', sessionAfter([...begun, suspend]), idle],
+      ['error', sessionAfter([...begun, denied]), idle],
+      ['completed', sessionAfter([...atClose, closed]), []],
       ['cancelled', step(cancelling, cancelled)[0], []],
-      ['failed', sessionAfter([...begun, [sourceChanged, ''], [cancelled, '']]), []],
+      ['failed', sessionAfter([...begun, sourceChanged, cancelled]), []],
     ];
     const ackFor: Partial<Record<SessionState, SessionEvent>> = {
       'create-session': created(),
@@ -539,7 +516,7 @@ describe('the session machine', () => {
     it('and at an ack for another packet', () => {
       const fragment = sessionAfter(begun);
       const onTheWire: readonly (readonly [Session, SessionEvent])[] = [
-        [sessionAfter([[start, '']]), pinged],
+        [sessionAfter([start]), pinged],
         [pinging, has(0)],
         [fragment, closed],
         [sessionAfter(atClose), cancelled],
@@ -561,7 +538,7 @@ describe('the session machine', () => {
 
     it('refuses while a byte is unacknowledged, and says how many are acknowledged', () => {
       refuses(
-        sessionAfter([...begun, [has(249), '']], { sizer: { fixedBytes: 249 } }),
+        sessionAfter([...begun, has(249)], { sizer: { fixedBytes: 249 } }),
         /acknowledged 249 of 250 bytes/,
       );
     });
@@ -573,9 +550,7 @@ describe('the session machine', () => {
 
     it('accepts a session that the machine itself would close', () => {
       assertMayClose(sessionAfter(atClose));
-      assertMayClose(
-        sessionAfter([...atReply, [replyStored, '']], { plan: { reply: 'required' } }),
-      );
+      assertMayClose(sessionAfter([...atReply, replyStored], { plan: { reply: 'required' } }));
       assertMayClose(sessionAfter(atClose, { plan: { reply: 'optional' } }));
     });
   });

@@ -4,7 +4,7 @@ import type { Server } from 'node:http';
 import { expect } from 'chai';
 import type { Browser, Page } from 'playwright-core';
 import { launchChromium, needsChromium } from '../chromium/chromium.js';
-import { serveFolder } from './static-server.js';
+import { serveFolder } from '../support/static-server.js';
 
 const FOLDER = 'docs/site/dist';
 const WIDTHS = { desktop: 1280, phone: 390 };

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, mkdtempSync, rmSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +13,13 @@ export function temporaryFolder(): () => string {
   });
   after(() => rm(folder, { recursive: true, force: true }));
   return () => folder;
+}
+
+/** A folder that is gone when this process ends, however it ends. */
+export function folderUntilExit(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'bits-upload-test-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
 }
 
 /** A folder of its own for each test of the present `describe`. */

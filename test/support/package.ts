@@ -4,7 +4,20 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
+/** Of `npm install`, which asks the registry for no more than it has to. */
+export const QUIETLY = ['--no-audit', '--no-fund', '--prefer-offline'];
+
 export const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
+
+/** Installs packages into a folder that has a package.json. @returns what npm prints */
+export async function npmInstall(folder: string, ...args: string[]): Promise<string> {
+  const { stdout } = await run(npm, ['install', ...QUIETLY, ...args], {
+    cwd: folder,
+    // Node starts no batch files without one.
+    shell: process.platform === 'win32',
+  });
+  return stdout;
+}
 
 export interface Packed {
   readonly tarball: string;

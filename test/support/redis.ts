@@ -91,7 +91,7 @@ export class RedisServer {
     return client;
   }
 
-  async stop(): Promise<void> {
+  async close(): Promise<void> {
     for (const client of this.#clients) client.disconnect();
     await this.kill();
     await rm(this.#directory, { recursive: true, force: true });

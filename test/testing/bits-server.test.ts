@@ -1,62 +1,56 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import { isBitsError } from '../../src/errors.js';
-import {
-  type BitsServer,
-  type BitsServerOptions,
-  createBitsServer,
-  type Upload,
-} from '../../src/testing/index.js';
+import { type BitsServerOptions, createBitsServer, type Upload } from '../../src/testing/index.js';
 import { createSink } from '../../src/testing/sinks.js';
+import { useTempDir } from '../support/files.js';
 import { NEEDS, skip, skipOnWindows, skipWithoutLinks } from '../support/skip.js';
+import {
+  cancel,
+  client,
+  close,
+  codes,
+  DATA,
+  endAfterEach,
+  id,
+  offsetIn,
+  open,
+  send,
+  server,
+  start,
+  stored,
+  upload,
+} from './harness.js';
 import { packet, RawClient } from './raw-client.js';
 
-const DATA = Buffer.from('0123456789abcdef');
-
 describe('the reference server', () => {
-  let server: BitsServer;
-  let client: RawClient;
-  const start = async (options: BitsServerOptions = {}) => {
-    server = await createBitsServer(options);
-    client = await RawClient.connect(server);
-  };
-  afterEach(async () => {
-    await client?.end();
-    await server?.close();
-  });
-  const codes = () => server.violations.map(({ code }) => code);
-  const upload = async (target: string) => {
-    const id = await client.open(target);
-    await client.fragment(target, id, 0, DATA, DATA.length);
-    return client.closeSession(target, id);
-  };
+  endAfterEach();
+  const folder = useTempDir();
 
   describe('in a complete upload', () => {
     it('puts the file into place at Close and not before, without a violation', async () => {
       await start();
-      const created = await client.createSession('/a/b/f.bin');
+      const created = await open('/a/b/f.bin');
       expect(created.status).to.equal(200);
       expect(created.headers).to.include({
         'bits-packet-type': 'Ack',
         'bits-protocol': '{7df0354d-249b-430f-820d-3d2a9bef4931}',
         'content-length': '0',
       });
-      const id = created.headers['bits-session-id'] ?? '';
       expect(id).to.match(/^\{[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}\}$/);
 
-      const first = await client.fragment('/a/b/f.bin', id, 0, DATA.subarray(0, 10), 16);
-      expect(first.headers['bits-received-content-range']).to.equal('10');
+      const first = await send(0, 10);
+      expect(offsetIn(first)).to.equal('10');
       expect(first.headers).not.to.have.property('bits-session-id');
-      const last = await client.fragment('/a/b/f.bin', id, 10, DATA.subarray(10), 16);
-      expect(last.headers['bits-received-content-range']).to.equal('16');
+      const last = await send(10);
+      expect(offsetIn(last)).to.equal('16');
 
       const file = path.join(server.root, 'a/b/f.bin');
       expect(existsSync(file)).to.equal(false);
-      expect((await client.closeSession('/a/b/f.bin', id)).status).to.equal(200);
+      expect((await close()).status).to.equal(200);
       expect(await readFile(file)).to.deep.equal(DATA);
       expect(server.uploads.map(({ bytes }) => bytes)).to.deep.equal([16]);
       expect(server.connections).to.equal(1);
@@ -65,16 +59,16 @@ describe('the reference server', () => {
 
     it('writes an empty file for Create and Close', async () => {
       await start();
-      const id = await client.open('/empty');
-      await client.closeSession('/empty', id);
+      await open('/empty');
+      await close();
       expect(await readFile(path.join(server.root, 'empty'))).to.have.length(0);
       server.assertNoViolations();
     });
 
     it('logs each request with its answer', async () => {
       await start({ now: () => 42 });
-      const id = await client.open('/f');
-      await client.fragment('/f', id, 0, DATA, 16);
+      await open();
+      await send();
       const entry = await server.waitForRequest('fragment');
       expect(entry).to.include({
         number: 2,
@@ -94,8 +88,8 @@ describe('the reference server', () => {
 
     it('can name the session on every ack', async () => {
       await start({ omitSessionIdOnAck: false });
-      const id = await client.open('/f');
-      const ack = await client.fragment('/f', id, 0, DATA, 16);
+      await open();
+      const ack = await send();
       expect(ack.headers['bits-session-id']).to.equal(id);
     });
 
@@ -109,10 +103,10 @@ describe('the reference server', () => {
 
     it('can hash the bytes instead of storing them', async () => {
       await start({ sink: 'sha256' });
-      const id = await client.open('/f');
-      await client.fragment('/f', id, 0, DATA.subarray(0, 5), 16);
-      await client.fragment('/f', id, 5, DATA.subarray(5), 16);
-      await client.closeSession('/f', id);
+      await open();
+      await send(0, 5);
+      await send(5);
+      await close();
       const digest = createHash('sha256').update(DATA).digest('hex');
       expect(server.uploads[0]?.sha256).to.equal(digest);
       expect(() => server.uploads[0]?.open()).to.throw(/disk/);
@@ -126,9 +120,7 @@ describe('the reference server', () => {
           seen.push([upload, Buffer.concat(await upload.open().toArray())]);
         },
       });
-      const id = await client.open('/x/f');
-      await client.fragment('/x/f', id, 0, DATA, 16);
-      await client.closeSession('/x/f', id);
+      await upload('/x/f');
       expect(seen[0]?.[0]).to.include({ url: 'http://localhost/x/f', bytes: 16, attempt: 1 });
       expect(seen[0]?.[1]).to.deep.equal(DATA);
     });
@@ -200,27 +192,35 @@ describe('the reference server', () => {
         options: { maxUploadBytes: 15 },
         status: 500,
         hresult: '0x80200020',
-        send: async () =>
-          client.fragment('/f', await client.open('/f'), 0, DATA.subarray(0, 4), 16),
+        send: async () => {
+          await open();
+          return send(0, 4);
+        },
       },
       'a fragment over the maximum': {
         options: { maxFragmentBytes: 15 },
         status: 413,
-        send: async () => client.fragment('/f', await client.open('/f'), 0, DATA, 16),
+        send: async () => {
+          await open();
+          return send();
+        },
       },
       'a changed total': {
         ...INVALID,
         violation: 'total-changed',
         send: async () => {
-          const id = await client.open('/f');
-          await client.fragment('/f', id, 0, DATA.subarray(0, 4), 16);
+          await open();
+          await send(0, 4);
           return client.fragment('/f', id, 4, DATA.subarray(4), 17);
         },
       },
       'a changed URL': {
         ...INVALID,
         violation: 'url-changed',
-        send: async () => client.fragment('/g', await client.open('/f'), 0, DATA, 16),
+        send: async () => {
+          await open();
+          return client.fragment('/g', id, 0, DATA, 16);
+        },
       },
     };
     for (const [what, { options, status, hresult, violation, send }] of Object.entries(refusals)) {
@@ -241,81 +241,72 @@ describe('the reference server', () => {
     }
 
     it('overwrites files only with allowOverwrite', async () => {
-      const root = mkdtempSync(path.join(tmpdir(), 'bits-test-'));
-      try {
-        await writeFile(path.join(root, 'f'), 'old');
-        await start({ root });
-        const refused = await client.createSession('/f');
-        expect(refused.status).to.equal(403);
-        expect(refused.headers['bits-error-code']).to.equal('0x80070005');
-        // The name is taken while the upload runs.
-        const id = await client.open('/g');
-        await client.fragment('/g', id, 0, DATA, 16);
-        await writeFile(path.join(root, 'g'), 'old');
-        expect((await client.closeSession('/g', id)).status).to.equal(403);
-        expect(await readFile(path.join(root, 'g'), 'utf8')).to.equal('old');
-        await client.end();
-        await server.close();
+      const root = folder.path;
+      await writeFile(path.join(root, 'f'), 'old');
+      await start({ root });
+      const refused = await open();
+      expect(refused.status).to.equal(403);
+      expect(refused.headers['bits-error-code']).to.equal('0x80070005');
+      // The name is taken while the upload runs.
+      await open('/g');
+      await send();
+      await writeFile(path.join(root, 'g'), 'old');
+      expect((await close()).status).to.equal(403);
+      expect(await readFile(path.join(root, 'g'), 'utf8')).to.equal('old');
 
-        await start({ root, allowOverwrite: true });
-        const again = await client.open('/f');
-        await client.fragment('/f', again, 0, DATA, 16);
-        await client.closeSession('/f', again);
-        expect(await readFile(path.join(root, 'f'))).to.deep.equal(DATA);
-        await server.close();
-        expect(await readdir(root)).to.have.members(['f', 'g']);
-      } finally {
-        await rm(root, { recursive: true });
-      }
+      await start({ root, allowOverwrite: true });
+      await upload();
+      expect(await stored()).to.deep.equal(DATA);
+      await server.close();
+      expect(await readdir(root)).to.have.members(['f', 'g']);
     });
 
     it('answers a wrong start with 416 and the offset it wants', async () => {
       await start();
-      const id = await client.open('/f');
-      await client.fragment('/f', id, 0, DATA.subarray(0, 10), 16);
-      const low = await client.fragment('/f', id, 8, DATA.subarray(8), 16);
-      expect([low.status, low.headers['bits-received-content-range']]).to.deep.equal([416, '10']);
-      const high = await client.fragment('/f', id, 12, DATA.subarray(12), 16);
-      expect([high.status, high.headers['bits-received-content-range']]).to.deep.equal([416, '10']);
+      await open();
+      await send(0, 10);
+      const low = await send(8);
+      expect([low.status, offsetIn(low)]).to.deep.equal([416, '10']);
+      const high = await send(12);
+      expect([high.status, offsetIn(high)]).to.deep.equal([416, '10']);
     });
 
     it('keeps the new part of a fragment with overlap accept', async () => {
       await start({ overlap: 'accept' });
-      const id = await client.open('/f');
-      await client.fragment('/f', id, 0, DATA.subarray(0, 10), 16);
-      const known = await client.fragment('/f', id, 2, DATA.subarray(2, 6), 16);
-      expect(known.headers['bits-received-content-range']).to.equal('10');
-      const ack = await client.fragment('/f', id, 4, DATA.subarray(4), 16);
-      expect([ack.status, ack.headers['bits-received-content-range']]).to.deep.equal([200, '16']);
-      await client.closeSession('/f', id);
-      expect(await readFile(path.join(server.root, 'f'))).to.deep.equal(DATA);
+      await open();
+      await send(0, 10);
+      const known = await send(2, 6);
+      expect(offsetIn(known)).to.equal('10');
+      const ack = await send(4);
+      expect([ack.status, offsetIn(ack)]).to.deep.equal([200, '16']);
+      await close();
+      expect(await stored()).to.deep.equal(DATA);
     });
 
     it('appends every fragment with overlap append, and acknowledges its own end', async () => {
       await start({ overlap: 'append' });
-      const id = await client.open('/f');
+      await open();
       const offsets: (string | undefined)[] = [];
       for (const [from, to] of [
         [0, 10],
         [2, 4],
         [10, 16],
       ] as const) {
-        const { headers } = await client.fragment('/f', id, from, DATA.subarray(from, to), 16);
-        offsets.push(headers['bits-received-content-range']);
+        offsets.push(offsetIn(await send(from, to)));
       }
       expect(offsets).to.deep.equal(['10', '4', '16']);
-      await client.closeSession('/f', id);
+      await close();
       const file = await readFile(path.join(server.root, 'f'), 'utf8');
       expect(file).to.equal('012345678923abcdef');
     });
 
     it('deletes an upload that is closed too early or cancelled', async () => {
       await start();
-      for (const end of ['closeSession', 'cancelSession'] as const) {
-        const id = await client.open('/f');
-        await client.fragment('/f', id, 0, DATA.subarray(0, 10), 16);
-        expect((await client[end]('/f', id)).status).to.equal(200);
-        const gone = await client.fragment('/f', id, 10, DATA.subarray(10), 16);
+      for (const end of [close, cancel]) {
+        await open();
+        await send(0, 10);
+        expect((await end()).status).to.equal(200);
+        const gone = await send(10);
         expect(gone.headers['bits-error-code']).to.equal('0x8020001F');
       }
       expect(existsSync(path.join(server.root, 'f'))).to.equal(false);
@@ -325,18 +316,18 @@ describe('the reference server', () => {
     it('forgets sessions that time out, by its clock', async () => {
       let nowMs = 0;
       await start({ sessionTimeoutMs: 1000, now: () => nowMs });
-      const id = await client.open('/f');
+      await open();
       nowMs = 1000;
-      expect((await client.fragment('/f', id, 0, DATA.subarray(0, 4), 16)).status).to.equal(200);
+      expect((await send(0, 4)).status).to.equal(200);
       nowMs = 2001;
-      const late = await client.fragment('/f', id, 4, DATA.subarray(4), 16);
+      const late = await send(4);
       expect(late.headers['bits-error-code']).to.equal('0x8020001F');
       server.assertNoViolations();
     });
 
     it('keeps the bytes that arrived of a broken fragment', async () => {
       await start();
-      const id = await client.open('/f');
+      await open();
       const broken = await RawClient.connect(server);
       const head = packet('/f', 'Fragment', {
         'BITS-Session-Id': id,
@@ -347,27 +338,26 @@ describe('the reference server', () => {
       broken.socket.end(`${head}0123456`);
       await server.waitForRequest('fragment');
       await broken.end();
-      const answer = await client.fragment('/f', id, 0, DATA, 16);
-      expect(answer.headers['bits-received-content-range']).to.equal('7');
-      await client.fragment('/f', id, 7, DATA.subarray(7), 16);
-      await client.closeSession('/f', id);
-      expect(await readFile(path.join(server.root, 'f'))).to.deep.equal(DATA);
+      const answer = await send();
+      expect(offsetIn(answer)).to.equal('7');
+      await send(7);
+      await close();
+      expect(await stored()).to.deep.equal(DATA);
       server.assertNoViolations();
     });
 
     it('sends a Host-Id and checks that it is pinged and used', async () => {
       await start({ hostId: 'web3:81', hostIdFallbackTimeoutMs: 60_000 });
-      const created = await client.createSession('/f');
+      const created = await open();
       expect(created.headers).to.include({
         'bits-host-id': 'web3:81',
         'bits-host-id-fallback-timeout': '60',
       });
-      const id = created.headers['bits-session-id'] ?? '';
       await client.ping('/f', { Host: 'web3:81' });
       await client.send(packet('/f', 'Close-Session', { Host: 'WEB3:81', 'BITS-Session-Id': id }));
       server.assertNoViolations();
-      const other = await client.open('/g');
-      await client.closeSession('/g', other);
+      await open('/g');
+      await close();
       expect(codes()).to.deep.equal(['host-id-ignored']);
     });
   });
@@ -406,111 +396,78 @@ describe('the reference server', () => {
     for (const target of evil) {
       it(`refuses ${target.slice(0, 40)}`, async function () {
         if (/link|hidden/.test(target)) skipWithoutLinks(this);
-        const outside = mkdtempSync(path.join(tmpdir(), 'bits-outside-'));
-        try {
-          await writeFile(path.join(outside, 'f'), 'secret');
-          await start({ serveUploads: true });
-          await symlink(outside, path.join(server.root, 'link'));
-          await mkdir(path.join(server.root, '.bits-sessions'), { recursive: true });
-          await symlink(path.join(server.root, '.bits-sessions'), path.join(server.root, 'hidden'));
-          const created = await client.createSession(target);
-          expect(created.status).to.equal(400);
-          expect((await client.get(target)).status).to.equal(404);
-          expect(await readdir(outside)).to.deep.equal(['f']);
-        } finally {
-          await rm(outside, { recursive: true });
-        }
+        await writeFile(path.join(folder.path, 'f'), 'secret');
+        await start({ serveUploads: true });
+        await symlink(folder.path, path.join(server.root, 'link'));
+        await mkdir(path.join(server.root, '.bits-sessions'), { recursive: true });
+        await symlink(path.join(server.root, '.bits-sessions'), path.join(server.root, 'hidden'));
+        const created = await client.createSession(target);
+        expect(created.status).to.equal(400);
+        expect((await client.get(target)).status).to.equal(404);
+        expect(await readdir(folder.path)).to.deep.equal(['f']);
       });
     }
 
     it('does not serve a link to a file outside, and replaces it without following it', async function () {
       skipWithoutLinks(this);
-      const outside = mkdtempSync(path.join(tmpdir(), 'bits-outside-'));
-      try {
-        const secret = path.join(outside, 'f');
-        await writeFile(secret, 'secret');
-        await start({ allowOverwrite: true, serveUploads: true });
-        await symlink(secret, path.join(server.root, 'f'));
-        expect((await client.get('/f')).status).to.equal(404);
-        const id = await client.open('/f');
-        await client.fragment('/f', id, 0, DATA, 16);
-        await client.closeSession('/f', id);
-        expect(await readFile(secret, 'utf8')).to.equal('secret');
-        expect((await client.get('/f')).body).to.deep.equal(DATA);
-      } finally {
-        await rm(outside, { recursive: true });
-      }
+      const secret = path.join(folder.path, 'f');
+      await writeFile(secret, 'secret');
+      await start({ allowOverwrite: true, serveUploads: true });
+      await symlink(secret, path.join(server.root, 'f'));
+      expect((await client.get('/f')).status).to.equal(404);
+      await upload();
+      expect(await readFile(secret, 'utf8')).to.equal('secret');
+      expect((await client.get('/f')).body).to.deep.equal(DATA);
     });
 
     it('does not follow links that were put in place of its own files', async function () {
       skipWithoutLinks(this);
-      const outside = mkdtempSync(path.join(tmpdir(), 'bits-outside-'));
-      try {
-        await writeFile(path.join(outside, 'f'), 'secret');
-        await start({ serveUploads: true, allowOverwrite: true });
-        await upload('/f');
-        await upload('/dir/f');
-        await rm(path.join(server.root, 'f'));
-        await symlink(path.join(outside, 'f'), path.join(server.root, 'f'));
-        await rm(path.join(server.root, 'dir'), { recursive: true });
-        await symlink(outside, path.join(server.root, 'dir'));
-        expect((await client.get('/f')).status).to.equal(404);
-        expect((await client.get('/dir/f')).status).to.equal(404);
+      await writeFile(path.join(folder.path, 'f'), 'secret');
+      await start({ serveUploads: true, allowOverwrite: true });
+      await upload('/f');
+      await upload('/dir/f');
+      await rm(path.join(server.root, 'f'));
+      await symlink(path.join(folder.path, 'f'), path.join(server.root, 'f'));
+      await rm(path.join(server.root, 'dir'), { recursive: true });
+      await symlink(folder.path, path.join(server.root, 'dir'));
+      expect((await client.get('/f')).status).to.equal(404);
+      expect((await client.get('/dir/f')).status).to.equal(404);
 
-        const id = await client.open('/new/f');
-        await client.fragment('/new/f', id, 0, DATA, DATA.length);
-        await symlink(outside, path.join(server.root, 'new'));
-        expect((await client.closeSession('/new/f', id)).status).to.equal(400);
-        expect(await readdir(outside)).to.deep.equal(['f']);
-        expect(await readFile(path.join(outside, 'f'), 'utf8')).to.equal('secret');
-      } finally {
-        await rm(outside, { recursive: true });
-      }
+      await open('/new/f');
+      await send();
+      await symlink(folder.path, path.join(server.root, 'new'));
+      expect((await close()).status).to.equal(400);
+      expect(await readdir(folder.path)).to.deep.equal(['f']);
+      expect(await readFile(path.join(folder.path, 'f'), 'utf8')).to.equal('secret');
     });
 
     it('publishes nothing through a link that came in the last moment', async function () {
       skipWithoutLinks(this);
-      const folder = mkdtempSync(path.join(tmpdir(), 'bits-test-'));
-      const outside = mkdtempSync(path.join(tmpdir(), 'bits-outside-'));
-      try {
-        const sink = await createSink('disk', folder);
-        await symlink(outside, path.join(folder, 'link'));
-        const error = await sink.publish(path.join(folder, 'link', 'f'), true).catch((e) => e);
-        expect(error.code).to.equal('EACCES');
-        expect(await readdir(outside)).to.deep.equal([]);
-      } finally {
-        await rm(outside, { recursive: true });
-        await rm(folder, { recursive: true });
-      }
+      await start();
+      const sink = await createSink('disk', server.root);
+      await symlink(folder.path, path.join(server.root, 'link'));
+      const error = await sink.publish(path.join(server.root, 'link', 'f'), true).catch((e) => e);
+      expect(error.code).to.equal('EACCES');
+      expect(await readdir(folder.path)).to.deep.equal([]);
     });
 
     it('creates nothing at the target of a dangling link', async function () {
       skipWithoutLinks(this);
-      const outside = mkdtempSync(path.join(tmpdir(), 'bits-outside-'));
-      try {
-        await start();
-        await symlink(path.join(outside, 'missing'), path.join(server.root, 'link'));
-        expect((await client.createSession('/link/f')).status).to.equal(400);
-        expect((await client.createSession('/link/deep/f')).status).to.equal(400);
-        expect((await client.createSession('/link')).status).to.equal(403);
-        expect(await readdir(outside)).to.deep.equal([]);
-      } finally {
-        await rm(outside, { recursive: true });
-      }
+      await start();
+      await symlink(path.join(folder.path, 'missing'), path.join(server.root, 'link'));
+      expect((await client.createSession('/link/f')).status).to.equal(400);
+      expect((await client.createSession('/link/deep/f')).status).to.equal(400);
+      expect((await client.createSession('/link')).status).to.equal(403);
+      expect(await readdir(folder.path)).to.deep.equal([]);
     });
 
     it('keeps no unfinished uploads in a folder that is a link', async function () {
       skipWithoutLinks(this);
-      const outside = mkdtempSync(path.join(tmpdir(), 'bits-outside-'));
-      try {
-        await start();
-        await symlink(outside, path.join(server.root, '.bits-sessions'));
-        expect((await client.createSession('/f')).status).to.equal(403);
-        expect(await readdir(outside)).to.deep.equal([]);
-        await rm(path.join(server.root, '.bits-sessions'));
-      } finally {
-        await rm(outside, { recursive: true });
-      }
+      await start();
+      await symlink(folder.path, path.join(server.root, '.bits-sessions'));
+      expect((await client.createSession('/f')).status).to.equal(403);
+      expect(await readdir(folder.path)).to.deep.equal([]);
+      await rm(path.join(server.root, '.bits-sessions'));
     });
 
     it('refuses a path that is too long for the file system', async function () {
@@ -524,8 +481,8 @@ describe('the reference server', () => {
     it('takes names in UTF-8, escaped or not, and an absolute form', async () => {
       await start();
       for (const target of ['/%C3%A4 b'.replace(' ', '%20'), 'http://localhost/c']) {
-        const id = await client.open(target);
-        await client.closeSession(target, id);
+        await open(target);
+        await close();
       }
       expect(await readdir(server.root)).to.include.members(['ä b', 'c']);
     });
@@ -664,8 +621,8 @@ describe('the reference server', () => {
       await start();
       const before = await openFiles();
       for (let i = 0; i < 100; i++) {
-        const id = await client.open(`/${i}`);
-        await client.fragment(`/${i}`, id, 0, DATA, 32);
+        await open(`/${i}`);
+        await send(0, 8);
       }
       expect((await openFiles()) - before).to.be.below(10);
     });
@@ -708,11 +665,21 @@ describe('the reference server', () => {
         ['sink', 'null'],
         ['overlap', 'maybe'],
         ['alowOverwrite', true],
+        ['allowOverwrite', 'no'],
+        ['root', 5],
+        ['port', '80'],
+        ['allowedHosts', 'bits.example'],
+        ['tls', null],
+        ['hostId', 5],
+        ['reply', 'yes'],
+        ['faults', 5],
       ] as const) {
-        const error = await createBitsServer({ [name]: value }).catch((e: unknown) => e);
+        const error = await createBitsServer({ [name]: value } as object).catch((e: unknown) => e);
         expect(isBitsError(error) && error.code, name).to.equal('BITS_ERR_ARGUMENT');
         expect((error as Error).message).to.contain(name);
       }
+      const error = await createBitsServer(null as never).catch((e: unknown) => e);
+      expect(error).to.have.property('message', 'createBitsServer takes an object of options.');
     });
 
     it('rejects when the port is in use', async () => {

@@ -1,16 +1,16 @@
-import { mkdir, mkdtemp, realpath, rm, symlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, realpath, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { expect } from 'chai';
 import { resolveBelow } from '../../src/testing/paths.js';
+import { useTempDir } from '../support/files.js';
 import { skipWithoutLinks } from '../support/skip.js';
 
 describe('the file of a URL path', () => {
+  const folder = useTempDir();
   let root: string;
   beforeEach(async () => {
-    root = await realpath(await mkdtemp(path.join(tmpdir(), 'bits-paths-')));
+    root = await realpath(folder.path);
   });
-  afterEach(() => rm(root, { recursive: true, force: true }));
 
   it('is found while another upload creates its directories', async () => {
     for (let round = 0; round < 300; round += 1) {

@@ -1,16 +1,13 @@
-import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { tlsCertificate, tlsKey } from '../support/raw-server.js';
 import { packet, RawClient } from './raw-client.js';
-
-const fixture = (name: string) =>
-  readFileSync(new URL(`../fixtures/tls/localhost-${name}.pem`, import.meta.url));
 
 describe('TLS of the reference server', () => {
   let server: BitsServer;
   let client: RawClient | undefined;
-  const tls = { key: fixture('key'), cert: fixture('cert'), ALPNProtocols: ['h2', 'http/1.1'] };
-  const trust = { ca: fixture('cert'), servername: 'localhost' };
+  const tls = { key: tlsKey(), cert: tlsCertificate(), ALPNProtocols: ['h2', 'http/1.1'] };
+  const trust = { ca: tlsCertificate(), servername: 'localhost' };
   afterEach(async () => {
     await client?.end();
     await server.close();

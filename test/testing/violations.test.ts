@@ -1,37 +1,32 @@
 import { AssertionError } from 'node:assert';
 import { expect } from 'chai';
+import type { BitsServerOptions } from '../../src/testing/index.js';
 import {
-  type BitsServer,
-  type BitsServerOptions,
-  createBitsServer,
-} from '../../src/testing/index.js';
+  cancel,
+  client,
+  close,
+  codes,
+  DATA,
+  endAfterEach,
+  id,
+  offsetIn,
+  open,
+  reconnect,
+  send,
+  server,
+  start,
+} from './harness.js';
 import { fragment, packet, RawClient } from './raw-client.js';
 
-const DATA = Buffer.from('0123456789abcdef');
-
 describe('the referee', () => {
-  let server: BitsServer;
-  let client: RawClient;
-  let id = '';
-  const start = async (options: BitsServerOptions = {}) => {
-    server = await createBitsServer(options);
-    client = await RawClient.connect(server);
-    id = await client.open('/f');
+  endAfterEach();
+  const begin = async (options: BitsServerOptions = {}) => {
+    await start(options);
+    await open();
   };
-  const reconnect = async () => {
-    await client.end();
-    client = await RawClient.connect(server);
-  };
-  const send = (from: number, to: number) =>
-    client.fragment('/f', id, from, DATA.subarray(from, to), 16);
   const until = async (isTrue: () => boolean) => {
     while (!isTrue()) await new Promise(setImmediate);
   };
-  const codes = () => server.violations.map(({ code }) => code);
-  afterEach(async () => {
-    await client.end();
-    await server.close();
-  });
 
   describe('of a request head', () => {
     const heads: [string, () => string | Buffer, string][] = [
@@ -82,7 +77,7 @@ describe('the referee', () => {
     ];
     for (const [what, bytes, violation] of heads) {
       it(`reports ${what}`, async () => {
-        await start();
+        await begin();
         const data = bytes();
         await client.send(typeof data === 'string' ? Buffer.from(data, 'latin1') : data);
         expect(codes()).to.deep.equal([violation]);
@@ -95,27 +90,27 @@ describe('the referee', () => {
 
   describe('of the order of fragments', () => {
     it('reports a hole', async () => {
-      await start();
+      await begin();
       await send(0, 4);
       await send(8, 16);
       expect(codes()).to.deep.equal(['out-of-order']);
     });
 
     it('reports a start below the last offset that was acknowledged on the same connection', async () => {
-      await start();
+      await begin();
       await send(0, 8);
       await send(4, 16);
       expect(codes()).to.deep.equal(['out-of-order']);
     });
 
     it('reports a first fragment that does not start at 0', async () => {
-      await start();
+      await begin();
       await send(4, 16);
       expect(codes()).to.deep.equal(['out-of-order']);
     });
 
     it('reports an offset that only a lost ack named', async () => {
-      await start({ faults: [{ on: 'fragment', do: 'reset-after-commit' }] });
+      await begin({ faults: [{ on: 'fragment', do: 'reset-after-commit' }] });
       await send(0, 8).catch(() => {});
       await reconnect();
       await send(8, 16);
@@ -123,14 +118,14 @@ describe('the referee', () => {
     });
 
     it('reports a fragment after the last one was acknowledged', async () => {
-      await start();
+      await begin();
       await send(0, 16);
       await send(0, 16);
       expect(codes()).to.deep.equal(['after-completion']);
     });
 
     it('accepts the offset that a 416 named', async () => {
-      await start({ faults: [{ on: 'fragment', nth: 2, do: { offset: 3 } }] });
+      await begin({ faults: [{ on: 'fragment', nth: 2, do: { offset: 3 } }] });
       await send(0, 8);
       await send(8, 12);
       const answer = await send(3, 16);
@@ -140,7 +135,7 @@ describe('the referee', () => {
     });
 
     it('accepts a fragment that is sent again on a new connection: its ack may be lost', async () => {
-      await start();
+      await begin();
       await send(0, 8);
       await reconnect();
       await send(0, 8);
@@ -149,7 +144,7 @@ describe('the referee', () => {
     });
 
     it('accepts a smaller fragment after 413, and the same one after 503', async () => {
-      await start({
+      await begin({
         maxFragmentBytes: 8,
         faults: [{ on: 'fragment', nth: 2, do: { status: 503 } }],
       });
@@ -161,11 +156,11 @@ describe('the referee', () => {
     });
 
     it('accepts probes below the offset in doubt until it is known again', async () => {
-      await start({ faults: [{ on: 'fragment', nth: 2, do: 'reset-after-commit' }] });
+      await begin({ faults: [{ on: 'fragment', nth: 2, do: 'reset-after-commit' }] });
       await send(0, 8);
       await send(8, 12).catch(() => {});
       await reconnect();
-      expect((await send(3, 7)).headers['bits-received-content-range']).to.equal('12');
+      expect(offsetIn(await send(3, 7))).to.equal('12');
       await send(3, 7);
       await send(12, 14);
       server.assertNoViolations();
@@ -174,17 +169,17 @@ describe('the referee', () => {
     });
 
     it('accepts probes at the beginning of a first fragment in doubt', async () => {
-      await start({ faults: [{ on: 'fragment', do: 'reset-after-commit' }] });
+      await begin({ faults: [{ on: 'fragment', do: 'reset-after-commit' }] });
       await send(0, 8).catch(() => {});
       await reconnect();
-      expect((await send(0, 4)).headers['bits-received-content-range']).to.equal('8');
+      expect(offsetIn(await send(0, 4))).to.equal('8');
       await send(0, 4);
       await send(8, 12);
       server.assertNoViolations();
     });
 
     it('reports a probe that reaches beyond the offset in doubt', async () => {
-      await start({ faults: [{ on: 'fragment', nth: 2, do: 'reset-before' }] });
+      await begin({ faults: [{ on: 'fragment', nth: 2, do: 'reset-before' }] });
       await send(0, 8);
       await send(8, 12).catch(() => {});
       await reconnect();
@@ -193,7 +188,7 @@ describe('the referee', () => {
     });
 
     it('accepts an older offset after a Ping, as from a restored job', async () => {
-      await start();
+      await begin();
       await send(0, 4);
       await send(4, 8);
       await send(8, 12);
@@ -206,57 +201,57 @@ describe('the referee', () => {
 
   describe('of the end of a session', () => {
     it('reports the use of a session after Close, Cancel and session-not-found', async () => {
-      await start();
-      await client.closeSession('/f', id);
-      await client.closeSession('/f', id);
-      id = await client.open('/g');
-      await client.cancelSession('/g', id);
-      await client.cancelSession('/g', id);
+      await begin();
+      await close();
+      await close();
+      await open('/g');
+      await cancel();
+      await cancel();
       await client.closeSession('/h', '{NONE}');
       await client.closeSession('/h', '{NONE}');
       expect(codes()).to.deep.equal(['session-ended', 'session-ended', 'session-ended']);
     });
 
     it('reports a Fragment after Close, on a new connection too', async () => {
-      await start();
-      await client.closeSession('/f', id);
+      await begin();
+      await close();
       await reconnect();
       await send(0, 4);
       expect(codes()).to.deep.equal(['session-ended']);
     });
 
     it('accepts a second Close, or a Cancel, when the first ack was lost', async () => {
-      await start({ faults: [{ on: 'close-session', do: 'reset-after-commit' }] });
-      await client.closeSession('/f', id).catch(() => {});
+      await begin({ faults: [{ on: 'close-session', do: 'reset-after-commit' }] });
+      await close().catch(() => {});
       await reconnect();
-      const gone = await client.closeSession('/f', id);
+      const gone = await close();
       expect(gone.headers['bits-error-code']).to.equal('0x8020001F');
       await reconnect();
-      await client.cancelSession('/f', id);
+      await cancel();
       server.assertNoViolations();
     });
 
     it('accepts a second Close when the first took effect but was answered with 503', async () => {
       const fault = { status: 503, afterCommit: true };
-      await start({ faults: [{ on: 'close-session', do: fault }] });
-      await client.closeSession('/f', id);
-      await client.closeSession('/f', id);
+      await begin({ faults: [{ on: 'close-session', do: fault }] });
+      await close();
+      await close();
       server.assertNoViolations();
-      await client.closeSession('/f', id);
+      await close();
       expect(codes()).to.deep.equal(['session-ended']);
     });
 
     it('reports a Close before the last byte', async () => {
-      await start();
+      await begin();
       await send(0, 4);
-      await client.closeSession('/f', id);
+      await close();
       expect(codes()).to.deep.equal(['close-before-end']);
     });
   });
 
   describe('of two requests of a session at once', () => {
     it('reports the second connection, and lets the newer request win', async () => {
-      await start({ faults: [{ on: 'fragment', do: 'hang' }] });
+      await begin({ faults: [{ on: 'fragment', do: 'hang' }] });
       const older = send(0, 4).catch(() => 'cut');
       await server.waitForRequest('fragment');
       const newer = await RawClient.connect(server);
@@ -269,7 +264,7 @@ describe('the referee', () => {
 
     it('accepts them while the server does not read the older connection', async () => {
       const body = Buffer.alloc(400_000);
-      await start({ faults: [{ on: 'fragment', do: { bytesPerSecond: 100_000 } }] });
+      await begin({ faults: [{ on: 'fragment', do: { bytesPerSecond: 100_000 } }] });
       client.write(fragment('/f', id, 0, body, body.length));
       await until(() => server.log.some(({ bodyBytes }) => bodyBytes > 0));
       await reconnect();
@@ -278,7 +273,7 @@ describe('the referee', () => {
     });
 
     it('accepts them when the client closed the older connection', async () => {
-      await start({ faults: [{ on: 'fragment', do: 'hang' }] });
+      await begin({ faults: [{ on: 'fragment', do: 'hang' }] });
       send(0, 4).catch(() => {});
       await server.waitForRequest('fragment');
       await reconnect();
@@ -288,17 +283,16 @@ describe('the referee', () => {
   });
 
   it('reports a session that continues on a Host-Id without a Ping', async () => {
-    await start({ hostId: () => 'other' });
-    const close = packet('/f', 'Close-Session', { Host: 'other', 'BITS-Session-Id': id });
-    await client.send(close);
+    await begin({ hostId: () => 'other' });
+    await client.send(packet('/f', 'Close-Session', { Host: 'other', 'BITS-Session-Id': id }));
     expect(codes()).to.deep.equal(['host-id-not-pinged']);
   });
 
   it('accepts the origin host after the fallback time', async () => {
     let nowMs = 0;
-    await start({ hostId: 'other', hostIdFallbackTimeoutMs: 5000, now: () => nowMs });
+    await begin({ hostId: 'other', hostIdFallbackTimeoutMs: 5000, now: () => nowMs });
     nowMs = 5000;
-    await client.closeSession('/f', id);
+    await close();
     server.assertNoViolations();
   });
 });

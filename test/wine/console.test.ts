@@ -1,12 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { expect } from 'chai';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
-import { writePatterned } from '../support/files.js';
+import { useTempDir, writePatterned } from '../support/files.js';
 import { onWindows, type Wine } from './wine.js';
 
 const MAIN = 'dist/cli/main.js';
@@ -20,7 +19,6 @@ class OnConsole {
   readonly #process;
   readonly #ended: Promise<unknown[]>;
   #output = '';
-  #look = () => {};
 
   constructor(args: readonly string[]) {
     const words = [...command, MAIN, ...args].map((arg) => `'${arg}'`);
@@ -36,28 +34,12 @@ class OnConsole {
     this.#process.stdin.on('error', () => {});
     this.#process.stdout.setEncoding('utf8').on('data', (text: string) => {
       this.#output += text;
-      this.#look();
     });
-  }
-
-  get output(): string {
-    return this.#output;
   }
 
   /** Without colours and movements of the cursor. */
   get text(): string {
     return stripVTControlCharacters(this.#output);
-  }
-
-  async shows(pattern: RegExp): Promise<void> {
-    const seen = new Promise<void>((resolve) => {
-      this.#look = () => pattern.test(this.text) && resolve();
-      this.#look();
-    });
-    const gone = this.#ended.then(() => {
-      if (!pattern.test(this.text)) throw new Error(`ended without ${pattern}: ${this.#output}`);
-    });
-    await Promise.race([seen, gone]);
   }
 
   pressControlC(): void {
@@ -72,25 +54,21 @@ class OnConsole {
 
 describe('the program on a console of Windows', () => {
   let server: BitsServer;
-  let folder: string;
+  const folder = useTempDir();
   let file: string;
 
   beforeEach(async () => {
     server = await createBitsServer();
-    folder = await mkdtemp(join(tmpdir(), 'bits-console-'));
-    file = join(folder, 'dump.bin');
+    file = join(folder.path, 'dump.bin');
     await writePatterned(file, 3_000_000);
   });
-  afterEach(async () => {
-    await server.close();
-    await rm(folder, { recursive: true, force: true });
-  });
+  afterEach(() => server.close());
 
   const put = (state: string, ...more: string[]) =>
     new OnConsole(['put', '--state-dir', onWindows(state), ...more, onWindows(file), server.url]);
 
   it('draws a bar and ends with a line of the result', async () => {
-    const program = put(join(folder, 'state'), '--limit-rate=2MB/s');
+    const program = put(join(folder.path, 'state'), '--limit-rate=2MB/s');
     expect(await program.exitCode(), program.text).to.equal(0);
     expect(program.text)
       .to.match(/dump\.bin.*\d+ ?%/)
@@ -99,7 +77,7 @@ describe('the program on a console of Windows', () => {
   });
 
   it('stops at Ctrl-C with 130, and the command that it prints resumes the upload', async () => {
-    const state = join(folder, 'state');
+    const state = join(folder.path, 'state');
     server.addFault({ on: 'fragment', nth: 2, do: 'hang' });
     const stopped = put(state, '--fragment-size=1MiB');
     await server.waitForRequest('fragment', 2);

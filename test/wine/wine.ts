@@ -3,6 +3,7 @@ import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { npmInstall } from '../support/package.js';
 
 const run = promisify(execFile);
 
@@ -78,11 +79,10 @@ async function installTools(folder: string): Promise<void> {
   await mkdir(folder);
   await writeFile(join(folder, 'package.json'), '{ "private": true }');
   const { version } = createRequire(import.meta.url)('esbuild/package.json') as { version: string };
-  const options = ['--no-audit', '--no-fund', '--ignore-scripts', '--prefer-offline'];
   // npm would refuse a package for another system.
   const forWindows = ['--force', '--os=win32', '--cpu=x64'];
   const packages = [NODE_PACKAGE, `esbuild-wasm@${version}`];
-  await run('npm', ['install', ...options, ...forWindows, ...packages], { cwd: folder });
+  await npmInstall(folder, '--ignore-scripts', ...forWindows, ...packages);
 }
 
 async function installWindows(prefix: string): Promise<void> {

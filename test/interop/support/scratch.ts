@@ -1,4 +1,3 @@
-import { chownSync } from 'node:fs';
 import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -41,12 +40,6 @@ export class Scratch {
     await chmod(path, 0o700);
     await give(path);
     return path;
-  }
-
-  /** Lets the server use what another program made. */
-  giveAway(...names: string[]): void {
-    if (!serverUser) return;
-    for (const name of names) chownSync(this.at(name), serverUser.uid, serverUser.gid);
   }
 
   remove(): Promise<void> {

@@ -3,9 +3,7 @@ import { freePort } from './ports.js';
 import { type ServerCommand, ServerProcess } from './process.js';
 import { type Relay, startRelay } from './relay.js';
 import { Scratch } from './scratch.js';
-
-/** What the application behind the reference server answers to uploads below `with-reply/`. */
-export const REPLY = Buffer.alloc(300 * 1024, 'the answer of the application\n');
+import { Door, REPLY } from './uploads.js';
 
 /** Real servers around a reference server. */
 export class Site {
@@ -40,11 +38,11 @@ export class Site {
     return server;
   }
 
-  /** Another way to a port of this machine, which counts the connections. */
-  async door(port: number): Promise<Relay> {
+  /** Another way to a port of this machine. */
+  async door(port: number): Promise<Door> {
     const relay = await startRelay(port);
     this.#relays.push(relay);
-    return relay;
+    return new Door(relay, this.backend);
   }
 
   async logs(): Promise<string> {

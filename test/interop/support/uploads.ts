@@ -2,7 +2,10 @@ import { expect } from 'chai';
 import { UploadJob, type UploadOptions, type UploadResult } from '../../../src/index.js';
 import type { BitsServer } from '../../../src/testing/index.js';
 import { patterned, sha256 } from '../../support/files.js';
-import { REPLY } from './site.js';
+import type { Relay } from './relay.js';
+
+/** What the application behind the reference server answers to uploads below `with-reply/`. */
+export const REPLY = Buffer.alloc(300 * 1024, 'the answer of the application\n');
 
 const MIB = 1024 * 1024;
 export const FILE_BYTES = 20 * MIB;
@@ -48,7 +51,7 @@ export interface Uploaded extends UploadResult {
 export type JobOptions = Omit<UploadOptions, 'url' | 'source' | 'reply'>;
 
 /** Uploads 20 MiB in five fragments and checks what arrived. */
-export async function uploadFile(
+async function uploadFile(
   backend: BitsServer,
   base: string,
   options: JobOptions = {},
@@ -75,7 +78,7 @@ export async function uploadFile(
 }
 
 /** Uploads 5 MiB to the application and checks what it got and what it answered. */
-export async function uploadForReply(
+async function uploadForReply(
   backend: BitsServer,
   base: string,
   options: JobOptions = {},
@@ -109,23 +112,56 @@ export interface Counts {
   readonly retries: readonly string[];
 }
 
-/** Both uploads; tells how many connections each took. */
-export async function uploadBoth(
-  backend: BitsServer,
-  door: { readonly connections: number },
-  base: string,
-  options: JobOptions = {},
-): Promise<Counts> {
-  const before = door.connections;
-  const file = await uploadFile(backend, base, options);
-  const between = door.connections;
-  const reply = await uploadForReply(backend, base, options);
-  return {
-    file: between - before,
-    reply: door.connections - between,
-    wasted: file.bytesSent - file.bytes + reply.bytesSent - reply.bytes,
-    retries: [...file.retries, ...reply.retries],
-  };
+/** A way to a front end of the BITS server, or to a proxy, on which the connections are counted. */
+export class Door {
+  readonly backend: BitsServer;
+  readonly #relay: Relay;
+
+  constructor(relay: Relay, backend: BitsServer) {
+    this.#relay = relay;
+    this.backend = backend;
+  }
+
+  /** So far. */
+  get connections(): number {
+    return this.#relay.connections;
+  }
+
+  get host(): string {
+    return `127.0.0.1:${this.#relay.port}`;
+  }
+
+  get http(): string {
+    return `http://${this.host}/`;
+  }
+
+  /** As a ticket of Kerberos is for it. */
+  get byName(): string {
+    return `http://localhost:${this.#relay.port}/`;
+  }
+
+  get https(): string {
+    return `https://localhost:${this.#relay.port}/`;
+  }
+
+  /** Uploads a file; through a proxy, `base` is that of the server. */
+  upload(options?: JobOptions, base = this.http): Promise<Uploaded> {
+    return uploadFile(this.backend, base, options);
+  }
+
+  /** Uploads a file, and another one for a reply; tells how many connections each took. */
+  async uploadBoth(options?: JobOptions, base = this.http): Promise<Counts> {
+    const before = this.connections;
+    const file = await this.upload(options, base);
+    const between = this.connections;
+    const reply = await uploadForReply(this.backend, base, options);
+    return {
+      file: between - before,
+      reply: this.connections - between,
+      wasted: file.bytesSent - file.bytes + reply.bytesSent - reply.bytes,
+      retries: [...file.retries, ...reply.retries],
+    };
+  }
 }
 
 /** One connection for each job, and no byte sent twice. */
@@ -133,13 +169,3 @@ export const IDEAL: Counts = { file: 1, reply: 1, wasted: 0, retries: [] };
 
 /** The second job goes on with the first one's connection, as jobs without secrets do. */
 export const SHARED: Counts = { ...IDEAL, reply: 0 };
-
-/** What the upload fails with. */
-export async function failureOf(result: Promise<unknown>) {
-  try {
-    await result;
-  } catch (error) {
-    return error as Error & { readonly code: string; readonly retryable: boolean };
-  }
-  throw new Error('the upload succeeded');
-}

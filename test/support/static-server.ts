@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const TYPES: Readonly<Record<string, string>> = {
   '.css': 'text/css',
@@ -14,12 +15,13 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /** Serves the files of a folder, as the host of a static site does. */
-export async function serveFolder(folder: string): Promise<{ server: Server; url: string }> {
+export async function serveFolder(folder: string | URL): Promise<{ server: Server; url: string }> {
+  const root = folder instanceof URL ? fileURLToPath(folder) : folder;
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost');
     const name = pathname.endsWith('/') ? `${pathname}index.html` : pathname;
     try {
-      const content = await readFile(path.join(folder, decodeURIComponent(name)));
+      const content = await readFile(path.join(root, decodeURIComponent(name)));
       response.setHeader('content-type', TYPES[path.extname(name)] ?? 'application/octet-stream');
       response.end(content);
     } catch {

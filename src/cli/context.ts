@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import type { WriteStream } from 'node:tty';
+import type { Command } from 'commander';
 import type { ExitCode } from './exit-codes.js';
 import type { Interruption } from './interruption.js';
 
@@ -25,8 +26,7 @@ export interface Io {
 export interface CommandContext {
   readonly io: Io;
   readonly interruption: Interruption;
-  /** Called once, at the end of a command. */
-  exitWith(code: ExitCode): void;
+  readonly program: Command;
   /** Whatever happens, this is done at the end of the command. */
   atEnd(action: (exitCode: ExitCode) => void): void;
 }

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, type Option } from 'commander';
-import { NETWORK_FLAGS } from './commands/network-flags.js';
+import { NETWORK_OPTIONS } from './commands/network-flags.js';
 import type { Environment } from './context.js';
 import { UsageError } from './values.js';
 
@@ -19,14 +19,10 @@ export function readEnvironment(command: Command, env: Environment): void {
     const name = option.attributeName();
     const text = env[variableOf(option)];
     const isGiven = command.getOptionValueSource(name) === 'cli';
-    if (isGiven || !text || option.hidden || isOfNetwork(option)) continue;
+    if (isGiven || !text || option.hidden || NETWORK_OPTIONS.includes(option)) continue;
     const value = valueFrom(option, text);
     if (value !== undefined) command.setOptionValueWithSource(name, value, 'env');
   }
-}
-
-function isOfNetwork(option: Option): boolean {
-  return NETWORK_FLAGS.some(({ flags }) => flags === option.flags);
 }
 
 function valueFrom(option: Option, text: string): unknown {

@@ -13,7 +13,7 @@ import { sayFailure, sayWarning, type Target } from '../render/messages.js';
 import { say, writeEvent } from '../render/text.js';
 import type { JobState } from '../state-directory.js';
 import { targetOf } from './find-jobs.js';
-import type { OutputFlags } from './upload-options.js';
+import type { Flags } from './options.js';
 
 /** An unfinished upload to cancel. */
 export interface Cancellation {
@@ -34,7 +34,7 @@ export interface Cancellation {
  */
 export async function cancelJobs(
   cancellations: readonly Cancellation[],
-  flags: OutputFlags,
+  flags: Flags,
   state: JobState,
   { io, interruption }: CommandContext,
 ): Promise<ExitCode> {
@@ -121,12 +121,7 @@ async function forget({ record }: Cancellation, { store }: JobState): Promise<bo
   }
 }
 
-export function reportFailure(
-  target: Target,
-  failure: Failure,
-  io: Io,
-  { json }: OutputFlags,
-): void {
+export function reportFailure(target: Target, failure: Failure, io: Io, { json }: Flags): void {
   if (json) writeEvent(io.stdout, { type: 'error', ...target, ...failure });
   sayFailure(io.stderr, target, failure);
 }
@@ -135,7 +130,7 @@ function report(
   { record, reason }: Cancellation,
   freed: boolean,
   { stdout, stderr }: Io,
-  { json, quiet }: OutputFlags,
+  { json, quiet }: Flags,
 ): void {
   const target = targetOf(record);
   const { id } = record;

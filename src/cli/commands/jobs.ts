@@ -1,19 +1,19 @@
-import { type Command, Option } from 'commander';
+import { Option } from 'commander';
 import type { CliEvent } from '../../cli-events.js';
 import type { JobRecord, LockOwner } from '../../index.js';
-import type { CommandContext, Io } from '../context.js';
+import type { CliCommand } from '../command.js';
+import type { CommandContext } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
-import { withExamples } from '../help.js';
 import { sayWarning } from '../render/messages.js';
 import { printable, say, writeEvent } from '../render/text.js';
 import { formatAge, formatBytes, formatPercent } from '../render/units.js';
-import { addStateOption, nameOf, openJobState, type StateFlags } from '../state-directory.js';
+import { nameOf, openJobState } from '../state-directory.js';
 import { reportFailure } from './cancel-jobs.js';
 import { driverOf, type SourceStatus, sourceStatusOf, targetOf } from './find-jobs.js';
+import { type Flags, JSON_OUTPUT, STATE_OPTIONS } from './options.js';
 
-interface JobsFlags extends StateFlags {
-  readonly json?: boolean;
+interface JobsFlags extends Flags {
   readonly ids?: boolean;
 }
 
@@ -22,11 +22,6 @@ interface ListedJob {
   readonly source: SourceStatus;
   readonly driver: LockOwner | undefined;
 }
-
-const EXAMPLES = [
-  'bits-upload jobs',
-  "bits-upload jobs --json | jq -r 'select(.ageMs > 864e5).id'",
-];
 
 const HELP = `
 Each line has the id of an unfinished upload, how much of it the server has
@@ -41,17 +36,23 @@ process that is uploading the file, or is null.
 Exit codes: 0 listed, 1 the directory cannot be read, 2 the command line is
 wrong.`;
 
-/** Adds the options and the action of `jobs`. */
-export function defineJobs(command: Command, { io, exitWith }: CommandContext): void {
-  addStateOption(command)
-    .description(withExamples('List unfinished uploads.', EXAMPLES))
-    .option('--json', 'one JSON object a line on standard output')
-    .addOption(new Option('--ids', 'only the ids and the files, for the completion').hideHelp())
-    .addHelpText('after', HELP)
-    .action(async (flags: JobsFlags) => exitWith(await listJobs(flags, io)));
-}
+export const JOBS: CliCommand = {
+  summary: 'list unfinished uploads',
+  examples: ['bits-upload jobs', "bits-upload jobs --json | jq -r 'select(.ageMs > 864e5).id'"],
+  help: HELP,
+  options: [
+    ...STATE_OPTIONS,
+    JSON_OUTPUT,
+    new Option('--ids', 'only the ids and the files, for the completion').hideHelp(),
+  ],
+  run: listJobs,
+};
 
-async function listJobs(flags: JobsFlags, io: Io): Promise<ExitCode> {
+async function listJobs(
+  _: readonly string[],
+  flags: JobsFlags,
+  { io }: CommandContext,
+): Promise<ExitCode> {
   const state = openJobState(flags);
   const { stdout, stderr } = io;
   try {

@@ -1,14 +1,13 @@
 import { readFileSync } from 'node:fs';
-import type { Command } from 'commander';
+import type { Option } from 'commander';
 import type { AuthOptions, AuthSchemeName, DiagnoseOptions, TlsOptions } from '../../index.js';
 import type { Environment } from '../context.js';
-import { isOn } from '../environment.js';
+import { isOn, variableOf } from '../environment.js';
 import { passwordOf } from '../password-command.js';
 import type { Warning } from '../render/messages.js';
-import { another, UsageError } from '../values.js';
-import { NETWORK_FLAGS, type NetworkFlag, type NetworkFlags } from './network-flags.js';
-
-export type { NetworkFlags };
+import { UsageError } from '../values.js';
+import { NETWORK_OPTIONS, type NetworkFlags } from './network-flags.js';
+import type { Flags } from './options.js';
 
 /** What {@link NetworkFlags} mean to the SDK. */
 export type NetworkOptions = Pick<
@@ -23,14 +22,6 @@ export type NetworkOptions = Pick<
   | 'methodOverride'
 >;
 
-export function addNetworkOptions(command: Command): Command {
-  for (const { flags, help, kind } of NETWORK_FLAGS) {
-    if (kind === 'list') command.option(flags, help, another);
-    else command.option(flags, help);
-  }
-  return command;
-}
-
 /**
  * Reads the files of certificates; a password command runs only when the password is needed.
  * @throws UsageError for contradictions and unreadable files; no message repeats a secret
@@ -42,19 +33,15 @@ export function networkOptions(
   const settings = withEnvironment(flags, env);
   const { allowInsecureAuth, trustedHost, noproxy, methodOverride, userAgent } = settings;
   return {
-    ...defined('auth', authOf(flags, settings, env, signal)),
-    ...defined('allowInsecureAuth', allowInsecureAuth),
-    ...defined('trustedHosts', trustedHost),
-    ...defined('tls', tlsOf(flags, settings)),
-    ...defined('proxy', proxyOf(settings, env)),
-    ...defined('noProxy', noproxy),
-    ...defined('userAgent', userAgent),
-    ...defined('methodOverride', methodOverride),
+    auth: authOf(flags, settings, env, signal),
+    allowInsecureAuth,
+    trustedHosts: trustedHost,
+    tls: tlsOf(flags, settings),
+    proxy: proxyOf(settings, env),
+    noProxy: noproxy,
+    userAgent,
+    methodOverride,
   };
-}
-
-function defined<K extends string, V>(name: K, value: V | undefined): { [P in K]?: V } {
-  return value === undefined ? {} : ({ [name]: value } as { [P in K]: V });
 }
 
 /** Warnings of secrets that other users can see in the list of processes. */
@@ -86,46 +73,50 @@ function hasPassword(user: string | undefined): boolean {
   return user !== undefined && /:./s.test(user);
 }
 
-/** The arguments that have to be given again; the user has to fill in secrets. */
-export function networkArguments(flags: NetworkFlags): string[] {
-  return NETWORK_FLAGS.flatMap(({ name, flags: spelling, kind }) => {
-    const value = flags[name];
-    const [, flag = ''] = /(--[\w-]+)/.exec(spelling) ?? [];
+/** The options as they have to be given again; the user has to fill in secrets. */
+export function argumentsOf(options: readonly Option[], flags: Flags): string[] {
+  return options.flatMap((option) => {
+    const { long = '' } = option;
+    const value = flags[option.attributeName() as keyof Flags];
     if (value === undefined || value === false) return [];
-    if (kind === 'switch') return [flag];
-    const values = typeof value === 'string' ? [value] : (value as readonly string[]);
-    return values.flatMap((one) => [flag, withoutSecret(name, one)]);
+    if (value === true) return [long];
+    return [value].flat().flatMap((one) => [long, withoutSecret(long, String(one))]);
   });
 }
 
-function withoutSecret(name: keyof NetworkFlags, value: string): string {
-  switch (name) {
-    case 'oauth2Bearer':
-    case 'pass':
-    case 'passwordCommand':
+function withoutSecret(option: string, value: string): string {
+  switch (option) {
+    case '--oauth2-bearer':
+    case '--pass':
+    case '--password-command':
       return '…';
-    case 'user':
-    case 'proxyUser':
+    case '--user':
+    case '--proxy-user':
       return hasPassword(value) ? `${value.slice(0, value.indexOf(':'))}:…` : value;
-    case 'proxy':
+    case '--proxy':
       return value.replace(/^([a-z0-9]+:\/\/)?.*@/i, '$1…@');
+    case '--header':
+      return `${value.slice(0, value.indexOf(':'))}: …`;
     default:
       return value;
   }
 }
 
 function withEnvironment(flags: NetworkFlags, env: Environment): NetworkFlags {
-  const given = NETWORK_FLAGS.map((flag) => [flag.name, flags[flag.name] ?? read(flag, env)]);
-  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
+  const names = NETWORK_OPTIONS.map((option) => {
+    const name = option.attributeName() as keyof NetworkFlags;
+    return [name, flags[name] ?? valueIn(env, option)];
+  });
+  return Object.fromEntries(names);
 }
 
-function read({ kind, variable, name }: NetworkFlag, env: Environment) {
+function valueIn(env: Environment, option: Option): string | boolean | string[] | undefined {
+  const variable = variableOf(option);
   const value = env[variable];
   // An empty proxy means no proxy; any other empty variable counts as not set.
-  if (value === undefined || (value === '' && name !== 'proxy')) return undefined;
-  if (kind === 'switch') return isOn(variable, value);
-  if (kind === 'text') return value;
-  return value.split(',').map((one) => one.trim());
+  if (value === undefined || (value === '' && option.long !== '--proxy')) return undefined;
+  if (option.isBoolean()) return isOn(variable, value);
+  return option.parseArg === undefined ? value : value.split(',').map((one) => one.trim());
 }
 
 const SCHEMES: readonly AuthSchemeName[] = ['negotiate', 'ntlm', 'digest', 'basic'];

@@ -24,8 +24,7 @@ import {
 } from '../tree/planned.js';
 import { openingError } from '../tree/walk.js';
 import { UsageError } from '../values.js';
-import type { SelectionFlags } from './put-options.js';
-import type { RemoveFlags } from './upload-options.js';
+import type { Flags } from './options.js';
 
 /**
  * `put --files-from LIST [DIRECTORY] URL`
@@ -34,7 +33,7 @@ import type { RemoveFlags } from './upload-options.js';
 export async function planList(
   list: string,
   paths: readonly string[],
-  flags: SelectionFlags,
+  flags: Flags,
   filters: Filters,
   context: CommandContext,
 ): Promise<UploadPlan> {
@@ -78,7 +77,7 @@ export async function planList(
 /** None after a stop: whoever writes the list may never end it. */
 async function namesIn(
   list: string,
-  { null: isNullTerminated = false }: SelectionFlags,
+  { null: isNullTerminated = false }: Flags,
   { io, interruption: { signal } }: CommandContext,
 ): Promise<string[]> {
   try {
@@ -108,7 +107,7 @@ function segmentsBelow(base: string, file: string): string[] {
 export async function planManifest(
   name: string,
   paths: readonly string[],
-  { removeSource }: RemoveFlags,
+  { removeSource }: Flags,
   context: CommandContext,
 ): Promise<UploadPlan> {
   if (paths.length > 0) {

@@ -28,9 +28,8 @@ import {
 } from '../tree/planned.js';
 import { walkTree } from '../tree/walk.js';
 import { parseSize, UsageError } from '../values.js';
+import type { Flags } from './options.js';
 import { planList, planManifest } from './put-lists.js';
-import type { SelectionFlags } from './put-options.js';
-import type { RemoveFlags } from './upload-options.js';
 
 /** The arguments of the command. */
 const FORM = 'PATH… URL';
@@ -46,7 +45,7 @@ const STDIN = '-';
  */
 export async function planUploads(
   paths: readonly string[],
-  flags: SelectionFlags & RemoveFlags,
+  flags: Flags,
   context: CommandContext,
 ): Promise<UploadPlan> {
   checkSelection(flags);
@@ -58,7 +57,7 @@ export async function planUploads(
     : planList(filesFrom, paths, flags, filters, context);
 }
 
-function checkSelection(flags: SelectionFlags): void {
+function checkSelection(flags: Flags): void {
   const { recursive, followLinks, include, exclude, filesFrom, null: isNull, manifest } = flags;
   if (manifest !== undefined && (filesFrom !== undefined || recursive || include || exclude)) {
     throw new UsageError(
@@ -78,7 +77,7 @@ function checkSelection(flags: SelectionFlags): void {
 /** `put PATH… URL` */
 async function planArguments(
   paths: readonly string[],
-  flags: SelectionFlags,
+  flags: Flags,
   filters: Filters,
   context: CommandContext,
 ): Promise<UploadPlan> {
@@ -118,7 +117,7 @@ type Argument = Planned | { readonly kind: 'tree'; readonly path: string };
 
 interface TreeContext {
   readonly remoteUrl: URL;
-  readonly flags: SelectionFlags;
+  readonly flags: Flags;
   readonly filters: Filters;
   readonly context: CommandContext;
 }
@@ -166,11 +165,7 @@ function isContents(path: string): boolean {
   );
 }
 
-function checkSources(
-  sources: readonly string[],
-  remoteUrl: URL,
-  { recursive }: SelectionFlags,
-): void {
+function checkSources(sources: readonly string[], remoteUrl: URL, { recursive }: Flags): void {
   // Not repeated in the message: it may hold a password.
   if (sources.some(isUrl)) {
     throw new UsageError(
@@ -203,7 +198,7 @@ function checkSources(
 async function checkArgument(
   path: string,
   remoteUrl: URL,
-  { recursive }: SelectionFlags,
+  { recursive }: Flags,
 ): Promise<Argument> {
   const source = fileSource(path);
   const place = placeOf(path, remoteUrl);
@@ -260,7 +255,7 @@ function plannedStream(url: URL, stream: StreamSource, { io }: CommandContext): 
 
 function standardInput(
   sources: readonly string[],
-  { size, spoolSize, checksum }: SelectionFlags,
+  { size, spoolSize, checksum }: Flags,
   stdin: StandardInput,
 ): StreamSource {
   const [lonely] = [size && '--size', spoolSize && '--spool-size'].filter(Boolean);

@@ -6,9 +6,9 @@ import type { FinishedFiles } from '../tree/finished-files.js';
 import { digestFile, ReplyDirectory } from '../tree/local-files.js';
 import type { FailedPlan, Planned, PlannedUpload, UploadTarget } from '../tree/planned.js';
 import { HIDDEN_QUERY } from './find-jobs.js';
-import type { PutFlags } from './put-options.js';
+import { argumentsOf } from './network-options.js';
+import { CONNECTION_OPTIONS, type PutFlags, UNRECORDED_OPTIONS } from './options.js';
 import type { StoredDetails, UploadBatch, UploadTask } from './upload-batch.js';
-import { connectionArguments, transferArguments } from './upload-options.js';
 
 type Closed = UploadResult['closed'];
 
@@ -166,9 +166,9 @@ export class PutUploads {
   /** Secrets, and the destination of a reply without a name: no record holds them. */
   #resumeArguments({ origin, pathname, search }: URL): string[] {
     return [
-      ...connectionArguments(this.#flags),
+      ...argumentsOf(CONNECTION_OPTIONS, this.#flags),
       ...(search === '' ? [] : ['--url', `${origin}${pathname}${HIDDEN_QUERY}`]),
-      ...transferArguments(this.#flags),
+      ...argumentsOf(UNRECORDED_OPTIONS, this.#flags),
     ];
   }
 }

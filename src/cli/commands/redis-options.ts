@@ -1,5 +1,5 @@
-import type { Command } from 'commander';
-import type { CommandContext } from '../context.js';
+import { Option } from 'commander';
+import type { Io } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
 import { sayWarning } from '../render/messages.js';
@@ -7,26 +7,20 @@ import { writeEvent } from '../render/text.js';
 import { UsageError } from '../values.js';
 import { reportFailure } from './cancel-jobs.js';
 import { secretWarning } from './network-options.js';
-import type { OutputFlags } from './upload-options.js';
-
-export interface RedisFlags {
-  readonly redis?: string;
-  readonly queue?: string;
-}
+import type { Flags } from './options.js';
 
 export type Fleet = typeof import('../../bullmq.js');
 
-export function addRedisOptions(command: Command): Command {
-  return command
-    .option(
-      '--redis <url>',
-      'redis://host:6379, rediss:// for TLS; one with a password is safer in the environment',
-    )
-    .option('--queue <name>', 'queue of BullMQ (default: uploads)');
-}
+export const REDIS_OPTIONS: readonly Option[] = [
+  new Option(
+    '--redis <url>',
+    'redis://host:6379, rediss:// for TLS; one with a password is safer in the environment',
+  ),
+  new Option('--queue <name>', 'queue of BullMQ (default: uploads)'),
+];
 
 /** @throws UsageError */
-export function redisConnection({ redis, queue }: RedisFlags): {
+export function redisConnection({ redis, queue }: Flags): {
   readonly connection: string;
   readonly queueName?: string;
 } {
@@ -42,8 +36,8 @@ export function redisConnection({ redis, queue }: RedisFlags): {
  * @throws UsageError
  */
 export async function withFleet(
-  flags: RedisFlags & OutputFlags,
-  { io }: CommandContext,
+  flags: Flags,
+  io: Io,
   command: (fleet: Fleet) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   const hasPassword = /^[a-z]+:\/\/[^/]*@/i.test(flags.redis ?? '');

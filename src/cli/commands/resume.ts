@@ -1,21 +1,15 @@
 import { stat } from 'node:fs/promises';
 import { resolve as resolvePath } from 'node:path';
-import type { Command } from 'commander';
+import { Argument, Option } from 'commander';
 import { BitsError, type JobRecord, type UploadOptions } from '../../index.js';
+import type { CliCommand } from '../command.js';
 import type { CommandContext, Io } from '../context.js';
 import { type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
-import { withExamples } from '../help.js';
 import { sayWarning } from '../render/messages.js';
 import { say } from '../render/text.js';
 import { commandFor } from '../resume-command.js';
-import {
-  addStateOption,
-  type JobState,
-  nameOf,
-  openJobState,
-  type StateFlags,
-} from '../state-directory.js';
+import { type JobState, nameOf, openJobState } from '../state-directory.js';
 import { stampOf } from '../tree/file-stamp.js';
 import { splitRepeated } from '../tree/planned.js';
 import { openingError } from '../tree/walk.js';
@@ -30,45 +24,21 @@ import {
   targetOf,
   urlOption,
 } from './find-jobs.js';
-import { UploadBatch, type UploadTask } from './upload-batch.js';
+import { argumentsOf } from './network-options.js';
 import {
-  addBatchOptions,
-  addHostOption,
-  addOutputOptions,
-  addRemoveOption,
-  addReplyOptions,
-  addTransferOptions,
-  addVerboseOption,
-  type BatchFlags,
-  checkReplyFlags,
-  connectionArguments,
-  type HostFlags,
-  type OutputFlags,
-  type RemoveFlags,
-  type ReplyFlags,
-  replyOptions,
-  type TransferFlags,
-  transferArguments,
-  uploadOptions,
-} from './upload-options.js';
+  CONNECTION_OPTIONS,
+  type Flags,
+  HOST,
+  UNRECORDED_OPTIONS,
+  UPLOAD_OPTIONS,
+  URL_OF_UPLOAD,
+} from './options.js';
+import { UploadBatch, type UploadTask } from './upload-batch.js';
+import { checkReplyFlags, replyOptions, uploadOptions } from './upload-options.js';
 
-interface ResumeFlags
-  extends TransferFlags,
-    BatchFlags,
-    ReplyFlags,
-    RemoveFlags,
-    HostFlags,
-    OutputFlags,
-    StateFlags {
+interface ResumeFlags extends Flags {
   readonly all?: boolean;
-  readonly url?: string;
 }
-
-const EXAMPLES = [
-  'bits-upload resume',
-  'bits-upload resume 0190163d',
-  "bits-upload resume --all --header 'Authorization: Bearer …'",
-];
 
 const HELP = `
 ID is the id of an unfinished upload, or its first characters if no other id
@@ -83,21 +53,19 @@ as for put.
 Exit codes: those of put; 6 also when the file is missing. 0 when --all finds
 nothing to resume.`;
 
-/** Adds the options and the action of `resume`. */
-export function defineResume(command: Command, context: CommandContext): void {
-  command
-    .usage('[options] [ID… | --all]')
-    .description(withExamples('Resume unfinished uploads.', EXAMPLES))
-    .argument('[ids...]')
-    .option('--all', 'all unfinished uploads')
-    .option('--url <url>', 'the URL of the upload, if it has a query');
-  addReplyOptions(addTransferOptions(addBatchOptions(addHostOption(addRemoveOption(command)))));
-  addVerboseOption(addOutputOptions(addStateOption(command)))
-    .addHelpText('after', HELP)
-    .action(async (ids: string[], flags: ResumeFlags) => {
-      context.exitWith(await resume(ids, flags, context));
-    });
-}
+export const RESUME: CliCommand = {
+  summary: 'resume unfinished uploads',
+  examples: [
+    'bits-upload resume',
+    'bits-upload resume 0190163d',
+    "bits-upload resume --all --header 'Authorization: Bearer …'",
+  ],
+  help: HELP,
+  argument: new Argument('[ids...]'),
+  usage: '[ID… | --all]',
+  options: [new Option('--all', 'all unfinished uploads'), URL_OF_UPLOAD, HOST, ...UPLOAD_OPTIONS],
+  run: resume,
+};
 
 async function resume(
   ids: readonly string[],
@@ -249,14 +217,14 @@ async function optionsFor(
 function resumeArguments(flags: ResumeFlags, record: JobRecord): string[] {
   return [
     ...connectionToGiveAgain(flags, record),
-    ...transferArguments(flags),
+    ...argumentsOf(UNRECORDED_OPTIONS, flags),
     ...(flags.replyFile === undefined ? [] : ['--reply-file', resolvePath(flags.replyFile)]),
   ];
 }
 
 function connectionToGiveAgain(flags: ResumeFlags, record: JobRecord): string[] {
   return [
-    ...connectionArguments(flags),
+    ...argumentsOf(CONNECTION_OPTIONS, flags),
     ...(record.queryHash === undefined ? [] : ['--url', `${record.url}${HIDDEN_QUERY}`]),
   ];
 }

@@ -26,15 +26,8 @@ import type { PlannedFile } from '../tree/planned.js';
 import { parseDuration } from '../values.js';
 import { createReporter } from './create-reporter.js';
 import { secretWarnings } from './network-options.js';
-import {
-  type BatchFlags,
-  connectTimeoutMs,
-  limitRate,
-  type OutputFlags,
-  type ReplyFlags,
-  type TransferFlags,
-  transfers,
-} from './upload-options.js';
+import type { Flags } from './options.js';
+import { connectTimeoutMs, limitRate, transfers } from './upload-options.js';
 
 /** One upload of a command. */
 export interface UploadTask {
@@ -54,8 +47,6 @@ export interface StoredDetails {
   /** Of the local file, in lower-case hexadecimal. */
   readonly sha256?: string | undefined;
 }
-
-type Flags = BatchFlags & TransferFlags & OutputFlags & ReplyFlags;
 
 /** If the server has not answered by then, its session ends at its time-out. */
 const MAX_FREE_SESSION_MS = 5000;

@@ -1,6 +1,5 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.js';
-import type { CliCommand } from './command.js';
 import { CANCEL } from './commands/cancel.js';
 import { COMPLETION } from './commands/completion.js';
 import { ENQUEUE } from './commands/enqueue.js';
@@ -13,7 +12,7 @@ import { PUT } from './commands/put.js';
 import { RESUME } from './commands/resume.js';
 import { SERVE } from './commands/serve.js';
 import { WORKER } from './commands/worker.js';
-import { flushed, type Io, type OutputStream } from './context.js';
+import { type CliCommand, flushed, type Io, type OutputStream } from './context.js';
 import { readEnvironment, withVariables } from './environment.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { withFlags } from './failure.js';

@@ -5,12 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { Command } from 'commander';
 import { NETWORK_OPTIONS, type NetworkFlags } from '../../src/cli/commands/network-flags.js';
-import {
-  argumentsOf,
-  networkOptions,
-  secretWarnings,
-} from '../../src/cli/commands/network-options.js';
+import { networkOptions, secretWarnings } from '../../src/cli/commands/network-options.js';
 import { variableOf } from '../../src/cli/environment.js';
+import { connectionArguments } from '../../src/cli/resume-command.js';
 
 const SECRET = 's3cret';
 
@@ -235,7 +232,7 @@ describe('the flags for the connection to a server', () => {
       ...['-u', `me:${SECRET}`, '--digest', '--trusted-host', 'a', '--trusted-host', 'b'],
       ...['-x', `http://me:${SECRET}@p:1`, '--pass', SECRET, '--cert', 'c.pem'],
     ];
-    expect(argumentsOf(NETWORK_OPTIONS, parse(args))).to.deep.equal([
+    expect(connectionArguments(parse(args), undefined)).to.deep.equal([
       ...['--user', 'me:…', '--digest', '--trusted-host', 'a', '--trusted-host', 'b'],
       ...['--cert', 'c.pem', '--pass', '…', '--proxy', 'http://…@p:1'],
     ]);

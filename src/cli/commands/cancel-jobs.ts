@@ -7,13 +7,14 @@ import {
 } from '../../index.js';
 import type { Attempt } from '../../internal.js';
 import type { CommandContext, Io } from '../context.js';
-import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
+import { type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf } from '../failure.js';
-import { sayFailure, sayWarning, type Target } from '../render/messages.js';
+import { sayWarning } from '../render/messages.js';
 import { say, writeEvent } from '../render/text.js';
 import type { JobState } from '../state-directory.js';
 import { targetOf } from './find-jobs.js';
 import type { Flags } from './options.js';
+import { reportFailure, reportStop } from './report.js';
 
 /** An unfinished upload to cancel. */
 export interface Cancellation {
@@ -56,11 +57,7 @@ export async function cancelJobs(
       attempt.ended();
       report(cancellation, true, io, flags);
     } catch (error) {
-      if (interruption.reason !== undefined) {
-        const { by, exitCode } = interruption.reason;
-        if (by !== 'stdout') say(io.stderr, `bits-upload: stopped by ${by}`);
-        return exitCode ?? EXIT.failed;
-      }
+      if (interruption.reason !== undefined) return reportStop(interruption.reason, io);
       const failure = failureOfCancel(error);
       attempt.ended(failure);
       if (
@@ -119,11 +116,6 @@ async function forget({ record }: Cancellation, { store }: JobState): Promise<bo
   } finally {
     await lock.release();
   }
-}
-
-export function reportFailure(target: Target, failure: Failure, io: Io, { json }: Flags): void {
-  if (json) writeEvent(io.stdout, { type: 'error', ...target, ...failure });
-  sayFailure(io.stderr, target, failure);
 }
 
 function report(

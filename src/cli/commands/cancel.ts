@@ -1,14 +1,12 @@
 import { Argument } from 'commander';
 import type { JobRecord } from '../../index.js';
 import { Hosts } from '../../internal.js';
-import type { CliCommand } from '../command.js';
-import type { CommandContext } from '../context.js';
-import { EXIT, type ExitCode } from '../exit-codes.js';
-import { failureOf } from '../failure.js';
+import type { CliCommand, CommandContext } from '../context.js';
+import type { ExitCode } from '../exit-codes.js';
 import { sayWarning } from '../render/messages.js';
 import { openJobState } from '../state-directory.js';
 import { UsageError } from '../values.js';
-import { cancelJobs, reportFailure } from './cancel-jobs.js';
+import { cancelJobs } from './cancel-jobs.js';
 import { assertOneHost, findJobs, urlOption } from './find-jobs.js';
 import { secretWarnings } from './network-options.js';
 import {
@@ -18,6 +16,7 @@ import {
   STATE_OPTIONS,
   URL_OF_UPLOAD,
 } from './options.js';
+import { reportError } from './report.js';
 import { connectTimeoutMs, uploadOptions } from './upload-options.js';
 
 const HELP = `
@@ -62,11 +61,13 @@ async function cancel(
   let chosen: readonly JobRecord[];
   try {
     chosen = findJobs(await state.store.list(), ids);
-    assertOneHost(chosen, options);
+    assertOneHost(
+      chosen.map(({ url }) => url),
+      options,
+    );
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    reportFailure({ file: null, url: null }, failureOf(error), io, flags);
-    return EXIT.failed;
+    return reportError(error, io, flags);
   }
   const hosts = new Hosts({ unreachableAfterMs: connectTimeoutMs(flags) });
   const cancellations = chosen.map((record) => ({

@@ -1,10 +1,10 @@
 import { Argument } from 'commander';
-import type { CliCommand } from '../command.js';
 import { bashScript } from '../completion/bash.js';
 import { fishScript } from '../completion/fish.js';
 import { powershellScript } from '../completion/powershell.js';
 import { type CompletedCommand, completedCommands } from '../completion/words.js';
 import { zshScript } from '../completion/zsh.js';
+import type { CliCommand } from '../context.js';
 import { EXIT } from '../exit-codes.js';
 
 const SCRIPTS = {

@@ -3,11 +3,10 @@ import { resolve } from 'node:path';
 import { Argument, Option } from 'commander';
 import type { FleetUploadOptions } from '../../bullmq.js';
 import { isBitsError } from '../../index.js';
-import type { CliCommand } from '../command.js';
-import type { CommandContext, Io } from '../context.js';
+import type { CliCommand, CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf } from '../failure.js';
-import { sayFailure, sayWarning, skippedLine } from '../render/messages.js';
+import { sayWarning, skippedLine } from '../render/messages.js';
 import { say, writeEvent } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
 import { ReplyDirectory } from '../tree/local-files.js';
@@ -24,6 +23,7 @@ import {
 } from './options.js';
 import { planUploads } from './put-plan.js';
 import { type Fleet, REDIS_OPTIONS, redisConnection, withFleet } from './redis-options.js';
+import { reportFailure, reportStop } from './report.js';
 import { checkReplyFlags, replyOptions, sendingOptions } from './upload-options.js';
 
 /** More in one transaction would keep the workers waiting. */
@@ -140,8 +140,8 @@ function sharedOptions(
   return {
     ...sendingOptions(flags),
     ...(typeof reply === 'object' && { reply: { ...reply, to: resolve(to ?? '') } }),
-    ...(priority !== undefined && { priority }),
-    ...(credentials !== undefined && { credentials }),
+    priority,
+    credentials,
   };
 }
 
@@ -209,10 +209,7 @@ class Enqueueing {
     }
     const { reason } = interruption;
     if (reason !== undefined) {
-      if (reason.by !== 'stdout') {
-        say(stderr, `bits-upload: stopped by ${reason.by} before all files were enqueued`);
-      }
-      return reason.exitCode ?? EXIT.failed;
+      return reportStop(reason, this.#io, ' before all files were enqueued');
     }
     if (this.#isLost) return EXIT.failed;
     return exitCodeOf(this.#failures, this.#files + this.#failures.length);
@@ -282,8 +279,7 @@ class Enqueueing {
 
   #failed(target: UploadTarget, failure: Failure): void {
     this.#failures.push(failure);
-    sayFailure(this.#io.stderr, target, failure);
-    if (this.#flags.json) writeEvent(this.#io.stdout, { type: 'error', ...target, ...failure });
+    reportFailure(target, failure, this.#io, this.#flags);
   }
 
   #count(bytes: number): void {

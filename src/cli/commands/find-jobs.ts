@@ -1,3 +1,5 @@
+import type { JobEvent } from '../../cli-events.js';
+import { codeOf } from '../../common/error-like.js';
 import {
   BitsError,
   fileSource,
@@ -13,7 +15,7 @@ import type { Target } from '../render/messages.js';
 import { UsageError } from '../values.js';
 
 /** The file of a job, compared with the file that the upload began with. */
-export type SourceStatus = 'unchanged' | 'changed' | 'gone' | 'unreadable';
+export type SourceStatus = JobEvent['source'];
 
 /**
  * Finds jobs by their ids or by unique beginnings of them.
@@ -53,6 +55,11 @@ export function targetOf(
   };
 }
 
+/** The URL of a record if it has a query, which is not stored. */
+export function urlToComplete({ url, queryHash }: JobRecord): string | undefined {
+  return queryHash === undefined ? undefined : url;
+}
+
 /**
  * The URL to restore a job with, if the URL of the record is incomplete.
  * @throws UsageError when the query is missing or not filled in, or for the URL of another upload
@@ -84,10 +91,8 @@ export async function sourceStatusOf({ source }: JobRecord): Promise<SourceStatu
       ? 'changed'
       : 'unchanged';
   } catch (error) {
-    const cause = isBitsError(error)
-      ? (error.cause as NodeJS.ErrnoException | undefined)
-      : undefined;
-    return cause?.code === 'ENOENT' || cause?.code === 'ENOTDIR' ? 'gone' : 'unreadable';
+    const code = isBitsError(error) ? codeOf(error.cause) : undefined;
+    return code === 'ENOENT' || code === 'ENOTDIR' ? 'gone' : 'unreadable';
   }
 }
 
@@ -109,11 +114,11 @@ export function onlyOf(
  * @throws UsageError when they would go to several hosts that --trusted-host does not name
  */
 export function assertOneHost(
-  records: readonly { readonly url: string | URL }[],
+  urls: readonly (string | URL)[],
   { auth, tls, headers, trustedHosts = [] }: Partial<UploadOptions>,
 ): void {
   const isSecret = auth ?? tls?.cert ?? tls?.pfx ?? headers;
-  const hosts = new Set(records.map(({ url }) => new URL(url).hostname));
+  const hosts = new Set(urls.map((url) => new URL(url).hostname));
   if (isSecret === undefined || hosts.size < 2) return;
   const nowhere = new URL('http://nowhere.invalid/');
   if ([...hosts].every((host) => isTrustedHost(host, nowhere, trustedHosts))) return;

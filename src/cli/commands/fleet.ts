@@ -1,7 +1,6 @@
 import { Option } from 'commander';
 import type { ActiveUpload, FleetStatus } from '../../bullmq.js';
-import type { CliCommand } from '../command.js';
-import type { Io } from '../context.js';
+import type { CliCommand, Io } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { say, writeEvent } from '../render/text.js';
 import { formatBytes, formatPercent } from '../render/units.js';

@@ -1,17 +1,15 @@
 import { Option } from 'commander';
 import type { CliEvent } from '../../cli-events.js';
 import type { JobRecord, LockOwner } from '../../index.js';
-import type { CliCommand } from '../command.js';
-import type { CommandContext } from '../context.js';
+import type { CliCommand, CommandContext } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
-import { failureOf } from '../failure.js';
 import { sayWarning } from '../render/messages.js';
 import { printable, say, writeEvent } from '../render/text.js';
 import { formatAge, formatBytes, formatPercent } from '../render/units.js';
 import { nameOf, openJobState } from '../state-directory.js';
-import { reportFailure } from './cancel-jobs.js';
 import { driverOf, type SourceStatus, sourceStatusOf, targetOf } from './find-jobs.js';
 import { type Flags, JSON_OUTPUT, STATE_OPTIONS } from './options.js';
+import { reportError } from './report.js';
 
 interface JobsFlags extends Flags {
   readonly ids?: boolean;
@@ -84,8 +82,7 @@ async function listJobs(
     for (const { error } of problems) sayWarning(stderr, error);
     return EXIT.done;
   } catch (error) {
-    reportFailure({ file: null, url: null }, failureOf(error), io, flags);
-    return EXIT.failed;
+    return reportError(error, io, flags);
   }
 }
 

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Option } from 'commander';
+import { codeOf } from '../../common/error-like.js';
 import type { AuthOptions, AuthSchemeName, DiagnoseOptions, TlsOptions } from '../../index.js';
 import type { Environment } from '../context.js';
 import { isOn, variableOf } from '../environment.js';
@@ -7,7 +8,6 @@ import { passwordOf } from '../password-command.js';
 import type { Warning } from '../render/messages.js';
 import { UsageError } from '../values.js';
 import { NETWORK_OPTIONS, type NetworkFlags } from './network-flags.js';
-import type { Flags } from './options.js';
 
 /** What {@link NetworkFlags} mean to the SDK. */
 export type NetworkOptions = Pick<
@@ -69,37 +69,8 @@ export function secretWarning(what: string, variable: string): Warning {
   };
 }
 
-function hasPassword(user: string | undefined): boolean {
+export function hasPassword(user: string | undefined): boolean {
   return user !== undefined && /:./s.test(user);
-}
-
-/** The options as they have to be given again; the user has to fill in secrets. */
-export function argumentsOf(options: readonly Option[], flags: Flags): string[] {
-  return options.flatMap((option) => {
-    const { long = '' } = option;
-    const value = flags[option.attributeName() as keyof Flags];
-    if (value === undefined || value === false) return [];
-    if (value === true) return [long];
-    return [value].flat().flatMap((one) => [long, withoutSecret(long, String(one))]);
-  });
-}
-
-function withoutSecret(option: string, value: string): string {
-  switch (option) {
-    case '--oauth2-bearer':
-    case '--pass':
-    case '--password-command':
-      return '…';
-    case '--user':
-    case '--proxy-user':
-      return hasPassword(value) ? `${value.slice(0, value.indexOf(':'))}:…` : value;
-    case '--proxy':
-      return value.replace(/^([a-z0-9]+:\/\/)?.*@/i, '$1…@');
-    case '--header':
-      return `${value.slice(0, value.indexOf(':'))}: …`;
-    default:
-      return value;
-  }
 }
 
 function withEnvironment(flags: NetworkFlags, env: Environment): NetworkFlags {
@@ -227,9 +198,7 @@ function contentOf(flag: string, file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw new UsageError(
-      `${flag} ${file} cannot be read (${(error as NodeJS.ErrnoException).code}): check the path`,
-    );
+    throw new UsageError(`${flag} ${file} cannot be read (${codeOf(error)}): check the path`);
   }
 }
 

@@ -1,8 +1,7 @@
 import { Argument, Option } from 'commander';
 import { BitsAbortError, type DiagnosisStep, diagnose } from '../../index.js';
 import { parseRemoteUrl } from '../../internal.js';
-import type { CliCommand } from '../command.js';
-import type { CommandContext, OutputStream } from '../context.js';
+import type { CliCommand, CommandContext, OutputStream } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { withFlags } from '../failure.js';
 import { sayWarning } from '../render/messages.js';
@@ -12,6 +11,7 @@ import { parseDuration, parseHeaders, UsageError } from '../values.js';
 import { NETWORK_OPTIONS } from './network-flags.js';
 import { networkOptions, secretWarnings } from './network-options.js';
 import { type Flags, HEADER, JSON_OUTPUT, TRACE } from './options.js';
+import { reportStop } from './report.js';
 
 interface PingFlags extends Flags {
   readonly probe?: boolean;
@@ -64,7 +64,7 @@ async function ping(
   const { timeout, header, probe = false, json = false } = flags;
   const steps = diagnose({
     ...networkOptions(flags, { env: io.env, signal: interruption.signal }),
-    ...(header !== undefined && { headers: parseHeaders(header) }),
+    headers: header && parseHeaders(header),
     url: parseRemoteUrl(url),
     probe,
     stepTimeoutMs:
@@ -86,8 +86,7 @@ async function ping(
   } catch (error) {
     const { reason } = interruption;
     if (reason === undefined || !(error instanceof BitsAbortError)) throw error;
-    if (reason.by !== 'stdout') say(io.stderr, `bits-upload: stopped by ${reason.by}`);
-    return reason.exitCode ?? EXIT.failed;
+    return reportStop(reason, io);
   }
   if (failed.length === 0) return EXIT.done;
   return failed.some(({ code }) => code === 'BITS_ERR_AUTH') ? EXIT.auth : EXIT.failed;

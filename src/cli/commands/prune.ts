@@ -1,21 +1,21 @@
 import { unlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { Option } from 'commander';
+import { codeOf } from '../../common/error-like.js';
 import type { JobRecord, StoredJobs, StoreProblem } from '../../index.js';
 import { Hosts } from '../../internal.js';
-import type { CliCommand } from '../command.js';
-import type { CommandContext, Io } from '../context.js';
+import type { CliCommand, CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
-import { failureOf } from '../failure.js';
 import { sayWarning } from '../render/messages.js';
 import { writeEvent } from '../render/text.js';
 import { formatAge } from '../render/units.js';
 import { type JobState, openJobState } from '../state-directory.js';
 import { parseDuration } from '../values.js';
-import { type Cancellation, cancelJobs, reportFailure } from './cancel-jobs.js';
+import { type Cancellation, cancelJobs } from './cancel-jobs.js';
 import { assertOneHost, driverOf, onlyOf, sourceStatusOf } from './find-jobs.js';
 import { secretWarnings } from './network-options.js';
 import { CONNECTION_OPTIONS, type Flags, HOST, OUTPUT_OPTIONS, STATE_OPTIONS } from './options.js';
+import { reportError } from './report.js';
 import { connectTimeoutMs, uploadOptions } from './upload-options.js';
 
 interface PruneFlags extends Flags {
@@ -82,8 +82,7 @@ async function prune(
   try {
     jobs = await state.store.list();
   } catch (error) {
-    reportFailure({ file: null, url: null }, failureOf(error), io, flags);
-    return EXIT.failed;
+    return reportError(error, io, flags);
   }
   const hosts = new Hosts({ unreachableAfterMs: connectTimeoutMs(flags) });
   const cancellations: Cancellation[] = [];
@@ -96,8 +95,10 @@ async function prune(
     const attempt = hosts.attempt(options);
     cancellations.push({ record, reason, isExpired, attempt, options: () => options });
   }
-  const chosen = cancellations.map(({ record }) => record);
-  assertOneHost(chosen, shared);
+  assertOneHost(
+    cancellations.map(({ record }) => record.url),
+    shared,
+  );
   const code = await cancelJobs(cancellations, flags, state, context);
   const removed = await Promise.all(jobs.problems.map((problem) => settle(problem, flags, io)));
   return code === EXIT.done && removed.includes('failed') ? EXIT.failed : code;
@@ -142,7 +143,7 @@ async function settle(
       outcome = 'removed';
     } catch (cause) {
       outcome = 'failed';
-      message = `${where} cannot be removed (${(cause as NodeJS.ErrnoException).code})`;
+      message = `${where} cannot be removed (${codeOf(cause)})`;
     }
   }
   const removed = outcome === 'removed';

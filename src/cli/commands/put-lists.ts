@@ -4,7 +4,6 @@ import { unlessAborted } from '../../common/abort.js';
 import { appendFileName, parseRemoteUrl } from '../../internal.js';
 import type { CommandContext } from '../context.js';
 import { readFileList, readManifest, refusal } from '../tree/file-list.js';
-import { stampOf } from '../tree/file-stamp.js';
 import type { Filters } from '../tree/filters.js';
 import { batchKey } from '../tree/finished-files.js';
 import {
@@ -163,7 +162,7 @@ async function listedFile(place: Place): Promise<Planned> {
   const { path } = place;
   try {
     const stats = await stat(path, { bigint: true });
-    if (stats.isFile()) return plannedFile(place, stampOf(stats));
+    if (stats.isFile()) return plannedFile(place, stats);
     if (!stats.isDirectory()) return failedPlan(place, await openingError(path, undefined));
     const why = 'it is a directory: list only files, as find -type f does';
     return failedPlan(place, new UsageError(why));

@@ -4,7 +4,6 @@ import { fileSource, streamSource } from '../../index.js';
 import { appendFileName } from '../../internal.js';
 import type { CommandContext, StandardInput } from '../context.js';
 import { assertStandardInput } from '../standard-input.js';
-import { stampOf } from '../tree/file-stamp.js';
 import { createFilters, type Filters } from '../tree/filters.js';
 import { batchKey } from '../tree/finished-files.js';
 import { withDigest } from '../tree/local-files.js';
@@ -210,7 +209,7 @@ async function checkArgument(
   }
   try {
     await (await source.open()).close();
-    return plannedFile(place, stampOf(looked ?? (await stat(path, { bigint: true }))));
+    return plannedFile(place, looked ?? (await stat(path, { bigint: true })));
   } catch (error) {
     const failed = failedPlan(place, error);
     const hint = failed.missing && hintForMissing(path);

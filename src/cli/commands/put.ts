@@ -1,14 +1,8 @@
 import { Argument, Option } from 'commander';
 import { codeOf } from '../../common/error-like.js';
-import {
-  isBitsError,
-  type QueuedUploadOptions,
-  UploadJob,
-  type UploadOptions,
-} from '../../index.js';
+import { isBitsError, UploadJob, type UploadOptions } from '../../index.js';
 import { DEFAULTS } from '../../internal.js';
-import type { CliCommand } from '../command.js';
-import type { CommandContext } from '../context.js';
+import type { CliCommand, CommandContext } from '../context.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
 import { say } from '../render/text.js';
@@ -129,14 +123,10 @@ async function put(
   context: CommandContext,
 ): Promise<ExitCode> {
   checkReplyFlags(flags);
-  const { priority } = flags;
   const state = openJobState(flags);
-  const shared: Partial<QueuedUploadOptions> = {
-    ...uploadOptions(flags, context),
-    ...(priority !== undefined && { priority }),
-  };
+  const options = uploadOptions(flags, context);
   const plan = await planUploads(paths, flags, context);
-  checkPlan(plan, flags, shared, state);
+  checkPlan(plan, flags, options, state);
   const batch = new UploadBatch(flags, state, context);
   let finished: FinishedFiles | undefined;
   try {
@@ -151,6 +141,7 @@ async function put(
     const message = `it will not be remembered which files are stored: ${why}`;
     batch.reporter.warning({ code: 'batch-not-kept', message });
   }
+  const shared = { ...options, priority: flags.priority };
   const upload = new PutUploads(flags, shared, batch, finished);
   let code: ExitCode = EXIT.failed;
   try {
@@ -169,7 +160,7 @@ async function put(
 function checkPlan(
   { isOneFile, urls }: UploadPlan,
   { reply, replyFile, replyDir, replyOptional, maxReplySize }: PutFlags,
-  shared: Partial<UploadOptions>,
+  options: Partial<UploadOptions>,
   { store }: JobState,
 ): void {
   const isForOne = reply || replyFile !== undefined;
@@ -180,12 +171,9 @@ function checkPlan(
   if (lonely && !isForOne && replyDir === undefined) {
     throw new UsageError(`${lonely} needs --reply, --reply-file or --reply-dir`);
   }
-  assertOneHost(
-    urls.map((url) => ({ url })),
-    shared,
-  );
+  assertOneHost(urls, options);
   for (const url of urls) {
-    new UploadJob({ ...shared, url, source: new Uint8Array(), name: 'name', store });
+    new UploadJob({ ...options, url, source: new Uint8Array(), name: 'name', store });
   }
 }
 

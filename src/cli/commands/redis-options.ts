@@ -1,13 +1,13 @@
 import { Option } from 'commander';
+import { codeOf } from '../../common/error-like.js';
 import type { Io } from '../context.js';
-import { EXIT, type ExitCode } from '../exit-codes.js';
-import { failureOf } from '../failure.js';
+import type { ExitCode } from '../exit-codes.js';
 import { sayWarning } from '../render/messages.js';
 import { writeEvent } from '../render/text.js';
 import { UsageError } from '../values.js';
-import { reportFailure } from './cancel-jobs.js';
 import { secretWarning } from './network-options.js';
 import type { Flags } from './options.js';
+import { reportError } from './report.js';
 
 export type Fleet = typeof import('../../bullmq.js');
 
@@ -22,13 +22,13 @@ export const REDIS_OPTIONS: readonly Option[] = [
 /** @throws UsageError */
 export function redisConnection({ redis, queue }: Flags): {
   readonly connection: string;
-  readonly queueName?: string;
+  readonly queueName: string | undefined;
 } {
   if (redis === undefined || redis === '') {
     throw new UsageError('--redis is missing: give the URL of Redis, such as redis://host:6379');
   }
   if (queue === '') throw new UsageError('--queue must not be empty');
-  return { connection: redis, ...(queue !== undefined && { queueName: queue }) };
+  return { connection: redis, queueName: queue };
 }
 
 /**
@@ -49,9 +49,8 @@ export async function withFleet(
   try {
     return await command(await loadFleet());
   } catch (error) {
-    if (error instanceof UsageError || failureOf(error).code === 'BITS_ERR_ARGUMENT') throw error;
-    reportFailure({ file: null, url: null }, failureOf(error), io, flags);
-    return EXIT.failed;
+    if (codeOf(error) === 'BITS_ERR_ARGUMENT') throw error;
+    return reportError(error, io, flags);
   }
 }
 
@@ -63,7 +62,7 @@ async function loadFleet(): Promise<Fleet> {
   try {
     return await import(/* webpackIgnore: true */ /* @vite-ignore */ FLEET);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    if (codeOf(error) !== 'ERR_MODULE_NOT_FOUND') throw error;
     throw new UsageError(
       'this command needs the packages bullmq and ioredis: install them beside bits-upload, ' +
         'with npm install bullmq ioredis',

@@ -2,15 +2,13 @@ import { stat } from 'node:fs/promises';
 import { resolve as resolvePath } from 'node:path';
 import { Argument, Option } from 'commander';
 import { BitsError, type JobRecord, type UploadOptions } from '../../index.js';
-import type { CliCommand } from '../command.js';
-import type { CommandContext, Io } from '../context.js';
+import type { CliCommand, CommandContext, Io } from '../context.js';
 import { type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
 import { sayWarning } from '../render/messages.js';
 import { say } from '../render/text.js';
-import { commandFor } from '../resume-command.js';
+import { commandFor, connectionArguments, resumeArguments } from '../resume-command.js';
 import { type JobState, nameOf, openJobState } from '../state-directory.js';
-import { stampOf } from '../tree/file-stamp.js';
 import { splitRepeated } from '../tree/planned.js';
 import { openingError } from '../tree/walk.js';
 import { UsageError } from '../values.js';
@@ -18,21 +16,13 @@ import {
   assertOneHost,
   driverOf,
   findJobs,
-  HIDDEN_QUERY,
   onlyOf,
   sourceStatusOf,
   targetOf,
   urlOption,
+  urlToComplete,
 } from './find-jobs.js';
-import { argumentsOf } from './network-options.js';
-import {
-  CONNECTION_OPTIONS,
-  type Flags,
-  HOST,
-  UNRECORDED_OPTIONS,
-  UPLOAD_OPTIONS,
-  URL_OF_UPLOAD,
-} from './options.js';
+import { type Flags, HOST, UPLOAD_OPTIONS, URL_OF_UPLOAD } from './options.js';
 import { UploadBatch, type UploadTask } from './upload-batch.js';
 import { checkReplyFlags, replyOptions, uploadOptions } from './upload-options.js';
 
@@ -79,7 +69,10 @@ async function resume(
   let chosen: readonly JobRecord[];
   try {
     chosen = await chooseJobs(ids, flags, state, context.io);
-    assertOneHost(chosen, options);
+    assertOneHost(
+      chosen.map(({ url }) => url),
+      options,
+    );
     if (flags.removeSource) assertOnePlace(chosen);
   } catch (error) {
     if (error instanceof UsageError) throw error;
@@ -94,7 +87,10 @@ async function resume(
       tasks.push({
         target,
         id: record.id,
-        argumentsToGiveAgain: resumeArguments(flags, record),
+        argumentsToGiveAgain: [
+          ...resumeArguments(flags, urlToComplete(record)),
+          ...(flags.replyFile === undefined ? [] : ['--reply-file', resolvePath(flags.replyFile)]),
+        ],
         options: await optionsFor(record, flags, options, state, context.io),
         ...(flags.removeSource && { onStored: await removal(record, batch) }),
       });
@@ -168,10 +164,10 @@ async function removal(
   const stats = await stat(path, { bigint: true }).catch(async (error) => {
     throw await openingError(path, error);
   });
-  const file = { path, stamp: stampOf(stats) };
+  const file = { path, stamp: stats };
   return async ({ closed }) => {
     await batch.removeSource(targetOf(record), file, closed);
-    return {};
+    return undefined;
   };
 }
 
@@ -195,7 +191,12 @@ async function optionsFor(
     throw new UsageError(`upload ${id} was started without a reply`);
   }
   if ((await sourceStatusOf(record)) === 'gone') {
-    const toCancel = commandFor('cancel', id, state, connectionToGiveAgain(flags, record));
+    const toCancel = commandFor(
+      'cancel',
+      id,
+      state,
+      connectionArguments(flags, urlToComplete(record)),
+    );
     throw new BitsError(
       'BITS_ERR_SOURCE_CHANGED',
       `the file is missing: restore it, or free the session on the server with ${toCancel}`,
@@ -211,20 +212,4 @@ async function optionsFor(
       recorded !== undefined &&
       replyOptions({ replyFile: recorded, maxReplySize }, io.stdout)),
   };
-}
-
-/** Of the command that is running now, which may be stopped as well. */
-function resumeArguments(flags: ResumeFlags, record: JobRecord): string[] {
-  return [
-    ...connectionToGiveAgain(flags, record),
-    ...argumentsOf(UNRECORDED_OPTIONS, flags),
-    ...(flags.replyFile === undefined ? [] : ['--reply-file', resolvePath(flags.replyFile)]),
-  ];
-}
-
-function connectionToGiveAgain(flags: ResumeFlags, record: JobRecord): string[] {
-  return [
-    ...argumentsOf(CONNECTION_OPTIONS, flags),
-    ...(record.queryHash === undefined ? [] : ['--url', `${record.url}${HIDDEN_QUERY}`]),
-  ];
 }

@@ -2,8 +2,7 @@ import { stat } from 'node:fs/promises';
 import net from 'node:net';
 import { Option } from 'commander';
 import { type BitsServer, createBitsServer, type LoggedRequest } from '../../testing/index.js';
-import type { CliCommand } from '../command.js';
-import type { CommandContext } from '../context.js';
+import type { CliCommand, CommandContext } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { say } from '../render/text.js';
 import { another, parseWholeNumber, UsageError } from '../values.js';
@@ -67,14 +66,14 @@ async function serve(
   const { host, quiet, allowHost = [], read = false } = flags;
   const port = flags.port === undefined ? 0 : parseWholeNumber('--port', flags.port, 65_535);
   const root = await existingDirectory(flags.root);
-  const log: { server?: BitsServer } = {};
+  let server: BitsServer | undefined;
   const onRequest = (request: LoggedRequest): void => {
-    for (const { message } of violationsOf(request, log.server)) {
+    const { violations = [] } = server ?? {};
+    for (const { message } of violations.filter((one) => one.request.number === request.number)) {
       say(stderr, `violation of the protocol in request ${request.number}: ${message}`);
     }
     if (!quiet) say(stderr, logLine(request));
   };
-  let server: BitsServer;
   try {
     server = await createBitsServer({
       root,
@@ -89,7 +88,6 @@ async function serve(
     say(stderr, `bits-upload: cannot listen on ${host}${whyNot(error, port)}`);
     return EXIT.failed;
   }
-  log.server = server;
   try {
     stdout.write(`listening on ${server.url}\n`);
     if (!isLoopback(host)) {
@@ -129,12 +127,6 @@ async function existingDirectory(root: string | undefined): Promise<string> {
 function isLoopback(host: string): boolean {
   if (/^localhost\.?$/i.test(host) || host === '::1') return true;
   return net.isIPv4(host) && host.startsWith('127.');
-}
-
-function violationsOf(request: LoggedRequest, server: BitsServer | undefined) {
-  return (
-    server?.violations.filter((violation) => violation.request.number === request.number) ?? []
-  );
 }
 
 function logLine(request: LoggedRequest): string {

@@ -21,8 +21,8 @@ import { say } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
 import { commandFor } from '../resume-command.js';
 import type { JobState } from '../state-directory.js';
+import type { FoundFile } from '../tree/file-stamp.js';
 import { removeFile } from '../tree/local-files.js';
-import type { PlannedFile } from '../tree/planned.js';
 import { parseDuration } from '../values.js';
 import { createReporter } from './create-reporter.js';
 import { secretWarnings } from './network-options.js';
@@ -38,14 +38,11 @@ export interface UploadTask {
   readonly argumentsToGiveAgain: readonly string[];
   /** For a record that is resumed: what differs from it. */
   readonly options: Partial<QueuedUploadOptions>;
-  /** Called as soon as the file is stored; that is reported when what it returns resolves. */
-  readonly onStored?: (result: UploadResult) => Promise<StoredDetails> | undefined;
-}
-
-/** What is reported with the result of an upload. */
-export interface StoredDetails {
-  /** Of the local file, in lower-case hexadecimal. */
-  readonly sha256?: string | undefined;
+  /**
+   * Called as soon as the file is stored; that is reported when what it returns resolves, with the SHA-256
+   * of the local file if there is one.
+   */
+  readonly onStored?: (result: UploadResult) => Promise<string | undefined> | undefined;
 }
 
 /** If the server has not answered by then, its session ends at its time-out. */
@@ -132,7 +129,7 @@ export class UploadBatch {
    */
   async removeSource(
     target: Target,
-    file: PlannedFile,
+    file: FoundFile,
     closed: UploadResult['closed'],
   ): Promise<boolean> {
     const why =
@@ -331,15 +328,15 @@ export class UploadBatch {
     this.#succeeded += 1;
     this.#bytes += result.bytes;
     this.#bytesSent += result.bytesSent;
-    const details = task.onStored?.(result);
-    const report = (known?: StoredDetails) => this.#reportDone(task.target, result, known);
-    if (details === undefined) report();
-    else this.#settle(details.then(report));
+    const finishing = task.onStored?.(result);
+    const report = (sha256?: string) => this.#reportDone(task.target, result, sha256);
+    if (finishing === undefined) report();
+    else this.#settle(finishing.then(report));
   }
 
-  #reportDone(target: Target, result: UploadResult, details?: StoredDetails): void {
+  #reportDone(target: Target, result: UploadResult, sha256?: string): void {
     const { json, reply } = this.#flags;
-    this.reporter.done(target, result, details?.sha256);
+    this.reporter.done(target, result, sha256);
     // Right after the report, which has erased what would stand in its line of the terminal.
     if (!json && !reply) this.#context.io.stdout.write(`${result.url}\n`);
   }

@@ -73,8 +73,8 @@ export function uploadOptions(
     ...networkOptions(flags, { env: io.env, signal: interruption.signal }),
     ...replyOptions(flags, io.stdout),
     ...sendingOptions(flags),
-    ...(header !== undefined && { headers: parseHeaders(header) }),
-    ...(resume !== undefined && { resume }),
+    headers: header && parseHeaders(header),
+    resume,
     signal: interruption.signal,
   };
 }
@@ -97,7 +97,7 @@ export function sendingOptions(flags: Flags): Pick<
     ...(fragmentSize !== undefined && {
       fragmentBytes: parseSize('--fragment-size', fragmentSize, sizes),
     }),
-    ...(onUncertain !== undefined && { onUncertainFragment: onUncertain }),
+    onUncertainFragment: onUncertain,
   };
 }
 

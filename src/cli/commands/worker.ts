@@ -6,8 +6,7 @@ import type {
   UploadWorker,
   UploadWorkerOptions,
 } from '../../bullmq.js';
-import type { CliCommand } from '../command.js';
-import type { CommandContext, Io } from '../context.js';
+import type { CliCommand, CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { withFlags } from '../failure.js';
 import { sayWarning } from '../render/messages.js';
@@ -24,6 +23,7 @@ import {
   TRANSFERS,
 } from './options.js';
 import { type Fleet, REDIS_OPTIONS, redisConnection, withFleet } from './redis-options.js';
+import { reportStop } from './report.js';
 import { limitRate, sendingOptions, transfers } from './upload-options.js';
 
 interface WorkerFlags extends Flags {
@@ -93,11 +93,9 @@ async function work(flags: WorkerFlags, context: CommandContext, fleet: Fleet): 
   if (flags.json) writeEvent(io.stdout, { type: 'ready', worker: worker.name });
   await interruption.stopped();
   const { reason } = interruption;
-  if (reason !== undefined && reason.by !== 'stdout') {
-    say(io.stderr, `bits-upload: stopped by ${reason.by}: its uploads go to other workers`);
-  }
+  const code = reason && reportStop(reason, io, ': its uploads go to other workers');
   await worker.close();
-  return reason?.exitCode ?? EXIT.failed;
+  return code ?? EXIT.failed;
 }
 
 /** @throws UsageError */
@@ -116,20 +114,19 @@ function workerOptions(
   const { cert, key, pfx, passphrase, ...publicTls } = tls ?? {};
   const hasCertificate = cert !== undefined || pfx !== undefined;
   const secrets = {
-    ...(hasCertificate && { tls }),
-    ...(auth !== undefined && { auth }),
-    ...(header !== undefined && { headers: parseHeaders(header) }),
-    ...(allowInsecureAuth !== undefined && { allowInsecureAuth }),
+    tls: hasCertificate ? tls : undefined,
+    auth,
+    headers: header && parseHeaders(header),
+    allowInsecureAuth,
   };
-  const bandwidth = limitRate(flags);
   return {
     ...redisConnection(flags),
     concurrency,
     defaults: { ...network, tls: publicTls, ...sendingOptions(flags) },
     ...credentialsOf(flags, secrets),
-    ...(bandwidth !== undefined && { bandwidth }),
-    ...(directory !== undefined && { directories: directory }),
-    ...(name !== undefined && { name }),
+    bandwidth: limitRate(flags),
+    directories: directory,
+    name,
   };
 }
 
@@ -137,7 +134,7 @@ function credentialsOf(
   { origin, credentials }: WorkerFlags,
   secrets: Omit<NamedCredentials, 'origins'>,
 ): Pick<UploadWorkerOptions, 'credentials'> {
-  const hasSecrets = Object.keys(secrets).length > 0;
+  const hasSecrets = Object.values(secrets).some((value) => value !== undefined);
   if (hasSecrets && origin === undefined) {
     throw new UsageError(
       '--user, --header, --cert and the like need --origin: the servers that may get them, such as https://bits.example',

@@ -6,7 +6,7 @@ import { fileSource, type SourceInput } from '../../index.js';
 import { namesThatMeet } from '../../internal.js';
 import type { SkipReason } from '../render/messages.js';
 import { UsageError } from '../values.js';
-import { type FileStamp, sourceWithoutLinks, stampOf } from './file-stamp.js';
+import { type FileStamp, sourceWithoutLinks } from './file-stamp.js';
 import type { Filters } from './filters.js';
 
 /** One entry of a tree; `segments` are the names from the root down to it. */
@@ -97,9 +97,8 @@ class Walk {
   async #file(segments: readonly string[], statOf: typeof stat): Promise<Found> {
     const path = join(this.#root, ...segments);
     try {
-      const stats = await statOf(path, { bigint: true });
-      if (!stats.isFile()) return { kind: 'skipped', segments, reason: 'special' };
-      const stamp = stampOf(stats);
+      const stamp = await statOf(path, { bigint: true });
+      if (!stamp.isFile()) return { kind: 'skipped', segments, reason: 'special' };
       const { followLinks } = this.#options;
       const source = followLinks ? path : sourceWithoutLinks(this.#root, segments, stamp);
       return { kind: 'file', segments, stamp, source };

@@ -13,7 +13,7 @@ import { RESUME } from './commands/resume.js';
 import { SERVE } from './commands/serve.js';
 import { WORKER } from './commands/worker.js';
 import { type CliCommand, flushed, type Io, type OutputStream } from './context.js';
-import { readEnvironment, withVariables } from './environment.js';
+import { readEnvironment, unknownVariables, withVariables } from './environment.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { withFlags } from './failure.js';
 import { groupOptions, HELP_STYLE, withExamples } from './help.js';
@@ -113,6 +113,10 @@ async function dispatch(
     running = command;
     readEnvironment(command, io.env);
     const flags = command.opts<Flags>();
+    const unknown = flags.quiet ? undefined : unknownVariables(program, io.env);
+    if (unknown !== undefined && flags.json) {
+      writeEvent(io.stdout, { type: 'warning', file: null, ...unknown });
+    } else if (unknown !== undefined) sayWarning(io.stderr, unknown);
     if (flags.trace !== undefined) {
       const warn = (message: string) => sayWarning(io.stderr, { message });
       atEnd(startTrace(flags.trace, command.name(), warn));

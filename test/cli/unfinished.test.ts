@@ -537,10 +537,29 @@ describe('an unfinished upload', () => {
       expect(put.code).to.equal(5);
       expect(put.stderr).to.contain('larger than 9 bytes').and.to.contain('--max-reply-size');
       expect(put.stderr).to.contain(' --on-uncertain restart --max-reply-size 9\n');
-      expect((await bits('resume', '--retries=0', '--max-reply-size=9')).code).to.equal(5);
+      const other = await bits('resume', '--retries=0', '--reply-optional');
+      expect(other.code).to.equal(5);
+      expect(other.stderr).to.contain('larger than 9 bytes');
       expect((await bits('resume', '--max-reply-size=10')).code).to.equal(0);
       expect(await readFile(replyFile, 'utf8')).to.equal('the answer');
     });
+
+    for (const place of [['--reply-file', 'answer'], ['--reply']]) {
+      it(`needs no reply any more with --reply-optional after put ${place[0]}`, async () => {
+        await serve({ reply: () => undefined });
+        const [flag = '', name] = place;
+        const where = name === undefined ? [flag] : [flag, join(directory, name)];
+        const put = await bits('put', '--retries=0', ...where, file, `${server.url}x.bin`);
+        expect(put.code).to.equal(5);
+        expect(put.stderr).to.contain('announced no reply').and.contain('give --reply-optional');
+        const again = name === undefined ? [flag] : [];
+        expect((await bits('resume', '--retries=0', ...again)).code).to.equal(5);
+        expect((await bits('resume', '--reply-optional', ...again)).code).to.equal(0);
+        expect(await readdir(directory)).to.not.include('answer');
+        expect(await readFile(join(server.root, 'x.bin'))).to.deep.equal(content);
+        server.assertNoViolations();
+      });
+    }
 
     it('writes its reply to standard output only if --reply is given again', async () => {
       await serve({ reply: () => 'the answer', faults: [{ on: 'reply', do: { status: 404 } }] });

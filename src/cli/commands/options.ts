@@ -196,6 +196,7 @@ export const UPLOAD_OPTIONS: readonly Option[] = [
   ...CONNECTION_OPTIONS,
   REPLY,
   new Option('--reply-file <path>', 'write the reply of the server to a new file'),
+  REPLY_OPTIONAL,
   MAX_REPLY_SIZE,
   REMOVE_SOURCE,
   ...STATE_OPTIONS,

@@ -12,13 +12,7 @@ import { FinishedFiles } from '../tree/finished-files.js';
 import type { UploadPlan } from '../tree/planned.js';
 import { UsageError } from '../values.js';
 import { assertOneHost } from './find-jobs.js';
-import {
-  type PutFlags,
-  REPLY_OPTIONAL,
-  refusedOption,
-  SELECTION_OPTIONS,
-  UPLOAD_OPTIONS,
-} from './options.js';
+import { type PutFlags, refusedOption, SELECTION_OPTIONS, UPLOAD_OPTIONS } from './options.js';
 import { planUploads } from './put-plan.js';
 import { PutUploads } from './put-uploads.js';
 import { UploadBatch } from './upload-batch.js';
@@ -103,7 +97,6 @@ export const PUT: CliCommand = {
       '--reply-dir <dir>',
       'write the reply to each file to a new file in this directory, with the same path as below the URL',
     ),
-    REPLY_OPTIONAL,
     new Option('--size <size>', 'size of standard input, which is then sent while it is read'),
     new Option(
       '--spool-size <size>',

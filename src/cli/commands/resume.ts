@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { resolve as resolvePath } from 'node:path';
 import { Argument, Option } from 'commander';
-import { BitsError, type JobRecord, type UploadOptions } from '../../index.js';
+import { BitsError, type JobRecord, type ReplyOptions, type UploadOptions } from '../../index.js';
 import type { CliCommand, CommandContext, Io } from '../context.js';
 import { type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
@@ -24,7 +24,7 @@ import {
 } from './find-jobs.js';
 import { type Flags, HOST, UPLOAD_OPTIONS, URL_OF_UPLOAD } from './options.js';
 import { UploadBatch, type UploadTask } from './upload-batch.js';
-import { checkReplyFlags, replyOptions, uploadOptions } from './upload-options.js';
+import { checkReplyFlags, maxReplyBytes, uploadOptions } from './upload-options.js';
 
 interface ResumeFlags extends Flags {
   readonly all?: boolean;
@@ -36,6 +36,7 @@ begins with them; bits-upload jobs lists the ids. Without an ID: the only
 unfinished upload. --all skips uploads that another process is running.
 
 Headers, the query of a URL and --remove-source are not stored: give them again.
+--reply-optional and --max-reply-size change what put was given.
 Credentials and headers are for one host: if the uploads go to several hosts,
 choose one with --host. Standard output, standard error and --json are the same
 as for put.
@@ -91,7 +92,7 @@ async function resume(
           ...resumeArguments(flags, urlToComplete(record)),
           ...(flags.replyFile === undefined ? [] : ['--reply-file', resolvePath(flags.replyFile)]),
         ],
-        options: await optionsFor(record, flags, options, state, context.io),
+        options: await optionsFor(record, flags, options, state),
         ...(flags.removeSource && { onStored: await removal(record, batch) }),
       });
     } catch (error) {
@@ -177,7 +178,6 @@ async function optionsFor(
   flags: ResumeFlags,
   options: Partial<UploadOptions>,
   state: JobState,
-  io: Io,
 ): Promise<Partial<UploadOptions>> {
   const { id } = record;
   const place = urlOption(record, flags.url);
@@ -202,14 +202,17 @@ async function optionsFor(
       `the file is missing: restore it, or free the session on the server with ${toCancel}`,
     );
   }
-  const { maxReplySize } = flags;
-  const recorded = record.reply?.file;
+  return { ...options, ...place, reply: options.reply ?? replyOf(record, flags) };
+}
+
+/** That of the record, but for what the flags change. */
+function replyOf({ reply }: JobRecord, flags: ResumeFlags): ReplyOptions | undefined {
+  if (reply === undefined) return undefined;
+  const { file = 'memory', optional, overwrite, maxBytes } = reply;
   return {
-    ...options,
-    ...place,
-    ...(!hasReply &&
-      maxReplySize !== undefined &&
-      recorded !== undefined &&
-      replyOptions({ replyFile: recorded, maxReplySize }, io.stdout)),
+    to: file,
+    optional: flags.replyOptional ?? optional,
+    overwrite,
+    maxBytes: maxReplyBytes(flags) ?? maxBytes,
   };
 }

@@ -7,7 +7,7 @@ import {
   MAX_FRAGMENT_BYTES,
   MIN_FRAGMENT_BYTES,
 } from '../../internal.js';
-import type { CommandContext } from '../context.js';
+import type { CommandContext, OutputStream } from '../context.js';
 import { parseDuration, parseHeaders, parseSize, parseWholeNumber, UsageError } from '../values.js';
 import { networkOptions } from './network-options.js';
 import { DEFAULT_CONNECT_TIMEOUT, DEFAULT_TRANSFERS, type Flags } from './options.js';
@@ -124,25 +124,27 @@ function timeouts(flags: Flags): TimeoutOptions {
 }
 
 /** Where the reply goes; nothing without --reply, --reply-file and --reply-dir. */
-export function replyOptions(
-  { reply, replyFile, replyDir, replyOptional, maxReplySize }: Flags,
-  stdout: CommandContext['io']['stdout'],
-): Partial<UploadOptions> {
+export function replyOptions(flags: Flags, stdout: OutputStream): Pick<UploadOptions, 'reply'> {
+  const { reply, replyFile, replyDir, replyOptional } = flags;
   if (!reply && replyFile === undefined && replyDir === undefined) return {};
   // Each file has its own place in the directory, which the directory stands for here.
   const file = replyFile ?? replyDir;
   return {
     reply: {
       to: file === undefined ? stdout : resolve(file),
+      // Undefined would take the place of what a record says.
       ...(replyOptional !== undefined && { optional: replyOptional }),
-      ...(maxReplySize !== undefined && {
-        maxBytes: parseSize('--max-reply-size', maxReplySize, {
-          least: 1,
-          most: Number.MAX_SAFE_INTEGER,
-        }),
-      }),
+      maxBytes: maxReplyBytes(flags),
     },
   };
+}
+
+/** @throws UsageError */
+export function maxReplyBytes({ maxReplySize }: Flags): number | undefined {
+  const range = { least: 1, most: Number.MAX_SAFE_INTEGER };
+  return maxReplySize === undefined
+    ? undefined
+    : parseSize('--max-reply-size', maxReplySize, range);
 }
 
 /** @throws UsageError */

@@ -1,13 +1,12 @@
 import { Argument } from 'commander';
 import type { JobRecord } from '../../index.js';
-import { Hosts } from '../../internal.js';
 import type { CliCommand, CommandContext } from '../context.js';
 import type { ExitCode } from '../exit-codes.js';
 import { sayWarning } from '../render/messages.js';
 import { openJobState } from '../state-directory.js';
 import { UsageError } from '../values.js';
 import { cancelJobs } from './cancel-jobs.js';
-import { assertOneHost, findJobs, urlOption } from './find-jobs.js';
+import { assertOneHost, findJobs } from './find-jobs.js';
 import { secretWarnings } from './network-options.js';
 import {
   CONNECTION_OPTIONS,
@@ -17,7 +16,7 @@ import {
   URL_OF_UPLOAD,
 } from './options.js';
 import { reportError } from './report.js';
-import { connectTimeoutMs, uploadOptions } from './upload-options.js';
+import { uploadOptions } from './upload-options.js';
 
 const HELP = `
 ID is the id of an unfinished upload, or its first characters if no other id
@@ -69,11 +68,6 @@ async function cancel(
     if (error instanceof UsageError) throw error;
     return reportError(error, io, flags);
   }
-  const hosts = new Hosts({ unreachableAfterMs: connectTimeoutMs(flags) });
-  const cancellations = chosen.map((record) => ({
-    record,
-    attempt: hosts.attempt({ ...options, url: record.url }),
-    options: () => ({ ...options, ...urlOption(record, flags.url) }),
-  }));
-  return cancelJobs(cancellations, flags, state, context);
+  const cancellations = chosen.map((record) => ({ record }));
+  return cancelJobs(cancellations, options, flags, state, context);
 }

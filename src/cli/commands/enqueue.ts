@@ -6,11 +6,11 @@ import { isBitsError } from '../../index.js';
 import type { CliCommand, CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf } from '../failure.js';
-import { sayWarning, skippedLine } from '../render/messages.js';
+import { sayWarning, skippedLine, type UploadTarget } from '../render/messages.js';
 import { say, writeEvent } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
 import { ReplyDirectory } from '../tree/local-files.js';
-import type { PlannedUpload, UploadPlan, UploadTarget } from '../tree/planned.js';
+import type { PlannedUpload, UploadPlan } from '../tree/planned.js';
 import { UsageError } from '../values.js';
 import {
   type Flags,
@@ -24,7 +24,7 @@ import {
 import { planUploads } from './put-plan.js';
 import { type Fleet, REDIS_OPTIONS, redisConnection, withFleet } from './redis-options.js';
 import { reportFailure, reportStop } from './report.js';
-import { checkReplyFlags, replyOptions, sendingOptions } from './upload-options.js';
+import { checkReplyFlags, maxReplyBytes, sendingOptions } from './upload-options.js';
 
 /** More in one transaction would keep the workers waiting. */
 const AT_ONCE = 500;
@@ -109,7 +109,7 @@ async function enqueue(
   }
   checkReplyFlags(flags);
   const plan = await planUploads(paths, flags, context);
-  const shared = sharedOptions(plan, flags, context);
+  const shared = sharedOptions(plan, flags);
   for (const url of plan.urls) fleet.uploadFlowJob('check', { ...shared, url, source: '/' });
   const run = new Enqueueing(flags, shared, context.io);
   if (flags.dryRun) return run.enqueue(plan, context, undefined);
@@ -125,7 +125,6 @@ async function enqueue(
 function sharedOptions(
   { isOneFile }: UploadPlan,
   flags: Flags,
-  { io }: CommandContext,
 ): Omit<FleetUploadOptions, 'url' | 'source'> {
   const { priority, credentials, replyFile, replyDir, replyOptional, maxReplySize } = flags;
   if (replyFile !== undefined && !isOneFile) {
@@ -136,10 +135,10 @@ function sharedOptions(
   if (lonely && to === undefined) {
     throw new UsageError(`${lonely} needs --reply-file or --reply-dir`);
   }
-  const { reply } = replyOptions(flags, io.stdout);
+  const reply = { optional: replyOptional, maxBytes: maxReplyBytes(flags) };
   return {
     ...sendingOptions(flags),
-    ...(typeof reply === 'object' && { reply: { ...reply, to: resolve(to ?? '') } }),
+    reply: to === undefined ? undefined : { ...reply, to: resolve(to) },
     priority,
     credentials,
   };

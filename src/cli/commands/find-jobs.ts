@@ -11,7 +11,7 @@ import {
   type UploadOptions,
 } from '../../index.js';
 import { isTrustedHost, parseRemoteUrl, sourceIdentityChange } from '../../internal.js';
-import type { Target } from '../render/messages.js';
+import type { UploadTarget } from '../render/messages.js';
 import { UsageError } from '../values.js';
 
 /** The file of a job, compared with the file that the upload began with. */
@@ -46,9 +46,7 @@ export function findJobs({ records, problems }: StoredJobs, ids: readonly string
 export const HIDDEN_QUERY = '?…';
 
 /** The file and the URL of a job, as they are shown. */
-export function targetOf(
-  record: JobRecord,
-): Target & { readonly file: string; readonly url: string } {
+export function targetOf(record: JobRecord): UploadTarget {
   return {
     file: record.source.path,
     url: record.queryHash === undefined ? record.url : `${record.url}${HIDDEN_QUERY}`,
@@ -94,6 +92,11 @@ export async function sourceStatusOf({ source }: JobRecord): Promise<SourceStatu
     const code = isBitsError(error) ? codeOf(error.cause) : undefined;
     return code === 'ENOENT' || code === 'ENOTDIR' ? 'gone' : 'unreadable';
   }
+}
+
+/** Since the last progress; the clock may have been set back. */
+export function ageOf({ updatedAtMs }: JobRecord): number {
+  return Math.max(0, Date.now() - updatedAtMs);
 }
 
 /** Only the jobs of a host, which may be given with its port. */

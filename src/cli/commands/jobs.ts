@@ -7,7 +7,7 @@ import { sayWarning } from '../render/messages.js';
 import { printable, say, writeEvent } from '../render/text.js';
 import { formatAge, formatBytes, formatPercent } from '../render/units.js';
 import { nameOf, openJobState } from '../state-directory.js';
-import { driverOf, type SourceStatus, sourceStatusOf, targetOf } from './find-jobs.js';
+import { ageOf, driverOf, type SourceStatus, sourceStatusOf, targetOf } from './find-jobs.js';
 import { type Flags, JSON_OUTPUT, STATE_OPTIONS } from './options.js';
 import { reportError } from './report.js';
 
@@ -69,15 +69,14 @@ async function listJobs(
         return { record, source, driver };
       }),
     );
-    const nowMs = Date.now();
     if (flags.json) {
-      for (const job of jobs) writeEvent(stdout, eventOf(job, nowMs));
+      for (const job of jobs) writeEvent(stdout, eventOf(job));
       for (const { where, error } of problems) {
         writeEvent(stdout, { type: 'problem', where, message: error.message });
       }
       return EXIT.done;
     }
-    for (const line of tableOf(jobs.map((job) => columnsOf(job, nowMs)))) say(stdout, line);
+    for (const line of tableOf(jobs.map((job) => columnsOf(job)))) say(stdout, line);
     if (jobs.length === 0) say(stderr, `no unfinished uploads in ${await nameOf(state)}`);
     for (const { error } of problems) sayWarning(stderr, error);
     return EXIT.done;
@@ -86,7 +85,7 @@ async function listJobs(
   }
 }
 
-function eventOf({ record, source, driver }: ListedJob, nowMs: number): CliEvent {
+function eventOf({ record, source, driver }: ListedJob): CliEvent {
   const { id, session, totalBytes, state, createdAtMs, updatedAtMs, reply } = record;
   return {
     type: 'job',
@@ -99,12 +98,12 @@ function eventOf({ record, source, driver }: ListedJob, nowMs: number): CliEvent
     process: driver ?? null,
     createdAt: new Date(createdAtMs).toISOString(),
     updatedAt: new Date(updatedAtMs).toISOString(),
-    ageMs: ageOf(record, nowMs),
+    ageMs: ageOf(record),
     replyFile: reply?.file,
   };
 }
 
-function columnsOf(job: ListedJob, nowMs: number): string[] {
+function columnsOf(job: ListedJob): string[] {
   const { record } = job;
   const { id, session, totalBytes } = record;
   const { file, url } = targetOf(record);
@@ -113,14 +112,9 @@ function columnsOf(job: ListedJob, nowMs: number): string[] {
     formatPercent(session.offset, totalBytes),
     `of ${formatBytes(totalBytes)}`,
     describe(job),
-    formatAge(ageOf(record, nowMs)),
+    formatAge(ageOf(record)),
     `${file} -> ${url}`,
   ];
-}
-
-/** The clock may have been set back. */
-function ageOf({ updatedAtMs }: JobRecord, nowMs: number): number {
-  return Math.max(0, nowMs - updatedAtMs);
 }
 
 function describe({ record, source, driver }: ListedJob): string {

@@ -102,11 +102,12 @@ function authOf(
   const isGiven = flags.user !== undefined || flags.oauth2Bearer !== undefined;
   const { user, oauth2Bearer } = isGiven ? flags : settings;
   const schemes = schemesOf(flags, settings);
+  const [scheme] = SCHEMES.filter((name) => flags[name]);
   if (user !== undefined && oauth2Bearer !== undefined) {
     throw new UsageError('--user and --oauth2-bearer exclude each other');
   }
   if (oauth2Bearer !== undefined) {
-    if (SCHEMES.some((scheme) => flags[scheme])) {
+    if (scheme !== undefined) {
       throw new UsageError('--oauth2-bearer cannot be combined with a choice of schemes');
     }
     if (oauth2Bearer === '') throw new UsageError('--oauth2-bearer needs a token, not ""');
@@ -123,9 +124,7 @@ function authOf(
   if (flags.passwordCommand !== undefined) throw new UsageError('--password-command needs --user');
   if (schemes?.includes('negotiate')) return { kerberos: true, schemes: ['negotiate'] };
   if (user !== undefined) throw new UsageError('--user needs a name');
-  if (SCHEMES.some((scheme) => flags[scheme])) {
-    throw new UsageError(`--${SCHEMES.find((scheme) => flags[scheme])} needs --user`);
-  }
+  if (scheme !== undefined) throw new UsageError(`--${scheme} needs --user`);
   return undefined;
 }
 

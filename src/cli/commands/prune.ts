@@ -3,7 +3,6 @@ import { basename } from 'node:path';
 import { Option } from 'commander';
 import { codeOf } from '../../common/error-like.js';
 import type { JobRecord, StoredJobs, StoreProblem } from '../../index.js';
-import { Hosts } from '../../internal.js';
 import type { CliCommand, CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { sayWarning } from '../render/messages.js';
@@ -12,11 +11,11 @@ import { formatAge } from '../render/units.js';
 import { type JobState, openJobState } from '../state-directory.js';
 import { parseDuration } from '../values.js';
 import { type Cancellation, cancelJobs } from './cancel-jobs.js';
-import { assertOneHost, driverOf, onlyOf, sourceStatusOf } from './find-jobs.js';
+import { ageOf, assertOneHost, driverOf, onlyOf, sourceStatusOf } from './find-jobs.js';
 import { secretWarnings } from './network-options.js';
 import { CONNECTION_OPTIONS, type Flags, HOST, OUTPUT_OPTIONS, STATE_OPTIONS } from './options.js';
 import { reportError } from './report.js';
-import { connectTimeoutMs, uploadOptions } from './upload-options.js';
+import { uploadOptions } from './upload-options.js';
 
 interface PruneFlags extends Flags {
   readonly olderThan?: string;
@@ -75,7 +74,7 @@ async function prune(
     olderThan === undefined
       ? DEFAULT_AGE_MS
       : parseDuration('--older-than', olderThan, HUNDRED_YEARS_MS);
-  const shared = uploadOptions({ ...ONCE, ...flags }, context);
+  const options = uploadOptions({ ...ONCE, ...flags }, context);
   for (const warning of secretWarnings(flags)) sayWarning(io.stderr, warning);
   const state = openJobState(flags);
   let jobs: StoredJobs;
@@ -84,28 +83,19 @@ async function prune(
   } catch (error) {
     return reportError(error, io, flags);
   }
-  const hosts = new Hosts({ unreachableAfterMs: connectTimeoutMs(flags) });
   const cancellations: Cancellation[] = [];
   for (const record of onlyOf(flags.host, jobs.records)) {
     const reason = await reasonToDiscard(record, state, maxAgeMs);
     if (reason === undefined) continue;
-    const isExpired = ageOf(record) > maxAgeMs;
-    // The query of the URL is unknown here; the id of the session is enough.
-    const options = { ...shared, url: record.url };
-    const attempt = hosts.attempt(options);
-    cancellations.push({ record, reason, isExpired, attempt, options: () => options });
+    cancellations.push({ record, reason, isExpired: ageOf(record) > maxAgeMs });
   }
   assertOneHost(
     cancellations.map(({ record }) => record.url),
-    shared,
+    options,
   );
-  const code = await cancelJobs(cancellations, flags, state, context);
+  const code = await cancelJobs(cancellations, options, flags, state, context);
   const removed = await Promise.all(jobs.problems.map((problem) => settle(problem, flags, io)));
   return code === EXIT.done && removed.includes('failed') ? EXIT.failed : code;
-}
-
-function ageOf({ updatedAtMs }: JobRecord): number {
-  return Date.now() - updatedAtMs;
 }
 
 async function reasonToDiscard(

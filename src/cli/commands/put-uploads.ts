@@ -2,10 +2,11 @@ import { codeOf } from '../../common/error-like.js';
 import type { QueuedUploadOptions, ReplyOptions, UploadResult } from '../../index.js';
 import { sizeOnServer } from '../../internal.js';
 import { failureOf } from '../failure.js';
+import type { UploadTarget } from '../render/messages.js';
 import { resumeArguments } from '../resume-command.js';
 import type { FinishedFiles } from '../tree/finished-files.js';
 import { digestFile, ReplyDirectory } from '../tree/local-files.js';
-import type { FailedPlan, Planned, PlannedUpload, UploadTarget } from '../tree/planned.js';
+import type { FailedPlan, Planned, PlannedUpload } from '../tree/planned.js';
 import type { PutFlags } from './options.js';
 import type { UploadBatch, UploadTask } from './upload-batch.js';
 

@@ -15,7 +15,13 @@ import { type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf, withFlags } from '../failure.js';
 import { httpsHint } from '../https-hint.js';
 import type { StopReason } from '../interruption.js';
-import { firstNames, type SkipReason, type Target } from '../render/messages.js';
+import {
+  firstNames,
+  type Refusal,
+  type SkipReason,
+  type Target,
+  type UploadTarget,
+} from '../render/messages.js';
 import type { Reporter } from '../render/reporter.js';
 import { say } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
@@ -31,7 +37,7 @@ import { connectTimeoutMs, limitRate, transfers } from './upload-options.js';
 
 /** One upload of a command. */
 export interface UploadTask {
-  readonly target: Target & { readonly file: string; readonly url: string };
+  readonly target: UploadTarget;
   /** Of the record that is resumed. */
   readonly id?: string;
   /** The arguments that resume the upload, besides its id. */
@@ -80,11 +86,9 @@ export class UploadBatch {
   /** What remains to be done for uploads that have ended. */
   readonly #settling = new Set<Promise<void>>();
   readonly #failures: Failure[] = [];
-  /** Of uploads that were stopped. */
-  readonly #stopped: Failure[] = [];
   readonly #notBegun: UploadTask[] = [];
-  readonly #unfinished: UploadTask[] = [];
-  readonly #refusals: { readonly target: Target; readonly failure: Failure }[] = [];
+  readonly #stopped: { readonly task: UploadTask; readonly failure: Failure }[] = [];
+  readonly #refusals: Refusal[] = [];
   readonly #skipped = new Map<SkipReason, number>();
   readonly #repeated: string[] = [];
   #planned = 0;
@@ -143,7 +147,7 @@ export class UploadBatch {
   }
 
   /** A file that would be sent if this were no dry run. */
-  planned(target: UploadTask['target'], byteLength: number | undefined): void {
+  planned(target: UploadTarget, byteLength: number | undefined): void {
     const { file, url } = target;
     this.reporter.planned(target, byteLength);
     this.#planned += 1;
@@ -219,7 +223,7 @@ export class UploadBatch {
     reporter.skipped(this.#refusals);
     this.#warnOfLeftOut();
     const skipped = this.#skippedFor('finished') + this.#skippedFor('same-size');
-    const unfinished = this.#unfinished.length + this.#notBegun.length;
+    const unfinished = this.#stopped.length + this.#notBegun.length;
     const files = this.#succeeded + this.#failures.length + unfinished + skipped + this.#planned;
     reporter.summary({
       files,
@@ -239,7 +243,7 @@ export class UploadBatch {
 
   /** @param files without those that were not begun */
   #exitCode(files: number): ExitCode {
-    const failures = [...this.#failures, ...this.#stopped];
+    const failures = [...this.#failures, ...this.#stopped.map(({ failure }) => failure)];
     const isCutShort = this.#notBegun.length > 0 || !this.#isAllFound;
     // With --fail-fast it is what failed that counts.
     if (!isCutShort || this.#context.interruption.reason?.by === '--fail-fast') {
@@ -349,10 +353,8 @@ export class UploadBatch {
     this.#bytesSent += last.bytesSent;
     // One message for all is enough when the output is closed.
     if (!isStopped || reason.by !== 'stdout') this.#reportFailed(task, failure, last);
-    if (isStopped) {
-      this.#unfinished.push(task);
-      this.#stopped.push(failure);
-    } else this.#fail(failure);
+    if (isStopped) this.#stopped.push({ task, failure });
+    else this.#fail(failure);
     if (!job.recorded && (isStopped || job.state === 'error')) this.#settle(this.#freeSession(job));
   }
 
@@ -398,7 +400,7 @@ export class UploadBatch {
     const { stderr } = this.#context.io;
     // The messages of the uploads that were stopped have said it, but for those on standard output.
     if (by === 'stdout') {
-      const all = [...this.#unfinished, ...this.#notBegun];
+      const all = [...this.#stopped.map(({ task }) => task), ...this.#notBegun];
       if (all.length > 0) {
         const what = `not uploaded: ${filesOf(all)}`;
         say(stderr, `bits-upload: stopped because standard output was closed; ${what}`);

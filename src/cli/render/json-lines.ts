@@ -4,6 +4,7 @@ import type { OutputStream } from '../context.js';
 import type { Failure } from '../failure.js';
 import {
   type EarlierUpload,
+  type Refusal,
   type Retry,
   resumedLine,
   type SkipReason,
@@ -71,7 +72,7 @@ export class JsonLinesReporter extends Reporter {
     super.failed(target, failure);
   }
 
-  override skipped(skipped: Parameters<Reporter['skipped']>[0]): void {
+  override skipped(skipped: readonly Refusal[]): void {
     for (const { target, failure } of skipped) this.#error(target, failure);
     super.skipped(skipped);
   }

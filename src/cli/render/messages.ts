@@ -13,6 +13,9 @@ const MAX_NAMES = 10;
 /** One file of a command, as it is shown. */
 export type Target = Pick<ErrorEvent, 'file' | 'url'>;
 
+/** Of a file with a valid URL. */
+export type UploadTarget = { readonly file: string; readonly url: string };
+
 export type Warning = Pick<WarningEvent, 'code' | 'message'>;
 
 /** A failed attempt that is repeated after a time. */
@@ -27,6 +30,12 @@ export interface EarlierUpload {
   readonly id: string;
   /** Undefined while no byte of it is acknowledged. */
   readonly progress: UploadProgress | undefined;
+}
+
+/** An upload that was not tried. */
+export interface Refusal {
+  readonly target: Target;
+  readonly failure: Failure;
 }
 
 export type SkipReason = SkippedEvent['reason'];
@@ -47,22 +56,6 @@ export function sayFailure(stream: OutputStream, { file }: Target, failure: Fail
   const { message, resumeCommand } = failure;
   say(stream, file === null ? `${PROGRAM}: ${message}` : `${PROGRAM}: ${file}: ${message}`);
   if (resumeCommand !== undefined) say(stream, `${PROGRAM}: to resume it: ${resumeCommand}`);
-}
-
-/** Files that were not tried, by the reason. */
-export function saySkipped(
-  stream: OutputStream,
-  skipped: readonly { readonly target: Target; readonly failure: Failure }[],
-): void {
-  const files = new Map<string, string[]>();
-  for (const { target, failure } of skipped) {
-    const names = files.get(failure.message) ?? [];
-    names.push(target.file ?? '');
-    files.set(failure.message, names);
-  }
-  for (const [message, names] of files) {
-    say(stream, `${PROGRAM}: ${message}: ${firstNames(names)}`);
-  }
 }
 
 /** `a, b and 90 more` */

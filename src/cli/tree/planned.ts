@@ -1,13 +1,11 @@
 import { resolve } from 'node:path';
 import type { SourceInput } from '../../index.js';
 import { appendFileName, namesThatMeet, parseRemoteUrl, redactUrl } from '../../internal.js';
-import type { SkipReason, Target } from '../render/messages.js';
+import type { SkipReason, UploadTarget } from '../render/messages.js';
 import { UsageError } from '../values.js';
 import type { FileStamp, FoundFile } from './file-stamp.js';
 import type { BatchKey } from './finished-files.js';
 import { sameOnWindows } from './walk.js';
-
-export type UploadTarget = Target & { readonly file: string; readonly url: string };
 
 /** One file, and where it goes. */
 export interface PlannedUpload {

@@ -67,19 +67,19 @@ class Walk {
   ): AsyncGenerator<Found> {
     const { followLinks, signal } = this.#options;
     const entries = all.filter((entry) => this.#isMeant(entry, above)).sort(byName);
-    const meeting = meetingNames(entries.filter((entry) => followLinks || !isLink(entry)));
+    const meeting = meetingNames(entries.filter((entry) => followLinks || !entry.isSymbolicLink()));
     for (const entry of entries) {
       if (signal.aborted) return;
       const segments = [...above, entry.name];
       const others = meeting.get(entry.name);
-      if (isLink(entry) && !followLinks) {
+      if (entry.isSymbolicLink() && !followLinks) {
         yield { kind: 'skipped', segments, reason: 'link' };
       } else if (others !== undefined) {
         const names = others.map((name) => join(this.#root, ...above, name));
         yield { kind: 'failed', segments, error: new UsageError(sameOnWindows(names)) };
       } else if (entry.isDirectory()) {
         yield* this.directory(segments, ancestors);
-      } else if (isLink(entry)) {
+      } else if (entry.isSymbolicLink()) {
         yield* this.#link(segments, ancestors);
       } else {
         yield await this.#file(segments, lstat);
@@ -111,7 +111,8 @@ class Walk {
   #isMeant(entry: Dirent, above: readonly string[]): boolean {
     const { filters } = this.#options;
     const path = [...above, entry.name].join('/');
-    const mayHoldMore = entry.isDirectory() || (isLink(entry) && this.#options.followLinks);
+    const mayHoldMore =
+      entry.isDirectory() || (entry.isSymbolicLink() && this.#options.followLinks);
     return mayHoldMore ? filters.hasDirectory(path) : filters.hasFile(path);
   }
 }
@@ -143,10 +144,6 @@ function directoryError(path: string, error: unknown): unknown {
 
 function identityOf({ dev, ino }: BigIntStats): string {
   return `${dev}:${ino}`;
-}
-
-function isLink(entry: Dirent): boolean {
-  return entry.isSymbolicLink();
 }
 
 function byName(a: Dirent, b: Dirent): number {

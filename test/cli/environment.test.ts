@@ -2,16 +2,12 @@ import { expect } from 'chai';
 import { Command } from 'commander';
 import { SECRET_VARIABLES } from '../../src/cli/commands/network-flags.js';
 import { readEnvironment, unknownVariables, variableOf } from '../../src/cli/environment.js';
-import { run } from '../../src/cli/program.js';
 import { createBitsServer } from '../../src/testing/index.js';
-import { capturedIo } from './capture.js';
+import { runCli } from './capture.js';
 import { wholeProgram } from './whole-program.js';
 
-async function runWith(args: readonly string[], env: Readonly<Record<string, string>>) {
-  const io = capturedIo({ stdin: 'content' });
-  const code = await run(args, { ...io, env: { ...io.env, ...env } });
-  return { code, stdout: io.stdout.text, stderr: io.stderr.text };
-}
+const runWith = (args: readonly string[], env: Readonly<Record<string, string>>) =>
+  runCli(args, { stdin: 'content', env });
 
 describe('the environment', () => {
   it('can set every option of every command', async () => {
@@ -99,10 +95,9 @@ describe('the environment', () => {
     });
 
     it('has the warning as an event with --json, and none with --quiet', async () => {
-      const { stdout, stderr } = await runWith(['jobs', '--json'], env);
-      const [event = ''] = stdout.split('\n');
+      const { objects, stderr } = await runWith(['jobs', '--json'], env);
       const expected = { type: 'warning', file: null, code: 'unknown-variable', message };
-      expect(JSON.parse(event)).to.deep.equal(expected);
+      expect(objects()[0]).to.deep.equal(expected);
       expect(stderr).to.equal('');
       for (const [args, more] of [
         [['prune', '--quiet'], {}],

@@ -1,13 +1,9 @@
 import { expect } from 'chai';
-import { run } from '../../src/cli/program.js';
-import { capturedIo } from './capture.js';
+import { runCli } from './capture.js';
 import { wholeProgram } from './whole-program.js';
 
-async function helpOf(command: string): Promise<string[]> {
-  const io = capturedIo();
-  await run([command, '--help'], io);
-  return io.stdout.text.split('\n');
-}
+const helpOf = async (command: string): Promise<string[]> =>
+  (await runCli([command, '--help'])).stdout.split('\n');
 
 describe('the help', () => {
   const { commands } = wholeProgram();

@@ -17,9 +17,8 @@ import {
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
+import { PassThrough, type Readable } from 'node:stream';
 import { expect } from 'chai';
-import { run } from '../../src/cli/program.js';
 import { digestFile, removeFile } from '../../src/cli/tree/local-files.js';
 import {
   type BitsServer,
@@ -28,7 +27,7 @@ import {
 } from '../../src/testing/index.js';
 import { answer, startRawServer } from '../support/raw-server.js';
 import { skipWithoutLinks } from '../support/skip.js';
-import { type CapturedIo, capturedIo } from './capture.js';
+import { runCli } from './capture.js';
 
 describe('put with what it does besides', () => {
   let directory: string;
@@ -39,14 +38,11 @@ describe('put with what it does besides', () => {
     server = await createBitsServer({ allowOverwrite: true, ...options });
   };
 
-  const put = async (
-    args: readonly string[],
-    io: CapturedIo = capturedIo({ state: directory }),
-  ) => {
-    const code = await run(['put', '--json', '--transfers=1', ...args], io);
-    const objects = io.stdout.lines.map((line): Record<string, unknown> => JSON.parse(line));
-    const of = (type: string) => objects.filter((object) => object.type === type);
-    return { code, of, stderr: io.stderr.text, summary: objects.at(-1) ?? {} };
+  const put = async (args: readonly string[], stdin?: string | Readable) => {
+    const options = { state: directory, ...(stdin !== undefined && { stdin }) };
+    const result = await runCli(['put', '--json', '--transfers=1', ...args], options);
+    const of = (type: string) => result.objects().filter((object) => object.type === type);
+    return { ...result, of, summary: result.objects().at(-1) ?? {} };
   };
 
   const isThere = (path: string): Promise<boolean> =>
@@ -240,10 +236,11 @@ describe('put with what it does besides', () => {
       expect(files.of('result').map((result) => result.sha256)).to.deep.equal(
         ['content of a', 'content of b', 'content of sub/c'].map(sha256),
       );
-      const io = () => capturedIo({ stdin: 'from a pipe', state: directory });
       for (const size of [[], ['--size=11']]) {
         const args = ['--checksum=sha256', ...size, '-', `${server.url}x`];
-        expect((await put(args, io())).of('result')[0]?.sha256).to.equal(sha256('from a pipe'));
+        expect((await put(args, 'from a pipe')).of('result')[0]?.sha256).to.equal(
+          sha256('from a pipe'),
+        );
       }
       expect((await put(['--checksum=md5', join(tree, 'a'), server.url])).code).to.equal(2);
     });
@@ -319,9 +316,8 @@ describe('put with what it does besides', () => {
       await serve();
       const stdin = new PassThrough();
       const content = randomBytes(300_000);
-      const io = { ...capturedIo({ state: directory }), stdin };
       const args = ['--size', '300000', '--fragment-size=100000', '-', `${server.url}x`];
-      const uploading = put(args, io);
+      const uploading = put(args, stdin);
       stdin.write(content.subarray(0, 150_000));
       await server.waitForRequest('fragment');
       stdin.end(content.subarray(150_000));
@@ -332,8 +328,8 @@ describe('put with what it does besides', () => {
     it('fails when there is less or more, and is for standard input alone', async () => {
       await serve();
       for (const size of ['10', '12']) {
-        const io = capturedIo({ stdin: 'from a pipe', state: directory });
-        const { code, of } = await put([`--size=${size}`, '-', `${server.url}x`], io);
+        const args = [`--size=${size}`, '-', `${server.url}x`];
+        const { code, of } = await put(args, 'from a pipe');
         expect(code).to.equal(1);
         expect(of('error')[0]?.code).to.equal('BITS_ERR_SOURCE');
       }

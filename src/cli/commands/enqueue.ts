@@ -122,10 +122,7 @@ async function enqueue(
   }
 }
 
-function sharedOptions(
-  { isOneFile }: UploadPlan,
-  flags: Flags,
-): Omit<FleetUploadOptions, 'url' | 'source'> {
+function sharedOptions({ isOneFile }: UploadPlan, flags: Flags): SharedOptions {
   const { priority, credentials, replyFile, replyDir, replyOptional, maxReplySize } = flags;
   if (replyFile !== undefined && !isOneFile) {
     throw new UsageError('--reply-file is for one file: use --reply-dir');
@@ -144,6 +141,8 @@ function sharedOptions(
   };
 }
 
+type SharedOptions = Omit<FleetUploadOptions, 'url' | 'source'>;
+
 type Enqueue = (uploads: readonly FleetUploadOptions[]) => Promise<unknown>;
 
 /** One that is not in the queue yet. */
@@ -157,7 +156,7 @@ interface WaitingJob {
 /** Adds the files of a plan to the queue, and tells what became of each. */
 class Enqueueing {
   readonly #flags: Flags;
-  readonly #shared: Omit<FleetUploadOptions, 'url' | 'source'>;
+  readonly #shared: SharedOptions;
   readonly #io: Io;
   readonly #failures: Failure[] = [];
   readonly #replies: ReplyDirectory | undefined;
@@ -167,7 +166,7 @@ class Enqueueing {
   #files = 0;
   #bytes = 0;
 
-  constructor(flags: Flags, shared: Omit<FleetUploadOptions, 'url' | 'source'>, io: Io) {
+  constructor(flags: Flags, shared: SharedOptions, io: Io) {
     this.#flags = flags;
     this.#shared = shared;
     this.#io = io;

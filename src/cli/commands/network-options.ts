@@ -145,22 +145,19 @@ function credentialsOf(
 ): NonNullable<AuthOptions['credentials']> {
   const [username, inUser] = splitUser(user);
   if (username === '') throw new UsageError('--user needs a name before the colon');
-  if (inUser !== undefined && flags.user !== undefined) {
-    if (flags.passwordCommand === undefined) return { username, password: inUser };
+  const hasCommand = flags.passwordCommand !== undefined;
+  if (hasCommand && flags.user !== undefined && inUser !== undefined) {
     throw new UsageError('--user has a password already: leave out --password-command');
   }
-  const command = settings.passwordCommand;
-  const byCommand = (line: string) => async () => ({
-    username,
-    password: await passwordOf(line, signal),
-  });
-  if (flags.passwordCommand !== undefined) return byCommand(flags.passwordCommand);
-  const password = inUser ?? env.BITS_UPLOAD_PASSWORD;
+  const password = hasCommand ? undefined : (inUser ?? env.BITS_UPLOAD_PASSWORD);
   if (password !== undefined) return { username, password };
-  if (command !== undefined) return byCommand(command);
-  throw new UsageError(
-    '--user needs a password: set BITS_UPLOAD_PASSWORD, or give --password-command',
-  );
+  const command = settings.passwordCommand;
+  if (command === undefined) {
+    throw new UsageError(
+      '--user needs a password: set BITS_UPLOAD_PASSWORD, or give --password-command',
+    );
+  }
+  return async () => ({ username, password: await passwordOf(command, signal) });
 }
 
 function splitUser(user: string): [name: string, password: string | undefined] {

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { fileSource, streamSource } from '../../index.js';
 import { appendFileName } from '../../internal.js';
-import type { CommandContext, StandardInput } from '../context.js';
+import type { CommandContext, Io } from '../context.js';
 import { assertStandardInput } from '../standard-input.js';
 import { createFilters, type Filters } from '../tree/filters.js';
 import { batchKey } from '../tree/finished-files.js';
@@ -15,7 +15,6 @@ import {
   needsSlash,
   type Place,
   type Planned,
-  type PlannedUpload,
   plannedFile,
   segmentsOf,
   skippedPlan,
@@ -84,14 +83,13 @@ async function planArguments(
   if (paths.length < 2) throw new UsageError(`a PATH is missing before the URL: give ${FORM}`);
   const { once: sources, again } = splitRepeated(paths.slice(0, -1), rootOf);
   checkSources(sources, remoteUrl, flags);
-  const stream = standardInput(sources, flags, context.io.stdin);
   const checked: Argument[] = again.map((path) =>
     skippedPlan(placeOf(path, remoteUrl), 'repeated'),
   );
   for (const path of sources) {
     checked.push(
       path === STDIN
-        ? plannedStream(remoteUrl, stream, context)
+        ? plannedStream(remoteUrl, flags, context.io)
         : await checkArgument(path, remoteUrl, flags),
     );
   }
@@ -164,7 +162,11 @@ function isContents(path: string): boolean {
   );
 }
 
-function checkSources(sources: readonly string[], remoteUrl: URL, { recursive }: Flags): void {
+function checkSources(
+  sources: readonly string[],
+  remoteUrl: URL,
+  { recursive, size, spoolSize }: Flags,
+): void {
   // Not repeated in the message: it may hold a password.
   if (sources.some(isUrl)) {
     throw new UsageError(
@@ -177,6 +179,15 @@ function checkSources(sources: readonly string[], remoteUrl: URL, { recursive }:
   if (sources.includes(STDIN) && isDirectoryUrl(remoteUrl)) {
     throw new UsageError(
       'standard input has no name: give the URL of the file, not one that ends in /',
+    );
+  }
+  const [lonely] = [size && '--size', spoolSize && '--spool-size'].filter(Boolean);
+  if (lonely && !sources.includes(STDIN)) {
+    throw new UsageError(`${lonely} is for standard input: give ${STDIN} as PATH`);
+  }
+  if (size !== undefined && spoolSize !== undefined) {
+    throw new UsageError(
+      '--size and --spool-size exclude each other: with --size nothing is stored',
     );
   }
   if (sources.length < 2) return;
@@ -238,44 +249,32 @@ function hintForMissing(path: string): string | undefined {
   return undefined;
 }
 
-type StreamSource = Pick<PlannedUpload, 'source' | 'byteLength' | 'sha256'>;
-
-function plannedStream(url: URL, stream: StreamSource, { io }: CommandContext): Argument {
-  const place = { file: STDIN, path: STDIN, url, segments: [] };
+/** @throws UsageError */
+function plannedStream(url: URL, flags: Flags, { stdin }: Io): Argument {
+  const place = { file: STDIN, path: STDIN, url, segments: segmentsOf(url).slice(-1) };
+  const { size, spoolSize, checksum } = flags;
+  const most = Number.MAX_SAFE_INTEGER;
+  const byteLength = size === undefined ? undefined : parseSize('--size', size, { least: 0, most });
+  const maxBytes = spoolSize && parseSize('--spool-size', spoolSize, { least: 1, most });
   try {
-    assertStandardInput(io.stdin);
+    assertStandardInput(stdin);
   } catch (error) {
     return failedPlan(place, error);
   }
-  const target = targetOf(place);
-  const name = segmentsOf(url).slice(-1);
-  return { kind: 'upload', target, url, file: undefined, segments: name, ...stream };
-}
-
-function standardInput(
-  sources: readonly string[],
-  { size, spoolSize, checksum }: Flags,
-  stdin: StandardInput,
-): StreamSource {
-  const [lonely] = [size && '--size', spoolSize && '--spool-size'].filter(Boolean);
-  const isUsed = sources.includes(STDIN);
-  if (lonely && !isUsed) {
-    throw new UsageError(`${lonely} is for standard input: give ${STDIN} as PATH`);
-  }
-  if (size !== undefined && spoolSize !== undefined) {
-    throw new UsageError(
-      '--size and --spool-size exclude each other: with --size nothing is stored',
-    );
-  }
-  const digesting = checksum && isUsed ? withDigest(stdin) : undefined;
-  const { stream = stdin, sha256 } = digesting ?? {};
-  const digest = sha256 && { sha256 };
-  const most = Number.MAX_SAFE_INTEGER;
-  if (size !== undefined) {
-    const byteLength = parseSize('--size', size, { least: 0, most });
-    return { source: { stream, byteLength }, byteLength, ...digest };
-  }
-  const maxBytes = spoolSize && parseSize('--spool-size', spoolSize, { least: 1, most });
-  const limits = { limitName: '--spool-size', ...(maxBytes && { maxBytes }) };
-  return { source: isUsed ? streamSource(stream, limits) : '', byteLength: undefined, ...digest };
+  const { stream, sha256 } = checksum ? withDigest(stdin) : { stream: stdin };
+  const source =
+    byteLength === undefined
+      ? streamSource(stream, { limitName: '--spool-size', ...(maxBytes && { maxBytes }) })
+      : { stream, byteLength };
+  const { segments } = place;
+  return {
+    kind: 'upload',
+    target: targetOf(place),
+    url,
+    file: undefined,
+    segments,
+    source,
+    byteLength,
+    sha256,
+  };
 }

@@ -20,7 +20,7 @@ export interface PlannedUpload {
   /** The names that were appended to the URL; of a manifest, those in it. */
   readonly segments: readonly string[];
   /** The digest of standard input, as far as it was read; with --checksum. */
-  readonly sha256?: () => string;
+  readonly sha256?: (() => string) | undefined;
 }
 
 /** A file that cannot be uploaded. */

@@ -126,7 +126,7 @@ async function dispatch(
   try {
     await program.parseAsync(checkedArguments(args), { from: 'user' });
   } catch (error) {
-    exitCode = reportError(error, args, running, io);
+    exitCode = sayError(error, args, running, io);
   }
   for (const end of endings) end(exitCode);
   return exitCode;
@@ -145,7 +145,7 @@ function checkedArguments(args: readonly string[]): readonly string[] {
   throw new UsageError(`unknown command '${withoutSecret(topic)}': ${commands.join(', ')}`);
 }
 
-function reportError(
+function sayError(
   error: unknown,
   args: readonly string[],
   running: Command | undefined,

@@ -3,7 +3,7 @@ import { codeOf } from '../../common/error-like.js';
 import { isBitsError, UploadJob, type UploadOptions } from '../../index.js';
 import { DEFAULTS } from '../../internal.js';
 import type { CliCommand, CommandContext } from '../context.js';
-import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
 import { say } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
@@ -125,11 +125,7 @@ async function put(
   try {
     finished = await openFinished(plan, flags, state);
   } catch (error) {
-    if (isBitsError(error) && error.code === 'BITS_ERR_STATE') {
-      const failure = failureOf(error);
-      batch.reporter.failed({ file: null, url: null }, failure);
-      return exitCodeOf([failure], 1);
-    }
+    if (isBitsError(error, 'BITS_ERR_STATE')) return batch.failedAtOnce(error);
     const why = isBitsError(error) ? failureOf(error).message : codeOf(error);
     const message = `it will not be remembered which files are stored: ${why}`;
     batch.reporter.warning({ code: 'batch-not-kept', message });

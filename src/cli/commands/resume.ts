@@ -3,7 +3,7 @@ import { resolve as resolvePath } from 'node:path';
 import { Argument, Option } from 'commander';
 import { BitsError, type JobRecord, type ReplyOptions, type UploadOptions } from '../../index.js';
 import type { CliCommand, CommandContext, Io } from '../context.js';
-import { type ExitCode, exitCodeOf } from '../exit-codes.js';
+import type { ExitCode } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
 import { sayWarning } from '../render/messages.js';
 import { say } from '../render/text.js';
@@ -77,9 +77,7 @@ async function resume(
     if (flags.removeSource) assertOnePlace(chosen);
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    const failure = failureOf(error);
-    batch.reporter.failed({ file: null, url: null }, failure);
-    return exitCodeOf([failure], 1);
+    return batch.failedAtOnce(error);
   }
   const tasks: UploadTask[] = [];
   for (const record of chosen) {

@@ -120,6 +120,13 @@ export class UploadBatch {
     this.#fail(failure);
   }
 
+  /** The whole command failed before anything was sent. */
+  failedAtOnce(error: unknown): ExitCode {
+    const failure = failureOf(error);
+    this.reporter.failed({ file: null, url: null }, failure);
+    return exitCodeOf([failure], 1);
+  }
+
   /** A file that is not sent, though nothing is wrong with it. */
   skipped(target: Target, reason: SkipReason): void {
     this.reporter.skippedFile(target, reason);
@@ -257,18 +264,18 @@ export class UploadBatch {
   }
 
   #warnOfLeftOut(): void {
+    const warn = (code: string, message: string) => this.reporter.warning({ code, message });
     const [links, special] = [this.#skippedFor('link'), this.#skippedFor('special')];
     if (links > 0) {
-      const message = `symbolic links left out: ${links}; --follow-links uploads what they lead to`;
-      this.reporter.warning({ code: 'links-left-out', message });
+      const what = `symbolic links left out: ${links}; --follow-links uploads what they lead to`;
+      warn('links-left-out', what);
     }
     if (special > 0) {
-      const message = `left out, because they are no regular files: ${special}`;
-      this.reporter.warning({ code: 'special-files-left-out', message });
+      warn('special-files-left-out', `left out, because they are no regular files: ${special}`);
     }
     if (this.#repeated.length > 0) {
-      const message = `named more than once, and sent once: ${firstNames(this.#repeated)}`;
-      this.reporter.warning({ code: 'files-repeated', message });
+      const names = firstNames(this.#repeated);
+      warn('files-repeated', `named more than once, and sent once: ${names}`);
     }
   }
 

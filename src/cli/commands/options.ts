@@ -11,7 +11,7 @@ import { formatBytes, formatClock } from '../render/units.js';
 import { another, UsageError } from '../values.js';
 import { NETWORK_OPTIONS, type NetworkFlags } from './network-flags.js';
 
-/** The options that more than one command has, as commander parses them. */
+/** The options of commands that send files, and what others share with them, as commander parses them. */
 export interface Flags extends NetworkFlags {
   readonly json?: boolean;
   readonly quiet?: boolean;
@@ -44,6 +44,9 @@ export interface Flags extends NetworkFlags {
   readonly size?: string;
   readonly spoolSize?: string;
   readonly checksum?: 'sha256';
+  readonly skipExisting?: boolean;
+  /** Of put: false after `--no-resume`, else true. */
+  readonly resume?: boolean;
   readonly removeSource?: boolean;
   readonly reply?: boolean;
   readonly replyFile?: string;
@@ -56,13 +59,6 @@ export interface Flags extends NetworkFlags {
   readonly trustStateDir?: boolean;
   readonly redis?: string;
   readonly queue?: string;
-}
-
-/** The options of `put` as the command line has them. */
-export interface PutFlags extends Flags {
-  readonly skipExisting?: boolean;
-  /** False after `--no-resume`. */
-  readonly resume: boolean;
 }
 
 export const JSON_OUTPUT = new Option('--json', 'one JSON object a line on standard output');
@@ -80,7 +76,7 @@ export const OUTPUT_OPTIONS: readonly Option[] = [
 ];
 
 /** For the commands that upload. */
-export const VERBOSE_OPTIONS: readonly Option[] = [
+const VERBOSE_OPTIONS: readonly Option[] = [
   new Option(
     '-v, --verbose',
     'say when an upload begins, waits, is retried; -vv: each answer',

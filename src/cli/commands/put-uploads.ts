@@ -7,7 +7,7 @@ import { resumeArguments } from '../resume-command.js';
 import type { FinishedFiles } from '../tree/finished-files.js';
 import { digestFile, ReplyDirectory } from '../tree/local-files.js';
 import type { FailedPlan, Planned, PlannedUpload } from '../tree/planned.js';
-import type { PutFlags } from './options.js';
+import type { Flags } from './options.js';
 import type { UploadBatch, UploadTask } from './upload-batch.js';
 
 type Closed = UploadResult['closed'];
@@ -20,7 +20,7 @@ const MAX_UNANSWERED = 2;
 
 /** Makes the uploads of a `put` from its plan, and remembers those that are done. */
 export class PutUploads {
-  readonly #flags: PutFlags;
+  readonly #flags: Flags;
   readonly #shared: Partial<QueuedUploadOptions>;
   readonly #batch: UploadBatch;
   readonly #finished: FinishedFiles | undefined;
@@ -32,7 +32,7 @@ export class PutUploads {
 
   /** @param shared the options of every upload */
   constructor(
-    flags: PutFlags,
+    flags: Flags,
     shared: Partial<QueuedUploadOptions>,
     batch: UploadBatch,
     finished: FinishedFiles | undefined,

@@ -12,7 +12,7 @@ import { FinishedFiles } from '../tree/finished-files.js';
 import type { UploadPlan } from '../tree/planned.js';
 import { UsageError } from '../values.js';
 import { assertOneHost } from './find-jobs.js';
-import { type PutFlags, refusedOption, SELECTION_OPTIONS, UPLOAD_OPTIONS } from './options.js';
+import { type Flags, refusedOption, SELECTION_OPTIONS, UPLOAD_OPTIONS } from './options.js';
 import { planUploads } from './put-plan.js';
 import { PutUploads } from './put-uploads.js';
 import { UploadBatch } from './upload-batch.js';
@@ -112,7 +112,7 @@ export const PUT: CliCommand = {
 /** @throws UsageError, BITS_ERR_ARGUMENT before anything is sent */
 async function put(
   paths: readonly string[],
-  flags: PutFlags,
+  flags: Flags,
   context: CommandContext,
 ): Promise<ExitCode> {
   checkReplyFlags(flags);
@@ -148,7 +148,7 @@ async function put(
 /** What cannot work for any file is the command line's fault. */
 function checkPlan(
   { isOneFile, urls }: UploadPlan,
-  { reply, replyFile, replyDir, replyOptional, maxReplySize }: PutFlags,
+  { reply, replyFile, replyDir, replyOptional, maxReplySize }: Flags,
   options: Partial<UploadOptions>,
   { store }: JobState,
 ): void {
@@ -169,7 +169,7 @@ function checkPlan(
 /** @throws BITS_ERR_STATE when another process uploads the same files; others when there is no record */
 async function openFinished(
   { key }: UploadPlan,
-  { dryRun, resume }: PutFlags,
+  { dryRun, resume }: Flags,
   state: JobState,
 ): Promise<FinishedFiles | undefined> {
   if (key === undefined) return undefined;

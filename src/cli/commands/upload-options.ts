@@ -65,7 +65,7 @@ function parseRate(text: string): number {
  * @throws UsageError
  */
 export function uploadOptions(
-  flags: Flags & { readonly resume?: boolean },
+  flags: Flags,
   { io, interruption }: CommandContext,
 ): Partial<UploadOptions> {
   const { header, resume } = flags;
@@ -124,7 +124,7 @@ function timeouts(flags: Flags): TimeoutOptions {
 }
 
 /** Where the reply goes; nothing without --reply, --reply-file and --reply-dir. */
-export function replyOptions(flags: Flags, stdout: OutputStream): Pick<UploadOptions, 'reply'> {
+function replyOptions(flags: Flags, stdout: OutputStream): Pick<UploadOptions, 'reply'> {
   const { reply, replyFile, replyDir, replyOptional } = flags;
   if (!reply && replyFile === undefined && replyDir === undefined) return {};
   // Each file has its own place in the directory, which the directory stands for here.

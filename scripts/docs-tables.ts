@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { NETWORK_FLAGS, SECRET_VARIABLES } from '../src/cli/commands/network-flags.js';
+import { NETWORK_OPTIONS, SECRET_VARIABLES } from '../src/cli/commands/network-flags.js';
+import { variableOf } from '../src/cli/environment.js';
 import { descriptionOf } from '../src/cli/help.js';
-import { Interruption } from '../src/cli/interruption.js';
 import { createProgram } from '../src/cli/program.js';
 import { ANSWERS, type AnswerRow, type StatusMatch } from '../src/protocol/answers.js';
 import { formatHresult, hresultName } from '../src/protocol/hresult.js';
@@ -25,10 +25,7 @@ export const TABLES: readonly { file: string; marker: string; render: () => stri
 ];
 
 function commandTables() {
-  const { stdin, stdout, stderr } = process;
-  const io = { stdin, stdout, stderr, env: {} };
-  const context = { io, interruption: new Interruption(), exitWith: () => {}, atEnd: () => {} };
-  const program = createProgram(context);
+  const program = createProgram(process.stdout, async () => {});
   const commands = program.commands.filter(({ options }) => options.length > 0);
   return commands.map((command) => ({
     file: 'docs/cli.md',
@@ -39,9 +36,10 @@ function commandTables() {
 
 /** The network's options have a table of their own, for several commands have them. */
 function optionsTable(command: Command): string {
-  const shared = new Set(NETWORK_FLAGS.map(({ flags }) => flags));
-  const rows = command.options.filter(({ flags, hidden }) => !hidden && !shared.has(flags));
-  const hasNetwork = command.options.some(({ flags }) => shared.has(flags));
+  const rows = command.options.filter(
+    (option) => !option.hidden && !NETWORK_OPTIONS.includes(option),
+  );
+  const hasNetwork = command.options.some((option) => option.long === '--user');
   return table(
     ['Option', 'What'],
     [
@@ -54,10 +52,10 @@ function optionsTable(command: Command): string {
 function networkTable(): string {
   return table(
     ['Option', 'Environment', 'What'],
-    NETWORK_FLAGS.map(({ flags, variable, kind, help }) => [
-      code(flags),
-      code(kind === 'switch' ? `${variable}=1` : variable),
-      cell(help),
+    NETWORK_OPTIONS.map((option) => [
+      code(option.flags),
+      code(option.isBoolean() ? `${variableOf(option)}=1` : variableOf(option)),
+      cell(option.description),
     ]),
   );
 }

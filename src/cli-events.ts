@@ -67,7 +67,7 @@ export interface RetryEvent extends ErrorDetails {
   readonly delayMs: number;
 }
 
-/** Something to know about an upload that goes on; of `put` and `resume`. */
+/** Something to know about an upload that goes on, or about the whole command. */
 export interface WarningEvent {
   readonly type: 'warning';
   /** Null: about the whole command. */

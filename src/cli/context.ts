@@ -1,5 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import type { WriteStream } from 'node:tty';
+import type { Argument, Command, Option } from 'commander';
+import type { Flags } from './commands/options.js';
 import type { ExitCode } from './exit-codes.js';
 import type { Interruption } from './interruption.js';
 
@@ -25,10 +27,27 @@ export interface Io {
 export interface CommandContext {
   readonly io: Io;
   readonly interruption: Interruption;
-  /** Called once, at the end of a command. */
-  exitWith(code: ExitCode): void;
+  readonly program: Command;
   /** Whatever happens, this is done at the end of the command. */
   atEnd(action: (exitCode: ExitCode) => void): void;
+}
+
+/** A command of the program. */
+export interface CliCommand {
+  /** Its line in the list of commands. */
+  readonly summary: string;
+  /** The first line of its help; undefined: the summary says it all. */
+  readonly description?: string;
+  readonly examples: readonly string[];
+  /** What its help says after the options. */
+  readonly help: string;
+  /** Undefined: it takes options alone. */
+  readonly argument?: Argument;
+  /** Its arguments as the help shows them, if that is not what {@link argument} is called. */
+  readonly usage?: string;
+  readonly options: readonly Option[];
+  /** @throws UsageError, BITS_ERR_ARGUMENT for a wrong command line */
+  run(args: readonly string[], flags: Flags, context: CommandContext): Promise<ExitCode>;
 }
 
 /** Resolves when everything was handed to the operating system, or with the error that prevents it. */

@@ -1,11 +1,14 @@
 import { type Command, InvalidArgumentError, type Option } from 'commander';
-import { NETWORK_FLAGS } from './commands/network-flags.js';
+import { NETWORK_OPTIONS, SECRET_VARIABLES } from './commands/network-flags.js';
 import type { Environment } from './context.js';
+import { firstNames, type Warning } from './render/messages.js';
 import { UsageError } from './values.js';
+
+const PREFIX = 'BITS_UPLOAD_';
 
 /** The variable of the environment that stands for an option: `BITS_UPLOAD_MAX_TIME`. */
 export function variableOf(option: Option): string {
-  return `BITS_UPLOAD_${option.name().toUpperCase().replaceAll('-', '_')}`;
+  return `${PREFIX}${option.name().toUpperCase().replaceAll('-', '_')}`;
 }
 
 /**
@@ -19,14 +22,10 @@ export function readEnvironment(command: Command, env: Environment): void {
     const name = option.attributeName();
     const text = env[variableOf(option)];
     const isGiven = command.getOptionValueSource(name) === 'cli';
-    if (isGiven || !text || option.hidden || isOfNetwork(option)) continue;
+    if (isGiven || !text || option.hidden || NETWORK_OPTIONS.includes(option)) continue;
     const value = valueFrom(option, text);
     if (value !== undefined) command.setOptionValueWithSource(name, value, 'env');
   }
-}
-
-function isOfNetwork(option: Option): boolean {
-  return NETWORK_FLAGS.some(({ flags }) => flags === option.flags);
 }
 
 function valueFrom(option: Option, text: string): unknown {
@@ -68,4 +67,41 @@ export function withVariables(message: string, command: Command, env: Environmen
     const isGiven = command.getOptionValueSource(option.attributeName()) === 'cli';
     return isGiven ? flag : variableOf(option);
   });
+}
+
+/**
+ * A warning of variables that no command reads: a misspelt one would have no effect, and nobody would know
+ * why. It names each, and the most similar one that a command does read; a value may be a secret.
+ */
+export function unknownVariables({ commands }: Command, env: Environment): Warning | undefined {
+  const options = commands.flatMap((command) => command.options.filter(({ hidden }) => !hidden));
+  const known = [...options.map(variableOf), ...SECRET_VARIABLES.map(({ variable }) => variable)];
+  const hints = Object.keys(env).flatMap((given) => {
+    // Windows does not tell capital letters from others.
+    const name = process.platform === 'win32' ? given.toUpperCase() : given;
+    if (!name.startsWith(PREFIX) || !env[given] || known.includes(name)) return [];
+    return [`${given} (did you mean ${mostSimilar(name, known)}?)`];
+  });
+  if (hints.length === 0) return undefined;
+  const message = `unknown variables of the environment are ignored: ${firstNames(hints)}`;
+  return { code: 'unknown-variable', message };
+}
+
+function mostSimilar(name: string, others: readonly string[]): string | undefined {
+  const ranked = others.map((other) => ({ other, edits: editsBetween(name, other) }));
+  return ranked.sort((a, b) => a.edits - b.edits)[0]?.other;
+}
+
+/** How many characters have to be added, removed or replaced (Levenshtein). */
+function editsBetween(a: string, b: string): number {
+  let above = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 0; i < a.length; i++) {
+    const row = [i + 1];
+    for (const [j, corner] of above.slice(0, -1).entries()) {
+      const change = corner + (a[i] === b[j] ? 0 : 1);
+      row.push(Math.min(change, (above[j + 1] ?? 0) + 1, (row[j] ?? 0) + 1));
+    }
+    above = row;
+  }
+  return above.at(-1) ?? 0;
 }

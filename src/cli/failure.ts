@@ -12,7 +12,7 @@ const FLAGS: readonly (readonly [sdk: string, cli: string])[] = [
   ['auth.schemes', '--basic, --digest, --ntlm or --negotiate'],
   ['give the content of the file and not its path; convert DER', 'convert DER'],
   ['check that it is a whole PKCS #12 file', 'check that it is PEM, or a whole PKCS #12 file'],
-  ['make the reply optional', 'give --reply-optional to put'],
+  ['make the reply optional', 'give --reply-optional'],
   [
     'check the user name, the password and the authentication schemes of the server',
     'give --user, or check it and its password; ping shows which schemes the server accepts',

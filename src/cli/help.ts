@@ -57,7 +57,6 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
     'state-dir',
     'trust-state-dir',
   ],
-  'More options:': [],
   'Authentication:': [
     'origin',
     'credentials',
@@ -83,25 +82,20 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-const OTHERS = 'More options:';
-
 /** Every option with the name of its group, in the order of the help. */
 const PLACES = new Map(
   Object.entries(GROUPS).flatMap(([group, names]) => names.map((name) => [name, group] as const)),
 );
-const HEADINGS = Object.keys(GROUPS);
 const ORDER = [...PLACES.keys()];
 
 /** Puts the options of a command into the groups and the order of the help. */
 export function groupOptions(command: Command): void {
-  for (const option of command.options) option.helpGroup(PLACES.get(option.name()) ?? OTHERS);
+  for (const option of command.options) {
+    const group = PLACES.get(option.name());
+    if (group !== undefined) option.helpGroup(group);
+  }
   // The help has groups in the order of the options.
-  (command.options as Option[]).sort((a, b) => rankOf(a) - rankOf(b));
-}
-
-function rankOf(option: Option): number {
-  const group = HEADINGS.indexOf(option.helpGroupHeading ?? OTHERS);
-  return group * ORDER.length + ORDER.indexOf(option.name());
+  (command.options as Option[]).sort((a, b) => ORDER.indexOf(a.name()) - ORDER.indexOf(b.name()));
 }
 
 /** A description with examples, which stand before the options. */

@@ -1,18 +1,19 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.js';
-import { defineCancel } from './commands/cancel.js';
-import { defineCompletion } from './commands/completion.js';
-import { defineEnqueue } from './commands/enqueue.js';
-import { defineFleet } from './commands/fleet.js';
-import { defineJobs } from './commands/jobs.js';
-import { definePing } from './commands/ping.js';
-import { definePrune } from './commands/prune.js';
-import { definePut } from './commands/put.js';
-import { defineResume } from './commands/resume.js';
-import { defineServe } from './commands/serve.js';
-import { defineWorker } from './commands/worker.js';
-import { type CommandContext, flushed, type Io } from './context.js';
-import { readEnvironment, withVariables } from './environment.js';
+import { CANCEL } from './commands/cancel.js';
+import { COMPLETION } from './commands/completion.js';
+import { ENQUEUE } from './commands/enqueue.js';
+import { FLEET } from './commands/fleet.js';
+import { JOBS } from './commands/jobs.js';
+import type { Flags } from './commands/options.js';
+import { PING } from './commands/ping.js';
+import { PRUNE } from './commands/prune.js';
+import { PUT } from './commands/put.js';
+import { RESUME } from './commands/resume.js';
+import { SERVE } from './commands/serve.js';
+import { WORKER } from './commands/worker.js';
+import { type CliCommand, flushed, type Io, type OutputStream } from './context.js';
+import { readEnvironment, unknownVariables, withVariables } from './environment.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { withFlags } from './failure.js';
 import { groupOptions, HELP_STYLE, withExamples } from './help.js';
@@ -22,30 +23,18 @@ import { say, writeEvent } from './render/text.js';
 import { startTrace } from './trace.js';
 import { UsageError } from './values.js';
 
-interface CommandEntry {
-  readonly summary: string;
-  /** Gives the command its arguments, options and action. */
-  readonly define: (command: Command, context: CommandContext) => void;
-}
-
-const COMMANDS: Readonly<Record<string, CommandEntry>> = {
-  put: { summary: 'upload files to a BITS server', define: definePut },
-  jobs: { summary: 'list unfinished uploads', define: defineJobs },
-  resume: { summary: 'resume unfinished uploads', define: defineResume },
-  cancel: {
-    summary: 'cancel unfinished uploads and free their sessions on the server',
-    define: defineCancel,
-  },
-  prune: { summary: 'discard uploads that cannot be resumed', define: definePrune },
-  ping: { summary: 'find out why uploads to a server fail', define: definePing },
-  enqueue: { summary: 'leave uploads to the workers of a fleet', define: defineEnqueue },
-  worker: { summary: 'upload what is in the queue of a fleet', define: defineWorker },
-  fleet: { summary: 'show who in a fleet uploads what', define: defineFleet },
-  serve: { summary: 'run a BITS server for tests', define: defineServe },
-  completion: {
-    summary: 'print a script by which a shell completes commands and options',
-    define: defineCompletion,
-  },
+const COMMANDS: Readonly<Record<string, CliCommand>> = {
+  put: PUT,
+  jobs: JOBS,
+  resume: RESUME,
+  cancel: CANCEL,
+  prune: PRUNE,
+  ping: PING,
+  enqueue: ENQUEUE,
+  worker: WORKER,
+  fleet: FLEET,
+  serve: SERVE,
+  completion: COMPLETION,
 };
 
 const EXAMPLES = [
@@ -119,29 +108,25 @@ async function dispatch(
   let exitCode: ExitCode = EXIT.done;
   let running: Command | undefined;
   const endings: ((exitCode: ExitCode) => void)[] = [];
-  const context: CommandContext = {
-    io,
-    interruption,
-    exitWith: (code) => {
-      exitCode = code;
-    },
-    atEnd: (action) => {
-      endings.push(action);
-    },
-  };
-  try {
-    const program = createProgram(context);
-    program.hook('preAction', (_, command) => {
-      running = command;
-      readEnvironment(command, io.env);
-      const { trace } = command.opts<{ readonly trace?: string }>();
-      if (trace === undefined) return;
+  const atEnd = (action: (exitCode: ExitCode) => void) => endings.push(action);
+  const program = createProgram(io.stdout, async (command, { run }) => {
+    running = command;
+    readEnvironment(command, io.env);
+    const flags = command.opts<Flags>();
+    const unknown = flags.quiet ? undefined : unknownVariables(program, io.env);
+    if (unknown !== undefined && flags.json) {
+      writeEvent(io.stdout, { type: 'warning', file: null, ...unknown });
+    } else if (unknown !== undefined) sayWarning(io.stderr, unknown);
+    if (flags.trace !== undefined) {
       const warn = (message: string) => sayWarning(io.stderr, { message });
-      context.atEnd(startTrace(trace, command.name(), warn));
-    });
+      atEnd(startTrace(flags.trace, command.name(), warn));
+    }
+    exitCode = await run(command.args, flags, { io, interruption, program, atEnd });
+  });
+  try {
     await program.parseAsync(checkedArguments(args), { from: 'user' });
   } catch (error) {
-    exitCode = reportError(error, args, running, io);
+    exitCode = sayError(error, args, running, io);
   }
   for (const end of endings) end(exitCode);
   return exitCode;
@@ -160,7 +145,7 @@ function checkedArguments(args: readonly string[]): readonly string[] {
   throw new UsageError(`unknown command '${withoutSecret(topic)}': ${commands.join(', ')}`);
 }
 
-function reportError(
+function sayError(
   error: unknown,
   args: readonly string[],
   running: Command | undefined,
@@ -177,9 +162,14 @@ function reportError(
   return EXIT.usage;
 }
 
-/** The command line as commander knows it. */
-export function createProgram(context: CommandContext): Command {
-  const { stdout } = context.io;
+/**
+ * The command line as commander knows it.
+ * @param run called with the command that the arguments name
+ */
+export function createProgram(
+  stdout: OutputStream,
+  run: (command: Command, definition: CliCommand) => Promise<void>,
+): Command {
   const program = new Command('bits-upload')
     .description(withExamples('Upload files to Microsoft BITS servers ([MC-BUP]).', EXAMPLES))
     .version(VERSION, '-V, --version', 'print the version')
@@ -194,16 +184,25 @@ export function createProgram(context: CommandContext): Command {
       getOutHelpWidth: () => Math.min(stdout.columns || MAX_HELP_COLUMNS, MAX_HELP_COLUMNS),
     })
     .configureHelp(HELP_STYLE);
-  for (const [name, { summary, define }] of Object.entries(COMMANDS)) {
-    const command = program.command(name).summary(summary);
-    define(command, context);
-    groupOptions(command);
-    if (command.options.length > 0) command.addHelpText('after', ENVIRONMENT);
-    if (command.options.some(({ long }) => long === '--user')) {
-      command.addHelpText('after', PASSWORDS);
-    }
+  for (const [name, definition] of Object.entries(COMMANDS)) {
+    const command = program.command(name);
+    describeCommand(command, definition);
+    command.action(() => run(command, definition));
   }
   return program;
+}
+
+function describeCommand(command: Command, definition: CliCommand): void {
+  const { summary, description, examples, help, argument, usage, options } = definition;
+  const sentence = `${summary[0]?.toUpperCase()}${summary.slice(1)}.`;
+  command.summary(summary).description(withExamples(description ?? sentence, examples));
+  if (usage !== undefined) command.usage(`[options] ${usage}`);
+  if (argument !== undefined) command.addArgument(argument);
+  for (const option of options) command.addOption(option);
+  groupOptions(command);
+  command.addHelpText('after', help);
+  if (options.length > 0) command.addHelpText('after', ENVIRONMENT);
+  if (options.some(({ long }) => long === '--user')) command.addHelpText('after', PASSWORDS);
 }
 
 function usageErrorOf(error: unknown): string | undefined {

@@ -1,5 +1,6 @@
 import { fstatSync, type Stats, statSync, writeSync } from 'node:fs';
 import { devNull } from 'node:os';
+import { codeOf } from '../common/error-like.js';
 import type { StandardInput } from './context.js';
 import { UsageError } from './values.js';
 
@@ -28,7 +29,7 @@ function statsOf(fd: number): Stats | 'closed' | undefined {
     return fstatSync(fd);
   } catch (error) {
     // Not every system supports fstat on a console.
-    return (error as NodeJS.ErrnoException).code === 'EBADF' ? 'closed' : undefined;
+    return codeOf(error) === 'EBADF' ? 'closed' : undefined;
   }
 }
 

@@ -1,13 +1,8 @@
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
 import { createFileStore, type JobStore } from '../index.js';
 import { defaultJobDirectory } from '../internal.js';
+import type { Flags } from './commands/options.js';
 import { UsageError } from './values.js';
-
-export interface StateFlags {
-  readonly stateDir?: string;
-  readonly trustStateDir?: boolean;
-}
 
 /** The records of unfinished uploads. */
 export interface JobState {
@@ -19,22 +14,8 @@ export interface JobState {
   readonly arguments: readonly string[];
 }
 
-export function addStateOption(command: Command): Command {
-  return command
-    .option(
-      '--state-dir <dir>',
-      'directory for the records of unfinished uploads (default: that of your system for ' +
-        'application data)',
-    )
-    .option(
-      '--trust-state-dir',
-      'use this directory even if it belongs to another user, for network shares that show other ' +
-        'owners: whoever can write there can upload your files anywhere',
-    );
-}
-
 /** @throws UsageError */
-export function openJobState({ stateDir, trustStateDir = false }: StateFlags): JobState {
+export function openJobState({ stateDir, trustStateDir = false }: Flags): JobState {
   if (stateDir === '') throw new UsageError('--state-dir needs the name of a directory, not ""');
   const directory = stateDir && resolve(stateDir);
   return {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import type { Io } from '../../src/cli/context.js';
+import { run } from '../../src/cli/program.js';
 
 /** Where unfinished uploads of tests are kept, so that they never mix with those of a person. */
 const scratch = mkdtempSync(join(tmpdir(), 'bits-cli-state-'));
@@ -40,17 +41,46 @@ export interface CapturedIo extends Io {
 }
 
 export interface CaptureOptions {
-  readonly stdin?: string;
+  readonly stdin?: string | Readable;
   readonly columns?: number;
   /** Where unfinished uploads are kept. */
   readonly state?: string | undefined;
+  readonly env?: Readonly<Record<string, string>>;
 }
 
-export function capturedIo(options: CaptureOptions = {}): CapturedIo {
+export function capturedIo({ stdin, columns, state, env }: CaptureOptions = {}): CapturedIo {
   return {
-    stdin: Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)]),
+    stdin: stdin instanceof Readable ? stdin : Readable.from(stdin ? [Buffer.from(stdin)] : []),
     stdout: new Capture(),
-    stderr: new Capture(options.columns),
-    env: stateEnvironment(options.state),
+    stderr: new Capture(columns),
+    env: { ...stateEnvironment(state), ...env },
   };
+}
+
+export type Json = Record<string, unknown>;
+
+/** What a command line has come to. */
+export interface CliRun {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Those of standard output that are not empty. */
+  readonly lines: readonly string[];
+  /** Those of `--json`. */
+  objects(): Json[];
+  /** Without the summary at the end. */
+  events(): Json[];
+}
+
+/** Runs a command line in this process. */
+export async function runCli(
+  args: readonly string[],
+  options: CaptureOptions | CapturedIo = {},
+): Promise<CliRun> {
+  const io = 'stdout' in options ? options : capturedIo(options);
+  const code = await run(args, io);
+  const { lines, text: stdout } = io.stdout;
+  const objects = () => lines.map((line): Json => JSON.parse(line));
+  const events = () => objects().filter(({ type }) => type !== 'summary');
+  return { code, stdout, stderr: io.stderr.text, lines, objects, events };
 }

@@ -4,11 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { run } from '../../src/cli/program.js';
 import { createFileStore } from '../../src/index.js';
 import { createBitsServer } from '../../src/testing/index.js';
 import { skip, skipOnWindows } from '../support/skip.js';
-import { capturedIo, stateEnvironment } from './capture.js';
+import { runCli, stateEnvironment } from './capture.js';
 import { MAIN } from './spawned.js';
 
 const execute = promisify(execFile);
@@ -35,9 +34,9 @@ describe('the completion', () => {
     await mkdir(join(directory, 'a folder'));
     await writeFile(join(directory, 'a file.bin'), '');
     for (const shell of ['bash', 'zsh', 'fish', 'powershell']) {
-      const io = capturedIo();
-      expect(await run(['completion', shell], io)).to.equal(0);
-      await writeFile(join(directory, shell), io.stdout.text);
+      const { code, stdout } = await runCli(['completion', shell]);
+      expect(code).to.equal(0);
+      await writeFile(join(directory, shell), stdout);
     }
   });
 
@@ -94,7 +93,7 @@ describe('the completion', () => {
       faults: [{ on: 'fragment', nth: 2, do: { status: 503 } }],
     });
     const args = ['put', '--retries=0', '--fragment-size=10KiB', file, `${server.url}x`];
-    await run(args, capturedIo({ state }));
+    await runCli(args, { state });
     await server.close();
     const [record] = (await createFileStore({ directory: state }).list()).records;
     return record?.id ?? expect.fail('no record was left');
@@ -162,9 +161,9 @@ describe('the completion', () => {
 
   it('names the shells that it knows', async () => {
     for (const args of [['completion'], ['completion', 'cmd']]) {
-      const io = capturedIo();
-      expect(await run(args, io)).to.equal(2);
-      if (args.length > 1) expect(io.stderr.text).to.contain('bash, zsh, fish, powershell');
+      const { code, stderr } = await runCli(args);
+      expect(code).to.equal(2);
+      if (args.length > 1) expect(stderr).to.contain('bash, zsh, fish, powershell');
     }
   });
 });

@@ -1,16 +1,13 @@
 import { expect } from 'chai';
 import { Command } from 'commander';
-import { readEnvironment, variableOf } from '../../src/cli/environment.js';
-import { run } from '../../src/cli/program.js';
+import { SECRET_VARIABLES } from '../../src/cli/commands/network-flags.js';
+import { readEnvironment, unknownVariables, variableOf } from '../../src/cli/environment.js';
 import { createBitsServer } from '../../src/testing/index.js';
-import { capturedIo } from './capture.js';
+import { runCli } from './capture.js';
 import { wholeProgram } from './whole-program.js';
 
-async function runWith(args: readonly string[], env: Readonly<Record<string, string>>) {
-  const io = capturedIo({ stdin: 'content' });
-  const code = await run(args, { ...io, env: { ...io.env, ...env } });
-  return { code, stdout: io.stdout.text, stderr: io.stderr.text };
-}
+const runWith = (args: readonly string[], env: Readonly<Record<string, string>>) =>
+  runCli(args, { stdin: 'content', env });
 
 describe('the environment', () => {
   it('can set every option of every command', async () => {
@@ -80,6 +77,51 @@ describe('the environment', () => {
     const args = ['put', '-', 'http://h/x', '--timeout=3'];
     const { stderr } = await runWith(args, { BITS_UPLOAD_TIMEOUT: '3s' });
     expect(stderr).to.contain(': --timeout takes a duration');
+  });
+
+  describe('with variables that no command knows', () => {
+    const env = { BITS_UPLOAD_STATEDIR: 's3cret', bits_upload_x: '1', BITS_UPLOADS: '1' };
+    const message =
+      'unknown variables of the environment are ignored: ' +
+      'BITS_UPLOAD_STATEDIR (did you mean BITS_UPLOAD_STATE_DIR?)';
+
+    it('has a warning that names them and the most similar ones, but no value', async () => {
+      const one = await runWith(['prune'], env);
+      expect(one.stderr).to.equal(`bits-upload: warning: ${message}\n`);
+      const two = await runWith(['prune'], { ...env, BITS_UPLOAD_PASWORD: 's3cret' });
+      expect(two.stderr).to.equal(
+        `bits-upload: warning: ${message}, BITS_UPLOAD_PASWORD (did you mean BITS_UPLOAD_PASSWORD?)\n`,
+      );
+    });
+
+    it('has the warning as an event with --json, and none with --quiet', async () => {
+      const { objects, stderr } = await runWith(['jobs', '--json'], env);
+      const expected = { type: 'warning', file: null, code: 'unknown-variable', message };
+      expect(objects()[0]).to.deep.equal(expected);
+      expect(stderr).to.equal('');
+      for (const [args, more] of [
+        [['prune', '--quiet'], {}],
+        [['prune'], { BITS_UPLOAD_QUIET: '1' }],
+        [['prune', '--quiet', '--json'], {}],
+      ] as const) {
+        expect(await runWith(args, { ...env, ...more })).to.include({ stdout: '', stderr: '' });
+      }
+    });
+
+    it('has no warning of those that other commands, secrets and the network have', async () => {
+      const known = wholeProgram().commands.flatMap(({ options }) =>
+        options.filter(({ hidden }) => !hidden).map(variableOf),
+      );
+      const secrets = SECRET_VARIABLES.map(({ variable }) => variable);
+      const empty = { BITS_UPLOAD_STATEDIR: '' };
+      const all = Object.fromEntries([...known, ...secrets].map((name) => [name, 'x']));
+      expect(unknownVariables(wholeProgram(), { ...all, ...empty })).to.equal(undefined);
+      expect(known).to.include.members([
+        'BITS_UPLOAD_ROOT',
+        'BITS_UPLOAD_REDIS',
+        'BITS_UPLOAD_CERT',
+      ]);
+    });
   });
 
   it('turns on --json for everything, wrong command lines too', async () => {

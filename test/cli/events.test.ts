@@ -4,11 +4,10 @@ import { join } from 'node:path';
 import { Ajv, type ValidateFunction } from 'ajv';
 import { expect } from 'chai';
 import { eventRows, eventsSchema } from '../../scripts/events-schema.js';
-import { run } from '../../src/cli/program.js';
 import type { CliEvent } from '../../src/cli-events.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { skipWithoutLinks } from '../support/skip.js';
-import { capturedIo } from './capture.js';
+import { runCli } from './capture.js';
 import { OF_A_FLEET } from './fleet-events.js';
 
 describe('the events of --json', () => {
@@ -30,10 +29,9 @@ describe('the events of --json', () => {
     await rm(directory, { recursive: true, force: true });
   });
 
-  async function eventsOf(args: readonly string[], env = {}): Promise<CliEvent[]> {
-    const io = capturedIo({ state: join(directory, 'state') });
-    await run(args, { ...io, env: { ...io.env, ...env } });
-    return io.stdout.lines.map((line): CliEvent => {
+  async function eventsOf(args: readonly string[]): Promise<CliEvent[]> {
+    const { lines } = await runCli(args, { state: join(directory, 'state') });
+    return lines.map((line): CliEvent => {
       const event = JSON.parse(line);
       expect(isEvent(event), `${line}\n${JSON.stringify(isEvent.errors)}`).to.equal(true);
       return event;

@@ -38,7 +38,7 @@ describe('an error on the command line', () => {
       'PEM: convert DER with openssl',
     ],
     ['within 5 ms (timeouts.answerMs, or timeouts.replyMs for a reply)', 'within 5 ms (--timeout)'],
-    ['or make the reply optional.', 'or give --reply-optional to put.'],
+    ['or make the reply optional.', 'or give --reply-optional.'],
   ] as const) {
     it(`says ${JSON.stringify(expected)} for ${JSON.stringify(message)}`, () => {
       expect(withFlags(message)).to.equal(expected);

@@ -1,9 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { createFileStore } from '../../src/index.js';
 import {
   type BitsServer,
@@ -12,8 +9,8 @@ import {
   type LoggedRequest,
 } from '../../src/testing/index.js';
 import { patterned } from '../support/files.js';
-import { stateEnvironment } from './capture.js';
-import { MAIN } from './spawned.js';
+import type { Json } from './capture.js';
+import { Spawned } from './spawned.js';
 
 const KIB = 1024;
 const FRAGMENT_BYTES = 256 * KIB;
@@ -36,8 +33,6 @@ export interface KillReport {
   readonly server: BitsServer;
   readonly lastResult: Readonly<Record<string, unknown>>;
 }
-
-type Json = Readonly<Record<string, unknown>>;
 
 /** When a process is to die; `seen` is called for what it prints and for what the server answers. */
 interface Moment {
@@ -156,12 +151,12 @@ async function killAndFinish(setting: Setting): Promise<KillReport> {
   const replyFile = join(directory, 'answer.bin');
   const content = patterned(setting.bytes);
   let current: Moment | undefined;
-  let child: ChildProcess | undefined;
+  let program: Spawned | undefined;
   const server = await createBitsServer({
     faults: setting.faults,
     ...(reply && { reply: () => reply }),
     onRequest: (request) => {
-      if (current?.answered?.(request)) child?.kill('SIGKILL');
+      if (current?.answered?.(request)) program?.kill('SIGKILL');
     },
   });
   try {
@@ -173,29 +168,19 @@ async function killAndFinish(setting: Setting): Promise<KillReport> {
     ];
     const live = async (moment: Moment | undefined): Promise<Json> => {
       current = moment;
-      child = spawn(process.execPath, [MAIN, ...args], {
-        stdio: ['ignore', 'pipe', 'pipe'],
-        env: { ...process.env, ...stateEnvironment(state) },
-      });
-      const ended = once(child, 'close');
+      program = new Spawned(args, { state, timeoutMs: 0 });
       let last: Json = {};
-      let stderr = '';
-      child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-        stderr += text;
-      });
-      if (child.stdout === null) throw new Error('no standard output');
-      for await (const line of createInterface(child.stdout)) {
-        // The last line of a process that was killed may be a part of one.
-        last = parseLine(line) ?? last;
-        if (moment?.printed?.(last)) child.kill('SIGKILL');
+      for await (const object of program.objects()) {
+        if (object.type !== 'summary') last = object;
+        if (moment?.printed?.(last)) program.kill('SIGKILL');
       }
-      const [code, signal] = (await ended) as [number | null, string | null];
+      const { code, signal } = await program.ended();
       const expected = moment === undefined ? code === 0 : signal === 'SIGKILL';
       if (!expected) {
         throw new Error(
           `ended with ${code ?? signal} instead of at ${moment?.name ?? 'its end'}: ` +
             JSON.stringify(last) +
-            stderr,
+            program.stderr,
         );
       }
       return last;
@@ -216,18 +201,9 @@ async function killAndFinish(setting: Setting): Promise<KillReport> {
       lastResult,
     };
   } finally {
-    child?.kill('SIGKILL');
+    program?.kill('SIGKILL');
     await server.close();
     await rm(directory, { recursive: true, force: true });
-  }
-}
-
-function parseLine(line: string): Json | undefined {
-  try {
-    const object = JSON.parse(line) as Json;
-    return object.type === 'summary' ? undefined : object;
-  } catch {
-    return undefined;
   }
 }
 

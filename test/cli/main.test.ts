@@ -9,30 +9,22 @@ import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { run } from '../../src/cli/program.js';
 import { quoteArgument } from '../../src/cli/resume-command.js';
 import { createUndiciTransport, VERSION } from '../../src/index.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { answer, startRawServer } from '../support/raw-server.js';
 import { skip, skipOnWindows } from '../support/skip.js';
-import { capturedIo, stateEnvironment } from './capture.js';
+import { runCli, stateEnvironment } from './capture.js';
 import { MAIN, Spawned } from './spawned.js';
 
 const ofThisMachine = process.platform !== 'win32';
 
 describe('the command line', () => {
-  const runWith = async (...args: string[]) => {
-    const io = capturedIo();
-    const code = await run(args, io);
-    return { code, stdout: io.stdout.text, stderr: io.stderr.text };
-  };
+  const runWith = (...args: string[]) => runCli(args);
 
   it('prints the version', async () => {
-    expect(await runWith('-V', 'put')).to.deep.equal({
-      code: 0,
-      stdout: `${VERSION}\n`,
-      stderr: '',
-    });
+    const version = { code: 0, stdout: `${VERSION}\n`, stderr: '' };
+    expect(await runWith('-V', 'put')).to.include(version);
     const program = new Spawned(['--version']);
     expect(await program.ended()).to.include({ code: 0 });
     expect(program.stdout).to.equal(`${VERSION}\n`);
@@ -48,7 +40,7 @@ describe('the command line', () => {
     );
     expect((await runWith('help', 'put')).stdout).to.equal(putHelp.stdout);
     for (const args of [['help'], ['help', 'help'], ['help', '-h']]) {
-      expect(await runWith(...args)).to.deep.equal(help);
+      expect(await runWith(...args)).to.include({ code: 0, stdout: help.stdout, stderr: '' });
     }
     expect((await runWith('serve', '--help')).stdout).to.match(/--root[\s\S]*127\.0\.0\.1/);
   });
@@ -128,12 +120,6 @@ describe('the program as a process', () => {
     const verbose = new Spawned(['put', '-v', file, `${server.url}2`]);
     expect(await verbose.ended()).to.include({ code: 0 });
     expect(verbose.stderr).to.match(/^.*: uploading to .*\n.*: done, .*\n$/);
-  });
-
-  it('uploads standard input', async () => {
-    const program = new Spawned(['put', '--quiet', '-', `${server.url}in`], { stdin: content });
-    expect(await program.ended()).to.include({ code: 0 });
-    expect(await readFile(join(server.root, 'in'))).to.deep.equal(content);
   });
 
   for (const [what, redirection, message] of [
@@ -234,9 +220,10 @@ describe('the program as a process', () => {
     it(`${frees ? 'frees' : 'keeps'} the session of ${what} when the upload fails`, async () => {
       server.addFault({ on: 'fragment', nth: 2, do: { status: 403 } });
       const args = ['put', '--quiet', '--fragment-size=64KiB', '--state-dir', where()];
-      const io = { ...capturedIo(), stdin: Readable.from([content]) };
-      expect(await run([...args, source(), `${server.url}in`], io)).to.be.above(0);
-      expect(io.stderr.text).to.match(/refused with HTTP status 403/);
+      const stdin = Readable.from([content]);
+      const { code, stderr } = await runCli([...args, source(), `${server.url}in`], { stdin });
+      expect(code).to.be.above(0);
+      expect(stderr).to.match(/refused with HTTP status 403/);
       const last = frees ? 'cancel-session' : 'fragment';
       expect(server.log.at(-1)).to.include({ packet: last });
       server.assertNoViolations();
@@ -334,16 +321,6 @@ describe('the program as a process', () => {
     }
   });
 
-  it('exits with 143 at SIGTERM', async function () {
-    skipOnWindows(this, 'signals');
-    server.addFault({ on: 'create-session', do: 'hang' });
-    const program = new Spawned(['put', file, server.url]);
-    await server.waitForRequest('create-session');
-    program.kill('SIGTERM');
-    expect(await program.ended()).to.deep.equal({ code: 143, signal: null });
-    expect(program.stderr).to.contain('stopped by SIGTERM');
-  });
-
   it('sends no further file after a signal', async function () {
     skipOnWindows(this, 'signals');
     const other = join(directory, 'other.bin');
@@ -358,7 +335,7 @@ describe('the program as a process', () => {
 
   it('removes its own signal listeners and no others', async () => {
     const before = process.listeners('SIGINT');
-    await run(['put', file, server.url], capturedIo());
+    await runCli(['put', file, server.url]);
     expect(process.listeners('SIGINT')).to.deep.equal(before);
   });
 

@@ -4,26 +4,29 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { Command } from 'commander';
-import { NETWORK_FLAGS } from '../../src/cli/commands/network-flags.js';
-import {
-  addNetworkOptions,
-  type NetworkFlags,
-  networkArguments,
-  networkOptions,
-  secretWarnings,
-} from '../../src/cli/commands/network-options.js';
+import { NETWORK_OPTIONS, type NetworkFlags } from '../../src/cli/commands/network-flags.js';
+import { networkOptions, secretWarnings } from '../../src/cli/commands/network-options.js';
+import { variableOf } from '../../src/cli/environment.js';
+import { connectionArguments } from '../../src/cli/resume-command.js';
 
 const SECRET = 's3cret';
 
 function parse(args: readonly string[]): NetworkFlags {
-  const command = addNetworkOptions(new Command().exitOverride());
+  const command = new Command().exitOverride();
+  for (const option of NETWORK_OPTIONS) command.addOption(option);
   command.parse(args, { from: 'user' });
   return command.opts();
 }
 
 const { signal } = new AbortController();
 const optionsOf = (args: readonly string[], env = {}) =>
-  networkOptions(parse(args), { env, signal });
+  given(networkOptions(parse(args), { env, signal }));
+
+/** Without those that are undefined. */
+function given<T extends object>(options: T): T {
+  const entries = Object.entries(options).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as T;
+}
 
 function failureOf(args: readonly string[], env = {}): string {
   try {
@@ -173,11 +176,8 @@ describe('the flags for the connection to a server', () => {
   });
 
   it('can all be set in the environment', () => {
-    for (const { name, variable, kind } of NETWORK_FLAGS) {
-      expect(variable).to.equal(
-        `BITS_UPLOAD_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`,
-      );
-      if (kind !== 'switch') continue;
+    for (const option of NETWORK_OPTIONS.filter((option) => option.isBoolean())) {
+      const variable = variableOf(option);
       expect(failureOf([], { [variable]: SECRET })).to.contain(variable);
       expect(networkOptions({}, { env: { [variable]: '0' }, signal }).auth).to.equal(undefined);
     }
@@ -232,7 +232,7 @@ describe('the flags for the connection to a server', () => {
       ...['-u', `me:${SECRET}`, '--digest', '--trusted-host', 'a', '--trusted-host', 'b'],
       ...['-x', `http://me:${SECRET}@p:1`, '--pass', SECRET, '--cert', 'c.pem'],
     ];
-    expect(networkArguments(parse(args))).to.deep.equal([
+    expect(connectionArguments(parse(args), undefined)).to.deep.equal([
       ...['--user', 'me:…', '--digest', '--trusted-host', 'a', '--trusted-host', 'b'],
       ...['--cert', 'c.pem', '--pass', '…', '--proxy', 'http://…@p:1'],
     ]);

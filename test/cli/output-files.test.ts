@@ -12,13 +12,12 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { run } from '../../src/cli/program.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { answer, startRawServer } from '../support/raw-server.js';
 import { skip, skipOnWindows } from '../support/skip.js';
 import { ntlmGuard, startAuthServer } from '../transport/auth/auth-server.js';
 import { NTLM_USER } from '../transport/auth/ntlm-server.js';
-import { capturedIo } from './capture.js';
+import { runCli } from './capture.js';
 
 const SECRET = 's3cret-Pa55word';
 
@@ -41,11 +40,7 @@ describe('the files of --trace and --log-file', () => {
     await rm(directory, { recursive: true, force: true });
   });
 
-  const runWith = async (...args: string[]) => {
-    const io = capturedIo({ state: join(directory, 'state') });
-    const code = await run(args, io);
-    return { code, stdout: io.stdout.text, stderr: io.stderr.text };
-  };
+  const runWith = (...args: string[]) => runCli(args, { state: join(directory, 'state') });
   const put = (...args: string[]) =>
     runWith('put', '--fragment-size=64KiB', ...args, join(directory, 'a.bin'), server.url);
 

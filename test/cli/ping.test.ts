@@ -1,10 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { expect } from 'chai';
-import { run } from '../../src/cli/program.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
 import { answer, type RawServer, startRawServer } from '../support/raw-server.js';
 import { skipOnWindows } from '../support/skip.js';
-import { Capture, type CapturedIo, capturedIo } from './capture.js';
+import { Capture, type CapturedIo, type CaptureOptions, capturedIo, runCli } from './capture.js';
 import { Spawned } from './spawned.js';
 
 const SECRET = 's3cret-Pa55word';
@@ -33,10 +32,10 @@ describe('the command ping', () => {
     await guarded.close();
   });
 
-  async function ping(args: readonly string[], env = {}, io: CapturedIo = capturedIo()) {
-    const code = await run(['ping', ...args], { ...io, env: { ...io.env, ...env } });
-    expect(io.stdout.text + io.stderr.text).not.to.contain(SECRET);
-    return { code, out: io.stdout.lines, err: io.stderr.text };
+  async function ping(args: readonly string[], options: CaptureOptions | CapturedIo = {}) {
+    const { code, stdout, stderr, lines } = await runCli(['ping', ...args], options);
+    expect(stdout + stderr).not.to.contain(SECRET);
+    return { code, out: lines, err: stderr };
   }
 
   it('prints a line for each step, and exits with 0 when no step fails', async () => {
@@ -55,8 +54,8 @@ describe('the command ping', () => {
   });
 
   it('prints signs on a terminal', async () => {
-    const io = { ...capturedIo(), stdout: new Capture(80) };
-    const { out } = await ping([bits.url], { LC_ALL: 'C.UTF-8', WT_SESSION: '1' }, io);
+    const env = { LC_ALL: 'C.UTF-8', WT_SESSION: '1' };
+    const { out } = await ping([bits.url], { ...capturedIo({ env }), stdout: new Capture(80) });
     expect(out.map((line) => line[0]).join('')).to.equal('–✓––✓✓');
   });
 
@@ -95,12 +94,10 @@ describe('the command ping', () => {
 
   it('authenticates with flags and with the environment', async () => {
     const url = `${guarded.url('/')}`;
-    expect(await ping(['-u', 'me', url], { BITS_UPLOAD_PASSWORD: SECRET })).to.include({
-      code: 0,
-      err: '',
-    });
+    const password = { BITS_UPLOAD_PASSWORD: SECRET };
+    expect(await ping(['-u', 'me', url], { env: password })).to.include({ code: 0, err: '' });
     const env = { BITS_UPLOAD_USER: 'me', BITS_UPLOAD_PASSWORD_COMMAND: `echo ${SECRET}` };
-    expect(await ping([url], env)).to.include({ code: 0, err: '' });
+    expect(await ping([url], { env })).to.include({ code: 0, err: '' });
     expect(await ping(['-u', 'me:wrong', url])).to.include({ code: 4 });
     expect(await ping(['-u', 'me:wrong', '--digest', url])).to.include({ code: 4 });
   });
@@ -157,12 +154,12 @@ describe('the command ping', () => {
 describe('the command put', () => {
   it('authenticates with the flags of curl, and shows no secret', async () => {
     const bits = await createBitsServer();
-    const io = capturedIo({ stdin: 'content' });
     try {
       const args = ['put', '--json', '-u', `me:${SECRET}`, '--basic', '-', `${bits.url}x`];
-      expect(await run(args, io)).to.equal(0);
-      expect(io.stdout.text).to.contain('"secret-in-arguments"');
-      expect(io.stdout.text + io.stderr.text).not.to.contain(SECRET);
+      const { code, stdout, stderr } = await runCli(args, { stdin: 'content' });
+      expect(code).to.equal(0);
+      expect(stdout).to.contain('"secret-in-arguments"');
+      expect(stdout + stderr).not.to.contain(SECRET);
     } finally {
       await bits.close();
     }

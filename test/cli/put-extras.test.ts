@@ -17,10 +17,8 @@ import {
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
+import { PassThrough, type Readable } from 'node:stream';
 import { expect } from 'chai';
-import { run } from '../../src/cli/program.js';
-import { stampOf } from '../../src/cli/tree/file-stamp.js';
 import { digestFile, removeFile } from '../../src/cli/tree/local-files.js';
 import {
   type BitsServer,
@@ -29,7 +27,7 @@ import {
 } from '../../src/testing/index.js';
 import { answer, startRawServer } from '../support/raw-server.js';
 import { skipWithoutLinks } from '../support/skip.js';
-import { type CapturedIo, capturedIo } from './capture.js';
+import { runCli } from './capture.js';
 
 describe('put with what it does besides', () => {
   let directory: string;
@@ -40,14 +38,11 @@ describe('put with what it does besides', () => {
     server = await createBitsServer({ allowOverwrite: true, ...options });
   };
 
-  const put = async (
-    args: readonly string[],
-    io: CapturedIo = capturedIo({ state: directory }),
-  ) => {
-    const code = await run(['put', '--json', '--transfers=1', ...args], io);
-    const objects = io.stdout.lines.map((line): Record<string, unknown> => JSON.parse(line));
-    const of = (type: string) => objects.filter((object) => object.type === type);
-    return { code, of, stderr: io.stderr.text, summary: objects.at(-1) ?? {} };
+  const put = async (args: readonly string[], stdin?: string | Readable) => {
+    const options = { state: directory, ...(stdin !== undefined && { stdin }) };
+    const result = await runCli(['put', '--json', '--transfers=1', ...args], options);
+    const of = (type: string) => result.objects().filter((object) => object.type === type);
+    return { ...result, of, summary: result.objects().at(-1) ?? {} };
   };
 
   const isThere = (path: string): Promise<boolean> =>
@@ -225,8 +220,8 @@ describe('put with what it does besides', () => {
 
     it('know a file of which only the number is another one', async () => {
       const path = join(tree, 'a');
-      const stamp = stampOf(await stat(path, { bigint: true }));
-      const renumbered = { ...stamp, device: stamp.device + 1n, inode: stamp.inode + 1n };
+      const { dev, ino, ...others } = await stat(path, { bigint: true });
+      const renumbered = { ...others, dev: dev + 1n, ino: ino + 1n };
       expect(await removeFile({ path, stamp: renumbered })).to.equal(undefined);
       expect(await isThere(path)).to.equal(false);
     });
@@ -241,17 +236,18 @@ describe('put with what it does besides', () => {
       expect(files.of('result').map((result) => result.sha256)).to.deep.equal(
         ['content of a', 'content of b', 'content of sub/c'].map(sha256),
       );
-      const io = () => capturedIo({ stdin: 'from a pipe', state: directory });
       for (const size of [[], ['--size=11']]) {
         const args = ['--checksum=sha256', ...size, '-', `${server.url}x`];
-        expect((await put(args, io())).of('result')[0]?.sha256).to.equal(sha256('from a pipe'));
+        expect((await put(args, 'from a pipe')).of('result')[0]?.sha256).to.equal(
+          sha256('from a pipe'),
+        );
       }
       expect((await put(['--checksum=md5', join(tree, 'a'), server.url])).code).to.equal(2);
     });
 
     it('is given up when the command is stopped, however large the file is', async () => {
       const path = join(tree, 'a');
-      const file = { path, stamp: stampOf(await stat(path, { bigint: true })) };
+      const file = { path, stamp: await stat(path, { bigint: true }) };
       expect(await digestFile(file, new AbortController().signal)).to.have.property('sha256');
       const why = 'the command was stopped';
       expect(await digestFile(file, AbortSignal.abort())).to.deep.equal({ why });
@@ -320,9 +316,8 @@ describe('put with what it does besides', () => {
       await serve();
       const stdin = new PassThrough();
       const content = randomBytes(300_000);
-      const io = { ...capturedIo({ state: directory }), stdin };
       const args = ['--size', '300000', '--fragment-size=100000', '-', `${server.url}x`];
-      const uploading = put(args, io);
+      const uploading = put(args, stdin);
       stdin.write(content.subarray(0, 150_000));
       await server.waitForRequest('fragment');
       stdin.end(content.subarray(150_000));
@@ -333,8 +328,8 @@ describe('put with what it does besides', () => {
     it('fails when there is less or more, and is for standard input alone', async () => {
       await serve();
       for (const size of ['10', '12']) {
-        const io = capturedIo({ stdin: 'from a pipe', state: directory });
-        const { code, of } = await put([`--size=${size}`, '-', `${server.url}x`], io);
+        const args = [`--size=${size}`, '-', `${server.url}x`];
+        const { code, of } = await put(args, 'from a pipe');
         expect(code).to.equal(1);
         expect(of('error')[0]?.code).to.equal('BITS_ERR_SOURCE');
       }

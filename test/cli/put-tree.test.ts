@@ -25,7 +25,7 @@ import {
   createBitsServer,
 } from '../../src/testing/index.js';
 import { skip, skipOnWindows, skipWithoutLinks } from '../support/skip.js';
-import { capturedIo } from './capture.js';
+import { capturedIo, runCli } from './capture.js';
 
 describe('put with trees and lists', () => {
   let directory: string;
@@ -38,18 +38,8 @@ describe('put with trees and lists', () => {
     server = await createBitsServer({ allowOverwrite: true, ...options });
   };
 
-  const put = async (args: readonly string[], stdin?: string) => {
-    const io = capturedIo({ state, ...(stdin !== undefined && { stdin }) });
-    const code = await run(['put', '--transfers=1', ...args], io);
-    const objects = () => io.stdout.lines.map((line): Record<string, unknown> => JSON.parse(line));
-    return {
-      code,
-      stdout: io.stdout.text,
-      stderr: io.stderr.text,
-      lines: io.stdout.lines,
-      objects,
-    };
-  };
+  const put = (args: readonly string[], stdin = '') =>
+    runCli(['put', '--transfers=1', ...args], { state, stdin });
 
   const write = async (...names: string[]): Promise<void> => {
     for (const name of names) {

@@ -3,7 +3,6 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { run } from '../../src/cli/program.js';
 import {
   type BitsServer,
   type BitsServerOptions,
@@ -11,7 +10,7 @@ import {
 } from '../../src/testing/index.js';
 import { answer, startRawServer } from '../support/raw-server.js';
 import { skip, skipWithoutLinks } from '../support/skip.js';
-import { type CapturedIo, capturedIo } from './capture.js';
+import { type CaptureOptions, runCli } from './capture.js';
 
 describe('the command put', () => {
   let directory: string;
@@ -23,14 +22,8 @@ describe('the command put', () => {
     server = await createBitsServer(options);
   };
 
-  const put = async (args: readonly string[], given: Parameters<typeof capturedIo>[0] = {}) => {
-    const io = capturedIo(given);
-    const code = await run(['put', ...args], io);
-    return { code, stdout: io.stdout.text, stderr: io.stderr.text, io };
-  };
-
-  const objectsOf = (io: CapturedIo): Record<string, unknown>[] =>
-    io.stdout.lines.map((line) => JSON.parse(line)).filter(({ type }) => type !== 'summary');
+  const put = (args: readonly string[], options: CaptureOptions = {}) =>
+    runCli(['put', ...args], options);
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'bits-cli-'));
@@ -78,10 +71,10 @@ describe('the command put', () => {
 
   it('prints one JSON object a line with --json, the result last', async () => {
     await serve();
-    const { code, stderr, io } = await put(['--json', file, `${server.url}x.bin`]);
+    const { code, stderr, events } = await put(['--json', file, `${server.url}x.bin`]);
     expect(code).to.equal(0);
     expect(stderr).to.equal('');
-    const objects = objectsOf(io);
+    const objects = events();
     expect(objects.map(({ type }) => type)).to.include.members(['state', 'progress']);
     const { durationMs, id, ...result } = objects.at(-1) ?? {};
     expect(durationMs).to.be.a('number');
@@ -108,7 +101,7 @@ describe('the command put', () => {
 
   it('waits for an answer no longer than --timeout, and retries no more often than --retries', async () => {
     await serve({ faults: [{ on: 'create-session', do: 'hang' }] });
-    const { code, io } = await put([
+    const { code, events } = await put([
       '--timeout',
       '100ms',
       '--retries',
@@ -118,7 +111,7 @@ describe('the command put', () => {
       server.url,
     ]);
     expect(code).to.equal(1);
-    expect(objectsOf(io).at(-1)).to.include({ code: 'BITS_ERR_TIMEOUT', retryable: true });
+    expect(events().at(-1)).to.include({ code: 'BITS_ERR_TIMEOUT', retryable: true });
     expect(server.log).to.have.length(1);
   });
 
@@ -142,9 +135,13 @@ describe('the command put', () => {
   it('reports why a server refused the file, and exits with 1', async () => {
     await serve();
     await writeFile(join(server.root, 'x.bin'), 'already there');
-    const { code, stderr, io } = await put(['--json', file, `${server.url}x.bin?sig=s3cret`]);
+    const { code, stdout, stderr, events } = await put([
+      '--json',
+      file,
+      `${server.url}x.bin?sig=s3cret`,
+    ]);
     expect(code).to.equal(1);
-    expect(objectsOf(io).at(-1)).to.include({
+    expect(events().at(-1)).to.include({
       type: 'error',
       file,
       url: `${server.url}x.bin?…`,
@@ -156,15 +153,15 @@ describe('the command put', () => {
       context: 5,
     });
     expect(stderr).to.contain('BITSAllowOverwrites');
-    expect(stderr + io.stdout.text).not.to.contain('s3cret');
+    expect(stderr + stdout).not.to.contain('s3cret');
   });
 
   it('reports a retry, and finishes the upload', async () => {
     // The first reset may be that of a connection that was kept too long, and is no failure.
     await serve({ faults: [{ on: 'fragment', times: 2, do: 'reset-before' }] });
-    const { code, io } = await put(['--json', file, server.url]);
+    const { code, events } = await put(['--json', file, server.url]);
     expect(code).to.equal(0);
-    expect(objectsOf(io).find(({ type }) => type === 'retry')).to.include({
+    expect(events().find(({ type }) => type === 'retry')).to.include({
       file,
       attempt: 1,
       code: 'BITS_ERR_TRANSPORT',
@@ -183,13 +180,36 @@ describe('the command put', () => {
       expect(server.connections).to.equal(1);
     });
 
-    it('uploads the others when one is refused, and exits with 3', async () => {
+    it('uploads four at once, and as many as --transfers says', async () => {
+      const files = Array.from({ length: 12 }, (_, index) => join(directory, `${index}.bin`));
+      for (const name of files) await writeFile(name, name);
+      for (const [args, atOnce] of [
+        [[], 4],
+        [['--transfers=2'], 2],
+      ] as const) {
+        await serve({ faults: [{ on: 'fragment', times: 99, do: { delayMs: 50 } }] });
+        const { code, lines } = await put([...args, ...files, server.url]);
+        expect({ code, files: lines.length }).to.deep.equal({ code: 0, files: 12 });
+        expect(server.connections).to.equal(atOnce);
+        await server.close();
+      }
+    });
+
+    it('uploads the others when some fail, exits with 3, and ends with a summary', async () => {
       await serve();
       await writeFile(join(server.root, 'a b#1.bin'), 'already there');
-      const other = join(directory, 'b.bin');
+      const [other, missing] = [join(directory, 'b.bin'), join(directory, 'no')];
       await writeFile(other, 'b');
-      const { code, stdout } = await put([file, other, server.url]);
-      expect({ code, stdout }).to.deep.equal({ code: 3, stdout: `${server.url}b.bin\n` });
+      const { code, objects } = await put(['--json', file, other, missing, server.url]);
+      expect(code).to.equal(3);
+      const { durationMs, ...summary } = objects().at(-1) ?? {};
+      expect(durationMs).to.be.a('number');
+      expect(summary).to.deep.equal({
+        ...{ type: 'summary', files: 3, succeeded: 1, failed: 2, unfinished: 0, skipped: 0 },
+        ...{ bytes: 1, bytesSent: 1 },
+      });
+      const { stderr } = await put(['--transfers=auto', file, other, `${server.url}in/`]);
+      expect(stderr).to.match(/2 of 2 files stored: 19\.5 KiB sent in .*\n$/);
     });
 
     it('checks all of them before the first is sent, and uploads the others', async () => {
@@ -249,11 +269,11 @@ describe('the command put', () => {
         const files = Array.from({ length: 12 }, (_, index) => join(directory, `${index}`));
         for (const name of files) await writeFile(name, 'x');
         const url = `${guarded.url('/in/')}`;
-        const { code, stderr, io } = await put(['--json', '-u', 'me:wrong', ...files, url]);
+        const { code, stderr, events } = await put(['--json', '-u', 'me:wrong', ...files, url]);
         expect(code).to.equal(4);
         const proofs = guarded.requests.filter(({ headers }) => headers.authorization);
         expect(proofs).to.have.lengthOf(1);
-        const errors = objectsOf(io).filter(({ type }) => type === 'error');
+        const errors = events().filter(({ type }) => type === 'error');
         expect(errors.map(({ file: name }) => name)).to.deep.equal(files);
         for (const error of errors) expect(error).to.include({ code: 'BITS_ERR_AUTH' });
         expect(errors.at(-1)?.message).to.match(
@@ -271,9 +291,9 @@ describe('the command put', () => {
       const files = Array.from({ length: 5 }, (_, index) => join(directory, `${index}`));
       for (const name of files) await writeFile(name, 'x');
       const url = `http://127.0.0.1:${gone.port}/in/`;
-      const { code, io } = await put(['--json', '--connect-timeout=1500ms', ...files, url]);
+      const { code, events } = await put(['--json', '--connect-timeout=1500ms', ...files, url]);
       expect(code).to.equal(1);
-      const objects = objectsOf(io);
+      const objects = events();
       const retries = objects.filter(({ type }) => type === 'retry').map(({ file: name }) => name);
       expect(new Set(retries)).to.deep.equal(new Set([files[0]]));
       const errors = objects.filter(({ type }) => type === 'error').map(({ message }) => message);
@@ -314,9 +334,9 @@ describe('the command put', () => {
     it('writes it to a file', async () => {
       await serve({ reply });
       const replyFile = join(directory, 'answer');
-      const { code, io } = await put(['--json', '--reply-file', replyFile, file, server.url]);
+      const { code, events } = await put(['--json', '--reply-file', replyFile, file, server.url]);
       expect(code).to.equal(0);
-      expect(objectsOf(io).at(-1)).to.include({ type: 'result', replyFile, replyBytes: 10 });
+      expect(events().at(-1)).to.include({ type: 'result', replyFile, replyBytes: 10 });
       expect(await readFile(replyFile, 'utf8')).to.equal('the answer');
     });
 
@@ -411,6 +431,13 @@ describe('the command put', () => {
       ],
       ['a negative timeout', () => ['--timeout=-3s', file, url()], /--timeout/],
       ['a timeout without unit', () => ['--timeout', '3', file, url()], /500ms, 3s/],
+      [
+        'no transfers',
+        () => ['--transfers=0', file, url()],
+        /--transfers takes auto or .* 1 to 32/,
+      ],
+      ['too many transfers', () => ['--transfers=33', file, url()], /--transfers takes auto or/],
+      ['transfers in words', () => ['--transfers=many', file, url()], /--transfers takes auto or/],
       ['negative retries', () => ['--retries', '-1', file, url()], /--retries/],
       ['an unknown option', () => ['--retrys', '1', file, url()], /--retrys.*--retries/],
       [
@@ -439,10 +466,10 @@ describe('the command put', () => {
       });
 
       it(`prints an error object with --json for ${what}`, async () => {
-        const { code, stdout, io } = await put(['--json', ...args()]);
+        const { code, stdout, events } = await put(['--json', ...args()]);
         expect(code).to.equal(2);
         expect(stdout).not.to.match(/s3cret|p4ss|w@rd/);
-        const objects = objectsOf(io);
+        const objects = events();
         expect(objects).to.have.length(1);
         const [error] = objects;
         expect(error).to.include({ type: 'error', code: 'BITS_ERR_ARGUMENT', retryable: false });

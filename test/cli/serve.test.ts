@@ -4,11 +4,10 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { run } from '../../src/cli/program.js';
 import { createUndiciTransport, UploadJob } from '../../src/index.js';
 import { createBitsServer } from '../../src/testing/index.js';
 import { skipOnWindows } from '../support/skip.js';
-import { capturedIo } from './capture.js';
+import { runCli } from './capture.js';
 import { Spawned } from './spawned.js';
 
 describe('bits-upload serve', () => {
@@ -126,9 +125,9 @@ describe('bits-upload serve', () => {
 
   it('exits with 1 when the port is in use', async () => {
     const first = await createBitsServer();
-    const io = capturedIo();
-    expect(await run(['serve', '--root', root, '--port', String(first.port)], io)).to.equal(1);
-    expect(io.stderr.text).to.match(/cannot listen on 127\.0\.0\.1.*EADDRINUSE.*another --port/);
+    const { code, stderr } = await runCli(['serve', '--root', root, '--port', `${first.port}`]);
+    expect(code).to.equal(1);
+    expect(stderr).to.match(/cannot listen on 127\.0\.0\.1.*EADDRINUSE.*another --port/);
     await first.close();
   });
 
@@ -143,10 +142,9 @@ describe('bits-upload serve', () => {
       ['--root', root, '--port', '-1'],
       ['--root', root, 'extra'],
     ]) {
-      const io = capturedIo();
-      expect(await run(['serve', ...args], io), args.join(' ')).to.equal(2);
-      expect(io.stdout.text).to.equal('');
-      expect(io.stderr.text).to.match(/Try 'bits-upload serve --help'/);
+      const { code, stdout, stderr } = await runCli(['serve', ...args]);
+      expect({ code, stdout }, args.join(' ')).to.deep.equal({ code: 2, stdout: '' });
+      expect(stderr).to.match(/Try 'bits-upload serve --help'/);
     }
   });
 });

@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { stateEnvironment } from './capture.js';
+import { type Json, stateEnvironment } from './capture.js';
 
 /** The program as it is installed: `npm run build` makes it. */
 export const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
@@ -17,7 +19,7 @@ export interface SpawnOptions {
   readonly state?: string | undefined;
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** Killed when it takes longer. @default 15000 */
+  /** Killed when it takes longer; 0: never. @default 15000 */
   readonly timeoutMs?: number;
 }
 
@@ -75,6 +77,15 @@ export class Spawned {
     if (exitCode !== null || signalCode !== null) return { code: exitCode, signal: signalCode };
     const [code, signal] = await once(this.process, 'close');
     return { code, signal };
+  }
+
+  /** What it prints with `--json`; when it is killed, its last line may be a part of one. */
+  async *objects(): AsyncGenerator<Json> {
+    for await (const line of createInterface(this.process.stdout ?? Readable.from([]))) {
+      try {
+        yield JSON.parse(line);
+      } catch {}
+    }
   }
 
   kill(signal: NodeJS.Signals): void {

@@ -1,14 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { type BitsServer, createBitsServer, type Fault } from '../../src/testing/index.js';
 import { sha256, writePatterned } from '../support/files.js';
-import { stateEnvironment } from './capture.js';
+import type { Json } from './capture.js';
 import { seededRandom } from './killing.js';
-import { MAIN } from './spawned.js';
+import { Spawned } from './spawned.js';
 
 export const DEFAULT_MAX_BYTES = 2 * 1024 * 1024;
 
@@ -17,8 +14,6 @@ export interface TreePlan {
   readonly maxBytes: number;
   readonly seed: number;
 }
-
-type Json = Readonly<Record<string, unknown>>;
 
 /** A tree of files, and a server that it is uploaded to, with faults all along. */
 export class TreeProof {
@@ -98,28 +93,19 @@ export class TreeProof {
   async run(
     killAfter?: number,
   ): Promise<{ readonly code: number | null; readonly objects: Json[] }> {
-    const args = [
-      'put',
-      '--json',
-      '-q',
-      '-r',
-      '--follow-links',
-      '--retries=20',
-      this.tree,
-      this.server.url,
-    ];
-    const child = spawn(process.execPath, [MAIN, ...args], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-      env: { ...process.env, ...stateEnvironment(join(this.#directory, 'state')) },
+    const args = ['put', '--json', '-q', '-r', '--follow-links', '--retries=20'];
+    const program = new Spawned([...args, this.tree, this.server.url], {
+      state: join(this.#directory, 'state'),
+      timeoutMs: 0,
     });
-    const ended = once(child, 'close');
-    this.#killAfter(child, killAfter);
+    let left = killAfter ?? Number.POSITIVE_INFINITY;
+    this.#onRequest = () => {
+      left -= 1;
+      if (left === 0) program.kill('SIGKILL');
+    };
     const objects: Json[] = [];
-    for await (const line of createInterface(child.stdout)) {
-      const object = parsed(line);
-      if (object !== undefined) objects.push(object);
-    }
-    const [code] = (await ended) as [number | null];
+    for await (const object of program.objects()) objects.push(object);
+    const { code } = await program.ended();
     this.#onRequest = undefined;
     return { code, objects };
   }
@@ -152,14 +138,6 @@ export class TreeProof {
     await this.server.close();
     await rm(this.#directory, { recursive: true, force: true });
   }
-
-  #killAfter(child: ChildProcess, killAfter: number | undefined): void {
-    let left = killAfter ?? Number.POSITIVE_INFINITY;
-    this.#onRequest = () => {
-      left -= 1;
-      if (left === 0) child.kill('SIGKILL');
-    };
-  }
 }
 
 /** One for some twenty files; each comes even if some files are not sent. */
@@ -187,13 +165,4 @@ function faultsFor(files: number, random: () => number): Fault[] {
 async function digest(path: string): Promise<string | undefined> {
   const stats = await stat(path).catch(() => undefined);
   return stats?.isFile() ? sha256(await readFile(path)) : undefined;
-}
-
-/** The last line of a process that was killed may be a part of one. */
-function parsed(line: string): Json | undefined {
-  try {
-    return JSON.parse(line) as Json;
-  } catch {
-    return undefined;
-  }
 }

@@ -4,7 +4,6 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { run } from '../../src/cli/program.js';
 import { quoteArgument } from '../../src/cli/resume-command.js';
 import { createFileStore, type JobStore } from '../../src/index.js';
 import {
@@ -14,7 +13,7 @@ import {
   type Fault,
 } from '../../src/testing/index.js';
 import { skip, skipOnWindows } from '../support/skip.js';
-import { capturedIo } from './capture.js';
+import { runCli } from './capture.js';
 import { Spawned } from './spawned.js';
 
 const KIB = 1024;
@@ -32,14 +31,7 @@ describe('an unfinished upload', () => {
     server = await createBitsServer(options);
   };
 
-  const bits = async (...args: string[]) => {
-    const io = capturedIo({ state });
-    const code = await run(args, io);
-    const { stdout, stderr } = io;
-    const objects = (): Record<string, unknown>[] =>
-      stdout.lines.map((line) => JSON.parse(line)).filter(({ type }) => type !== 'summary');
-    return { code, stdout: stdout.text, stderr: stderr.text, objects };
-  };
+  const bits = (...args: string[]) => runCli(args, { state });
 
   const broken: Fault = { on: 'fragment', nth: 4, do: { status: 503 } };
 
@@ -83,10 +75,10 @@ describe('an unfinished upload', () => {
   describe('after put', () => {
     it('is stored with the command that resumes it, without secrets, and the exit code is 5', async () => {
       await serve({ faults: [broken] });
-      const { code, stderr, objects } = await fail('--json', '--header', 'X-Key: s3cret');
+      const { code, stderr, events } = await fail('--json', '--header', 'X-Key: s3cret');
       expect(code).to.equal(5);
       const [id] = await recorded();
-      expect(objects().at(-1)).to.include({
+      expect(events().at(-1)).to.include({
         code: 'BITS_ERR_SERVER',
         id,
         resumable: true,
@@ -101,14 +93,14 @@ describe('an unfinished upload', () => {
     it('is resumed by the same command, which reports it', async () => {
       await serve({ faults: [broken] });
       await fail();
-      const { code, stderr, objects } = await bits('put', '--json', file, `${server.url}x.bin`);
+      const { code, stderr, events } = await bits('put', '--json', file, `${server.url}x.bin`);
       expect(code).to.equal(0);
-      const { id } = objects().at(-1) ?? {};
+      const { id } = events().at(-1) ?? {};
       expect(stderr).to.equal(
         `${file}: resuming upload ${id}: 30.0 KiB of 100.0 KiB are on the server\n`,
       );
-      expect(objects().find(({ type }) => type === 'state')).to.include({ id, resumed: true });
-      expect(objects().at(-1)).to.include({ type: 'result', id, resumed: true });
+      expect(events().find(({ type }) => type === 'state')).to.include({ id, resumed: true });
+      expect(events().at(-1)).to.include({ type: 'result', id, resumed: true });
       expect(fragmentBytes()).to.be.lessThan(110 * KIB + 5 * KIB);
       expect(await readFile(join(server.root, 'x.bin'))).to.deep.equal(content);
       expect(await recorded()).to.be.empty;
@@ -127,11 +119,11 @@ describe('an unfinished upload', () => {
     it('is cancelled by --no-resume, together with its session', async () => {
       await serve({ faults: [broken] });
       await fail();
-      const { code, stderr, objects } = await bits(
+      const { code, stderr, events } = await bits(
         ...['put', '--json', '--no-resume', file, `${server.url}x.bin`],
       );
       expect(code).to.equal(0);
-      expect(objects().at(-1)).to.include({ resumed: false, bytesSent: 100 * KIB });
+      expect(events().at(-1)).to.include({ resumed: false, bytesSent: 100 * KIB });
       expect(stderr).not.to.contain('resuming');
       expect(kinds().indexOf('cancel-session')).to.be.greaterThan(0);
       expect(kinds().indexOf('cancel-session')).to.be.lessThan(
@@ -142,10 +134,11 @@ describe('an unfinished upload', () => {
 
     it('is not stored for standard input, and the exit code is 1', async () => {
       await serve({ faults: [{ ...broken, nth: 1 }] });
-      const io = capturedIo({ stdin: 'from a pipe', state });
-      expect(await run(['put', '--json', '--retries=0', '-', `${server.url}in`], io)).to.equal(1);
-      expect(JSON.parse(io.stdout.lines.at(-2) ?? '')).to.include({ resumable: false });
-      expect(io.stderr.text).not.to.contain('to resume it');
+      const args = ['put', '--json', '--retries=0', '-', `${server.url}in`];
+      const { code, stderr, events } = await runCli(args, { stdin: 'from a pipe', state });
+      expect(code).to.equal(1);
+      expect(events().at(-1)).to.include({ resumable: false });
+      expect(stderr).not.to.contain('to resume it');
     });
 
     for (const [what, bad] of [
@@ -213,9 +206,9 @@ describe('an unfinished upload', () => {
 
     it('can be resumed with credentials after a refusal with exit code 4', async () => {
       await serve({ faults: [{ on: 'fragment', nth: 2, do: { status: 401 } }] });
-      const { code, objects } = await fail('--json');
+      const { code, events } = await fail('--json');
       expect(code).to.equal(4);
-      expect(objects().at(-1)).to.include({ code: 'BITS_ERR_AUTH', resumable: true });
+      expect(events().at(-1)).to.include({ code: 'BITS_ERR_AUTH', resumable: true });
       expect((await bits('resume', '--header', 'Authorization: x')).code).to.equal(0);
     });
 
@@ -275,7 +268,7 @@ describe('an unfinished upload', () => {
     it('is an object with --json', async () => {
       await serve();
       const id = await leftBehind();
-      const [job = {}] = (await bits('jobs', '--json')).objects();
+      const [job = {}] = (await bits('jobs', '--json')).events();
       const { createdAt, updatedAt, ageMs, ...rest } = job;
       expect(rest).to.deep.equal({
         type: 'job',
@@ -322,7 +315,7 @@ describe('an unfinished upload', () => {
       const { code, stdout, stderr } = await bits('jobs');
       expect({ code, stdout }).to.deep.equal({ code: 0, stdout: '' });
       expect(stderr).to.contain(`${name}.unreadable-1`);
-      expect((await bits('jobs', '--json')).objects()).to.have.lengthOf(1);
+      expect((await bits('jobs', '--json')).events()).to.have.lengthOf(1);
       expect((await bits('resume', id)).code).to.equal(1);
     });
   });
@@ -362,12 +355,12 @@ describe('an unfinished upload', () => {
     it('removes its file only with --remove-source, which the printed command has', async () => {
       await serve();
       server.addFault(broken);
-      const { objects } = await fail('--json', '--remove-source');
-      const resumeCommand = String(objects().at(-1)?.resumeCommand);
+      const { events } = await fail('--json', '--remove-source');
+      const resumeCommand = String(events().at(-1)?.resumeCommand);
       expect(resumeCommand).to.contain(' --remove-source');
       server.addFault({ on: 'fragment', do: { status: 503 } });
       const again = await bits('resume', '--json', '--retries=0', '--remove-source');
-      expect(again.objects().at(-1)?.resumeCommand).to.contain(' --remove-source');
+      expect(again.events().at(-1)?.resumeCommand).to.contain(' --remove-source');
       expect(await bits('resume', '--remove-source')).to.include({ code: 0 });
       expect(await readFile(join(server.root, 'x.bin'))).to.deep.equal(content);
       expect(await readdir(directory)).to.not.include('dump.bin');
@@ -460,7 +453,7 @@ describe('an unfinished upload', () => {
       await writeFile(copy, content);
       await utimes(copy, 1e9, 1e9);
       await rename(copy, file);
-      expect((await bits('jobs', '--json')).objects()[0]).to.include({ source: 'unchanged' });
+      expect((await bits('jobs', '--json')).events()[0]).to.include({ source: 'unchanged' });
       const { code, stderr } = await bits('resume', id);
       expect(code).to.equal(0);
       expect(stderr)
@@ -519,11 +512,11 @@ describe('an unfinished upload', () => {
       const args = ['--retries=0', '--reply-file', replyFile, file, `${server.url}x.bin`];
       expect((await bits('put', ...args)).code).to.equal(5);
       const sent = fragmentBytes();
-      const [json] = (await bits('jobs', '--json')).objects();
+      const [json] = (await bits('jobs', '--json')).events();
       expect(json).to.include({ replyFile, bytes: 100 * KIB });
-      const { code, objects } = await bits('resume', '--json');
+      const { code, events } = await bits('resume', '--json');
       expect(code).to.equal(0);
-      expect(objects().at(-1)).to.include({ replyFile, replyBytes: 10, bytesSent: 0 });
+      expect(events().at(-1)).to.include({ replyFile, replyBytes: 10, bytesSent: 0 });
       expect(await readFile(replyFile, 'utf8')).to.equal('the answer');
       expect(fragmentBytes()).to.equal(sent);
       server.assertNoViolations();
@@ -537,10 +530,29 @@ describe('an unfinished upload', () => {
       expect(put.code).to.equal(5);
       expect(put.stderr).to.contain('larger than 9 bytes').and.to.contain('--max-reply-size');
       expect(put.stderr).to.contain(' --on-uncertain restart --max-reply-size 9\n');
-      expect((await bits('resume', '--retries=0', '--max-reply-size=9')).code).to.equal(5);
+      const other = await bits('resume', '--retries=0', '--reply-optional');
+      expect(other.code).to.equal(5);
+      expect(other.stderr).to.contain('larger than 9 bytes');
       expect((await bits('resume', '--max-reply-size=10')).code).to.equal(0);
       expect(await readFile(replyFile, 'utf8')).to.equal('the answer');
     });
+
+    for (const place of [['--reply-file', 'answer'], ['--reply']]) {
+      it(`needs no reply any more with --reply-optional after put ${place[0]}`, async () => {
+        await serve({ reply: () => undefined });
+        const [flag = '', name] = place;
+        const where = name === undefined ? [flag] : [flag, join(directory, name)];
+        const put = await bits('put', '--retries=0', ...where, file, `${server.url}x.bin`);
+        expect(put.code).to.equal(5);
+        expect(put.stderr).to.contain('announced no reply').and.contain('give --reply-optional');
+        const again = name === undefined ? [flag] : [];
+        expect((await bits('resume', '--retries=0', ...again)).code).to.equal(5);
+        expect((await bits('resume', '--reply-optional', ...again)).code).to.equal(0);
+        expect(await readdir(directory)).to.not.include('answer');
+        expect(await readFile(join(server.root, 'x.bin'))).to.deep.equal(content);
+        server.assertNoViolations();
+      });
+    }
 
     it('writes its reply to standard output only if --reply is given again', async () => {
       await serve({ reply: () => 'the answer', faults: [{ on: 'reply', do: { status: 404 } }] });
@@ -578,9 +590,9 @@ describe('an unfinished upload', () => {
       await serve();
       const id = await leftBehind();
       server.addFault({ on: 'cancel-session', do: { status: 503 } });
-      const { code, stderr, objects } = await bits('cancel', '--json', '--retries=0', id);
+      const { code, stderr, events } = await bits('cancel', '--json', '--retries=0', id);
       expect(code).to.equal(1);
-      const [{ message, retryable, ...error } = {}, ...others] = objects();
+      const [{ message, retryable, ...error } = {}, ...others] = events();
       expect(others).to.deep.equal([]);
       const url = `${server.url}x.bin`;
       expect(error).to.deep.equal({
@@ -683,7 +695,7 @@ describe('an unfinished upload', () => {
       await writeFile(file, content);
       await leftBehind('2');
       await writeFile(file, 'something else');
-      expect((await bits('prune', '--json')).objects()).to.have.lengthOf(1);
+      expect((await bits('prune', '--json')).events()).to.have.lengthOf(1);
       expect(await recorded()).to.be.empty;
     });
 
@@ -692,9 +704,9 @@ describe('an unfinished upload', () => {
       const id = await leftBehind();
       await server.close();
       expect((await bits('prune', '--older-than', '7d')).stdout).to.equal('');
-      const { code, objects } = await bits('prune', '--json', '--older-than=1ms');
+      const { code, events } = await bits('prune', '--json', '--older-than=1ms');
       expect(code).to.equal(0);
-      expect(objects()[0]).to.include({ type: 'result', id, freed: false });
+      expect(events()[0]).to.include({ type: 'result', id, freed: false });
       expect(await recorded()).to.be.empty;
       expect((await bits('prune', '--older-than', '7')).code).to.equal(2);
     });
@@ -712,8 +724,8 @@ describe('an unfinished upload', () => {
       expect(listed.stderr).to.contain(aside).and.to.contain(foreign);
       expect(await readdir(state)).to.include(aside);
 
-      const { objects } = await bits('prune', '--json', '--unreadable');
-      const told = objects().map(({ where, removed }) => ({ where, removed }));
+      const { events } = await bits('prune', '--json', '--unreadable');
+      const told = events().map(({ where, removed }) => ({ where, removed }));
       expect(told).to.have.deep.members([
         { where: join(state, aside), removed: true },
         { where: foreign, removed: false },

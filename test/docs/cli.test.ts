@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { expect } from 'chai';
-import { NETWORK_FLAGS, SECRET_VARIABLES } from '../../src/cli/commands/network-flags.js';
+import { NETWORK_OPTIONS, SECRET_VARIABLES } from '../../src/cli/commands/network-flags.js';
 import { variableOf } from '../../src/cli/environment.js';
 import { EXIT } from '../../src/cli/exit-codes.js';
 import { run } from '../../src/cli/program.js';
@@ -35,10 +35,7 @@ describe('docs/cli.md', () => {
     const ofSecrets = SECRET_VARIABLES.map(({ variable }) => variable);
     const named = new Set(page.match(/\bBITS_UPLOAD_[A-Z\d_]*[A-Z\d]/g));
     expect([...ofOptions, ...ofSecrets]).to.include.members([...named]);
-    expect([...named]).to.include.members([
-      ...ofSecrets,
-      ...NETWORK_FLAGS.map(({ variable }) => variable),
-    ]);
+    expect([...named]).to.include.members([...ofSecrets, ...NETWORK_OPTIONS.map(variableOf)]);
   });
 
   it('names every exit code, and no other', () => {

@@ -5,23 +5,22 @@ import {
   UploadJob,
   type UploadOptions,
 } from '../../index.js';
-import type { Attempt } from '../../internal.js';
+import { type Attempt, Hosts } from '../../internal.js';
 import type { CommandContext, Io } from '../context.js';
-import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
+import { type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf } from '../failure.js';
-import { sayFailure, sayWarning, type Target } from '../render/messages.js';
+import { sayWarning } from '../render/messages.js';
 import { say, writeEvent } from '../render/text.js';
 import type { JobState } from '../state-directory.js';
-import { targetOf } from './find-jobs.js';
-import type { OutputFlags } from './upload-options.js';
+import { targetOf, urlOption } from './find-jobs.js';
+import type { Flags } from './options.js';
+import { reportFailure, reportStop } from './report.js';
+import { connectTimeoutMs } from './upload-options.js';
 
 /** An unfinished upload to cancel. */
 export interface Cancellation {
   readonly record: JobRecord;
-  readonly attempt: Attempt;
-  /** Called when its turn comes; an error is reported as the failure of the job. */
-  options(): Partial<UploadOptions>;
-  /** Completes `cancelled, because`. */
+  /** Of prune, which knows no query of a URL; completes `cancelled, because`. */
   readonly reason?: string;
   /** The session has reached its time-out: the record is deleted even if the server does not answer. */
   readonly isExpired?: boolean;
@@ -34,45 +33,39 @@ export interface Cancellation {
  */
 export async function cancelJobs(
   cancellations: readonly Cancellation[],
-  flags: OutputFlags,
+  options: Partial<UploadOptions>,
+  flags: Flags,
   state: JobState,
   { io, interruption }: CommandContext,
 ): Promise<ExitCode> {
+  const hosts = new Hosts({ unreachableAfterMs: connectTimeoutMs(flags) });
   const failures: Failure[] = [];
+  const fail = (record: JobRecord, failure: Failure): void => {
+    failures.push(failure);
+    reportFailure(targetOf(record), failure, io, flags);
+  };
   for (const cancellation of cancellations) {
-    const target = targetOf(cancellation.record);
-    const { attempt } = cancellation;
-    const reason = attempt.reasonToSkip;
-    if (reason !== undefined) {
-      const failure = failureOf(reason);
-      failures.push(failure);
-      reportFailure(target, failure, io, flags);
+    const { record, reason, isExpired } = cancellation;
+    const attempt = hosts.attempt({ ...options, url: record.url });
+    if (attempt.reasonToSkip !== undefined) {
+      fail(record, failureOf(attempt.reasonToSkip));
       continue;
     }
     try {
       interruption.signal.throwIfAborted();
-      await cancel(cancellation, state);
+      // The id of the session is enough where the query is unknown.
+      const place = reason === undefined ? urlOption(record, flags.url) : { url: record.url };
+      await cancel(record, attempt, { ...options, ...place }, state);
       attempt.answered();
       attempt.ended();
       report(cancellation, true, io, flags);
     } catch (error) {
-      if (interruption.reason !== undefined) {
-        const { by, exitCode } = interruption.reason;
-        if (by !== 'stdout') say(io.stderr, `bits-upload: stopped by ${by}`);
-        return exitCode ?? EXIT.failed;
-      }
+      if (interruption.reason !== undefined) return reportStop(interruption.reason, io);
       const failure = failureOfCancel(error);
       attempt.ended(failure);
-      if (
-        cancellation.isExpired &&
-        failure.code !== 'BITS_ERR_AUTH' &&
-        (await forget(cancellation, state))
-      ) {
-        report(cancellation, false, io, flags);
-        continue;
-      }
-      failures.push(failure);
-      reportFailure(target, failure, io, flags);
+      const isHopeless = isExpired && failure.code !== 'BITS_ERR_AUTH';
+      if (isHopeless && (await forget(record, state))) report(cancellation, false, io, flags);
+      else fail(record, failure);
     }
   }
   return exitCodeOf(failures, cancellations.length);
@@ -84,11 +77,13 @@ export async function cancelJobs(
  *   BITS_ERR_ABORTED when the server did not confirm that it removed the session
  */
 async function cancel(
-  { record, attempt, options }: Cancellation,
+  record: JobRecord,
+  attempt: Attempt,
+  options: Partial<UploadOptions>,
   { store }: JobState,
 ): Promise<void> {
   const job = await UploadJob.restore(store, record, {
-    ...attempt.watched(options()),
+    ...attempt.watched(options),
     // The stream would have to be given again, and no reply will be requested.
     ...(record.reply?.to === 'stream' && { reply: true }),
   });
@@ -110,7 +105,7 @@ function failureOfCancel(error: unknown): Failure {
 }
 
 /** @returns whether the record could be deleted */
-async function forget({ record }: Cancellation, { store }: JobState): Promise<boolean> {
+async function forget(record: JobRecord, { store }: JobState): Promise<boolean> {
   const { lock } = await store.lock(record.key);
   if (lock === undefined) return false;
   try {
@@ -121,21 +116,11 @@ async function forget({ record }: Cancellation, { store }: JobState): Promise<bo
   }
 }
 
-export function reportFailure(
-  target: Target,
-  failure: Failure,
-  io: Io,
-  { json }: OutputFlags,
-): void {
-  if (json) writeEvent(io.stdout, { type: 'error', ...target, ...failure });
-  sayFailure(io.stderr, target, failure);
-}
-
 function report(
   { record, reason }: Cancellation,
   freed: boolean,
   { stdout, stderr }: Io,
-  { json, quiet }: OutputFlags,
+  { json, quiet }: Flags,
 ): void {
   const target = targetOf(record);
   const { id } = record;

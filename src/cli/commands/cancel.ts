@@ -1,33 +1,22 @@
-import type { Command } from 'commander';
+import { Argument } from 'commander';
 import type { JobRecord } from '../../index.js';
-import { Hosts } from '../../internal.js';
-import type { CommandContext } from '../context.js';
-import { EXIT, type ExitCode } from '../exit-codes.js';
-import { failureOf } from '../failure.js';
-import { withExamples } from '../help.js';
+import type { CliCommand, CommandContext } from '../context.js';
+import type { ExitCode } from '../exit-codes.js';
 import { sayWarning } from '../render/messages.js';
-import { addStateOption, openJobState, type StateFlags } from '../state-directory.js';
+import { openJobState } from '../state-directory.js';
 import { UsageError } from '../values.js';
-import { cancelJobs, reportFailure } from './cancel-jobs.js';
-import { assertOneHost, findJobs, urlOption } from './find-jobs.js';
+import { cancelJobs } from './cancel-jobs.js';
+import { assertOneHost, findJobs } from './find-jobs.js';
 import { secretWarnings } from './network-options.js';
 import {
-  addConnectionOptions,
-  addOutputOptions,
-  type ConnectionFlags,
-  connectTimeoutMs,
-  type OutputFlags,
-  uploadOptions,
-} from './upload-options.js';
-
-interface CancelFlags extends ConnectionFlags, OutputFlags, StateFlags {
-  readonly url?: string;
-}
-
-const EXAMPLES = [
-  'bits-upload cancel 0190163d',
-  "bits-upload cancel -u 'CORP\\me' 0190163d 0190163f",
-];
+  CONNECTION_OPTIONS,
+  type Flags,
+  OUTPUT_OPTIONS,
+  STATE_OPTIONS,
+  URL_OF_UPLOAD,
+} from './options.js';
+import { reportError } from './report.js';
+import { uploadOptions } from './upload-options.js';
 
 const HELP = `
 ID is the id of an unfinished upload, or its first characters if no other id
@@ -45,25 +34,19 @@ uploading the file, or the file is stored already, 2 the command line is wrong,
 4 the server or a proxy refuses the credentials, or requires some, 129 stopped
 by SIGHUP, 130 by SIGINT, 143 by SIGTERM.`;
 
-/** Adds the options and the action of `cancel`. */
-export function defineCancel(command: Command, context: CommandContext): void {
-  command
-    .usage('[options] ID…')
-    .description(
-      withExamples('Cancel unfinished uploads and free their sessions on the server.', EXAMPLES),
-    )
-    .argument('[ids...]')
-    .option('--url <url>', 'the URL of the upload, if it has a query');
-  addOutputOptions(addStateOption(addConnectionOptions(command)))
-    .addHelpText('after', HELP)
-    .action(async (ids: string[], flags: CancelFlags) => {
-      context.exitWith(await cancel(ids, flags, context));
-    });
-}
+export const CANCEL: CliCommand = {
+  summary: 'cancel unfinished uploads and free their sessions on the server',
+  examples: ['bits-upload cancel 0190163d', "bits-upload cancel -u 'CORP\\me' 0190163d 0190163f"],
+  help: HELP,
+  argument: new Argument('[ids...]'),
+  usage: 'ID…',
+  options: [URL_OF_UPLOAD, ...CONNECTION_OPTIONS, ...STATE_OPTIONS, ...OUTPUT_OPTIONS],
+  run: cancel,
+};
 
 async function cancel(
   ids: readonly string[],
-  flags: CancelFlags,
+  flags: Flags,
   context: CommandContext,
 ): Promise<ExitCode> {
   if (ids.length === 0) throw new UsageError('cancel needs an ID: see bits-upload jobs');
@@ -77,17 +60,14 @@ async function cancel(
   let chosen: readonly JobRecord[];
   try {
     chosen = findJobs(await state.store.list(), ids);
-    assertOneHost(chosen, options);
+    assertOneHost(
+      chosen.map(({ url }) => url),
+      options,
+    );
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    reportFailure({ file: null, url: null }, failureOf(error), io, flags);
-    return EXIT.failed;
+    return reportError(error, io, flags);
   }
-  const hosts = new Hosts({ unreachableAfterMs: connectTimeoutMs(flags) });
-  const cancellations = chosen.map((record) => ({
-    record,
-    attempt: hosts.attempt({ ...options, url: record.url }),
-    options: () => ({ ...options, ...urlOption(record, flags.url) }),
-  }));
-  return cancelJobs(cancellations, flags, state, context);
+  const cancellations = chosen.map((record) => ({ record }));
+  return cancelJobs(cancellations, options, flags, state, context);
 }

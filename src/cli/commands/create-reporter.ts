@@ -10,13 +10,13 @@ import { signsOf } from '../render/signs.js';
 import { TerminalReporter } from '../render/terminal.js';
 import { WatchedReporter, type Watcher } from '../render/watchers.js';
 import { parseDuration } from '../values.js';
-import type { OutputFlags } from './upload-options.js';
+import type { Flags } from './options.js';
 
 /**
  * Shows progress as the flags say, or else as standard error can show it.
  * @throws UsageError
  */
-export function createReporter(flags: OutputFlags, { io, atEnd }: CommandContext): Reporter {
+export function createReporter(flags: Flags, { io, atEnd }: CommandContext): Reporter {
   const { stderr } = io;
   const { quiet = false, verbose = 0, stats, logFile } = flags;
   const now = (): number => performance.now();
@@ -42,7 +42,7 @@ export function createReporter(flags: OutputFlags, { io, atEnd }: CommandContext
 }
 
 function displayOf(
-  { json, quiet = false, verbose = 0 }: OutputFlags,
+  { json, quiet = false, verbose = 0 }: Flags,
   { stdout, stderr, env }: Io,
   now: () => number,
 ): Reporter {

@@ -1,59 +1,36 @@
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
+import { Argument, Option } from 'commander';
 import type { FleetUploadOptions } from '../../bullmq.js';
-import { isBitsError, type Priority } from '../../index.js';
-import type { CommandContext, Io } from '../context.js';
+import { isBitsError } from '../../index.js';
+import type { CliCommand, CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf } from '../failure.js';
-import { withExamples } from '../help.js';
-import { sayFailure, sayWarning, skippedLine } from '../render/messages.js';
+import { sayWarning, skippedLine, type UploadTarget } from '../render/messages.js';
 import { say, writeEvent } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
 import { ReplyDirectory } from '../tree/local-files.js';
-import type { PlannedUpload, UploadPlan, UploadTarget } from '../tree/planned.js';
+import type { PlannedUpload, UploadPlan } from '../tree/planned.js';
 import { UsageError } from '../values.js';
 import {
-  addSelectionOptions,
-  type RefusedOption,
-  refuseOptions,
-  type SelectionFlags,
-} from './put-options.js';
+  type Flags,
+  FRAGMENT_OPTIONS,
+  JSON_OUTPUT,
+  REPLY_OPTIONAL,
+  refusedOption,
+  SELECTION_OPTIONS,
+  TIMEOUT_OPTIONS,
+} from './options.js';
 import { planUploads } from './put-plan.js';
-import {
-  addRedisOptions,
-  type Fleet,
-  type RedisFlags,
-  redisConnection,
-  withFleet,
-} from './redis-options.js';
-import {
-  addFragmentOptions,
-  addTimeoutOptions,
-  checkReplyFlags,
-  type OutputFlags,
-  type ReplyFlags,
-  replyOptions,
-  sendingOptions,
-  type TransferFlags,
-} from './upload-options.js';
-
-interface EnqueueFlags
-  extends RedisFlags,
-    SelectionFlags,
-    OutputFlags,
-    Pick<TransferFlags, 'fragmentSize' | 'onUncertain' | 'timeout' | 'connectTimeout' | 'retries'>,
-    Pick<ReplyFlags, 'replyFile' | 'replyDir' | 'replyOptional' | 'maxReplySize'> {
-  readonly priority?: Priority;
-  readonly credentials?: string;
-  readonly dryRun?: boolean;
-}
+import { type Fleet, REDIS_OPTIONS, redisConnection, withFleet } from './redis-options.js';
+import { reportFailure, reportStop } from './report.js';
+import { checkReplyFlags, maxReplyBytes, sendingOptions } from './upload-options.js';
 
 /** More in one transaction would keep the workers waiting. */
 const AT_ONCE = 500;
 
 /** What `put` has and a job cannot have that other machines do, at another time. */
-const REFUSED: readonly RefusedOption[] = [
+const REFUSED: readonly (readonly [flags: string, why: string])[] = [
   [
     '--skip-existing',
     'it cannot ask the server, whose credentials the workers have. List what is missing with put --skip-existing --dry-run, and enqueue that',
@@ -67,11 +44,6 @@ const REFUSED: readonly RefusedOption[] = [
     'a digest from now says nothing of the file that a worker reads later. Compute it in a job after the upload, with uploadFlowJob of the SDK',
   ],
   ['--reply', 'replies come on other machines. Use --reply-file or --reply-dir'],
-];
-
-const EXAMPLES = [
-  'bits-upload enqueue --redis redis://queue:6379 -r photos http://bits.example/',
-  'bits-upload enqueue --redis redis://queue:6379 --manifest files.csv',
 ];
 
 const HELP = `
@@ -93,35 +65,39 @@ Exit codes: 0 all files are in the queue, 1 Redis failed, or does not answer
 within 10 s at the start or 30 s later, 2 the command line is wrong, 3 some
 files are not in the queue, 130 stopped by SIGINT (Ctrl-C), 143 by SIGTERM.`;
 
-/** Adds the options and the action of `enqueue`. */
-export function defineEnqueue(command: Command, context: CommandContext): void {
-  command
-    .usage('[options] PATH… URL')
-    .description(withExamples('Leave uploads to the workers of a fleet.', EXAMPLES))
-    .argument('[paths...]');
-  refuseOptions(command, REFUSED);
-  addTimeoutOptions(addFragmentOptions(addSelectionOptions(addRedisOptions(command))))
-    .option('--credentials <name>', 'credentials of the workers (default: default)')
-    .option('--reply-file <path>', 'the worker writes the reply of the server to this new file')
-    .option(
+export const ENQUEUE: CliCommand = {
+  summary: 'leave uploads to the workers of a fleet',
+  examples: [
+    'bits-upload enqueue --redis redis://queue:6379 -r photos http://bits.example/',
+    'bits-upload enqueue --redis redis://queue:6379 --manifest files.csv',
+  ],
+  help: HELP,
+  argument: new Argument('[paths...]'),
+  usage: 'PATH… URL',
+  options: [
+    ...REDIS_OPTIONS,
+    ...SELECTION_OPTIONS,
+    ...FRAGMENT_OPTIONS,
+    ...TIMEOUT_OPTIONS,
+    new Option('--credentials <name>', 'credentials of the workers (default: default)'),
+    new Option('--reply-file <path>', 'the worker writes the reply of the server to this new file'),
+    new Option(
       '--reply-dir <dir>',
       'a worker writes the reply to each file to a new file in this directory, with the same path as below the URL',
-    )
-    .option('--reply-optional', 'succeed even if the server has no reply')
-    .option('--max-reply-size <size>', 'refuse a larger reply: 512MiB, 20GiB or bytes')
-    .option('--json', 'one JSON object a line on standard output')
-    .option('-q, --quiet', 'only warnings and errors')
-    .addHelpText('after', HELP)
-    .action(async (paths: string[], flags: EnqueueFlags) => {
-      context.exitWith(
-        await withFleet(flags, context, (fleet) => enqueue(paths, flags, context, fleet)),
-      );
-    });
-}
+    ),
+    REPLY_OPTIONAL,
+    new Option('--max-reply-size <size>', 'refuse a larger reply: 512MiB, 20GiB or bytes'),
+    JSON_OUTPUT,
+    new Option('-q, --quiet', 'only warnings and errors'),
+    ...REFUSED.map(([flags, why]) => refusedOption('enqueue', flags, why)),
+  ],
+  run: (paths, flags, context) =>
+    withFleet(flags, context.io, (fleet) => enqueue(paths, flags, context, fleet)),
+};
 
 async function enqueue(
   paths: readonly string[],
-  flags: EnqueueFlags,
+  flags: Flags,
   context: CommandContext,
   fleet: Fleet,
 ): Promise<ExitCode> {
@@ -133,7 +109,7 @@ async function enqueue(
   }
   checkReplyFlags(flags);
   const plan = await planUploads(paths, flags, context);
-  const shared = sharedOptions(plan, flags, context);
+  const shared = sharedOptions(plan, flags);
   for (const url of plan.urls) fleet.uploadFlowJob('check', { ...shared, url, source: '/' });
   const run = new Enqueueing(flags, shared, context.io);
   if (flags.dryRun) return run.enqueue(plan, context, undefined);
@@ -146,11 +122,7 @@ async function enqueue(
   }
 }
 
-function sharedOptions(
-  { isOneFile }: UploadPlan,
-  flags: EnqueueFlags,
-  { io }: CommandContext,
-): Omit<FleetUploadOptions, 'url' | 'source'> {
+function sharedOptions({ isOneFile }: UploadPlan, flags: Flags): SharedOptions {
   const { priority, credentials, replyFile, replyDir, replyOptional, maxReplySize } = flags;
   if (replyFile !== undefined && !isOneFile) {
     throw new UsageError('--reply-file is for one file: use --reply-dir');
@@ -160,14 +132,16 @@ function sharedOptions(
   if (lonely && to === undefined) {
     throw new UsageError(`${lonely} needs --reply-file or --reply-dir`);
   }
-  const { reply } = replyOptions(flags, io.stdout);
+  const reply = { optional: replyOptional, maxBytes: maxReplyBytes(flags) };
   return {
     ...sendingOptions(flags),
-    ...(typeof reply === 'object' && { reply: { ...reply, to: resolve(to ?? '') } }),
-    ...(priority !== undefined && { priority }),
-    ...(credentials !== undefined && { credentials }),
+    reply: to === undefined ? undefined : { ...reply, to: resolve(to) },
+    priority,
+    credentials,
   };
 }
+
+type SharedOptions = Omit<FleetUploadOptions, 'url' | 'source'>;
 
 type Enqueue = (uploads: readonly FleetUploadOptions[]) => Promise<unknown>;
 
@@ -181,8 +155,8 @@ interface WaitingJob {
 
 /** Adds the files of a plan to the queue, and tells what became of each. */
 class Enqueueing {
-  readonly #flags: EnqueueFlags;
-  readonly #shared: Omit<FleetUploadOptions, 'url' | 'source'>;
+  readonly #flags: Flags;
+  readonly #shared: SharedOptions;
   readonly #io: Io;
   readonly #failures: Failure[] = [];
   readonly #replies: ReplyDirectory | undefined;
@@ -192,7 +166,7 @@ class Enqueueing {
   #files = 0;
   #bytes = 0;
 
-  constructor(flags: EnqueueFlags, shared: Omit<FleetUploadOptions, 'url' | 'source'>, io: Io) {
+  constructor(flags: Flags, shared: SharedOptions, io: Io) {
     this.#flags = flags;
     this.#shared = shared;
     this.#io = io;
@@ -233,10 +207,7 @@ class Enqueueing {
     }
     const { reason } = interruption;
     if (reason !== undefined) {
-      if (reason.by !== 'stdout') {
-        say(stderr, `bits-upload: stopped by ${reason.by} before all files were enqueued`);
-      }
-      return reason.exitCode ?? EXIT.failed;
+      return reportStop(reason, this.#io, ' before all files were enqueued');
     }
     if (this.#isLost) return EXIT.failed;
     return exitCodeOf(this.#failures, this.#files + this.#failures.length);
@@ -306,8 +277,7 @@ class Enqueueing {
 
   #failed(target: UploadTarget, failure: Failure): void {
     this.#failures.push(failure);
-    sayFailure(this.#io.stderr, target, failure);
-    if (this.#flags.json) writeEvent(this.#io.stdout, { type: 'error', ...target, ...failure });
+    reportFailure(target, failure, this.#io, this.#flags);
   }
 
   #count(bytes: number): void {

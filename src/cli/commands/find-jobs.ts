@@ -1,3 +1,5 @@
+import type { JobEvent } from '../../cli-events.js';
+import { codeOf } from '../../common/error-like.js';
 import {
   BitsError,
   fileSource,
@@ -9,11 +11,11 @@ import {
   type UploadOptions,
 } from '../../index.js';
 import { isTrustedHost, parseRemoteUrl, sourceIdentityChange } from '../../internal.js';
-import type { Target } from '../render/messages.js';
+import type { UploadTarget } from '../render/messages.js';
 import { UsageError } from '../values.js';
 
 /** The file of a job, compared with the file that the upload began with. */
-export type SourceStatus = 'unchanged' | 'changed' | 'gone' | 'unreadable';
+export type SourceStatus = JobEvent['source'];
 
 /**
  * Finds jobs by their ids or by unique beginnings of them.
@@ -44,13 +46,16 @@ export function findJobs({ records, problems }: StoredJobs, ids: readonly string
 export const HIDDEN_QUERY = '?…';
 
 /** The file and the URL of a job, as they are shown. */
-export function targetOf(
-  record: JobRecord,
-): Target & { readonly file: string; readonly url: string } {
+export function targetOf(record: JobRecord): UploadTarget {
   return {
     file: record.source.path,
     url: record.queryHash === undefined ? record.url : `${record.url}${HIDDEN_QUERY}`,
   };
+}
+
+/** The URL of a record if it has a query, which is not stored. */
+export function urlToComplete({ url, queryHash }: JobRecord): string | undefined {
+  return queryHash === undefined ? undefined : url;
 }
 
 /**
@@ -84,11 +89,14 @@ export async function sourceStatusOf({ source }: JobRecord): Promise<SourceStatu
       ? 'changed'
       : 'unchanged';
   } catch (error) {
-    const cause = isBitsError(error)
-      ? (error.cause as NodeJS.ErrnoException | undefined)
-      : undefined;
-    return cause?.code === 'ENOENT' || cause?.code === 'ENOTDIR' ? 'gone' : 'unreadable';
+    const code = isBitsError(error) ? codeOf(error.cause) : undefined;
+    return code === 'ENOENT' || code === 'ENOTDIR' ? 'gone' : 'unreadable';
   }
+}
+
+/** Since the last progress; the clock may have been set back. */
+export function ageOf({ updatedAtMs }: JobRecord): number {
+  return Math.max(0, Date.now() - updatedAtMs);
 }
 
 /** Only the jobs of a host, which may be given with its port. */
@@ -109,11 +117,11 @@ export function onlyOf(
  * @throws UsageError when they would go to several hosts that --trusted-host does not name
  */
 export function assertOneHost(
-  records: readonly { readonly url: string | URL }[],
+  urls: readonly (string | URL)[],
   { auth, tls, headers, trustedHosts = [] }: Partial<UploadOptions>,
 ): void {
   const isSecret = auth ?? tls?.cert ?? tls?.pfx ?? headers;
-  const hosts = new Set(records.map(({ url }) => new URL(url).hostname));
+  const hosts = new Set(urls.map((url) => new URL(url).hostname));
   if (isSecret === undefined || hosts.size < 2) return;
   const nowhere = new URL('http://nowhere.invalid/');
   if ([...hosts].every((host) => isTrustedHost(host, nowhere, trustedHosts))) return;

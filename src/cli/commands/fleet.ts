@@ -1,29 +1,17 @@
-import type { Command } from 'commander';
+import { Option } from 'commander';
 import type { ActiveUpload, FleetStatus } from '../../bullmq.js';
-import type { CommandContext, Io } from '../context.js';
+import type { CliCommand, Io } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
-import { withExamples } from '../help.js';
 import { say, writeEvent } from '../render/text.js';
 import { formatBytes, formatPercent } from '../render/units.js';
 import { another } from '../values.js';
-import {
-  addRedisOptions,
-  type Fleet,
-  type RedisFlags,
-  redisConnection,
-  withFleet,
-} from './redis-options.js';
+import { type Flags, JSON_OUTPUT } from './options.js';
+import { type Fleet, REDIS_OPTIONS, redisConnection, withFleet } from './redis-options.js';
 
-interface FleetFlags extends RedisFlags {
-  readonly json?: boolean;
+interface FleetFlags extends Flags {
   readonly cancel?: readonly string[];
   readonly retry?: readonly string[];
 }
-
-const EXAMPLES = [
-  'bits-upload fleet --redis redis://queue:6379',
-  'bits-upload fleet --redis redis://queue:6379 --cancel 1234',
-];
 
 const HELP = `
 Lists the workers, how many jobs are in which state, the uploads under way with
@@ -35,20 +23,25 @@ gives a failed job to the workers again; it resumes where the server stands.
 Exit codes: 0 listed, 1 Redis failed, does not answer within 10 s at the start
 or 30 s later, or there is no such job, 2 the command line is wrong.`;
 
-/** Adds the options and the action of `fleet`. */
-export function defineFleet(command: Command, context: CommandContext): void {
-  addRedisOptions(command)
-    .description(withExamples('Show who uploads what, and how far it is.', EXAMPLES))
-    .option('--cancel <id>', 'cancel a job; can be given several times', another)
-    .option('--retry <id>', 'try a failed job again; can be given several times', another)
-    .option('--json', 'one JSON object a line on standard output')
-    .addHelpText('after', HELP)
-    .action(async (flags: FleetFlags) => {
-      context.exitWith(
-        await withFleet(flags, context, (fleet) => showFleet(flags, context.io, fleet)),
-      );
-    });
-}
+export const FLEET: CliCommand = {
+  summary: 'show who in a fleet uploads what',
+  description: 'Show who uploads what, and how far it is.',
+  examples: [
+    'bits-upload fleet --redis redis://queue:6379',
+    'bits-upload fleet --redis redis://queue:6379 --cancel 1234',
+  ],
+  help: HELP,
+  options: [
+    ...REDIS_OPTIONS,
+    new Option('--cancel <id>', 'cancel a job; can be given several times').argParser(another),
+    new Option('--retry <id>', 'try a failed job again; can be given several times').argParser(
+      another,
+    ),
+    JSON_OUTPUT,
+  ],
+  run: (_, flags: FleetFlags, { io }) =>
+    withFleet(flags, io, (fleet) => showFleet(flags, io, fleet)),
+};
 
 async function showFleet(flags: FleetFlags, io: Io, fleet: Fleet): Promise<ExitCode> {
   const { queue, close } = await fleet.openUploadQueue(redisConnection(flags));

@@ -1,19 +1,17 @@
-import { type Command, Option } from 'commander';
+import { Option } from 'commander';
 import type { CliEvent } from '../../cli-events.js';
 import type { JobRecord, LockOwner } from '../../index.js';
-import type { CommandContext, Io } from '../context.js';
+import type { CliCommand, CommandContext } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
-import { failureOf } from '../failure.js';
-import { withExamples } from '../help.js';
 import { sayWarning } from '../render/messages.js';
 import { printable, say, writeEvent } from '../render/text.js';
 import { formatAge, formatBytes, formatPercent } from '../render/units.js';
-import { addStateOption, nameOf, openJobState, type StateFlags } from '../state-directory.js';
-import { reportFailure } from './cancel-jobs.js';
-import { driverOf, type SourceStatus, sourceStatusOf, targetOf } from './find-jobs.js';
+import { nameOf, openJobState } from '../state-directory.js';
+import { ageOf, driverOf, type SourceStatus, sourceStatusOf, targetOf } from './find-jobs.js';
+import { type Flags, JSON_OUTPUT, STATE_OPTIONS } from './options.js';
+import { reportError } from './report.js';
 
-interface JobsFlags extends StateFlags {
-  readonly json?: boolean;
+interface JobsFlags extends Flags {
   readonly ids?: boolean;
 }
 
@@ -22,11 +20,6 @@ interface ListedJob {
   readonly source: SourceStatus;
   readonly driver: LockOwner | undefined;
 }
-
-const EXAMPLES = [
-  'bits-upload jobs',
-  "bits-upload jobs --json | jq -r 'select(.ageMs > 864e5).id'",
-];
 
 const HELP = `
 Each line has the id of an unfinished upload, how much of it the server has
@@ -41,17 +34,23 @@ process that is uploading the file, or is null.
 Exit codes: 0 listed, 1 the directory cannot be read, 2 the command line is
 wrong.`;
 
-/** Adds the options and the action of `jobs`. */
-export function defineJobs(command: Command, { io, exitWith }: CommandContext): void {
-  addStateOption(command)
-    .description(withExamples('List unfinished uploads.', EXAMPLES))
-    .option('--json', 'one JSON object a line on standard output')
-    .addOption(new Option('--ids', 'only the ids and the files, for the completion').hideHelp())
-    .addHelpText('after', HELP)
-    .action(async (flags: JobsFlags) => exitWith(await listJobs(flags, io)));
-}
+export const JOBS: CliCommand = {
+  summary: 'list unfinished uploads',
+  examples: ['bits-upload jobs', "bits-upload jobs --json | jq -r 'select(.ageMs > 864e5).id'"],
+  help: HELP,
+  options: [
+    ...STATE_OPTIONS,
+    JSON_OUTPUT,
+    new Option('--ids', 'only the ids and the files, for the completion').hideHelp(),
+  ],
+  run: listJobs,
+};
 
-async function listJobs(flags: JobsFlags, io: Io): Promise<ExitCode> {
+async function listJobs(
+  _: readonly string[],
+  flags: JobsFlags,
+  { io }: CommandContext,
+): Promise<ExitCode> {
   const state = openJobState(flags);
   const { stdout, stderr } = io;
   try {
@@ -70,25 +69,23 @@ async function listJobs(flags: JobsFlags, io: Io): Promise<ExitCode> {
         return { record, source, driver };
       }),
     );
-    const nowMs = Date.now();
     if (flags.json) {
-      for (const job of jobs) writeEvent(stdout, eventOf(job, nowMs));
+      for (const job of jobs) writeEvent(stdout, eventOf(job));
       for (const { where, error } of problems) {
         writeEvent(stdout, { type: 'problem', where, message: error.message });
       }
       return EXIT.done;
     }
-    for (const line of tableOf(jobs.map((job) => columnsOf(job, nowMs)))) say(stdout, line);
+    for (const line of tableOf(jobs.map((job) => columnsOf(job)))) say(stdout, line);
     if (jobs.length === 0) say(stderr, `no unfinished uploads in ${await nameOf(state)}`);
     for (const { error } of problems) sayWarning(stderr, error);
     return EXIT.done;
   } catch (error) {
-    reportFailure({ file: null, url: null }, failureOf(error), io, flags);
-    return EXIT.failed;
+    return reportError(error, io, flags);
   }
 }
 
-function eventOf({ record, source, driver }: ListedJob, nowMs: number): CliEvent {
+function eventOf({ record, source, driver }: ListedJob): CliEvent {
   const { id, session, totalBytes, state, createdAtMs, updatedAtMs, reply } = record;
   return {
     type: 'job',
@@ -101,12 +98,12 @@ function eventOf({ record, source, driver }: ListedJob, nowMs: number): CliEvent
     process: driver ?? null,
     createdAt: new Date(createdAtMs).toISOString(),
     updatedAt: new Date(updatedAtMs).toISOString(),
-    ageMs: ageOf(record, nowMs),
+    ageMs: ageOf(record),
     replyFile: reply?.file,
   };
 }
 
-function columnsOf(job: ListedJob, nowMs: number): string[] {
+function columnsOf(job: ListedJob): string[] {
   const { record } = job;
   const { id, session, totalBytes } = record;
   const { file, url } = targetOf(record);
@@ -115,14 +112,9 @@ function columnsOf(job: ListedJob, nowMs: number): string[] {
     formatPercent(session.offset, totalBytes),
     `of ${formatBytes(totalBytes)}`,
     describe(job),
-    formatAge(ageOf(record, nowMs)),
+    formatAge(ageOf(record)),
     `${file} -> ${url}`,
   ];
-}
-
-/** The clock may have been set back. */
-function ageOf({ updatedAtMs }: JobRecord, nowMs: number): number {
-  return Math.max(0, nowMs - updatedAtMs);
 }
 
 function describe({ record, source, driver }: ListedJob): string {

@@ -1,3 +1,6 @@
+import { Option } from 'commander';
+import { another } from '../values.js';
+
 /** The flags for the connection to a server, as commander parses them. */
 export interface NetworkFlags {
   readonly user?: string;
@@ -23,165 +26,74 @@ export interface NetworkFlags {
   readonly userAgent?: string;
 }
 
-export interface NetworkFlag {
-  readonly name: keyof NetworkFlags;
-  /** In commander's syntax, and curl's spelling. */
-  readonly flags: string;
-  /** In the environment; the command line takes precedence. */
-  readonly variable: string;
-  readonly kind: 'text' | 'switch' | 'list';
-  readonly help: string;
-}
-
-/** Every flag for the connection to a server; the help and docs/cli.md are made from this table. */
-export const NETWORK_FLAGS: readonly NetworkFlag[] = [
-  {
-    name: 'user',
-    flags: '-u, --user <name[:password]>',
-    variable: 'BITS_UPLOAD_USER',
-    kind: 'text',
-    help: 'user name for the server: NAME, DOMAIN\\NAME or NAME@DOMAIN; set the password in BITS_UPLOAD_PASSWORD or with --password-command',
-  },
-  {
-    name: 'passwordCommand',
-    flags: '--password-command <command>',
-    variable: 'BITS_UPLOAD_PASSWORD_COMMAND',
-    kind: 'text',
-    help: 'shell command that prints the password; it runs when the server requires authentication',
-  },
-  {
-    name: 'basic',
-    flags: '--basic',
-    variable: 'BITS_UPLOAD_BASIC',
-    kind: 'switch',
-    help: 'use only Basic authentication',
-  },
-  {
-    name: 'digest',
-    flags: '--digest',
-    variable: 'BITS_UPLOAD_DIGEST',
-    kind: 'switch',
-    help: 'use only Digest authentication',
-  },
-  {
-    name: 'ntlm',
-    flags: '--ntlm',
-    variable: 'BITS_UPLOAD_NTLM',
-    kind: 'switch',
-    help: 'use only NTLM authentication',
-  },
-  {
-    name: 'negotiate',
-    flags: '--negotiate',
-    variable: 'BITS_UPLOAD_NEGOTIATE',
-    kind: 'switch',
-    help: 'use only Negotiate authentication: NTLM with --user, otherwise the Kerberos ticket of kinit (needs the package kerberos)',
-  },
-  {
-    name: 'anyauth',
-    flags: '--anyauth',
-    variable: 'BITS_UPLOAD_ANYAUTH',
-    kind: 'switch',
-    help: 'use the strongest scheme that the server offers; the default',
-  },
-  {
-    name: 'oauth2Bearer',
-    flags: '--oauth2-bearer <token>',
-    variable: 'BITS_UPLOAD_OAUTH2_BEARER',
-    kind: 'text',
-    help: 'bearer token; safer in the environment, where other users cannot see it',
-  },
-  {
-    name: 'allowInsecureAuth',
-    flags: '--allow-insecure-auth',
-    variable: 'BITS_UPLOAD_ALLOW_INSECURE_AUTH',
-    kind: 'switch',
-    help: 'send passwords and tokens over http to other machines, readable for everybody on the way',
-  },
-  {
-    name: 'allowLegacyDigest',
-    flags: '--allow-legacy-digest',
-    variable: 'BITS_UPLOAD_ALLOW_LEGACY_DIGEST',
-    kind: 'switch',
-    help: 'answer Digest challenges without qop (RFC 2069), which protect the password poorly',
-  },
-  {
-    name: 'trustedHost',
-    flags: '--trusted-host <host>',
-    variable: 'BITS_UPLOAD_TRUSTED_HOST',
-    kind: 'list',
-    help: 'another host that may get the credentials, such as *.corp.example; can be given several times (in the environment: separated by commas)',
-  },
-  {
-    name: 'cacert',
-    flags: '--cacert <file>',
-    variable: 'BITS_UPLOAD_CACERT',
-    kind: 'text',
-    help: 'certificates of trusted authorities, in PEM, instead of those of Node',
-  },
-  {
-    name: 'cert',
-    flags: '-E, --cert <file>',
-    variable: 'BITS_UPLOAD_CERT',
-    kind: 'text',
-    help: 'client certificate, in PEM (with its key, or with --key) or PKCS #12',
-  },
-  {
-    name: 'key',
-    flags: '--key <file>',
-    variable: 'BITS_UPLOAD_KEY',
-    kind: 'text',
-    help: 'private key of --cert, in PEM',
-  },
-  {
-    name: 'pass',
-    flags: '--pass <phrase>',
-    variable: 'BITS_UPLOAD_PASS',
-    kind: 'text',
-    help: 'passphrase of the private key; safer in the environment',
-  },
-  {
-    name: 'insecure',
-    flags: '-k, --insecure',
-    variable: 'BITS_UPLOAD_INSECURE',
-    kind: 'switch',
-    help: 'accept any certificate: anybody on the way can then read and change the upload',
-  },
-  {
-    name: 'proxy',
-    flags: '-x, --proxy <url>',
-    variable: 'BITS_UPLOAD_PROXY',
-    kind: 'text',
-    help: 'proxy: http://, https://, socks5:// or socks5h://; "" for none (default: HTTPS_PROXY, HTTP_PROXY and ALL_PROXY of the environment)',
-  },
-  {
-    name: 'proxyUser',
-    flags: '-U, --proxy-user <name[:password]>',
-    variable: 'BITS_UPLOAD_PROXY_USER',
-    kind: 'text',
-    help: 'user name for --proxy; set the password in BITS_UPLOAD_PROXY_PASSWORD',
-  },
-  {
-    name: 'noproxy',
-    flags: '--noproxy <hosts>',
-    variable: 'BITS_UPLOAD_NOPROXY',
-    kind: 'text',
-    help: 'hosts to reach without a proxy, separated by commas, * for all (default: NO_PROXY of the environment)',
-  },
-  {
-    name: 'methodOverride',
-    flags: '--method-override',
-    variable: 'BITS_UPLOAD_METHOD_OVERRIDE',
-    kind: 'switch',
-    help: 'send POST with X-HTTP-Method-Override: BITS_POST, for front ends that block the verb; the server must support the header',
-  },
-  {
-    name: 'userAgent',
-    flags: '-A, --user-agent <name>',
-    variable: 'BITS_UPLOAD_USER_AGENT',
-    kind: 'text',
-    help: 'User-Agent header of every request',
-  },
+/**
+ * Every option for the connection to a server, spelled as by curl; docs/cli.md is made from this list. In the
+ * environment each has a variable; the command line takes precedence.
+ */
+export const NETWORK_OPTIONS: readonly Option[] = [
+  new Option(
+    '-u, --user <name[:password]>',
+    'user name for the server: NAME, DOMAIN\\NAME or NAME@DOMAIN; set the password in BITS_UPLOAD_PASSWORD or with --password-command',
+  ),
+  new Option(
+    '--password-command <command>',
+    'shell command that prints the password; it runs when the server requires authentication',
+  ),
+  new Option('--basic', 'use only Basic authentication'),
+  new Option('--digest', 'use only Digest authentication'),
+  new Option('--ntlm', 'use only NTLM authentication'),
+  new Option(
+    '--negotiate',
+    'use only Negotiate authentication: NTLM with --user, otherwise the Kerberos ticket of kinit (needs the package kerberos)',
+  ),
+  new Option('--anyauth', 'use the strongest scheme that the server offers; the default'),
+  new Option(
+    '--oauth2-bearer <token>',
+    'bearer token; safer in the environment, where other users cannot see it',
+  ),
+  new Option(
+    '--allow-insecure-auth',
+    'send passwords and tokens over http to other machines, readable for everybody on the way',
+  ),
+  new Option(
+    '--allow-legacy-digest',
+    'answer Digest challenges without qop (RFC 2069), which protect the password poorly',
+  ),
+  new Option(
+    '--trusted-host <host>',
+    'another host that may get the credentials, such as *.corp.example; can be given several times (in the environment: separated by commas)',
+  ).argParser(another),
+  new Option(
+    '--cacert <file>',
+    'certificates of trusted authorities, in PEM, instead of those of Node',
+  ),
+  new Option(
+    '-E, --cert <file>',
+    'client certificate, in PEM (with its key, or with --key) or PKCS #12',
+  ),
+  new Option('--key <file>', 'private key of --cert, in PEM'),
+  new Option('--pass <phrase>', 'passphrase of the private key; safer in the environment'),
+  new Option(
+    '-k, --insecure',
+    'accept any certificate: anybody on the way can then read and change the upload',
+  ),
+  new Option(
+    '-x, --proxy <url>',
+    'proxy: http://, https://, socks5:// or socks5h://; "" for none (default: HTTPS_PROXY, HTTP_PROXY and ALL_PROXY of the environment)',
+  ),
+  new Option(
+    '-U, --proxy-user <name[:password]>',
+    'user name for --proxy; set the password in BITS_UPLOAD_PROXY_PASSWORD',
+  ),
+  new Option(
+    '--noproxy <hosts>',
+    'hosts to reach without a proxy, separated by commas, * for all (default: NO_PROXY of the environment)',
+  ),
+  new Option(
+    '--method-override',
+    'send POST with X-HTTP-Method-Override: BITS_POST, for front ends that block the verb; the server must support the header',
+  ),
+  new Option('-A, --user-agent <name>', 'User-Agent header of every request'),
 ];
 
 /** Secrets without a flag, because other users can see command lines. */

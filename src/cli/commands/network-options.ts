@@ -1,14 +1,13 @@
 import { readFileSync } from 'node:fs';
-import type { Command } from 'commander';
+import type { Option } from 'commander';
+import { codeOf } from '../../common/error-like.js';
 import type { AuthOptions, AuthSchemeName, DiagnoseOptions, TlsOptions } from '../../index.js';
 import type { Environment } from '../context.js';
-import { isOn } from '../environment.js';
+import { isOn, variableOf } from '../environment.js';
 import { passwordOf } from '../password-command.js';
 import type { Warning } from '../render/messages.js';
-import { another, UsageError } from '../values.js';
-import { NETWORK_FLAGS, type NetworkFlag, type NetworkFlags } from './network-flags.js';
-
-export type { NetworkFlags };
+import { UsageError } from '../values.js';
+import { NETWORK_OPTIONS, type NetworkFlags } from './network-flags.js';
 
 /** What {@link NetworkFlags} mean to the SDK. */
 export type NetworkOptions = Pick<
@@ -23,14 +22,6 @@ export type NetworkOptions = Pick<
   | 'methodOverride'
 >;
 
-export function addNetworkOptions(command: Command): Command {
-  for (const { flags, help, kind } of NETWORK_FLAGS) {
-    if (kind === 'list') command.option(flags, help, another);
-    else command.option(flags, help);
-  }
-  return command;
-}
-
 /**
  * Reads the files of certificates; a password command runs only when the password is needed.
  * @throws UsageError for contradictions and unreadable files; no message repeats a secret
@@ -42,19 +33,15 @@ export function networkOptions(
   const settings = withEnvironment(flags, env);
   const { allowInsecureAuth, trustedHost, noproxy, methodOverride, userAgent } = settings;
   return {
-    ...defined('auth', authOf(flags, settings, env, signal)),
-    ...defined('allowInsecureAuth', allowInsecureAuth),
-    ...defined('trustedHosts', trustedHost),
-    ...defined('tls', tlsOf(flags, settings)),
-    ...defined('proxy', proxyOf(settings, env)),
-    ...defined('noProxy', noproxy),
-    ...defined('userAgent', userAgent),
-    ...defined('methodOverride', methodOverride),
+    auth: authOf(flags, settings, env, signal),
+    allowInsecureAuth,
+    trustedHosts: trustedHost,
+    tls: tlsOf(flags, settings),
+    proxy: proxyOf(settings, env),
+    noProxy: noproxy,
+    userAgent,
+    methodOverride,
   };
-}
-
-function defined<K extends string, V>(name: K, value: V | undefined): { [P in K]?: V } {
-  return value === undefined ? {} : ({ [name]: value } as { [P in K]: V });
 }
 
 /** Warnings of secrets that other users can see in the list of processes. */
@@ -82,50 +69,25 @@ export function secretWarning(what: string, variable: string): Warning {
   };
 }
 
-function hasPassword(user: string | undefined): boolean {
+export function hasPassword(user: string | undefined): boolean {
   return user !== undefined && /:./s.test(user);
 }
 
-/** The arguments that have to be given again; the user has to fill in secrets. */
-export function networkArguments(flags: NetworkFlags): string[] {
-  return NETWORK_FLAGS.flatMap(({ name, flags: spelling, kind }) => {
-    const value = flags[name];
-    const [, flag = ''] = /(--[\w-]+)/.exec(spelling) ?? [];
-    if (value === undefined || value === false) return [];
-    if (kind === 'switch') return [flag];
-    const values = typeof value === 'string' ? [value] : (value as readonly string[]);
-    return values.flatMap((one) => [flag, withoutSecret(name, one)]);
-  });
-}
-
-function withoutSecret(name: keyof NetworkFlags, value: string): string {
-  switch (name) {
-    case 'oauth2Bearer':
-    case 'pass':
-    case 'passwordCommand':
-      return '…';
-    case 'user':
-    case 'proxyUser':
-      return hasPassword(value) ? `${value.slice(0, value.indexOf(':'))}:…` : value;
-    case 'proxy':
-      return value.replace(/^([a-z0-9]+:\/\/)?.*@/i, '$1…@');
-    default:
-      return value;
-  }
-}
-
 function withEnvironment(flags: NetworkFlags, env: Environment): NetworkFlags {
-  const given = NETWORK_FLAGS.map((flag) => [flag.name, flags[flag.name] ?? read(flag, env)]);
-  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
+  const names = NETWORK_OPTIONS.map((option) => {
+    const name = option.attributeName() as keyof NetworkFlags;
+    return [name, flags[name] ?? valueIn(env, option)];
+  });
+  return Object.fromEntries(names);
 }
 
-function read({ kind, variable, name }: NetworkFlag, env: Environment) {
+function valueIn(env: Environment, option: Option): string | boolean | string[] | undefined {
+  const variable = variableOf(option);
   const value = env[variable];
   // An empty proxy means no proxy; any other empty variable counts as not set.
-  if (value === undefined || (value === '' && name !== 'proxy')) return undefined;
-  if (kind === 'switch') return isOn(variable, value);
-  if (kind === 'text') return value;
-  return value.split(',').map((one) => one.trim());
+  if (value === undefined || (value === '' && option.long !== '--proxy')) return undefined;
+  if (option.isBoolean()) return isOn(variable, value);
+  return option.parseArg === undefined ? value : value.split(',').map((one) => one.trim());
 }
 
 const SCHEMES: readonly AuthSchemeName[] = ['negotiate', 'ntlm', 'digest', 'basic'];
@@ -140,11 +102,12 @@ function authOf(
   const isGiven = flags.user !== undefined || flags.oauth2Bearer !== undefined;
   const { user, oauth2Bearer } = isGiven ? flags : settings;
   const schemes = schemesOf(flags, settings);
+  const [scheme] = SCHEMES.filter((name) => flags[name]);
   if (user !== undefined && oauth2Bearer !== undefined) {
     throw new UsageError('--user and --oauth2-bearer exclude each other');
   }
   if (oauth2Bearer !== undefined) {
-    if (SCHEMES.some((scheme) => flags[scheme])) {
+    if (scheme !== undefined) {
       throw new UsageError('--oauth2-bearer cannot be combined with a choice of schemes');
     }
     if (oauth2Bearer === '') throw new UsageError('--oauth2-bearer needs a token, not ""');
@@ -161,9 +124,7 @@ function authOf(
   if (flags.passwordCommand !== undefined) throw new UsageError('--password-command needs --user');
   if (schemes?.includes('negotiate')) return { kerberos: true, schemes: ['negotiate'] };
   if (user !== undefined) throw new UsageError('--user needs a name');
-  if (SCHEMES.some((scheme) => flags[scheme])) {
-    throw new UsageError(`--${SCHEMES.find((scheme) => flags[scheme])} needs --user`);
-  }
+  if (scheme !== undefined) throw new UsageError(`--${scheme} needs --user`);
   return undefined;
 }
 
@@ -184,22 +145,19 @@ function credentialsOf(
 ): NonNullable<AuthOptions['credentials']> {
   const [username, inUser] = splitUser(user);
   if (username === '') throw new UsageError('--user needs a name before the colon');
-  if (inUser !== undefined && flags.user !== undefined) {
-    if (flags.passwordCommand === undefined) return { username, password: inUser };
+  const hasCommand = flags.passwordCommand !== undefined;
+  if (hasCommand && flags.user !== undefined && inUser !== undefined) {
     throw new UsageError('--user has a password already: leave out --password-command');
   }
-  const command = settings.passwordCommand;
-  const byCommand = (line: string) => async () => ({
-    username,
-    password: await passwordOf(line, signal),
-  });
-  if (flags.passwordCommand !== undefined) return byCommand(flags.passwordCommand);
-  const password = inUser ?? env.BITS_UPLOAD_PASSWORD;
+  const password = hasCommand ? undefined : (inUser ?? env.BITS_UPLOAD_PASSWORD);
   if (password !== undefined) return { username, password };
-  if (command !== undefined) return byCommand(command);
-  throw new UsageError(
-    '--user needs a password: set BITS_UPLOAD_PASSWORD, or give --password-command',
-  );
+  const command = settings.passwordCommand;
+  if (command === undefined) {
+    throw new UsageError(
+      '--user needs a password: set BITS_UPLOAD_PASSWORD, or give --password-command',
+    );
+  }
+  return async () => ({ username, password: await passwordOf(command, signal) });
 }
 
 function splitUser(user: string): [name: string, password: string | undefined] {
@@ -236,9 +194,7 @@ function contentOf(flag: string, file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw new UsageError(
-      `${flag} ${file} cannot be read (${(error as NodeJS.ErrnoException).code}): check the path`,
-    );
+    throw new UsageError(`${flag} ${file} cannot be read (${codeOf(error)}): check the path`);
   }
 }
 

@@ -1,36 +1,24 @@
-import type { Command } from 'commander';
+import { Argument, Option } from 'commander';
 import { BitsAbortError, type DiagnosisStep, diagnose } from '../../index.js';
 import { parseRemoteUrl } from '../../internal.js';
-import type { CommandContext, OutputStream } from '../context.js';
+import type { CliCommand, CommandContext, OutputStream } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { withFlags } from '../failure.js';
-import { withExamples } from '../help.js';
 import { sayWarning } from '../render/messages.js';
 import { ASCII, type Signs, signsOf } from '../render/signs.js';
 import { say, writeEvent } from '../render/text.js';
 import { parseDuration, parseHeaders, UsageError } from '../values.js';
-import {
-  addNetworkOptions,
-  type NetworkFlags,
-  networkOptions,
-  secretWarnings,
-} from './network-options.js';
-import { addHeaderOption, addTraceOption } from './upload-options.js';
+import { NETWORK_OPTIONS } from './network-flags.js';
+import { networkOptions, secretWarnings } from './network-options.js';
+import { type Flags, HEADER, JSON_OUTPUT, TRACE } from './options.js';
+import { reportStop } from './report.js';
 
-interface PingFlags extends NetworkFlags {
+interface PingFlags extends Flags {
   readonly probe?: boolean;
-  readonly json?: boolean;
-  readonly timeout?: string;
-  readonly header?: readonly string[];
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const MAX_TIMEOUT_MS = 60 * 60 * 1000;
-
-const EXAMPLES = [
-  'bits-upload ping https://bits.example/uploads/',
-  "bits-upload ping --probe -u 'CORP\\me' https://bits.example/in/",
-];
 
 const HELP = `
 Checks the way of an upload step by step: dns, tcp, proxy, tls, auth, ping; with
@@ -45,21 +33,25 @@ Exit codes: 0 no step failed, 1 a step failed, 2 the command line is wrong,
 4 the server or a proxy refuses the credentials, or requires some, 129 stopped
 by SIGHUP, 130 by SIGINT, 143 by SIGTERM.`;
 
-/** Adds the options and the action of `ping`. */
-export function definePing(command: Command, context: CommandContext): void {
-  command
-    .usage('[options] URL')
-    .description(withExamples('Find out why uploads to a server fail.', EXAMPLES))
-    .argument('[urls...]')
-    .option('--probe', 'also create a session and cancel it, to test the permission to write')
-    .option('--json', 'one JSON object a line on standard output')
-    .option('--timeout <duration>', 'time limit for one step: 500ms, 3s or 5m (default: 30s)');
-  addNetworkOptions(addHeaderOption(addTraceOption(command)))
-    .addHelpText('after', HELP)
-    .action(async (urls: string[], flags: PingFlags) => {
-      context.exitWith(await ping(urls, flags, context));
-    });
-}
+export const PING: CliCommand = {
+  summary: 'find out why uploads to a server fail',
+  examples: [
+    'bits-upload ping https://bits.example/uploads/',
+    "bits-upload ping --probe -u 'CORP\\me' https://bits.example/in/",
+  ],
+  help: HELP,
+  argument: new Argument('[urls...]'),
+  usage: 'URL',
+  options: [
+    new Option('--probe', 'also create a session and cancel it, to test the permission to write'),
+    JSON_OUTPUT,
+    new Option('--timeout <duration>', 'time limit for one step: 500ms, 3s or 5m (default: 30s)'),
+    TRACE,
+    HEADER,
+    ...NETWORK_OPTIONS,
+  ],
+  run: ping,
+};
 
 async function ping(
   urls: readonly string[],
@@ -72,7 +64,7 @@ async function ping(
   const { timeout, header, probe = false, json = false } = flags;
   const steps = diagnose({
     ...networkOptions(flags, { env: io.env, signal: interruption.signal }),
-    ...(header !== undefined && { headers: parseHeaders(header) }),
+    headers: header && parseHeaders(header),
     url: parseRemoteUrl(url),
     probe,
     stepTimeoutMs:
@@ -94,8 +86,7 @@ async function ping(
   } catch (error) {
     const { reason } = interruption;
     if (reason === undefined || !(error instanceof BitsAbortError)) throw error;
-    if (reason.by !== 'stdout') say(io.stderr, `bits-upload: stopped by ${reason.by}`);
-    return reason.exitCode ?? EXIT.failed;
+    return reportStop(reason, io);
   }
   if (failed.length === 0) return EXIT.done;
   return failed.some(({ code }) => code === 'BITS_ERR_AUTH') ? EXIT.auth : EXIT.failed;

@@ -1,37 +1,23 @@
 import { unlink } from 'node:fs/promises';
 import { basename } from 'node:path';
-import type { Command } from 'commander';
+import { Option } from 'commander';
+import { codeOf } from '../../common/error-like.js';
 import type { JobRecord, StoredJobs, StoreProblem } from '../../index.js';
-import { Hosts } from '../../internal.js';
-import type { CommandContext, Io } from '../context.js';
+import type { CliCommand, CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
-import { failureOf } from '../failure.js';
-import { withExamples } from '../help.js';
 import { sayWarning } from '../render/messages.js';
 import { writeEvent } from '../render/text.js';
 import { formatAge } from '../render/units.js';
-import {
-  addStateOption,
-  type JobState,
-  openJobState,
-  type StateFlags,
-} from '../state-directory.js';
+import { type JobState, openJobState } from '../state-directory.js';
 import { parseDuration } from '../values.js';
-import { type Cancellation, cancelJobs, reportFailure } from './cancel-jobs.js';
-import { assertOneHost, driverOf, onlyOf, sourceStatusOf } from './find-jobs.js';
+import { type Cancellation, cancelJobs } from './cancel-jobs.js';
+import { ageOf, assertOneHost, driverOf, onlyOf, sourceStatusOf } from './find-jobs.js';
 import { secretWarnings } from './network-options.js';
-import {
-  addConnectionOptions,
-  addHostOption,
-  addOutputOptions,
-  type ConnectionFlags,
-  connectTimeoutMs,
-  type HostFlags,
-  type OutputFlags,
-  uploadOptions,
-} from './upload-options.js';
+import { CONNECTION_OPTIONS, type Flags, HOST, OUTPUT_OPTIONS, STATE_OPTIONS } from './options.js';
+import { reportError } from './report.js';
+import { uploadOptions } from './upload-options.js';
 
-interface PruneFlags extends ConnectionFlags, HostFlags, OutputFlags, StateFlags {
+interface PruneFlags extends Flags {
   readonly olderThan?: string;
   readonly unreadable?: boolean;
 }
@@ -42,9 +28,7 @@ const DEFAULT_AGE_MS = 14 * 24 * 60 * 60 * 1000;
 const HUNDRED_YEARS_MS = 100 * 365 * 24 * 60 * 60 * 1000;
 
 /** Each server is asked once and briefly: its sessions end by themselves. */
-const ONCE: ConnectionFlags = { retries: '0', timeout: '10s' };
-
-const EXAMPLES = ['bits-upload prune', 'bits-upload prune --older-than 7d --host bits.example'];
+const ONCE: Flags = { retries: '0', timeout: '10s' };
 
 const HELP = `
 Discards uploads that cannot be resumed: those whose file is missing or has
@@ -64,54 +48,54 @@ Exit codes: 0 done, 1 something could not be removed, 2 the command line is
 wrong, 4 a server or a proxy refuses the credentials, or requires some, 129
 stopped by SIGHUP, 130 by SIGINT, 143 by SIGTERM.`;
 
-/** Adds the options and the action of `prune`. */
-export function definePrune(command: Command, context: CommandContext): void {
-  command
-    .description(withExamples('Discard uploads that cannot be resumed.', EXAMPLES))
-    .option('--older-than <duration>', 'maximum age: 12h, 7d (default: 14d)')
-    .option('--unreadable', 'delete records that could not be read and were set aside');
-  addOutputOptions(addStateOption(addConnectionOptions(addHostOption(command))))
-    .addHelpText('after', HELP)
-    .action(async (flags: PruneFlags) => context.exitWith(await prune(flags, context)));
-}
+export const PRUNE: CliCommand = {
+  summary: 'discard uploads that cannot be resumed',
+  examples: ['bits-upload prune', 'bits-upload prune --older-than 7d --host bits.example'],
+  help: HELP,
+  options: [
+    new Option('--older-than <duration>', 'maximum age: 12h, 7d (default: 14d)'),
+    new Option('--unreadable', 'delete records that could not be read and were set aside'),
+    HOST,
+    ...CONNECTION_OPTIONS,
+    ...STATE_OPTIONS,
+    ...OUTPUT_OPTIONS,
+  ],
+  run: prune,
+};
 
-async function prune(flags: PruneFlags, context: CommandContext): Promise<ExitCode> {
+async function prune(
+  _: readonly string[],
+  flags: PruneFlags,
+  context: CommandContext,
+): Promise<ExitCode> {
   const { io } = context;
   const { olderThan } = flags;
   const maxAgeMs =
     olderThan === undefined
       ? DEFAULT_AGE_MS
       : parseDuration('--older-than', olderThan, HUNDRED_YEARS_MS);
-  const shared = uploadOptions({ ...ONCE, ...flags }, context);
+  const options = uploadOptions({ ...ONCE, ...flags }, context);
   for (const warning of secretWarnings(flags)) sayWarning(io.stderr, warning);
   const state = openJobState(flags);
   let jobs: StoredJobs;
   try {
     jobs = await state.store.list();
   } catch (error) {
-    reportFailure({ file: null, url: null }, failureOf(error), io, flags);
-    return EXIT.failed;
+    return reportError(error, io, flags);
   }
-  const hosts = new Hosts({ unreachableAfterMs: connectTimeoutMs(flags) });
   const cancellations: Cancellation[] = [];
   for (const record of onlyOf(flags.host, jobs.records)) {
     const reason = await reasonToDiscard(record, state, maxAgeMs);
     if (reason === undefined) continue;
-    const isExpired = ageOf(record) > maxAgeMs;
-    // The query of the URL is unknown here; the id of the session is enough.
-    const options = { ...shared, url: record.url };
-    const attempt = hosts.attempt(options);
-    cancellations.push({ record, reason, isExpired, attempt, options: () => options });
+    cancellations.push({ record, reason, isExpired: ageOf(record) > maxAgeMs });
   }
-  const chosen = cancellations.map(({ record }) => record);
-  assertOneHost(chosen, shared);
-  const code = await cancelJobs(cancellations, flags, state, context);
+  assertOneHost(
+    cancellations.map(({ record }) => record.url),
+    options,
+  );
+  const code = await cancelJobs(cancellations, options, flags, state, context);
   const removed = await Promise.all(jobs.problems.map((problem) => settle(problem, flags, io)));
   return code === EXIT.done && removed.includes('failed') ? EXIT.failed : code;
-}
-
-function ageOf({ updatedAtMs }: JobRecord): number {
-  return Date.now() - updatedAtMs;
 }
 
 async function reasonToDiscard(
@@ -149,7 +133,7 @@ async function settle(
       outcome = 'removed';
     } catch (cause) {
       outcome = 'failed';
-      message = `${where} cannot be removed (${(cause as NodeJS.ErrnoException).code})`;
+      message = `${where} cannot be removed (${codeOf(cause)})`;
     }
   }
   const removed = outcome === 'removed';

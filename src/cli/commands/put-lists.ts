@@ -4,7 +4,6 @@ import { unlessAborted } from '../../common/abort.js';
 import { appendFileName, parseRemoteUrl } from '../../internal.js';
 import type { CommandContext } from '../context.js';
 import { readFileList, readManifest, refusal } from '../tree/file-list.js';
-import { stampOf } from '../tree/file-stamp.js';
 import type { Filters } from '../tree/filters.js';
 import { batchKey } from '../tree/finished-files.js';
 import {
@@ -24,8 +23,7 @@ import {
 } from '../tree/planned.js';
 import { openingError } from '../tree/walk.js';
 import { UsageError } from '../values.js';
-import type { SelectionFlags } from './put-options.js';
-import type { RemoveFlags } from './upload-options.js';
+import type { Flags } from './options.js';
 
 /**
  * `put --files-from LIST [DIRECTORY] URL`
@@ -34,7 +32,7 @@ import type { RemoveFlags } from './upload-options.js';
 export async function planList(
   list: string,
   paths: readonly string[],
-  flags: SelectionFlags,
+  flags: Flags,
   filters: Filters,
   context: CommandContext,
 ): Promise<UploadPlan> {
@@ -78,7 +76,7 @@ export async function planList(
 /** None after a stop: whoever writes the list may never end it. */
 async function namesIn(
   list: string,
-  { null: isNullTerminated = false }: SelectionFlags,
+  { null: isNullTerminated = false }: Flags,
   { io, interruption: { signal } }: CommandContext,
 ): Promise<string[]> {
   try {
@@ -108,7 +106,7 @@ function segmentsBelow(base: string, file: string): string[] {
 export async function planManifest(
   name: string,
   paths: readonly string[],
-  { removeSource }: RemoveFlags,
+  { removeSource }: Flags,
   context: CommandContext,
 ): Promise<UploadPlan> {
   if (paths.length > 0) {
@@ -164,7 +162,7 @@ async function listedFile(place: Place): Promise<Planned> {
   const { path } = place;
   try {
     const stats = await stat(path, { bigint: true });
-    if (stats.isFile()) return plannedFile(place, stampOf(stats));
+    if (stats.isFile()) return plannedFile(place, stats);
     if (!stats.isDirectory()) return failedPlan(place, await openingError(path, undefined));
     const why = 'it is a directory: list only files, as find -type f does';
     return failedPlan(place, new UsageError(why));

@@ -2,9 +2,8 @@ import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { fileSource, streamSource } from '../../index.js';
 import { appendFileName } from '../../internal.js';
-import type { CommandContext, StandardInput } from '../context.js';
+import type { CommandContext, Io } from '../context.js';
 import { assertStandardInput } from '../standard-input.js';
-import { stampOf } from '../tree/file-stamp.js';
 import { createFilters, type Filters } from '../tree/filters.js';
 import { batchKey } from '../tree/finished-files.js';
 import { withDigest } from '../tree/local-files.js';
@@ -16,7 +15,6 @@ import {
   needsSlash,
   type Place,
   type Planned,
-  type PlannedUpload,
   plannedFile,
   segmentsOf,
   skippedPlan,
@@ -28,9 +26,8 @@ import {
 } from '../tree/planned.js';
 import { walkTree } from '../tree/walk.js';
 import { parseSize, UsageError } from '../values.js';
+import type { Flags } from './options.js';
 import { planList, planManifest } from './put-lists.js';
-import type { SelectionFlags } from './put-options.js';
-import type { RemoveFlags } from './upload-options.js';
 
 /** The arguments of the command. */
 const FORM = 'PATH… URL';
@@ -46,7 +43,7 @@ const STDIN = '-';
  */
 export async function planUploads(
   paths: readonly string[],
-  flags: SelectionFlags & RemoveFlags,
+  flags: Flags,
   context: CommandContext,
 ): Promise<UploadPlan> {
   checkSelection(flags);
@@ -58,7 +55,7 @@ export async function planUploads(
     : planList(filesFrom, paths, flags, filters, context);
 }
 
-function checkSelection(flags: SelectionFlags): void {
+function checkSelection(flags: Flags): void {
   const { recursive, followLinks, include, exclude, filesFrom, null: isNull, manifest } = flags;
   if (manifest !== undefined && (filesFrom !== undefined || recursive || include || exclude)) {
     throw new UsageError(
@@ -78,7 +75,7 @@ function checkSelection(flags: SelectionFlags): void {
 /** `put PATH… URL` */
 async function planArguments(
   paths: readonly string[],
-  flags: SelectionFlags,
+  flags: Flags,
   filters: Filters,
   context: CommandContext,
 ): Promise<UploadPlan> {
@@ -86,14 +83,13 @@ async function planArguments(
   if (paths.length < 2) throw new UsageError(`a PATH is missing before the URL: give ${FORM}`);
   const { once: sources, again } = splitRepeated(paths.slice(0, -1), rootOf);
   checkSources(sources, remoteUrl, flags);
-  const stream = standardInput(sources, flags, context.io.stdin);
   const checked: Argument[] = again.map((path) =>
     skippedPlan(placeOf(path, remoteUrl), 'repeated'),
   );
   for (const path of sources) {
     checked.push(
       path === STDIN
-        ? plannedStream(remoteUrl, stream, context)
+        ? plannedStream(remoteUrl, flags, context.io)
         : await checkArgument(path, remoteUrl, flags),
     );
   }
@@ -118,7 +114,7 @@ type Argument = Planned | { readonly kind: 'tree'; readonly path: string };
 
 interface TreeContext {
   readonly remoteUrl: URL;
-  readonly flags: SelectionFlags;
+  readonly flags: Flags;
   readonly filters: Filters;
   readonly context: CommandContext;
 }
@@ -169,7 +165,7 @@ function isContents(path: string): boolean {
 function checkSources(
   sources: readonly string[],
   remoteUrl: URL,
-  { recursive }: SelectionFlags,
+  { recursive, size, spoolSize }: Flags,
 ): void {
   // Not repeated in the message: it may hold a password.
   if (sources.some(isUrl)) {
@@ -183,6 +179,15 @@ function checkSources(
   if (sources.includes(STDIN) && isDirectoryUrl(remoteUrl)) {
     throw new UsageError(
       'standard input has no name: give the URL of the file, not one that ends in /',
+    );
+  }
+  const [lonely] = [size && '--size', spoolSize && '--spool-size'].filter(Boolean);
+  if (lonely && !sources.includes(STDIN)) {
+    throw new UsageError(`${lonely} is for standard input: give ${STDIN} as PATH`);
+  }
+  if (size !== undefined && spoolSize !== undefined) {
+    throw new UsageError(
+      '--size and --spool-size exclude each other: with --size nothing is stored',
     );
   }
   if (sources.length < 2) return;
@@ -203,7 +208,7 @@ function checkSources(
 async function checkArgument(
   path: string,
   remoteUrl: URL,
-  { recursive }: SelectionFlags,
+  { recursive }: Flags,
 ): Promise<Argument> {
   const source = fileSource(path);
   const place = placeOf(path, remoteUrl);
@@ -215,7 +220,7 @@ async function checkArgument(
   }
   try {
     await (await source.open()).close();
-    return plannedFile(place, stampOf(looked ?? (await stat(path, { bigint: true }))));
+    return plannedFile(place, looked ?? (await stat(path, { bigint: true })));
   } catch (error) {
     const failed = failedPlan(place, error);
     const hint = failed.missing && hintForMissing(path);
@@ -244,44 +249,32 @@ function hintForMissing(path: string): string | undefined {
   return undefined;
 }
 
-type StreamSource = Pick<PlannedUpload, 'source' | 'byteLength' | 'sha256'>;
-
-function plannedStream(url: URL, stream: StreamSource, { io }: CommandContext): Argument {
-  const place = { file: STDIN, path: STDIN, url, segments: [] };
+/** @throws UsageError */
+function plannedStream(url: URL, flags: Flags, { stdin }: Io): Argument {
+  const place = { file: STDIN, path: STDIN, url, segments: segmentsOf(url).slice(-1) };
+  const { size, spoolSize, checksum } = flags;
+  const most = Number.MAX_SAFE_INTEGER;
+  const byteLength = size === undefined ? undefined : parseSize('--size', size, { least: 0, most });
+  const maxBytes = spoolSize && parseSize('--spool-size', spoolSize, { least: 1, most });
   try {
-    assertStandardInput(io.stdin);
+    assertStandardInput(stdin);
   } catch (error) {
     return failedPlan(place, error);
   }
-  const target = targetOf(place);
-  const name = segmentsOf(url).slice(-1);
-  return { kind: 'upload', target, url, file: undefined, segments: name, ...stream };
-}
-
-function standardInput(
-  sources: readonly string[],
-  { size, spoolSize, checksum }: SelectionFlags,
-  stdin: StandardInput,
-): StreamSource {
-  const [lonely] = [size && '--size', spoolSize && '--spool-size'].filter(Boolean);
-  const isUsed = sources.includes(STDIN);
-  if (lonely && !isUsed) {
-    throw new UsageError(`${lonely} is for standard input: give ${STDIN} as PATH`);
-  }
-  if (size !== undefined && spoolSize !== undefined) {
-    throw new UsageError(
-      '--size and --spool-size exclude each other: with --size nothing is stored',
-    );
-  }
-  const digesting = checksum && isUsed ? withDigest(stdin) : undefined;
-  const { stream = stdin, sha256 } = digesting ?? {};
-  const digest = sha256 && { sha256 };
-  const most = Number.MAX_SAFE_INTEGER;
-  if (size !== undefined) {
-    const byteLength = parseSize('--size', size, { least: 0, most });
-    return { source: { stream, byteLength }, byteLength, ...digest };
-  }
-  const maxBytes = spoolSize && parseSize('--spool-size', spoolSize, { least: 1, most });
-  const limits = { limitName: '--spool-size', ...(maxBytes && { maxBytes }) };
-  return { source: isUsed ? streamSource(stream, limits) : '', byteLength: undefined, ...digest };
+  const { stream, sha256 } = checksum ? withDigest(stdin) : { stream: stdin };
+  const source =
+    byteLength === undefined
+      ? streamSource(stream, { limitName: '--spool-size', ...(maxBytes && { maxBytes }) })
+      : { stream, byteLength };
+  const { segments } = place;
+  return {
+    kind: 'upload',
+    target: targetOf(place),
+    url,
+    file: undefined,
+    segments,
+    source,
+    byteLength,
+    sha256,
+  };
 }

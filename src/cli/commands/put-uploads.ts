@@ -2,13 +2,13 @@ import { codeOf } from '../../common/error-like.js';
 import type { QueuedUploadOptions, ReplyOptions, UploadResult } from '../../index.js';
 import { sizeOnServer } from '../../internal.js';
 import { failureOf } from '../failure.js';
+import type { UploadTarget } from '../render/messages.js';
+import { resumeArguments } from '../resume-command.js';
 import type { FinishedFiles } from '../tree/finished-files.js';
 import { digestFile, ReplyDirectory } from '../tree/local-files.js';
-import type { FailedPlan, Planned, PlannedUpload, UploadTarget } from '../tree/planned.js';
-import { HIDDEN_QUERY } from './find-jobs.js';
-import type { PutFlags } from './put-options.js';
-import type { StoredDetails, UploadBatch, UploadTask } from './upload-batch.js';
-import { connectionArguments, transferArguments } from './upload-options.js';
+import type { FailedPlan, Planned, PlannedUpload } from '../tree/planned.js';
+import type { Flags } from './options.js';
+import type { UploadBatch, UploadTask } from './upload-batch.js';
 
 type Closed = UploadResult['closed'];
 
@@ -20,7 +20,7 @@ const MAX_UNANSWERED = 2;
 
 /** Makes the uploads of a `put` from its plan, and remembers those that are done. */
 export class PutUploads {
-  readonly #flags: PutFlags;
+  readonly #flags: Flags;
   readonly #shared: Partial<QueuedUploadOptions>;
   readonly #batch: UploadBatch;
   readonly #finished: FinishedFiles | undefined;
@@ -32,7 +32,7 @@ export class PutUploads {
 
   /** @param shared the options of every upload */
   constructor(
-    flags: PutFlags,
+    flags: Flags,
     shared: Partial<QueuedUploadOptions>,
     batch: UploadBatch,
     finished: FinishedFiles | undefined,
@@ -108,13 +108,17 @@ export class PutUploads {
   /** Undefined when there is no place for the reply. */
   async #task(upload: PlannedUpload): Promise<UploadTask | undefined> {
     const { target, url, source, segments } = upload;
+    const { origin, pathname, search } = url;
     const options = { ...this.#shared, url, source };
     try {
       const to = await this.#replies?.fileFor(segments);
       return {
         target,
         options: to === undefined ? options : { ...options, reply: { ...this.#reply, to } },
-        argumentsToGiveAgain: this.#resumeArguments(url),
+        argumentsToGiveAgain: resumeArguments(
+          this.#flags,
+          search === '' ? undefined : origin + pathname,
+        ),
         onStored: (result) => this.#stored(upload, result),
       };
     } catch (error) {
@@ -123,7 +127,10 @@ export class PutUploads {
     }
   }
 
-  #stored(upload: PlannedUpload, { closed }: UploadResult): Promise<StoredDetails> | undefined {
+  #stored(
+    upload: PlannedUpload,
+    { closed }: UploadResult,
+  ): Promise<string | undefined> | undefined {
     const { checksum, removeSource = false } = this.#flags;
     const { target, url, file } = upload;
     if (closed !== 'acknowledged') this.#isAllAcknowledged = false;
@@ -135,11 +142,12 @@ export class PutUploads {
     return hasMore ? this.#finish(upload, closed) : undefined;
   }
 
-  async #finish(upload: PlannedUpload, closed: Closed): Promise<StoredDetails> {
+  /** @returns the digest, if it was asked for */
+  async #finish(upload: PlannedUpload, closed: Closed): Promise<string | undefined> {
     const { checksum, removeSource } = this.#flags;
     const sha256 = checksum === undefined ? undefined : await this.#digest(upload);
     if (removeSource) await this.#remove(upload, closed);
-    return { sha256 };
+    return sha256;
   }
 
   #remember(target: UploadTarget, add: () => void): void {
@@ -161,15 +169,6 @@ export class PutUploads {
 
   #warn(code: string, text: string, target: UploadTarget): void {
     this.#batch.reporter.warning({ code, message: `${target.file}: ${text}` }, target);
-  }
-
-  /** Secrets, and the destination of a reply without a name: no record holds them. */
-  #resumeArguments({ origin, pathname, search }: URL): string[] {
-    return [
-      ...connectionArguments(this.#flags),
-      ...(search === '' ? [] : ['--url', `${origin}${pathname}${HIDDEN_QUERY}`]),
-      ...transferArguments(this.#flags),
-    ];
   }
 }
 

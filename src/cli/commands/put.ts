@@ -1,38 +1,22 @@
-import type { Command } from 'commander';
+import { Argument, Option } from 'commander';
 import { codeOf } from '../../common/error-like.js';
-import {
-  isBitsError,
-  type QueuedUploadOptions,
-  UploadJob,
-  type UploadOptions,
-} from '../../index.js';
-import type { CommandContext } from '../context.js';
-import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
+import { isBitsError, UploadJob, type UploadOptions } from '../../index.js';
+import { DEFAULTS } from '../../internal.js';
+import type { CliCommand, CommandContext } from '../context.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
-import { withExamples } from '../help.js';
 import { say } from '../render/text.js';
-import { addStateOption, type JobState, openJobState } from '../state-directory.js';
+import { formatBytes } from '../render/units.js';
+import { type JobState, openJobState } from '../state-directory.js';
 import { FinishedFiles } from '../tree/finished-files.js';
 import type { UploadPlan } from '../tree/planned.js';
 import { UsageError } from '../values.js';
 import { assertOneHost } from './find-jobs.js';
-import { addPutOptions, type PutFlags } from './put-options.js';
+import { type Flags, refusedOption, SELECTION_OPTIONS, UPLOAD_OPTIONS } from './options.js';
 import { planUploads } from './put-plan.js';
 import { PutUploads } from './put-uploads.js';
 import { UploadBatch } from './upload-batch.js';
-import {
-  addOutputOptions,
-  addVerboseOption,
-  checkReplyFlags,
-  uploadOptions,
-} from './upload-options.js';
-
-const EXAMPLES = [
-  'bits-upload put dump.zip http://bits.example/uploads/',
-  'bits-upload put -r photos http://bits.example/uploads/',
-  'tar c src | bits-upload put - http://bits.example/uploads/src.tar',
-  "bits-upload put -u 'CORP\\me' dump.zip https://bits.example/uploads/",
-];
+import { checkReplyFlags, uploadOptions } from './upload-options.js';
 
 const HELP = `
 PATH is a file, a directory with --recursive, or - for standard input. If the
@@ -78,48 +62,75 @@ Exit codes:
 Of several failures the first of 4, 1, 6, 5 decides; 3 takes the place of 1 and
 6 if other files are stored.`;
 
-/** Adds the options and the action of `put`. */
-export function definePut(command: Command, context: CommandContext): void {
-  command
-    .usage('[options] PATH… URL')
-    .description(withExamples('Upload files to a BITS server.', EXAMPLES))
-    .argument('[paths...]');
-  addVerboseOption(addOutputOptions(addStateOption(addPutOptions(command))))
-    .addHelpText('after', HELP)
-    .action(async (paths: string[], flags: PutFlags) => {
-      context.exitWith(await put(paths, flags, context));
-    });
-}
+/** What other programs call it, and what it is here. */
+const OTHER_SPELLINGS = [
+  ['-s, --silent', 'use --quiet'],
+  ['-T, --upload-file', 'use PATH URL, without an option'],
+  ['-R', 'use -r or --recursive'],
+  ['--ignore-existing', 'use --skip-existing'],
+  ['--bwlimit', 'use --limit-rate'],
+] as const;
+
+export const PUT: CliCommand = {
+  summary: 'upload files to a BITS server',
+  examples: [
+    'bits-upload put dump.zip http://bits.example/uploads/',
+    'bits-upload put -r photos http://bits.example/uploads/',
+    'tar c src | bits-upload put - http://bits.example/uploads/src.tar',
+    "bits-upload put -u 'CORP\\me' dump.zip https://bits.example/uploads/",
+  ],
+  help: HELP,
+  argument: new Argument('[paths...]'),
+  usage: 'PATH… URL',
+  options: [
+    ...SELECTION_OPTIONS,
+    ...UPLOAD_OPTIONS,
+    new Option(
+      '--skip-existing',
+      'skip files of which the server says that it has one of the same size',
+    ),
+    new Option('--checksum <algorithm>', 'add the digest of each local file to its result').choices(
+      ['sha256'],
+    ),
+    new Option('--fail-fast', 'stop when the first file fails'),
+    new Option(
+      '--reply-dir <dir>',
+      'write the reply to each file to a new file in this directory, with the same path as below the URL',
+    ),
+    new Option('--size <size>', 'size of standard input, which is then sent while it is read'),
+    new Option(
+      '--spool-size <size>',
+      'maximum size of standard input, which is first stored in the temporary directory (TMPDIR): ' +
+        `512MiB, 20GiB or bytes (default: ${formatBytes(DEFAULTS.spoolMaxBytes)})`,
+    ),
+    new Option('--no-resume', 'start over, and cancel an unfinished upload of the same file'),
+    ...OTHER_SPELLINGS.map(([flags, why]) => refusedOption('put', flags, why)),
+  ],
+  run: put,
+};
 
 /** @throws UsageError, BITS_ERR_ARGUMENT before anything is sent */
 async function put(
   paths: readonly string[],
-  flags: PutFlags,
+  flags: Flags,
   context: CommandContext,
 ): Promise<ExitCode> {
   checkReplyFlags(flags);
-  const { priority } = flags;
   const state = openJobState(flags);
-  const shared: Partial<QueuedUploadOptions> = {
-    ...uploadOptions(flags, context),
-    ...(priority !== undefined && { priority }),
-  };
+  const options = uploadOptions(flags, context);
   const plan = await planUploads(paths, flags, context);
-  checkPlan(plan, flags, shared, state);
+  checkPlan(plan, flags, options, state);
   const batch = new UploadBatch(flags, state, context);
   let finished: FinishedFiles | undefined;
   try {
     finished = await openFinished(plan, flags, state);
   } catch (error) {
-    if (isBitsError(error) && error.code === 'BITS_ERR_STATE') {
-      const failure = failureOf(error);
-      batch.reporter.failed({ file: null, url: null }, failure);
-      return exitCodeOf([failure], 1);
-    }
+    if (isBitsError(error, 'BITS_ERR_STATE')) return batch.failedAtOnce(error);
     const why = isBitsError(error) ? failureOf(error).message : codeOf(error);
     const message = `it will not be remembered which files are stored: ${why}`;
     batch.reporter.warning({ code: 'batch-not-kept', message });
   }
+  const shared = { ...options, priority: flags.priority };
   const upload = new PutUploads(flags, shared, batch, finished);
   let code: ExitCode = EXIT.failed;
   try {
@@ -137,8 +148,8 @@ async function put(
 /** What cannot work for any file is the command line's fault. */
 function checkPlan(
   { isOneFile, urls }: UploadPlan,
-  { reply, replyFile, replyDir, replyOptional, maxReplySize }: PutFlags,
-  shared: Partial<UploadOptions>,
+  { reply, replyFile, replyDir, replyOptional, maxReplySize }: Flags,
+  options: Partial<UploadOptions>,
   { store }: JobState,
 ): void {
   const isForOne = reply || replyFile !== undefined;
@@ -149,19 +160,16 @@ function checkPlan(
   if (lonely && !isForOne && replyDir === undefined) {
     throw new UsageError(`${lonely} needs --reply, --reply-file or --reply-dir`);
   }
-  assertOneHost(
-    urls.map((url) => ({ url })),
-    shared,
-  );
+  assertOneHost(urls, options);
   for (const url of urls) {
-    new UploadJob({ ...shared, url, source: new Uint8Array(), name: 'name', store });
+    new UploadJob({ ...options, url, source: new Uint8Array(), name: 'name', store });
   }
 }
 
 /** @throws BITS_ERR_STATE when another process uploads the same files; others when there is no record */
 async function openFinished(
   { key }: UploadPlan,
-  { dryRun, resume }: PutFlags,
+  { dryRun, resume }: Flags,
   state: JobState,
 ): Promise<FinishedFiles | undefined> {
   if (key === undefined) return undefined;

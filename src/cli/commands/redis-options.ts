@@ -1,40 +1,34 @@
-import type { Command } from 'commander';
-import type { CommandContext } from '../context.js';
-import { EXIT, type ExitCode } from '../exit-codes.js';
-import { failureOf } from '../failure.js';
+import { Option } from 'commander';
+import { codeOf } from '../../common/error-like.js';
+import type { Io } from '../context.js';
+import type { ExitCode } from '../exit-codes.js';
 import { sayWarning } from '../render/messages.js';
 import { writeEvent } from '../render/text.js';
 import { UsageError } from '../values.js';
-import { reportFailure } from './cancel-jobs.js';
 import { secretWarning } from './network-options.js';
-import type { OutputFlags } from './upload-options.js';
-
-export interface RedisFlags {
-  readonly redis?: string;
-  readonly queue?: string;
-}
+import type { Flags } from './options.js';
+import { reportError } from './report.js';
 
 export type Fleet = typeof import('../../bullmq.js');
 
-export function addRedisOptions(command: Command): Command {
-  return command
-    .option(
-      '--redis <url>',
-      'redis://host:6379, rediss:// for TLS; one with a password is safer in the environment',
-    )
-    .option('--queue <name>', 'queue of BullMQ (default: uploads)');
-}
+export const REDIS_OPTIONS: readonly Option[] = [
+  new Option(
+    '--redis <url>',
+    'redis://host:6379, rediss:// for TLS; one with a password is safer in the environment',
+  ),
+  new Option('--queue <name>', 'queue of BullMQ (default: uploads)'),
+];
 
 /** @throws UsageError */
-export function redisConnection({ redis, queue }: RedisFlags): {
+export function redisConnection({ redis, queue }: Flags): {
   readonly connection: string;
-  readonly queueName?: string;
+  readonly queueName: string | undefined;
 } {
   if (redis === undefined || redis === '') {
     throw new UsageError('--redis is missing: give the URL of Redis, such as redis://host:6379');
   }
   if (queue === '') throw new UsageError('--queue must not be empty');
-  return { connection: redis, ...(queue !== undefined && { queueName: queue }) };
+  return { connection: redis, queueName: queue };
 }
 
 /**
@@ -42,8 +36,8 @@ export function redisConnection({ redis, queue }: RedisFlags): {
  * @throws UsageError
  */
 export async function withFleet(
-  flags: RedisFlags & OutputFlags,
-  { io }: CommandContext,
+  flags: Flags,
+  io: Io,
   command: (fleet: Fleet) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   const hasPassword = /^[a-z]+:\/\/[^/]*@/i.test(flags.redis ?? '');
@@ -55,9 +49,8 @@ export async function withFleet(
   try {
     return await command(await loadFleet());
   } catch (error) {
-    if (error instanceof UsageError || failureOf(error).code === 'BITS_ERR_ARGUMENT') throw error;
-    reportFailure({ file: null, url: null }, failureOf(error), io, flags);
-    return EXIT.failed;
+    if (codeOf(error) === 'BITS_ERR_ARGUMENT') throw error;
+    return reportError(error, io, flags);
   }
 }
 
@@ -69,7 +62,7 @@ async function loadFleet(): Promise<Fleet> {
   try {
     return await import(/* webpackIgnore: true */ /* @vite-ignore */ FLEET);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    if (codeOf(error) !== 'ERR_MODULE_NOT_FOUND') throw error;
     throw new UsageError(
       'this command needs the packages bullmq and ioredis: install them beside bits-upload, ' +
         'with npm install bullmq ioredis',

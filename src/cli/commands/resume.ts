@@ -1,22 +1,14 @@
 import { stat } from 'node:fs/promises';
 import { resolve as resolvePath } from 'node:path';
-import type { Command } from 'commander';
-import { BitsError, type JobRecord, type UploadOptions } from '../../index.js';
-import type { CommandContext, Io } from '../context.js';
-import { type ExitCode, exitCodeOf } from '../exit-codes.js';
+import { Argument, Option } from 'commander';
+import { BitsError, type JobRecord, type ReplyOptions, type UploadOptions } from '../../index.js';
+import type { CliCommand, CommandContext, Io } from '../context.js';
+import type { ExitCode } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
-import { withExamples } from '../help.js';
 import { sayWarning } from '../render/messages.js';
 import { say } from '../render/text.js';
-import { commandFor } from '../resume-command.js';
-import {
-  addStateOption,
-  type JobState,
-  nameOf,
-  openJobState,
-  type StateFlags,
-} from '../state-directory.js';
-import { stampOf } from '../tree/file-stamp.js';
+import { commandFor, connectionArguments, resumeArguments } from '../resume-command.js';
+import { type JobState, nameOf, openJobState } from '../state-directory.js';
 import { splitRepeated } from '../tree/planned.js';
 import { openingError } from '../tree/walk.js';
 import { UsageError } from '../values.js';
@@ -24,51 +16,19 @@ import {
   assertOneHost,
   driverOf,
   findJobs,
-  HIDDEN_QUERY,
   onlyOf,
   sourceStatusOf,
   targetOf,
   urlOption,
+  urlToComplete,
 } from './find-jobs.js';
+import { type Flags, HOST, UPLOAD_OPTIONS, URL_OF_UPLOAD } from './options.js';
 import { UploadBatch, type UploadTask } from './upload-batch.js';
-import {
-  addBatchOptions,
-  addHostOption,
-  addOutputOptions,
-  addRemoveOption,
-  addReplyOptions,
-  addTransferOptions,
-  addVerboseOption,
-  type BatchFlags,
-  checkReplyFlags,
-  connectionArguments,
-  type HostFlags,
-  type OutputFlags,
-  type RemoveFlags,
-  type ReplyFlags,
-  replyOptions,
-  type TransferFlags,
-  transferArguments,
-  uploadOptions,
-} from './upload-options.js';
+import { checkReplyFlags, maxReplyBytes, uploadOptions } from './upload-options.js';
 
-interface ResumeFlags
-  extends TransferFlags,
-    BatchFlags,
-    ReplyFlags,
-    RemoveFlags,
-    HostFlags,
-    OutputFlags,
-    StateFlags {
+interface ResumeFlags extends Flags {
   readonly all?: boolean;
-  readonly url?: string;
 }
-
-const EXAMPLES = [
-  'bits-upload resume',
-  'bits-upload resume 0190163d',
-  "bits-upload resume --all --header 'Authorization: Bearer …'",
-];
 
 const HELP = `
 ID is the id of an unfinished upload, or its first characters if no other id
@@ -76,6 +36,7 @@ begins with them; bits-upload jobs lists the ids. Without an ID: the only
 unfinished upload. --all skips uploads that another process is running.
 
 Headers, the query of a URL and --remove-source are not stored: give them again.
+--reply-optional and --max-reply-size change what put was given.
 Credentials and headers are for one host: if the uploads go to several hosts,
 choose one with --host. Standard output, standard error and --json are the same
 as for put.
@@ -83,21 +44,19 @@ as for put.
 Exit codes: those of put; 6 also when the file is missing. 0 when --all finds
 nothing to resume.`;
 
-/** Adds the options and the action of `resume`. */
-export function defineResume(command: Command, context: CommandContext): void {
-  command
-    .usage('[options] [ID… | --all]')
-    .description(withExamples('Resume unfinished uploads.', EXAMPLES))
-    .argument('[ids...]')
-    .option('--all', 'all unfinished uploads')
-    .option('--url <url>', 'the URL of the upload, if it has a query');
-  addReplyOptions(addTransferOptions(addBatchOptions(addHostOption(addRemoveOption(command)))));
-  addVerboseOption(addOutputOptions(addStateOption(command)))
-    .addHelpText('after', HELP)
-    .action(async (ids: string[], flags: ResumeFlags) => {
-      context.exitWith(await resume(ids, flags, context));
-    });
-}
+export const RESUME: CliCommand = {
+  summary: 'resume unfinished uploads',
+  examples: [
+    'bits-upload resume',
+    'bits-upload resume 0190163d',
+    "bits-upload resume --all --header 'Authorization: Bearer …'",
+  ],
+  help: HELP,
+  argument: new Argument('[ids...]'),
+  usage: '[ID… | --all]',
+  options: [new Option('--all', 'all unfinished uploads'), URL_OF_UPLOAD, HOST, ...UPLOAD_OPTIONS],
+  run: resume,
+};
 
 async function resume(
   ids: readonly string[],
@@ -111,13 +70,14 @@ async function resume(
   let chosen: readonly JobRecord[];
   try {
     chosen = await chooseJobs(ids, flags, state, context.io);
-    assertOneHost(chosen, options);
+    assertOneHost(
+      chosen.map(({ url }) => url),
+      options,
+    );
     if (flags.removeSource) assertOnePlace(chosen);
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    const failure = failureOf(error);
-    batch.reporter.failed({ file: null, url: null }, failure);
-    return exitCodeOf([failure], 1);
+    return batch.failedAtOnce(error);
   }
   const tasks: UploadTask[] = [];
   for (const record of chosen) {
@@ -126,8 +86,11 @@ async function resume(
       tasks.push({
         target,
         id: record.id,
-        argumentsToGiveAgain: resumeArguments(flags, record),
-        options: await optionsFor(record, flags, options, state, context.io),
+        argumentsToGiveAgain: [
+          ...resumeArguments(flags, urlToComplete(record)),
+          ...(flags.replyFile === undefined ? [] : ['--reply-file', resolvePath(flags.replyFile)]),
+        ],
+        options: await optionsFor(record, flags, options, state),
         ...(flags.removeSource && { onStored: await removal(record, batch) }),
       });
     } catch (error) {
@@ -200,10 +163,10 @@ async function removal(
   const stats = await stat(path, { bigint: true }).catch(async (error) => {
     throw await openingError(path, error);
   });
-  const file = { path, stamp: stampOf(stats) };
+  const file = { path, stamp: stats };
   return async ({ closed }) => {
     await batch.removeSource(targetOf(record), file, closed);
-    return {};
+    return undefined;
   };
 }
 
@@ -213,7 +176,6 @@ async function optionsFor(
   flags: ResumeFlags,
   options: Partial<UploadOptions>,
   state: JobState,
-  io: Io,
 ): Promise<Partial<UploadOptions>> {
   const { id } = record;
   const place = urlOption(record, flags.url);
@@ -227,36 +189,28 @@ async function optionsFor(
     throw new UsageError(`upload ${id} was started without a reply`);
   }
   if ((await sourceStatusOf(record)) === 'gone') {
-    const toCancel = commandFor('cancel', id, state, connectionToGiveAgain(flags, record));
+    const toCancel = commandFor(
+      'cancel',
+      id,
+      state,
+      connectionArguments(flags, urlToComplete(record)),
+    );
     throw new BitsError(
       'BITS_ERR_SOURCE_CHANGED',
       `the file is missing: restore it, or free the session on the server with ${toCancel}`,
     );
   }
-  const { maxReplySize } = flags;
-  const recorded = record.reply?.file;
+  return { ...options, ...place, reply: options.reply ?? replyOf(record, flags) };
+}
+
+/** That of the record, but for what the flags change. */
+function replyOf({ reply }: JobRecord, flags: ResumeFlags): ReplyOptions | undefined {
+  if (reply === undefined) return undefined;
+  const { file = 'memory', optional, overwrite, maxBytes } = reply;
   return {
-    ...options,
-    ...place,
-    ...(!hasReply &&
-      maxReplySize !== undefined &&
-      recorded !== undefined &&
-      replyOptions({ replyFile: recorded, maxReplySize }, io.stdout)),
+    to: file,
+    optional: flags.replyOptional ?? optional,
+    overwrite,
+    maxBytes: maxReplyBytes(flags) ?? maxBytes,
   };
-}
-
-/** Of the command that is running now, which may be stopped as well. */
-function resumeArguments(flags: ResumeFlags, record: JobRecord): string[] {
-  return [
-    ...connectionToGiveAgain(flags, record),
-    ...transferArguments(flags),
-    ...(flags.replyFile === undefined ? [] : ['--reply-file', resolvePath(flags.replyFile)]),
-  ];
-}
-
-function connectionToGiveAgain(flags: ResumeFlags, record: JobRecord): string[] {
-  return [
-    ...connectionArguments(flags),
-    ...(record.queryHash === undefined ? [] : ['--url', `${record.url}${HIDDEN_QUERY}`]),
-  ];
 }

@@ -1,30 +1,23 @@
 import { stat } from 'node:fs/promises';
 import net from 'node:net';
-import type { Command } from 'commander';
+import { Option } from 'commander';
 import { type BitsServer, createBitsServer, type LoggedRequest } from '../../testing/index.js';
-import type { CommandContext, Io } from '../context.js';
+import type { CliCommand, CommandContext } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
-import { withExamples } from '../help.js';
-import type { Interruption } from '../interruption.js';
 import { say } from '../render/text.js';
 import { another, parseWholeNumber, UsageError } from '../values.js';
+import type { Flags } from './options.js';
 
-interface ServeFlags {
+interface ServeFlags extends Flags {
   readonly root?: string;
   readonly port?: string;
   readonly host: string;
   readonly allowHost?: readonly string[];
   readonly read?: boolean;
-  readonly quiet?: boolean;
 }
 
 /** How many requests and violations the server keeps in memory: it may run for a long time. */
 const LOG_LIMIT = 1000;
-
-const EXAMPLES = [
-  'bits-upload serve --root ./incoming',
-  'bits-upload serve --root ./incoming --port 8080 --quiet',
-];
 
 const HELP = `
 An upload is stored in the directory under the path of its URL. Directories that
@@ -44,43 +37,43 @@ The server runs until it is stopped by a signal. Exit codes: 130 after SIGINT
 (Ctrl-C), 143 after SIGTERM, 1 when the port is not available, 2 when the
 command line is wrong.`;
 
-/** Adds the options and the action of `serve`. */
-export function defineServe(
-  command: Command,
-  { io, interruption, exitWith }: CommandContext,
-): void {
-  command
-    .description(withExamples('Run a BITS server for tests.', EXAMPLES))
-    .option('--root <dir>', 'an existing directory for uploads')
-    .option('--port <n>', 'port to listen on (default: any free one)')
-    .option('--host <host>', 'name or address to listen on', '127.0.0.1')
-    .option(
+export const SERVE: CliCommand = {
+  summary: 'run a BITS server for tests',
+  examples: [
+    'bits-upload serve --root ./incoming',
+    'bits-upload serve --root ./incoming --port 8080 --quiet',
+  ],
+  help: HELP,
+  options: [
+    new Option('--root <dir>', 'an existing directory for uploads'),
+    new Option('--port <n>', 'port to listen on (default: any free one)'),
+    new Option('--host <host>', 'name or address to listen on').default('127.0.0.1'),
+    new Option(
       '--allow-host <host>',
       'another name of this server; can be given several times',
-      another,
-    )
-    .option('--read', 'let GET read uploads that this server has received')
-    .option('--quiet', 'do not print a line for each request')
-    .addHelpText('after', HELP)
-    .action(async (flags: ServeFlags) => exitWith(await serve(flags, io, interruption)));
-}
+    ).argParser(another),
+    new Option('--read', 'let GET read uploads that this server has received'),
+    new Option('--quiet', 'do not print a line for each request'),
+  ],
+  run: serve,
+};
 
 async function serve(
+  _: readonly string[],
   flags: ServeFlags,
-  { stdout, stderr }: Io,
-  interruption: Interruption,
+  { io: { stdout, stderr }, interruption }: CommandContext,
 ): Promise<ExitCode> {
   const { host, quiet, allowHost = [], read = false } = flags;
   const port = flags.port === undefined ? 0 : parseWholeNumber('--port', flags.port, 65_535);
   const root = await existingDirectory(flags.root);
-  const log: { server?: BitsServer } = {};
+  let server: BitsServer | undefined;
   const onRequest = (request: LoggedRequest): void => {
-    for (const { message } of violationsOf(request, log.server)) {
+    const { violations = [] } = server ?? {};
+    for (const { message } of violations.filter((one) => one.request.number === request.number)) {
       say(stderr, `violation of the protocol in request ${request.number}: ${message}`);
     }
     if (!quiet) say(stderr, logLine(request));
   };
-  let server: BitsServer;
   try {
     server = await createBitsServer({
       root,
@@ -95,7 +88,6 @@ async function serve(
     say(stderr, `bits-upload: cannot listen on ${host}${whyNot(error, port)}`);
     return EXIT.failed;
   }
-  log.server = server;
   try {
     stdout.write(`listening on ${server.url}\n`);
     if (!isLoopback(host)) {
@@ -135,12 +127,6 @@ async function existingDirectory(root: string | undefined): Promise<string> {
 function isLoopback(host: string): boolean {
   if (/^localhost\.?$/i.test(host) || host === '::1') return true;
   return net.isIPv4(host) && host.startsWith('127.');
-}
-
-function violationsOf(request: LoggedRequest, server: BitsServer | undefined) {
-  return (
-    server?.violations.filter((violation) => violation.request.number === request.number) ?? []
-  );
 }
 
 function logLine(request: LoggedRequest): string {

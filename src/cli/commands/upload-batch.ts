@@ -15,47 +15,41 @@ import { type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type Failure, failureOf, withFlags } from '../failure.js';
 import { httpsHint } from '../https-hint.js';
 import type { StopReason } from '../interruption.js';
-import { firstNames, type SkipReason, type Target } from '../render/messages.js';
+import {
+  firstNames,
+  type Refusal,
+  type SkipReason,
+  type Target,
+  type UploadTarget,
+} from '../render/messages.js';
 import type { Reporter } from '../render/reporter.js';
 import { say } from '../render/text.js';
 import { formatBytes } from '../render/units.js';
 import { commandFor } from '../resume-command.js';
 import type { JobState } from '../state-directory.js';
+import type { FoundFile } from '../tree/file-stamp.js';
 import { removeFile } from '../tree/local-files.js';
-import type { PlannedFile } from '../tree/planned.js';
 import { parseDuration } from '../values.js';
 import { createReporter } from './create-reporter.js';
 import { secretWarnings } from './network-options.js';
-import {
-  type BatchFlags,
-  connectTimeoutMs,
-  limitRate,
-  type OutputFlags,
-  type ReplyFlags,
-  type TransferFlags,
-  transfers,
-} from './upload-options.js';
+import type { Flags } from './options.js';
+import { connectTimeoutMs, limitRate, transfers } from './upload-options.js';
 
 /** One upload of a command. */
 export interface UploadTask {
-  readonly target: Target & { readonly file: string; readonly url: string };
+  readonly target: UploadTarget;
   /** Of the record that is resumed. */
   readonly id?: string;
   /** The arguments that resume the upload, besides its id. */
   readonly argumentsToGiveAgain: readonly string[];
   /** For a record that is resumed: what differs from it. */
   readonly options: Partial<QueuedUploadOptions>;
-  /** Called as soon as the file is stored; that is reported when what it returns resolves. */
-  readonly onStored?: (result: UploadResult) => Promise<StoredDetails> | undefined;
+  /**
+   * Called as soon as the file is stored; that is reported when what it returns resolves, with the SHA-256
+   * of the local file if there is one.
+   */
+  readonly onStored?: (result: UploadResult) => Promise<string | undefined> | undefined;
 }
-
-/** What is reported with the result of an upload. */
-export interface StoredDetails {
-  /** Of the local file, in lower-case hexadecimal. */
-  readonly sha256?: string | undefined;
-}
-
-type Flags = BatchFlags & TransferFlags & OutputFlags & ReplyFlags;
 
 /** If the server has not answered by then, its session ends at its time-out. */
 const MAX_FREE_SESSION_MS = 5000;
@@ -92,11 +86,9 @@ export class UploadBatch {
   /** What remains to be done for uploads that have ended. */
   readonly #settling = new Set<Promise<void>>();
   readonly #failures: Failure[] = [];
-  /** Of uploads that were stopped. */
-  readonly #stopped: Failure[] = [];
   readonly #notBegun: UploadTask[] = [];
-  readonly #unfinished: UploadTask[] = [];
-  readonly #refusals: { readonly target: Target; readonly failure: Failure }[] = [];
+  readonly #stopped: { readonly task: UploadTask; readonly failure: Failure }[] = [];
+  readonly #refusals: Refusal[] = [];
   readonly #skipped = new Map<SkipReason, number>();
   readonly #repeated: string[] = [];
   #planned = 0;
@@ -128,6 +120,13 @@ export class UploadBatch {
     this.#fail(failure);
   }
 
+  /** The whole command failed before anything was sent. */
+  failedAtOnce(error: unknown): ExitCode {
+    const failure = failureOf(error);
+    this.reporter.failed({ file: null, url: null }, failure);
+    return exitCodeOf([failure], 1);
+  }
+
   /** A file that is not sent, though nothing is wrong with it. */
   skipped(target: Target, reason: SkipReason): void {
     this.reporter.skippedFile(target, reason);
@@ -141,7 +140,7 @@ export class UploadBatch {
    */
   async removeSource(
     target: Target,
-    file: PlannedFile,
+    file: FoundFile,
     closed: UploadResult['closed'],
   ): Promise<boolean> {
     const why =
@@ -155,7 +154,7 @@ export class UploadBatch {
   }
 
   /** A file that would be sent if this were no dry run. */
-  planned(target: UploadTask['target'], byteLength: number | undefined): void {
+  planned(target: UploadTarget, byteLength: number | undefined): void {
     const { file, url } = target;
     this.reporter.planned(target, byteLength);
     this.#planned += 1;
@@ -231,7 +230,7 @@ export class UploadBatch {
     reporter.skipped(this.#refusals);
     this.#warnOfLeftOut();
     const skipped = this.#skippedFor('finished') + this.#skippedFor('same-size');
-    const unfinished = this.#unfinished.length + this.#notBegun.length;
+    const unfinished = this.#stopped.length + this.#notBegun.length;
     const files = this.#succeeded + this.#failures.length + unfinished + skipped + this.#planned;
     reporter.summary({
       files,
@@ -251,7 +250,7 @@ export class UploadBatch {
 
   /** @param files without those that were not begun */
   #exitCode(files: number): ExitCode {
-    const failures = [...this.#failures, ...this.#stopped];
+    const failures = [...this.#failures, ...this.#stopped.map(({ failure }) => failure)];
     const isCutShort = this.#notBegun.length > 0 || !this.#isAllFound;
     // With --fail-fast it is what failed that counts.
     if (!isCutShort || this.#context.interruption.reason?.by === '--fail-fast') {
@@ -265,18 +264,18 @@ export class UploadBatch {
   }
 
   #warnOfLeftOut(): void {
+    const warn = (code: string, message: string) => this.reporter.warning({ code, message });
     const [links, special] = [this.#skippedFor('link'), this.#skippedFor('special')];
     if (links > 0) {
-      const message = `symbolic links left out: ${links}; --follow-links uploads what they lead to`;
-      this.reporter.warning({ code: 'links-left-out', message });
+      const what = `symbolic links left out: ${links}; --follow-links uploads what they lead to`;
+      warn('links-left-out', what);
     }
     if (special > 0) {
-      const message = `left out, because they are no regular files: ${special}`;
-      this.reporter.warning({ code: 'special-files-left-out', message });
+      warn('special-files-left-out', `left out, because they are no regular files: ${special}`);
     }
     if (this.#repeated.length > 0) {
-      const message = `named more than once, and sent once: ${firstNames(this.#repeated)}`;
-      this.reporter.warning({ code: 'files-repeated', message });
+      const names = firstNames(this.#repeated);
+      warn('files-repeated', `named more than once, and sent once: ${names}`);
     }
   }
 
@@ -340,15 +339,15 @@ export class UploadBatch {
     this.#succeeded += 1;
     this.#bytes += result.bytes;
     this.#bytesSent += result.bytesSent;
-    const details = task.onStored?.(result);
-    const report = (known?: StoredDetails) => this.#reportDone(task.target, result, known);
-    if (details === undefined) report();
-    else this.#settle(details.then(report));
+    const finishing = task.onStored?.(result);
+    const report = (sha256?: string) => this.#reportDone(task.target, result, sha256);
+    if (finishing === undefined) report();
+    else this.#settle(finishing.then(report));
   }
 
-  #reportDone(target: Target, result: UploadResult, details?: StoredDetails): void {
+  #reportDone(target: Target, result: UploadResult, sha256?: string): void {
     const { json, reply } = this.#flags;
-    this.reporter.done(target, result, details?.sha256);
+    this.reporter.done(target, result, sha256);
     // Right after the report, which has erased what would stand in its line of the terminal.
     if (!json && !reply) this.#context.io.stdout.write(`${result.url}\n`);
   }
@@ -361,10 +360,8 @@ export class UploadBatch {
     this.#bytesSent += last.bytesSent;
     // One message for all is enough when the output is closed.
     if (!isStopped || reason.by !== 'stdout') this.#reportFailed(task, failure, last);
-    if (isStopped) {
-      this.#unfinished.push(task);
-      this.#stopped.push(failure);
-    } else this.#fail(failure);
+    if (isStopped) this.#stopped.push({ task, failure });
+    else this.#fail(failure);
     if (!job.recorded && (isStopped || job.state === 'error')) this.#settle(this.#freeSession(job));
   }
 
@@ -410,7 +407,7 @@ export class UploadBatch {
     const { stderr } = this.#context.io;
     // The messages of the uploads that were stopped have said it, but for those on standard output.
     if (by === 'stdout') {
-      const all = [...this.#unfinished, ...this.#notBegun];
+      const all = [...this.#stopped.map(({ task }) => task), ...this.#notBegun];
       if (all.length > 0) {
         const what = `not uploaded: ${filesOf(all)}`;
         say(stderr, `bits-upload: stopped because standard output was closed; ${what}`);

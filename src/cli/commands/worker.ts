@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type {
   FleetJob,
   FleetResult,
@@ -6,47 +6,31 @@ import type {
   UploadWorker,
   UploadWorkerOptions,
 } from '../../bullmq.js';
-import type { CommandContext, Io } from '../context.js';
+import type { CliCommand, CommandContext, Io } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { withFlags } from '../failure.js';
-import { withExamples } from '../help.js';
 import { sayWarning } from '../render/messages.js';
 import { say, writeEvent } from '../render/text.js';
 import { formatBytes, formatElapsed } from '../render/units.js';
 import { another, parseHeaders, UsageError } from '../values.js';
 import { networkOptions, secretWarnings } from './network-options.js';
 import {
-  addRedisOptions,
-  type Fleet,
-  type RedisFlags,
-  redisConnection,
-  withFleet,
-} from './redis-options.js';
-import {
-  addBatchOptions,
-  addConnectionOptions,
-  addFragmentOptions,
-  addLimitRateOption,
-  addOutputOptions,
-  type BatchFlags,
-  limitRate,
-  type OutputFlags,
-  sendingOptions,
-  type TransferFlags,
-  transfers,
-} from './upload-options.js';
+  CONNECTION_OPTIONS,
+  type Flags,
+  FRAGMENT_OPTIONS,
+  LIMIT_RATE,
+  OUTPUT_OPTIONS,
+  TRANSFERS,
+} from './options.js';
+import { type Fleet, REDIS_OPTIONS, redisConnection, withFleet } from './redis-options.js';
+import { reportStop } from './report.js';
+import { limitRate, sendingOptions, transfers } from './upload-options.js';
 
-interface WorkerFlags extends RedisFlags, TransferFlags, BatchFlags, OutputFlags {
+interface WorkerFlags extends Flags {
   readonly origin?: readonly string[];
-  readonly credentials?: string;
   readonly directory?: readonly string[];
   readonly name?: string;
 }
-
-const EXAMPLES = [
-  'bits-upload worker --redis redis://queue:6379 --directory /mnt/photos',
-  'bits-upload worker --redis redis://queue -u me --origin https://bits.example',
-];
 
 const HELP = `
 Takes the jobs that bits-upload enqueue adds, until a signal stops it. Run it on
@@ -67,34 +51,37 @@ written to standard error.
 Exit codes: 1 Redis failed or does not answer within 10 s, 2 the command line is
 wrong, 129 stopped by SIGHUP, 130 by SIGINT (Ctrl-C), 143 by SIGTERM.`;
 
-/** Adds the options and the action of `worker`. */
-export function defineWorker(command: Command, context: CommandContext): void {
-  command.description(withExamples('Upload what is in the queue of a fleet.', EXAMPLES));
-  addConnectionOptions(
-    addLimitRateOption(addFragmentOptions(addBatchOptions(addRedisOptions(command)))),
-  )
-    .option(
+export const WORKER: CliCommand = {
+  summary: 'upload what is in the queue of a fleet',
+  examples: [
+    'bits-upload worker --redis redis://queue:6379 --directory /mnt/photos',
+    'bits-upload worker --redis redis://queue -u me --origin https://bits.example',
+  ],
+  help: HELP,
+  options: [
+    ...REDIS_OPTIONS,
+    TRANSFERS,
+    LIMIT_RATE,
+    ...FRAGMENT_OPTIONS,
+    ...CONNECTION_OPTIONS,
+    new Option(
       '--origin <url>',
       'a server that gets the credentials; can be given several times',
-      another,
-    )
-    .option('--credentials <name>', 'the name by which jobs ask for them (default: default)')
-    .option(
+    ).argParser(another),
+    new Option('--credentials <name>', 'the name by which jobs ask for them (default: default)'),
+    new Option(
       '--directory <dir>',
       'where files may be read and replies be written; can be given several times (default: anywhere)',
-      another,
-    )
-    .option(
+    ).argParser(another),
+    new Option(
       '--name <name>',
       'of this worker in the fleet (default: host name and process id)',
-      notEmpty,
-    );
-  addOutputOptions(command)
-    .addHelpText('after', HELP)
-    .action(async (flags: WorkerFlags) => {
-      context.exitWith(await withFleet(flags, context, (fleet) => work(flags, context, fleet)));
-    });
-}
+    ).argParser(notEmpty),
+    ...OUTPUT_OPTIONS,
+  ],
+  run: (_, flags: WorkerFlags, context) =>
+    withFleet(flags, context.io, (fleet) => work(flags, context, fleet)),
+};
 
 async function work(flags: WorkerFlags, context: CommandContext, fleet: Fleet): Promise<ExitCode> {
   const { io, interruption } = context;
@@ -106,11 +93,9 @@ async function work(flags: WorkerFlags, context: CommandContext, fleet: Fleet): 
   if (flags.json) writeEvent(io.stdout, { type: 'ready', worker: worker.name });
   await interruption.stopped();
   const { reason } = interruption;
-  if (reason !== undefined && reason.by !== 'stdout') {
-    say(io.stderr, `bits-upload: stopped by ${reason.by}: its uploads go to other workers`);
-  }
+  const code = reason && reportStop(reason, io, ': its uploads go to other workers');
   await worker.close();
-  return reason?.exitCode ?? EXIT.failed;
+  return code ?? EXIT.failed;
 }
 
 /** @throws UsageError */
@@ -129,20 +114,19 @@ function workerOptions(
   const { cert, key, pfx, passphrase, ...publicTls } = tls ?? {};
   const hasCertificate = cert !== undefined || pfx !== undefined;
   const secrets = {
-    ...(hasCertificate && { tls }),
-    ...(auth !== undefined && { auth }),
-    ...(header !== undefined && { headers: parseHeaders(header) }),
-    ...(allowInsecureAuth !== undefined && { allowInsecureAuth }),
+    tls: hasCertificate ? tls : undefined,
+    auth,
+    headers: header && parseHeaders(header),
+    allowInsecureAuth,
   };
-  const bandwidth = limitRate(flags);
   return {
     ...redisConnection(flags),
     concurrency,
     defaults: { ...network, tls: publicTls, ...sendingOptions(flags) },
     ...credentialsOf(flags, secrets),
-    ...(bandwidth !== undefined && { bandwidth }),
-    ...(directory !== undefined && { directories: directory }),
-    ...(name !== undefined && { name }),
+    bandwidth: limitRate(flags),
+    directories: directory,
+    name,
   };
 }
 
@@ -150,7 +134,7 @@ function credentialsOf(
   { origin, credentials }: WorkerFlags,
   secrets: Omit<NamedCredentials, 'origins'>,
 ): Pick<UploadWorkerOptions, 'credentials'> {
-  const hasSecrets = Object.keys(secrets).length > 0;
+  const hasSecrets = Object.values(secrets).some((value) => value !== undefined);
   if (hasSecrets && origin === undefined) {
     throw new UsageError(
       '--user, --header, --cert and the like need --origin: the servers that may get them, such as https://bits.example',

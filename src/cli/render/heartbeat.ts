@@ -1,6 +1,6 @@
 import type { QueueProgress } from '../../index.js';
 import type { OutputStream } from '../context.js';
-import { filesOf, type Total, timeLeft } from './rows.js';
+import { filesOf, speedOf } from './rows.js';
 import { say } from './text.js';
 import { formatBytes } from './units.js';
 import type { Watcher } from './watchers.js';
@@ -40,10 +40,4 @@ export class Heartbeat implements Watcher {
     this.#isNew = false;
     say(this.#to, parts.join(', '));
   }
-}
-
-function speedOf(total: Total): string {
-  const speed = `${formatBytes(total.bytesPerSecond)}/s`;
-  const left = timeLeft(total);
-  return left === undefined ? speed : `${speed}, about ${left} left`;
 }

@@ -4,6 +4,7 @@ import type { OutputStream } from '../context.js';
 import type { Failure } from '../failure.js';
 import {
   type EarlierUpload,
+  type Refusal,
   type Retry,
   resumedLine,
   type SkipReason,
@@ -48,7 +49,7 @@ export class JsonLinesReporter extends Reporter {
 
   override retry({ file }: Target, { attempt, delayMs, error }: Retry): void {
     if (this.#isQuiet) return;
-    this.#write({ type: 'retry', file, attempt, delayMs, ...shown(error) });
+    this.#write({ type: 'retry', file, attempt, delayMs, ...error });
   }
 
   override warning({ code, message }: Warning, target?: Target): void {
@@ -71,7 +72,7 @@ export class JsonLinesReporter extends Reporter {
     super.failed(target, failure);
   }
 
-  override skipped(skipped: Parameters<Reporter['skipped']>[0]): void {
+  override skipped(skipped: readonly Refusal[]): void {
     for (const { target, failure } of skipped) this.#error(target, failure);
     super.skipped(skipped);
   }
@@ -89,17 +90,10 @@ export class JsonLinesReporter extends Reporter {
   }
 
   #error({ file, url }: Target, failure: Failure): void {
-    const { id, resumable, resumeCommand } = failure;
-    this.#write({ type: 'error', file, url, ...shown(failure), id, resumable, resumeCommand });
+    this.#write({ type: 'error', file, url, ...failure });
   }
 
   #write(event: CliEvent): void {
     writeEvent(this.#stdout, event);
   }
-}
-
-/** Without the fields of the job. */
-function shown(failure: Failure): Failure {
-  const { code, message, retryable, status, hresult, hresultName, context } = failure;
-  return { code, message, retryable, status, hresult, hresultName, context };
 }

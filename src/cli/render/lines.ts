@@ -30,19 +30,17 @@ interface Shown {
 /** For a pipe or a log file: a line for each file, or for each event. */
 export class LineReporter extends Reporter {
   override readonly tickEveryMs: number | undefined;
-  protected readonly uploads: ReadonlyMap<Target, { readonly view: View }>;
+  protected readonly uploads = new Map<Target, Shown>();
   readonly #options: LineOptions;
-  readonly #uploads = new Map<Target, Shown>();
 
   constructor(stderr: OutputStream, options: LineOptions) {
     super(stderr);
-    this.uploads = this.#uploads;
     this.#options = options;
     this.tickEveryMs = options.isDetailed ? TICK_MS : undefined;
   }
 
   override begin(target: Target): void {
-    this.#uploads.set(target, { view: new View(this.#options.now), nextIdleMs: 0 });
+    this.uploads.set(target, { view: new View(this.#options.now), nextIdleMs: 0 });
     this.#detail(target, `uploading to ${target.url}`);
   }
 
@@ -51,7 +49,7 @@ export class LineReporter extends Reporter {
   }
 
   override state(target: Target, state: UploadState): void {
-    this.#uploads.get(target)?.view.state(state);
+    this.uploads.get(target)?.view.state(state);
     if (state === 'await-reply') {
       this.#detail(target, 'uploaded; waiting for the application of the server');
     }
@@ -59,17 +57,17 @@ export class LineReporter extends Reporter {
   }
 
   override progress(target: Target, progress: UploadProgress): void {
-    this.#uploads.get(target)?.view.progress(progress);
+    this.uploads.get(target)?.view.progress(progress);
   }
 
   override retry(target: Target, retry: Retry): void {
-    this.#uploads.get(target)?.view.retry(retry);
+    this.uploads.get(target)?.view.retry(retry);
     const { attempt, delayMs, error } = retry;
     this.#detail(target, `retry ${attempt} in ${(delayMs / 1000).toFixed(1)} s: ${error.message}`);
   }
 
   override tick(): void {
-    for (const [target, shown] of this.#uploads) {
+    for (const [target, shown] of this.uploads) {
       // The line of the retry said it, and a wait is worth fewer lines the longer it lasts.
       if (shown.view.isRetrying || !isDue(shown)) continue;
       const { percent, amount, activity } = shown.view;
@@ -79,12 +77,12 @@ export class LineReporter extends Reporter {
   }
 
   override done(target: Target, result: UploadResult, sha256?: string): void {
-    this.#uploads.delete(target);
+    this.uploads.delete(target);
     say(this.stderr, doneLine(target, result, sha256));
   }
 
   override failed(...args: Parameters<Reporter['failed']>): void {
-    this.#uploads.delete(args[0]);
+    this.uploads.delete(args[0]);
     super.failed(...args);
   }
 

@@ -1,3 +1,4 @@
+import type { ErrorEvent, SkippedEvent, SummaryEvent, WarningEvent } from '../../cli-events.js';
 import type { UploadProgress, UploadResult } from '../../index.js';
 import type { OutputStream } from '../context.js';
 import type { Failure } from '../failure.js';
@@ -10,17 +11,12 @@ const PROGRAM = 'bits-upload';
 const MAX_NAMES = 10;
 
 /** One file of a command, as it is shown. */
-export interface Target {
-  /** As the user wrote it; `-` is standard input. */
-  readonly file: string | null;
-  /** Complete, without the values of a query; null when there is no valid URL. */
-  readonly url: string | null;
-}
+export type Target = Pick<ErrorEvent, 'file' | 'url'>;
 
-export interface Warning {
-  readonly code: string;
-  readonly message: string;
-}
+/** Of a file with a valid URL. */
+export type UploadTarget = { readonly file: string; readonly url: string };
+
+export type Warning = Pick<WarningEvent, 'code' | 'message'>;
 
 /** A failed attempt that is repeated after a time. */
 export interface Retry {
@@ -36,55 +32,30 @@ export interface EarlierUpload {
   readonly progress: UploadProgress | undefined;
 }
 
+/** An upload that was not tried. */
+export interface Refusal {
+  readonly target: Target;
+  readonly failure: Failure;
+}
+
+export type SkipReason = SkippedEvent['reason'];
+
 /** Why a file is not sent though nothing is wrong with it. */
-export const SKIP_REASONS = Object.freeze({
+const SKIP_REASONS: Readonly<Record<SkipReason, string>> = {
   finished: 'an earlier run of this command has stored it',
   'same-size': 'the server has a file of this size',
   link: 'it is a symbolic link: --follow-links follows it',
   special: 'it is no regular file',
   repeated: 'it is named more than once, and sent once',
-});
-
-export type SkipReason = keyof typeof SKIP_REASONS;
+};
 
 /** What became of all files of a command. */
-export interface Summary {
-  readonly files: number;
-  readonly succeeded: number;
-  readonly failed: number;
-  /** Stopped, or not begun because the command was stopped. */
-  readonly unfinished: number;
-  /** Not sent, because they are on the server already. */
-  readonly skipped: number;
-  /** Only of a dry run: how many would be sent. */
-  readonly planned?: number;
-  /** Of the stored files. */
-  readonly bytes: number;
-  /** Also of files that are not stored. */
-  readonly bytesSent: number;
-  readonly durationMs: number;
-}
+export type Summary = Omit<SummaryEvent, 'type'>;
 
 export function sayFailure(stream: OutputStream, { file }: Target, failure: Failure): void {
   const { message, resumeCommand } = failure;
   say(stream, file === null ? `${PROGRAM}: ${message}` : `${PROGRAM}: ${file}: ${message}`);
   if (resumeCommand !== undefined) say(stream, `${PROGRAM}: to resume it: ${resumeCommand}`);
-}
-
-/** Files that were not tried, by the reason. */
-export function saySkipped(
-  stream: OutputStream,
-  skipped: readonly { readonly target: Target; readonly failure: Failure }[],
-): void {
-  const files = new Map<string, string[]>();
-  for (const { target, failure } of skipped) {
-    const names = files.get(failure.message) ?? [];
-    names.push(target.file ?? '');
-    files.set(failure.message, names);
-  }
-  for (const [message, names] of files) {
-    say(stream, `${PROGRAM}: ${message}: ${firstNames(names)}`);
-  }
 }
 
 /** `a, b and 90 more` */

@@ -3,15 +3,17 @@ import type { OutputStream } from '../context.js';
 import type { Failure } from '../failure.js';
 import {
   type EarlierUpload,
+  firstNames,
+  type Refusal,
   type Retry,
   type SkipReason,
   type Summary,
   sayFailure,
-  saySkipped,
   sayWarning,
   type Target,
   type Warning,
 } from './messages.js';
+import { say } from './text.js';
 
 /**
  * Shows what happens to files, several of which are uploaded at once: warnings and errors, as `--quiet`
@@ -35,9 +37,17 @@ export class Reporter {
     sayFailure(this.stderr, target, failure);
   }
 
-  /** Uploads that were not tried. */
-  skipped(skipped: readonly { readonly target: Target; readonly failure: Failure }[]): void {
-    saySkipped(this.stderr, skipped);
+  /** Uploads that were not tried, by the reason. */
+  skipped(skipped: readonly Refusal[]): void {
+    const files = new Map<string, string[]>();
+    for (const { target, failure } of skipped) {
+      const names = files.get(failure.message) ?? [];
+      names.push(target.file ?? '');
+      files.set(failure.message, names);
+    }
+    for (const [message, names] of files) {
+      say(this.stderr, `bits-upload: ${message}: ${firstNames(names)}`);
+    }
   }
 
   /** A file that is not sent, and why. */

@@ -81,22 +81,27 @@ export function totalRow(total: Total, { columns, signs }: RowStyle): string | u
   const failed = filesFailed === 0 ? '' : `, ${filesFailed} failed`;
   const speed = `${formatBytes(bytesPerSecond)}/s`;
   const left = timeLeft(total);
-  const speedAndLeft = left === undefined ? speed : `${speed}, about ${left} left`;
   const texts = [
     joined([
       `Total: ${filesDone} of ${files} files${failed}`,
       formatBytes(bytesSent),
-      speedAndLeft,
+      speedOf(total),
     ]),
-    joined([`Total: ${filesDone} of ${files} files${failed}`, speedAndLeft]),
+    joined([`Total: ${filesDone} of ${files} files${failed}`, speedOf(total)]),
     joined([`Total: ${filesDone} of ${files}${failed}`, speed, left]),
     joined([`${filesDone}/${files}${failed}`, speed, left]),
   ];
   return fitColumns(richest(texts, columns), columns, signs.cut);
 }
 
+/** `8.0 MiB/s, about 1:21 left` */
+export function speedOf(total: Total): string {
+  const left = timeLeft(total);
+  return `${formatBytes(total.bytesPerSecond)}/s${left === undefined ? '' : `, about ${left} left`}`;
+}
+
 /** Files that wait are taken to be as large as those that have begun, on average. */
-export function timeLeft(total: Total): string | undefined {
+function timeLeft(total: Total): string | undefined {
   const { bytesSent, bytesTotal, bytesPerSecond, filesWaiting, isAllFound } = total;
   const begun = total.filesDone + total.filesFailed + total.filesRunning;
   if (bytesPerSecond === 0 || begun === 0 || !isAllFound) return undefined;

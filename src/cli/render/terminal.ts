@@ -2,19 +2,16 @@ import { basename } from 'node:path';
 import type { QueueProgress } from '../../index.js';
 import type { OutputStream } from '../context.js';
 import { fitColumns } from './columns.js';
-import { LineReporter } from './lines.js';
+import { type LineOptions, LineReporter } from './lines.js';
 import { LiveArea } from './live-area.js';
 import type { Summary, Target } from './messages.js';
 import { type RowStyle, totalRow, uploadRow } from './rows.js';
 import type { Signs } from './signs.js';
 import { printable } from './text.js';
 
-export interface TerminalOptions {
+export interface TerminalOptions extends LineOptions {
   readonly color: boolean;
   readonly signs: Signs;
-  /** As for {@link LineReporter}. */
-  readonly isDetailed: boolean;
-  readonly now: () => number;
 }
 
 /** Without news for so long, the total speed that was told last is no longer true. */

@@ -5,21 +5,18 @@ import { BitsError, type ByteSource } from '../../index.js';
 import { checkedFileSource } from '../../internal.js';
 
 /** What tells whether a file is still the one that was looked at. */
-export interface FileStamp {
-  readonly byteLength: number;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
-  readonly device: bigint;
-  readonly inode: bigint;
-}
+export type FileStamp = Pick<BigIntStats, 'size' | 'mtimeNs' | 'ctimeNs' | 'dev' | 'ino'>;
 
-export function stampOf({ size, mtimeNs, ctimeNs, dev, ino }: BigIntStats): FileStamp {
-  return { byteLength: Number(size), mtimeNs, ctimeNs, device: dev, inode: ino };
+/** A file as it was found. */
+export interface FoundFile {
+  /** Absolute. */
+  readonly path: string;
+  readonly stamp: FileStamp;
 }
 
 /** Whether a file is the same one, with the same content. */
-export function isUnchanged(stamp: FileStamp, stats: BigIntStats): boolean {
-  if (Number(stats.size) !== stamp.byteLength || stats.mtimeNs !== stamp.mtimeNs) return false;
+export function isUnchanged(stamp: FileStamp, stats: FileStamp): boolean {
+  if (stats.size !== stamp.size || stats.mtimeNs !== stamp.mtimeNs) return false;
   // Some file systems number a file anew from time to time. No program can set the time of the change.
   return hasSameInode(stamp, stats) || stats.ctimeNs === stamp.ctimeNs;
 }
@@ -38,8 +35,8 @@ export function sourceWithoutLinks(
   });
 }
 
-function hasSameInode({ device, inode }: FileStamp, { dev, ino }: BigIntStats): boolean {
-  return dev === device && ino === inode;
+function hasSameInode(a: FileStamp, b: FileStamp): boolean {
+  return a.dev === b.dev && a.ino === b.ino;
 }
 
 /** @throws BITS_ERR_SOURCE_CHANGED */

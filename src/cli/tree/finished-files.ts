@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { BitsStateError, type JobLock } from '../../index.js';
 import { OwnFiles } from '../../internal.js';
 import { type JobState, nameOf } from '../state-directory.js';
-import type { FileStamp } from './file-stamp.js';
+import type { FoundFile } from './file-stamp.js';
 
 const SUFFIX = '.finished';
 const ENTRY = /^[0-9a-f]{32}$/;
@@ -13,11 +13,8 @@ const MAX_BYTES = 256 * 1024 * 1024;
 const MAX_AGE_MS = 30 * 24 * 3_600_000;
 
 /** One file of a batch. */
-export interface BatchFile {
+export interface BatchFile extends FoundFile {
   readonly url: URL;
-  /** Absolute. */
-  readonly path: string;
-  readonly stamp: FileStamp;
 }
 
 /** Names a batch: the same one whenever the same command is given in the same directory. */
@@ -235,7 +232,7 @@ export function batchKey(
 
 /** Without the query, which is the same one in the whole batch or does not choose a file. */
 function entryOf({ url, path, stamp }: Omit<BatchFile, 'stamp'> & Partial<BatchFile>): string {
-  const version = stamp === undefined ? ['removed'] : [`${stamp.byteLength}`, `${stamp.mtimeNs}`];
+  const version = stamp === undefined ? ['removed'] : [`${stamp.size}`, `${stamp.mtimeNs}`];
   return digest([`${url.origin}${url.pathname}`, path, ...version]);
 }
 

@@ -5,8 +5,7 @@ import { join, resolve } from 'node:path';
 import { codeOf } from '../../common/error-like.js';
 import type { StreamInput } from '../../index.js';
 import { UsageError } from '../values.js';
-import { isUnchanged } from './file-stamp.js';
-import type { PlannedFile } from './planned.js';
+import { type FoundFile, isUnchanged } from './file-stamp.js';
 
 const CHANGED = 'it has changed since';
 
@@ -14,7 +13,7 @@ const CHANGED = 'it has changed since';
  * Removes a file that is still the one that was uploaded.
  * @returns why it was not removed; undefined when it was
  */
-export async function removeFile({ path, stamp }: PlannedFile): Promise<string | undefined> {
+export async function removeFile({ path, stamp }: FoundFile): Promise<string | undefined> {
   try {
     if (await hasChanged({ path, stamp })) return CHANGED;
     await unlink(path);
@@ -31,7 +30,7 @@ const STOPPED = 'the command was stopped';
  * @returns why there is none, if there is none
  */
 export async function digestFile(
-  file: PlannedFile,
+  file: FoundFile,
   signal: AbortSignal | undefined,
 ): Promise<{ readonly sha256: string } | { readonly why: string }> {
   // A stream whose signal is aborted already would leave the file open.
@@ -48,7 +47,7 @@ export async function digestFile(
   }
 }
 
-async function hasChanged({ path, stamp }: PlannedFile): Promise<boolean> {
+async function hasChanged({ path, stamp }: FoundFile): Promise<boolean> {
   return !isUnchanged(stamp, await stat(path, { bigint: true }));
 }
 

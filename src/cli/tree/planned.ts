@@ -1,13 +1,11 @@
 import { resolve } from 'node:path';
 import type { SourceInput } from '../../index.js';
 import { appendFileName, namesThatMeet, parseRemoteUrl, redactUrl } from '../../internal.js';
-import type { SkipReason, Target } from '../render/messages.js';
+import type { SkipReason, UploadTarget } from '../render/messages.js';
 import { UsageError } from '../values.js';
-import type { FileStamp } from './file-stamp.js';
+import type { FileStamp, FoundFile } from './file-stamp.js';
 import type { BatchKey } from './finished-files.js';
 import { sameOnWindows } from './walk.js';
-
-export type UploadTarget = Target & { readonly file: string; readonly url: string };
 
 /** One file, and where it goes. */
 export interface PlannedUpload {
@@ -16,19 +14,13 @@ export interface PlannedUpload {
   readonly url: URL;
   readonly source: SourceInput;
   /** Undefined: standard input. */
-  readonly file: PlannedFile | undefined;
+  readonly file: FoundFile | undefined;
   /** Undefined: standard input without --size. */
   readonly byteLength: number | undefined;
   /** The names that were appended to the URL; of a manifest, those in it. */
   readonly segments: readonly string[];
   /** The digest of standard input, as far as it was read; with --checksum. */
-  readonly sha256?: () => string;
-}
-
-export interface PlannedFile {
-  /** Absolute. */
-  readonly path: string;
-  readonly stamp: FileStamp;
+  readonly sha256?: (() => string) | undefined;
 }
 
 /** A file that cannot be uploaded. */
@@ -79,7 +71,7 @@ export function plannedFile(
 ): PlannedUpload {
   const file = { path: resolve(path), stamp };
   const { url, segments } = place;
-  const { byteLength } = stamp;
+  const byteLength = Number(stamp.size);
   return { kind: 'upload', target: targetOf(place), url, source, file, byteLength, segments };
 }
 

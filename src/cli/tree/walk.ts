@@ -6,7 +6,7 @@ import { fileSource, type SourceInput } from '../../index.js';
 import { namesThatMeet } from '../../internal.js';
 import type { SkipReason } from '../render/messages.js';
 import { UsageError } from '../values.js';
-import { type FileStamp, sourceWithoutLinks, stampOf } from './file-stamp.js';
+import { type FileStamp, sourceWithoutLinks } from './file-stamp.js';
 import type { Filters } from './filters.js';
 
 /** One entry of a tree; `segments` are the names from the root down to it. */
@@ -67,19 +67,19 @@ class Walk {
   ): AsyncGenerator<Found> {
     const { followLinks, signal } = this.#options;
     const entries = all.filter((entry) => this.#isMeant(entry, above)).sort(byName);
-    const meeting = meetingNames(entries.filter((entry) => followLinks || !isLink(entry)));
+    const meeting = meetingNames(entries.filter((entry) => followLinks || !entry.isSymbolicLink()));
     for (const entry of entries) {
       if (signal.aborted) return;
       const segments = [...above, entry.name];
       const others = meeting.get(entry.name);
-      if (isLink(entry) && !followLinks) {
+      if (entry.isSymbolicLink() && !followLinks) {
         yield { kind: 'skipped', segments, reason: 'link' };
       } else if (others !== undefined) {
         const names = others.map((name) => join(this.#root, ...above, name));
         yield { kind: 'failed', segments, error: new UsageError(sameOnWindows(names)) };
       } else if (entry.isDirectory()) {
         yield* this.directory(segments, ancestors);
-      } else if (isLink(entry)) {
+      } else if (entry.isSymbolicLink()) {
         yield* this.#link(segments, ancestors);
       } else {
         yield await this.#file(segments, lstat);
@@ -97,9 +97,8 @@ class Walk {
   async #file(segments: readonly string[], statOf: typeof stat): Promise<Found> {
     const path = join(this.#root, ...segments);
     try {
-      const stats = await statOf(path, { bigint: true });
-      if (!stats.isFile()) return { kind: 'skipped', segments, reason: 'special' };
-      const stamp = stampOf(stats);
+      const stamp = await statOf(path, { bigint: true });
+      if (!stamp.isFile()) return { kind: 'skipped', segments, reason: 'special' };
       const { followLinks } = this.#options;
       const source = followLinks ? path : sourceWithoutLinks(this.#root, segments, stamp);
       return { kind: 'file', segments, stamp, source };
@@ -112,7 +111,8 @@ class Walk {
   #isMeant(entry: Dirent, above: readonly string[]): boolean {
     const { filters } = this.#options;
     const path = [...above, entry.name].join('/');
-    const mayHoldMore = entry.isDirectory() || (isLink(entry) && this.#options.followLinks);
+    const mayHoldMore =
+      entry.isDirectory() || (entry.isSymbolicLink() && this.#options.followLinks);
     return mayHoldMore ? filters.hasDirectory(path) : filters.hasFile(path);
   }
 }
@@ -144,10 +144,6 @@ function directoryError(path: string, error: unknown): unknown {
 
 function identityOf({ dev, ino }: BigIntStats): string {
   return `${dev}:${ino}`;
-}
-
-function isLink(entry: Dirent): boolean {
-  return entry.isSymbolicLink();
 }
 
 function byName(a: Dirent, b: Dirent): number {

@@ -1,3 +1,4 @@
+import { failureOf } from '../../../src/cli/failure.js';
 import { BitsTransportError, type UploadProgress, type UploadResult } from '../../../src/index.js';
 
 export const target = { file: 'dir/dump.zip', url: 'http://bits.example/in/dump.zip' };
@@ -32,7 +33,7 @@ export const result: UploadResult = {
 export const retryIn4s = {
   attempt: 2,
   delayMs: 4000,
-  error: new BitsTransportError('the connection was reset'),
+  error: failureOf(new BitsTransportError('the connection was reset')),
 };
 
 /** A clock that a test moves by hand. */

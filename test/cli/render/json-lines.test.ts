@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { failureOf } from '../../../src/cli/failure.js';
 import { JsonLinesReporter } from '../../../src/cli/render/json-lines.js';
 import { BitsServerError } from '../../../src/index.js';
 import { Capture } from '../capture.js';
@@ -12,12 +13,14 @@ function setUp(quiet = false) {
   return { stdout, stderr, reporter, objects };
 }
 
-const refusal = new BitsServerError('refused', {
-  status: 403,
-  hresult: 0x80070005,
-  hresultName: 'E_ACCESSDENIED',
-  context: 5,
-});
+const refusal = failureOf(
+  new BitsServerError('refused', {
+    status: 403,
+    hresult: 0x80070005,
+    hresultName: 'E_ACCESSDENIED',
+    context: 5,
+  }),
+);
 
 describe('the output of --json', () => {
   it('has one object a line, with the types and fields that scripts rely on', () => {

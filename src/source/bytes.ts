@@ -1,5 +1,5 @@
 import { throwIfAborted } from '../common/abort.js';
-import { BitsError } from '../errors.js';
+import { BitsArgumentError, BitsError } from '../errors.js';
 import { BlockSource } from './block-source.js';
 import type { ByteSource } from './source.js';
 
@@ -9,21 +9,23 @@ import type { ByteSource } from './source.js';
  * @param name for servers that want one; bytes have none of their own.
  */
 export function bytesSource(bytes: Uint8Array | ArrayBuffer, name?: string): ByteSource {
-  const view = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
+  const view = viewOf(bytes);
+  // Now: a job of a queue may be opened much later.
+  const { byteLength } = view;
+  const verify = async () => {
+    // A buffer that was transferred to a worker, or resized.
+    if (view.byteLength === byteLength) return;
+    throw new BitsError(
+      'BITS_ERR_SOURCE_CHANGED',
+      `The source bytes were ${byteLength} and are now ${view.byteLength}: ` +
+        'do not transfer or resize their buffer before the upload has ended.',
+    );
+  };
   return {
     name,
     async open(signal) {
       throwIfAborted(signal);
-      const { byteLength } = view;
-      const verify = async () => {
-        // A buffer that was transferred to a worker, or resized.
-        if (view.byteLength === byteLength) return;
-        throw new BitsError(
-          'BITS_ERR_SOURCE_CHANGED',
-          `The source bytes were ${byteLength} and are now ${view.byteLength}: ` +
-            'do not transfer or resize their buffer during the upload.',
-        );
-      };
+      await verify();
       return new BlockSource({
         byteLength,
         verify,
@@ -35,4 +37,16 @@ export function bytesSource(bytes: Uint8Array | ArrayBuffer, name?: string): Byt
       });
     },
   };
+}
+
+/** Of a buffer that was transferred, all views are empty. */
+function viewOf(bytes: Uint8Array | ArrayBuffer): Uint8Array {
+  try {
+    const whole = new Uint8Array(bytes instanceof Uint8Array ? bytes.buffer : bytes);
+    return bytes instanceof Uint8Array ? bytes : whole;
+  } catch (cause) {
+    throw new BitsArgumentError('The buffer of the source bytes was transferred: pass a copy.', {
+      cause,
+    });
+  }
 }

@@ -65,7 +65,8 @@ export class StreamSink implements ReplySink {
   async release(): Promise<void> {}
 
   async close(): Promise<void> {
-    this.#stream.off('error', this.#onError);
+    // A stream that failed tells so when it has let go of what it writes to, which takes its time.
+    if (!this.#stream.destroyed) this.#stream.off('error', this.#onError);
   }
 
   #compare(known: Uint8Array): void {

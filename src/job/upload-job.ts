@@ -271,11 +271,15 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
     this.#watcher?.onCall('resume');
     // An aborted signal stays so for ever; only another one can stop what follows.
     const signal = given ?? (this.#signal?.aborted ? undefined : this.#signal);
+    const wasStopping = this.#life.phase === 'stopping';
     const { isRefused, outcome } = await this.#ask('resume', signal);
     if (isRefused) {
-      throw new BitsStateError(
-        `The job cannot be resumed: it is ${this.#state}, neither suspended nor in error.`,
-      );
+      const hasEnded = ['completed', 'cancelled', 'failed'].includes(this.#state);
+      const why =
+        wasStopping && !hasEnded
+          ? 'another call stops it'
+          : `it is ${this.#state}, neither suspended nor in error`;
+      throw new BitsStateError(`The job cannot be resumed: ${why}.`);
     }
     return outcome.promise;
   }

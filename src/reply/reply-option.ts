@@ -87,10 +87,25 @@ function optionsOf(option: ReplyOption): ReplyOptions {
 function targetOf(to: ReplyOptions['to']): ResolvedReply['to'] {
   if (to === undefined || to === 'memory') return 'memory';
   if (typeof to === 'string' && to !== '' && !to.includes('\0')) return { path: resolve(to) };
-  if (isStream(to)) return { stream: to };
+  if (isStream(to)) {
+    if (!isWebStream(to)) hearErrors(to);
+    return { stream: to };
+  }
   throw new BitsArgumentError(
     "reply.to must be 'memory', the path of a file, a Writable or a WritableStream",
   );
+}
+
+/** A stream that fails before its reply comes would end the process; the job finds it destroyed then. */
+function hearErrors(stream: Writable): void {
+  if (isStandardStream(stream) || stream.listeners('error').includes(onEarlyError)) return;
+  stream.on('error', onEarlyError);
+}
+
+function onEarlyError(): void {}
+
+export function isStandardStream(stream: Writable): boolean {
+  return stream === process.stdout || stream === process.stderr;
 }
 
 /** By shape: a stream may come from another realm, or from a package of its own. */

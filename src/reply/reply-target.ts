@@ -49,7 +49,10 @@ export async function checkReplyTarget(
     ? !stream.locked || streamSinks.has(stream)
     : !stream.destroyed && !stream.writableEnded;
   if (!isUsable) {
-    throw new BitsArgumentError('The stream for the reply is closed, ended or in use elsewhere');
+    const cause = isWebStream(stream) ? undefined : (stream.errored ?? undefined);
+    throw new BitsArgumentError('The stream for the reply is closed, ended or in use elsewhere', {
+      cause,
+    });
   }
 }
 

@@ -4,6 +4,7 @@ import { finished } from 'node:stream/promises';
 import { abortError, throwIfAborted, unlessAborted } from '../common/abort.js';
 import { Deferred } from '../common/deferred.js';
 import { BitsError } from '../errors.js';
+import { isStandardStream } from './reply-option.js';
 import { assertFits, type ReplySink, type StoredReply } from './sink.js';
 
 /**
@@ -65,7 +66,8 @@ export class StreamSink implements ReplySink {
   async release(): Promise<void> {}
 
   async close(): Promise<void> {
-    this.#stream.off('error', this.#onError);
+    // A stream that failed tells so when it has let go of what it writes to, which takes its time.
+    if (!this.#stream.destroyed) this.#stream.off('error', this.#onError);
   }
 
   #compare(known: Uint8Array): void {
@@ -125,7 +127,7 @@ export class StreamSink implements ReplySink {
 
   #assertOpen(): void {
     if (this.#failure || this.#stream.destroyed || this.#stream.writableEnded) {
-      throw streamError(this.#failure);
+      throw streamError(this.#failure ?? this.#stream.errored ?? undefined);
     }
   }
 
@@ -139,10 +141,6 @@ export class StreamSink implements ReplySink {
   readonly #onError = (error: Error): void => {
     this.#failure ??= error;
   };
-}
-
-function isStandardStream(stream: Writable): boolean {
-  return stream === process.stdout || stream === process.stderr;
 }
 
 function streamError(cause: unknown): BitsError {

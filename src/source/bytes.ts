@@ -1,7 +1,7 @@
 import { isArrayBuffer, isUint8Array } from 'node:util/types';
 import { throwIfAborted } from '../common/abort.js';
 import { mustBe, text } from '../common/check-options.js';
-import { BitsError } from '../errors.js';
+import { BitsArgumentError, BitsError } from '../errors.js';
 import { BlockSource } from './block-source.js';
 import type { ByteSource } from './source.js';
 
@@ -14,21 +14,23 @@ import type { ByteSource } from './source.js';
 export function bytesSource(bytes: Uint8Array | ArrayBuffer, name?: string): ByteSource {
   const isBytes = isUint8Array(bytes) || isArrayBuffer(bytes);
   mustBe(isBytes, 'bytes', 'a Uint8Array or an ArrayBuffer');
-  const view = isUint8Array(bytes) ? bytes : new Uint8Array(bytes);
+  const view = viewOf(bytes);
+  // Now: a job of a queue may be opened much later.
+  const { byteLength } = view;
+  const verify = async () => {
+    // A buffer that was transferred to a worker, or resized.
+    if (view.byteLength === byteLength) return;
+    throw new BitsError(
+      'BITS_ERR_SOURCE_CHANGED',
+      `The source bytes were ${byteLength} and are now ${view.byteLength}: ` +
+        'do not transfer or resize their buffer before the upload has ended.',
+    );
+  };
   return {
     name: text('name', name),
     async open(signal) {
       throwIfAborted(signal);
-      const { byteLength } = view;
-      const verify = async () => {
-        // A buffer that was transferred to a worker, or resized.
-        if (view.byteLength === byteLength) return;
-        throw new BitsError(
-          'BITS_ERR_SOURCE_CHANGED',
-          `The source bytes were ${byteLength} and are now ${view.byteLength}: ` +
-            'do not transfer or resize their buffer during the upload.',
-        );
-      };
+      await verify();
       return new BlockSource({
         byteLength,
         verify,
@@ -40,4 +42,16 @@ export function bytesSource(bytes: Uint8Array | ArrayBuffer, name?: string): Byt
       });
     },
   };
+}
+
+/** Of a buffer that was transferred, all views are empty. */
+function viewOf(bytes: Uint8Array | ArrayBuffer): Uint8Array {
+  try {
+    const whole = new Uint8Array(isUint8Array(bytes) ? bytes.buffer : bytes);
+    return isUint8Array(bytes) ? bytes : whole;
+  } catch (cause) {
+    throw new BitsArgumentError('The buffer of the source bytes was transferred: pass a copy.', {
+      cause,
+    });
+  }
 }

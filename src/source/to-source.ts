@@ -82,5 +82,6 @@ function isByteSource(value: object): value is ByteSource {
 function typeName(value: unknown): string {
   if (value === null) return 'null';
   if (typeof value !== 'object') return typeof value;
-  return value.constructor?.name ?? 'object';
+  // A generator's constructor has an empty name.
+  return value.constructor?.name || 'object';
 }

@@ -49,6 +49,7 @@ const ownerFields = fields<ProcessIdentity>({
       startTicks: text(20, 'a number', /^\d+$/),
     }),
   ),
+  thread: optional(count(2 ** 53)),
 });
 
 /** The claims in one directory. */

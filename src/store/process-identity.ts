@@ -1,5 +1,6 @@
 import { readFile, readlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { threadId } from 'node:worker_threads';
 import { codeOf } from '../common/error-like.js';
 
 /** What tells one process from every other, also from a later one with the same pid. */
@@ -8,6 +9,8 @@ export interface ProcessIdentity {
   readonly hostName: string;
   /** Only from Linux: which boot, pid namespace and moment of it the process belongs to. */
   readonly linux?: LinuxIdentity | undefined;
+  /** Of a worker thread, which may end before its process. */
+  readonly thread?: number | undefined;
 }
 
 export interface LinuxIdentity {
@@ -25,7 +28,8 @@ let ownLinuxIdentity: LinuxIdentity | undefined;
 
 export async function identifyThisProcess(): Promise<ProcessIdentity> {
   ownLinuxIdentity ??= await readLinuxIdentity();
-  return { pid: process.pid, hostName: hostname(), linux: ownLinuxIdentity };
+  const thread = threadId === 0 ? undefined : threadId;
+  return { pid: process.pid, hostName: hostname(), linux: ownLinuxIdentity, thread };
 }
 
 async function readLinuxIdentity(): Promise<LinuxIdentity | undefined> {
@@ -53,7 +57,9 @@ export async function fateOf(owner: ProcessIdentity, self: ProcessIdentity): Pro
     const visible =
       owner.linux.bootId === self.linux.bootId &&
       owner.linux.pidNamespace === self.linux.pidNamespace;
-    return visible ? fateOnLinux(owner.pid, owner.linux.startTicks) : 'unknown';
+    const fate = visible ? await fateOnLinux(owner.pid, owner.linux.startTicks) : 'unknown';
+    // A thread that was terminated leaves its claim in a process that lives.
+    return fate === 'alive' && owner.thread !== undefined ? 'unknown' : fate;
   }
   if (owner.linux !== undefined || self.linux !== undefined) return 'unknown';
   // A pid that exists may have been given to another process since.

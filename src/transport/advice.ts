@@ -21,6 +21,9 @@ export const NO_TRUST = tls('has a certificate that cannot be trusted: check the
 export const NOT_TLS = tls(
   'could not agree on TLS: check that the port speaks https:, and the TLS versions and certificates of both sides',
 );
+export const CLIENT_CERTIFICATE = tls(
+  'requires a client certificate, or does not accept the one it got: check tls.cert',
+);
 export const NAME = later('has no address: check the host name and the DNS server');
 export const REFUSED = later(
   'refused the connection: check the port, and that the server is running',

@@ -15,7 +15,7 @@ import {
 import { BodyPump } from './body-pump.js';
 import type { Connection } from './connection.js';
 import { Deadline, type Phase } from './deadline.js';
-import { staleConnectionFailure, toTransportFailure } from './failure.js';
+import { isCertificateAlert, staleConnectionFailure, toTransportFailure } from './failure.js';
 import type { Line, SentRequest } from './line.js';
 import type { RequestHead } from './request-head.js';
 import { Drain } from './send-queue.js';
@@ -230,7 +230,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseError(_controller: unknown, error: unknown): void {
     const connection = this.#connection;
-    const failure = toTransportFailure(error, this.#head.url.host);
+    // Of an alert after the handshake undici tells no more than that the connection ended.
+    const alert = isCertificateAlert(connection?.failure) ? connection?.failure : undefined;
+    const failure = toTransportFailure(alert ?? error, this.#head.url.host);
     if (this.#isEnded || !connection?.wasUsed || connection.hasAnswered) this.cut(failure);
     else if (this.#isStarted) {
       this.#line.broke();

@@ -9,6 +9,7 @@ import {
 } from '../errors.js';
 import {
   type Advice,
+  CLIENT_CERTIFICATE,
   CUT,
   HEAD_TOO_LARGE,
   later,
@@ -62,10 +63,14 @@ const ADVICE: Readonly<Record<string, Advice>> = {
   UNASKED_BYTES: later('sent data before it was asked: check the port, and proxies in between'),
 };
 
+/** What a server says of the certificate that it asked for, with TLS 1.3 after the handshake. */
+const CERTIFICATE_ALERT = /^ERR_SSL_\w+_ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|ACCESS_DENIED)$/;
+
 /** Families of codes, for those that are not listed. */
 const FAMILIES: readonly (readonly [RegExp, Advice])[] = [
   [/^HPE_/, NOT_HTTP],
   [/^CERT_|^(INVALID|UNSUITABLE|HOSTNAME_MISMATCH|CRL_)/, NO_TRUST],
+  [CERTIFICATE_ALERT, CLIENT_CERTIFICATE],
   [/^ERR_(SSL|TLS|OSSL)_/, NOT_TLS],
 ];
 
@@ -73,6 +78,11 @@ function adviceOn(code: string | undefined): Advice | undefined {
   if (code === undefined) return undefined;
   if (code.startsWith('net::')) return netErrorAdvice(code);
   return ADVICE[code] ?? FAMILIES.find(([family]) => family.test(code))?.[1];
+}
+
+/** Whether a server ended the connection because of the client certificate, or the lack of one. */
+export function isCertificateAlert(error: unknown): boolean {
+  return CERTIFICATE_ALERT.test(failureCode(error) ?? '');
 }
 
 /** The first code in an error and what caused it. */

@@ -560,6 +560,17 @@ describe('put with trees and lists', () => {
         expect(left.lines).to.deep.equal([`${server.url}1`, `${server.url}sub/3`]);
       });
 
+      it('forgets nothing of a list that another process sends', async () => {
+        failing();
+        expect((await putList('1\n2\n')).code).to.equal(3);
+        server.addFault({ on: 'create-session', do: 'hang' });
+        const first = putList('1\n2\n', '--max-time=3s');
+        await server.waitForRequest('create-session', 3);
+        expect((await putList('1\n')).lines).to.deep.equal([]);
+        expect((await first).code).to.not.equal(0);
+        expect((await putList('1\n2\n')).lines).to.deep.equal([`${server.url}2`]);
+      });
+
       it('takes a missing file for removed only if the same list has sent it', async () => {
         failing();
         const remove = '--remove-source';

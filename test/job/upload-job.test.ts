@@ -294,6 +294,20 @@ describe('UploadJob', () => {
       expect(sha256(await uploaded(server))).to.equal(sha256(patterned(100 * KIB)));
     });
 
+    it('say that a resume was refused because of a later suspend', async () => {
+      const job = jobTo(await serve());
+      void job.start();
+      await once(job, 'progress');
+      void job.suspend();
+      const refused = failure(job.resume());
+      await job.suspend();
+      expect(await refused).to.include({
+        code: 'BITS_ERR_STATE',
+        message: 'The job cannot be resumed: another call stops it.',
+      });
+      await job.resume();
+    });
+
     it('cut a request that hangs', async () => {
       const server = await serve({ faults: [{ on: 'fragment', nth: 2, do: 'hang' }] });
       const job = jobTo(server);

@@ -67,4 +67,19 @@ describe('the reply of an upload', () => {
     stream.once('readable', () => controller.abort());
     expect((await rejection(upload.start())).code).to.equal('BITS_ERR_ABORTED');
   });
+
+  it('fails with the error of a stream that failed before the reply came', async () => {
+    const cause = new Error('no such directory');
+    const early = new PassThrough();
+    const upload = await job({ reply: { to: early } }, { reply: () => 'answer' });
+    early.destroy(cause);
+    await new Promise((resolve) => early.on('close', resolve));
+    expect(await rejection(upload.start())).to.include({ code: 'BITS_ERR_ARGUMENT', cause });
+    await server?.close();
+
+    const late = new PassThrough();
+    const sending = await job({ reply: { to: late } }, { reply: () => 'answer' });
+    sending.once('state', () => late.destroy(cause));
+    expect(await rejection(sending.start())).to.include({ code: 'BITS_ERR_REPLY', cause });
+  });
 });

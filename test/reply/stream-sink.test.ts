@@ -146,6 +146,24 @@ describe('a reply to a stream', () => {
     expect(stream.listenerCount('error')).to.equal(1);
   });
 
+  it('hears the error of a stream that tells it only when it has let go of its file', async () => {
+    const cause = new Error('no space');
+    let letGo: (() => void) | undefined;
+    const stream = new Writable({
+      write: (_piece, _encoding, done) => done(cause),
+      destroy: (error, done) => {
+        letGo = () => done(error);
+      },
+    });
+    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
+    expect((await rejection(sink.write(bytes, undefined))).code).to.equal('BITS_ERR_REPLY');
+    await sink.close();
+    const closed = new Promise((resolve) => stream.on('close', resolve));
+    letGo?.();
+    await closed;
+    expect(stream.errored).to.equal(cause);
+  });
+
   it('leaves no listener after a write', async () => {
     const { stream } = collector();
     const { signal } = new AbortController();

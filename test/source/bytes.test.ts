@@ -40,6 +40,24 @@ describe('bytesSource', () => {
     expect((await source.open()).identity).to.equal(undefined);
   });
 
+  it('refuses bytes whose buffer was transferred before', () => {
+    const buffer = new ArrayBuffer(10);
+    const bytes = new Uint8Array(buffer);
+    structuredClone(buffer, { transfer: [buffer] });
+    for (const gone of [bytes, buffer]) {
+      expect(() => bytesSource(gone))
+        .to.throw('transferred')
+        .with.property('code', 'BITS_ERR_ARGUMENT');
+    }
+  });
+
+  it('is not empty when the buffer is transferred before the upload begins', async () => {
+    const buffer = new ArrayBuffer(10);
+    const source = bytesSource(new Uint8Array(buffer));
+    structuredClone(buffer, { transfer: [buffer] });
+    expect(await codeOf(source.open())).to.equal('BITS_ERR_SOURCE_CHANGED');
+  });
+
   for (const [title, change] of [
     ['transferred', (buffer) => structuredClone(buffer, { transfer: [buffer] })],
     ['shrunk', (buffer) => buffer.resize(70_000)],

@@ -83,6 +83,7 @@ describe('toByteSource', () => {
     [Object.create(null), 'object'],
     [new Uint16Array(2), 'Uint16Array'],
     [new SharedArrayBuffer(2), 'SharedArrayBuffer'],
+    [(function* () {})(), 'object'],
   ] as const)
     it(`refuses ${type}, and says what it takes`, () => {
       expect(() => toByteSource(value as never)).to.throw(

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
-const SCRIPTS = ['contending', 'homeless', 'locking', 'orphaning', 'saving'] as const;
+const SCRIPTS = ['contending', 'homeless', 'locking', 'orphaning', 'saving', 'thread'] as const;
 export type ChildScript = (typeof SCRIPTS)[number];
 
 let bundles: Promise<string> | undefined;

@@ -20,6 +20,7 @@ import {
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { expect } from 'chai';
 import { BitsStoreError } from '../../src/errors.js';
 import { createFileStore } from '../../src/store/file.js';
@@ -158,6 +159,7 @@ describe('the lock of a job', () => {
       linux:
         self.linux === undefined ? { bootId: 'x', pidNamespace: 'x', startTicks: '1' } : undefined,
     }),
+    'of which a worker thread has it': (self) => ({ ...self, thread: 1 }),
   };
   for (const [where, strange] of Object.entries(strangers)) {
     it(`is held by a process ${where} as long as it gives signs of life`, async () => {
@@ -171,6 +173,15 @@ describe('the lock of a job', () => {
       await lockedBy(undefined, QUICK);
     });
   }
+
+  it('of a worker thread that was terminated is free after a while', async () => {
+    const argv = [locks, key];
+    const worker = new Worker(await childPath('thread'), { argv, execArgv: [] });
+    await once(worker, 'message');
+    expect((await acquire(PATIENT)).holder).to.include({ pid: process.pid });
+    await worker.terminate();
+    await lockedBy(undefined, QUICK);
+  });
 
   it('is judged by pid and signs of life where the system shows no more', async () => {
     const plain = (pid: number) => ({ pid, hostName: hostname() });

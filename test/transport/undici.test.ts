@@ -549,6 +549,17 @@ describe('undici transport', () => {
       expect(error.message).to.include('TLS');
     });
 
+    it('says that the server requires a client certificate, which TLS 1.3 tells after the handshake', async () => {
+      const server = await serve({
+        ...ok,
+        tls: { requestCert: true, rejectUnauthorized: true, ca: tlsCertificate() },
+      });
+      const tls = { dangerouslyAllowInvalidCertificates: true };
+      const error = await bitsError(make({ tls }).send(ping(server.url()), LONG));
+      expect(error).to.include({ code: 'BITS_ERR_TLS', retryable: false });
+      expect(error.message).to.include('client certificate').and.include('CERTIFICATE_REQUIRED');
+    });
+
     it('trusts anyone when told to, and shows a client certificate', async () => {
       const server = await serve({
         ...ok,

@@ -1,7 +1,8 @@
 import { createHash, scryptSync } from 'node:crypto';
-import { constants, writeSync } from 'node:fs';
-import { type FileHandle, lstat, open, readdir, unlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { constants, writeFileSync } from 'node:fs';
+import { type FileHandle, lstat, open, readdir, unlink } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { replaceFile } from '../../common/atomic-file.js';
 import { BitsStateError, type JobLock } from '../../index.js';
 import { OwnFiles } from '../../internal.js';
 import { type JobState, nameOf } from '../state-directory.js';
@@ -35,6 +36,7 @@ export interface BatchKey {
  * another list without a name is not sent again either, until all files of a list that has it are stored.
  */
 export class FinishedFiles {
+  readonly #state: JobState;
   readonly #path: string;
   readonly #entries: ReadonlySet<string>;
   /** Of other lists, by the path of the file. */
@@ -47,7 +49,8 @@ export class FinishedFiles {
   /** After a kill the last line may be a part of one. */
   #isTorn: boolean;
 
-  private constructor(path: string, { text, related, handle, lock }: Opened) {
+  private constructor(state: JobState, path: string, { text, related, handle, lock }: Opened) {
+    this.#state = state;
     this.#path = path;
     this.#entries = entriesIn(text);
     this.#related = related;
@@ -83,7 +86,7 @@ export class FinishedFiles {
       const text = await read(files, path);
       const related = startsOver ? NONE : await readRelated(files, directory, key);
       const handle = await openToAppend(files, path);
-      return new FinishedFiles(path, { text, related, handle, lock });
+      return new FinishedFiles(state, path, { text, related, handle, lock });
     } catch (error) {
       await lock.release().catch(() => {});
       throw error;
@@ -97,7 +100,7 @@ export class FinishedFiles {
     await files.checkDirectory(directory);
     const path = pathOf(directory, key);
     const related = await readRelated(files, directory, key);
-    return new FinishedFiles(path, { text: await read(files, path), related });
+    return new FinishedFiles(state, path, { text: await read(files, path), related });
   }
 
   /** Whether the file is stored as it is now. */
@@ -129,7 +132,10 @@ export class FinishedFiles {
 
   #write(lines: readonly string[]): void {
     if (this.#handle === undefined) return;
-    writeSync(this.#handle.fd, `${this.#isTorn ? '\n' : ''}${lines.join('\n')}\n`);
+    const text = `${this.#isTorn ? '\n' : ''}${lines.join('\n')}\n`;
+    // On a full disk a part of it may be written.
+    this.#isTorn = true;
+    writeFileSync(this.#handle.fd, text);
     this.#isTorn = false;
     this.#isEmpty = false;
   }
@@ -145,11 +151,23 @@ export class FinishedFiles {
 
   /** What this list had is done; the others keep the rest. */
   async #forgetRelated(): Promise<void> {
-    for (const [path, entries] of this.#related) {
+    for (const path of this.#related.keys()) await this.#forgetIn(path).catch(() => {});
+  }
+
+  /** What another process adds to its own list meanwhile must not be lost. */
+  async #forgetIn(path: string): Promise<void> {
+    const own = basename(path, SUFFIX).split('-').at(-1) ?? '';
+    const { lock } = await this.#state.store.lock(own);
+    if (lock === undefined) return;
+    try {
+      const entries = entriesIn(await read(new OwnFiles(this.#state.trustsDirectory), path));
       const rest = [...entries].filter((entry) => !this.#asked.has(entry));
-      if (rest.length === entries.size) continue;
-      const done = rest.length === 0 ? unlink(path) : writeFile(path, `${rest.join('\n')}\n`);
-      await done.catch(() => {});
+      if (rest.length === 0) await unlink(path);
+      else if (rest.length < entries.size) {
+        await replaceFile(path, `${rest.join('\n')}\n`, { afterPowerCut: 'nothing' });
+      }
+    } finally {
+      await lock.release();
     }
   }
 }

@@ -19,8 +19,9 @@ const CR = 0x0d;
 const LF = 0x0a;
 const HEAD_END = '\r\n\r\n';
 const NO_BYTES: Buffer = Buffer.alloc(0);
-/** Not 101: nobody asks for another protocol, and undici refuses it. */
 const INTERIM = /^HTTP\/1\.[01] 1(?!01)\d\d[ \r]/;
+const SWITCHING = /^HTTP\/1\.[01] 101[ \r]/;
+const BARE_SWITCHING: Buffer = Buffer.from('HTTP/1.1 101 Switching Protocols\r\n\r\n');
 const STATUS_BYTES = 'HTTP/1.1 200 '.length;
 
 type Write = (
@@ -46,6 +47,8 @@ export interface ConnectionRequest {
  * - the sender of a body is told when the operating system has taken its bytes;
  * - interim answers (1xx) are removed: undici ends the connection for a `100 Continue` that was not
  *   asked for, as older IIS sends it;
+ * - 101 is passed on without its header fields: undici takes a switch of protocols that it did not ask
+ *   for as a broken connection;
  * - bytes that arrive while no request is on the wire end the connection;
  * - reading can be paused: undici's own pause fails an assertion when the connection then ends.
  */
@@ -252,7 +255,7 @@ export class Connection implements WireConnection {
         // Whether that is HTTP is for undici to say.
         this.#held = NO_BYTES;
         this.#isBeforeHead = false;
-        return bytes;
+        return SWITCHING.test(start) ? BARE_SWITCHING : bytes;
       }
       drop(end + HEAD_END.length);
     }

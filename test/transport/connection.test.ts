@@ -15,7 +15,7 @@ import {
   tlsCertificate,
 } from '../support/raw-server.js';
 import { skipOnWindows } from '../support/skip.js';
-import { bitsError, fragment, gate, LONG, pattern, ping } from './support.js';
+import { bitsError, collect, fragment, gate, LONG, pattern, ping } from './support.js';
 
 describe('the connection of an answer', () => {
   let transport: Transport;
@@ -123,6 +123,22 @@ describe('a connection', () => {
     expect(error).to.include({ code: 'BITS_ERR_TRANSPORT', retryable: false });
     expect(error.message).to.include('not HTTP/1.1').and.not.to.include('hush');
   });
+
+  for (const answerBody of ['discard', 'stream'] as const) {
+    it(`ends with an answer that switches protocols, which is an answer as any (${answerBody})`, async () => {
+      const server = await serve({
+        onRequest: ({ connection: { socket } }) =>
+          void socket.write(
+            'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x05hello',
+            'latin1',
+          ),
+      });
+      const response = await transport.send(ping(server.url()), { ...LONG, answerBody });
+      expect(response.status).to.equal(101);
+      expect(await collect(response.body)).to.have.lengthOf(0);
+      await server.connections[0]?.closed;
+    });
+  }
 
   for (const [what, start, more] of [
     ['interim answers', '', 'HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n'],

@@ -7,24 +7,22 @@ import { BITS_METHOD } from '../protocol/constants.js';
 import { decodeAnswer } from '../protocol/decode.js';
 import { encodeRequest } from '../protocol/encode.js';
 import { withHost } from '../protocol/host-id.js';
-import type { Ack, HostId, RequestPacket } from '../protocol/packets.js';
+import type { Ack, HostId, PacketType, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { WireResponse } from '../transport/transport.js';
 import { withinLimit } from './step.js';
 import { type Attempt, Witness } from './witness.js';
 
-/** The outcome of one packet. */
-export interface Exchanged {
-  /** All requests that were sent for it. */
+type AckOf<T extends PacketType> = Extract<Ack, { type: T }>;
+
+/** The outcome of one packet, and all requests that were sent for it. */
+export type Exchanged<T extends PacketType> = {
   readonly attempts: readonly Attempt[];
   readonly durationMs: number;
-  /** The host that answered, after redirects. */
-  readonly host: string;
-  /** Exactly one of these. */
-  readonly ack?: Ack;
-  readonly refusal?: Refusal;
-  readonly error?: BitsError;
-}
+} & (
+  | { readonly ack: AckOf<T>; readonly failure?: undefined; readonly refusal?: undefined }
+  | { readonly ack?: undefined; readonly failure: BitsError; readonly refusal?: Refusal }
+);
 
 /** Sends packets exactly as a job does. */
 export class Conversation {
@@ -43,38 +41,33 @@ export class Conversation {
   }
 
   /** @throws BITS_ERR_ABORTED when the caller's signal aborts; nothing else */
-  async send(packet: RequestPacket, remoteUrl: URL, hostId?: HostId): Promise<Exchanged> {
-    const { headers: own } = this.#options;
+  async send<P extends RequestPacket>(
+    packet: P,
+    remoteUrl: URL,
+    hostId?: HostId,
+  ): Promise<Exchanged<P['type']>> {
+    const { redirects } = this.#wire;
     const { method, headers } = encodeRequest(packet);
+    const first = redirects.current(hostId === undefined ? remoteUrl : withHost(remoteUrl, hostId));
     this.#witness.take();
     const startedMs = performance.now();
-    let url = hostId === undefined ? remoteUrl : withHost(remoteUrl, hostId);
     const seen = () => ({
       attempts: this.#witness.take(),
       durationMs: performance.now() - startedMs,
-      host: url.host,
     });
     try {
-      const answer = await this.#limited(async (signal) => {
-        url = this.#wire.redirects.current(url);
-        for (let hops = 0; ; hops++) {
-          const request = { method, url, headers: { ...headers, ...own } };
-          const response = await this.#wire.send(packet.type, request, {
-            signal,
-            answerBody: 'discard',
-          });
-          // With the URL, so that the advice can name a better one.
-          const context = { nowMs: Date.now(), url };
-          const decoded = decodeAnswer(packet, response, context);
-          const location = 'refusal' in decoded ? locationOf(decoded.refusal) : undefined;
-          if (location === undefined) return decoded;
-          url = this.#wire.redirects.next(url, response.status, location, hops);
-        }
-      });
-      return { ...seen(), ...answer };
+      const decoded = await this.#limited((signal) =>
+        redirects.follow(packet, first, (url) => {
+          const request = { method, url, headers: { ...headers, ...this.#wire.headersFor(url) } };
+          return this.#wire.send(packet.type, request, { signal, answerBody: 'discard' });
+        }),
+      );
+      if ('ack' in decoded) return { ...seen(), ack: decoded.ack as AckOf<P['type']> };
+      const { refusal } = decoded;
+      return { ...seen(), refusal, failure: refusal.error };
     } catch (error) {
       throwIfAborted(this.#options.signal);
-      return { ...seen(), error: known(error) };
+      return { ...seen(), failure: known(error) };
     }
   }
 
@@ -130,10 +123,6 @@ export class Conversation {
     const { signal, remoteUrl } = this.#options;
     return withinLimit(this.#limitMs, signal, `${remoteUrl.host} gave no answer`, work);
   }
-}
-
-function locationOf({ meaning, location }: Refusal): string | undefined {
-  return meaning === 'redirect' ? location : undefined;
 }
 
 function known(error: unknown): BitsError {

@@ -10,6 +10,7 @@ import type {
 
 /** One request and its answer. */
 export interface Attempt {
+  readonly host: string;
   /** The scheme of its `Authorization` header, as sent. */
   readonly scheme: string | undefined;
   readonly durationMs: number;
@@ -43,14 +44,14 @@ export class Witness implements Transport {
 
   async send(request: WireRequest, options: SendOptions): Promise<WireResponse> {
     const startedMs = performance.now();
-    const scheme = schemeOf(request);
     let response: WireResponse | undefined;
     try {
       response = await this.#inner.send(request, options);
       return response;
     } finally {
       this.#attempts.push({
-        scheme,
+        host: request.url.host,
+        scheme: schemeOf(request),
         durationMs: performance.now() - startedMs,
         status: response?.status,
         offers: offersOf(response),

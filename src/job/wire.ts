@@ -6,6 +6,7 @@ import { isTrustedHost } from '../protocol/host-id.js';
 import { redactUrl } from '../protocol/remote-url.js';
 import { AuthenticatingTransport } from '../transport/auth/authenticating-transport.js';
 import { exposedAuthorization } from '../transport/auth/private-channel.js';
+import { withoutBrackets } from '../transport/dial.js';
 import type {
   Transport,
   TransportLimitation,
@@ -237,7 +238,7 @@ export function defaultTransport(options: ResolvedOptions, remoteUrl: URL): Undi
       // The host of a BITS-Host-Id has a certificate of its own.
       ...(typeof servername === 'string' && {
         servername: (hostname: string) =>
-          hostname === remoteUrl.hostname.replace(/^\[(.*)\]$/, '$1') ? servername : undefined,
+          hostname === withoutBrackets(remoteUrl.hostname) ? servername : undefined,
       }),
     },
   });

@@ -3,7 +3,7 @@ import tls, { type TLSSocket } from 'node:tls';
 import { abortError, onAbort, unlessAborted } from '../common/abort.js';
 import { BitsTimeoutError } from '../errors.js';
 import { Countdown } from './countdown.js';
-import { dial } from './dial.js';
+import { dial, withoutBrackets } from './dial.js';
 import { toTransportFailure, unsentFailure } from './failure.js';
 import { openHttpTunnel } from './proxy/http-tunnel.js';
 import { ProxyAuth } from './proxy/proxy-auth.js';
@@ -176,8 +176,4 @@ async function dialled(hostname: string, port: number, attempt: AbortSignal): Pr
   const socket = await dial(hostname, port, attempt);
   onAbort(attempt, () => socket.destroy());
   return socket;
-}
-
-function withoutBrackets(hostname: string): string {
-  return hostname.replace(/^\[(.*)\]$/, '$1');
 }

@@ -396,6 +396,15 @@ describe('diagnose', () => {
       expect(stopped.outcome).to.match(/\+auth \+ping$/);
     });
 
+    it('sends no header of the caller to a host that only a redirect names', async () => {
+      const target = await raw(() => ACK);
+      const Location = `http://localhost:${target.port}/x`;
+      const url = (await raw(() => answer(307, { Location }))).url('/');
+      const { outcome } = await diagnosed({ url, headers: { 'X-Key': 'k' } });
+      expect(outcome).to.match(/ \+ping$/);
+      expect(target.requests[0]?.headers).not.to.have.property('x-key');
+    });
+
     it('reports that the directory does not exist either', async () => {
       const url = (await raw(() => answer(404))).url('/');
       const { of } = await diagnosed({ url });

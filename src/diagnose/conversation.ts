@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { throwIfAborted } from '../common/abort.js';
 import { type BitsError, BitsTransportError, isBitsError } from '../errors.js';
+import type { PacketKind } from '../job/packet-hooks.js';
 import type { ResolvedOptions } from '../job/resolve-options.js';
 import { defaultTransport, Wire } from '../job/wire.js';
 import { BITS_METHOD } from '../protocol/constants.js';
@@ -77,6 +78,7 @@ export class Conversation {
     if (methodOverride) return false;
     const { headers } = encodeRequest({ type: 'ping' });
     const answer = await this.#ask(
+      'ping',
       'POST',
       { ...headers, 'X-HTTP-Method-Override': BITS_METHOD },
       remoteUrl,
@@ -88,7 +90,7 @@ export class Conversation {
 
   /** The answer of the URL's directory to a HEAD; undefined: none. */
   async directoryStatus(): Promise<number | undefined> {
-    const answer = await this.#ask('HEAD', {}, new URL('.', this.#options.remoteUrl));
+    const answer = await this.#ask('head', 'HEAD', {}, new URL('.', this.#options.remoteUrl));
     return answer?.status;
   }
 
@@ -97,21 +99,17 @@ export class Conversation {
     await this.#witness.close();
   }
 
-  /** Sends a request that is not a packet of an upload. */
+  /** Sends a request that an upload does not send. */
   async #ask(
+    kind: PacketKind,
     method: string,
     headers: Readonly<Record<string, string>>,
     url: URL,
   ): Promise<WireResponse | undefined> {
-    const request = { method, url, headers: { ...headers, ...this.#options.headers } };
+    const request = { method, url, headers: { ...headers, ...this.#wire.headersFor(url) } };
     try {
       return await this.#limited((signal) =>
-        this.#wire.transport.send(request, {
-          signal,
-          stallTimeoutMs: this.#options.timeouts.stallMs,
-          answerTimeoutMs: this.#options.timeouts.answerMs,
-          answerBody: 'discard',
-        }),
+        this.#wire.send(kind, request, { signal, answerBody: 'discard' }),
       );
     } catch {
       throwIfAborted(this.#options.signal);

@@ -25,14 +25,12 @@ export interface Attempt {
 /** Records each request that the layers above a transport send for one packet. */
 export class Witness implements Transport {
   readonly limitations: readonly TransportLimitation[];
-  readonly maxBodyBytes?: number;
   readonly #inner: Transport;
   #attempts: Attempt[] = [];
 
   constructor(inner: Transport) {
     this.#inner = inner;
     this.limitations = inner.limitations;
-    if (inner.maxBodyBytes !== undefined) this.maxBodyBytes = inner.maxBodyBytes;
   }
 
   /** The requests since the last call. */

@@ -2,11 +2,12 @@ import { isIP, type Socket } from 'node:net';
 import tls, { type TLSSocket } from 'node:tls';
 import { abortError, onAbort, unlessAborted } from '../common/abort.js';
 import { BitsTimeoutError } from '../errors.js';
+import type { ProtectionSpace } from './auth/protection-space.js';
 import { Countdown } from './countdown.js';
 import { dial, withoutBrackets } from './dial.js';
 import { toTransportFailure, unsentFailure } from './failure.js';
 import { openHttpTunnel } from './proxy/http-tunnel.js';
-import { ProxyAuth } from './proxy/proxy-auth.js';
+import { proxySpace } from './proxy/proxy-auth.js';
 import type { ProxyChoice } from './proxy/proxy-choice.js';
 import { proxyUnreachable } from './proxy/proxy-error.js';
 import type { ProxyServer } from './proxy/proxy-server.js';
@@ -30,7 +31,7 @@ function tooLate(title: string, time: string): string {
 /** Makes every socket of a transport. */
 export class Connector {
   readonly #options: ConnectorOptions;
-  readonly #auths = new Map<string, ProxyAuth>();
+  readonly #spaces = new Map<string, ProtectionSpace>();
   /** TLS sessions, by host. */
   readonly #sessions = new Map<string, Buffer>();
 
@@ -68,12 +69,10 @@ export class Connector {
   }
 
   /** What one proxy knows of the user. */
-  authFor(proxy: ProxyServer): ProxyAuth {
-    const known = this.#auths.get(proxy.host);
-    if (known) return known;
-    const auth = new ProxyAuth(proxy);
-    this.#auths.set(proxy.host, auth);
-    return auth;
+  spaceOf(proxy: ProxyServer): ProtectionSpace {
+    const space = this.#spaces.get(proxy.host) ?? proxySpace(proxy);
+    this.#spaces.set(proxy.host, space);
+    return space;
   }
 
   /** Makes a connection within the time for it; whatever was opened for one that fails is closed. */
@@ -108,21 +107,19 @@ export class Connector {
     attempt: AbortSignal,
   ): Promise<Socket> {
     const { userAgent, timeoutMs } = this.#options;
-    const connect = () => this.#toProxy(proxy, attempt);
-    if (proxy.kind === 'socks5') {
-      const socket = await connect();
-      const target = { hostname: withoutBrackets(hostname), port };
-      await openSocksTunnel(socket, target, proxy, { signal: attempt, timeoutMs });
-      return socket;
+    if (proxy.kind === 'http') {
+      return openHttpTunnel(`${hostname}:${port}`, {
+        proxy,
+        space: this.spaceOf(proxy),
+        userAgent,
+        signal: attempt,
+        connect: () => this.#toProxy(proxy, attempt),
+      });
     }
-    const auth = this.authFor(proxy);
-    return openHttpTunnel(`${hostname}:${port}`, {
-      proxy,
-      auth,
-      userAgent,
-      signal: attempt,
-      connect,
-    });
+    const socket = await this.#toProxy(proxy, attempt);
+    const target = { hostname: withoutBrackets(hostname), port };
+    await openSocksTunnel(socket, target, proxy, attempt, timeoutMs);
+    return socket;
   }
 
   async #toProxy(proxy: ProxyServer, attempt: AbortSignal): Promise<Socket> {

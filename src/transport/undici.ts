@@ -4,7 +4,7 @@ import { assertKnown } from '../common/check-options.js';
 import { isHeaderValue } from '../common/header-fields.js';
 import { BitsAbortError, BitsArgumentError, BitsStateError } from '../errors.js';
 import { VERSION } from '../version.js';
-import { sendProtected } from './auth/authenticating-transport.js';
+import { sendProtected } from './auth/authenticator.js';
 import { Connection } from './connection.js';
 import { Connector } from './connector.js';
 import { Exchange } from './exchange.js';
@@ -139,10 +139,10 @@ export class UndiciTransport implements Transport {
       // In absolute form (RFC 9112 §3.2.2).
       target: `${origin}${pathname}${search}`,
     };
-    const auth = this.#connector.authFor(proxy);
-    return sendProtected(auth, request.url.href, request, options, async (attempt, itsOptions) =>
-      this.#exchange(attempt, itsOptions, destination),
-    );
+    const space = this.#connector.spaceOf(proxy);
+    return sendProtected(space, request.url.href, request, options, {
+      send: async (attempt, itsOptions) => this.#exchange(attempt, itsOptions, destination),
+    });
   }
 
   #exchange(

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { AuthenticatingTransport } from '../../../src/transport/auth/authenticating-transport.js';
+import { Authenticator } from '../../../src/transport/auth/authenticator.js';
 import type { ProxyOptions } from '../../../src/transport/proxy/proxy-server.js';
 import type { Transport } from '../../../src/transport/transport.js';
 import { createUndiciTransport } from '../../../src/transport/undici.js';
@@ -148,7 +148,7 @@ describe('a tunnel through an HTTP proxy', () => {
 
   it('never carries the credentials for the server to a proxy that answers 401', async () => {
     const proxy = await scripted(answer(401, { 'WWW-Authenticate': 'Basic realm="x"' }));
-    const transport = new AuthenticatingTransport(through(proxy), {
+    const transport = new Authenticator(through(proxy), {
       server: { credentials: USER },
       mayAuthenticate: () => true,
       allowInsecureAuth: true,
@@ -166,7 +166,7 @@ describe('a tunnel through an HTTP proxy', () => {
       }),
     );
     const proxy = keep(await startHttpProxy());
-    const transport = new AuthenticatingTransport(through(proxy, USER), {
+    const transport = new Authenticator(through(proxy, USER), {
       server: { credentials: USER },
       mayAuthenticate: () => true,
     });

@@ -524,9 +524,9 @@ describe('a proxy', () => {
       const silent = keep(await startRawServer());
       const socket = net.connect(silent.port, '127.0.0.1');
       const proxy = proxyServer(`socks5h://127.0.0.1:${silent.port}`);
-      const limits = { signal: new AbortController().signal, timeoutMs: 20 };
+      const { signal } = new AbortController();
       const target = { hostname: 'bits.example', port: 80 };
-      const error = await bitsError(openSocksTunnel(socket, target, proxy, limits));
+      const error = await bitsError(openSocksTunnel(socket, target, proxy, signal, 20));
       expect(error).to.include({ code: 'BITS_ERR_TIMEOUT', retryable: true });
     });
 

@@ -1,10 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { expect } from 'chai';
-import { AuthenticatingTransport } from '../../../src/transport/auth/authenticating-transport.js';
+import { Authenticator } from '../../../src/transport/auth/authenticator.js';
 import type { AuthOptions } from '../../../src/transport/auth/options.js';
 import { createFetchTransport } from '../../../src/transport/fetch.js';
-import type { Transport } from '../../../src/transport/transport.js';
 import { createUndiciTransport } from '../../../src/transport/undici.js';
 import { tlsCertificate } from '../../support/raw-server.js';
 import { bitsError, fragment, gate, get, LONG, pattern, ping } from '../support.js';
@@ -43,16 +42,11 @@ describe('a transport with authentication', () => {
 
   function transport(
     server: AuthOptions,
-    more: Partial<ConstructorParameters<typeof AuthenticatingTransport>[1]> = {},
+    more: Partial<ConstructorParameters<typeof Authenticator>[1]> = {},
     inner = createUndiciTransport({ tls: { ca: tlsCertificate() } }),
-  ): Transport {
-    const made = new AuthenticatingTransport(inner, {
-      server,
-      mayAuthenticate: () => true,
-      ...more,
-    });
-    opened.push(made);
-    return made;
+  ): Authenticator {
+    opened.push(inner);
+    return new Authenticator(inner, { server, mayAuthenticate: () => true, ...more });
   }
 
   const statuses = (server: AuthServer) => server.log.map((line) => line.replace(/^\d+ /, ''));
@@ -330,7 +324,7 @@ describe('a transport with authentication', () => {
       const inner = createUndiciTransport();
       opened.push(inner);
       const send = () =>
-        new AuthenticatingTransport(inner, {
+        new Authenticator(inner, {
           server: undefined,
           mayAuthenticate: () => false,
         }).send(ping(server.url(), { Authorization: authorization }), LONG);
@@ -607,6 +601,6 @@ describe('a transport with authentication', () => {
   });
 });
 
-function bound(transport: Transport): Pick<Transport, 'send'> {
-  return { send: (request, options) => transport.send(request, options) };
+function bound(made: Authenticator): Pick<Authenticator, 'send'> {
+  return { send: (request, options) => made.send(request, options) };
 }

@@ -27,26 +27,9 @@ export interface ClientAnswer {
   readonly body: AsyncIterator<Uint8Array, unknown> | undefined;
 }
 
-/** One request, as a client is asked for it. */
-export interface ClientCall {
-  readonly head: RequestHead;
-  /** Without the `Content-Length`, which the client takes from the body. */
-  readonly headers: Readonly<Record<string, string>>;
-  /** Absent: no body, and no `Content-Length`. Empty: `Content-Length: 0`. */
-  readonly body: Uint8Array<ArrayBuffer> | undefined;
-  /** Aborts when the request is given up, and when its answer is read. */
-  readonly signal: AbortSignal;
-  /** Runs as `send-and-answer`; a client that sees more may say which phase it is. */
-  readonly deadline: Deadline;
-  /** Tells how many bytes of the body have been sent so far; may be told again. */
-  readonly sent: (bytes: number) => void;
-  /** Gives the request up with an error. */
-  readonly fail: (error: BitsError) => void;
-}
-
 /** What a client that takes whole bodies can do. */
 export interface BufferedClient {
-  readonly ask: (call: ClientCall) => Promise<ClientAnswer>;
+  readonly ask: (exchange: BufferedExchange) => Promise<ClientAnswer>;
   readonly limitations: readonly TransportLimitation[];
   readonly mayResend: boolean;
   readonly hasCredentials: boolean;
@@ -64,15 +47,21 @@ export interface BufferedOptions {
 const DEFAULT_MAX_BODY_BYTES = 4 * 1024 * 1024;
 
 /** One request over a client that takes whole bodies. */
-class BufferedExchange {
+export class BufferedExchange {
+  readonly method: string;
+  readonly url: URL;
+  /** Without the `Content-Length`, which the client takes from the body. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Runs as `send-and-answer`; a client that sees more may say which phase it is. */
+  readonly deadline: Deadline;
   readonly #client: BufferedClient;
-  readonly #head: RequestHead;
   readonly #options: SendOptions;
   readonly #onEnd: (exchange: BufferedExchange) => void;
   /** Its reason is the error that the caller gets. */
   readonly #cut = new AbortController();
-  readonly #deadline: Deadline;
   readonly #listening: Disposable | undefined;
+  readonly #bytes: Uint8Array<ArrayBuffer>;
+  readonly #hasLength: boolean;
   #sentBytes = 0;
 
   constructor(
@@ -81,13 +70,18 @@ class BufferedExchange {
     options: SendOptions,
     onEnd: (exchange: BufferedExchange) => void,
   ) {
+    const { 'Content-Length': length, ...headers } = head.headers;
+    this.method = head.method;
+    this.url = head.url;
+    this.headers = headers;
+    this.#bytes = new Uint8Array(head.bodyBytes);
+    this.#hasLength = length !== undefined;
     this.#client = client;
-    this.#head = head;
     this.#options = options;
     this.#onEnd = onEnd;
     const { answerTimeoutMs } = options;
     const stallTimeoutMs = Math.max(options.stallTimeoutMs, client.reportDelayMs ?? 0);
-    this.#deadline = new Deadline({ stallTimeoutMs, answerTimeoutMs }, head.url, (error) =>
+    this.deadline = new Deadline({ stallTimeoutMs, answerTimeoutMs }, head.url, (error) =>
       this.cut(error),
     );
     this.#listening =
@@ -95,13 +89,23 @@ class BufferedExchange {
       onAbort(options.signal, () => this.cut(new BitsAbortError('The request was aborted')));
   }
 
+  /** Absent: no body, and no `Content-Length`. Empty: `Content-Length: 0`. */
+  get body(): Uint8Array<ArrayBuffer> | undefined {
+    return this.#hasLength ? this.#bytes : undefined;
+  }
+
+  /** Aborts when the request is given up, and when its answer is read. */
+  get signal(): AbortSignal {
+    return this.#cut.signal;
+  }
+
   async run(body: WireBody | undefined): Promise<WireResponse> {
     try {
-      const bytes = await unlessAborted(this.#collect(body), this.#cut.signal);
-      this.#deadline.run('send-and-answer');
-      const answer = await this.#ask(() => this.#client.ask(this.#call(bytes)));
-      this.#deadline.end();
-      this.#sent(bytes.byteLength);
+      if (body && body.byteLength > 0) await unlessAborted(this.#collect(body), this.signal);
+      this.deadline.run('send-and-answer');
+      const answer = await this.#ask(() => this.#client.ask(this));
+      this.deadline.end();
+      this.sent(this.#bytes.byteLength);
       return this.#handOver(answer);
     } catch (error) {
       this.#leave();
@@ -111,24 +115,12 @@ class BufferedExchange {
 
   /** Gives the request up, on the wire too, whatever the client does about it. */
   cut(error: BitsError): void {
-    this.#deadline.end();
+    this.deadline.end();
     this.#cut.abort(error);
   }
 
-  #call(bytes: Uint8Array<ArrayBuffer>): ClientCall {
-    const { 'Content-Length': length, ...headers } = this.#head.headers;
-    return {
-      head: this.#head,
-      headers,
-      body: length === undefined ? undefined : bytes,
-      signal: this.#cut.signal,
-      deadline: this.#deadline,
-      sent: (sentBytes) => this.#sent(sentBytes),
-      fail: (error) => this.cut(error),
-    };
-  }
-
-  #sent(bytes: number): void {
+  /** Tells how many bytes of the body have been sent so far; may be told again. */
+  sent(bytes: number): void {
     const moreBytes = bytes - this.#sentBytes;
     if (moreBytes <= 0) return;
     this.#sentBytes = bytes;
@@ -147,9 +139,9 @@ class BufferedExchange {
   async *#stream(body: AsyncIterator<Uint8Array, unknown>): AsyncIterable<Uint8Array> {
     try {
       for (;;) {
-        this.#deadline.run('answer-body');
+        this.deadline.run('answer-body');
         const next = await this.#ask(() => body.next());
-        this.#deadline.end();
+        this.deadline.end();
         if (next.done) return;
         yield next.value;
       }
@@ -177,7 +169,7 @@ class BufferedExchange {
 
   /** Lets the connection go, whether the body was read to its end or not. */
   #leave(): void {
-    this.#deadline.end();
+    this.deadline.end();
     this.#listening?.[Symbol.dispose]();
     this.#onEnd(this);
     this.#cut.abort();
@@ -185,30 +177,27 @@ class BufferedExchange {
 
   /** Waits for what the client does, but not longer than the request lasts: not each one obeys. */
   async #ask<T>(work: () => Promise<T>): Promise<T> {
-    const { signal } = this.#cut;
+    const { signal } = this;
     try {
       // Within a function, for a client may throw instead of rejecting.
       return await unlessAborted((async () => work())(), signal);
     } catch (error) {
       throwIfAborted(signal);
-      throw toTransportFailure(error, this.#head.url.host);
+      throw toTransportFailure(error, this.url.host);
     }
   }
 
-  async #collect(body: WireBody | undefined): Promise<Uint8Array<ArrayBuffer>> {
-    const { bodyBytes } = this.#head;
-    const whole = new Uint8Array(bodyBytes);
-    if (body === undefined || bodyBytes === 0) return whole;
+  async #collect(body: WireBody): Promise<void> {
+    const { byteLength } = this.#bytes;
     let filled = 0;
     for await (const piece of body.pieces()) {
-      throwIfAborted(this.#cut.signal);
+      throwIfAborted(this.signal);
       const givenBytes = filled + piece.byteLength;
-      if (givenBytes > bodyBytes) throw wrongLength(givenBytes, bodyBytes);
-      whole.set(piece, filled);
+      if (givenBytes > byteLength) throw wrongLength(givenBytes, byteLength);
+      this.#bytes.set(piece, filled);
       filled = givenBytes;
     }
-    if (filled < bodyBytes) throw wrongLength(filled, bodyBytes);
-    return whole;
+    if (filled < byteLength) throw wrongLength(filled, byteLength);
   }
 }
 

@@ -144,15 +144,14 @@ export class Connector {
   ): Promise<TLSSocket> {
     const name = withoutBrackets(hostname);
     const servername = options.servername(name) ?? (isIP(name) === 0 ? name : undefined);
-    const session = this.#sessions.get(host);
     const secured = tls.connect({
       ...options.connection,
       socket,
       host: name,
       // BITS is HTTP/1.1 only ([MC-BUP] §2.2.1).
       ALPNProtocols: ['http/1.1'],
-      ...(servername !== undefined && { servername }),
-      ...(session !== undefined && { session }),
+      servername,
+      session: this.#sessions.get(host),
     });
     secured.on('session', (latest: Buffer) => this.#sessions.set(host, latest));
     carry(secured, socket);

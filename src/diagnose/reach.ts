@@ -7,8 +7,8 @@ import { Connector } from '../transport/connector.js';
 import { withoutBrackets } from '../transport/dial.js';
 import { toTransportFailure } from '../transport/failure.js';
 import type { ProxyServer } from '../transport/proxy/proxy-server.js';
+import { userAgentOf } from '../transport/request-head.js';
 import { resolveTls, type TlsOptions } from '../transport/tls-options.js';
-import { VERSION } from '../version.js';
 import { dnsAdvice, proxyAdvice, tcpAdvice, tlsAdvice } from './advice.js';
 import {
   dayOf,
@@ -144,7 +144,7 @@ export class Reach {
     return new Connector({
       tls: resolveTls(how.tls),
       proxyFor: () => how.proxy,
-      userAgent: headerValue(upload.headers, 'user-agent') ?? `bits-upload/${VERSION}`,
+      userAgent: userAgentOf(headerValue(upload.headers, 'user-agent')),
       // Longer than the limit of the step, so that the step's is the one that is reported.
       timeoutMs: stepTimeoutMs * 2,
     });

@@ -1,15 +1,13 @@
 import { onAbort, throwIfAborted, unlessAborted } from '../common/abort.js';
 import { assertKnown } from '../common/check-options.js';
-import { isHeaderValue } from '../common/header-fields.js';
 import { BitsAbortError, BitsArgumentError, type BitsError, BitsStateError } from '../errors.js';
 import type { WireHeaders } from '../protocol/packets.js';
-import { VERSION } from '../version.js';
 import { EMPTY_BODY } from './answer-body.js';
 import { DRAIN_BYTES, DRAIN_MS, unreadBody } from './answer-head.js';
 import { wrongLength } from './body-pump.js';
 import { Deadline } from './deadline.js';
 import { toTransportFailure } from './failure.js';
-import { type RequestHead, requestHead } from './request-head.js';
+import { type RequestHead, requestHead, userAgentOf } from './request-head.js';
 import type {
   SendOptions,
   Transport,
@@ -219,11 +217,8 @@ export class BufferedTransport implements Transport {
     if (maxBodyBytes !== undefined && !(Number.isSafeInteger(maxBodyBytes) && maxBodyBytes >= 1)) {
       throw new BitsArgumentError('maxBodyBytes must be a whole number of 1 or more');
     }
-    if (userAgent !== undefined && !(typeof userAgent === 'string' && isHeaderValue(userAgent))) {
-      throw new BitsArgumentError('userAgent holds a character that a header cannot carry');
-    }
     this.#client = client;
-    this.#userAgent = userAgent ?? `bits-upload/${VERSION}`;
+    this.#userAgent = userAgentOf(userAgent);
     this.maxBodyBytes = maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
     this.limitations = client.limitations;
     this.mayResend = client.mayResend;

@@ -73,7 +73,7 @@ export class Connection implements WireConnection {
   #failure: Error | undefined;
 
   /** @param socket is connected; its TLS, if any, is established. */
-  constructor(socket: Socket, destination: string, undici: { readonly Client: typeof Client }) {
+  constructor(socket: Socket, destination: string, UndiciClient: typeof Client) {
     this.destination = destination;
     this.#socket = socket;
     const { localAddress } = socket;
@@ -82,7 +82,7 @@ export class Connection implements WireConnection {
     this.#patch(socket);
     let isHandedOver = false;
     // The origin shows in diagnostics only: each request names its host, and TLS is below undici.
-    this.#client = new undici.Client('http://localhost', {
+    this.#client = new UndiciClient('http://localhost', {
       pipelining: 1,
       allowH2: false,
       keepAliveTimeout: KEEP_ALIVE_MS,

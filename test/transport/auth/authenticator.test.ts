@@ -6,7 +6,16 @@ import type { AuthOptions } from '../../../src/transport/auth/options.js';
 import { createFetchTransport } from '../../../src/transport/fetch.js';
 import { createUndiciTransport } from '../../../src/transport/undici.js';
 import { tlsCertificate } from '../../support/raw-server.js';
-import { bitsError, fragment, gate, get, LONG, pattern, ping } from '../support.js';
+import {
+  bitsError,
+  closedAfterEach,
+  fragment,
+  gate,
+  get,
+  LONG,
+  pattern,
+  ping,
+} from '../support.js';
 import {
   type AuthServer,
   authorizationOf,
@@ -29,24 +38,16 @@ const USER = { username: 'User', password: 'Password' };
 const BODY = pattern(100_000);
 
 describe('a transport with authentication', () => {
-  const opened: { close(): Promise<void> }[] = [];
-  afterEach(async () => {
-    for (const one of opened.splice(0).reverse()) await one.close();
-  });
-
-  async function serve(...args: Parameters<typeof startAuthServer>): Promise<AuthServer> {
-    const server = await startAuthServer(...args);
-    opened.push(server);
-    return server;
-  }
+  const { keep } = closedAfterEach();
+  const serve = async (...args: Parameters<typeof startAuthServer>) =>
+    keep(await startAuthServer(...args));
 
   function transport(
     server: AuthOptions,
     more: Partial<ConstructorParameters<typeof Authenticator>[1]> = {},
     inner = createUndiciTransport({ tls: { ca: tlsCertificate() } }),
   ): Authenticator {
-    opened.push(inner);
-    return new Authenticator(inner, { server, mayAuthenticate: () => true, ...more });
+    return new Authenticator(keep(inner), { server, mayAuthenticate: () => true, ...more });
   }
 
   const statuses = (server: AuthServer) => server.log.map((line) => line.replace(/^\d+ /, ''));
@@ -321,8 +322,7 @@ describe('a transport with authentication', () => {
     it('makes one attempt with an Authorization header of the request', async () => {
       const server = await serve(basicGuard());
       const authorization = `Basic ${Buffer.from(`User:${wrongPassword()}`).toString('base64')}`;
-      const inner = createUndiciTransport();
-      opened.push(inner);
+      const inner = keep(createUndiciTransport());
       const send = () =>
         new Authenticator(inner, {
           server: undefined,

@@ -7,12 +7,11 @@ import { openHandles, untilClosed } from '../support/handles.js';
 import {
   answer,
   type RawRequest,
-  type RawServer,
   type RawServerOptions,
-  startRawServer,
   tlsCertificate,
   tlsKey,
 } from '../support/raw-server.js';
+import { closedAfterEach } from '../transport/support.js';
 
 const ACK = answer(200, { 'BITS-Packet-Type': 'Ack' });
 const USER = { username: 'User', password: 'Pa55word' };
@@ -36,7 +35,7 @@ async function diagnosed(
 }
 
 describe('diagnose', () => {
-  let servers: { close(): Promise<void> }[] = [];
+  const { keep, serve } = closedAfterEach();
   let handles = 0;
 
   beforeEach(async () => {
@@ -45,29 +44,15 @@ describe('diagnose', () => {
     handles = openHandles();
   });
 
-  afterEach(async () => {
-    await Promise.all(servers.map((server) => server.close()));
-    servers = [];
-    await untilClosed(handles);
-  });
+  afterEach(() => untilClosed(handles));
 
-  async function server(options: Parameters<typeof createBitsServer>[0] = {}) {
-    const made = await createBitsServer(options);
-    servers.push(made);
-    return made;
-  }
-
-  async function raw(
-    reply: (request: RawRequest) => string,
-    options: RawServerOptions = {},
-  ): Promise<RawServer> {
-    const made = await startRawServer({
+  const server = async (options: Parameters<typeof createBitsServer>[0] = {}) =>
+    keep(await createBitsServer(options));
+  const raw = (reply: (request: RawRequest) => string, options: RawServerOptions = {}) =>
+    serve({
       ...options,
-      onRequest: (request) => request.connection.socket.write(reply(request)),
+      onRequest: (request) => void request.connection.socket.write(reply(request)),
     });
-    servers.push(made);
-    return made;
-  }
 
   it('finds nothing wrong with a server that accepts uploads, and leaves nothing there', async () => {
     const bits = await server();
@@ -116,7 +101,6 @@ describe('diagnose', () => {
     const closed = await raw(() => '');
     const url = closed.url('/');
     await closed.close();
-    servers = [];
     const { of, outcome } = await diagnosed({ url });
     expect(outcome).to.equal('.dns -tcp .proxy .tls .auth .ping');
     expect(of('tcp').detail).to.contain('ECONNREFUSED');
@@ -263,7 +247,7 @@ describe('diagnose', () => {
         });
       });
       await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
-      servers.push({
+      keep({
         close: () =>
           new Promise((resolve) => {
             for (const socket of sockets) socket.destroy();

@@ -30,15 +30,6 @@ type Write = (
   done?: (error?: Error | null) => void,
 ) => boolean;
 
-/** A request as undici takes it. */
-export interface ConnectionRequest {
-  readonly method: string;
-  /** The request-target. */
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: AsyncIterable<Uint8Array> | null;
-}
-
 /**
  * A socket, and the undici `Client` that speaks HTTP/1.1 over it, one request at a time.
  *
@@ -135,7 +126,7 @@ export class Connection implements WireConnection {
    * @param onBytesSent called when the operating system has a copy of so many bytes of the body
    */
   dispatch(
-    { method, path, headers, body }: ConnectionRequest,
+    request: Dispatcher.DispatchOptions,
     handler: Dispatcher.DispatchHandler,
     onBytesSent: (bytes: number) => void,
   ): void {
@@ -143,7 +134,7 @@ export class Connection implements WireConnection {
     this.#hasAnswered = false;
     this.#onBytesSent = onBytesSent;
     // undici would close the connection after each body of a method that it does not know.
-    const options = { method, path, headers, body, reset: false } as Dispatcher.DispatchOptions;
+    const options = { ...request, reset: false };
     // undici waits for a turn of the event loop before it uses a connection again, so that an end
     // that came with the last answer is seen. Within that turn it would not be.
     if (this.#wasUsed) startImmediate(() => this.#client.dispatch(options, handler));

@@ -24,10 +24,6 @@ export interface ConnectorOptions {
   readonly proxyFor: ProxyChoice['proxyFor'];
 }
 
-function tooLate(title: string, time: string): string {
-  return `${title} did not accept the connection within ${time}: check the address, firewalls and that it is running`;
-}
-
 /** Makes every socket of a transport. */
 export class Connector {
   readonly #options: ConnectorOptions;
@@ -48,10 +44,10 @@ export class Connector {
     const proxy = this.#options.proxyFor(url);
     const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
     const { hostname } = url;
-    const late = (time: string) =>
+    const late =
       proxy === undefined
-        ? tooLate(url.host, time)
-        : `The proxy ${proxy.host} made no connection to ${url.host} within ${time}: check the address of the proxy, firewalls and that it can reach the server`;
+        ? this.#tooLate(url.host)
+        : `The proxy ${proxy.host} made no connection to ${url.host} within ${this.#time}: check the address of the proxy, firewalls and that it can reach the server`;
     return this.#attempt(url.host, late, signal, async (attempt) => {
       const socket =
         proxy === undefined
@@ -64,7 +60,7 @@ export class Connector {
 
   /** Connects to a proxy that is sent whole requests; throws as {@link connect} does. */
   connectTo(proxy: ProxyServer, signal: AbortSignal): Promise<Socket> {
-    const late = (time: string) => tooLate(`The proxy ${proxy.host}`, time);
+    const late = this.#tooLate(`The proxy ${proxy.host}`);
     return this.#attempt(proxy.host, late, signal, (attempt) => this.#toProxy(proxy, attempt));
   }
 
@@ -75,10 +71,18 @@ export class Connector {
     return space;
   }
 
+  get #time(): string {
+    return `${this.#options.timeoutMs} ms (timeouts.connectMs)`;
+  }
+
+  #tooLate(title: string): string {
+    return `${title} did not accept the connection within ${this.#time}: check the address, firewalls and that it is running`;
+  }
+
   /** Makes a connection within the time for it; whatever was opened for one that fails is closed. */
   async #attempt(
     host: string,
-    late: (time: string) => string,
+    late: string,
     signal: AbortSignal,
     connect: (attempt: AbortSignal) => Promise<Socket>,
   ): Promise<Socket> {
@@ -86,7 +90,7 @@ export class Connector {
     const attempt = new AbortController();
     const listening = onAbort(signal, () => attempt.abort(abortError(signal)));
     const countdown = new Countdown(() => {
-      attempt.abort(new BitsTimeoutError(late(`${timeoutMs} ms (timeouts.connectMs)`)));
+      attempt.abort(new BitsTimeoutError(late));
     });
     countdown.start(timeoutMs);
     try {

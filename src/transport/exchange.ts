@@ -152,7 +152,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
         method,
         headers: { Host: url.host, ...headers },
         body: this.#pump ?? null,
-      },
+      } as Dispatcher.DispatchOptions,
       this,
       (bytes) => {
         this.#sentAtMs = this.#time.elapsedMs;

@@ -2,7 +2,7 @@ import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import type { Dispatcher } from 'undici';
 import { BitsAbortError } from '../../src/errors.js';
-import type { Connection, ConnectionRequest } from '../../src/transport/connection.js';
+import type { Connection } from '../../src/transport/connection.js';
 import { Exchange } from '../../src/transport/exchange.js';
 import { Line } from '../../src/transport/line.js';
 import { requestHead } from '../../src/transport/request-head.js';
@@ -45,13 +45,13 @@ async function exchangeOver(
     { ...LONG, ...options, onBytesSent: (bytes) => sent.push(bytes) },
     { line: new Line(), onEnd: () => ended.open(), clock },
   );
-  let dispatched!: ConnectionRequest;
+  let dispatched!: { readonly body: AsyncIterable<Uint8Array> | null };
   let taken!: (bytes: number) => void;
   let resets = 0;
   const connection = {
     wasUsed: false,
     dispatch: async (
-      given: ConnectionRequest,
+      given: typeof dispatched,
       _handler: unknown,
       onBytesSent: (bytes: number) => void,
     ) => {

@@ -1,5 +1,6 @@
 import { flag, optionGroup } from '../../common/check-options.js';
 import { BitsArgumentError } from '../../errors.js';
+import type { Credentials } from '../auth/credentials.js';
 import { type AuthOptions, authMeans } from '../auth/options.js';
 import { type ResolvedTls, resolveTls, type TlsOptions } from '../tls-options.js';
 
@@ -41,15 +42,10 @@ export interface ProxyServer {
   readonly host: string;
   /** Whether this machine resolves host names (`socks5://`). */
   readonly looksUpHere: boolean;
-  readonly credentials: ProxyCredentials | undefined;
+  readonly credentials: Credentials | undefined;
   readonly auth: AuthOptions | undefined;
   readonly tunnel: boolean;
   readonly tls: ResolvedTls;
-}
-
-export interface ProxyCredentials {
-  readonly username: string;
-  readonly password: string;
 }
 
 const OPTION_NAMES: Readonly<Record<keyof ProxyOptions, true>> = {
@@ -151,7 +147,7 @@ function credentialsOf(
   { username, password }: Partial<ProxyOptions>,
   url: URL,
   what: string,
-): ProxyCredentials | undefined {
+): Credentials | undefined {
   for (const [name, value] of Object.entries({ username, password })) {
     if (value !== undefined && typeof value !== 'string') {
       throw new BitsArgumentError(`${what}.${name} must be a string`);
@@ -179,7 +175,7 @@ function decoded(text: string, what: string): string {
   }
 }
 
-function checkSocksText({ username, password }: ProxyCredentials, what: string): void {
+function checkSocksText({ username, password }: Credentials, what: string): void {
   for (const text of [username, password]) {
     const bytes = Buffer.byteLength(text);
     if (bytes < 1 || bytes > MAX_SOCKS_TEXT_BYTES) {

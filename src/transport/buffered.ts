@@ -2,8 +2,8 @@ import { onAbort, throwIfAborted, unlessAborted } from '../common/abort.js';
 import { assertKnown } from '../common/check-options.js';
 import { BitsAbortError, BitsArgumentError, type BitsError, BitsStateError } from '../errors.js';
 import type { WireHeaders } from '../protocol/packets.js';
-import { EMPTY_BODY } from './answer-body.js';
-import { DRAIN_BYTES, DRAIN_MS, unreadBody } from './answer-head.js';
+import { drain, EMPTY_BODY } from './answer-body.js';
+import { DRAIN_MS, unreadBody } from './answer-head.js';
 import { wrongLength } from './body-pump.js';
 import { Deadline } from './deadline.js';
 import { toTransportFailure } from './failure.js';
@@ -126,41 +126,30 @@ export class BufferedExchange {
   }
 
   #handOver({ status, headers, body }: ClientAnswer): WireResponse {
-    if (body === undefined) this.#leave();
-    else if (this.#options.answerBody === 'stream') {
-      return { status, headers, body: this.#stream(body) };
-    } else if (unreadBody(status, headers) === 'much') this.#leave();
-    else void this.#drain(body);
+    if (body !== undefined && this.#options.answerBody === 'stream') {
+      return { status, headers, body: this.#chunks(body) };
+    }
+    if (body === undefined || unreadBody(status, headers) === 'much') this.#leave();
+    else this.#drain(body);
     return { status, headers, body: EMPTY_BODY };
   }
 
-  async *#stream(body: AsyncIterator<Uint8Array, unknown>): AsyncIterable<Uint8Array> {
+  #drain(body: AsyncIterator<Uint8Array, unknown>): void {
+    const timer = setTimeout(() => this.#leave(), DRAIN_MS);
+    timer.unref?.();
+    void drain(this.#chunks(body)).finally(() => clearTimeout(timer));
+  }
+
+  async *#chunks(body: AsyncIterator<Uint8Array, unknown>): AsyncIterable<Uint8Array> {
     try {
       for (;;) {
-        this.deadline.run('answer-body');
+        if (this.#options.answerBody === 'stream') this.deadline.run('answer-body');
         const next = await this.#ask(() => body.next());
         this.deadline.end();
         if (next.done) return;
         yield next.value;
       }
     } finally {
-      this.#leave();
-    }
-  }
-
-  async #drain(body: AsyncIterator<Uint8Array, unknown>): Promise<void> {
-    const timer = setTimeout(() => this.#leave(), DRAIN_MS);
-    timer.unref?.();
-    try {
-      for (let bytes = 0; bytes <= DRAIN_BYTES; ) {
-        const next = await this.#ask(() => body.next());
-        if (next.done) break;
-        bytes += next.value.byteLength;
-      }
-    } catch {
-      // The answer is handed out: nobody asks how its body ended.
-    } finally {
-      clearTimeout(timer);
       this.#leave();
     }
   }

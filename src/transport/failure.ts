@@ -75,8 +75,8 @@ function adviceOn(code: string | undefined): Advice | undefined {
   return ADVICE[code] ?? FAMILIES.find(([family]) => family.test(code))?.[1];
 }
 
-/** The first code in an error and what caused it. */
-function failureCode(error: unknown): string | undefined {
+/** The first code in an error and what caused it, as OpenSSL, the system or a parser reported it. */
+export function failureCode(error: unknown): string | undefined {
   for (const at of errorChain(error)) {
     const code = propertyOf(at, 'code');
     if (typeof code === 'string') return code;

@@ -21,8 +21,6 @@ import type {
   WireResponse,
 } from './transport.js';
 
-export type { TlsOptions };
-
 /** Options of `createUndiciTransport`. */
 export interface UndiciTransportOptions {
   /** Sent as `User-Agent`. @default `bits-upload/<version>` */

@@ -1,10 +1,11 @@
 import { headerValue } from '../../common/header-fields.js';
 import { BitsError } from '../../errors.js';
 import { encodeRequest } from '../../protocol/encode.js';
+import { drain } from '../answer-body.js';
 import type { SendOptions, Transport, WireRequest, WireResponse } from '../transport.js';
 import { type AuthMeans, type AuthOptions, authMeans } from './options.js';
 import { isPrivateChannel } from './private-channel.js';
-import { drain, ProtectionSpace } from './protection-space.js';
+import { ProtectionSpace } from './protection-space.js';
 import type { Peer } from './scheme.js';
 import { processVerdicts, Trial } from './verdicts.js';
 

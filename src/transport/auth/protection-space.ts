@@ -1,7 +1,7 @@
 import { channel } from 'node:diagnostics_channel';
 import { Mutex } from '../../common/mutex.js';
 import type { BitsError } from '../../errors.js';
-import { DRAIN_BYTES } from '../answer-head.js';
+import { drain } from '../answer-body.js';
 import type { WireConnection, WireResponse } from '../transport.js';
 import {
   authSetupError,
@@ -334,17 +334,4 @@ function isElsewhere({ expected }: Attempt, connection: WireConnection | undefin
 
 function staysOpen({ connection, headers }: WireResponse): boolean {
   return connection?.isOpen === true && !/\bclose\b/i.test(headers.connection ?? '');
-}
-
-/** Reads a streamed answer to its end, within bounds, so that the connection can be used again. */
-export async function drain(body: AsyncIterable<Uint8Array>): Promise<void> {
-  let bytes = 0;
-  try {
-    for await (const chunk of body) {
-      bytes += chunk.byteLength;
-      if (bytes > DRAIN_BYTES) return;
-    }
-  } catch {
-    // The head of the answer says all that matters.
-  }
 }

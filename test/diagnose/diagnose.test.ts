@@ -1,9 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises';
-import net from 'node:net';
 import { expect } from 'chai';
 import { type DiagnoseOptions, type DiagnosisStep, diagnose } from '../../src/index.js';
 import { createBitsServer } from '../../src/testing/index.js';
 import { openHandles, untilClosed } from '../support/handles.js';
+import { startHttpProxy } from '../support/http-proxy.js';
 import {
   answer,
   type RawRequest,
@@ -188,7 +188,7 @@ describe('diagnose', () => {
   describe('proxies', () => {
     it('reports which proxy is used and why, and that it opened a tunnel', async () => {
       const bits = await raw(() => ACK, { tls: true });
-      const proxy = await tunnelling(bits.port);
+      const { port: proxy } = keep(await startHttpProxy());
       const { of, outcome } = await diagnosed({
         url: bits.url('/'),
         tls: { ca: tlsCertificate() },
@@ -233,28 +233,6 @@ describe('diagnose', () => {
         const { detail, advice = '' } = of('proxy');
         expect(detail + advice).to.contain(status === 407 ? 'the option proxy' : 'NO_PROXY');
       });
-    }
-
-    async function tunnelling(to: number): Promise<number> {
-      const sockets = new Set<net.Socket>();
-      const proxy = net.createServer((socket) => {
-        sockets.add(socket.on('error', () => {}));
-        socket.once('data', () => {
-          const target = net.connect(to, '127.0.0.1').on('error', () => {});
-          sockets.add(target);
-          socket.write('HTTP/1.1 200 OK\r\n\r\n');
-          socket.pipe(target).pipe(socket);
-        });
-      });
-      await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
-      keep({
-        close: () =>
-          new Promise((resolve) => {
-            for (const socket of sockets) socket.destroy();
-            proxy.close(() => resolve());
-          }),
-      });
-      return (proxy.address() as net.AddressInfo).port;
     }
   });
 

@@ -8,7 +8,7 @@ import { Agent, type Dispatcher, request as undiciRequest } from 'undici';
 import type { Transport } from '../../src/transport/transport.js';
 import { createUndiciTransport, UndiciTransport } from '../../src/transport/undici.js';
 import { VERSION } from '../../src/version.js';
-import { answer, type RawRequest, tlsCertificate, tlsKey } from '../support/raw-server.js';
+import { answer, type RawRequest, tlsCertificate } from '../support/raw-server.js';
 import { skipOnWindows } from '../support/skip.js';
 import { transportContract } from './contract.js';
 import {
@@ -483,19 +483,6 @@ describe('undici transport', () => {
       const error = await bitsError(make().send(ping(url), LONG));
       expect(error).to.include({ code: 'BITS_ERR_TLS', retryable: false });
       expect(error.message).to.include('TLS');
-    });
-
-    it('trusts anyone when told to, and shows a client certificate', async () => {
-      const server = await serve({
-        ...OK,
-        tls: { requestCert: true, rejectUnauthorized: true, ca: tlsCertificate() },
-      });
-      const tls = {
-        dangerouslyAllowInvalidCertificates: true,
-        cert: tlsCertificate(),
-        key: tlsKey(),
-      };
-      expect((await make({ tls }).send(ping(server.url()), LONG)).status).to.equal(200);
     });
   });
 

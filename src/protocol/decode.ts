@@ -283,7 +283,8 @@ function badAck(packet: RequestPacket, got: string, setting?: string): BitsProto
  */
 function field(headers: WireHeaders, name: string): string | undefined {
   const value = headers[name]?.trim() ?? '';
-  const half = value.slice(0, (value.length - 2) / 2);
-  const single = value === `${half}, ${half}` ? half : value;
-  return single === '' ? undefined : single;
+  if (value === '') return undefined;
+  const half = (value.length - 2) / 2;
+  const isTwice = value.startsWith(', ', half) && value.slice(0, half) === value.slice(half + 2);
+  return isTwice ? value.slice(0, half) : value;
 }

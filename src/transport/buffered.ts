@@ -50,6 +50,8 @@ export class BufferedExchange {
   readonly url: URL;
   /** Without the `Content-Length`, which the client takes from the body. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Absent: no body, and no `Content-Length`. Empty: `Content-Length: 0`. */
+  readonly body: Uint8Array<ArrayBuffer> | undefined;
   /** Runs as `send-and-answer`; a client that sees more may say which phase it is. */
   readonly deadline: Deadline;
   readonly #client: BufferedClient;
@@ -58,8 +60,6 @@ export class BufferedExchange {
   /** Its reason is the error that the caller gets. */
   readonly #cut = new AbortController();
   readonly #listening: Disposable | undefined;
-  readonly #bytes: Uint8Array<ArrayBuffer>;
-  readonly #hasLength: boolean;
   #sentBytes = 0;
 
   constructor(
@@ -72,8 +72,7 @@ export class BufferedExchange {
     this.method = head.method;
     this.url = head.url;
     this.headers = headers;
-    this.#bytes = new Uint8Array(head.bodyBytes);
-    this.#hasLength = length !== undefined;
+    this.body = length === undefined ? undefined : new Uint8Array(head.bodyBytes);
     this.#client = client;
     this.#options = options;
     this.#onEnd = onEnd;
@@ -87,11 +86,6 @@ export class BufferedExchange {
       onAbort(options.signal, () => this.cut(new BitsAbortError('The request was aborted')));
   }
 
-  /** Absent: no body, and no `Content-Length`. Empty: `Content-Length: 0`. */
-  get body(): Uint8Array<ArrayBuffer> | undefined {
-    return this.#hasLength ? this.#bytes : undefined;
-  }
-
   /** Aborts when the request is given up, and when its answer is read. */
   get signal(): AbortSignal {
     return this.#cut.signal;
@@ -99,11 +93,14 @@ export class BufferedExchange {
 
   async run(body: WireBody | undefined): Promise<WireResponse> {
     try {
-      if (body && body.byteLength > 0) await unlessAborted(this.#collect(body), this.signal);
+      const bytes = this.body ?? new Uint8Array(0);
+      if (body && bytes.byteLength > 0) {
+        await unlessAborted(this.#collect(body, bytes), this.signal);
+      }
       this.deadline.run('send-and-answer');
       const answer = await this.#ask(() => this.#client.ask(this));
       this.deadline.end();
-      this.sent(this.#bytes.byteLength);
+      this.sent(bytes.byteLength);
       return this.#handOver(answer);
     } catch (error) {
       this.#leave();
@@ -174,14 +171,14 @@ export class BufferedExchange {
     }
   }
 
-  async #collect(body: WireBody): Promise<void> {
-    const { byteLength } = this.#bytes;
+  async #collect(body: WireBody, bytes: Uint8Array): Promise<void> {
+    const { byteLength } = bytes;
     let filled = 0;
     for await (const piece of body.pieces()) {
       throwIfAborted(this.signal);
       const givenBytes = filled + piece.byteLength;
       if (givenBytes > byteLength) throw wrongLength(givenBytes, byteLength);
-      this.#bytes.set(piece, filled);
+      bytes.set(piece, filled);
       filled = givenBytes;
     }
     if (filled < byteLength) throw wrongLength(filled, byteLength);

@@ -83,6 +83,7 @@ export type { Credentials, CredentialsInput } from './transport/auth/credentials
 export type { AuthOptions, AuthSchemeName } from './transport/auth/options.js';
 export { createFetchTransport, type FetchTransportOptions } from './transport/fetch.js';
 export type { ProxyOption, ProxyOptions } from './transport/proxy/proxy-server.js';
+export type { TlsOptions } from './transport/tls-options.js';
 export type {
   SendOptions,
   Transport,
@@ -92,9 +93,5 @@ export type {
   WireRequest,
   WireResponse,
 } from './transport/transport.js';
-export {
-  createUndiciTransport,
-  type TlsOptions,
-  type UndiciTransportOptions,
-} from './transport/undici.js';
+export { createUndiciTransport, type UndiciTransportOptions } from './transport/undici.js';
 export { VERSION } from './version.js';

@@ -1,5 +1,5 @@
-import { errorChain, propertyOf } from '../common/error-like.js';
 import type { BitsError } from '../errors.js';
+import { failureCode } from '../transport/failure.js';
 import { dayOf, type ShownCertificate } from './certificate.js';
 
 // What only a diagnosis knows: messages of errors say the rest (protocol/answers.ts, transport/failure.ts).
@@ -12,7 +12,7 @@ export function tcpAdvice(error: BitsError, port: number): string | undefined {
   if (error.code === 'BITS_ERR_TIMEOUT') {
     return `nothing answers: a firewall drops packets to port ${port}, or the address is out of date`;
   }
-  if (causeCode(error) === 'ECONNREFUSED') {
+  if (failureCode(error.cause) === 'ECONNREFUSED') {
     return `the machine is reachable, but nothing listens on port ${port}: check the bindings of the web site and that it is started; a firewall may refuse connections, too`;
   }
   return undefined;
@@ -30,7 +30,7 @@ export function tlsAdvice(
       : 'the server showed no certificate: check whether the port speaks https:, which TLS versions both sides allow, and whether the server requires a client certificate';
   }
   const { names, topIssuer, topIsRoot, isSelfSigned, chainLength } = certificate;
-  const code = causeCode(error);
+  const code = failureCode(error.cause);
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
     return `use one of the names of the certificate in the URL (${names.slice(0, 4).join(', ')}), or get a certificate for ${url.hostname}; if the URL cannot change, tls.servername says which name to expect`;
   }
@@ -47,15 +47,6 @@ export function tlsAdvice(
     return `get the certificate of the authority ${topIssuer} as PEM from a source that you trust, and give it in tls.ca; if this is not your authority, a proxy on the way decrypts TLS`;
   }
   return `the server sent ${chainLength === 1 ? 'one certificate' : `${chainLength} certificates`}, the last one issued by ${topIssuer}, which is not trusted here: if ${topIssuer} is an intermediate authority, install its certificate on the server; otherwise give the certificate of the authority in tls.ca`;
-}
-
-/** What OpenSSL or the system reported. */
-export function causeCode(error: BitsError): string {
-  for (const at of errorChain(error.cause)) {
-    const code = propertyOf(at, 'code');
-    if (typeof code === 'string') return code;
-  }
-  return '';
 }
 
 export function proxyAdvice(error: BitsError, host: string): string | undefined {

@@ -1,30 +1,29 @@
 import { randomUUID } from 'node:crypto';
 import { throwIfAborted } from '../common/abort.js';
 import { type BitsError, BitsTransportError, isBitsError } from '../errors.js';
+import type { PacketKind } from '../job/packet-hooks.js';
 import type { ResolvedOptions } from '../job/resolve-options.js';
 import { defaultTransport, Wire } from '../job/wire.js';
 import { BITS_METHOD } from '../protocol/constants.js';
 import { decodeAnswer } from '../protocol/decode.js';
 import { encodeRequest } from '../protocol/encode.js';
 import { withHost } from '../protocol/host-id.js';
-import type { Ack, HostId, RequestPacket } from '../protocol/packets.js';
+import type { Ack, HostId, PacketType, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
 import type { WireResponse } from '../transport/transport.js';
 import { withinLimit } from './step.js';
 import { type Attempt, Witness } from './witness.js';
 
-/** The outcome of one packet. */
-export interface Exchanged {
-  /** All requests that were sent for it. */
+type AckOf<T extends PacketType> = Extract<Ack, { type: T }>;
+
+/** The outcome of one packet, and all requests that were sent for it. */
+export type Exchanged<T extends PacketType> = {
   readonly attempts: readonly Attempt[];
   readonly durationMs: number;
-  /** The host that answered, after redirects. */
-  readonly host: string;
-  /** Exactly one of these. */
-  readonly ack?: Ack;
-  readonly refusal?: Refusal;
-  readonly error?: BitsError;
-}
+} & (
+  | { readonly ack: AckOf<T>; readonly failure?: undefined; readonly refusal?: undefined }
+  | { readonly ack?: undefined; readonly failure: BitsError; readonly refusal?: Refusal }
+);
 
 /** Sends packets exactly as a job does. */
 export class Conversation {
@@ -43,38 +42,33 @@ export class Conversation {
   }
 
   /** @throws BITS_ERR_ABORTED when the caller's signal aborts; nothing else */
-  async send(packet: RequestPacket, remoteUrl: URL, hostId?: HostId): Promise<Exchanged> {
-    const { headers: own } = this.#options;
+  async send<P extends RequestPacket>(
+    packet: P,
+    remoteUrl: URL,
+    hostId?: HostId,
+  ): Promise<Exchanged<P['type']>> {
+    const { redirects } = this.#wire;
     const { method, headers } = encodeRequest(packet);
+    const first = redirects.current(hostId === undefined ? remoteUrl : withHost(remoteUrl, hostId));
     this.#witness.take();
     const startedMs = performance.now();
-    let url = hostId === undefined ? remoteUrl : withHost(remoteUrl, hostId);
     const seen = () => ({
       attempts: this.#witness.take(),
       durationMs: performance.now() - startedMs,
-      host: url.host,
     });
     try {
-      const answer = await this.#limited(async (signal) => {
-        url = this.#wire.redirects.current(url);
-        for (let hops = 0; ; hops++) {
-          const request = { method, url, headers: { ...headers, ...own } };
-          const response = await this.#wire.send(packet.type, request, {
-            signal,
-            answerBody: 'discard',
-          });
-          // With the URL, so that the advice can name a better one.
-          const context = { nowMs: Date.now(), url };
-          const decoded = decodeAnswer(packet, response, context);
-          const location = 'refusal' in decoded ? locationOf(decoded.refusal) : undefined;
-          if (location === undefined) return decoded;
-          url = this.#wire.redirects.next(url, response.status, location, hops);
-        }
-      });
-      return { ...seen(), ...answer };
+      const decoded = await this.#limited((signal) =>
+        redirects.follow(packet, first, (url) => {
+          const request = { method, url, headers: { ...headers, ...this.#wire.headersFor(url) } };
+          return this.#wire.send(packet.type, request, { signal, answerBody: 'discard' });
+        }),
+      );
+      if ('ack' in decoded) return { ...seen(), ack: decoded.ack as AckOf<P['type']> };
+      const { refusal } = decoded;
+      return { ...seen(), refusal, failure: refusal.error };
     } catch (error) {
       throwIfAborted(this.#options.signal);
-      return { ...seen(), error: known(error) };
+      return { ...seen(), failure: known(error) };
     }
   }
 
@@ -84,6 +78,7 @@ export class Conversation {
     if (methodOverride) return false;
     const { headers } = encodeRequest({ type: 'ping' });
     const answer = await this.#ask(
+      'ping',
       'POST',
       { ...headers, 'X-HTTP-Method-Override': BITS_METHOD },
       remoteUrl,
@@ -95,7 +90,7 @@ export class Conversation {
 
   /** The answer of the URL's directory to a HEAD; undefined: none. */
   async directoryStatus(): Promise<number | undefined> {
-    const answer = await this.#ask('HEAD', {}, new URL('.', this.#options.remoteUrl));
+    const answer = await this.#ask('head', 'HEAD', {}, new URL('.', this.#options.remoteUrl));
     return answer?.status;
   }
 
@@ -104,21 +99,17 @@ export class Conversation {
     await this.#witness.close();
   }
 
-  /** Sends a request that is not a packet of an upload. */
+  /** Sends a request that an upload does not send. */
   async #ask(
+    kind: PacketKind,
     method: string,
     headers: Readonly<Record<string, string>>,
     url: URL,
   ): Promise<WireResponse | undefined> {
-    const request = { method, url, headers: { ...headers, ...this.#options.headers } };
+    const request = { method, url, headers: { ...headers, ...this.#wire.headersFor(url) } };
     try {
       return await this.#limited((signal) =>
-        this.#wire.transport.send(request, {
-          signal,
-          stallTimeoutMs: this.#options.timeouts.stallMs,
-          answerTimeoutMs: this.#options.timeouts.answerMs,
-          answerBody: 'discard',
-        }),
+        this.#wire.send(kind, request, { signal, answerBody: 'discard' }),
       );
     } catch {
       throwIfAborted(this.#options.signal);
@@ -130,10 +121,6 @@ export class Conversation {
     const { signal, remoteUrl } = this.#options;
     return withinLimit(this.#limitMs, signal, `${remoteUrl.host} gave no answer`, work);
   }
-}
-
-function locationOf({ meaning, location }: Refusal): string | undefined {
-  return meaning === 'redirect' ? location : undefined;
 }
 
 function known(error: unknown): BitsError {

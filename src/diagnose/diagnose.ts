@@ -20,7 +20,7 @@ export function diagnose(options: DiagnoseOptions): AsyncIterable<DiagnosisStep>
 
 async function* steps(plan: DiagnosisPlan): AsyncGenerator<DiagnosisStep, void, undefined> {
   const talk = new Talk(plan);
-  const reach = new Reach(plan, () => talk.proxyVerdict());
+  const reach = new Reach(plan);
   let failed: DiagnosisStepName | undefined;
   try {
     for (const [step, examine] of stepsOf(reach, talk, plan.probe)) {
@@ -31,7 +31,6 @@ async function* steps(plan: DiagnosisPlan): AsyncGenerator<DiagnosisStep, void, 
       yield { step, ok, durationMs: Math.round(durationMs), ...said };
     }
   } finally {
-    reach.close();
     await talk.close();
   }
 }
@@ -42,7 +41,7 @@ function stepsOf(reach: Reach, talk: Talk, probe: boolean): [DiagnosisStepName, 
   const steps: [DiagnosisStepName, Examine][] = [
     ['dns', () => reach.dns()],
     ['tcp', () => reach.tcp()],
-    ['proxy', () => reach.proxy()],
+    ['proxy', () => reach.proxy(() => talk.proxyVerdict())],
     ['tls', () => reach.tls()],
     ['auth', () => talk.auth(() => reach.wantsClientCertificate())],
     ['ping', () => talk.ping()],

@@ -3,9 +3,12 @@ import { isIP, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { headerValue } from '../common/header-fields.js';
 import { type BitsError, isBitsError } from '../errors.js';
+import { Connector } from '../transport/connector.js';
+import { withoutBrackets } from '../transport/dial.js';
 import { toTransportFailure } from '../transport/failure.js';
 import type { ProxyServer } from '../transport/proxy/proxy-server.js';
-import { VERSION } from '../version.js';
+import { userAgentOf } from '../transport/request-head.js';
+import { resolveTls, type TlsOptions } from '../transport/tls-options.js';
 import { dnsAdvice, proxyAdvice, tcpAdvice, tlsAdvice } from './advice.js';
 import {
   dayOf,
@@ -13,7 +16,6 @@ import {
   type ShownCertificate,
   shownCertificate,
 } from './certificate.js';
-import { Connections, type Place, placeOf } from './connections.js';
 import type { DiagnosisPlan } from './options.js';
 import { proxyName } from './route.js';
 import { bad, type Finding, good, skipped, withinLimit } from './step.js';
@@ -21,34 +23,20 @@ import { bad, type Finding, good, skipped, withinLimit } from './step.js';
 /** A certificate that ends within this time gets a warning. */
 const SOON_MS = 14 * 24 * 60 * 60 * 1000;
 
-/** The connection to the server, below HTTP. */
+/** The connection to the server, below HTTP: opened with the code of uploads, one layer more each time. */
 export class Reach {
   readonly #plan: DiagnosisPlan;
   readonly #url: URL;
-  readonly #server: Place;
   readonly #proxy: ProxyServer | undefined;
-  readonly #connections: Connections;
-  readonly #proxyVerdict: () => Promise<BitsError | undefined>;
 
-  /** @param proxyVerdict sends a request, and gives the reason when the proxy refuses it */
-  constructor(plan: DiagnosisPlan, proxyVerdict: () => Promise<BitsError | undefined>) {
-    const { upload, route, stepTimeoutMs } = plan;
+  constructor(plan: DiagnosisPlan) {
     this.#plan = plan;
-    this.#url = upload.remoteUrl;
-    this.#server = placeOf(upload.remoteUrl);
-    this.#proxy = route.proxy;
-    this.#proxyVerdict = proxyVerdict;
-    this.#connections = new Connections({
-      tls: upload.tls,
-      proxy: route.proxy,
-      userAgent: userAgentOf(upload.headers),
-      // Longer than the limit of the step, so that the step's is the one that is reported.
-      timeoutMs: stepTimeoutMs * 2,
-    });
+    this.#url = plan.upload.remoteUrl;
+    this.#proxy = plan.route.proxy;
   }
 
   async dns(): Promise<Finding> {
-    const name = this.#first.hostname.replace(/^\[(.*)\]$/, '$1');
+    const name = withoutBrackets((this.#proxy ?? this.#url).hostname);
     const beyond = this.#proxy ? ', the proxy, which looks up the name of the server' : '';
     if (isIP(name) !== 0) return skipped(`${name} is an address, not a name${beyond}`);
     try {
@@ -64,36 +52,42 @@ export class Reach {
   }
 
   async tcp(): Promise<Finding> {
-    const { hostname, port } = this.#first;
+    const { hostname, port } = this.#proxy ?? { hostname: this.#url.hostname, port: this.#port };
     const host = `${hostname}:${port}`;
     try {
-      const socket = await this.#socket(`${host} accepted no connection`, () =>
-        this.#connections.tcp(this.#first),
+      return await this.#over(
+        `${host} accepted no connection`,
+        (signal) => this.#connector().connect(new URL(`http://${host}`), signal),
+        ({ remoteAddress, localAddress }) =>
+          good(`connected to ${remoteAddress}, port ${port}, from ${localAddress}`),
       );
-      const { remoteAddress, localAddress } = socket;
-      socket.destroy();
-      return good(`connected to ${remoteAddress}, port ${port}, from ${localAddress}`);
     } catch (error) {
       const failure = failureOf(error, host);
       return bad(failure, tcpAdvice(failure, port));
     }
   }
 
-  async proxy(): Promise<Finding> {
+  /** @param verdict sends a request, and gives the reason when the proxy refuses it */
+  async proxy(verdict: () => Promise<BitsError | undefined>): Promise<Finding> {
     const { why } = this.#plan.route;
     const proxy = this.#proxy;
     if (proxy === undefined) return skipped(`no proxy: ${why}`);
     const name = `${proxyName(proxy)}, ${why}`;
     const tunnel = this.#url.protocol === 'https:' || proxy.kind === 'socks5' || proxy.tunnel;
+    const server = `${this.#url.hostname}:${this.#port}`;
+    const connector = this.#connector({ proxy });
     try {
-      const socket = await this.#socket(`the proxy ${proxy.host} opened no connection`, () =>
-        this.#connections.throughProxy(this.#server, proxy, tunnel),
+      await this.#over(
+        `the proxy ${proxy.host} opened no connection`,
+        (signal) =>
+          tunnel
+            ? connector.connect(new URL(`http://${server}`), signal)
+            : connector.connectTo(proxy, signal),
+        () => {},
       );
-      socket.destroy();
-      const { hostname, port } = this.#server;
-      if (tunnel) return good(`${name}: it opened a tunnel to ${hostname}:${port}`);
+      if (tunnel) return good(`${name}: it opened a tunnel to ${server}`);
       // Such a proxy refuses requests, not connections.
-      const error = await this.#proxyVerdict();
+      const error = await verdict();
       if (error !== undefined) throw error;
       return good(`${name}: it forwards requests, because http: needs no tunnel`);
     } catch (error) {
@@ -103,15 +97,11 @@ export class Reach {
   }
 
   async tls(): Promise<Finding> {
+    const { upload } = this.#plan;
     if (this.#url.protocol !== 'https:') return skipped('http: URLs do not use TLS');
     try {
-      const socket = await this.#socket(
-        `${this.#url.host} did not complete the TLS handshake`,
-        () => this.#connections.tls(this.#server),
-      );
-      const finding = describeTls(socket, this.#plan);
-      socket.destroy();
-      return finding;
+      const what = `${this.#url.host} did not complete the TLS handshake`;
+      return await this.#overTls(what, upload.tls, (socket) => describeTls(socket, this.#plan));
     } catch (error) {
       const failure = failureOf(error, this.#url.host);
       const certificate = failure.code === 'BITS_ERR_TLS' ? await this.#lookAt() : undefined;
@@ -125,10 +115,7 @@ export class Reach {
   async wantsClientCertificate(): Promise<boolean> {
     if (this.#url.protocol !== 'https:') return false;
     try {
-      const socket = await this.#socket('no TLS', () => this.#connections.tls(this.#server));
-      const error = await this.#limited('no alert', () => endOf(socket)).finally(() => {
-        socket.destroy();
-      });
+      const error = await this.#overTls('no alert', this.#plan.upload.tls, endOf);
       return /ALERT_CERTIFICATE_REQUIRED|ALERT_HANDSHAKE_FAILURE/.test(error?.code ?? '');
     } catch (error) {
       throwAbort(error);
@@ -136,28 +123,44 @@ export class Reach {
     }
   }
 
-  /** The certificate that was not accepted. */
+  /** The certificate that was not accepted; nothing is sent over the unchecked connection. */
   async #lookAt(): Promise<ShownCertificate | undefined> {
+    const { servername, minVersion } = this.#plan.upload.tls ?? {};
+    const unchecked = { servername, minVersion, dangerouslyAllowInvalidCertificates: true };
     try {
-      const socket = await this.#socket('nothing was shown', () =>
-        this.#connections.uncheckedTls(this.#server),
-      );
-      const certificate = shownCertificate(socket);
-      socket.destroy();
-      return certificate;
+      return await this.#overTls('nothing was shown', unchecked, shownCertificate);
     } catch (error) {
       throwAbort(error);
       return undefined;
     }
   }
 
-  close(): void {
-    this.#connections.close();
+  get #port(): number {
+    return Number(this.#url.port || (this.#url.protocol === 'https:' ? 443 : 80));
   }
 
-  /** The machine that this one connects to. */
-  get #first(): Place {
-    return this.#proxy ?? this.#server;
+  #connector(how: { proxy?: ProxyServer; tls?: TlsOptions | undefined } = {}): Connector {
+    const { upload, stepTimeoutMs } = this.#plan;
+    return new Connector({
+      tls: resolveTls(how.tls),
+      proxyFor: () => how.proxy,
+      userAgent: userAgentOf(headerValue(upload.headers, 'user-agent')),
+      // Longer than the limit of the step, so that the step's is the one that is reported.
+      timeoutMs: stepTimeoutMs * 2,
+    });
+  }
+
+  #overTls<T>(
+    what: string,
+    tls: TlsOptions | undefined,
+    look: (socket: TLSSocket) => T | Promise<T>,
+  ): Promise<T> {
+    const connector = this.#connector({ tls, ...(this.#proxy && { proxy: this.#proxy }) });
+    return this.#over(
+      what,
+      (signal) => connector.connect(this.#url, signal) as Promise<TLSSocket>,
+      look,
+    );
   }
 
   #limited<T>(what: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -165,12 +168,19 @@ export class Reach {
     return withinLimit(stepTimeoutMs, upload.signal, what, work);
   }
 
-  /** A socket that opens after the time limit is closed. */
-  #socket<S extends Socket>(what: string, connect: () => Promise<S>): Promise<S> {
+  /** Opens a connection, looks at it, and closes it. */
+  #over<S extends Socket, T>(
+    what: string,
+    connect: (signal: AbortSignal) => Promise<S>,
+    look: (socket: S) => T | Promise<T>,
+  ): Promise<T> {
     return this.#limited(what, async (signal) => {
-      const socket = await connect();
-      if (signal.aborted) socket.destroy();
-      return socket;
+      const socket = await connect(signal);
+      try {
+        return await look(socket);
+      } finally {
+        socket.destroy();
+      }
     });
   }
 }
@@ -192,10 +202,6 @@ function throwAbort(error: unknown): void {
 function failureOf(error: unknown, host: string): BitsError {
   throwAbort(error);
   return toTransportFailure(error, host);
-}
-
-function userAgentOf(headers: Readonly<Record<string, string>>): string {
-  return headerValue(headers, 'user-agent') ?? `bits-upload/${VERSION}`;
 }
 
 function describeTls(socket: TLSSocket, { upload }: DiagnosisPlan): Finding {

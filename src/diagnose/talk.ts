@@ -1,7 +1,7 @@
 import { headerValue } from '../common/header-fields.js';
 import type { BitsError, BitsServerError } from '../errors.js';
 import { isTrustedHost } from '../protocol/host-id.js';
-import type { Ack } from '../protocol/packets.js';
+import type { HostId } from '../protocol/packets.js';
 import {
   authAdvice,
   CLIENT_CERTIFICATE_ADVICE,
@@ -22,8 +22,8 @@ export class Talk {
   readonly #plan: DiagnosisPlan;
   readonly #url: URL;
   readonly #conversation: Conversation;
-  #pinged: Promise<Exchanged> | undefined;
-  #created: Promise<Exchanged> | undefined;
+  #pinged: Promise<Exchanged<'ping'>> | undefined;
+  #created: Promise<Exchanged<'create-session'>> | undefined;
   #isCancelled = false;
 
   constructor(plan: DiagnosisPlan) {
@@ -35,21 +35,21 @@ export class Talk {
 
   /** Why a proxy that forwards requests without a tunnel refuses a Ping. */
   async proxyVerdict(): Promise<BitsError | undefined> {
-    const { error } = await this.#pingedOnce();
-    return error && isProxyError(error) ? error : undefined;
+    const { failure } = await this.#pingedOnce();
+    return failure && isProxyError(failure) ? failure : undefined;
   }
 
   /** @param wantsClientCertificate called when the server sends no answer at all */
   async auth(wantsClientCertificate: () => Promise<boolean>): Promise<Finding> {
-    const { attempts, error, refusal } = await this.#pingedOnce();
+    const { attempts, failure } = await this.#pingedOnce();
     const isSilent = attempts.every(({ status }) => status === undefined);
-    if (isSilent && error && isCut(error) && (await wantsClientCertificate())) {
-      const { code } = error;
+    if (isSilent && failure && isCut(failure) && (await wantsClientCertificate())) {
+      const { code } = failure;
       const message = 'the server requires a client certificate';
       return bad({ code, message }, CLIENT_CERTIFICATE_ADVICE);
     }
     const durationMs = sum(attempts.slice(0, -1));
-    return { ...this.#judgeAuth(attempts, error ?? refusal?.error), durationMs };
+    return { ...this.#judgeAuth(attempts, failure), durationMs };
   }
 
   #judgeAuth(attempts: readonly Attempt[], error: BitsError | undefined): Finding {
@@ -85,10 +85,9 @@ export class Talk {
   }
 
   async ping(): Promise<Finding> {
-    const { attempts, refusal, error, host, durationMs: allMs } = await this.#pingedOnce();
+    const { attempts, refusal, failure, durationMs: allMs } = await this.#pingedOnce();
     const durationMs = allMs - sum(attempts.slice(0, -1));
-    const { server, status } = attempts.at(-1) ?? {};
-    const failure = error ?? refusal?.error;
+    const { server, status, host } = attempts.at(-1) ?? {};
     if (failure === undefined) {
       const by = server === undefined ? '' : ` (${server})`;
       const redirected = host === this.#url.host ? '' : `, after a redirect to ${host}`;
@@ -106,8 +105,7 @@ export class Talk {
   /** Some servers refuse a Ping and nothing else: any answer to it proves that they can be reached. */
   async #acceptsSessions(): Promise<boolean> {
     if (!this.#plan.probe) return false;
-    const { ack } = await this.#createdOnce();
-    return ack?.type === 'create-session';
+    return (await this.#createdOnce()).ack !== undefined;
   }
 
   /** Distinguishes a blocked verb from a missing directory. */
@@ -123,15 +121,12 @@ export class Talk {
   }
 
   async create(): Promise<Finding> {
-    const { ack, refusal, error, durationMs } = await this.#createdOnce();
-    const failure = error ?? refusal?.error;
-    if (ack?.type !== 'create-session') {
-      return failure ? refusedStep(failure) : skipped('unknown: no answer came');
-    }
-    return { ...this.#judgeSession(ack), durationMs };
+    const { ack, failure, durationMs } = await this.#createdOnce();
+    if (failure !== undefined) return refusedStep(failure);
+    return { ...this.#judgeSession(ack.hostId), durationMs };
   }
 
-  #judgeSession({ hostId }: Extract<Ack, { type: 'create-session' }>): Finding {
+  #judgeSession(hostId: HostId | undefined): Finding {
     const { pathname } = this.#plan.probeUrl;
     if (hostId === undefined) {
       return good(`the server created a session for ${pathname}: uploads can be written there`);
@@ -155,7 +150,7 @@ export class Talk {
 
   async cancel(): Promise<Finding> {
     const { ack: session } = await this.#createdOnce();
-    if (session?.type !== 'create-session') return skipped('there is no session');
+    if (session === undefined) return skipped('there is no session');
     this.#isCancelled = true;
     const { sessionId, hostId } = session;
     if (hostId !== undefined && !this.#isTrusted(hostId)) {
@@ -163,14 +158,13 @@ export class Talk {
     }
     const packet = { type: 'cancel-session', sessionId } as const;
     const { probeUrl } = this.#plan;
-    const { ack, refusal, error } = await this.#conversation.send(packet, probeUrl, hostId);
-    if (ack !== undefined || refusal?.meaning === 'session-not-found') {
+    const { failure, refusal } = await this.#conversation.send(packet, probeUrl, hostId);
+    if (failure === undefined || refusal?.meaning === 'session-not-found') {
       return good('the server removed the session');
     }
-    const failure = error ?? refusal?.error;
     const where = hostId ?? 'the server';
     const advice = `${where} keeps the session until its time-out; check that ${where} can be reached from here, and its log`;
-    return failure ? bad(failure, advice) : skipped('unknown: no answer came');
+    return bad(failure, advice);
   }
 
   async close(): Promise<void> {
@@ -182,12 +176,12 @@ export class Talk {
     }
   }
 
-  #pingedOnce(): Promise<Exchanged> {
+  #pingedOnce(): Promise<Exchanged<'ping'>> {
     this.#pinged ??= this.#conversation.send({ type: 'ping' }, this.#url);
     return this.#pinged;
   }
 
-  #createdOnce(): Promise<Exchanged> {
+  #createdOnce(): Promise<Exchanged<'create-session'>> {
     this.#created ??= this.#conversation.send({ type: 'create-session' }, this.#plan.probeUrl);
     return this.#created;
   }

@@ -10,6 +10,7 @@ import type {
 
 /** One request and its answer. */
 export interface Attempt {
+  readonly host: string;
   /** The scheme of its `Authorization` header, as sent. */
   readonly scheme: string | undefined;
   readonly durationMs: number;
@@ -24,14 +25,12 @@ export interface Attempt {
 /** Records each request that the layers above a transport send for one packet. */
 export class Witness implements Transport {
   readonly limitations: readonly TransportLimitation[];
-  readonly maxBodyBytes?: number;
   readonly #inner: Transport;
   #attempts: Attempt[] = [];
 
   constructor(inner: Transport) {
     this.#inner = inner;
     this.limitations = inner.limitations;
-    if (inner.maxBodyBytes !== undefined) this.maxBodyBytes = inner.maxBodyBytes;
   }
 
   /** The requests since the last call. */
@@ -43,14 +42,14 @@ export class Witness implements Transport {
 
   async send(request: WireRequest, options: SendOptions): Promise<WireResponse> {
     const startedMs = performance.now();
-    const scheme = schemeOf(request);
     let response: WireResponse | undefined;
     try {
       response = await this.#inner.send(request, options);
       return response;
     } finally {
       this.#attempts.push({
-        scheme,
+        host: request.url.host,
+        scheme: schemeOf(request),
         durationMs: performance.now() - startedMs,
         status: response?.status,
         offers: offersOf(response),

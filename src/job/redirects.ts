@@ -1,6 +1,7 @@
 import { BitsError, BitsServerError } from '../errors.js';
+import { type Decoded, decodeAnswer } from '../protocol/decode.js';
 import { isTrustedHost, withHost } from '../protocol/host-id.js';
-import type { HostId } from '../protocol/packets.js';
+import type { AnswerHead, HostId, RequestPacket } from '../protocol/packets.js';
 import { MAX_REDIRECTS, resolveRedirect } from '../protocol/redirect.js';
 import type { ResolvedOptions } from './resolve-options.js';
 
@@ -45,6 +46,24 @@ export class Redirects {
       at = next;
     }
     return at;
+  }
+
+  /**
+   * Sends a packet to a URL, and again to where redirects lead.
+   * @throws what {@link next} and `send` throw
+   */
+  async follow(
+    packet: RequestPacket,
+    first: URL,
+    send: (url: URL) => Promise<AnswerHead>,
+  ): Promise<Decoded> {
+    for (let url = first, hops = 0; ; hops++) {
+      const answer = await send(url);
+      const context = { nowMs: Date.now(), url, ownHost: this.#remoteUrl.host };
+      const decoded = decodeAnswer(packet, answer, context);
+      if ('ack' in decoded || decoded.refusal.location === undefined) return decoded;
+      url = this.next(url, answer.status, decoded.refusal.location, hops);
+    }
   }
 
   /**

@@ -1,7 +1,6 @@
 import { throwIfAborted } from '../common/abort.js';
 import { describeError } from '../common/error-like.js';
 import { BitsError, BitsTransportError, isBitsError } from '../errors.js';
-import { decodeAnswer } from '../protocol/decode.js';
 import { encodeRequest } from '../protocol/encode.js';
 import type { FragmentPacket, RequestPacket } from '../protocol/packets.js';
 import type { Refusal } from '../protocol/refusal.js';
@@ -51,12 +50,13 @@ export async function sendPacket(
   try {
     // The caller may have stopped the job while its record was being written.
     throwIfAborted(signal);
-    let url = wire.redirects.first(target === 'origin' ? undefined : session.hostId);
+    const first = wire.redirects.first(target === 'origin' ? undefined : session.hostId);
     // Close is what makes the file visible, so it must still be the one that was read.
     if (packet.type === 'close-session') await verifySource(source, signal);
     const { method, headers } = encodeRequest(packet);
     if (newConnection) wire.dropConnections();
-    for (let hops = 0; ; hops++) {
+    let elapsedMs = 0;
+    const decoded = await wire.redirects.follow(packet, first, async (url) => {
       // A redirect says that the server did nothing.
       mayHaveArrived = false;
       const fields = { ...headers, ...wire.headersFor(url) };
@@ -66,25 +66,19 @@ export async function sendPacket(
         signal,
       );
       mayHaveArrived = true;
-      const { response, elapsedMs } = await wire.transmit(packet.type, request, {
+      const sent = await wire.transmit(packet.type, request, {
         signal,
         answerBody: 'discard',
         answerTimeoutMs: runsApplication ? options.timeouts.replyMs : undefined,
         kind: runsApplication || packet.type === 'close-session' ? undefined : packet.type,
         onBytesSent: onBodySent,
       });
-      const decoded = decodeAnswer(packet, response, {
-        nowMs: Date.now(),
-        url,
-        ownHost: remoteUrl.host,
-      });
-      if ('ack' in decoded) return { type: 'acked', ack: decoded.ack, elapsedMs };
-      const { refusal } = decoded;
-      if (refusal.meaning !== 'redirect' || refusal.location === undefined) {
-        return { type: 'failed', refusal };
-      }
-      url = wire.redirects.next(url, response.status, refusal.location, hops);
-    }
+      elapsedMs = sent.elapsedMs;
+      return sent.response;
+    });
+    return 'ack' in decoded
+      ? { type: 'acked', ack: decoded.ack, elapsedMs }
+      : { type: 'failed', refusal: decoded.refusal };
   } catch (error) {
     if (mayHaveArrived) throwIfAborted(signal);
     if (signal.aborted) return notSent(signal);

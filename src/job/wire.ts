@@ -4,8 +4,9 @@ import { headerValue } from '../common/header-fields.js';
 import { BITS_METHOD } from '../protocol/constants.js';
 import { isTrustedHost } from '../protocol/host-id.js';
 import { redactUrl } from '../protocol/remote-url.js';
-import { AuthenticatingTransport } from '../transport/auth/authenticating-transport.js';
+import { Authenticator } from '../transport/auth/authenticator.js';
 import { exposedAuthorization } from '../transport/auth/private-channel.js';
+import { withoutBrackets } from '../transport/dial.js';
 import type {
   Transport,
   TransportLimitation,
@@ -40,15 +41,14 @@ export interface PacketOptions {
 /** A run's way to the server: its transport, with authentication, hooks and redirects around it. */
 export class Wire {
   readonly redirects: Redirects;
-  /** With authentication; for requests that are no packets. */
   readonly transport: Transport;
   readonly #options: ResolvedOptions;
   readonly #remoteUrl: URL;
   readonly #jobId: string;
   /** The connections that a completed job left, if this one may have them. */
   readonly #loan: Loan | undefined;
-  /** Without authentication. */
-  readonly #bare: Transport;
+  /** The transport, with authentication where there is any. */
+  readonly #sender: Pick<Transport, 'send'>;
   /** It asks a caller's code, which may not obey the signal. */
   readonly #mayHang: boolean;
 
@@ -61,15 +61,15 @@ export class Wire {
     const open = () => defaultTransport(options, remoteUrl);
     const key = own === undefined ? connectionKey(options, remoteUrl) : undefined;
     this.#loan = key === undefined ? undefined : idleTransports.borrow(key, open);
-    this.#bare = own ?? this.#loan?.transport ?? open();
+    this.transport = own ?? this.#loan?.transport ?? open();
     const authenticates = auth !== undefined || headerValue(headers, 'authorization') !== undefined;
-    this.transport = authenticates
-      ? new AuthenticatingTransport(this.#bare, {
+    this.#sender = authenticates
+      ? new Authenticator(this.transport, {
           server: auth,
           allowInsecureAuth,
           mayAuthenticate: (url) => this.#isTrusted(url),
         })
-      : this.#bare;
+      : this.transport;
     this.#mayHang = this.#loan === undefined || authenticates;
   }
 
@@ -124,7 +124,7 @@ export class Wire {
     let response: WireResponse;
     let elapsedMs: number;
     try {
-      const answer = this.transport.send(withPacedBody(request, bandwidth, signal), {
+      const answer = this.#sender.send(withPacedBody(request, bandwidth, signal), {
         signal,
         stallTimeoutMs: timeouts.stallMs,
         answerTimeoutMs: options.answerTimeoutMs ?? timeouts.answerMs,
@@ -184,7 +184,7 @@ export class Wire {
    */
   async close(fate: { readonly reusable: boolean }): Promise<void> {
     if (this.#loan !== undefined) await this.#loan.giveBack(fate);
-    else if (this.#options.transport === undefined) await this.#bare.close();
+    else if (this.#options.transport === undefined) await this.transport.close();
   }
 
   #isTrusted({ host }: URL): boolean {
@@ -237,7 +237,7 @@ export function defaultTransport(options: ResolvedOptions, remoteUrl: URL): Undi
       // The host of a BITS-Host-Id has a certificate of its own.
       ...(typeof servername === 'string' && {
         servername: (hostname: string) =>
-          hostname === remoteUrl.hostname.replace(/^\[(.*)\]$/, '$1') ? servername : undefined,
+          hostname === withoutBrackets(remoteUrl.hostname) ? servername : undefined,
       }),
     },
   });

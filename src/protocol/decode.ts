@@ -153,9 +153,10 @@ function decodeRefusal(
   context: DecodeContext,
 ): Decoded {
   const hresult =
-    parseHresult(headers['bits-error-code'] ?? '') ?? parseHresult(headers['bits-error'] ?? '');
-  const errorContext = parseHex(headers['bits-error-context'] ?? '');
-  const retryAfterMs = parseRetryAfterMs(headers['retry-after'], context.nowMs);
+    parseHresult(field(headers, 'bits-error-code') ?? '') ??
+    parseHresult(field(headers, 'bits-error') ?? '');
+  const errorContext = parseHex(field(headers, 'bits-error-context') ?? '');
+  const retryAfterMs = parseRetryAfterMs(field(headers, 'retry-after'), context.nowMs);
   const location = field(headers, 'location');
 
   const traits = { packetType: packet.type, status, hresult, context: errorContext };
@@ -276,7 +277,14 @@ function badAck(packet: RequestPacket, got: string, setting?: string): BitsProto
   );
 }
 
+/**
+ * The value of a header, also of one that a front end sends twice. Two different values stay joined, so
+ * that they are no value that BITS has.
+ */
 function field(headers: WireHeaders, name: string): string | undefined {
-  const value = headers[name]?.trim();
-  return value === '' ? undefined : value;
+  const value = headers[name]?.trim() ?? '';
+  if (value === '') return undefined;
+  const half = (value.length - 2) / 2;
+  const isTwice = value.startsWith(', ', half) && value.slice(0, half) === value.slice(half + 2);
+  return isTwice ? value.slice(0, half) : value;
 }

@@ -1,6 +1,6 @@
 /** What a code of a failure means to the user. */
 export interface Advice {
-  /** Follows the host's name. */
+  /** The end of a sentence about a host. */
   readonly text: string;
   readonly retryable: boolean;
   readonly code?: 'BITS_ERR_TLS' | 'BITS_ERR_PROXY';

@@ -1,4 +1,5 @@
 import { Deferred } from '../common/deferred.js';
+import { DRAIN_BYTES } from './answer-head.js';
 import type { Connection } from './connection.js';
 import type { Deadline } from './deadline.js';
 
@@ -69,3 +70,16 @@ export class AnswerBody implements AsyncIterable<Uint8Array> {
 export const EMPTY_BODY: AsyncIterable<Uint8Array> = {
   async *[Symbol.asyncIterator]() {},
 };
+
+/** Reads an answer to its end, within bounds, so that the connection can be used again. */
+export async function drain(body: AsyncIterable<Uint8Array>): Promise<void> {
+  let bytes = 0;
+  try {
+    for await (const chunk of body) {
+      bytes += chunk.byteLength;
+      if (bytes > DRAIN_BYTES) return;
+    }
+  } catch {
+    // The head of the answer says all that matters.
+  }
+}

@@ -1,15 +1,13 @@
 import { onAbort, throwIfAborted, unlessAborted } from '../common/abort.js';
 import { assertKnown } from '../common/check-options.js';
-import { isHeaderValue } from '../common/header-fields.js';
 import { BitsAbortError, BitsArgumentError, type BitsError, BitsStateError } from '../errors.js';
 import type { WireHeaders } from '../protocol/packets.js';
-import { VERSION } from '../version.js';
-import { EMPTY_BODY } from './answer-body.js';
-import { DRAIN_BYTES, DRAIN_MS, unreadBody } from './answer-head.js';
+import { drain, EMPTY_BODY } from './answer-body.js';
+import { DRAIN_MS, unreadBody } from './answer-head.js';
 import { wrongLength } from './body-pump.js';
 import { Deadline } from './deadline.js';
 import { toTransportFailure } from './failure.js';
-import { type RequestHead, requestHead } from './request-head.js';
+import { type RequestHead, requestHead, userAgentOf } from './request-head.js';
 import type {
   SendOptions,
   Transport,
@@ -27,26 +25,9 @@ export interface ClientAnswer {
   readonly body: AsyncIterator<Uint8Array, unknown> | undefined;
 }
 
-/** One request, as a client is asked for it. */
-export interface ClientCall {
-  readonly head: RequestHead;
-  /** Without the `Content-Length`, which the client takes from the body. */
-  readonly headers: Readonly<Record<string, string>>;
-  /** Absent: no body, and no `Content-Length`. Empty: `Content-Length: 0`. */
-  readonly body: Uint8Array<ArrayBuffer> | undefined;
-  /** Aborts when the request is given up, and when its answer is read. */
-  readonly signal: AbortSignal;
-  /** Runs as `send-and-answer`; a client that sees more may say which phase it is. */
-  readonly deadline: Deadline;
-  /** Tells how many bytes of the body have been sent so far; may be told again. */
-  readonly sent: (bytes: number) => void;
-  /** Gives the request up with an error. */
-  readonly fail: (error: BitsError) => void;
-}
-
 /** What a client that takes whole bodies can do. */
 export interface BufferedClient {
-  readonly ask: (call: ClientCall) => Promise<ClientAnswer>;
+  readonly ask: (exchange: BufferedExchange) => Promise<ClientAnswer>;
   readonly limitations: readonly TransportLimitation[];
   readonly mayResend: boolean;
   readonly hasCredentials: boolean;
@@ -64,14 +45,20 @@ export interface BufferedOptions {
 const DEFAULT_MAX_BODY_BYTES = 4 * 1024 * 1024;
 
 /** One request over a client that takes whole bodies. */
-class BufferedExchange {
+export class BufferedExchange {
+  readonly method: string;
+  readonly url: URL;
+  /** Without the `Content-Length`, which the client takes from the body. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Absent: no body, and no `Content-Length`. Empty: `Content-Length: 0`. */
+  readonly body: Uint8Array<ArrayBuffer> | undefined;
+  /** Runs as `send-and-answer`; a client that sees more may say which phase it is. */
+  readonly deadline: Deadline;
   readonly #client: BufferedClient;
-  readonly #head: RequestHead;
   readonly #options: SendOptions;
   readonly #onEnd: (exchange: BufferedExchange) => void;
   /** Its reason is the error that the caller gets. */
   readonly #cut = new AbortController();
-  readonly #deadline: Deadline;
   readonly #listening: Disposable | undefined;
   #sentBytes = 0;
 
@@ -81,13 +68,17 @@ class BufferedExchange {
     options: SendOptions,
     onEnd: (exchange: BufferedExchange) => void,
   ) {
+    const { 'Content-Length': length, ...headers } = head.headers;
+    this.method = head.method;
+    this.url = head.url;
+    this.headers = headers;
+    this.body = length === undefined ? undefined : new Uint8Array(head.bodyBytes);
     this.#client = client;
-    this.#head = head;
     this.#options = options;
     this.#onEnd = onEnd;
     const { answerTimeoutMs } = options;
     const stallTimeoutMs = Math.max(options.stallTimeoutMs, client.reportDelayMs ?? 0);
-    this.#deadline = new Deadline({ stallTimeoutMs, answerTimeoutMs }, head.url, (error) =>
+    this.deadline = new Deadline({ stallTimeoutMs, answerTimeoutMs }, head.url, (error) =>
       this.cut(error),
     );
     this.#listening =
@@ -95,13 +86,21 @@ class BufferedExchange {
       onAbort(options.signal, () => this.cut(new BitsAbortError('The request was aborted')));
   }
 
+  /** Aborts when the request is given up, and when its answer is read. */
+  get signal(): AbortSignal {
+    return this.#cut.signal;
+  }
+
   async run(body: WireBody | undefined): Promise<WireResponse> {
     try {
-      const bytes = await unlessAborted(this.#collect(body), this.#cut.signal);
-      this.#deadline.run('send-and-answer');
-      const answer = await this.#ask(() => this.#client.ask(this.#call(bytes)));
-      this.#deadline.end();
-      this.#sent(bytes.byteLength);
+      const bytes = this.body ?? new Uint8Array(0);
+      if (body && bytes.byteLength > 0) {
+        await unlessAborted(this.#collect(body, bytes), this.signal);
+      }
+      this.deadline.run('send-and-answer');
+      const answer = await this.#ask(() => this.#client.ask(this));
+      this.deadline.end();
+      this.sent(bytes.byteLength);
       return this.#handOver(answer);
     } catch (error) {
       this.#leave();
@@ -111,24 +110,12 @@ class BufferedExchange {
 
   /** Gives the request up, on the wire too, whatever the client does about it. */
   cut(error: BitsError): void {
-    this.#deadline.end();
+    this.deadline.end();
     this.#cut.abort(error);
   }
 
-  #call(bytes: Uint8Array<ArrayBuffer>): ClientCall {
-    const { 'Content-Length': length, ...headers } = this.#head.headers;
-    return {
-      head: this.#head,
-      headers,
-      body: length === undefined ? undefined : bytes,
-      signal: this.#cut.signal,
-      deadline: this.#deadline,
-      sent: (sentBytes) => this.#sent(sentBytes),
-      fail: (error) => this.cut(error),
-    };
-  }
-
-  #sent(bytes: number): void {
+  /** Tells how many bytes of the body have been sent so far; may be told again. */
+  sent(bytes: number): void {
     const moreBytes = bytes - this.#sentBytes;
     if (moreBytes <= 0) return;
     this.#sentBytes = bytes;
@@ -136,20 +123,26 @@ class BufferedExchange {
   }
 
   #handOver({ status, headers, body }: ClientAnswer): WireResponse {
-    if (body === undefined) this.#leave();
-    else if (this.#options.answerBody === 'stream') {
-      return { status, headers, body: this.#stream(body) };
-    } else if (unreadBody(status, headers) === 'much') this.#leave();
-    else void this.#drain(body);
+    if (body !== undefined && this.#options.answerBody === 'stream') {
+      return { status, headers, body: this.#chunks(body) };
+    }
+    if (body === undefined || unreadBody(status, headers) === 'much') this.#leave();
+    else this.#drain(body);
     return { status, headers, body: EMPTY_BODY };
   }
 
-  async *#stream(body: AsyncIterator<Uint8Array, unknown>): AsyncIterable<Uint8Array> {
+  #drain(body: AsyncIterator<Uint8Array, unknown>): void {
+    const timer = setTimeout(() => this.#leave(), DRAIN_MS);
+    timer.unref?.();
+    void drain(this.#chunks(body)).finally(() => clearTimeout(timer));
+  }
+
+  async *#chunks(body: AsyncIterator<Uint8Array, unknown>): AsyncIterable<Uint8Array> {
     try {
       for (;;) {
-        this.#deadline.run('answer-body');
+        if (this.#options.answerBody === 'stream') this.deadline.run('answer-body');
         const next = await this.#ask(() => body.next());
-        this.#deadline.end();
+        this.deadline.end();
         if (next.done) return;
         yield next.value;
       }
@@ -158,26 +151,9 @@ class BufferedExchange {
     }
   }
 
-  async #drain(body: AsyncIterator<Uint8Array, unknown>): Promise<void> {
-    const timer = setTimeout(() => this.#leave(), DRAIN_MS);
-    timer.unref?.();
-    try {
-      for (let bytes = 0; bytes <= DRAIN_BYTES; ) {
-        const next = await this.#ask(() => body.next());
-        if (next.done) break;
-        bytes += next.value.byteLength;
-      }
-    } catch {
-      // The answer is handed out: nobody asks how its body ended.
-    } finally {
-      clearTimeout(timer);
-      this.#leave();
-    }
-  }
-
   /** Lets the connection go, whether the body was read to its end or not. */
   #leave(): void {
-    this.#deadline.end();
+    this.deadline.end();
     this.#listening?.[Symbol.dispose]();
     this.#onEnd(this);
     this.#cut.abort();
@@ -185,30 +161,27 @@ class BufferedExchange {
 
   /** Waits for what the client does, but not longer than the request lasts: not each one obeys. */
   async #ask<T>(work: () => Promise<T>): Promise<T> {
-    const { signal } = this.#cut;
+    const { signal } = this;
     try {
       // Within a function, for a client may throw instead of rejecting.
       return await unlessAborted((async () => work())(), signal);
     } catch (error) {
       throwIfAborted(signal);
-      throw toTransportFailure(error, this.#head.url.host);
+      throw toTransportFailure(error, this.url.host);
     }
   }
 
-  async #collect(body: WireBody | undefined): Promise<Uint8Array<ArrayBuffer>> {
-    const { bodyBytes } = this.#head;
-    const whole = new Uint8Array(bodyBytes);
-    if (body === undefined || bodyBytes === 0) return whole;
+  async #collect(body: WireBody, bytes: Uint8Array): Promise<void> {
+    const { byteLength } = bytes;
     let filled = 0;
     for await (const piece of body.pieces()) {
-      throwIfAborted(this.#cut.signal);
+      throwIfAborted(this.signal);
       const givenBytes = filled + piece.byteLength;
-      if (givenBytes > bodyBytes) throw wrongLength(givenBytes, bodyBytes);
-      whole.set(piece, filled);
+      if (givenBytes > byteLength) throw wrongLength(givenBytes, byteLength);
+      bytes.set(piece, filled);
       filled = givenBytes;
     }
-    if (filled < bodyBytes) throw wrongLength(filled, bodyBytes);
-    return whole;
+    if (filled < byteLength) throw wrongLength(filled, byteLength);
   }
 }
 
@@ -230,11 +203,8 @@ export class BufferedTransport implements Transport {
     if (maxBodyBytes !== undefined && !(Number.isSafeInteger(maxBodyBytes) && maxBodyBytes >= 1)) {
       throw new BitsArgumentError('maxBodyBytes must be a whole number of 1 or more');
     }
-    if (userAgent !== undefined && !(typeof userAgent === 'string' && isHeaderValue(userAgent))) {
-      throw new BitsArgumentError('userAgent holds a character that a header cannot carry');
-    }
     this.#client = client;
-    this.#userAgent = userAgent ?? `bits-upload/${VERSION}`;
+    this.#userAgent = userAgentOf(userAgent);
     this.maxBodyBytes = maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
     this.limitations = client.limitations;
     this.mayResend = client.mayResend;

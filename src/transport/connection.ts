@@ -19,8 +19,9 @@ const CR = 0x0d;
 const LF = 0x0a;
 const HEAD_END = '\r\n\r\n';
 const NO_BYTES: Buffer = Buffer.alloc(0);
-/** Not 101: nobody asks for another protocol, and undici refuses it. */
 const INTERIM = /^HTTP\/1\.[01] 1(?!01)\d\d[ \r]/;
+const SWITCHING = /^HTTP\/1\.[01] 101[ \r]/;
+const BARE_SWITCHING: Buffer = Buffer.from('HTTP/1.1 101 Switching Protocols\r\n\r\n');
 const STATUS_BYTES = 'HTTP/1.1 200 '.length;
 
 type Write = (
@@ -28,15 +29,6 @@ type Write = (
   encoding?: BufferEncoding,
   done?: (error?: Error | null) => void,
 ) => boolean;
-
-/** A request as undici takes it. */
-export interface ConnectionRequest {
-  readonly method: string;
-  /** The request-target. */
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: AsyncIterable<Uint8Array> | null;
-}
 
 /**
  * A socket, and the undici `Client` that speaks HTTP/1.1 over it, one request at a time.
@@ -46,6 +38,8 @@ export interface ConnectionRequest {
  * - the sender of a body is told when the operating system has taken its bytes;
  * - interim answers (1xx) are removed: undici ends the connection for a `100 Continue` that was not
  *   asked for, as older IIS sends it;
+ * - 101 is passed on without its header fields: undici takes a switch of protocols that it did not ask
+ *   for as a broken connection;
  * - bytes that arrive while no request is on the wire end the connection;
  * - reading can be paused: undici's own pause fails an assertion when the connection then ends.
  */
@@ -70,7 +64,7 @@ export class Connection implements WireConnection {
   #failure: Error | undefined;
 
   /** @param socket is connected; its TLS, if any, is established. */
-  constructor(socket: Socket, destination: string, undici: { readonly Client: typeof Client }) {
+  constructor(socket: Socket, destination: string, UndiciClient: typeof Client) {
     this.destination = destination;
     this.#socket = socket;
     const { localAddress } = socket;
@@ -79,7 +73,7 @@ export class Connection implements WireConnection {
     this.#patch(socket);
     let isHandedOver = false;
     // The origin shows in diagnostics only: each request names its host, and TLS is below undici.
-    this.#client = new undici.Client('http://localhost', {
+    this.#client = new UndiciClient('http://localhost', {
       pipelining: 1,
       allowH2: false,
       keepAliveTimeout: KEEP_ALIVE_MS,
@@ -132,7 +126,7 @@ export class Connection implements WireConnection {
    * @param onBytesSent called when the operating system has a copy of so many bytes of the body
    */
   dispatch(
-    { method, path, headers, body }: ConnectionRequest,
+    request: Dispatcher.DispatchOptions,
     handler: Dispatcher.DispatchHandler,
     onBytesSent: (bytes: number) => void,
   ): void {
@@ -140,7 +134,7 @@ export class Connection implements WireConnection {
     this.#hasAnswered = false;
     this.#onBytesSent = onBytesSent;
     // undici would close the connection after each body of a method that it does not know.
-    const options = { method, path, headers, body, reset: false } as Dispatcher.DispatchOptions;
+    const options = { ...request, reset: false };
     // undici waits for a turn of the event loop before it uses a connection again, so that an end
     // that came with the last answer is seen. Within that turn it would not be.
     if (this.#wasUsed) startImmediate(() => this.#client.dispatch(options, handler));
@@ -252,7 +246,7 @@ export class Connection implements WireConnection {
         // Whether that is HTTP is for undici to say.
         this.#held = NO_BYTES;
         this.#isBeforeHead = false;
-        return bytes;
+        return SWITCHING.test(start) ? BARE_SWITCHING : bytes;
       }
       drop(end + HEAD_END.length);
     }

@@ -2,11 +2,12 @@ import { isIP, type Socket } from 'node:net';
 import tls, { type TLSSocket } from 'node:tls';
 import { abortError, onAbort, unlessAborted } from '../common/abort.js';
 import { BitsTimeoutError } from '../errors.js';
+import type { ProtectionSpace } from './auth/protection-space.js';
 import { Countdown } from './countdown.js';
-import { dial } from './dial.js';
+import { dial, withoutBrackets } from './dial.js';
 import { toTransportFailure, unsentFailure } from './failure.js';
 import { openHttpTunnel } from './proxy/http-tunnel.js';
-import { ProxyAuth } from './proxy/proxy-auth.js';
+import { proxySpace } from './proxy/proxy-auth.js';
 import type { ProxyChoice } from './proxy/proxy-choice.js';
 import { proxyUnreachable } from './proxy/proxy-error.js';
 import type { ProxyServer } from './proxy/proxy-server.js';
@@ -23,14 +24,10 @@ export interface ConnectorOptions {
   readonly proxyFor: ProxyChoice['proxyFor'];
 }
 
-function tooLate(title: string, time: string): string {
-  return `${title} did not accept the connection within ${time}: check the address, firewalls and that it is running`;
-}
-
 /** Makes every socket of a transport. */
 export class Connector {
   readonly #options: ConnectorOptions;
-  readonly #auths = new Map<string, ProxyAuth>();
+  readonly #spaces = new Map<string, ProtectionSpace>();
   /** TLS sessions, by host. */
   readonly #sessions = new Map<string, Buffer>();
 
@@ -47,10 +44,10 @@ export class Connector {
     const proxy = this.#options.proxyFor(url);
     const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
     const { hostname } = url;
-    const late = (time: string) =>
+    const late =
       proxy === undefined
-        ? tooLate(url.host, time)
-        : `The proxy ${proxy.host} made no connection to ${url.host} within ${time}: check the address of the proxy, firewalls and that it can reach the server`;
+        ? this.#tooLate(url.host)
+        : `The proxy ${proxy.host} made no connection to ${url.host} within ${this.#time}: check the address of the proxy, firewalls and that it can reach the server`;
     return this.#attempt(url.host, late, signal, async (attempt) => {
       const socket =
         proxy === undefined
@@ -63,23 +60,29 @@ export class Connector {
 
   /** Connects to a proxy that is sent whole requests; throws as {@link connect} does. */
   connectTo(proxy: ProxyServer, signal: AbortSignal): Promise<Socket> {
-    const late = (time: string) => tooLate(`The proxy ${proxy.host}`, time);
+    const late = this.#tooLate(`The proxy ${proxy.host}`);
     return this.#attempt(proxy.host, late, signal, (attempt) => this.#toProxy(proxy, attempt));
   }
 
   /** What one proxy knows of the user. */
-  authFor(proxy: ProxyServer): ProxyAuth {
-    const known = this.#auths.get(proxy.host);
-    if (known) return known;
-    const auth = new ProxyAuth(proxy);
-    this.#auths.set(proxy.host, auth);
-    return auth;
+  spaceOf(proxy: ProxyServer): ProtectionSpace {
+    const space = this.#spaces.get(proxy.host) ?? proxySpace(proxy);
+    this.#spaces.set(proxy.host, space);
+    return space;
+  }
+
+  get #time(): string {
+    return `${this.#options.timeoutMs} ms (timeouts.connectMs)`;
+  }
+
+  #tooLate(title: string): string {
+    return `${title} did not accept the connection within ${this.#time}: check the address, firewalls and that it is running`;
   }
 
   /** Makes a connection within the time for it; whatever was opened for one that fails is closed. */
   async #attempt(
     host: string,
-    late: (time: string) => string,
+    late: string,
     signal: AbortSignal,
     connect: (attempt: AbortSignal) => Promise<Socket>,
   ): Promise<Socket> {
@@ -87,7 +90,7 @@ export class Connector {
     const attempt = new AbortController();
     const listening = onAbort(signal, () => attempt.abort(abortError(signal)));
     const countdown = new Countdown(() => {
-      attempt.abort(new BitsTimeoutError(late(`${timeoutMs} ms (timeouts.connectMs)`)));
+      attempt.abort(new BitsTimeoutError(late));
     });
     countdown.start(timeoutMs);
     try {
@@ -108,21 +111,19 @@ export class Connector {
     attempt: AbortSignal,
   ): Promise<Socket> {
     const { userAgent, timeoutMs } = this.#options;
-    const connect = () => this.#toProxy(proxy, attempt);
-    if (proxy.kind === 'socks5') {
-      const socket = await connect();
-      const target = { hostname: withoutBrackets(hostname), port };
-      await openSocksTunnel(socket, target, proxy, { signal: attempt, timeoutMs });
-      return socket;
+    if (proxy.kind === 'http') {
+      return openHttpTunnel(`${hostname}:${port}`, {
+        proxy,
+        space: this.spaceOf(proxy),
+        userAgent,
+        signal: attempt,
+        connect: () => this.#toProxy(proxy, attempt),
+      });
     }
-    const auth = this.authFor(proxy);
-    return openHttpTunnel(`${hostname}:${port}`, {
-      proxy,
-      auth,
-      userAgent,
-      signal: attempt,
-      connect,
-    });
+    const socket = await this.#toProxy(proxy, attempt);
+    const target = { hostname: withoutBrackets(hostname), port };
+    await openSocksTunnel(socket, target, proxy, attempt, timeoutMs);
+    return socket;
   }
 
   async #toProxy(proxy: ProxyServer, attempt: AbortSignal): Promise<Socket> {
@@ -147,15 +148,14 @@ export class Connector {
   ): Promise<TLSSocket> {
     const name = withoutBrackets(hostname);
     const servername = options.servername(name) ?? (isIP(name) === 0 ? name : undefined);
-    const session = this.#sessions.get(host);
     const secured = tls.connect({
       ...options.connection,
       socket,
       host: name,
       // BITS is HTTP/1.1 only ([MC-BUP] §2.2.1).
       ALPNProtocols: ['http/1.1'],
-      ...(servername !== undefined && { servername }),
-      ...(session !== undefined && { session }),
+      servername,
+      session: this.#sessions.get(host),
     });
     secured.on('session', (latest: Buffer) => this.#sessions.set(host, latest));
     carry(secured, socket);
@@ -176,8 +176,4 @@ async function dialled(hostname: string, port: number, attempt: AbortSignal): Pr
   const socket = await dial(hostname, port, attempt);
   onAbort(attempt, () => socket.destroy());
   return socket;
-}
-
-function withoutBrackets(hostname: string): string {
-  return hostname.replace(/^\[(.*)\]$/, '$1');
 }

@@ -60,12 +60,17 @@ export async function dial(
   const race = new Race(port, parts);
   let winner: Socket | undefined;
   try {
-    const host = hostname.replace(/^\[(.*)\]$/, '$1');
-    winner = await unlessAborted(Promise.race([race.winner, race.run(host)]), signal);
+    const attempts = race.run(withoutBrackets(hostname));
+    winner = await unlessAborted(Promise.race([race.winner, attempts]), signal);
     return winner;
   } finally {
     race.end(winner);
   }
+}
+
+/** A host as sockets and certificates have it: in URLs, an IPv6 address stands in brackets. */
+export function withoutBrackets(hostname: string): string {
+  return hostname.replace(/^\[(.*)\]$/, '$1');
 }
 
 /** The attempts of one dial. */

@@ -1,7 +1,11 @@
 import { unlessAborted } from '../common/abort.js';
-import { isBitsError } from '../errors.js';
-import { authSetupError } from './auth/auth-error.js';
-import { type Credentials, checkCredentials, plainUserName, secretOf } from './auth/credentials.js';
+import {
+  askCaller,
+  type Credentials,
+  checkCredentials,
+  plainUserName,
+  secretOf,
+} from './auth/credentials.js';
 
 /** Who asks for a name and a password, as Electron's `login` event tells it. */
 export interface ElectronAuthInfo {
@@ -61,20 +65,19 @@ export class LoginAnswers {
   }
 
   async #ask(authInfo: ElectronAuthInfo): Promise<Credentials | undefined> {
-    try {
-      const answer = await new Promise<unknown>((resolve, reject) => {
-        const callback = (username?: string, password?: string) =>
-          resolve(
-            username === undefined || password === undefined ? undefined : { username, password },
-          );
-        (async () => this.#login(authInfo, callback))().then((returned) => {
-          if (returned || this.#login.length < 2) resolve(returned ?? undefined);
-        }, reject);
-      });
-      return answer === undefined ? undefined : checkCredentials(answer);
-    } catch (error) {
-      if (isBitsError(error)) throw error;
-      throw authSetupError('The login function failed: see the cause', { cause: error });
-    }
+    const answer = await askCaller('login function', () => this.#called(authInfo));
+    return answer === undefined ? undefined : checkCredentials(answer);
+  }
+
+  #called(authInfo: ElectronAuthInfo): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const callback = (username?: string, password?: string) =>
+        resolve(
+          username === undefined || password === undefined ? undefined : { username, password },
+        );
+      (async () => this.#login(authInfo, callback))().then((returned) => {
+        if (returned || this.#login.length < 2) resolve(returned ?? undefined);
+      }, reject);
+    });
   }
 }

@@ -3,10 +3,10 @@ import { isErrorLike } from '../common/error-like.js';
 import { BitsArgumentError, BitsStateError } from '../errors.js';
 import { answerHeaders } from './answer-head.js';
 import {
+  type BufferedExchange,
   type BufferedOptions,
   BufferedTransport,
   type ClientAnswer,
-  type ClientCall,
 } from './buffered.js';
 import { type ElectronAuthInfo, type ElectronLogin, LoginAnswers } from './electron-login.js';
 import type { Transport, TransportLimitation } from './transport.js';
@@ -102,22 +102,26 @@ const REPORT_DELAY_MS = 1_000;
 /** One request over `net.request`. */
 class ElectronExchange {
   readonly #request: ElectronRequest;
-  readonly #call: ClientCall;
+  readonly #exchange: BufferedExchange;
   #sentBytes = 0;
   #look: ReturnType<typeof setInterval> | undefined;
   #isAnswered = false;
 
-  constructor(request: ElectronRequest, call: ClientCall, login: ElectronLogin | undefined) {
+  constructor(
+    request: ElectronRequest,
+    exchange: BufferedExchange,
+    login: ElectronLogin | undefined,
+  ) {
     this.#request = request;
-    this.#call = call;
-    onAbort(call.signal, () => this.#abort());
+    this.#exchange = exchange;
+    onAbort(exchange.signal, () => this.#abort());
     if (login !== undefined) this.#listenForLogin(new LoginAnswers(login));
   }
 
   /** Sends the request; resolves with the head of its answer. */
   answer(): Promise<ClientAnswer> {
     const request = this.#request;
-    const { body } = this.#call;
+    const { body } = this.#exchange;
     return new Promise<ClientAnswer>((resolve, reject) => {
       // It stays: Electron may tell of an error at any time, after an abort too.
       request.on('error', reject);
@@ -142,7 +146,7 @@ class ElectronExchange {
 
   /** Follows the body on its way. */
   #watch(): void {
-    const { body, deadline, signal } = this.#call;
+    const { body, deadline, signal } = this.#exchange;
     if (this.#isAnswered || signal.aborted) return;
     if (body === undefined || body.byteLength === 0) {
       deadline.run('send-and-answer');
@@ -163,17 +167,20 @@ class ElectronExchange {
     // Fewer than before are progress too: Chromium sends the body again.
     if (current === this.#sentBytes) return;
     this.#sentBytes = current;
-    this.#call.sent(current);
-    this.#call.deadline.run(current < byteLength ? 'send' : 'answer');
+    this.#exchange.sent(current);
+    this.#exchange.deadline.run(current < byteLength ? 'send' : 'answer');
   }
 
   #listenForLogin(answers: LoginAnswers): void {
-    const { deadline, signal, fail } = this.#call;
+    const { deadline, signal } = this.#exchange;
     this.#request.on('login', (authInfo, callback) => {
       if (signal.aborted) return callback();
       this.#rest();
       deadline.run('login');
-      answers.give(authInfo, callback, signal).then(() => this.#watch(), fail);
+      answers.give(authInfo, callback, signal).then(
+        () => this.#watch(),
+        (error) => this.#exchange.cut(error),
+      );
     });
   }
 
@@ -207,7 +214,7 @@ function fieldsOf(headers: Readonly<Record<string, string | readonly string[]>>)
 function openRequest(
   { net, session }: ElectronTransportOptions,
   credentials: 'include' | 'omit',
-  { head: { method, url }, headers }: ClientCall,
+  { method, url, headers }: BufferedExchange,
 ): ElectronRequest {
   try {
     return net.request({
@@ -274,12 +281,10 @@ export function createElectronTransport(options: ElectronTransportOptions): Tran
   const credentials = hasCredentials ? 'include' : 'omit';
   return new BufferedTransport(
     {
-      ask: (call) =>
-        new ElectronExchange(
-          openRequest({ net, session }, credentials, call),
-          call,
-          login,
-        ).answer(),
+      ask: (exchange) => {
+        const request = openRequest({ net, session }, credentials, exchange);
+        return new ElectronExchange(request, exchange, login).answer();
+      },
       limitations: LIMITATIONS,
       mayResend: true,
       hasCredentials,

@@ -152,7 +152,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
         method,
         headers: { Host: url.host, ...headers },
         body: this.#pump ?? null,
-      },
+      } as Dispatcher.DispatchOptions,
       this,
       (bytes) => {
         this.#sentAtMs = this.#time.elapsedMs;
@@ -196,7 +196,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const isEarly = this.#pump?.isAllTaken === false;
     if (isEarly) this.#pump?.stop();
     else this.#line.answered(this.#sent, this.#time.elapsedMs - this.#sentAtMs, connection.wasUsed);
-    if (this.#options.answerBody === 'stream') {
+    // What follows a 101 is no body, and not HTTP.
+    if (this.#options.answerBody === 'stream' && status !== 101) {
       this.#answerBody = new AnswerBody(connection, this.#deadline, () => this.#leave());
     }
     this.#response = { status, headers, connection, body: this.#answerBody ?? EMPTY_BODY };

@@ -85,8 +85,8 @@ export function isCertificateAlert(error: unknown): boolean {
   return CERTIFICATE_ALERT.test(failureCode(error) ?? '');
 }
 
-/** The first code in an error and what caused it. */
-function failureCode(error: unknown): string | undefined {
+/** The first code in an error and what caused it, as OpenSSL, the system or a parser reported it. */
+export function failureCode(error: unknown): string | undefined {
   for (const at of errorChain(error)) {
     const code = propertyOf(at, 'code');
     if (typeof code === 'string') return code;

@@ -2,10 +2,10 @@ import { isErrorLike } from '../common/error-like.js';
 import { BitsArgumentError, BitsTransportError, isBitsError } from '../errors.js';
 import { answerHeaders } from './answer-head.js';
 import {
+  type BufferedExchange,
   type BufferedOptions,
   BufferedTransport,
   type ClientAnswer,
-  type ClientCall,
 } from './buffered.js';
 import type { Transport, TransportLimitation } from './transport.js';
 
@@ -110,11 +110,10 @@ type RequestCredentials = NonNullable<FetchTransportOptions['credentials']>;
 async function askFetch(
   fetch: FetchFunction,
   credentials: RequestCredentials,
-  { head, headers, body, signal }: ClientCall,
+  { method, url, headers, body, signal }: BufferedExchange,
 ): Promise<ClientAnswer> {
-  const { url } = head;
   const init = {
-    method: head.method,
+    method,
     headers,
     redirect: 'manual',
     credentials,
@@ -177,7 +176,7 @@ export function createFetchTransport(
   }
   return new BufferedTransport(
     {
-      ask: (call) => askFetch(fetch, credentials, call),
+      ask: (exchange) => askFetch(fetch, credentials, exchange),
       limitations: limitationsOf(fetch),
       mayResend: mayResend ?? !isNodes(fetch),
       hasCredentials: credentials !== 'omit',

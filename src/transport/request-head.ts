@@ -1,6 +1,7 @@
 import { isHeaderValue, isToken } from '../common/header-fields.js';
 import { BitsArgumentError } from '../errors.js';
 import { BITS_METHOD } from '../protocol/constants.js';
+import { VERSION } from '../version.js';
 import type { WireRequest } from './transport.js';
 
 /** A request that is safe to put on the wire: nothing in it can end a header line. */
@@ -28,6 +29,16 @@ const OWNED_BY_TRANSPORT: ReadonlySet<string> = new Set([
 
 /** Methods whose request carries `Content-Length: 0` when it has no body ([MC-BUP] §2.2.1.1). */
 const ALWAYS_HAS_LENGTH: ReadonlySet<string> = new Set([BITS_METHOD, 'POST', 'PUT', 'PATCH']);
+
+/**
+ * What a transport sends as `User-Agent`.
+ * @throws BITS_ERR_ARGUMENT
+ */
+export function userAgentOf(given: string | undefined): string {
+  if (given === undefined) return `bits-upload/${VERSION}`;
+  if (typeof given === 'string' && isHeaderValue(given)) return given;
+  throw new BitsArgumentError('userAgent holds a character that a header cannot carry');
+}
 
 /**
  * Checks a request before a byte of it is sent.

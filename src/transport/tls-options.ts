@@ -41,10 +41,11 @@ export interface ResolvedTls {
   readonly limitations: readonly TransportLimitation[];
 }
 
-type PlainTlsOptions = Pick<TlsOptions, 'pfx' | 'passphrase'> & {
+/** A client certificate, as it was given but for the text of PEM. */
+interface ClientCertificate extends Pick<TlsOptions, 'pfx' | 'passphrase'> {
   readonly cert: string | undefined;
   readonly key: string | undefined;
-};
+}
 
 const OPTION_NAMES: Readonly<Record<keyof TlsOptions, true>> = {
   ca: true,
@@ -83,19 +84,18 @@ export function resolveTls(given?: TlsOptions, what = 'tls'): ResolvedTls {
     throw new BitsArgumentError(`${what}.servername must be a host name`);
   }
   checkClientCertificate({ cert, key, pfx, passphrase }, what);
-  const ca = authorities(options, what);
   const insecure = flag(
     `${what}.dangerouslyAllowInvalidCertificates`,
     options.dangerouslyAllowInvalidCertificates,
   );
   return {
     connection: {
-      ...(ca !== undefined && { ca }),
-      ...(cert !== undefined && { cert }),
-      ...(key !== undefined && { key }),
-      ...(pfx !== undefined && { pfx: Buffer.from(pfx) }),
-      ...(passphrase !== undefined && { passphrase }),
-      ...(minVersion !== undefined && { minVersion }),
+      ca: authorities(options, what),
+      cert,
+      key,
+      pfx: pfx && Buffer.from(pfx),
+      passphrase,
+      minVersion,
       // Also against NODE_TLS_REJECT_UNAUTHORIZED: one place decides.
       rejectUnauthorized: !insecure,
     },
@@ -169,7 +169,7 @@ function notPem(what: string): BitsArgumentError {
   );
 }
 
-function checkClientCertificate(options: PlainTlsOptions, what: string): void {
+function checkClientCertificate(options: ClientCertificate, what: string): void {
   const { cert, key, pfx, passphrase } = options;
   if (passphrase !== undefined && typeof passphrase !== 'string') {
     throw new BitsArgumentError(`${what}.passphrase must be a string`);
@@ -190,38 +190,21 @@ function checkClientCertificate(options: PlainTlsOptions, what: string): void {
     throw new BitsArgumentError(`${what}.pfx must be the bytes of a PKCS #12 file`);
   }
   try {
-    tls.createSecureContext({
-      // The list of authorities takes time to load and says nothing here.
-      ca: [],
-      ...(pfx !== undefined && { pfx: Buffer.from(pfx) }),
-      ...(cert !== undefined && { cert }),
-      ...(key !== undefined && { key }),
-      ...(passphrase !== undefined && { passphrase }),
-    });
+    // The list of authorities takes time to load and says nothing here.
+    tls.createSecureContext({ ca: [], cert, key, pfx: pfx && Buffer.from(pfx), passphrase });
+    // OpenSSL itself looks only when both are of one kind, such as RSA.
+    const privateKey = key && createPrivateKey({ key, passphrase });
+    if (cert && privateKey && !new X509Certificate(cert).checkPrivateKey(privateKey)) {
+      throw new Error('key values mismatch');
+    }
   } catch (error) {
     throw new BitsArgumentError(contextAdvice(error, options, what), { cause: error });
   }
-  if (cert !== undefined && key !== undefined && !belongTogether(cert, key, passphrase)) {
-    throw new BitsArgumentError(mismatch(what));
-  }
-}
-
-/** OpenSSL itself looks only when both are of one kind, such as RSA. */
-function belongTogether(cert: string, key: string, passphrase: string | undefined): boolean {
-  const privateKey = createPrivateKey({
-    key,
-    ...(passphrase !== undefined && { passphrase }),
-  });
-  return new X509Certificate(cert).checkPrivateKey(privateKey);
-}
-
-function mismatch(what: string): string {
-  return `${what}.key is not the key of ${what}.cert: check that the two belong together, the client's own certificate first`;
 }
 
 function contextAdvice(
   error: unknown,
-  { key, pfx, passphrase }: PlainTlsOptions,
+  { key, pfx, passphrase }: ClientCertificate,
   what: string,
 ): string {
   const { code = '', message } = error as Error & { code?: string };
@@ -232,7 +215,9 @@ function contextAdvice(
       ? `${what}.${part} is locked: give its passphrase in ${what}.passphrase`
       : `${what}.passphrase does not open ${what}.${part}: check the passphrase`;
   }
-  if (/mismatch/.test(text)) return mismatch(what);
+  if (/mismatch/.test(text)) {
+    return `${what}.key is not the key of ${what}.cert: check that the two belong together, the client's own certificate first`;
+  }
   const isLocked = key === undefined || key.includes('ENCRYPTED');
   if (isLocked && /unsupported/.test(text)) {
     const again = `write it again with openssl ${part === 'pfx' ? 'pkcs12 -legacy' : 'pkcs8 -topk8'}`;

@@ -1,10 +1,8 @@
 import type { Socket } from 'node:net';
 import { throwIfAborted } from '../common/abort.js';
 import { assertKnown } from '../common/check-options.js';
-import { isHeaderValue } from '../common/header-fields.js';
 import { BitsAbortError, BitsArgumentError, BitsStateError } from '../errors.js';
-import { VERSION } from '../version.js';
-import { sendProtected } from './auth/authenticating-transport.js';
+import { sendProtected } from './auth/authenticator.js';
 import { Connection } from './connection.js';
 import { Connector } from './connector.js';
 import { Exchange } from './exchange.js';
@@ -13,7 +11,7 @@ import { Line } from './line.js';
 import { loadUndici } from './load-undici.js';
 import { type ProxyChoice, proxyChoice } from './proxy/proxy-choice.js';
 import type { ProxyOption, ProxyServer } from './proxy/proxy-server.js';
-import { requestHead } from './request-head.js';
+import { requestHead, userAgentOf } from './request-head.js';
 import { resolveTls, type TlsOptions } from './tls-options.js';
 import type {
   SendOptions,
@@ -22,8 +20,6 @@ import type {
   WireRequest,
   WireResponse,
 } from './transport.js';
-
-export type { TlsOptions };
 
 /** Options of `createUndiciTransport`. */
 export interface UndiciTransportOptions {
@@ -81,7 +77,7 @@ export class UndiciTransport implements Transport {
 
   constructor(options: UndiciTransportOptions) {
     const tls = resolveTls(options.tls);
-    this.#userAgent = options.userAgent ?? `bits-upload/${VERSION}`;
+    this.#userAgent = userAgentOf(options.userAgent);
     this.#proxies = proxyChoice(options.proxy, options.noProxy);
     this.limitations = [...tls.limitations, ...this.#proxies.limitations];
     this.hasCredentials = options.tls?.cert !== undefined || options.tls?.pfx !== undefined;
@@ -139,10 +135,10 @@ export class UndiciTransport implements Transport {
       // In absolute form (RFC 9112 §3.2.2).
       target: `${origin}${pathname}${search}`,
     };
-    const auth = this.#connector.authFor(proxy);
-    return sendProtected(auth, request.url.href, request, options, async (attempt, itsOptions) =>
-      this.#exchange(attempt, itsOptions, destination),
-    );
+    const space = this.#connector.spaceOf(proxy);
+    return sendProtected(space, request.url.href, request, options, {
+      send: async (attempt, itsOptions) => this.#exchange(attempt, itsOptions, destination),
+    });
   }
 
   #exchange(
@@ -189,11 +185,11 @@ export class UndiciTransport implements Transport {
 
   async #open({ key, connect }: Destination, signal: AbortSignal): Promise<Connection> {
     // Loaded at the first request: whoever only imports this package does not wait for it.
-    const undici = await loadUndici().catch((error) => {
+    const UndiciClient = await loadUndici().catch((error) => {
       throw toTransportFailure(error, key);
     });
     const socket = await connect(signal);
-    const connection = new Connection(socket, key, undici);
+    const connection = new Connection(socket, key, UndiciClient);
     this.#connections.add(connection);
     socket.once('close', () => this.#connections.delete(connection));
     return connection;
@@ -213,15 +209,12 @@ export function createUndiciTransport(options: UndiciTransportOptions = {}): Tra
     throw new BitsArgumentError('createUndiciTransport takes an object of options');
   }
   assertKnown('', options, OPTION_NAMES);
-  const { connectTimeoutMs, userAgent, noProxy } = options;
+  const { connectTimeoutMs, noProxy } = options;
   if (
     connectTimeoutMs !== undefined &&
     !(Number.isInteger(connectTimeoutMs) && connectTimeoutMs >= 1 && connectTimeoutMs < 2 ** 31)
   ) {
     throw new BitsArgumentError('connectTimeoutMs must be a whole number of 1 or more');
-  }
-  if (userAgent !== undefined && !isHeaderValue(userAgent)) {
-    throw new BitsArgumentError('userAgent holds a character that a header cannot carry');
   }
   if (noProxy !== undefined && typeof noProxy !== 'string') {
     throw new BitsArgumentError('noProxy must be a string, written as in NO_PROXY');

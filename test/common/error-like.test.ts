@@ -1,10 +1,10 @@
 import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import { describeError, errorChain, isErrorLike } from '../../src/common/error-like.js';
-import { causeCode } from '../../src/diagnose/advice.js';
 import { BitsError } from '../../src/errors.js';
 import { sourceError } from '../../src/job/guarded-source.js';
 import { fileSystemError } from '../../src/store/store-error.js';
+import { failureCode } from '../../src/transport/failure.js';
 
 const foreign = (text: string) => runInNewContext(text);
 const messages = (error: unknown) => [...errorChain(error)].map(({ message }) => message);
@@ -37,12 +37,12 @@ describe('errors of another realm', () => {
     expect(failure.message).to.equal('reading the source failed: RangeError: no such block');
   });
 
-  it('keep their code in the advice of the store and the diagnosis', () => {
+  it('keep their code in the advice of the store and the transport', () => {
     const full = foreign(`Object.assign(new Error('x'), { code: 'ENOSPC' })`);
     expect(fileSystemError('write', 'a file', full)).to.have.property('reason', 'full');
     const outer = new BitsError('BITS_ERR_TRANSPORT', 'x', { cause: full });
     const unknown = fileSystemError('write', 'a file', foreign(`new TypeError('no such thing')`));
     expect(unknown.message).to.equal('cannot write a file: TypeError: no such thing');
-    expect(causeCode(outer)).to.equal('ENOSPC');
+    expect(failureCode(outer.cause)).to.equal('ENOSPC');
   });
 });

@@ -1,18 +1,17 @@
 import { readdir, readFile } from 'node:fs/promises';
-import net from 'node:net';
 import { expect } from 'chai';
 import { type DiagnoseOptions, type DiagnosisStep, diagnose } from '../../src/index.js';
 import { createBitsServer } from '../../src/testing/index.js';
 import { openHandles, untilClosed } from '../support/handles.js';
+import { startHttpProxy } from '../support/http-proxy.js';
 import {
   answer,
   type RawRequest,
-  type RawServer,
   type RawServerOptions,
-  startRawServer,
   tlsCertificate,
   tlsKey,
 } from '../support/raw-server.js';
+import { closedAfterEach } from '../transport/support.js';
 
 const ACK = answer(200, { 'BITS-Packet-Type': 'Ack' });
 const USER = { username: 'User', password: 'Pa55word' };
@@ -36,7 +35,7 @@ async function diagnosed(
 }
 
 describe('diagnose', () => {
-  let servers: { close(): Promise<void> }[] = [];
+  const { keep, serve } = closedAfterEach();
   let handles = 0;
 
   beforeEach(async () => {
@@ -45,29 +44,15 @@ describe('diagnose', () => {
     handles = openHandles();
   });
 
-  afterEach(async () => {
-    await Promise.all(servers.map((server) => server.close()));
-    servers = [];
-    await untilClosed(handles);
-  });
+  afterEach(() => untilClosed(handles));
 
-  async function server(options: Parameters<typeof createBitsServer>[0] = {}) {
-    const made = await createBitsServer(options);
-    servers.push(made);
-    return made;
-  }
-
-  async function raw(
-    reply: (request: RawRequest) => string,
-    options: RawServerOptions = {},
-  ): Promise<RawServer> {
-    const made = await startRawServer({
+  const server = async (options: Parameters<typeof createBitsServer>[0] = {}) =>
+    keep(await createBitsServer(options));
+  const raw = (reply: (request: RawRequest) => string, options: RawServerOptions = {}) =>
+    serve({
       ...options,
-      onRequest: (request) => request.connection.socket.write(reply(request)),
+      onRequest: (request) => void request.connection.socket.write(reply(request)),
     });
-    servers.push(made);
-    return made;
-  }
 
   it('finds nothing wrong with a server that accepts uploads, and leaves nothing there', async () => {
     const bits = await server();
@@ -116,7 +101,6 @@ describe('diagnose', () => {
     const closed = await raw(() => '');
     const url = closed.url('/');
     await closed.close();
-    servers = [];
     const { of, outcome } = await diagnosed({ url });
     expect(outcome).to.equal('.dns -tcp .proxy .tls .auth .ping');
     expect(of('tcp').detail).to.contain('ECONNREFUSED');
@@ -204,7 +188,7 @@ describe('diagnose', () => {
   describe('proxies', () => {
     it('reports which proxy is used and why, and that it opened a tunnel', async () => {
       const bits = await raw(() => ACK, { tls: true });
-      const proxy = await tunnelling(bits.port);
+      const { port: proxy } = keep(await startHttpProxy());
       const { of, outcome } = await diagnosed({
         url: bits.url('/'),
         tls: { ca: tlsCertificate() },
@@ -249,28 +233,6 @@ describe('diagnose', () => {
         const { detail, advice = '' } = of('proxy');
         expect(detail + advice).to.contain(status === 407 ? 'the option proxy' : 'NO_PROXY');
       });
-    }
-
-    async function tunnelling(to: number): Promise<number> {
-      const sockets = new Set<net.Socket>();
-      const proxy = net.createServer((socket) => {
-        sockets.add(socket.on('error', () => {}));
-        socket.once('data', () => {
-          const target = net.connect(to, '127.0.0.1').on('error', () => {});
-          sockets.add(target);
-          socket.write('HTTP/1.1 200 OK\r\n\r\n');
-          socket.pipe(target).pipe(socket);
-        });
-      });
-      await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
-      servers.push({
-        close: () =>
-          new Promise((resolve) => {
-            for (const socket of sockets) socket.destroy();
-            proxy.close(() => resolve());
-          }),
-      });
-      return (proxy.address() as net.AddressInfo).port;
     }
   });
 
@@ -394,6 +356,15 @@ describe('diagnose', () => {
       expect(of('ping').detail).to.contain(`after a redirect to ${new URL(bits.url).host}`);
       const stopped = await diagnosed({ url, auth: { credentials: USER }, trustedHosts: [] });
       expect(stopped.outcome).to.match(/\+auth \+ping$/);
+    });
+
+    it('sends no header of the caller to a host that only a redirect names', async () => {
+      const target = await raw(() => ACK);
+      const Location = `http://localhost:${target.port}/x`;
+      const url = (await raw(() => answer(307, { Location }))).url('/');
+      const { outcome } = await diagnosed({ url, headers: { 'X-Key': 'k' } });
+      expect(outcome).to.match(/ \+ping$/);
+      expect(target.requests[0]?.headers).not.to.have.property('x-key');
     });
 
     it('reports that the directory does not exist either', async () => {

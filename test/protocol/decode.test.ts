@@ -633,4 +633,35 @@ describe('the decoder of answers', () => {
       { numRuns: 2000 },
     );
   });
+
+  it('reads headers that a front end sends twice as if they came once', () => {
+    const twice = ({ headers, status }: AnswerHead): AnswerHead => {
+      const fields = Object.entries(headers).map(([name, value]) => [name, `${value}, ${value}`]);
+      return { status, headers: Object.fromEntries(fields) };
+    };
+    const plain = answers.filter(({ headers }) =>
+      Object.values(headers).every((value) => value !== '' && value === value?.trim()),
+    );
+    fc.assert(
+      fc.property(fc.constantFrom(...everyPacket), plain, (type, answer) => {
+        const decode = (each: AnswerHead) => decodeAnswer(packets[type], each, { nowMs: NOW_MS });
+        const once = JSON.stringify(decode(answer));
+        expect(JSON.stringify(decode(twice(answer)))).to.equal(once);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('does not choose between two different values of a header', () => {
+    for (const value of ['Ack, Nak', 'Ack, xAck', 'Ack,Ack', 'AckAck']) {
+      expect(refusalOf('ping', 200, { 'bits-packet-type': value }).meaning).to.equal('not-bits');
+    }
+    const ack = { 'bits-packet-type': 'Ack', 'bits-session-id': sessionId };
+    const offsets = { ...ack, 'bits-received-content-range': '5, 6' };
+    expect(refusalOf('fragment', 200, offsets).meaning).to.equal('misfit');
+    const hosts = { ...ack, 'bits-host-id': 'web3, web4' };
+    expect(refusalOf('create-session', 200, hosts).meaning).to.equal('fatal');
+    const ids = { 'bits-packet-type': 'Ack', 'bits-session-id': `${sessionId}, ${protocolId}` };
+    expect(refusalOf('close-session', 200, ids).meaning).to.equal('misfit');
+  });
 });

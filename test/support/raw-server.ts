@@ -160,6 +160,7 @@ export async function startRawServer(options: RawServerOptions = {}): Promise<Ra
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as net.AddressInfo;
+  let closed: Promise<unknown> | undefined;
   return {
     url: (path = '/vdir/file.bin') =>
       new URL(path, `${options.tls ? 'https' : 'http'}://127.0.0.1:${port}`),
@@ -167,8 +168,7 @@ export async function startRawServer(options: RawServerOptions = {}): Promise<Ra
     connections,
     requests,
     close: async () => {
-      const closed = once(server, 'close');
-      server.close();
+      closed ??= once(server.close(), 'close');
       for (const socket of sockets) socket.destroy();
       await closed;
     },

@@ -6,37 +6,26 @@ import { hadStaleConnection, neverConnected } from '../../src/transport/failure.
 import type { Transport } from '../../src/transport/transport.js';
 import { createUndiciTransport } from '../../src/transport/undici.js';
 import { startHttpProxy } from '../support/http-proxy.js';
-import {
-  answer,
-  type RawRequest,
-  type RawServer,
-  type RawServerOptions,
-  startRawServer,
-  tlsCertificate,
-} from '../support/raw-server.js';
+import { answer, type RawRequest, type RawServer, tlsCertificate } from '../support/raw-server.js';
 import { skipOnWindows } from '../support/skip.js';
-import { bitsError, fragment, gate, LONG, pattern, ping } from './support.js';
+import {
+  bitsError,
+  closedAfterEach,
+  collect,
+  fragment,
+  gate,
+  LONG,
+  OK,
+  pattern,
+  ping,
+} from './support.js';
 
 describe('the connection of an answer', () => {
+  const { keep, serve } = closedAfterEach();
   let transport: Transport;
-  let servers: RawServer[];
   beforeEach(() => {
-    transport = createUndiciTransport({ tls: { ca: tlsCertificate() } });
-    servers = [];
+    transport = keep(createUndiciTransport({ tls: { ca: tlsCertificate() } }));
   });
-  afterEach(async () => {
-    await transport.close();
-    await Promise.all(servers.map((server) => server.close()));
-  });
-
-  async function serve(options: RawServerOptions = {}): Promise<RawServer> {
-    const server = await startRawServer({
-      onRequest: ({ connection }) => connection.socket.write(answer()),
-      ...options,
-    });
-    servers.push(server);
-    return server;
-  }
 
   const connectionTo = async (server: RawServer) =>
     (await transport.send(ping(server.url()), LONG)).connection;
@@ -62,28 +51,18 @@ describe('the connection of an answer', () => {
   });
 
   it("has the server's certificate over TLS", async () => {
-    const connection = await connectionTo(await serve({ tls: true }));
+    const connection = await connectionTo(await serve({ ...OK, tls: true }));
     const { raw } = new X509Certificate(tlsCertificate());
     expect(Buffer.from(connection?.peerCertificate ?? []).equals(raw)).to.equal(true);
   });
 });
 
 describe('a connection', () => {
-  const servers: RawServer[] = [];
+  const { keep, serve } = closedAfterEach();
   let transport: Transport;
   beforeEach(() => {
-    transport = createUndiciTransport();
+    transport = keep(createUndiciTransport());
   });
-  afterEach(async () => {
-    await transport.close();
-    await Promise.all(servers.splice(0).map((server) => server.close()));
-  });
-
-  async function serve(options: RawServerOptions): Promise<RawServer> {
-    const server = await startRawServer(options);
-    servers.push(server);
-    return server;
-  }
 
   for (const [what, delayMs] of [
     ['together with the answer', undefined],
@@ -105,6 +84,15 @@ describe('a connection', () => {
     });
   }
 
+  it('is not used again when somebody closes it', async () => {
+    const server = await serve();
+    const { connection } = await transport.send(ping(server.url()), LONG);
+    connection?.close?.();
+    expect(connection?.isOpen).to.equal(false);
+    await transport.send(ping(server.url()), LONG);
+    expect(server.connections).to.have.lengthOf(2);
+  });
+
   it('is not used again when the server ends it with an answer, without saying so', async () => {
     const server = await serve({
       onRequest: ({ connection: { socket, requests } }) => {
@@ -123,6 +111,22 @@ describe('a connection', () => {
     expect(error).to.include({ code: 'BITS_ERR_TRANSPORT', retryable: false });
     expect(error.message).to.include('not HTTP/1.1').and.not.to.include('hush');
   });
+
+  for (const answerBody of ['discard', 'stream'] as const) {
+    it(`ends with an answer that switches protocols, which is an answer as any (${answerBody})`, async () => {
+      const server = await serve({
+        onRequest: ({ connection: { socket } }) =>
+          void socket.write(
+            'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x05hello',
+            'latin1',
+          ),
+      });
+      const response = await transport.send(ping(server.url()), { ...LONG, answerBody });
+      expect(response.status).to.equal(101);
+      expect(await collect(response.body)).to.have.lengthOf(0);
+      await server.connections[0]?.closed;
+    });
+  }
 
   for (const [what, start, more] of [
     ['interim answers', '', 'HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n'],
@@ -149,23 +153,20 @@ describe('a connection', () => {
 });
 
 describe('a connection that was used before and breaks before any byte of the answer', () => {
+  const { keep, serve: serveRaw } = closedAfterEach();
   let server: RawServer;
   let transport: Transport;
-  afterEach(async () => {
-    await transport.close();
-    await server.close();
-  });
 
   /** A server that answers the first request of a connection, and does something with the others. */
   async function serve(others: (request: RawRequest) => void, tls = false, status = 200) {
-    server = await startRawServer({
+    server = await serveRaw({
       tls,
       onRequest: (request) => {
         if (request.connection.requests.length > 1) others(request);
         else request.connection.socket.write(answer(status));
       },
     });
-    transport = createUndiciTransport({ tls: { ca: tlsCertificate() } });
+    transport = keep(createUndiciTransport({ tls: { ca: tlsCertificate() } }));
   }
 
   const send = () => transport.send(fragment(server.url(), pattern(1000)), LONG);
@@ -191,7 +192,7 @@ describe('a connection that was used before and breaks before any byte of the an
     await send();
     expect(hadStaleConnection(await bitsError(send()))).to.equal(false);
     await server.close();
-    server = await startRawServer({ onRequest: ({ connection }) => connection.socket.destroy() });
+    server = await serveRaw({ onRequest: ({ connection }) => connection.socket.destroy() });
     expect(hadStaleConnection(await bitsError(send()))).to.equal(false);
   });
 
@@ -224,33 +225,8 @@ describe('a connection that was used before and breaks before any byte of the an
   });
 });
 
-describe('a connection that somebody closes', () => {
-  it('is not used again', async () => {
-    const server = await startRawServer({
-      onRequest: ({ connection }) => connection.socket.write(answer()),
-    });
-    const transport = createUndiciTransport();
-    const { connection } = await transport.send(ping(server.url()), LONG);
-    connection?.close?.();
-    expect(connection?.isOpen).to.equal(false);
-    await transport.send(ping(server.url()), LONG);
-    expect(server.connections).to.have.lengthOf(2);
-    await transport.close();
-    await server.close();
-  });
-});
-
 describe('a request that is given up', () => {
-  const closing: { close(): Promise<void> }[] = [];
-  afterEach(async () => {
-    for (const one of closing.splice(0).reverse()) await one.close();
-  });
-
-  const keep = <T extends { close(): Promise<void> }>(one: T): T => {
-    closing.push(one);
-    return one;
-  };
-
+  const { keep, serve } = closedAfterEach();
   const trust = { ca: tlsCertificate() };
 
   /** Passes bytes on, and sees how a connection ends below TLS. */
@@ -279,7 +255,7 @@ describe('a request that is given up', () => {
   ] as const) {
     it(`resets its connection ${what}`, async () => {
       const arrived = gate();
-      const server = keep(await startRawServer({ tls, onHead: () => arrived.open() }));
+      const server = await serve({ tls, onHead: () => arrived.open() });
       const proxy = makeProxy && keep(await makeProxy());
       const relay = await relayTo((proxy ?? server).port);
       const url = server.url();
@@ -305,7 +281,7 @@ describe('a request that is given up', () => {
   for (const tls of [false, true]) {
     it(`is forgotten by the system, its body included${tls ? ', over TLS' : ''}`, async function () {
       skipOnWindows(this, 'resets');
-      const server = keep(await startRawServer({ tls, paused: true }));
+      const server = await serve({ tls, paused: true });
       const transport = keep(createUndiciTransport({ tls: trust }));
       let takenBytes = 0;
       const sent = transport.send(fragment(server.url(), Buffer.alloc(64 << 20)), {

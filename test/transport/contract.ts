@@ -2,14 +2,10 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { expect } from 'chai';
 import type { SendOptions, Transport } from '../../src/transport/transport.js';
-import {
-  answer,
-  type RawServer,
-  type RawServerOptions,
-  startRawServer,
-} from '../support/raw-server.js';
+import { answer } from '../support/raw-server.js';
 import {
   bitsError,
+  closedAfterEach,
   collect,
   fragment,
   gate,
@@ -35,30 +31,19 @@ export function transportContract(
   { hidesRedirects = false }: TransportTraits = {},
 ): void {
   describe(`${name}: the transport contract`, () => {
+    const { keep, serve } = closedAfterEach();
     let transport: Transport;
-    const servers: RawServer[] = [];
-
-    async function serve(options: RawServerOptions): Promise<RawServer> {
-      const server = await startRawServer(options);
-      servers.push(server);
-      return server;
-    }
 
     /** Answers everything in one way. */
     const always = (text: string) =>
       serve({ onRequest: ({ connection }) => void connection.socket.write(text) });
 
     beforeEach(() => {
-      transport = make();
-    });
-
-    afterEach(async () => {
-      await transport.close();
-      await Promise.all(servers.splice(0).map((server) => server.close()));
+      transport = keep(make());
     });
 
     it('sends verb, target and headers, and the body by its length', async () => {
-      const server = await always(answer());
+      const server = await serve();
       const url = server.url('/vdir/a%20b.bin?x=1&y=%7B');
       await transport.send(fragment(url, pattern(70_000), pattern(30_000, 2)), LONG);
       const [request] = server.requests;
@@ -75,7 +60,7 @@ export function transportContract(
     });
 
     it('sends no content length with GET', async () => {
-      const server = await always(answer());
+      const server = await serve();
       await transport.send(get(server.url()), LONG);
       expect(server.requests[0]?.headers).not.to.have.any.keys(
         'content-length',
@@ -84,7 +69,7 @@ export function transportContract(
     });
 
     it('names the package in User-Agent, unless the caller does', async () => {
-      const server = await always(answer());
+      const server = await serve();
       await transport.send(ping(server.url()), LONG);
       await transport.send(ping(server.url(), { 'user-agent': 'Microsoft BITS/7.8' }), LONG);
       expect(server.requests.map(({ headers }) => headers['user-agent'])).to.deep.equal([
@@ -307,7 +292,7 @@ export function transportContract(
     });
 
     it('reports every body byte as sent, once', async () => {
-      const server = await always(answer());
+      const server = await serve();
       let sent = 0;
       await transport.send(fragment(server.url(), pattern(500_000), pattern(3)), {
         ...LONG,
@@ -320,7 +305,7 @@ export function transportContract(
 
     describe('when something goes wrong', () => {
       it('rejects with the very error of the source', async () => {
-        const server = await always(answer());
+        const server = await serve();
         const error = new TypeError('the disk is on fire');
         const request = withBody(server.url(), {
           byteLength: 10,
@@ -333,7 +318,7 @@ export function transportContract(
       });
 
       it('rejects with the very error that a source throws at its end', async () => {
-        const server = await always(answer());
+        const server = await serve();
         const error = new TypeError('the file has changed');
         const request = withBody(server.url(), {
           byteLength: 5,
@@ -351,7 +336,7 @@ export function transportContract(
         ['more, in another piece,', ['12345', '6']],
       ] as const) {
         it(`refuses a source that gives ${what} than it announced`, async () => {
-          const server = await always(answer());
+          const server = await serve();
           const request = withBody(server.url(), {
             byteLength: 5,
             async *pieces() {
@@ -381,10 +366,9 @@ export function transportContract(
       });
 
       it('tells that nobody listens', async () => {
-        const server = await always(answer());
+        const server = await serve();
         const url = server.url('/secret?token=hush');
         await server.close();
-        servers.splice(0);
         const error = await bitsError(transport.send(ping(url), LONG));
         expect(error).to.include({ code: 'BITS_ERR_TRANSPORT', retryable: true });
         expect(error.message).to.include(url.host).and.to.include('refused');
@@ -419,7 +403,7 @@ export function transportContract(
       });
 
       it('refuses what cannot stand in a request, before it is sent', async () => {
-        const server = await always(answer());
+        const server = await serve();
         const url = server.url();
         for (const [header, value] of [
           ['X-Split', 'a\r\nX-Other: b'],
@@ -492,7 +476,7 @@ export function transportContract(
       });
 
       it('does not count while the source is slow', async () => {
-        const server = await always(answer());
+        const server = await serve();
         const request = withBody(server.url(), {
           byteLength: 2,
           async *pieces() {
@@ -508,7 +492,7 @@ export function transportContract(
 
     describe('abort', () => {
       it('sends nothing when the signal is aborted already', async () => {
-        const server = await always(answer());
+        const server = await serve();
         const signal = AbortSignal.abort();
         const error = await bitsError(transport.send(ping(server.url()), { ...LONG, signal }));
         expect(error.code).to.equal('BITS_ERR_ABORTED');

@@ -1,6 +1,13 @@
 import { expect } from 'chai';
+import { Deferred } from '../../src/common/deferred.js';
 import { type BitsError, isBitsError } from '../../src/errors.js';
 import type { SendOptions, WireBody, WireRequest } from '../../src/transport/transport.js';
+import {
+  answer,
+  type RawServer,
+  type RawServerOptions,
+  startRawServer,
+} from '../support/raw-server.js';
 
 export const LONG: SendOptions = {
   stallTimeoutMs: 15_000,
@@ -57,11 +64,28 @@ export async function collect(body: AsyncIterable<Uint8Array>): Promise<Buffer> 
 
 /** A promise to be kept from outside, for tests that wait on events. */
 export function gate<T = void>(): { promise: Promise<T>; open: (value: T) => void } {
-  let open!: (value: T) => void;
-  const promise = new Promise<T>((resolve) => {
-    open = resolve;
+  const { promise, resolve } = new Deferred<T>();
+  return { promise, open: resolve };
+}
+
+/** Of a server that answers each request with 200. */
+export const OK: RawServerOptions = {
+  onRequest: ({ connection }) => void connection.socket.write(answer()),
+};
+
+/** For a describe: what its tests open is closed after each of them, the last one first. */
+export function closedAfterEach() {
+  const opened: { close(): Promise<void> }[] = [];
+  afterEach(async () => {
+    for (const one of opened.splice(0).reverse()) await one.close();
   });
-  return { promise, open };
+  const keep = <T extends (typeof opened)[number]>(one: T): T => {
+    opened.push(one);
+    return one;
+  };
+  const serve = async (options: RawServerOptions = OK): Promise<RawServer> =>
+    keep(await startRawServer(options));
+  return { keep, serve };
 }
 
 /** Bytes in which any shift or overwriting shows. */

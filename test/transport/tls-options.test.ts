@@ -3,16 +3,9 @@ import { readFileSync } from 'node:fs';
 import tls from 'node:tls';
 import { expect } from 'chai';
 import { resolveTls, type TlsOptions } from '../../src/transport/tls-options.js';
-import type { Transport } from '../../src/transport/transport.js';
 import { createUndiciTransport } from '../../src/transport/undici.js';
-import {
-  answer,
-  type RawServer,
-  startRawServer,
-  tlsCertificate,
-  tlsKey,
-} from '../support/raw-server.js';
-import { bitsError, LONG, ping } from './support.js';
+import { tlsCertificate, tlsKey } from '../support/raw-server.js';
+import { bitsError, closedAfterEach, LONG, OK, ping } from './support.js';
 
 const PASSPHRASE = 'Passphrase';
 const pfx = readFileSync(new URL('../fixtures/tls/client.p12', import.meta.url));
@@ -110,26 +103,10 @@ describe('TLS options', () => {
   });
 
   describe('on the wire', () => {
-    const closing: { close(): Promise<void> }[] = [];
-
-    async function serve(options: tls.TlsOptions = {}): Promise<RawServer> {
-      const server = await startRawServer({
-        tls: options,
-        onRequest: ({ connection }) => void connection.socket.write(answer()),
-      });
-      closing.push(server);
-      return server;
-    }
-
-    function make(options: TlsOptions): Transport {
-      const transport = createUndiciTransport({ tls: options, proxy: false });
-      closing.push(transport);
-      return transport;
-    }
-
-    afterEach(async () => {
-      for (const one of closing.splice(0).reverse()) await one.close();
-    });
+    const { keep, serve: serveRaw } = closedAfterEach();
+    const serve = (options: tls.TlsOptions = {}) => serveRaw({ ...OK, tls: options });
+    const make = (options: TlsOptions) =>
+      keep(createUndiciTransport({ tls: options, proxy: false }));
 
     it('trust an authority whose file has a byte order mark', async () => {
       const server = await serve();

@@ -1,7 +1,6 @@
-import { isBitsError } from '../../errors.js';
 import { authSetupError, unencrypted } from './auth-error.js';
 import type { Challenge } from './challenges.js';
-import { SecretSource } from './credentials.js';
+import { askCaller, SecretSource } from './credentials.js';
 import {
   type AuthRequest,
   type AuthScheme,
@@ -70,15 +69,9 @@ class BearerState implements AuthState {
 }
 
 async function askFor(input: TokenInput): Promise<string> {
-  let token: unknown;
-  try {
-    token = typeof input === 'function' ? await input() : input;
-  } catch (error) {
-    if (isBitsError(error)) throw error;
-    throw authSetupError('The function that gives the bearer token failed: see the cause', {
-      cause: error,
-    });
-  }
+  const token: unknown = await askCaller('function that gives the bearer token', () =>
+    typeof input === 'function' ? input() : input,
+  );
   if (typeof token !== 'string' || !TOKEN.test(token)) {
     throw authSetupError('The bearer token is empty or contains characters that no header allows');
   }

@@ -70,17 +70,25 @@ export class SecretSource<T> {
 export type CredentialsSource = SecretSource<Credentials>;
 
 export function credentialsSource(input: CredentialsInput): CredentialsSource {
-  return new SecretSource(async () => {
-    if (typeof input !== 'function') return checkCredentials(input);
-    try {
-      return checkCredentials(await input());
-    } catch (error) {
-      if (isBitsError(error)) throw error;
-      throw authSetupError('The function that gives the credentials failed: see the cause', {
-        cause: error,
-      });
-    }
-  }, secretOf);
+  const ask = async () => (typeof input === 'function' ? input() : input);
+  return new SecretSource(
+    async () => checkCredentials(await askCaller('function that gives the credentials', ask)),
+    secretOf,
+  );
+}
+
+/**
+ * What a function of the caller's gives.
+ * @param what names it in the message of its failure
+ * @throws BITS_ERR_AUTH when it fails
+ */
+export async function askCaller<T>(what: string, ask: () => T | Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (cause) {
+    if (isBitsError(cause)) throw cause;
+    throw authSetupError(`The ${what} failed: see the cause`, { cause });
+  }
 }
 
 /**

@@ -198,10 +198,7 @@ class DigestState implements AuthState {
     const challenge =
       offers === undefined ? this.#challenge : bestDigestChallenge(offers, this.#allowLegacy);
     if (offers !== undefined && this.#isJudged && !this.#isOnlyStale(challenge)) return REFUSED;
-    if (challenge === undefined) {
-      if (offers === undefined) return NOTHING;
-      return { type: 'unusable', reason: unanswerable(request.peer.title) };
-    }
+    if (challenge === undefined) return NOTHING;
     if (!challenge.hasQop && !this.#allowLegacy) {
       return { type: 'unusable', reason: legacy(request.peer.title) };
     }
@@ -241,12 +238,6 @@ class DigestState implements AuthState {
     const isNew = challenge?.isStale === true && challenge.nonce !== this.#challenge?.nonce;
     return isNew && ++this.#staleAnswers <= 2;
   }
-}
-
-function unanswerable(title: string) {
-  return authSetupError(
-    `${title} offers an unsupported kind of Digest authentication: MD5 and SHA-256 with qop=auth are supported`,
-  );
 }
 
 function legacy(title: string) {

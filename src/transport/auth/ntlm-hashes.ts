@@ -33,14 +33,8 @@ export interface NtlmV2Input {
   readonly targetInfo: Uint8Array;
 }
 
-export interface NtlmV2Output {
-  readonly ntResponse: Buffer;
-  readonly lmResponse: Buffer;
-  readonly sessionBaseKey: Buffer;
-}
-
 /** The responses of NTLMv2 ([MS-NLMP] §3.3.2). */
-export function ntlmV2Responses(input: NtlmV2Input): NtlmV2Output {
+export function ntlmV2Responses(input: NtlmV2Input) {
   const { key, serverChallenge, clientChallenge, time, targetInfo } = input;
   const proven = Buffer.concat([
     Buffer.from([1, 1, 0, 0, 0, 0, 0, 0]),

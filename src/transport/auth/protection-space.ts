@@ -1,8 +1,8 @@
 import { channel } from 'node:diagnostics_channel';
 import { Mutex } from '../../common/mutex.js';
 import type { BitsError } from '../../errors.js';
-import type { WireHeaders } from '../../protocol/packets.js';
-import type { WireConnection } from '../transport.js';
+import { drain } from '../answer-body.js';
+import type { WireConnection, WireResponse } from '../transport.js';
 import {
   authSetupError,
   credentialsRefused,
@@ -16,7 +16,7 @@ import type { AuthScheme, AuthState, Peer } from './scheme.js';
 import { processVerdicts, Trial, type Verdicts } from './verdicts.js';
 
 /** A request to a server or proxy that may require authentication. */
-export interface ProtectedRequest<A extends ProtectedAnswer> {
+export interface ProtectedRequest {
   /** As on the wire. */
   readonly method: string;
   /** The request-target, exactly as it stands in the request line. */
@@ -27,14 +27,7 @@ export interface ProtectedRequest<A extends ProtectedAnswer> {
    * Sends it with these headers added; with `isHandshake` a Ping in its place, so that a handshake
    * is not paid with fragments (<9>).
    */
-  send(headers: Readonly<Record<string, string>>, isHandshake: boolean): Promise<A>;
-}
-
-export interface ProtectedAnswer {
-  readonly status: number;
-  readonly headers: WireHeaders;
-  readonly connection?: WireConnection | undefined;
-  readonly body: AsyncIterable<Uint8Array>;
+  send(headers: Readonly<Record<string, string>>, isHandshake: boolean): Promise<WireResponse>;
 }
 
 /** One run of a scheme, and what the peer has said about it. */
@@ -68,9 +61,6 @@ const ROUNDS = channel('bits-upload:authentication');
 
 /** Enough for a handshake, a change of scheme and a lost connection. */
 const MAX_ATTEMPTS = 12;
-
-/** An answer that only requires authentication may have a body of this size. */
-const MAX_DRAIN_BYTES = 64 * 1024;
 
 /**
  * One host that may require authentication (RFC 9110 §11.5): which scheme it accepts, and how far
@@ -108,7 +98,7 @@ export class ProtectionSpace {
    * @throws BITS_ERR_AUTH when credentials are missing or refused, or no offer can be answered; what
    * `send` throws
    */
-  async send<A extends ProtectedAnswer>(request: ProtectedRequest<A>): Promise<A> {
+  async send(request: ProtectedRequest): Promise<WireResponse> {
     const trial = new Trial(this.#peer, this.#verdicts);
     let release: (() => void) | undefined;
     try {
@@ -139,11 +129,11 @@ export class ProtectionSpace {
     return this.#scheme.connectionBound || !this.#run?.isProven;
   }
 
-  async #attempt<A extends ProtectedAnswer>(
-    request: ProtectedRequest<A>,
+  async #attempt(
+    request: ProtectedRequest,
     before: Challenged | undefined,
     trial: Trial,
-  ): Promise<{ answer: A; challenged: Challenged | undefined; isHandshake: boolean }> {
+  ): Promise<{ answer: WireResponse; challenged: Challenged | undefined; isHandshake: boolean }> {
     const attempt = await this.#prepare(request, before, trial);
     const { isHandshake } = attempt;
     const sentAtMs = performance.now();
@@ -166,9 +156,9 @@ export class ProtectionSpace {
 
   /** Of what is sent and offered, only the names of the schemes: the rest is secret, or a proof. */
   #describe(
-    { method, target }: ProtectedRequest<ProtectedAnswer>,
+    { method, target }: ProtectedRequest,
     attempt: Attempt,
-    answer: ProtectedAnswer,
+    answer: WireResponse,
     offers: readonly Challenge[],
     elapsedMs: number,
   ): object {
@@ -188,7 +178,7 @@ export class ProtectionSpace {
 
   /** Finds what to send with a request, in answer to a challenge if there was one. */
   async #prepare(
-    request: ProtectedRequest<ProtectedAnswer>,
+    request: ProtectedRequest,
     before: Challenged | undefined,
     trial: Trial,
   ): Promise<Attempt> {
@@ -232,7 +222,7 @@ export class ProtectionSpace {
     return { headers: {}, isHandshake: false, run: undefined, expected: undefined, proofs };
   }
 
-  #answered(attempt: Attempt, answer: ProtectedAnswer, isAccepted: boolean): void {
+  #answered(attempt: Attempt, answer: WireResponse, isAccepted: boolean): void {
     const { run, expected } = attempt;
     const { connection, headers } = answer;
     this.#latest = staysOpen(answer) ? connection : undefined;
@@ -342,19 +332,6 @@ function isElsewhere({ expected }: Attempt, connection: WireConnection | undefin
   return expected !== undefined && expected !== connection;
 }
 
-function staysOpen({ connection, headers }: ProtectedAnswer): boolean {
+function staysOpen({ connection, headers }: WireResponse): boolean {
   return connection?.isOpen === true && !/\bclose\b/i.test(headers.connection ?? '');
-}
-
-/** Reads a streamed answer to its end, within bounds, so that the connection can be used again. */
-export async function drain(body: AsyncIterable<Uint8Array>): Promise<void> {
-  let bytes = 0;
-  try {
-    for await (const chunk of body) {
-      bytes += chunk.byteLength;
-      if (bytes > MAX_DRAIN_BYTES) return;
-    }
-  } catch {
-    // The head of the answer says all that matters.
-  }
 }

@@ -1,8 +1,8 @@
 import { unlessAborted } from '../../common/abort.js';
 import { isHeaderValue } from '../../common/header-fields.js';
-import { isBitsError } from '../../errors.js';
 import { authSetupError } from './auth-error.js';
 import type { Challenge } from './challenges.js';
+import { askCaller } from './credentials.js';
 import {
   type AuthRequest,
   type AuthScheme,
@@ -78,14 +78,10 @@ class ProviderState implements AuthState {
   ): Promise<string | undefined> {
     const { method, target, peer, signal } = request;
     const { hostname: host, isProxy } = peer;
-    let value: unknown;
-    try {
-      const given = this.#provider({ method, target, host, isProxy, challenges });
-      value = await unlessAborted(Promise.resolve(given), signal);
-    } catch (error) {
-      if (isBitsError(error)) throw error;
-      throw authSetupError('The authorize function failed: see the cause', { cause: error });
-    }
+    const context = { method, target, host, isProxy, challenges };
+    const value: unknown = await askCaller('authorize function', () =>
+      unlessAborted(Promise.resolve(this.#provider(context)), signal),
+    );
     if (value === undefined) return undefined;
     if (typeof value !== 'string' || value === '' || !isHeaderValue(value)) {
       throw authSetupError('The authorize function returned something that is not a header value');

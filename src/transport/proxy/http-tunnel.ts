@@ -5,8 +5,8 @@ import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { propertyOf } from '../../common/error-like.js';
 import { answerHeaders } from '../answer-head.js';
+import type { ProtectionSpace } from '../auth/protection-space.js';
 import type { WireConnection, WireResponse } from '../transport.js';
-import type { ProxyAuth } from './proxy-auth.js';
 import {
   adviceFor,
   dataOfItsOwn,
@@ -18,7 +18,7 @@ import type { ProxyServer } from './proxy-server.js';
 
 export interface TunnelParts {
   readonly proxy: ProxyServer;
-  readonly auth: ProxyAuth;
+  readonly space: ProtectionSpace;
   readonly userAgent: string;
   /** Aborts when nobody waits for the tunnel any more. */
   readonly signal: AbortSignal;
@@ -35,11 +35,11 @@ export interface TunnelParts {
  * @throws BITS_ERR_PROXY, BITS_ERR_AUTH
  */
 export async function openHttpTunnel(target: string, parts: TunnelParts): Promise<Socket> {
-  const { proxy, auth, userAgent, signal } = parts;
+  const { proxy, space, userAgent, signal } = parts;
   const agent = new TunnelAgent(parts.connect);
   let tunnel: Socket | undefined;
   try {
-    const { status } = await auth.send({
+    const { status } = await space.send({
       method: 'CONNECT',
       target,
       hasBody: false,

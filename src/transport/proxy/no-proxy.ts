@@ -33,35 +33,32 @@ export function noProxyMatcher(text: string): (url: URL) => boolean {
 }
 
 function exceptionOf(entry: string): Exception | undefined {
-  const [network, prefix] = entry.split('/');
-  if (prefix !== undefined) return networkException(bareHost(network ?? ''), prefix);
-  if (isIP(bareHost(entry)) !== 0) return addressException(bareHost(entry), undefined);
+  const [network = '', prefix] = entry.split('/');
+  if (prefix !== undefined) return subnet(bareHost(network), prefix);
+  if (isIP(bareHost(entry)) !== 0) return subnet(bareHost(entry));
   const [, name = '', port] = /^(.*?)(?::(\d+))?$/.exec(entry) ?? [];
   const host = bareHost(name);
-  if (isIP(host) !== 0) return addressException(host, port);
+  if (isIP(host) !== 0) return subnet(host, undefined, port);
   const suffix = host.replace(/^\*?\./, '');
   if (suffix === '') return undefined;
   return { port, matches: (tried) => tried === suffix || tried.endsWith(`.${suffix}`) };
 }
 
-function networkException(network: string, prefix: string): Exception | undefined {
-  const family = isIP(network);
-  const bits = /^\d{1,3}$/.test(prefix) ? Number(prefix) : Number.NaN;
-  if (family === 0 || !(bits <= (family === 6 ? 128 : 32))) return undefined;
-  const list = new BlockList();
-  list.addSubnet(network, bits, familyName(family));
-  return { port: undefined, matches: (tried) => isIn(list, tried) };
-}
-
-function addressException(address: string, port: string | undefined): Exception {
-  const list = new BlockList();
-  list.addAddress(address, familyName(isIP(address)));
-  return { port, matches: (tried) => isIn(list, tried) };
-}
-
-function isIn(list: BlockList, address: string): boolean {
+/** @param prefix how many bits of the address count */
+function subnet(
+  address: string,
+  prefix = isIP(address) === 6 ? '128' : '32',
+  port?: string,
+): Exception | undefined {
   const family = isIP(address);
-  return family !== 0 && list.check(address, familyName(family));
+  const allBits = family === 6 ? 128 : 32;
+  if (family === 0 || !/^\d{1,3}$/.test(prefix) || Number(prefix) > allBits) return undefined;
+  const list = new BlockList();
+  list.addSubnet(address, Number(prefix), familyName(family));
+  return {
+    port,
+    matches: (tried) => isIP(tried) !== 0 && list.check(tried, familyName(isIP(tried))),
+  };
 }
 
 function familyName(family: number): 'ipv4' | 'ipv6' {

@@ -4,18 +4,16 @@ import type { Peer } from '../auth/scheme.js';
 import type { ProxyServer } from './proxy-server.js';
 
 /**
- * Authenticates to one proxy.
+ * What authenticates to one proxy.
  *
  * A user name and password are sent at once as Basic, as curl does; when the proxy offers only other
  * schemes, they are used for the strongest of those.
  */
-export class ProxyAuth extends ProtectionSpace {
-  constructor(proxy: ProxyServer) {
-    const { credentials, auth } = proxy;
-    const none = { schemes: [] };
-    const means = auth ? authMeans(auth) : credentials ? basicFirst(credentials) : none;
-    super(means, proxyPeer(proxy));
-  }
+export function proxySpace(proxy: ProxyServer): ProtectionSpace {
+  const { credentials, auth } = proxy;
+  const none = { schemes: [] };
+  const means = auth ? authMeans(auth) : credentials ? basicFirst(credentials) : none;
+  return new ProtectionSpace(means, proxyPeer(proxy));
 }
 
 export function proxyPeer({ host, hostname, isSecure }: ProxyServer): Peer {

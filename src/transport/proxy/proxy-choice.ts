@@ -8,8 +8,6 @@ export interface ProxyChoice {
   readonly limitations: readonly TransportLimitation[];
 }
 
-export const NO_PROXY: ProxyChoice = { proxyFor: () => undefined, limitations: [] };
-
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
@@ -27,11 +25,10 @@ export function proxyChoice(
   env: Environment = process.env,
   platform: NodeJS.Platform = process.platform,
 ): ProxyChoice {
-  if (option === false) return NO_PROXY;
+  if (option === false) return { proxyFor: () => undefined, limitations: [] };
   const isException = noProxyMatcher(noProxy ?? variable(env, 'no_proxy')?.value ?? '');
   const byScheme =
     option === undefined ? environmentProxies(env, platform) : everywhere(proxyServer(option));
-  if (Object.values(byScheme).every((proxy) => proxy === undefined)) return NO_PROXY;
   return {
     proxyFor: (url) => {
       const proxy = byScheme[url.protocol];

@@ -1,5 +1,6 @@
 import { flag, optionGroup } from '../../common/check-options.js';
 import { BitsArgumentError } from '../../errors.js';
+import type { Credentials } from '../auth/credentials.js';
 import { type AuthOptions, authMeans } from '../auth/options.js';
 import { type ResolvedTls, resolveTls, type TlsOptions } from '../tls-options.js';
 
@@ -41,15 +42,10 @@ export interface ProxyServer {
   readonly host: string;
   /** Whether this machine resolves host names (`socks5://`). */
   readonly looksUpHere: boolean;
-  readonly credentials: ProxyCredentials | undefined;
+  readonly credentials: Credentials | undefined;
   readonly auth: AuthOptions | undefined;
   readonly tunnel: boolean;
   readonly tls: ResolvedTls;
-}
-
-export interface ProxyCredentials {
-  readonly username: string;
-  readonly password: string;
 }
 
 const OPTION_NAMES: Readonly<Record<keyof ProxyOptions, true>> = {
@@ -88,8 +84,8 @@ export function proxyServer(option: string | URL | ProxyOptions, what = 'proxy')
   if (typeof options.url !== 'string' && !(options.url instanceof URL)) {
     throw new BitsArgumentError(`${what} needs a url`);
   }
-  const { scheme, url, isPort80 } = parseProxyUrl(options.url, what);
-  const { kind, isSecure, port, looksUpHere } = SCHEMES[scheme];
+  const { scheme, url, port: givenPort } = parseProxyUrl(options.url, what);
+  const { kind, isSecure, port: defaultPort, looksUpHere } = SCHEMES[scheme];
   const credentials = credentialsOf(options, url, what);
   if (options.auth !== undefined && kind === 'socks5') {
     throw new BitsArgumentError(`${what}.auth is for http proxies: SOCKS5 takes a username`);
@@ -103,13 +99,13 @@ export function proxyServer(option: string | URL | ProxyOptions, what = 'proxy')
     throw new BitsArgumentError(`${what}.tls is for https:// proxies`);
   }
   if (kind === 'socks5' && credentials !== undefined) checkSocksText(credentials, what);
-  const portNumber = url.port === '' ? (isPort80 ? 80 : port) : Number(url.port);
+  const port = Number(givenPort || defaultPort);
   return Object.freeze({
     kind,
     isSecure,
     hostname: url.hostname,
-    port: portNumber,
-    host: `${url.hostname}:${portNumber}`,
+    port,
+    host: `${url.hostname}:${port}`,
     looksUpHere,
     credentials,
     auth: options.auth,
@@ -121,7 +117,7 @@ export function proxyServer(option: string | URL | ProxyOptions, what = 'proxy')
 function parseProxyUrl(
   input: string | URL,
   what: string,
-): { scheme: keyof typeof SCHEMES; url: URL; isPort80: boolean } {
+): { scheme: keyof typeof SCHEMES; url: URL; port: string } {
   const text = String(input).trim();
   const [, given = 'http', rest = ''] = /^(?:([a-z][a-z0-9+.-]*):\/\/)?(.*)$/is.exec(text) ?? [];
   const scheme = given.toLowerCase();
@@ -133,7 +129,8 @@ function parseProxyUrl(
     const url = new URL(`http://${rest}`);
     // As the end of a password with / ? or #, of which the rest would be shown as the host.
     if (`${url.pathname}${url.search}${url.hash}`.includes('@')) throw new Error('an @ too late');
-    return { scheme, url, isPort80: /^[^/?#]*:0*80(?:[/?#]|$)/.test(rest) };
+    // Each of the two leaves out the port that it has by default.
+    return { scheme, url, port: url.port || new URL(`https://${rest}`).port };
   } catch {
     // Without a cause: the error of URL contains the input.
     throw new BitsArgumentError(
@@ -150,7 +147,7 @@ function credentialsOf(
   { username, password }: Partial<ProxyOptions>,
   url: URL,
   what: string,
-): ProxyCredentials | undefined {
+): Credentials | undefined {
   for (const [name, value] of Object.entries({ username, password })) {
     if (value !== undefined && typeof value !== 'string') {
       throw new BitsArgumentError(`${what}.${name} must be a string`);
@@ -178,7 +175,7 @@ function decoded(text: string, what: string): string {
   }
 }
 
-function checkSocksText({ username, password }: ProxyCredentials, what: string): void {
+function checkSocksText({ username, password }: Credentials, what: string): void {
   for (const text of [username, password]) {
     const bytes = Buffer.byteLength(text);
     if (bytes < 1 || bytes > MAX_SOCKS_TEXT_BYTES) {

@@ -17,46 +17,35 @@ import {
 } from './proxy-error.js';
 import type { ProxyServer } from './proxy-server.js';
 
-export interface TunnelTarget {
-  /** IPv6 without brackets. */
-  readonly hostname: string;
-  readonly port: number;
-}
-
 const REFUSED = /Authentication failed/i;
 
-export interface SocksLimits {
-  /** Aborts when nobody waits for the connection any more. */
-  readonly signal: AbortSignal;
-  /** The package keeps the socket, and the password, in memory for so long, however it ends. */
-  readonly timeoutMs: number;
-}
-
 /**
- * Asks a SOCKS5 proxy (RFC 1928, RFC 1929) for a connection to the target.
+ * Asks a SOCKS5 proxy (RFC 1928, RFC 1929) for a connection to a server.
+ * @param target IPv6 without brackets
+ * @param signal aborts when nobody waits for the connection any more
+ * @param timeoutMs the package keeps the socket, and the password, in memory for so long, however it ends
  * @throws BITS_ERR_PROXY, BITS_ERR_AUTH, BITS_ERR_TIMEOUT
  */
 export async function openSocksTunnel(
   socket: Socket,
-  target: TunnelTarget,
+  { hostname, port }: { readonly hostname: string; readonly port: number },
   proxy: ProxyServer,
-  { signal, timeoutMs }: SocksLimits,
+  signal: AbortSignal,
+  timeoutMs: number,
 ): Promise<void> {
-  const host = proxy.looksUpHere ? (await lookup(target.hostname)).address : target.hostname;
+  const host = proxy.looksUpHere ? (await lookup(hostname)).address : hostname;
   const peer = proxyPeer(proxy);
   const secret = proxy.credentials && secretOf(proxy.credentials);
   const trial = new Trial(peer, processVerdicts);
   if (secret !== undefined) await trial.begin(secret, signal);
   try {
-    const begun = await connect(socket, { host, port: target.port }, proxy, timeoutMs);
+    const begun = await connect(socket, { host, port }, proxy, timeoutMs);
     if (secret !== undefined) processVerdicts.set(peer, secret, 'accepted');
     if (begun !== undefined) throw dataOfItsOwn(proxy, begun);
   } catch (error) {
     const { message } = error as SocksClientError;
     if (secret !== undefined && REFUSED.test(message)) processVerdicts.set(peer, secret, 'refused');
-    throw isBitsError(error)
-      ? error
-      : socksFailure(message, `${target.hostname}:${target.port}`, proxy);
+    throw isBitsError(error) ? error : socksFailure(message, `${hostname}:${port}`, proxy);
   } finally {
     trial.end();
   }

@@ -180,14 +180,6 @@ describe('a protection space', () => {
     const challenge = () => ({ offers: 'Basic realm="x"', connection: at });
     const accept = () => ({ connection: at });
 
-    it('sends nothing at all after a refusal of the same credentials', async () => {
-      const verdicts = new Verdicts();
-      await run(space({ credentials: wrong }, verdicts), [challenge, challenge]);
-      const { seen, error } = await run(space({ credentials: wrong }, verdicts), []);
-      expect(seen).to.deep.equal([]);
-      expect(error).to.include({ code: 'BITS_ERR_AUTH' });
-    });
-
     it('sends nothing of them by another scheme', async () => {
       const verdicts = new Verdicts();
       await run(space({ credentials: wrong }, verdicts), [challenge, challenge]);

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
-import { AuthenticatingTransport } from '../../../src/transport/auth/authenticating-transport.js';
+import { Authenticator } from '../../../src/transport/auth/authenticator.js';
 import type { ProxyOptions } from '../../../src/transport/proxy/proxy-server.js';
 import type { Transport } from '../../../src/transport/transport.js';
 import { createUndiciTransport } from '../../../src/transport/undici.js';
 import { startHttpProxy } from '../../support/http-proxy.js';
-import { answer, type RawServer, startRawServer } from '../../support/raw-server.js';
-import { bitsError, LONG, ping } from '../support.js';
+import { answer, type RawServer } from '../../support/raw-server.js';
+import { bitsError, closedAfterEach, LONG, ping } from '../support.js';
 
 const TARGET = new URL('http://bits.example/vdir/file.bin');
 const USER = { username: 'User', password: 'Password' };
@@ -14,42 +14,30 @@ const CHALLENGE =
   'HTTP/1.1 407 X\r\nProxy-Authenticate: Digest realm="x", nonce="1", qop="auth"\r\n';
 
 describe('a tunnel through an HTTP proxy', () => {
-  const closing: { close(): Promise<void> }[] = [];
-  afterEach(async () => {
-    for (const thing of closing.splice(0).reverse()) await thing.close();
-  });
-
-  function keep<T extends { close(): Promise<void> }>(thing: T): T {
-    closing.push(thing);
-    return thing;
-  }
+  const { keep, serve } = closedAfterEach();
 
   /** A proxy that answers each request, CONNECT and what follows, with the next bytes; then 200. */
   const scripted = async (...script: readonly string[]): Promise<RawServer> => {
     let count = 0;
-    return keep(
-      await startRawServer({
-        onRequest: ({ connection }) => {
-          connection.socket.write(script[count++] ?? answer(), 'latin1');
-        },
-      }),
-    );
+    return serve({
+      onRequest: ({ connection }) => {
+        connection.socket.write(script[count++] ?? answer(), 'latin1');
+      },
+    });
   };
 
   /** A proxy that sends the beginning, and then the rest again and again. */
   const endless = async (beginning: string, rest: string): Promise<RawServer> =>
-    keep(
-      await startRawServer({
-        onRequest: ({ connection: { socket } }) => {
-          const more = () => {
-            while (socket.writable && socket.write(rest, 'latin1'));
-          };
-          socket.write(beginning, 'latin1');
-          socket.on('drain', more);
-          more();
-        },
-      }),
-    );
+    serve({
+      onRequest: ({ connection: { socket } }) => {
+        const more = () => {
+          while (socket.writable && socket.write(rest, 'latin1'));
+        };
+        socket.write(beginning, 'latin1');
+        socket.on('drain', more);
+        more();
+      },
+    });
 
   const through = ({ port }: RawServer, more: Partial<ProxyOptions> = {}): Transport =>
     keep(
@@ -117,24 +105,20 @@ describe('a tunnel through an HTTP proxy', () => {
   }
 
   it('is asked for again when the page of a 407 is cut', async () => {
-    const proxy = keep(
-      await startRawServer({
-        onRequest: ({ connection: { socket }, index }) => {
-          if (index === 0) socket.end(`${CHALLENGE}Content-Length: 100\r\n\r\nx`);
-          else socket.write(index === 1 ? ESTABLISHED : answer());
-        },
-      }),
-    );
+    const proxy = await serve({
+      onRequest: ({ connection: { socket }, index }) => {
+        if (index === 0) socket.end(`${CHALLENGE}Content-Length: 100\r\n\r\nx`);
+        else socket.write(index === 1 ? ESTABLISHED : answer());
+      },
+    });
     expect((await through(proxy, USER).send(ping(TARGET), LONG)).status).to.equal(200);
     expect(proxy.connections).to.have.length(2);
   });
 
   it('can be tried again later when the answer is cut', async () => {
-    const proxy = keep(
-      await startRawServer({
-        onRequest: ({ connection: { socket } }) => void socket.end('HTTP/1.1 200 OK\r\nX-'),
-      }),
-    );
+    const proxy = await serve({
+      onRequest: ({ connection: { socket } }) => void socket.end('HTTP/1.1 200 OK\r\nX-'),
+    });
     const error = await bitsError(through(proxy).send(ping(TARGET), LONG));
     expect(error).to.include({ code: 'BITS_ERR_PROXY', retryable: true });
   });
@@ -148,7 +132,7 @@ describe('a tunnel through an HTTP proxy', () => {
 
   it('never carries the credentials for the server to a proxy that answers 401', async () => {
     const proxy = await scripted(answer(401, { 'WWW-Authenticate': 'Basic realm="x"' }));
-    const transport = new AuthenticatingTransport(through(proxy), {
+    const transport = new Authenticator(through(proxy), {
       server: { credentials: USER },
       mayAuthenticate: () => true,
       allowInsecureAuth: true,
@@ -159,14 +143,12 @@ describe('a tunnel through an HTTP proxy', () => {
   });
 
   it('never carries credentials to a server that answers 407', async () => {
-    const server = keep(
-      await startRawServer({
-        onRequest: ({ connection: { socket } }) =>
-          void socket.write(answer(407, { 'Proxy-Authenticate': 'Basic realm="x"' })),
-      }),
-    );
+    const server = await serve({
+      onRequest: ({ connection: { socket } }) =>
+        void socket.write(answer(407, { 'Proxy-Authenticate': 'Basic realm="x"' })),
+    });
     const proxy = keep(await startHttpProxy());
-    const transport = new AuthenticatingTransport(through(proxy, USER), {
+    const transport = new Authenticator(through(proxy, USER), {
       server: { credentials: USER },
       mayAuthenticate: () => true,
     });

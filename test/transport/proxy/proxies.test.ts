@@ -11,20 +11,14 @@ import { openSocksTunnel } from '../../../src/transport/proxy/socks-tunnel.js';
 import type { Transport } from '../../../src/transport/transport.js';
 import { createUndiciTransport } from '../../../src/transport/undici.js';
 import { type HttpProxy, type HttpProxyOptions, startHttpProxy } from '../../support/http-proxy.js';
-import {
-  answer,
-  type RawServer,
-  type RawServerOptions,
-  startRawServer,
-  tlsCertificate,
-} from '../../support/raw-server.js';
+import { type RawServer, tlsCertificate } from '../../support/raw-server.js';
 import {
   type SocksProxy,
   type SocksProxyOptions,
   startSocksProxy,
 } from '../../support/socks-proxy.js';
 import { basicGuard, digestGuard, ntlmGuard } from '../auth/auth-server.js';
-import { bitsError, fragment, gate, LONG, pattern, ping } from '../support.js';
+import { bitsError, closedAfterEach, fragment, gate, LONG, OK, pattern, ping } from '../support.js';
 
 const CREDENTIALS = { username: 'User', password: 'Password' };
 const NTLM_CREDENTIALS = { username: 'Domain\\User', password: 'Password' };
@@ -36,22 +30,8 @@ let passwords = 0;
 const wrongPassword = () => `hunter2-${++passwords}`;
 
 describe('a proxy', () => {
-  const closing: { close(): Promise<void> }[] = [];
-
-  function keep<T extends { close(): Promise<void> }>(thing: T): T {
-    closing.push(thing);
-    return thing;
-  }
-
-  afterEach(async () => {
-    for (const thing of closing.splice(0).reverse()) await thing.close();
-  });
-
-  const acknowledging: RawServerOptions = {
-    onRequest: ({ connection }) => void connection.socket.write(answer()),
-  };
-  const serve = async (tls = false): Promise<RawServer> =>
-    keep(await startRawServer({ ...acknowledging, tls }));
+  const { keep, serve: serveRaw } = closedAfterEach();
+  const serve = (tls = false) => serveRaw({ ...OK, tls });
   const proxied = async (options?: HttpProxyOptions): Promise<HttpProxy> =>
     keep(await startHttpProxy(options));
   const socks = async (options?: SocksProxyOptions): Promise<SocksProxy> =>
@@ -347,11 +327,9 @@ describe('a proxy', () => {
 
     it('is distinguished from other servers', async () => {
       const server = await serve(true);
-      const smtp = keep(
-        await startRawServer({
-          onConnection: ({ socket }) => void socket.write('220 mail.example ESMTP\r\n'),
-        }),
-      );
+      const smtp = await serveRaw({
+        onConnection: ({ socket }) => void socket.write('220 mail.example ESMTP\r\n'),
+      });
       const url = `http://127.0.0.1:${smtp.port}`;
       const error = await bitsError(make(url).send(ping(server.url()), LONG));
       expect(error).to.include({ code: 'BITS_ERR_PROXY', retryable: false });
@@ -392,7 +370,7 @@ describe('a proxy', () => {
     }
 
     it('loses its connection at once when the request is aborted', async () => {
-      const silent = keep(await startRawServer());
+      const silent = await serveRaw({});
       const transport = make(`http://127.0.0.1:${silent.port}`);
       const aborting = new AbortController();
       const sent = transport.send(ping(new URL('https://bits.example/')), {
@@ -521,12 +499,12 @@ describe('a proxy', () => {
     });
 
     it('leads to a time-out that may pass when its handshake takes too long', async () => {
-      const silent = keep(await startRawServer());
+      const silent = await serveRaw({});
       const socket = net.connect(silent.port, '127.0.0.1');
       const proxy = proxyServer(`socks5h://127.0.0.1:${silent.port}`);
-      const limits = { signal: new AbortController().signal, timeoutMs: 20 };
+      const { signal } = new AbortController();
       const target = { hostname: 'bits.example', port: 80 };
-      const error = await bitsError(openSocksTunnel(socket, target, proxy, limits));
+      const error = await bitsError(openSocksTunnel(socket, target, proxy, signal, 20));
       expect(error).to.include({ code: 'BITS_ERR_TIMEOUT', retryable: true });
     });
 

@@ -1,10 +1,11 @@
 import { headerValue } from '../../common/header-fields.js';
 import { BitsError } from '../../errors.js';
 import { encodeRequest } from '../../protocol/encode.js';
+import { drain } from '../answer-body.js';
 import type { SendOptions, Transport, WireRequest, WireResponse } from '../transport.js';
 import { type AuthMeans, type AuthOptions, authMeans } from './options.js';
 import { isPrivateChannel } from './private-channel.js';
-import { drain, ProtectionSpace } from './protection-space.js';
+import { ProtectionSpace } from './protection-space.js';
 import type { Peer } from './scheme.js';
 import { processVerdicts, Trial } from './verdicts.js';
 
@@ -18,18 +19,15 @@ export interface AuthenticationOptions {
 }
 
 /**
- * A transport that answers 401 and sends the same request again, its body included.
+ * Answers 401 and sends the same request again, its body included.
  *
  * Besides what {@link Transport.send} says, `send` rejects with BITS_ERR_AUTH when the credentials
  * are refused or no offer of the server can be answered, and with BITS_ERR_UNTRUSTED_HOST when
  * another host requires authentication. Requests with an `Authorization` header of their own are
  * sent as they are, but not again after the server has refused that header (BITS_ERR_AUTH).
  */
-export class AuthenticatingTransport implements Transport {
-  readonly limitations: Transport['limitations'];
-  readonly maxBodyBytes?: number;
-  readonly mayResend: boolean;
-  readonly #inner: Transport;
+export class Authenticator implements Pick<Transport, 'send'> {
+  readonly #inner: Pick<Transport, 'send'>;
   readonly #means: AuthMeans | undefined;
   readonly #options: AuthenticationOptions;
   /** By origin. */
@@ -38,13 +36,10 @@ export class AuthenticatingTransport implements Transport {
   readonly #accepting = new Set<string>();
 
   /** @throws BITS_ERR_ARGUMENT for options that cannot work. */
-  constructor(inner: Transport, options: AuthenticationOptions) {
+  constructor(inner: Pick<Transport, 'send'>, options: AuthenticationOptions) {
     this.#inner = inner;
     this.#options = options;
     this.#means = options.server && authMeans(options.server);
-    this.limitations = inner.limitations;
-    this.mayResend = inner.mayResend ?? false;
-    if (inner.maxBodyBytes !== undefined) this.maxBodyBytes = inner.maxBodyBytes;
   }
 
   async send(request: WireRequest, options: SendOptions): Promise<WireResponse> {
@@ -55,9 +50,7 @@ export class AuthenticatingTransport implements Transport {
     if (this.#options.mayAuthenticate(url)) {
       const space = this.#spaceOf(url, this.#means);
       const target = `${url.pathname}${url.search}`;
-      return sendProtected(space, target, request, options, (...attempt) =>
-        this.#inner.send(...attempt),
-      );
+      return sendProtected(space, target, request, options, this.#inner);
     }
     const response = await this.#inner.send(request, options);
     if (response.status !== 401) return response;
@@ -66,14 +59,6 @@ export class AuthenticatingTransport implements Transport {
       'BITS_ERR_UNTRUSTED_HOST',
       `${url.host} requires authentication and is not the host that the credentials are for: list it in trustedHosts if it may receive them`,
     );
-  }
-
-  dropConnections(): void {
-    this.#inner.dropConnections?.();
-  }
-
-  close(): Promise<void> {
-    return this.#inner.close();
   }
 
   /** With an `Authorization` header of the request's own, whose 401 is for the caller to read. */
@@ -126,7 +111,7 @@ export function sendProtected(
   target: string,
   request: WireRequest,
   options: SendOptions,
-  send: Transport['send'],
+  through: Pick<Transport, 'send'>,
 ): Promise<WireResponse> {
   return space.send({
     method: request.method,
@@ -134,8 +119,8 @@ export function sendProtected(
     hasBody: (request.body?.byteLength ?? 0) > 0,
     signal: options.signal,
     send: (added, isHandshake) => {
-      if (isHandshake) return send(pingFor(request, added), pingOptions(options));
-      return send({ ...request, headers: { ...request.headers, ...added } }, options);
+      if (isHandshake) return through.send(pingFor(request, added), pingOptions(options));
+      return through.send({ ...request, headers: { ...request.headers, ...added } }, options);
     },
   });
 }

@@ -153,6 +153,13 @@ function sayError(
 ): ExitCode {
   if (error instanceof CommanderError && error.exitCode === 0) return EXIT.done;
   const usage = usageErrorOf(error);
+  if ((error as NodeJS.ErrnoException).syscall === 'uv_cwd') {
+    say(
+      io.stderr,
+      'bits-upload: the working directory does not exist any more: change to another one',
+    );
+    return EXIT.failed;
+  }
   if (usage === undefined) {
     say(io.stderr, `bits-upload: unexpected error, please report it: ${String(error)}`);
     return EXIT.failed;

@@ -145,8 +145,15 @@ async function cannotOpen(path: string, cause: unknown): Promise<BitsError> {
         `Cannot open ${path}, because another program has locked it (EBUSY): close it there.`,
         { retryable: true, cause },
       );
+    case 'EMFILE':
+    case 'ENFILE':
+      return new BitsError(
+        'BITS_ERR_SOURCE',
+        `Cannot open ${path}, because too many files are open (${code}): upload fewer files at once, or ` +
+          'raise the limit of open files (ulimit -n).',
+        { retryable: true, cause },
+      );
     default:
-      // Such as EMFILE, which may pass.
       return new BitsError('BITS_ERR_SOURCE', `Cannot open ${path} (${code}).`, {
         retryable: true,
         cause,

@@ -339,19 +339,19 @@ describe('the program as a process', () => {
     expect(process.listeners('SIGINT')).to.deep.equal(before);
   });
 
-  it('stops when its standard output is closed, and says that the file is not uploaded', async () => {
+  it('stops when its standard output is closed, and says that the file is not complete', async () => {
     server.addFault({ on: 'fragment', nth: 2, times: 3, do: { delayMs: 400 } });
     const program = new Spawned(['put', '--json', '--fragment-size=64KiB', file, server.url]);
     await program.said(/"state":"fragment"/);
     program.process.stdout?.destroy();
     expect(await program.ended()).to.deep.equal({ code: 1, signal: null });
     expect(program.stderr).to.equal(
-      `bits-upload: stopped because standard output was closed; not uploaded: ${file}\n`,
+      `bits-upload: stopped because standard output cannot be written to; not complete: ${file}; run the same command again\n`,
     );
     expect(server.uploads).to.be.empty;
   });
 
-  it('says which files it has not uploaded when its standard output is closed', async () => {
+  it('says which files are not complete when its standard output is closed', async () => {
     const files = ['1', '2', '3', '4'].map((name) => join(directory, name));
     for (const name of files) await writeFile(name, name);
     server.addFault({ on: 'create-session', nth: 2, times: 2, do: { delayMs: 300 } });
@@ -360,7 +360,19 @@ describe('the program as a process', () => {
     program.process.stdout?.destroy();
     expect(await program.ended()).to.deep.equal({ code: 1, signal: null });
     expect(program.stderr).to.equal(
-      `bits-upload: stopped because standard output was closed; not uploaded: ${files[2]}, ${files[3]}\n`,
+      `bits-upload: stopped because standard output cannot be written to; not complete: ${files[2]}, ${files[3]}; run the same command again\n`,
+    );
+  });
+
+  it('says that its working directory does not exist any more', async function () {
+    skipOnWindows(this, 'shell');
+    const gone = await mkdtemp(join(tmpdir(), 'bits-gone-'));
+    const command = 'cd "$1" && rmdir "$1" && exec "$2" "$3" put file http://127.0.0.1:1/';
+    const args = ['-c', command, 'sh', gone, process.execPath, MAIN];
+    const failed = await promisify(execFile)('sh', args).catch((error) => error);
+    expect(failed).to.include({ code: 1 });
+    expect(failed.stderr).to.match(
+      /^bits-upload: the working directory does not exist any more: .*\n$/,
     );
   });
 

@@ -431,6 +431,8 @@ describe('put with trees and lists', () => {
         ['', /needs the columns Source and Destination.* must be Source,Destination/],
         ['Source;Destination\na;b', /needs the columns/],
         ['Source,Destination\n"a,b\n', /line \d: a quote is wrong/],
+        ['"Source";"Destination"\n"a";"b"', /line 1: .* the separator is no comma/],
+        [Buffer.from('Source,Destination\nb\xe4r,x', 'latin1'), /not in UTF-8: save it as UTF-8/],
         [`Source,Destination\n${a},\n`, /line 2: the Destination is missing/],
         [`Source,Destination\n\n${a},bits.example\n`, /line 3: The URL must start with http/],
         [
@@ -439,7 +441,7 @@ describe('put with trees and lists', () => {
         ],
       ] as const) {
         const { code, stderr } = await put(['--manifest', await manifest(content)]);
-        expect(code, content).to.equal(2);
+        expect(code, content.toString()).to.equal(2);
         expect(stderr).to.match(message);
       }
       expect(server.connections).to.equal(0);

@@ -409,8 +409,8 @@ export class UploadBatch {
     if (by === 'stdout') {
       const all = [...this.#stopped.map(({ task }) => task), ...this.#notBegun];
       if (all.length > 0) {
-        const what = `not uploaded: ${filesOf(all)}`;
-        say(stderr, `bits-upload: stopped because standard output was closed; ${what}`);
+        const what = `not complete: ${filesOf(all)}; run the same command again`;
+        say(stderr, `bits-upload: stopped because standard output cannot be written to; ${what}`);
       }
     } else if (this.#notBegun.length > 0) {
       say(stderr, `bits-upload: stopped by ${by}; not begun: ${filesOf(this.#notBegun)}`);

@@ -42,7 +42,7 @@ interface CsvRecord {
  */
 export async function readManifest(name: string): Promise<ManifestRow[]> {
   // The type line that Export-Csv of Windows PowerShell writes first.
-  const text = decodeText(await contentOf('--manifest', name)).replace(/^#TYPE .*/, '');
+  const text = manifestText(name, await contentOf('--manifest', name)).replace(/^#TYPE .*/, '');
   const [head, ...records] = await parseCsv(name, text);
   const columns = head?.record.map((column) => column.toLowerCase()) ?? [];
   const [sources, destinations] = [columns.indexOf('source'), columns.indexOf('destination')];
@@ -67,7 +67,8 @@ async function parseCsv(name: string, text: string): Promise<readonly CsvRecord[
   try {
     return parse(text, options) as unknown as readonly CsvRecord[];
   } catch (error) {
-    throw refusal(name, (error as { lines?: number }).lines ?? 1, 'a quote is wrong: correct it');
+    const line = (error as { lines?: number }).lines ?? 1;
+    throw refusal(name, line, 'a quote is wrong, or the separator is no comma: correct it');
   }
 }
 
@@ -83,8 +84,21 @@ async function contentOf(flag: string, name: string): Promise<Buffer> {
   }
 }
 
+function manifestText(name: string, content: Buffer): string {
+  try {
+    return decodeText(content, { fatal: true });
+  } catch {
+    throw new UsageError(
+      `--manifest ${name} is not in UTF-8: save it as UTF-8 (CSV UTF-8 in Excel)`,
+    );
+  }
+}
+
 /** Windows PowerShell writes UTF-16 with `>`; the mark of the byte order is no part of the text. */
-function decodeText(content: Buffer): string {
+function decodeText(
+  content: Buffer,
+  options: { readonly fatal: boolean } = { fatal: false },
+): string {
   const isUtf16 = content[0] === 0xff && content[1] === 0xfe;
-  return new TextDecoder(isUtf16 ? 'utf-16le' : 'utf-8').decode(content);
+  return new TextDecoder(isUtf16 ? 'utf-16le' : 'utf-8', options).decode(content);
 }

@@ -255,12 +255,13 @@ describe('an upload of a stream of known length', () => {
 
   it('fails when the stream fails, and frees the session', async () => {
     await serve();
+    const reason = new Error('the disk is gone');
     async function* failing() {
       yield content.subarray(0, 60 * KIB);
-      throw new Error('the disk is gone');
+      throw reason;
     }
     const error = await failure(job(failing()).start());
-    expect(error).to.include({ code: 'BITS_ERR_SOURCE' });
+    expect(error).to.include({ code: 'BITS_ERR_SOURCE', cause: reason });
     expect(kinds().at(-1)).to.equal('cancel-session');
   });
 

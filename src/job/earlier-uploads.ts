@@ -1,4 +1,4 @@
-import { BitsAbortError, BitsServerError } from '../errors.js';
+import { BitsServerError } from '../errors.js';
 import type { Refusal } from '../protocol/refusal.js';
 import { step } from '../session/machine.js';
 import { restoreSession, type Session } from '../session/session.js';
@@ -49,21 +49,14 @@ async function freeSession(
 ): Promise<boolean> {
   const [leaving, command] = step(session, { type: 'cancelRequested' });
   if (command.type !== 'send') return true;
-  const limit = new AbortController();
-  const timer = setTimeout(
-    () => limit.abort(new BitsAbortError('The server did not answer Cancel-Session in time.')),
-    FREE_SESSION_TIMEOUT_MS,
-  );
   try {
     const event = await sendPacket(leaving, command, conversation, {
-      signal: AbortSignal.any([signal, limit.signal]),
+      signal: AbortSignal.any([signal, AbortSignal.timeout(FREE_SESSION_TIMEOUT_MS)]),
     });
     if (event.type !== 'failed') return true;
     const { meaning, error } = event.refusal;
     return error instanceof BitsServerError && SESSION_IS_GONE.has(meaning);
   } catch {
     return false;
-  } finally {
-    clearTimeout(timer);
   }
 }

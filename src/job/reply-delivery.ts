@@ -83,17 +83,13 @@ export class ReplyDelivery {
   }
 
   /** Also closes what an earlier run downloaded of the same session's reply. */
-  async close(session: Session, fate: { readonly keepPartial: boolean }): Promise<void> {
-    const { replyUrl } = session;
-    let download = this.#download?.reply;
-    if (replyUrl !== undefined && pathOf(this.#option) !== undefined) {
-      try {
-        download ??= this.#createDownload(replyUrl, session);
-      } catch {
-        // Of a URL that is refused nothing was downloaded.
-      }
+  async close({ keepPartial }: { readonly keepPartial: boolean }): Promise<void> {
+    await this.#download?.reply.close({ keepPartial });
+    const path = pathOf(this.#option);
+    const isOfEarlierRun = this.#download === undefined && this.#isResumed;
+    if (isOfEarlierRun && !keepPartial && path !== undefined) {
+      await discardReplyPart({ id: this.#id, path });
     }
-    await download?.close(fate);
   }
 
   #createDownload(replyUrl: string, session: Session): ReplyDownload {

@@ -1,5 +1,4 @@
 import { onAbort, throwIfAborted } from '../common/abort.js';
-import { idleClock } from '../common/clock.js';
 import { BitsArgumentError } from '../errors.js';
 import type { RequestPacket } from '../protocol/packets.js';
 import { appendFileName, redactUrl } from '../protocol/remote-url.js';
@@ -118,7 +117,7 @@ class Run implements CommandRunner {
   static async open(request: RunRequest): Promise<Run> {
     const { id, options, checkpoint, signal } = request;
     throwIfAborted(signal);
-    const progress = new ProgressReport(idleClock.now, (now) => request.listener.onProgress(now));
+    const progress = new ProgressReport((now) => request.listener.onProgress(now));
     const source = await openSource(sourceOf(request), signal, (bytes) =>
       progress.spooled(bytes),
     ).finally(() => progress.rests());
@@ -251,7 +250,7 @@ class Run implements CommandRunner {
     const { session } = this.#driver;
     // A failed job without a record is resumed by this process at most, which can fetch it again.
     const canResume = this.#keeper?.record !== undefined || session.state !== 'error';
-    await this.#reply?.close(session, { keepPartial: canResume && !isOver });
+    await this.#reply?.close({ keepPartial: canResume && !isOver });
     await closeSource(source, (error) =>
       this.#request.listener.onWarning({
         code: 'source-not-closed',

@@ -16,7 +16,7 @@ import { UndiciTransport } from '../transport/undici.js';
 import { type Bandwidth, paced } from './bandwidth.js';
 import { connectionKey } from './connection-key.js';
 import { CHANNELS, redactHeaders } from './diagnostics.js';
-import { idleTransports, type Loan } from './idle-transports.js';
+import { idleTransports, type ReusableTransport } from './idle-transports.js';
 import {
   callHook,
   checkHookHeaders,
@@ -45,10 +45,10 @@ export class Wire {
   readonly #options: ResolvedOptions;
   readonly #remoteUrl: URL;
   readonly #jobId: string;
-  /** The connections that a completed job left, if this one may have them. */
-  readonly #loan: Loan | undefined;
-  /** Without authentication. */
-  readonly #bare: Transport;
+  /** What the run has opened, or taken over from a completed job; undefined: the caller's own is used. */
+  readonly #opened: ReusableTransport | undefined;
+  /** Of the jobs that may have its connection afterwards. */
+  readonly #key: string | undefined;
   /** It asks a caller's code, which may not obey the signal. */
   readonly #mayHang: boolean;
 
@@ -57,20 +57,23 @@ export class Wire {
     this.#remoteUrl = remoteUrl;
     this.#jobId = jobId;
     this.redirects = new Redirects(remoteUrl, options);
-    const { transport: own, auth, headers, allowInsecureAuth } = options;
-    const open = () => defaultTransport(options, remoteUrl);
-    const key = own === undefined ? connectionKey(options, remoteUrl) : undefined;
-    this.#loan = key === undefined ? undefined : idleTransports.borrow(key, open);
-    this.#bare = own ?? this.#loan?.transport ?? open();
+    const { auth, headers, allowInsecureAuth } = options;
+    let bare = options.transport;
+    if (bare === undefined) {
+      this.#key = connectionKey(options, remoteUrl);
+      const idle = this.#key === undefined ? undefined : idleTransports.take(this.#key);
+      this.#opened = idle ?? defaultTransport(options, remoteUrl);
+      bare = this.#opened;
+    }
     const authenticates = auth !== undefined || headerValue(headers, 'authorization') !== undefined;
     this.transport = authenticates
-      ? new AuthenticatingTransport(this.#bare, {
+      ? new AuthenticatingTransport(bare, {
           server: auth,
           allowInsecureAuth,
           mayAuthenticate: (url) => this.#isTrusted(url),
         })
-      : this.#bare;
-    this.#mayHang = this.#loan === undefined || authenticates;
+      : bare;
+    this.#mayHang = this.#key === undefined || authenticates;
   }
 
   /**
@@ -180,11 +183,12 @@ export class Wire {
 
   /**
    * Closes what the run opened; a caller's own transport stays open.
-   * @param fate `reusable`: the upload is completed, so that another job may have the connection
+   * @param options `reusable`: the upload is completed, so that another job may have the connection
    */
-  async close(fate: { readonly reusable: boolean }): Promise<void> {
-    if (this.#loan !== undefined) await this.#loan.giveBack(fate);
-    else if (this.#options.transport === undefined) await this.#bare.close();
+  async close({ reusable }: { readonly reusable: boolean }): Promise<void> {
+    if (this.#opened === undefined) return;
+    if (reusable && this.#key !== undefined) await idleTransports.keep(this.#key, this.#opened);
+    else await this.#opened.close();
   }
 
   #isTrusted({ host }: URL): boolean {

@@ -69,7 +69,6 @@ export class ReplyDownload {
   /** What an earlier process left for the first attempt. */
   #savedBytes = 0;
   #opened = false;
-  #busy = false;
   /** Set when the server has no more bytes to give. */
   #wholeBytes: number | undefined;
   #stored: StoredReply | undefined;
@@ -109,20 +108,16 @@ export class ReplyDownload {
    * rejection is a `BitsError`, of which `retryable` says whether another attempt may help.
    *
    * @throws BITS_ERR_REPLY, BITS_ERR_REPLY_TOO_LARGE, BITS_ERR_UNTRUSTED_HOST, BITS_ERR_AUTH,
-   * BITS_ERR_SERVER, BITS_ERR_TRANSPORT, BITS_ERR_TIMEOUT, BITS_ERR_ABORTED; BITS_ERR_STATE while
-   * another attempt is under way.
+   * BITS_ERR_SERVER, BITS_ERR_TRANSPORT, BITS_ERR_TIMEOUT, BITS_ERR_ABORTED
    */
   async attempt(signal?: AbortSignal): Promise<StoredReply> {
     if (this.#stored) return this.#stored;
-    if (this.#busy) throw new BitsStateError('the reply is being downloaded already');
     throwIfAborted(signal);
-    this.#busy = true;
     try {
       this.#stored = await this.#fetchAndStore(signal);
       return this.#stored;
     } finally {
       await this.#sink.release();
-      this.#busy = false;
     }
   }
 
@@ -157,13 +152,9 @@ export class ReplyDownload {
     const gone = new Set<number>();
     let target = this.#place();
     for (let redirects = 0; ; ) {
-      const { url, withCredentials } = target;
+      const { url } = target;
       const { request, headers } = this.#requestTo(url);
-      const get = await ReplyGet.send(
-        this.#options.fetch,
-        { url, headers, withCredentials },
-        signal,
-      );
+      const get = await ReplyGet.send(this.#options.fetch, { url, headers }, signal);
       try {
         if (get.answer.kind === 'redirect') {
           target = target.redirected(get.answer.location, redirects);

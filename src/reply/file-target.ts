@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import * as nodeFs from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { codeOf } from '../common/error-like.js';
+import { codeOf, unlessMissing } from '../common/error-like.js';
 import { whenFree } from '../common/when-free.js';
 import { BitsArgumentError } from '../errors.js';
-import { isSameFile, type ReplyFileSystem, unlessMissing } from './file-system.js';
+import { isSameFile, type ReplyFileSystem } from './file-system.js';
 import { partPath, removePart, secondName } from './part-file.js';
 
 /** A file that a job's reply goes to. */

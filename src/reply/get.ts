@@ -8,8 +8,6 @@ import { type ReplyEntity, readEntity } from './entity.js';
 export interface ReplyFetchRequest {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
-  /** Whether anything that the caller gave for the server may go along. */
-  readonly withCredentials: boolean;
 }
 
 export interface ReplyResponse {

@@ -22,7 +22,7 @@ class ManualClock implements BandwidthClock {
 
   readonly now = () => this.nowMs;
   readonly localTime = () => ({ getHours: () => this.hours, getMinutes: () => 0 });
-  readonly setTimer = (work: () => void, delayMs: number) => {
+  readonly schedule = (work: () => void, delayMs: number) => {
     const timer = { dueMs: this.nowMs + delayMs + this.lateMs, work };
     this.#timers.add(timer);
     return () => void this.#timers.delete(timer);

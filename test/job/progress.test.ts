@@ -75,15 +75,14 @@ describe('ProgressReport', () => {
     const told: UploadProgress[] = [];
     const clock = { nowMs: 0 };
     const timers = new Set<{ readonly work: () => void; readonly dueMs: number }>();
-    const progress = new ProgressReport(
-      () => clock.nowMs,
-      (p) => told.push(p),
-      (work, delayMs) => {
+    const progress = new ProgressReport((p) => told.push(p), {
+      now: () => clock.nowMs,
+      schedule(work, delayMs) {
         const timer = { work, dueMs: clock.nowMs + delayMs };
         timers.add(timer);
         return () => timers.delete(timer);
       },
-    );
+    });
     /** Lets time pass in which nothing happens on the wire. */
     const wait = (durationMs: number) => {
       clock.nowMs += durationMs;
@@ -189,7 +188,7 @@ describe('ProgressReport', () => {
 
   it('keeps no process alive', async () => {
     const before = process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
-    const progress = new ProgressReport(performance.now.bind(performance), () => {});
+    const progress = new ProgressReport(() => {});
     progress.opened(10);
     progress.sent(1);
     progress.sent(1);

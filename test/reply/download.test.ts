@@ -609,14 +609,6 @@ describe('the download of a reply', () => {
     expect(given.at(-1)?.aborted).to.equal(false);
   });
 
-  it('refuses a second attempt while the first one runs', async () => {
-    host.handler = (request, response) => serve(request, response, bytes, { etag });
-    const download = create();
-    const first = download.attempt();
-    expect((await rejection(download.attempt())).code).to.equal('BITS_ERR_STATE');
-    await first;
-  });
-
   it('resumes in another process from the record and the part file', async () => {
     host.handler = (request, response, count) =>
       serve(request, response, bytes, { etag, ...(count === 1 && { cutAfter: 50_000 }) });

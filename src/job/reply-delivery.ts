@@ -11,13 +11,15 @@ import type { Session, SessionEvent } from '../session/session.js';
 import type { SourceIdentity } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
 import type { Checkpoint } from './checkpoint.js';
-import { type OpenConversation, refusalOf } from './send-packet.js';
+import { refusalOf } from './send-packet.js';
+import type { Wire } from './wire.js';
 
 /** Downloads the reply of an upload-reply job to where the caller wants it. */
 export class ReplyDelivery {
   readonly #id: string;
   readonly #option: ResolvedReply;
-  readonly #conversation: OpenConversation;
+  readonly #wire: Wire;
+  readonly #signal: AbortSignal;
   readonly #onProgress: (progress: ReplyProgress) => void;
   /** Whether an earlier run may have stored something of the reply. */
   readonly #isResumed: boolean;
@@ -29,13 +31,15 @@ export class ReplyDelivery {
   constructor(
     id: string,
     option: ResolvedReply,
-    conversation: OpenConversation,
+    wire: Wire,
+    signal: AbortSignal,
     checkpoint: Checkpoint | undefined,
     onProgress: (progress: ReplyProgress) => void,
   ) {
     this.#id = id;
     this.#option = option;
-    this.#conversation = conversation;
+    this.#wire = wire;
+    this.#signal = signal;
     this.#onProgress = onProgress;
     this.#isResumed = checkpoint !== undefined;
     this.#stored = checkpoint?.storedReply;
@@ -52,16 +56,16 @@ export class ReplyDelivery {
   }
 
   /** Makes one attempt, and tells the session what came of it. */
-  async attempt(replyUrl: string, session: Session, signal: AbortSignal): Promise<SessionEvent> {
+  async attempt(replyUrl: string, session: Session): Promise<SessionEvent> {
     try {
       if (this.#download?.replyUrl !== replyUrl) {
         await this.#download?.reply.close({ keepPartial: false });
         this.#download = { replyUrl, reply: this.#createDownload(replyUrl, session) };
       }
-      this.#stored = await this.#download.reply.attempt(signal);
+      this.#stored = await this.#download.reply.attempt();
       return { type: 'replyStored' };
     } catch (error) {
-      signal.throwIfAborted();
+      this.#signal.throwIfAborted();
       if (error instanceof ReplyGoneError) return { type: 'replyGone', error };
       if (isBitsError(error)) return { type: 'failed', refusal: refusalOf(error) };
       throw error;
@@ -93,7 +97,8 @@ export class ReplyDelivery {
   }
 
   #createDownload(replyUrl: string, session: Session): ReplyDownload {
-    const { options, remoteUrl, wire } = this.#conversation;
+    const wire = this.#wire;
+    const { options, remoteUrl } = wire;
     return new ReplyDownload({
       id: this.#id,
       reply: this.#option,
@@ -104,16 +109,11 @@ export class ReplyDelivery {
         trustedHosts: options.trustedHosts,
         hasCredentials: options.hasCredentials,
       }),
-      fetch: ({ url, headers }, signal) =>
-        wire.send(
-          'get-reply',
-          {
-            method: 'GET',
-            url,
-            headers: { ...wire.headersFor(url), ...headers },
-          },
-          { signal: signal ?? new AbortController().signal, answerBody: 'stream' },
-        ),
+      signal: this.#signal,
+      fetch({ url, headers }, signal) {
+        const request = { method: 'GET', url, headers: { ...wire.headersFor(url), ...headers } };
+        return wire.send('get-reply', request, { signal, answerBody: 'stream' });
+      },
       onProgress: (receivedBytes, totalBytes) => {
         // Bytes that come a second time are no progress.
         const isNew = receivedBytes > this.#mostBytes;

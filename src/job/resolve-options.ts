@@ -114,10 +114,8 @@ export function resolveOptions(options: UploadOptions) {
     // Last, because it takes hold of a stream: a refused option must not cost the caller that.
     source: toByteSource(options.source, {
       name: checkName(options.name),
-      spool: {
-        maxBytes: wholeNumber('spoolMaxBytes', options.spoolMaxBytes, DEFAULTS.spoolMaxBytes),
-        limitName: 'spoolMaxBytes',
-      },
+      maxBytes: wholeNumber('spoolMaxBytes', options.spoolMaxBytes, DEFAULTS.spoolMaxBytes),
+      limitName: 'spoolMaxBytes',
     }),
   });
 }

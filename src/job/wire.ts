@@ -42,8 +42,9 @@ export class Wire {
   readonly redirects: Redirects;
   /** With authentication; for requests that are no packets. */
   readonly transport: Transport;
-  readonly #options: ResolvedOptions;
-  readonly #remoteUrl: URL;
+  readonly options: ResolvedOptions;
+  /** Of the file, with its name. */
+  readonly remoteUrl: URL;
   readonly #jobId: string;
   /** What the run has opened, or taken over from a completed job; undefined: the caller's own is used. */
   readonly #opened: ReusableTransport | undefined;
@@ -53,8 +54,8 @@ export class Wire {
   readonly #mayHang: boolean;
 
   constructor(options: ResolvedOptions, remoteUrl: URL, jobId: string) {
-    this.#options = options;
-    this.#remoteUrl = remoteUrl;
+    this.options = options;
+    this.remoteUrl = remoteUrl;
     this.#jobId = jobId;
     this.redirects = new Redirects(remoteUrl, options);
     const { auth, headers, allowInsecureAuth } = options;
@@ -98,7 +99,7 @@ export class Wire {
     request: WireRequest,
     signal: AbortSignal,
   ): Promise<WireRequest> {
-    const { methodOverride, onRequest } = this.#options;
+    const { methodOverride, onRequest } = this.options;
     const outgoing = methodOverride ? overridden(request) : request;
     if (onRequest === undefined) return outgoing;
     const described = this.#describe(packet, outgoing);
@@ -118,7 +119,7 @@ export class Wire {
     request: WireRequest,
     options: PacketOptions,
   ): Promise<{ readonly response: WireResponse; readonly elapsedMs: number }> {
-    const { onResponse, timeouts, bandwidth } = this.#options;
+    const { onResponse, timeouts, bandwidth } = this.options;
     const { signal, answerBody } = options;
     if (CHANNELS.request.hasSubscribers) {
       CHANNELS.request.publish(this.#describe(packet, request));
@@ -163,7 +164,7 @@ export class Wire {
   /** What this way cannot do, or does in the open. */
   get limitations(): readonly TransportLimitation[] {
     const { limitations } = this.transport;
-    const exposed = exposedAuthorization(this.#options.headers, this.#remoteUrl);
+    const exposed = exposedAuthorization(this.options.headers, this.remoteUrl);
     return exposed === undefined ? limitations : [...limitations, exposed];
   }
 
@@ -174,7 +175,7 @@ export class Wire {
 
   /** The caller's headers, as far as they may go to the host of a URL. */
   headersFor(url: URL): Readonly<Record<string, string>> {
-    const { headers } = this.#options;
+    const { headers } = this.options;
     if (this.#isTrusted(url)) return headers;
     return Object.fromEntries(
       Object.entries(headers).filter(([name]) => name.toLowerCase() === 'user-agent'),
@@ -192,7 +193,7 @@ export class Wire {
   }
 
   #isTrusted({ host }: URL): boolean {
-    return isTrustedHost(host, this.#remoteUrl, this.#options.trustedHosts);
+    return isTrustedHost(host, this.remoteUrl, this.options.trustedHosts);
   }
 
   #about(packet: PacketKind, { method, url }: WireRequest) {

@@ -34,6 +34,8 @@ export interface ReplyDownloadOptions {
   /** At least one, in the order in which to try them. */
   readonly candidates: readonly ReplyCandidate[];
   readonly fetch: ReplyFetch;
+  /** Stops the download for good; another one continues what it has stored. */
+  readonly signal: AbortSignal;
   /** How long, in all, the reply may come slower than 256 bytes per second. */
   readonly slowLimitMs: number;
   /** Where an earlier download of the same reply stood. */
@@ -110,11 +112,11 @@ export class ReplyDownload {
    * @throws BITS_ERR_REPLY, BITS_ERR_REPLY_TOO_LARGE, BITS_ERR_UNTRUSTED_HOST, BITS_ERR_AUTH,
    * BITS_ERR_SERVER, BITS_ERR_TRANSPORT, BITS_ERR_TIMEOUT, BITS_ERR_ABORTED
    */
-  async attempt(signal?: AbortSignal): Promise<StoredReply> {
+  async attempt(): Promise<StoredReply> {
     if (this.#stored) return this.#stored;
-    throwIfAborted(signal);
+    throwIfAborted(this.#options.signal);
     try {
-      this.#stored = await this.#fetchAndStore(signal);
+      this.#stored = await this.#fetchAndStore();
       return this.#stored;
     } finally {
       await this.#sink.release();
@@ -131,7 +133,7 @@ export class ReplyDownload {
     await this.#sink.close(fate);
   }
 
-  async #fetchAndStore(signal: AbortSignal | undefined): Promise<StoredReply> {
+  async #fetchAndStore(): Promise<StoredReply> {
     const found = await this.#sink.open(this.receivedBytes);
     this.#opened = true;
     if (found) {
@@ -140,28 +142,29 @@ export class ReplyDownload {
       return found;
     }
     if (this.#wholeBytes !== this.#sink.keptBytes) {
-      await this.#receive(signal);
+      await this.#receive();
       this.#wholeBytes = this.#sink.keptBytes;
       this.#knowTotal(this.#wholeBytes);
     }
-    return this.#sink.finish(signal);
+    return this.#sink.finish(this.#options.signal);
   }
 
   /** Resolves when the sink holds the whole reply. */
-  async #receive(signal: AbortSignal | undefined): Promise<void> {
+  async #receive(): Promise<void> {
+    const { fetch, signal } = this.#options;
     const gone = new Set<number>();
     let target = this.#place();
     for (let redirects = 0; ; ) {
       const { url } = target;
       const { request, headers } = this.#requestTo(url);
-      const get = await ReplyGet.send(this.#options.fetch, { url, headers }, signal);
+      const get = await ReplyGet.send(fetch, { url, headers }, signal);
       try {
         if (get.answer.kind === 'redirect') {
           target = target.redirected(get.answer.location, redirects);
           redirects += 1;
         } else {
           const decision = decide(this.#known, request, get.answer, get.entity);
-          if (await this.#carryOut(decision, get, gone, signal)) return;
+          if (await this.#carryOut(decision, get, gone)) return;
           redirects = 0;
           target = this.#place();
         }
@@ -192,12 +195,7 @@ export class ReplyDownload {
   }
 
   /** @returns whether the sink holds the whole reply */
-  async #carryOut(
-    decision: ReplyDecision,
-    get: ReplyGet,
-    gone: Set<number>,
-    signal: AbortSignal | undefined,
-  ): Promise<boolean> {
+  async #carryOut(decision: ReplyDecision, get: ReplyGet, gone: Set<number>): Promise<boolean> {
     switch (decision.kind) {
       case 'complete':
         return true;
@@ -213,7 +211,7 @@ export class ReplyDownload {
         this.#known = decision.known;
         if (this.totalBytes !== undefined) this.#sink.expect(this.totalBytes);
         this.#progress();
-        await this.#copy(get, decision.bodyBytes, signal);
+        await this.#copy(get, decision.bodyBytes);
         return decision.isLast;
     }
   }
@@ -226,11 +224,7 @@ export class ReplyDownload {
   }
 
   /** @throws BITS_ERR_REPLY, retryable, when there are not exactly `bodyBytes` */
-  async #copy(
-    get: ReplyGet,
-    bodyBytes: number | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
+  async #copy(get: ReplyGet, bodyBytes: number | undefined): Promise<void> {
     let takenBytes = 0;
     for (let piece = await get.next(); piece !== undefined; piece = await get.next()) {
       if (takenBytes === 0) this.#budget.answered();
@@ -241,7 +235,7 @@ export class ReplyDownload {
         this.#known = changed(this.#known);
         throw lengthError(`is longer than the ${bodyBytes} bytes that the server announced`);
       }
-      await this.#sink.write(piece, signal);
+      await this.#sink.write(piece, this.#options.signal);
       this.#budget.kept(this.#sink.keptBytes);
       this.#progress();
     }

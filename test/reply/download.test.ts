@@ -14,7 +14,16 @@ import {
 } from '../../src/reply/download.js';
 import type { ReplyFetch } from '../../src/reply/get.js';
 import { runs } from '../support/prove-mode.js';
-import { content, httpFetch, ReplyHost, rejection, resolved, serve, sha256 } from './support.js';
+import {
+  content,
+  httpFetch,
+  never,
+  ReplyHost,
+  rejection,
+  resolved,
+  serve,
+  sha256,
+} from './support.js';
 
 /** As a record keeps it. */
 const recorded = (point: ReplyResumePoint): ReplyResumePoint => JSON.parse(JSON.stringify(point));
@@ -47,6 +56,7 @@ describe('the download of a reply', () => {
       reply: resolved({ to: file, sha256: true }),
       candidates: host.candidates(),
       fetch: httpFetch,
+      signal: never,
       slowLimitMs: 60_000,
       ...changes,
     });
@@ -453,7 +463,7 @@ describe('the download of a reply', () => {
         setImmediate(() => stop.abort());
         return new Promise(() => {});
       });
-      const error = await rejection(create({ fetch }).attempt(stop.signal));
+      const error = await rejection(create({ fetch, signal: stop.signal }).attempt());
       expect(error.code).to.equal('BITS_ERR_ABORTED');
       expect(getEventListeners(stop.signal, 'abort')).to.have.length(0);
     });
@@ -566,11 +576,11 @@ describe('the download of a reply', () => {
       const onProgress = (received: number) => {
         if (received === 4000) stop.abort(new Error('suspended'));
       };
-      const download = create({ onProgress });
-      const error = await rejection(download.attempt(stop.signal));
+      const download = create({ onProgress, signal: stop.signal });
+      const error = await rejection(download.attempt());
       expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_ABORTED', false]);
       expect(download.receivedBytes).to.equal(begin ? 4000 : 0);
-      expect((await rejection(download.attempt(stop.signal))).code).to.equal('BITS_ERR_ABORTED');
+      expect((await rejection(download.attempt())).code).to.equal('BITS_ERR_ABORTED');
       await download.close({ keepPartial: false });
     }
   });
@@ -602,9 +612,9 @@ describe('the download of a reply', () => {
       given.push(cut);
       return httpFetch(request, cut);
     };
-    const download = create({ fetch });
-    for (let cut = 0; cut < 3; cut += 1) await rejection(download.attempt(signal));
-    await download.attempt(signal);
+    const download = create({ fetch, signal });
+    for (let cut = 0; cut < 3; cut += 1) await rejection(download.attempt());
+    await download.attempt();
     expect(getEventListeners(signal, 'abort')).to.have.length(0);
     expect(given.at(-1)?.aborted).to.equal(false);
   });
@@ -640,6 +650,7 @@ describe('the download of a reply', () => {
   it('sends nothing when an earlier process had stored the reply', async () => {
     host.handler = (request, response) => serve(request, response, bytes, { etag });
     await new ReplyDownload({
+      signal: never,
       id: 'job-1',
       reply: resolved({ to: file }),
       candidates: host.candidates(),
@@ -700,7 +711,7 @@ describe('the download of a reply', () => {
     };
     const stream = new PassThrough();
     const stop = new AbortController();
-    const attempt = create({ reply: resolved({ to: stream }) }).attempt(stop.signal);
+    const attempt = create({ reply: resolved({ to: stream }), signal: stop.signal }).attempt();
     for (let taken = 0; taken < 100_000; ) {
       const piece = stream.read();
       if (piece === null) await new Promise(setImmediate);

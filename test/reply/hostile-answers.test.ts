@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { replyCandidates } from '../../src/reply/candidates.js';
 import { ReplyDownload } from '../../src/reply/download.js';
 import type { ReplyFetch } from '../../src/reply/get.js';
-import { content, rejection, resolved } from './support.js';
+import { content, never, rejection, resolved } from './support.js';
 
 const remoteUrl = new URL('http://web.example/uploads/file.bin');
 const MAX_ATTEMPTS = 40;
@@ -111,6 +111,7 @@ describe('the download of a reply from a hostile server', () => {
         const taken: Buffer[] = [];
         stream.on('data', (piece) => taken.push(piece));
         const download = new ReplyDownload({
+          signal: never,
           id: 'job-1',
           reply: resolved({ to: toStream ? stream : 'memory', maxBytes: 200 }),
           candidates: replyCandidates('/reply?sig=s3cret', remoteUrl, {

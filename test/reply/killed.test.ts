@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { ReplyDownload, type ReplyResumePoint } from '../../src/reply/download.js';
 import { checkReplyTarget } from '../../src/reply/reply-target.js';
-import { content, httpFetch, ReplyHost, resolved, sha256 } from './support.js';
+import { content, httpFetch, never, ReplyHost, resolved, sha256 } from './support.js';
 
 const script = fileURLToPath(new URL('fixtures/download.ts', import.meta.url));
 const bytes = content(400_000);
@@ -81,6 +81,7 @@ describe('a process killed while it downloads a reply', () => {
     const requests = host.seen.length;
     await checkReplyTarget(resolved({ to: file }), 'job-1');
     const last = new ReplyDownload({
+      signal: never,
       id: 'job-1',
       reply: resolved({ to: file, sha256: true }),
       candidates: host.candidates(),

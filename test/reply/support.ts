@@ -10,6 +10,9 @@ import {
   resolveReply,
 } from '../../src/reply/reply-option.js';
 
+/** The signal of a job that nobody stops. */
+export const never: AbortSignal = new AbortController().signal;
+
 export async function rejection(pending: Promise<unknown>): Promise<BitsError> {
   try {
     await pending;
@@ -89,7 +92,7 @@ function arrived(response: IncomingMessage): AsyncIterable<Uint8Array> {
 /** What the download is given in place of a transport: plain node:http, one socket a request. */
 export const httpFetch: ReplyFetch = ({ url, headers }, signal) =>
   new Promise<ReplyResponse>((resolve, reject) => {
-    const outgoing = request(url, { headers, agent: false, ...(signal && { signal }) });
+    const outgoing = request(url, { headers, agent: false, signal });
     outgoing.on('response', (response) => {
       const flat = Object.entries(response.headers).map(([name, value]) => [name, String(value)]);
       resolve({

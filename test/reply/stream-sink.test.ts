@@ -4,9 +4,11 @@ import { WritableStream } from 'node:stream/web';
 import { expect } from 'chai';
 import { createReplySink } from '../../src/reply/reply-target.js';
 import { StreamSink } from '../../src/reply/stream-sink.js';
-import { content, rejection, resolved, sha256 } from './support.js';
+import { patterned, sha256 } from '../support/files.js';
+import { bitsError } from '../transport/support.js';
+import { resolved } from './support.js';
 
-const bytes = content(1000);
+const bytes = patterned(1000);
 
 function collector(): { stream: Writable; taken: () => Buffer } {
   const pieces: Buffer[] = [];
@@ -67,8 +69,8 @@ describe('a reply to a stream', () => {
     const stop = new AbortController();
     const writing = sink.write(bytes.subarray(1, 500), stop.signal);
     stop.abort();
-    expect((await rejection(writing)).code).to.equal('BITS_ERR_ABORTED');
-    expect((await rejection(sink.write(bytes, stop.signal))).code).to.equal('BITS_ERR_ABORTED');
+    expect((await bitsError(writing)).code).to.equal('BITS_ERR_ABORTED');
+    expect((await bitsError(sink.write(bytes, stop.signal))).code).to.equal('BITS_ERR_ABORTED');
     expect(sink.keptBytes).to.equal(500);
     const read = (async () => {
       const pieces: Buffer[] = [];
@@ -101,21 +103,21 @@ describe('a reply to a stream', () => {
     const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
     await sink.write(bytes.subarray(0, 600), undefined);
     await sink.restart();
-    const other = content(1000, 2);
-    const error = await rejection(sink.write(other, undefined));
+    const other = patterned(1000, 2);
+    const error = await bitsError(sink.write(other, undefined));
     expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY', false]);
     expect(error.message).to.include('600 bytes');
     expect(taken()).to.deep.equal(bytes.subarray(0, 600));
     expect(stream.destroyed || stream.writableEnded).to.equal(false);
 
     await sink.write(other.subarray(0, 10), undefined);
-    expect((await rejection(sink.finish(undefined))).message).to.include('changed');
+    expect((await bitsError(sink.finish(undefined))).message).to.include('changed');
   });
 
   it('fails when the stream fails, also between two writes', async () => {
     const cause = new Error('no space');
     const failing = new Writable({ write: (_piece, _encoding, done) => done(cause) });
-    const during = await rejection(
+    const during = await bitsError(
       new StreamSink(failing, Number.MAX_SAFE_INTEGER, false).write(bytes, undefined),
     );
     expect([during.code, during.cause]).to.deep.equal(['BITS_ERR_REPLY', cause]);
@@ -125,13 +127,13 @@ describe('a reply to a stream', () => {
     await sink.write(bytes, undefined);
     stream.destroy(cause);
     await new Promise((resolve) => stream.on('close', resolve));
-    expect((await rejection(sink.write(bytes, undefined))).cause).to.equal(cause);
+    expect((await bitsError(sink.write(bytes, undefined))).cause).to.equal(cause);
   });
 
   it('fails when the stream is destroyed during a write', async () => {
     const stream = new Writable({ write() {} });
     const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
-    const writing = rejection(sink.write(bytes, undefined));
+    const writing = bitsError(sink.write(bytes, undefined));
     stream.destroy();
     expect((await writing).code).to.equal('BITS_ERR_REPLY');
   });
@@ -182,7 +184,7 @@ describe('a reply to a stream', () => {
     const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
     await sink.write(bytes, undefined);
     const stop = new AbortController();
-    const storing = rejection(sink.finish(stop.signal));
+    const storing = bitsError(sink.finish(stop.signal));
     while (flush === undefined) await new Promise(setImmediate);
     stop.abort();
     expect((await storing).code).to.equal('BITS_ERR_ABORTED');

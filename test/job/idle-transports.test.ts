@@ -5,6 +5,7 @@ import {
   MAX_WAITING,
   type ReusableTransport,
 } from '../../src/job/idle-transports.js';
+import { FakeClock } from '../support/fake-clock.js';
 
 interface FakeTransport extends ReusableTransport {
   isIdle: boolean;
@@ -28,17 +29,9 @@ function fakeTransport(): FakeTransport {
 
 /** Transports between jobs, in a time of their own. */
 function world() {
-  const clock = { nowMs: 1e12 };
-  const timers = new Set<{ readonly work: () => void; readonly dueMs: number }>();
+  const clock = new FakeClock(1e12);
   const opened: FakeTransport[] = [];
-  const idle = new IdleTransports({
-    now: () => clock.nowMs,
-    schedule(work, delayMs) {
-      const timer = { work, dueMs: clock.nowMs + delayMs };
-      timers.add(timer);
-      return () => timers.delete(timer);
-    },
-  });
+  const idle = new IdleTransports(clock);
   /** A job begins, and takes what is there. */
   const begin = (key = 'a') => {
     const taken = idle.take(key);
@@ -47,14 +40,7 @@ function world() {
     const complete = () => idle.keep(key, transport);
     return { transport, complete, wasUsed: taken !== undefined };
   };
-  /** Lets time pass in which the machine is awake. */
-  const wait = (durationMs: number) => {
-    clock.nowMs += durationMs;
-    for (const timer of timers) {
-      if (timer.dueMs <= clock.nowMs && timers.delete(timer)) timer.work();
-    }
-  };
-  return { begin, opened, clock, timers, wait };
+  return { begin, opened, clock };
 }
 
 describe('transports between jobs', () => {
@@ -83,56 +69,56 @@ describe('transports between jobs', () => {
   });
 
   it('are closed when no job wants them in time', async () => {
-    const { begin, opened, wait } = world();
+    const { begin, opened, clock } = world();
     await begin().complete();
-    wait(LINGER_MS - 1);
+    clock.pass(LINGER_MS - 1);
     expect(opened[0]?.closed).to.equal(0);
-    wait(1);
+    clock.pass(1);
     expect(opened[0]?.closed).to.equal(1);
     expect(begin().transport).to.equal(opened[1]);
   });
 
   it('are not closed under the job that has them', async () => {
-    const { begin, opened, wait } = world();
+    const { begin, opened, clock } = world();
     await begin().complete();
     const { complete } = begin();
-    wait(2 * LINGER_MS);
+    clock.pass(2 * LINGER_MS);
     expect(opened[0]?.closed).to.equal(0);
     await complete();
-    wait(LINGER_MS);
+    clock.pass(LINGER_MS);
     expect(opened[0]?.closed).to.equal(1);
   });
 
   it('are closed each in its own time, by one timer', async () => {
-    const { begin, opened, timers, wait } = world();
+    const { begin, opened, clock } = world();
     const jobs = [begin(), begin(), begin()];
     for (const { complete } of jobs) {
       await complete();
-      expect(timers.size).to.equal(1);
-      wait(LINGER_MS / 4);
+      expect(clock.timers.size).to.equal(1);
+      clock.pass(LINGER_MS / 4);
     }
     const closed = () => opened.map((transport) => transport.closed);
-    wait(LINGER_MS / 4);
+    clock.pass(LINGER_MS / 4);
     expect(closed()).to.deep.equal([1, 0, 0]);
-    wait(LINGER_MS / 4);
+    clock.pass(LINGER_MS / 4);
     expect(closed()).to.deep.equal([1, 1, 0]);
-    wait(LINGER_MS / 4);
+    clock.pass(LINGER_MS / 4);
     expect(closed()).to.deep.equal([1, 1, 1]);
-    expect(timers.size).to.equal(0);
+    expect(clock.timers.size).to.equal(0);
   });
 
   it('are taken newest first, so that no more of them stay than are needed', async () => {
-    const { begin, opened, wait } = world();
+    const { begin, opened, clock } = world();
     const jobs = [begin(), begin(), begin()];
     for (const { complete } of jobs) {
       await complete();
-      wait(1);
+      clock.pass(1);
     }
     for (let i = 0; i < LINGER_MS; i += 100) {
       const { transport, complete } = begin();
       expect(transport).to.equal(opened[2]);
       await complete();
-      wait(100);
+      clock.pass(100);
     }
     expect(opened.map(({ closed }) => closed)).to.deep.equal([1, 1, 0]);
   });
@@ -164,10 +150,10 @@ describe('transports between jobs', () => {
     const listen = (reason: unknown) => void unheard.push(reason);
     process.on('unhandledRejection', listen);
     try {
-      const { begin, opened, wait } = world();
+      const { begin, opened, clock } = world();
       await begin().complete();
       opened[0]!.close = () => Promise.reject(new Error('nobody hears this'));
-      wait(LINGER_MS);
+      clock.pass(LINGER_MS);
       await new Promise((resolve) => setImmediate(resolve));
     } finally {
       process.off('unhandledRejection', listen);

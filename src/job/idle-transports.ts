@@ -18,6 +18,7 @@ interface Waiting {
   readonly key: string;
   readonly transport: ReusableTransport;
   readonly sinceMs: number;
+  readonly stopTimer: () => void;
 }
 
 /**
@@ -30,8 +31,6 @@ export class IdleTransports {
   readonly #clock: Clock;
   /** In the order in which they came. */
   readonly #waiting = new Set<Waiting>();
-  /** One timer for all: most of them are taken long before their time. */
-  #hasTimer = false;
 
   /** @param clock goes on while the machine sleeps */
   constructor(clock: Clock = { now: Date.now, schedule: later }) {
@@ -45,54 +44,41 @@ export class IdleTransports {
   take(key: string): ReusableTransport | undefined {
     const waiting = [...this.#waiting].findLast((each) => each.key === key);
     if (waiting === undefined) return undefined;
-    this.#waiting.delete(waiting);
-    // Timers stand still while the machine sleeps or a computation lasts; servers' do not.
-    if (this.#leftMs(waiting) > 0) return waiting.transport;
-    discard(waiting.transport);
-    return undefined;
-  }
-
-  /** None when the clock was set back, for then nobody knows. */
-  #leftMs({ sinceMs }: Waiting): number {
-    const waitedMs = this.#clock.now() - sinceMs;
-    return waitedMs < 0 ? 0 : LINGER_MS - waitedMs;
+    // Timers stand still while the machine sleeps or a computation lasts; servers' do not. And of a clock
+    // that was set back nobody knows.
+    const waitedMs = this.#clock.now() - waiting.sinceMs;
+    if (waitedMs < 0 || waitedMs >= LINGER_MS) {
+      this.#drop(waiting);
+      return undefined;
+    }
+    this.#remove(waiting);
+    return waiting.transport;
   }
 
   /** Keeps the transport of a completed job for another one, if its connection is free. */
   async keep(key: string, transport: ReusableTransport): Promise<void> {
     if (!transport.hasIdleConnection) return transport.close();
-    this.#waiting.add({ key, transport, sinceMs: this.#clock.now() });
+    const waiting: Waiting = {
+      key,
+      transport,
+      sinceMs: this.#clock.now(),
+      stopTimer: this.#clock.schedule(() => this.#drop(waiting), LINGER_MS),
+    };
+    this.#waiting.add(waiting);
     const [oldest] = this.#waiting;
     if (this.#waiting.size > MAX_WAITING && oldest !== undefined) this.#drop(oldest);
-    if (!this.#hasTimer) this.#sweepIn(LINGER_MS);
-  }
-
-  #sweepIn(delayMs: number): void {
-    this.#hasTimer = true;
-    this.#clock.schedule(() => this.#sweep(), delayMs);
-  }
-
-  #sweep(): void {
-    this.#hasTimer = false;
-    for (const waiting of this.#waiting) {
-      const leftMs = this.#leftMs(waiting);
-      if (leftMs > 0) {
-        this.#sweepIn(leftMs);
-        return;
-      }
-      this.#drop(waiting);
-    }
   }
 
   #drop(waiting: Waiting): void {
-    this.#waiting.delete(waiting);
-    discard(waiting.transport);
+    this.#remove(waiting);
+    // The jobs that used it have ended, so nobody is left whom a failure could concern.
+    waiting.transport.close().catch(() => {});
   }
-}
 
-function discard(transport: ReusableTransport): void {
-  // The jobs that used it have ended, so nobody is left whom a failure could concern.
-  transport.close().catch(() => {});
+  #remove(waiting: Waiting): void {
+    this.#waiting.delete(waiting);
+    waiting.stopTimer();
+  }
 }
 
 /** Those of all jobs of the process. */

@@ -209,7 +209,7 @@ export class ReplyDownload {
       case 'take':
         if (decision.fromByte === 0 && this.#sink.keptBytes > 0) await this.#sink.restart();
         this.#known = decision.known;
-        if (this.totalBytes !== undefined) this.#sink.expect(this.totalBytes);
+        if (this.totalBytes !== undefined) this.#assertFits(this.totalBytes);
         this.#progress();
         await this.#copy(get, decision.bodyBytes);
         return decision.isLast;
@@ -235,6 +235,7 @@ export class ReplyDownload {
         this.#known = changed(this.#known);
         throw lengthError(`is longer than the ${bodyBytes} bytes that the server announced`);
       }
+      this.#assertFits(this.#sink.keptBytes + piece.byteLength);
       await this.#sink.write(piece, this.#options.signal);
       this.#budget.kept(this.#sink.keptBytes);
       this.#progress();
@@ -242,6 +243,18 @@ export class ReplyDownload {
     if (bodyBytes !== undefined && takenBytes < bodyBytes) {
       throw lengthError(`ended after ${takenBytes} of ${bodyBytes} bytes`);
     }
+  }
+
+  /** @throws BITS_ERR_REPLY_TOO_LARGE */
+  #assertFits(bytes: number): void {
+    const { to, maxBytes } = this.#options.reply;
+    if (bytes <= maxBytes) return;
+    const elsewhere = to === 'memory' ? 'have it stored with reply: { to: path }, or ' : '';
+    throw new BitsError(
+      'BITS_ERR_REPLY_TOO_LARGE',
+      `The reply is larger than ${maxBytes} bytes: ${elsewhere}raise reply.maxBytes. The session is ` +
+        'left open, so that resuming fetches the reply without uploading again.',
+    );
   }
 
   #knowTotal(totalBytes: number): void {

@@ -19,14 +19,14 @@ const streamSinks = sharedByCopies(
  * @param id of the job: another process finds the part file by it
  */
 export function createReplySink(reply: ResolvedReply, id: string): ReplySink {
-  const { to, maxBytes, sha256, overwrite } = reply;
-  if (to === 'memory') return new MemorySink(maxBytes, sha256);
-  if ('path' in to) return new FileSink({ id, path: to.path, overwrite, maxBytes, sha256 });
+  const { to, sha256, overwrite } = reply;
+  if (to === 'memory') return new MemorySink(sha256);
+  if ('path' in to) return new FileSink({ id, path: to.path, overwrite, sha256 });
   const { stream } = to;
   const known = streamSinks.get(stream);
   if (known?.id === id) return known.sink;
   const writable = isWebStream(stream) ? Writable.fromWeb(stream) : stream;
-  const sink = new StreamSink(writable, maxBytes, sha256);
+  const sink = new StreamSink(writable, sha256);
   streamSinks.set(stream, { id, sink });
   return sink;
 }

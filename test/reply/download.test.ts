@@ -383,6 +383,12 @@ describe('the download of a reply', () => {
     expect(error.message).to.include('{ to: path }');
   });
 
+  it('takes a reply that is exactly as large as its limit', async () => {
+    host.handler = (request, response) => serve(request, response, bytes, { chunked: true });
+    const reply = resolved({ maxBytes: bytes.byteLength });
+    expect((await create({ reply }).attempt()).bytes).to.equal(bytes.byteLength);
+  });
+
   for (const where of ['memory', 'a file', 'a stream'] as const) {
     it(`stops an endless reply to ${where} at its limit`, async () => {
       host.handler = (_request, response) => {

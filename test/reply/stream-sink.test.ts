@@ -30,7 +30,7 @@ describe('a reply to a stream', () => {
         flush = done;
       },
     });
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, true);
+    const sink = new StreamSink(stream, true);
     await sink.write(bytes, undefined);
     let finished = false;
     const storing = sink.finish(undefined).then((stored) => {
@@ -50,7 +50,7 @@ describe('a reply to a stream', () => {
         done = callback;
       },
     });
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(stream, false);
     let welcome = false;
     const writing = sink.write(bytes, undefined).then(() => {
       welcome = true;
@@ -64,7 +64,7 @@ describe('a reply to a stream', () => {
 
   it('stops while it waits for a stalled stream and loses no byte', async () => {
     const stream = new PassThrough({ highWaterMark: 10 });
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(stream, false);
     await sink.write(bytes.subarray(0, 1), undefined);
     const stop = new AbortController();
     const writing = sink.write(bytes.subarray(1, 500), stop.signal);
@@ -84,7 +84,7 @@ describe('a reply to a stream', () => {
 
   it('leaves out what the stream has when the download starts over', async () => {
     const { stream, taken } = collector();
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, true);
+    const sink = new StreamSink(stream, true);
     await sink.write(bytes.subarray(0, 600), undefined);
     await sink.restart();
     await sink.write(bytes.subarray(0, 100), undefined);
@@ -100,7 +100,7 @@ describe('a reply to a stream', () => {
 
   it('fails when the reply changed and never mixes two versions', async () => {
     const { stream, taken } = collector();
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(stream, false);
     await sink.write(bytes.subarray(0, 600), undefined);
     await sink.restart();
     const other = patterned(1000, 2);
@@ -117,13 +117,11 @@ describe('a reply to a stream', () => {
   it('fails when the stream fails, also between two writes', async () => {
     const cause = new Error('no space');
     const failing = new Writable({ write: (_piece, _encoding, done) => done(cause) });
-    const during = await bitsError(
-      new StreamSink(failing, Number.MAX_SAFE_INTEGER, false).write(bytes, undefined),
-    );
+    const during = await bitsError(new StreamSink(failing, false).write(bytes, undefined));
     expect([during.code, during.cause]).to.deep.equal(['BITS_ERR_REPLY', cause]);
 
     const { stream } = collector();
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(stream, false);
     await sink.write(bytes, undefined);
     stream.destroy(cause);
     await new Promise((resolve) => stream.on('close', resolve));
@@ -132,7 +130,7 @@ describe('a reply to a stream', () => {
 
   it('fails when the stream is destroyed during a write', async () => {
     const stream = new Writable({ write() {} });
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(stream, false);
     const writing = bitsError(sink.write(bytes, undefined));
     stream.destroy();
     expect((await writing).code).to.equal('BITS_ERR_REPLY');
@@ -140,7 +138,7 @@ describe('a reply to a stream', () => {
 
   it('listens for errors of the stream until it is closed', async () => {
     const { stream } = collector();
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(stream, false);
     await sink.close();
     expect(stream.listenerCount('error')).to.equal(0);
     await sink.open(0);
@@ -151,14 +149,14 @@ describe('a reply to a stream', () => {
   it('leaves no listener after a write', async () => {
     const { stream } = collector();
     const { signal } = new AbortController();
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(stream, false);
     for (let at = 0; at < 1000; at += 100) await sink.write(bytes.subarray(at, at + 100), signal);
     expect(getEventListeners(signal, 'abort')).to.have.length(0);
     expect([stream.listenerCount('close'), stream.listenerCount('error')]).to.deep.equal([0, 1]);
   });
 
   it('keeps no more than it is asked to', async () => {
-    const sink = new StreamSink(collector().stream, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(collector().stream, false);
     await sink.write(bytes, undefined);
     await sink.open(1000);
     expect(sink.keptBytes).to.equal(1000);
@@ -167,7 +165,7 @@ describe('a reply to a stream', () => {
   });
 
   it('does not end standard output', async () => {
-    const sink = new StreamSink(process.stdout, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(process.stdout, false);
     expect((await sink.finish(undefined)).bytes).to.equal(0);
     expect(process.stdout.writableEnded).to.equal(false);
     await sink.close();
@@ -181,7 +179,7 @@ describe('a reply to a stream', () => {
         flush = done;
       },
     });
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(stream, false);
     await sink.write(bytes, undefined);
     const stop = new AbortController();
     const storing = bitsError(sink.finish(stop.signal));

@@ -89,7 +89,7 @@ export class ReplyDelivery {
   /** Also closes what an earlier run downloaded of the same session's reply. */
   async close({ keepPartial }: { readonly keepPartial: boolean }): Promise<void> {
     await this.#download?.reply.close({ keepPartial });
-    const path = pathOf(this.#option);
+    const { path } = this.#option;
     const isOfEarlierRun = this.#download === undefined && this.#isResumed;
     if (isOfEarlierRun && !keepPartial && path !== undefined) {
       await discardReplyPart({ id: this.#id, path });
@@ -131,17 +131,11 @@ export interface ReplyProgress {
   readonly isNew: boolean;
 }
 
-/** Undefined unless the reply goes to a file. */
-function pathOf({ to }: ResolvedReply): string | undefined {
-  return typeof to === 'object' && 'path' in to ? to.path : undefined;
-}
-
 /** @throws BITS_ERR_ARGUMENT when the reply would replace the file that is being uploaded */
 export async function assertReplyElsewhere(
-  reply: ResolvedReply,
+  { path }: ResolvedReply,
   identity: SourceIdentity | undefined,
 ): Promise<void> {
-  const path = pathOf(reply);
   if (path === undefined || identity === undefined) return;
   // A linked directory gives the same file two paths.
   const [replyPath, sourcePath] = await Promise.all([path, identity.path].map(truePath));
@@ -159,9 +153,8 @@ export async function discardReplyElsewhere(
 ): Promise<void> {
   const file = record.reply?.file;
   if (file === undefined) return;
-  const path = reply && pathOf(reply);
-  if (path !== undefined) {
-    const [now, before] = await Promise.all([path, file].map(placeOf));
+  if (reply?.path !== undefined) {
+    const [now, before] = await Promise.all([reply.path, file].map(placeOf));
     if (now === before) return;
   }
   await discardPartOf(record);

@@ -247,9 +247,10 @@ export class ReplyDownload {
 
   /** @throws BITS_ERR_REPLY_TOO_LARGE */
   #assertFits(bytes: number): void {
-    const { to, maxBytes } = this.#options.reply;
+    const { path, stream, maxBytes } = this.#options.reply;
     if (bytes <= maxBytes) return;
-    const elsewhere = to === 'memory' ? 'have it stored with reply: { to: path }, or ' : '';
+    const isMemory = path === undefined && stream === undefined;
+    const elsewhere = isMemory ? 'have it stored with reply: { to: path }, or ' : '';
     throw new BitsError(
       'BITS_ERR_REPLY_TOO_LARGE',
       `The reply is larger than ${maxBytes} bytes: ${elsewhere}raise reply.maxBytes. The session is ` +

@@ -19,10 +19,9 @@ const streamSinks = sharedByCopies(
  * @param id of the job: another process finds the part file by it
  */
 export function createReplySink(reply: ResolvedReply, id: string): ReplySink {
-  const { to, sha256, overwrite } = reply;
-  if (to === 'memory') return new MemorySink(sha256);
-  if ('path' in to) return new FileSink({ id, path: to.path, overwrite, sha256 });
-  const { stream } = to;
+  const { path, stream, sha256, overwrite } = reply;
+  if (path !== undefined) return new FileSink({ id, path, overwrite, sha256 });
+  if (stream === undefined) return new MemorySink(sha256);
   const known = streamSinks.get(stream);
   if (known?.id === id) return known.sink;
   const writable = isWebStream(stream) ? Writable.fromWeb(stream) : stream;
@@ -38,12 +37,11 @@ export function createReplySink(reply: ResolvedReply, id: string): ReplySink {
  * @throws BITS_ERR_ARGUMENT
  */
 export async function checkReplyTarget(
-  { to, overwrite }: ResolvedReply,
+  { path, stream, overwrite }: ResolvedReply,
   id: string,
 ): Promise<void> {
-  if (to === 'memory') return;
-  if ('path' in to) return checkReplyFile({ id, path: to.path, overwrite });
-  const { stream } = to;
+  if (path !== undefined) return checkReplyFile({ id, path, overwrite });
+  if (stream === undefined) return;
   // A sink of an earlier run holds the lock of a web stream.
   const isUsable = isWebStream(stream)
     ? !stream.locked || streamSinks.has(stream)
@@ -62,9 +60,8 @@ export async function checkReplyTarget(
  *   be the job's is removed
  */
 export async function discardReply(
-  { to, overwrite }: ResolvedReply,
+  { path, overwrite }: ResolvedReply,
   { id, stored }: { readonly id: string; readonly stored: boolean },
 ): Promise<void> {
-  if (to === 'memory' || !('path' in to)) return;
-  await discardReplyFile({ id, path: to.path, overwrite }, stored);
+  if (path !== undefined) await discardReplyFile({ id, path, overwrite }, stored);
 }

@@ -3,9 +3,8 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { BitsArgumentError, isBitsError } from '../errors.js';
 import { replyCandidates } from '../reply/candidates.js';
 import { ReplyDownload, ReplyGoneError, type ReplyResumePoint } from '../reply/download.js';
-import { discardReplyPart } from '../reply/file-target.js';
+import { discardReplyFile, discardReplyPart } from '../reply/file-target.js';
 import type { ResolvedReply } from '../reply/reply-option.js';
-import { discardReply } from '../reply/reply-target.js';
 import type { StoredReply } from '../reply/sink.js';
 import type { Session, SessionEvent } from '../session/session.js';
 import type { SourceIdentity } from '../source/source.js';
@@ -81,7 +80,8 @@ export class ReplyDelivery {
     this.#mostBytes = 0;
     this.#resumePoint = undefined;
     if (download !== undefined || this.#isResumed) {
-      await discardReply(this.#option, { id: this.#id, stored });
+      const { path, overwrite } = this.#option;
+      if (path !== undefined) await discardReplyFile({ id: this.#id, path, overwrite }, stored);
     }
     await download?.reply.close({ keepPartial: false });
   }

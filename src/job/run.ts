@@ -59,7 +59,7 @@ export interface RunRequest {
 /** What a run tells its job while it goes. */
 export interface RunListener {
   onOpened(isResumed: boolean): void;
-  /** The server's session moved; `state` is undefined while nothing new can be told. */
+  /** The server's session moved; `state` is undefined when it rests or has ended, which the job tells. */
   onStep(session: Session, state: UploadState | undefined): void;
   onProgress(progress: UploadProgress): void;
   onRetry(decision: RetryDecision): void;
@@ -110,7 +110,7 @@ class Run implements CommandRunner {
   readonly #progress: ProgressReport;
   readonly #startedAtMs = performance.now();
   readonly #watchingLock: Disposable | undefined;
-  /** The session as it was before it finished. */
+  /** The session before it finished: another Cancel continues from it. */
   #lastLive: Session;
   /** Undefined while the run goes on, and when it was interrupted and its session rests. */
   #outcome: Outcome | undefined;

@@ -64,6 +64,7 @@ export async function sendPacket(
         signal,
         answerBody: 'discard',
         answerTimeoutMs: runsApplication ? options.timeouts.replyMs : undefined,
+        // How long an application or a Close takes tells nothing of the line.
         kind: runsApplication || packet.type === 'close-session' ? undefined : packet.type,
         onBytesSent: onBodySent,
       });

@@ -50,7 +50,7 @@ export class Wire {
   readonly #opened: ReusableTransport | undefined;
   /** Of the jobs that may have its connection afterwards. */
   readonly #key: string | undefined;
-  /** It asks a caller's code, which may not obey the signal. */
+  /** A caller's code may be asked: a transport, or a function for credentials. It may not obey the signal. */
   readonly #mayHang: boolean;
 
   constructor(options: ResolvedOptions, remoteUrl: URL, jobId: string) {

@@ -5,7 +5,7 @@ import { unlessMissing } from '../common/error-like.js';
 /** The file system calls that a reply needs; replaced by tests to make them fail. */
 export type ReplyFileSystem = Pick<
   typeof nodeFs,
-  'access' | 'link' | 'lstat' | 'open' | 'rename' | 'stat' | 'unlink'
+  'link' | 'lstat' | 'open' | 'rename' | 'stat' | 'unlink'
 >;
 
 /** Whether this user made a file; always true on Windows, which has other ways to tell. */

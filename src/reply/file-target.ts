@@ -22,27 +22,24 @@ export interface ReplyFile {
  * @throws BITS_ERR_ARGUMENT when the directory is missing or closed to this user, the target exists
  * and may not be overwritten, or it is not a regular file.
  */
-export async function checkReplyFile(
-  { id, path, overwrite }: ReplyFile,
-  fs: ReplyFileSystem = nodeFs,
-): Promise<void> {
+export async function checkReplyFile({ id, path, overwrite }: ReplyFile): Promise<void> {
   const directory = dirname(path);
-  const parent = await fs.stat(directory).catch((cause) => {
+  const parent = await nodeFs.stat(directory).catch((cause) => {
     throw unusable(`the directory ${directory} cannot be reached (${codeOf(cause)})`, cause);
   });
   if (!parent.isDirectory()) throw unusable(`${directory} is not a directory`);
-  await fs.access(directory, constants.W_OK | constants.X_OK).catch((cause) => {
+  await nodeFs.access(directory, constants.W_OK | constants.X_OK).catch((cause) => {
     throw unusable(`the directory ${directory} cannot be written to (${codeOf(cause)})`, cause);
   });
 
-  const present = await unlessMissing(fs.lstat(path)).catch((cause) => {
+  const present = await unlessMissing(nodeFs.lstat(path)).catch((cause) => {
     throw unusable(`${path} cannot be reached (${codeOf(cause)})`, cause);
   });
   if (present === undefined) return;
   if (!present.isFile() && !present.isSymbolicLink()) {
     throw unusable(`${path} is not a regular file`);
   }
-  if (overwrite || (await isSameFile(fs, partPath(id, path), path))) return;
+  if (overwrite || (await isSameFile(nodeFs, partPath(id, path), path))) return;
   throw unusable(`${path} exists; give overwrite: true to replace it`);
 }
 
@@ -127,7 +124,8 @@ async function assertEmpty(path: string, fs: ReplyFileSystem): Promise<void> {
 }
 
 /**
- * Removes what a job has stored of a reply that no longer counts.
+ * Removes what a job has stored of a reply that no longer counts; a file that may be overwritten stays
+ * until the new reply replaces it.
  * @param stored whether this process has put the reply in place; else only a file that is proven to
  *   be the job's is removed
  */

@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import { sharedByCopies } from '../across-copies.js';
 import { BitsArgumentError } from '../errors.js';
 import { FileSink } from './file-sink.js';
-import { checkReplyFile, discardReplyFile } from './file-target.js';
+import { checkReplyFile } from './file-target.js';
 import { MemorySink } from './memory-sink.js';
 import { isWebStream, type ResolvedReply } from './reply-option.js';
 import type { ReplySink } from './sink.js';
@@ -49,19 +49,4 @@ export async function checkReplyTarget(
   if (!isUsable) {
     throw new BitsArgumentError('The stream for the reply is closed, ended or in use elsewhere');
   }
-}
-
-/**
- * Removes the reply to an upload that has to start over, in part or whole; a file that may be
- * overwritten stays until the new reply replaces it.
- *
- * @param id of the job
- * @param stored whether this process has put the reply in place; else only a file that is proven to
- *   be the job's is removed
- */
-export async function discardReply(
-  { path, overwrite }: ResolvedReply,
-  { id, stored }: { readonly id: string; readonly stored: boolean },
-): Promise<void> {
-  if (path !== undefined) await discardReplyFile({ id, path, overwrite }, stored);
 }

@@ -1,7 +1,7 @@
 import { acceptOtherCopies } from '../across-copies.js';
 import { abortError, onAbort } from '../common/abort.js';
 import { assertKnown, flag, isObject, mustBe, type OptionNames } from '../common/check-options.js';
-import { busyClock, type Clock } from '../common/clock.js';
+import { busyClock } from '../common/clock.js';
 import { parseSchedule, rateAt, type ScheduleEntry } from './bandwidth-schedule.js';
 
 /** How fast the bytes of one job, or of several that share a `Bandwidth`, may go. */
@@ -18,11 +18,19 @@ export interface BandwidthOptions {
 }
 
 /** Time as a limit of bandwidth sees it; a test brings its own. */
-export interface BandwidthClock extends Clock {
+export interface BandwidthClock {
+  /** Milliseconds since some moment. */
+  readonly now: () => number;
   readonly localTime: () => Pick<Date, 'getHours' | 'getMinutes'>;
+  /** @returns what stops the timer */
+  readonly setTimer: (work: () => void, delayMs: number) => () => void;
 }
 
-const SYSTEM: BandwidthClock = { ...busyClock, localTime: () => new Date() };
+const SYSTEM: BandwidthClock = {
+  now: busyClock.now,
+  localTime: () => new Date(),
+  setTimer: busyClock.schedule,
+};
 
 const OPTION_NAMES: OptionNames<BandwidthOptions> = {
   bytesPerSecond: true,
@@ -166,7 +174,7 @@ export class Bandwidth {
     this.#stopTimer = undefined;
     if (this.#waiting.size === 0) return;
     const waitMs = Math.min(MAX_WAIT_MS, Math.ceil((-this.#credit / this.#rate) * 1000));
-    this.#stopTimer = this.#clock.schedule(() => this.#serve(), Math.max(1, waitMs));
+    this.#stopTimer = this.#clock.setTimer(() => this.#serve(), Math.max(1, waitMs));
   }
 
   get #grantBytes(): number {

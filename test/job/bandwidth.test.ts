@@ -17,6 +17,7 @@ const never = new AbortController().signal;
 class TransferClock extends FakeClock implements BandwidthClock {
   hours = 12;
 
+  readonly setTimer = this.schedule;
   readonly localTime = () => ({ getHours: () => this.hours, getMinutes: () => 0 });
 
   async run(ms: number): Promise<void> {

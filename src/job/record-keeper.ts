@@ -68,7 +68,7 @@ export class RecordKeeper {
   #next: JobRecord | undefined;
   #written: JobRecord | undefined;
   #writtenAtMs = Number.NEGATIVE_INFINITY;
-  /** What the store has for certain. */
+  /** See {@link record}. */
   #kept: JobRecord | undefined;
   #hasWarned = false;
 
@@ -125,14 +125,9 @@ export class RecordKeeper {
     return this.#base.replyPartId;
   }
 
-  /** The last record that is kept for certain; undefined if there is none. */
+  /** What the store has for certain, for another process to find; undefined: nothing. */
   get record(): JobRecord | undefined {
     return this.#kept;
-  }
-
-  /** Whether another process would find the job. */
-  get isSaved(): boolean {
-    return this.#kept !== undefined;
   }
 
   /** Notes where the job stands; writes it when it is time to. */
@@ -140,7 +135,7 @@ export class RecordKeeper {
     const { session } = checkpoint;
     if (this.#isQuiet && !hasTrouble(session)) return;
     // Before the first session there is nothing to resume; later a lost one must not stay.
-    if (session.sessionId === undefined && this.#next === undefined && !this.isSaved) return;
+    if (session.sessionId === undefined && (this.#next ?? this.#kept) === undefined) return;
     this.#isQuiet = false;
     this.#next = recordOf(this.#base, checkpoint, this.#request.options, Date.now());
     const isDue = performance.now() - this.#writtenAtMs >= MIN_INTERVAL_MS;
@@ -183,7 +178,7 @@ export class RecordKeeper {
   async #close(remove: boolean): Promise<void> {
     if (remove) {
       await this.#writing;
-      const isSaved = this.isSaved && !this.#lost.signal.aborted;
+      const isSaved = this.#kept !== undefined && !this.#lost.signal.aborted;
       this.#kept = undefined;
       if (isSaved) {
         await this.#attempt(() => this.#request.store.remove(this.#base.key), NOT_REMOVED);

@@ -365,11 +365,11 @@ class Run implements CommandRunner {
 
   /** Makes sure of the record where a process that dies now would lose bytes, or send them twice. */
   async #keepRecord(keeper: RecordKeeper, packet: RequestPacket, session: Session): Promise<void> {
-    if (packet.type === 'fragment' && !keeper.isSaved) await keeper.flush();
+    if (packet.type === 'fragment' && keeper.record === undefined) await keeper.flush();
     // What is recorded of a session that was lost or is cancelled, a Close under way above all, is no
     // longer true.
     const isOver = packet.type === 'create-session' || packet.type === 'cancel-session';
-    if (isOver && keeper.isSaved) await keeper.flush();
+    if (isOver && keeper.record !== undefined) await keeper.flush();
     if (packet.type !== 'close-session') return;
     // The snapshot of a session in this state says that a Close is on its way.
     keeper.note({ ...this.checkpoint, session });

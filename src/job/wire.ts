@@ -7,6 +7,7 @@ import { redactUrl } from '../protocol/remote-url.js';
 import { AuthenticatingTransport } from '../transport/auth/authenticating-transport.js';
 import { exposedAuthorization } from '../transport/auth/private-channel.js';
 import type {
+  SendOptions,
   Transport,
   TransportLimitation,
   WireRequest,
@@ -28,13 +29,10 @@ import { Redirects } from './redirects.js';
 import type { ResolvedOptions } from './resolve-options.js';
 
 /** How one packet is sent; the limits of the job are filled in. */
-export interface PacketOptions {
+export interface PacketOptions extends Omit<SendOptions, 'stallTimeoutMs' | 'answerTimeoutMs'> {
   readonly signal: AbortSignal;
-  readonly answerBody: 'discard' | 'stream';
   /** @default timeouts.answerMs */
   readonly answerTimeoutMs?: number | undefined;
-  readonly kind?: string | undefined;
-  readonly onBytesSent?: ((bytes: number) => void) | undefined;
 }
 
 /** A run's way to the server: its transport, with authentication, hooks and redirects around it. */
@@ -129,12 +127,9 @@ export class Wire {
     let elapsedMs: number;
     try {
       const answer = this.transport.send(withPacedBody(request, bandwidth, signal), {
-        signal,
+        ...options,
         stallTimeoutMs: timeouts.stallMs,
         answerTimeoutMs: options.answerTimeoutMs ?? timeouts.answerMs,
-        kind: options.kind,
-        answerBody,
-        onBytesSent: options.onBytesSent,
       });
       response = await (this.#mayHang ? unlessAborted(answer, signal) : answer);
       elapsedMs = time.elapsedMs;

@@ -22,7 +22,6 @@ const objects: readonly Case[] = [
   ['cancel with a signal', /^signal /, (signal) => job().cancel({ signal })],
   ['new UploadQueue', /^UploadQueue /, (wrong) => new main.UploadQueue(wrong)],
   ['add', /^A job of a queue /, (wrong) => queue().add(wrong)],
-  ['addAll', /^addAll /, (wrong) => queue().addAll(wrong)],
   ['restore of a queue', /^restore\(\) /, (wrong) => queue().restore(wrong)],
   ['new Bandwidth', /^bandwidth /, (wrong) => new main.Bandwidth(wrong)],
   ['change', /^bandwidth /, (wrong) => new main.Bandwidth().change(wrong)],

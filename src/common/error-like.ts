@@ -45,6 +45,16 @@ export function propertyOf(value: object, name: string): unknown {
   }
 }
 
+/** Undefined when there is no such file. */
+export async function unlessMissing<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
 /** The `code` of an error of Node or of this package, such as `ENOENT`. */
 export function codeOf(error: unknown): string | undefined {
   const code = isErrorLike(error) ? propertyOf(error, 'code') : undefined;

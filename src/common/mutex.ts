@@ -1,4 +1,5 @@
 import { unlessAborted } from './abort.js';
+import { Deferred } from './deferred.js';
 
 /** Lets one caller in at a time, in the order in which they came. */
 export class Mutex {
@@ -12,18 +13,15 @@ export class Mutex {
    */
   async acquire(signal: AbortSignal | undefined): Promise<() => void> {
     const before = this.#last;
-    let release!: () => void;
-    const released = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const released = new Deferred<void>();
     // Also after `before`: a caller that stops waiting lets nobody overtake the holder.
-    this.#last = before.then(() => released);
+    this.#last = before.then(() => released.promise);
     try {
       await unlessAborted(before, signal);
     } catch (error) {
-      release();
+      released.resolve();
       throw error;
     }
-    return release;
+    return () => released.resolve();
   }
 }

@@ -133,8 +133,7 @@ function recordReplyOf(
   resume: Checkpoint['replyPoint'],
 ): RecordReply | undefined {
   if (reply === undefined) return undefined;
-  const { to, optional, overwrite, maxBytes } = reply;
-  const common = { partId, optional, overwrite, maxBytes, resume };
-  if (to === 'memory') return { ...common, to };
-  return 'path' in to ? { ...common, to: 'file', file: to.path } : { ...common, to: 'stream' };
+  const { path: file, stream, optional, overwrite, maxBytes } = reply;
+  const to = file !== undefined ? 'file' : stream !== undefined ? 'stream' : 'memory';
+  return { partId, to, file, optional, overwrite, maxBytes, resume };
 }

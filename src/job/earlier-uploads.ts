@@ -1,11 +1,13 @@
-import { BitsAbortError, BitsServerError } from '../errors.js';
+import { BitsServerError } from '../errors.js';
 import type { Refusal } from '../protocol/refusal.js';
 import { step } from '../session/machine.js';
-import { restoreSession, type Session } from '../session/session.js';
+import { restoreSession, type Session, type SessionPlan } from '../session/session.js';
+import type { OpenSource } from '../source/source.js';
 import type { UploadWarning } from './events.js';
 import type { AbandonedUpload, RecordKeeper } from './record-keeper.js';
 import { discardPartOf } from './reply-delivery.js';
-import { type OpenConversation, sendPacket } from './send-packet.js';
+import { sendPacket } from './send-packet.js';
+import type { Wire } from './wire.js';
 
 const FREE_SESSION_TIMEOUT_MS = 10_000;
 
@@ -16,15 +18,16 @@ const SESSION_IS_GONE: ReadonlySet<Refusal['meaning']> = new Set(['session-not-f
 export async function clearEarlierUpload(
   keeper: RecordKeeper,
   { record, reason }: AbandonedUpload,
-  session: Session,
-  conversation: OpenConversation,
+  plan: SessionPlan,
+  wire: Wire,
+  source: OpenSource,
   signal: AbortSignal,
   warn: (warning: UploadWarning) => void,
 ): Promise<void> {
-  const earlier = restoreSession(session.plan, record.session);
+  const earlier = restoreSession(plan, record.session);
   // A process that dies right after the Cancel must not leave a Close that may have worked.
   await keeper.doubtClose(record);
-  const isFreed = await freeSession(earlier, conversation, signal);
+  const isFreed = await freeSession(earlier, wire, source, signal);
   if (isFreed) await keeper.drop(record);
   else await keeper.setAside(record);
   await discardPartOf(record);
@@ -44,26 +47,20 @@ export async function clearEarlierUpload(
  */
 async function freeSession(
   session: Session,
-  conversation: OpenConversation,
+  wire: Wire,
+  source: OpenSource,
   signal: AbortSignal,
 ): Promise<boolean> {
   const [leaving, command] = step(session, { type: 'cancelRequested' });
   if (command.type !== 'send') return true;
-  const limit = new AbortController();
-  const timer = setTimeout(
-    () => limit.abort(new BitsAbortError('The server did not answer Cancel-Session in time.')),
-    FREE_SESSION_TIMEOUT_MS,
-  );
   try {
-    const event = await sendPacket(leaving, command, conversation, {
-      signal: AbortSignal.any([signal, limit.signal]),
+    const event = await sendPacket(leaving, command, wire, source, {
+      signal: AbortSignal.any([signal, AbortSignal.timeout(FREE_SESSION_TIMEOUT_MS)]),
     });
     if (event.type !== 'failed') return true;
     const { meaning, error } = event.refusal;
     return error instanceof BitsServerError && SESSION_IS_GONE.has(meaning);
   } catch {
     return false;
-  } finally {
-    clearTimeout(timer);
   }
 }

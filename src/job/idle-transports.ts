@@ -1,5 +1,5 @@
 import { sharedByCopies } from '../across-copies.js';
-import { later, type Schedule } from '../common/clock.js';
+import { type Clock, later } from '../common/clock.js';
 import type { UndiciTransport } from '../transport/undici.js';
 
 /** How long the connections of a job that has ended wait for another job. */
@@ -14,16 +14,11 @@ export type ReusableTransport = Pick<
   'send' | 'limitations' | 'close' | 'hasIdleConnection'
 >;
 
-export interface Loan {
-  readonly transport: ReusableTransport;
-  /** Keeps it for another job if this job completed; otherwise closes it. */
-  giveBack(fate: { readonly reusable: boolean }): Promise<void>;
-}
-
 interface Waiting {
   readonly key: string;
   readonly transport: ReusableTransport;
   readonly sinceMs: number;
+  readonly stopTimer: () => void;
 }
 
 /**
@@ -33,87 +28,57 @@ interface Waiting {
  * waits for a fragment of another, and cutting the connection of one job does not affect the others.
  */
 export class IdleTransports {
-  readonly #schedule: Schedule;
-  readonly #now: () => number;
+  readonly #clock: Clock;
   /** In the order in which they came. */
   readonly #waiting = new Set<Waiting>();
-  /** One timer for all: most of them are taken long before their time. */
-  #hasTimer = false;
+
+  /** @param clock goes on while the machine sleeps */
+  constructor(clock: Clock = { now: Date.now, schedule: later }) {
+    this.#clock = clock;
+  }
 
   /**
-   * @param schedule is a parameter for tests.
-   * @param now in milliseconds of a clock that goes on while the machine sleeps.
+   * The one that has waited least: its connection is the likeliest to be open still.
+   * @param key the same for jobs that may have each other's connections
    */
-  constructor(schedule: Schedule = later, now: () => number = Date.now) {
-    this.#schedule = schedule;
-    this.#now = now;
-  }
-
-  /** @param key the same for jobs that may have each other's connections. */
-  borrow(key: string, open: () => ReusableTransport): Loan {
-    const transport = this.#take(key) ?? open();
-    let isOut = true;
-    return {
-      transport,
-      giveBack: async ({ reusable }) => {
-        if (!isOut) return;
-        isOut = false;
-        if (reusable && transport.hasIdleConnection) this.#keep(key, transport);
-        else await transport.close();
-      },
-    };
-  }
-
-  /** The one that has waited least: its connection is the likeliest to be open still. */
-  #take(key: string): ReusableTransport | undefined {
+  take(key: string): ReusableTransport | undefined {
     const waiting = [...this.#waiting].findLast((each) => each.key === key);
     if (waiting === undefined) return undefined;
-    this.#waiting.delete(waiting);
-    // Timers stand still while the machine sleeps or a computation lasts; servers' do not.
-    if (this.#leftMs(waiting) > 0) return waiting.transport;
-    discard(waiting.transport);
-    return undefined;
+    // Timers stand still while the machine sleeps or a computation lasts; servers' do not. And of a clock
+    // that was set back nobody knows.
+    const waitedMs = this.#clock.now() - waiting.sinceMs;
+    if (waitedMs < 0 || waitedMs >= LINGER_MS) {
+      this.#drop(waiting);
+      return undefined;
+    }
+    this.#remove(waiting);
+    return waiting.transport;
   }
 
-  /** None when the clock was set back, for then nobody knows. */
-  #leftMs({ sinceMs }: Waiting): number {
-    const waitedMs = this.#now() - sinceMs;
-    return waitedMs < 0 ? 0 : LINGER_MS - waitedMs;
-  }
-
-  #keep(key: string, transport: ReusableTransport): void {
-    this.#waiting.add({ key, transport, sinceMs: this.#now() });
+  /** Keeps the transport of a completed job for another one, if its connection is free. */
+  async keep(key: string, transport: ReusableTransport): Promise<void> {
+    if (!transport.hasIdleConnection) return transport.close();
+    const waiting: Waiting = {
+      key,
+      transport,
+      sinceMs: this.#clock.now(),
+      stopTimer: this.#clock.schedule(() => this.#drop(waiting), LINGER_MS),
+    };
+    this.#waiting.add(waiting);
     const [oldest] = this.#waiting;
     if (this.#waiting.size > MAX_WAITING && oldest !== undefined) this.#drop(oldest);
-    if (!this.#hasTimer) this.#sweepIn(LINGER_MS);
-  }
-
-  #sweepIn(delayMs: number): void {
-    this.#hasTimer = true;
-    this.#schedule(() => this.#sweep(), delayMs);
-  }
-
-  #sweep(): void {
-    this.#hasTimer = false;
-    for (const waiting of this.#waiting) {
-      const leftMs = this.#leftMs(waiting);
-      if (leftMs > 0) {
-        this.#sweepIn(leftMs);
-        return;
-      }
-      this.#drop(waiting);
-    }
   }
 
   #drop(waiting: Waiting): void {
-    this.#waiting.delete(waiting);
-    discard(waiting.transport);
+    this.#remove(waiting);
+    // The jobs that used it have ended, so nobody is left whom a failure could concern.
+    waiting.transport.close().catch(() => {});
   }
-}
 
-function discard(transport: ReusableTransport): void {
-  // The jobs that used it have ended, so nobody is left whom a failure could concern.
-  transport.close().catch(() => {});
+  #remove(waiting: Waiting): void {
+    this.#waiting.delete(waiting);
+    waiting.stopTimer();
+  }
 }
 
 /** Those of all jobs of the process. */

@@ -45,7 +45,10 @@ export interface UploadOptions {
   reply?: ReplyOption | undefined;
   /** Sent with every request: an object, a `Headers`, or pairs of name and value, as `fetch` takes. */
   headers?: HeadersInput | undefined;
-  /** Fixed fragment size, 5 KiB to 2 GiB. @default learnt from the server's answers */
+  /**
+   * Fixed fragment size, 5 KiB to 2 GiB; smaller only after an answer of 413, or when three fragments in a
+   * row get no answer. @default learnt from the server's answers
+   */
   fragmentBytes?: number | undefined;
   /** What may take how long. */
   timeouts?: TimeoutOptions | undefined;

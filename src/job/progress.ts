@@ -1,4 +1,4 @@
-import { later, type Schedule } from '../common/clock.js';
+import { type Clock, idleClock } from '../common/clock.js';
 
 /** How far a job is. */
 export interface UploadProgress {
@@ -89,7 +89,7 @@ const MIN_INTERVAL_MS = 100;
  */
 export class ProgressReport {
   #bytesTotal = 0;
-  readonly #now: () => number;
+  readonly #clock: Clock;
   readonly #emit: (progress: UploadProgress) => void;
   readonly #speed: SpeedMeter;
   #phase: UploadProgress['phase'] = 'upload';
@@ -98,20 +98,14 @@ export class ProgressReport {
   #acknowledged = 0;
   #replyBytes = 0;
   #replyBytesTotal: number | undefined;
-  readonly #schedule: Schedule;
   #emittedMs = Number.NEGATIVE_INFINITY;
   #dismiss: (() => void) | undefined;
 
-  /** @param schedule is a parameter for tests. */
-  constructor(
-    now: () => number,
-    emit: (progress: UploadProgress) => void,
-    schedule: Schedule = later,
-  ) {
-    this.#now = now;
+  /** @param clock is a parameter for tests. */
+  constructor(emit: (progress: UploadProgress) => void, clock: Clock = idleClock) {
     this.#emit = emit;
-    this.#schedule = schedule;
-    this.#speed = new SpeedMeter(now);
+    this.#clock = clock;
+    this.#speed = new SpeedMeter(clock.now);
   }
 
   /** @param bytes stored so far of a stream whose length is not known yet */
@@ -181,14 +175,14 @@ export class ProgressReport {
   flush(): void {
     this.#dismiss?.();
     this.#dismiss = undefined;
-    this.#emittedMs = this.#now();
+    this.#emittedMs = this.#clock.now();
     this.#emit(this.#present());
   }
 
   #tell(): void {
-    const waitMs = this.#emittedMs + MIN_INTERVAL_MS - this.#now();
+    const waitMs = this.#emittedMs + MIN_INTERVAL_MS - this.#clock.now();
     if (waitMs <= 0) this.flush();
-    else this.#dismiss ??= this.#schedule(() => this.flush(), waitMs);
+    else this.#dismiss ??= this.#clock.schedule(() => this.flush(), waitMs);
   }
 
   #present(): UploadProgress {

@@ -1,6 +1,6 @@
 import { onAbort, throwIfAborted, unlessAborted } from '../common/abort.js';
 import { describeError, isErrorLike } from '../common/error-like.js';
-import { BitsError, BitsStateError, BitsStoreError, isBitsError } from '../errors.js';
+import { BitsStateError, BitsStoreError, isBitsError } from '../errors.js';
 import { type Session, snapshotAfterCancel } from '../session/session.js';
 import { type SourceIdentity, sourceIdentityChange } from '../source/source.js';
 import { bareUrl, hashQuery, keyOfId, uploadKey } from '../store/job-key.js';
@@ -27,10 +27,8 @@ export interface RecordRequest {
   readonly identity: SourceIdentity;
   readonly remoteUrl: URL;
   readonly options: ResolvedOptions;
-  /** The record of this job's checkpoint, if there is one. */
-  readonly record: JobRecord | undefined;
-  /** The job has a session on the server, which the store may know nothing of. */
-  readonly hasOwnSession: boolean;
+  /** What this job continues from; the store may know nothing of it. */
+  readonly checkpoint: Checkpoint | undefined;
   /**
    * What a record would save costs less than the record: there is none, and no lock, until something
    * goes wrong.
@@ -70,7 +68,7 @@ export class RecordKeeper {
   #next: JobRecord | undefined;
   #written: JobRecord | undefined;
   #writtenAtMs = Number.NEGATIVE_INFINITY;
-  /** What the store has for certain. */
+  /** See {@link record}. */
   #kept: JobRecord | undefined;
   #hasWarned = false;
 
@@ -127,14 +125,9 @@ export class RecordKeeper {
     return this.#base.replyPartId;
   }
 
-  /** The last record that is kept for certain; undefined if there is none. */
+  /** What the store has for certain, for another process to find; undefined: nothing. */
   get record(): JobRecord | undefined {
     return this.#kept;
-  }
-
-  /** Whether another process would find the job. */
-  get isSaved(): boolean {
-    return this.#kept !== undefined;
   }
 
   /** Notes where the job stands; writes it when it is time to. */
@@ -142,7 +135,7 @@ export class RecordKeeper {
     const { session } = checkpoint;
     if (this.#isQuiet && !hasTrouble(session)) return;
     // Before the first session there is nothing to resume; later a lost one must not stay.
-    if (session.sessionId === undefined && this.#next === undefined && !this.isSaved) return;
+    if (session.sessionId === undefined && (this.#next ?? this.#kept) === undefined) return;
     this.#isQuiet = false;
     this.#next = recordOf(this.#base, checkpoint, this.#request.options, Date.now());
     const isDue = performance.now() - this.#writtenAtMs >= MIN_INTERVAL_MS;
@@ -185,7 +178,7 @@ export class RecordKeeper {
   async #close(remove: boolean): Promise<void> {
     if (remove) {
       await this.#writing;
-      const isSaved = this.isSaved && !this.#lost.signal.aborted;
+      const isSaved = this.#kept !== undefined && !this.#lost.signal.aborted;
       this.#kept = undefined;
       if (isSaved) {
         await this.#attempt(() => this.#request.store.remove(this.#base.key), NOT_REMOVED);
@@ -300,7 +293,8 @@ async function mayHaveRecord({ store, signal }: RecordRequest, { key }: Place): 
   }
 }
 
-async function placeOf({ remoteUrl, identity, record }: RecordRequest): Promise<Place> {
+async function placeOf({ remoteUrl, identity, checkpoint }: RecordRequest): Promise<Place> {
+  const record = checkpoint?.record;
   const url = bareUrl(remoteUrl);
   const { path } = identity;
   // A restored job keeps the query that it was started with: others find its record by it.
@@ -340,13 +334,13 @@ async function release(lock: JobLock): Promise<void> {
 
 /** What the store has of this job, or of an earlier one of the same file and URL. */
 async function findEarlier(request: RecordRequest, place: Place): Promise<Earlier> {
-  const { store, record, signal, warn } = request;
-  if (record !== undefined) {
+  const { store, checkpoint, signal, warn } = request;
+  if (checkpoint?.record !== undefined) {
     const found = await unlessAborted(loaded(store, place.key), signal);
     // Perhaps of a job that resumed this one, and was stopped in turn.
     if (found !== undefined) return { found, abandoned: undefined };
     throw new BitsStateError(
-      `Another process has finished, cancelled or dropped job ${record.id}.`,
+      `Another process has finished, cancelled or dropped job ${checkpoint.record.id}.`,
     );
   }
   try {
@@ -364,7 +358,7 @@ async function findEarlier(request: RecordRequest, place: Place): Promise<Earlie
 
 function reasonToAbandon(
   record: JobRecord,
-  { identity, options, hasOwnSession }: RecordRequest,
+  { identity, options, checkpoint }: RecordRequest,
   { url, queryHash }: Place,
 ): string | undefined {
   const { source } = record;
@@ -372,26 +366,10 @@ function reasonToAbandon(
   if (isOther || record.queryHash !== queryHash) return 'it was restored for another file or URL';
   if (sourceIdentityChange(source, identity) === 'changed') return 'the file has changed since';
   if (isTooOld(record)) return 'it is too old';
-  if (hasOwnSession) return 'this one has a session of its own';
+  if (checkpoint?.session.sessionId !== undefined) return 'this one has a session of its own';
   return options.resume ? undefined : 'this one starts over';
 }
 
 function isTooOld(record: JobRecord): boolean {
   return Date.now() - record.updatedAtMs > MAX_AGE_MS;
-}
-
-/** As {@link sourceHasChanged}, of a source of which only the length is known. */
-export function lengthHasChanged(beforeBytes: number, nowBytes: number): BitsError {
-  return new BitsError(
-    'BITS_ERR_SOURCE_CHANGED',
-    `The source has ${nowBytes} bytes now, and ${beforeBytes} when this upload began (0x8020001D): start a new job.`,
-  );
-}
-
-/** @throws BITS_ERR_SOURCE_CHANGED (0x8020001D) when a file is not what the upload began with */
-export function sourceHasChanged(path: string): BitsError {
-  return new BitsError(
-    'BITS_ERR_SOURCE_CHANGED',
-    `${path} is not the file that this upload began with (0x8020001D): start a new job.`,
-  );
 }

@@ -3,21 +3,22 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { BitsArgumentError, isBitsError } from '../errors.js';
 import { replyCandidates } from '../reply/candidates.js';
 import { ReplyDownload, ReplyGoneError, type ReplyResumePoint } from '../reply/download.js';
-import { discardReplyPart } from '../reply/file-target.js';
+import { discardReplyFile, discardReplyPart } from '../reply/file-target.js';
 import type { ResolvedReply } from '../reply/reply-option.js';
-import { discardReply } from '../reply/reply-target.js';
 import type { StoredReply } from '../reply/sink.js';
 import type { Session, SessionEvent } from '../session/session.js';
 import type { SourceIdentity } from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
 import type { Checkpoint } from './checkpoint.js';
-import { type OpenConversation, refusalOf } from './send-packet.js';
+import { refusalOf } from './send-packet.js';
+import type { Wire } from './wire.js';
 
 /** Downloads the reply of an upload-reply job to where the caller wants it. */
 export class ReplyDelivery {
   readonly #id: string;
   readonly #option: ResolvedReply;
-  readonly #conversation: OpenConversation;
+  readonly #wire: Wire;
+  readonly #signal: AbortSignal;
   readonly #onProgress: (progress: ReplyProgress) => void;
   /** Whether an earlier run may have stored something of the reply. */
   readonly #isResumed: boolean;
@@ -29,13 +30,15 @@ export class ReplyDelivery {
   constructor(
     id: string,
     option: ResolvedReply,
-    conversation: OpenConversation,
+    wire: Wire,
+    signal: AbortSignal,
     checkpoint: Checkpoint | undefined,
     onProgress: (progress: ReplyProgress) => void,
   ) {
     this.#id = id;
     this.#option = option;
-    this.#conversation = conversation;
+    this.#wire = wire;
+    this.#signal = signal;
     this.#onProgress = onProgress;
     this.#isResumed = checkpoint !== undefined;
     this.#stored = checkpoint?.storedReply;
@@ -52,16 +55,16 @@ export class ReplyDelivery {
   }
 
   /** Makes one attempt, and tells the session what came of it. */
-  async attempt(replyUrl: string, session: Session, signal: AbortSignal): Promise<SessionEvent> {
+  async attempt(replyUrl: string, session: Session): Promise<SessionEvent> {
     try {
       if (this.#download?.replyUrl !== replyUrl) {
         await this.#download?.reply.close({ keepPartial: false });
         this.#download = { replyUrl, reply: this.#createDownload(replyUrl, session) };
       }
-      this.#stored = await this.#download.reply.attempt(signal);
+      this.#stored = await this.#download.reply.attempt();
       return { type: 'replyStored' };
     } catch (error) {
-      signal.throwIfAborted();
+      this.#signal.throwIfAborted();
       if (error instanceof ReplyGoneError) return { type: 'replyGone', error };
       if (isBitsError(error)) return { type: 'failed', refusal: refusalOf(error) };
       throw error;
@@ -77,27 +80,25 @@ export class ReplyDelivery {
     this.#mostBytes = 0;
     this.#resumePoint = undefined;
     if (download !== undefined || this.#isResumed) {
-      await discardReply(this.#option, { id: this.#id, stored });
+      const { path, overwrite } = this.#option;
+      if (path !== undefined) await discardReplyFile({ id: this.#id, path, overwrite }, stored);
     }
     await download?.reply.close({ keepPartial: false });
   }
 
   /** Also closes what an earlier run downloaded of the same session's reply. */
-  async close(session: Session, fate: { readonly keepPartial: boolean }): Promise<void> {
-    const { replyUrl } = session;
-    let download = this.#download?.reply;
-    if (replyUrl !== undefined && pathOf(this.#option) !== undefined) {
-      try {
-        download ??= this.#createDownload(replyUrl, session);
-      } catch {
-        // Of a URL that is refused nothing was downloaded.
-      }
+  async close({ keepPartial }: { readonly keepPartial: boolean }): Promise<void> {
+    await this.#download?.reply.close({ keepPartial });
+    const { path } = this.#option;
+    const isOfEarlierRun = this.#download === undefined && this.#isResumed;
+    if (isOfEarlierRun && !keepPartial && path !== undefined) {
+      await discardReplyPart({ id: this.#id, path });
     }
-    await download?.close(fate);
   }
 
   #createDownload(replyUrl: string, session: Session): ReplyDownload {
-    const { options, remoteUrl, wire } = this.#conversation;
+    const wire = this.#wire;
+    const { options, remoteUrl } = wire;
     return new ReplyDownload({
       id: this.#id,
       reply: this.#option,
@@ -108,16 +109,11 @@ export class ReplyDelivery {
         trustedHosts: options.trustedHosts,
         hasCredentials: options.hasCredentials,
       }),
-      fetch: ({ url, headers }, signal) =>
-        wire.send(
-          'get-reply',
-          {
-            method: 'GET',
-            url,
-            headers: { ...wire.headersFor(url), ...headers },
-          },
-          { signal: signal ?? new AbortController().signal, answerBody: 'stream' },
-        ),
+      signal: this.#signal,
+      fetch({ url, headers }, signal) {
+        const request = { method: 'GET', url, headers: { ...wire.headersFor(url), ...headers } };
+        return wire.send('get-reply', request, { signal, answerBody: 'stream' });
+      },
       onProgress: (receivedBytes, totalBytes) => {
         // Bytes that come a second time are no progress.
         const isNew = receivedBytes > this.#mostBytes;
@@ -135,17 +131,11 @@ export interface ReplyProgress {
   readonly isNew: boolean;
 }
 
-/** Undefined unless the reply goes to a file. */
-function pathOf({ to }: ResolvedReply): string | undefined {
-  return typeof to === 'object' && 'path' in to ? to.path : undefined;
-}
-
 /** @throws BITS_ERR_ARGUMENT when the reply would replace the file that is being uploaded */
 export async function assertReplyElsewhere(
-  reply: ResolvedReply,
+  { path }: ResolvedReply,
   identity: SourceIdentity | undefined,
 ): Promise<void> {
-  const path = pathOf(reply);
   if (path === undefined || identity === undefined) return;
   // A linked directory gives the same file two paths.
   const [replyPath, sourcePath] = await Promise.all([path, identity.path].map(truePath));
@@ -163,9 +153,8 @@ export async function discardReplyElsewhere(
 ): Promise<void> {
   const file = record.reply?.file;
   if (file === undefined) return;
-  const path = reply && pathOf(reply);
-  if (path !== undefined) {
-    const [now, before] = await Promise.all([path, file].map(placeOf));
+  if (reply?.path !== undefined) {
+    const [now, before] = await Promise.all([reply.path, file].map(placeOf));
     if (now === before) return;
   }
   await discardPartOf(record);

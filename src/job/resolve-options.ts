@@ -17,13 +17,11 @@ import { BitsArgumentError } from '../errors.js';
 import { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from '../protocol/constants.js';
 import { isHostPattern } from '../protocol/host-id.js';
 import { parseRemoteUrl } from '../protocol/remote-url.js';
-import { type ResolvedReply, resolveReply } from '../reply/reply-option.js';
-import type { ByteSource } from '../source/source.js';
+import { resolveReply } from '../reply/reply-option.js';
 import { toByteSource } from '../source/to-source.js';
 import type { JobStore } from '../store/store.js';
 import { type AuthOptions, authMeans } from '../transport/auth/options.js';
 import { proxyChoice } from '../transport/proxy/proxy-choice.js';
-import type { ProxyOption } from '../transport/proxy/proxy-server.js';
 import { resolveTls, type TlsOptions } from '../transport/tls-options.js';
 import type { Transport } from '../transport/transport.js';
 import { Bandwidth, type BandwidthOptions } from './bandwidth.js';
@@ -36,37 +34,9 @@ import {
   type Timeouts,
   type UploadOptions,
 } from './options.js';
-import type { RequestHook, ResponseHook } from './packet-hooks.js';
 
 /** The options of a job with every default filled in. */
-export interface ResolvedOptions {
-  readonly remoteUrl: URL;
-  readonly source: ByteSource;
-  readonly name: string | undefined;
-  readonly reply: ResolvedReply | undefined;
-  readonly headers: Readonly<Record<string, string>>;
-  /** Whether something in the options must not reach another host unasked. */
-  readonly hasCredentials: boolean;
-  readonly fragmentBytes: number | undefined;
-  readonly timeouts: Timeouts;
-  readonly bandwidth: Bandwidth | undefined;
-  readonly retry: RetryOptions;
-  readonly maxRestarts: number;
-  readonly onUncertainFragment: 'resend' | 'restart';
-  readonly trustedHosts: readonly string[];
-  readonly auth: AuthOptions | undefined;
-  readonly allowInsecureAuth: boolean;
-  readonly tls: TlsOptions | undefined;
-  readonly proxy: ProxyOption | undefined;
-  readonly noProxy: string | undefined;
-  readonly methodOverride: boolean;
-  readonly onRequest: RequestHook | undefined;
-  readonly onResponse: ResponseHook | undefined;
-  readonly signal: AbortSignal | undefined;
-  readonly transport: Transport | undefined;
-  readonly store: JobStore | undefined;
-  readonly resume: boolean;
-}
+export type ResolvedOptions = ReturnType<typeof resolveOptions>;
 
 /** Every option there is. */
 export const OPTION_NAMES: OptionNames<UploadOptions> = {
@@ -102,7 +72,7 @@ export const OPTION_NAMES: OptionNames<UploadOptions> = {
  * The one place where options get their defaults and are checked.
  * @throws BITS_ERR_ARGUMENT for an option that is unknown or cannot work, before anything is sent
  */
-export function resolveOptions(options: UploadOptions): ResolvedOptions {
+export function resolveOptions(options: UploadOptions) {
   assertOptions('UploadJob', options, ', with url and source');
   assertKnown('', options, OPTION_NAMES);
   const headers = headersOf(options);
@@ -113,6 +83,7 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
     name: options.name,
     reply: resolveReply(options.reply),
     headers,
+    // Whether something must not reach another host unasked.
     hasCredentials:
       options.auth !== undefined ||
       options.transport?.hasCredentials === true ||
@@ -143,10 +114,8 @@ export function resolveOptions(options: UploadOptions): ResolvedOptions {
     // Last, because it takes hold of a stream: a refused option must not cost the caller that.
     source: toByteSource(options.source, {
       name: checkName(options.name),
-      spool: {
-        maxBytes: wholeNumber('spoolMaxBytes', options.spoolMaxBytes, DEFAULTS.spoolMaxBytes),
-        limitName: 'spoolMaxBytes',
-      },
+      maxBytes: wholeNumber('spoolMaxBytes', options.spoolMaxBytes, DEFAULTS.spoolMaxBytes),
+      limitName: 'spoolMaxBytes',
     }),
   });
 }

@@ -1,6 +1,5 @@
 import { onAbort, throwIfAborted } from '../common/abort.js';
-import { idleClock } from '../common/clock.js';
-import { BitsArgumentError } from '../errors.js';
+import { BitsArgumentError, BitsError } from '../errors.js';
 import type { RequestPacket } from '../protocol/packets.js';
 import { appendFileName, redactUrl } from '../protocol/remote-url.js';
 import { checkReplyTarget } from '../reply/reply-target.js';
@@ -19,7 +18,12 @@ import {
   type SizerOptions,
   snapshotOf,
 } from '../session/session.js';
-import { type ByteSource, type SourceIdentity, sourceIdentityChange } from '../source/source.js';
+import {
+  type ByteSource,
+  type OpenSource,
+  type SourceIdentity,
+  sourceIdentityChange,
+} from '../source/source.js';
 import type { JobRecord } from '../store/record.js';
 import { type Checkpoint, checkpointOf, planOf } from './checkpoint.js';
 import { type CommandRunner, Driver, type WorkCommand } from './driver.js';
@@ -29,7 +33,7 @@ import { closeSource, openSource, sourceError, unreadableSource } from './guarde
 import type { RunPurpose } from './lifecycle.js';
 import type { RetryDecision } from './options.js';
 import { ProgressReport, type UploadProgress } from './progress.js';
-import { lengthHasChanged, RecordKeeper, sourceHasChanged } from './record-keeper.js';
+import { RecordKeeper } from './record-keeper.js';
 import {
   assertReplyElsewhere,
   discardReplyElsewhere,
@@ -37,7 +41,7 @@ import {
   type ReplyProgress,
 } from './reply-delivery.js';
 import type { ResolvedOptions } from './resolve-options.js';
-import { type OpenConversation, sendPacket } from './send-packet.js';
+import { sendPacket } from './send-packet.js';
 import { serverLimits } from './server-limits.js';
 import { Wire } from './wire.js';
 
@@ -55,7 +59,7 @@ export interface RunRequest {
 /** What a run tells its job while it goes. */
 export interface RunListener {
   onOpened(isResumed: boolean): void;
-  /** The server's session moved; `state` is undefined while nothing new can be told. */
+  /** The server's session moved; `state` is undefined when it rests or has ended, which the job tells. */
   onStep(session: Session, state: UploadState | undefined): void;
   onProgress(progress: UploadProgress): void;
   onRetry(decision: RetryDecision): void;
@@ -96,7 +100,8 @@ export async function performRun(request: RunRequest): Promise<RunEnd> {
 /** Everything that is open between the start and the end of a run. */
 class Run implements CommandRunner {
   readonly #request: RunRequest;
-  readonly #conversation: OpenConversation;
+  readonly #source: OpenSource;
+  readonly #wire: Wire;
   readonly #keeper: RecordKeeper | undefined;
   readonly #reply: ReplyDelivery | undefined;
   /** What the run continues from: the job's own checkpoint, or what the store has of an earlier job. */
@@ -105,7 +110,7 @@ class Run implements CommandRunner {
   readonly #progress: ProgressReport;
   readonly #startedAtMs = performance.now();
   readonly #watchingLock: Disposable | undefined;
-  /** The session as it was before it finished. */
+  /** The session before it finished: another Cancel continues from it. */
   #lastLive: Session;
   /** Undefined while the run goes on, and when it was interrupted and its session rests. */
   #outcome: Outcome | undefined;
@@ -118,7 +123,7 @@ class Run implements CommandRunner {
   static async open(request: RunRequest): Promise<Run> {
     const { id, options, checkpoint, signal } = request;
     throwIfAborted(signal);
-    const progress = new ProgressReport(idleClock.now, (now) => request.listener.onProgress(now));
+    const progress = new ProgressReport((now) => request.listener.onProgress(now));
     const source = await openSource(sourceOf(request), signal, (bytes) =>
       progress.spooled(bytes),
     ).finally(() => progress.rests());
@@ -137,7 +142,7 @@ class Run implements CommandRunner {
         await checkReplyTarget(options.reply, keeper?.replyPartId ?? id);
       }
       wire = new Wire(options, remoteUrl, id);
-      const run = new Run(request, { options, remoteUrl, source, wire }, keeper, progress);
+      const run = new Run(request, source, wire, keeper, progress);
       await run.#clearAway();
       return run;
     } catch (error) {
@@ -150,14 +155,16 @@ class Run implements CommandRunner {
 
   private constructor(
     request: RunRequest,
-    conversation: OpenConversation,
+    source: OpenSource,
+    wire: Wire,
     keeper: RecordKeeper | undefined,
     progress: ProgressReport,
   ) {
     const { id, options, signal, listener } = request;
-    const { source, wire, remoteUrl } = conversation;
+    const { remoteUrl } = wire;
     this.#request = request;
-    this.#conversation = conversation;
+    this.#source = source;
+    this.#wire = wire;
     this.#keeper = keeper;
     const plan = planOf(options, source.byteLength, contentNameOf(options, remoteUrl));
     const sizer = {
@@ -184,7 +191,8 @@ class Run implements CommandRunner {
       this.#reply = new ReplyDelivery(
         keeper?.replyPartId ?? id,
         options.reply,
-        conversation,
+        wire,
+        signal,
         this.#before,
         (progress) => this.#replyReceived(progress),
       );
@@ -197,10 +205,9 @@ class Run implements CommandRunner {
 
   /** What the next run continues from, as things stand. */
   get checkpoint(): Checkpoint {
-    const { source } = this.#conversation;
     return {
       session: this.#driver.session,
-      identity: this.#before?.identity ?? source.identity,
+      identity: this.#before?.identity ?? this.#source.identity,
       storedReply: this.#reply?.stored,
       replyPoint: this.#reply?.resumePoint,
       record: this.#keeper?.record,
@@ -220,18 +227,20 @@ class Run implements CommandRunner {
   }
 
   #firstEvent(): SessionEvent {
-    const { source } = this.#conversation;
+    const source = this.#source;
     if (this.#request.purpose === 'cancel') return { type: 'cancelRequested' };
     if (this.#before === undefined) return { type: 'start' };
     const before = this.#before.identity;
     const { totalBytes } = this.#driver.session.plan;
     if (source.byteLength !== totalBytes && source.identity === undefined) {
-      return { type: 'sourceChanged', error: lengthHasChanged(totalBytes, source.byteLength) };
+      return sourceChanged(
+        `The source has ${source.byteLength} bytes now, and ${totalBytes} when this upload began`,
+      );
     }
     const change =
       before && source.identity ? sourceIdentityChange(before, source.identity) : 'same';
     if (before !== undefined && change === 'changed') {
-      return { type: 'sourceChanged', error: sourceHasChanged(before.path) };
+      return sourceChanged(`${before.path} is not the file that this upload began with`);
     }
     if (before !== undefined && change === 'inode-only') {
       this.#request.listener.onWarning({
@@ -244,21 +253,20 @@ class Run implements CommandRunner {
 
   /** Closes everything; what the server has stays. */
   async close(): Promise<void> {
-    const { source, wire } = this.#conversation;
     const isOver = this.#isOver;
     this.#watchingLock?.[Symbol.dispose]();
     await this.#keeper?.close({ remove: isOver });
     const { session } = this.#driver;
     // A failed job without a record is resumed by this process at most, which can fetch it again.
     const canResume = this.#keeper?.record !== undefined || session.state !== 'error';
-    await this.#reply?.close(session, { keepPartial: canResume && !isOver });
-    await closeSource(source, (error) =>
+    await this.#reply?.close({ keepPartial: canResume && !isOver });
+    await closeSource(this.#source, (error) =>
       this.#request.listener.onWarning({
         code: 'source-not-closed',
         message: sourceError('closing', error).message,
       }),
     );
-    await wire.close({ reusable: this.#outcome?.kind === 'completed' });
+    await this.#wire.close({ reusable: this.#outcome?.kind === 'completed' });
   }
 
   /** How a closed run ended. */
@@ -282,16 +290,15 @@ class Run implements CommandRunner {
   #learnLimit(): void {
     const { serverCapBytes } = this.#driver.session.sizer;
     if (serverCapBytes !== undefined) {
-      serverLimits.learn(this.#conversation.remoteUrl.origin, serverCapBytes);
+      serverLimits.learn(this.#wire.remoteUrl.origin, serverCapBytes);
     }
   }
 
   #result({ closed }: Extract<Outcome, { kind: 'completed' }>): UploadResult {
-    const { remoteUrl, source } = this.#conversation;
     return {
       id: this.#request.id,
-      url: redactUrl(remoteUrl),
-      bytes: source.byteLength,
+      url: redactUrl(this.#wire.remoteUrl),
+      bytes: this.#source.byteLength,
       bytesSent: this.#bytesSent,
       durationMs: Math.round(performance.now() - this.#startedAtMs),
       resumed: this.#before?.session.sessionId !== undefined,
@@ -323,8 +330,9 @@ class Run implements CommandRunner {
     await clearEarlierUpload(
       this.#keeper,
       abandoned,
-      this.#lastLive,
-      this.#conversation,
+      this.#lastLive.plan,
+      this.#wire,
+      this.#source,
       signal,
       (warning) => listener.onWarning(warning),
     );
@@ -337,12 +345,12 @@ class Run implements CommandRunner {
       await this.#keeper?.flush();
       throwIfAborted(signal);
       if (this.#reply === undefined) throw new Error('run: a download without a reply');
-      return this.#reply.attempt(command.replyUrl, session, signal);
+      return this.#reply.attempt(command.replyUrl, session);
     }
     const { packet } = command;
     if (this.#keeper !== undefined) await this.#keepRecord(this.#keeper, packet, session);
     if (packet.type === 'create-session') await this.#reply?.forget();
-    return sendPacket(session, command, this.#conversation, {
+    return sendPacket(session, command, this.#wire, this.#source, {
       signal,
       onBodyBegins: (start) => this.#progress.fragmentBegins(start),
       onBodySent: (bytes) => {
@@ -357,11 +365,11 @@ class Run implements CommandRunner {
 
   /** Makes sure of the record where a process that dies now would lose bytes, or send them twice. */
   async #keepRecord(keeper: RecordKeeper, packet: RequestPacket, session: Session): Promise<void> {
-    if (packet.type === 'fragment' && !keeper.isSaved) await keeper.flush();
+    if (packet.type === 'fragment' && keeper.record === undefined) await keeper.flush();
     // What is recorded of a session that was lost or is cancelled, a Close under way above all, is no
     // longer true.
     const isOver = packet.type === 'create-session' || packet.type === 'cancel-session';
-    if (isOver && keeper.isSaved) await keeper.flush();
+    if (isOver && keeper.record !== undefined) await keeper.flush();
     if (packet.type !== 'close-session') return;
     // The snapshot of a session in this state says that a Close is on its way.
     keeper.note({ ...this.checkpoint, session });
@@ -389,6 +397,11 @@ class Run implements CommandRunner {
     if (session.offset !== before.offset) this.#progress.acknowledged(session.offset);
     for (const warning of warningsOf(session, command, before)) listener.onWarning(warning);
   }
+}
+
+function sourceChanged(what: string): SessionEvent {
+  const message = `${what} (0x8020001D): start a new job.`;
+  return { type: 'sourceChanged', error: new BitsError('BITS_ERR_SOURCE_CHANGED', message) };
 }
 
 function warningsOf(session: Session, command: Command, before: Session): UploadWarning[] {
@@ -441,8 +454,7 @@ async function openKeeper(
     identity,
     remoteUrl,
     options,
-    record: checkpoint?.record,
-    hasOwnSession: checkpoint?.session.sessionId !== undefined,
+    checkpoint,
     isSmall:
       checkpoint === undefined &&
       purpose === 'upload' &&

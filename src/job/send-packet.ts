@@ -11,18 +11,10 @@ import type { OpenSource } from '../source/source.js';
 import { hadStaleConnection, neverConnected } from '../transport/failure.js';
 import type { WireBody } from '../transport/transport.js';
 import { verifySource } from './guarded-source.js';
-import type { ResolvedOptions } from './resolve-options.js';
 import { notSent } from './retry.js';
 import type { Wire } from './wire.js';
 
 /** What packets of a run are sent with. */
-export interface OpenConversation {
-  readonly options: ResolvedOptions;
-  readonly remoteUrl: URL;
-  readonly source: OpenSource;
-  readonly wire: Wire;
-}
-
 export interface SendPacketOptions {
   readonly signal: AbortSignal;
   /** A fragment is sent from its first byte, for the first time or once more. */
@@ -39,9 +31,11 @@ type SendCommand = Extract<Command, { type: 'send' }>;
 export async function sendPacket(
   session: Session,
   { packet, target, newConnection }: SendCommand,
-  { options, remoteUrl, source, wire }: OpenConversation,
+  wire: Wire,
+  source: OpenSource,
   { signal, onBodyBegins, onBodySent }: SendPacketOptions,
 ): Promise<SessionEvent> {
+  const { options, remoteUrl } = wire;
   const body =
     packet.type === 'fragment' ? fragmentBody(source, packet.range, onBodyBegins) : undefined;
   // The last fragment of an upload-reply is answered when the server's application is done.
@@ -70,6 +64,7 @@ export async function sendPacket(
         signal,
         answerBody: 'discard',
         answerTimeoutMs: runsApplication ? options.timeouts.replyMs : undefined,
+        // How long an application or a Close takes tells nothing of the line.
         kind: runsApplication || packet.type === 'close-session' ? undefined : packet.type,
         onBytesSent: onBodySent,
       });

@@ -464,7 +464,8 @@ export class UploadJob extends EventEmitter<UploadJobEvents> {
         },
       );
     }
-    const isUnsure = end?.kind === 'cancelled' ? !end.freed : hasSession(end?.checkpoint);
+    const hasSession = end?.checkpoint?.session.sessionId !== undefined;
+    const isUnsure = end?.kind === 'cancelled' ? !end.freed : hasSession;
     if (!isUnsure) return new BitsAbortError('The upload was cancelled.');
     return new BitsAbortError(
       'The upload was cancelled, but the server did not confirm that it dropped the session.',
@@ -496,10 +497,6 @@ interface CallAnswer {
 
 function signalOf(call: string, options: { signal?: AbortSignal }): AbortSignal | undefined {
   return abortSignal(callOptions(call, options, { signal: true }).signal);
-}
-
-function hasSession(checkpoint: Checkpoint | undefined): boolean {
-  return checkpoint?.session.sessionId !== undefined;
 }
 
 function asBitsError(error: unknown): BitsError {

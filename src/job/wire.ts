@@ -8,6 +8,7 @@ import { Authenticator } from '../transport/auth/authenticator.js';
 import { exposedAuthorization } from '../transport/auth/private-channel.js';
 import { withoutBrackets } from '../transport/dial.js';
 import type {
+  SendOptions,
   Transport,
   TransportLimitation,
   WireRequest,
@@ -17,7 +18,7 @@ import { UndiciTransport } from '../transport/undici.js';
 import { type Bandwidth, paced } from './bandwidth.js';
 import { connectionKey } from './connection-key.js';
 import { CHANNELS, redactHeaders } from './diagnostics.js';
-import { idleTransports, type Loan } from './idle-transports.js';
+import { idleTransports, type ReusableTransport } from './idle-transports.js';
 import {
   callHook,
   checkHookHeaders,
@@ -29,48 +30,52 @@ import { Redirects } from './redirects.js';
 import type { ResolvedOptions } from './resolve-options.js';
 
 /** How one packet is sent; the limits of the job are filled in. */
-export interface PacketOptions {
+export interface PacketOptions extends Omit<SendOptions, 'stallTimeoutMs' | 'answerTimeoutMs'> {
   readonly signal: AbortSignal;
-  readonly answerBody: 'discard' | 'stream';
   /** @default timeouts.answerMs */
   readonly answerTimeoutMs?: number | undefined;
-  readonly kind?: string | undefined;
-  readonly onBytesSent?: ((bytes: number) => void) | undefined;
 }
 
 /** A run's way to the server: its transport, with authentication, hooks and redirects around it. */
 export class Wire {
   readonly redirects: Redirects;
   readonly transport: Transport;
-  readonly #options: ResolvedOptions;
-  readonly #remoteUrl: URL;
+  readonly options: ResolvedOptions;
+  /** Of the file, with its name. */
+  readonly remoteUrl: URL;
   readonly #jobId: string;
-  /** The connections that a completed job left, if this one may have them. */
-  readonly #loan: Loan | undefined;
+  /** What the run has opened, or taken over from a completed job; undefined: the caller's own is used. */
+  readonly #opened: ReusableTransport | undefined;
+  /** Of the jobs that may have its connection afterwards. */
+  readonly #key: string | undefined;
   /** The transport, with authentication where there is any. */
   readonly #sender: Pick<Transport, 'send'>;
-  /** It asks a caller's code, which may not obey the signal. */
+  /** A caller's code may be asked: a transport, or a function for credentials. It may not obey the signal. */
   readonly #mayHang: boolean;
 
   constructor(options: ResolvedOptions, remoteUrl: URL, jobId: string) {
-    this.#options = options;
-    this.#remoteUrl = remoteUrl;
+    this.options = options;
+    this.remoteUrl = remoteUrl;
     this.#jobId = jobId;
     this.redirects = new Redirects(remoteUrl, options);
-    const { transport: own, auth, headers, allowInsecureAuth } = options;
-    const open = () => defaultTransport(options, remoteUrl);
-    const key = own === undefined ? connectionKey(options, remoteUrl) : undefined;
-    this.#loan = key === undefined ? undefined : idleTransports.borrow(key, open);
-    this.transport = own ?? this.#loan?.transport ?? open();
+    const { auth, headers, allowInsecureAuth } = options;
+    let { transport } = options;
+    if (transport === undefined) {
+      this.#key = connectionKey(options, remoteUrl);
+      const idle = this.#key === undefined ? undefined : idleTransports.take(this.#key);
+      this.#opened = idle ?? defaultTransport(options, remoteUrl);
+      transport = this.#opened;
+    }
+    this.transport = transport;
     const authenticates = auth !== undefined || headerValue(headers, 'authorization') !== undefined;
     this.#sender = authenticates
-      ? new Authenticator(this.transport, {
+      ? new Authenticator(transport, {
           server: auth,
           allowInsecureAuth,
           mayAuthenticate: (url) => this.#isTrusted(url),
         })
-      : this.transport;
-    this.#mayHang = this.#loan === undefined || authenticates;
+      : transport;
+    this.#mayHang = this.#key === undefined || authenticates;
   }
 
   /**
@@ -95,7 +100,7 @@ export class Wire {
     request: WireRequest,
     signal: AbortSignal,
   ): Promise<WireRequest> {
-    const { methodOverride, onRequest } = this.#options;
+    const { methodOverride, onRequest } = this.options;
     const outgoing = methodOverride ? overridden(request) : request;
     if (onRequest === undefined) return outgoing;
     const described = this.#describe(packet, outgoing);
@@ -115,7 +120,7 @@ export class Wire {
     request: WireRequest,
     options: PacketOptions,
   ): Promise<{ readonly response: WireResponse; readonly elapsedMs: number }> {
-    const { onResponse, timeouts, bandwidth } = this.#options;
+    const { onResponse, timeouts, bandwidth } = this.options;
     const { signal, answerBody } = options;
     if (CHANNELS.request.hasSubscribers) {
       CHANNELS.request.publish(this.#describe(packet, request));
@@ -125,12 +130,9 @@ export class Wire {
     let elapsedMs: number;
     try {
       const answer = this.#sender.send(withPacedBody(request, bandwidth, signal), {
-        signal,
+        ...options,
         stallTimeoutMs: timeouts.stallMs,
         answerTimeoutMs: options.answerTimeoutMs ?? timeouts.answerMs,
-        kind: options.kind,
-        answerBody,
-        onBytesSent: options.onBytesSent,
       });
       response = await (this.#mayHang ? unlessAborted(answer, signal) : answer);
       elapsedMs = time.elapsedMs;
@@ -160,7 +162,7 @@ export class Wire {
   /** What this way cannot do, or does in the open. */
   get limitations(): readonly TransportLimitation[] {
     const { limitations } = this.transport;
-    const exposed = exposedAuthorization(this.#options.headers, this.#remoteUrl);
+    const exposed = exposedAuthorization(this.options.headers, this.remoteUrl);
     return exposed === undefined ? limitations : [...limitations, exposed];
   }
 
@@ -171,7 +173,7 @@ export class Wire {
 
   /** The caller's headers, as far as they may go to the host of a URL. */
   headersFor(url: URL): Readonly<Record<string, string>> {
-    const { headers } = this.#options;
+    const { headers } = this.options;
     if (this.#isTrusted(url)) return headers;
     return Object.fromEntries(
       Object.entries(headers).filter(([name]) => name.toLowerCase() === 'user-agent'),
@@ -180,15 +182,16 @@ export class Wire {
 
   /**
    * Closes what the run opened; a caller's own transport stays open.
-   * @param fate `reusable`: the upload is completed, so that another job may have the connection
+   * @param options `reusable`: the upload is completed, so that another job may have the connection
    */
-  async close(fate: { readonly reusable: boolean }): Promise<void> {
-    if (this.#loan !== undefined) await this.#loan.giveBack(fate);
-    else if (this.#options.transport === undefined) await this.transport.close();
+  async close({ reusable }: { readonly reusable: boolean }): Promise<void> {
+    if (this.#opened === undefined) return;
+    if (reusable && this.#key !== undefined) await idleTransports.keep(this.#key, this.#opened);
+    else await this.#opened.close();
   }
 
   #isTrusted({ host }: URL): boolean {
-    return isTrustedHost(host, this.#remoteUrl, this.#options.trustedHosts);
+    return isTrustedHost(host, this.remoteUrl, this.options.trustedHosts);
   }
 
   #about(packet: PacketKind, { method, url }: WireRequest) {

@@ -56,14 +56,12 @@ interface Identity {
   readonly authorization: string | undefined;
 }
 
+/** Credentials that a host, or the proxy that an upload is given, has refused. */
 interface Refused {
+  readonly by: Host | UploadOptions['proxy'];
   readonly identity: Identity;
   readonly error: BitsError;
   readonly atMs: number;
-}
-
-interface RefusedByProxy extends Refused {
-  readonly proxy: UploadOptions['proxy'];
 }
 
 /**
@@ -77,7 +75,7 @@ export class Hosts {
   readonly #patienceMs: number;
   readonly #now: () => number;
   readonly #hosts = new Map<string, Host>();
-  readonly #refusedByProxies: RefusedByProxy[] = [];
+  readonly #refused: Refused[] = [];
 
   constructor({ unreachableAfterMs, now = () => performance.now() }: HostsOptions) {
     this.#patienceMs = unreachableAfterMs;
@@ -85,13 +83,11 @@ export class Hosts {
   }
 
   /** An upload that is to come. */
-  attempt(options: Pick<UploadOptions, 'url' | 'auth' | 'headers' | 'proxy'>): Attempt {
+  attempt(options: AttemptOptions): Attempt {
     const { host: name } = parseRemoteUrl(options.url);
     const host = this.#hosts.get(name) ?? new Host(name);
     this.#hosts.set(name, host);
-    const { proxy } = options;
-    const refused = this.#refusedByProxies;
-    return new Attempt(host, { proxy, refused }, identityOf(options), this.#patienceMs, this.#now);
+    return new Attempt(host, options, this.#refused, this.#patienceMs, this.#now);
   }
 }
 
@@ -104,24 +100,21 @@ class Host {
   /** Uploads in a row that did not reach it. */
   unreachable = 0;
   givenUp: { readonly error: BitsError; readonly atMs: number } | undefined;
-  readonly refused: Refused[] = [];
 
   constructor(name: string) {
     this.name = name;
   }
 }
 
-/** The proxy that an upload is given, and what all proxies have refused. */
-interface Proxied {
-  readonly proxy: UploadOptions['proxy'];
-  readonly refused: RefusedByProxy[];
-}
+type AttemptOptions = Pick<UploadOptions, 'url' | 'auth' | 'headers' | 'proxy'>;
 
 /** What one upload learns about its host. */
 export class Attempt {
   readonly #host: Host;
-  readonly #proxied: Proxied;
+  readonly #proxy: UploadOptions['proxy'];
   readonly #identity: Identity;
+  /** Of all hosts and proxies. */
+  readonly #refused: Refused[];
   readonly #patienceMs: number;
   readonly #now: () => number;
   #hasAnswered = false;
@@ -130,29 +123,30 @@ export class Attempt {
 
   constructor(
     host: Host,
-    proxied: Proxied,
-    identity: Identity,
+    options: AttemptOptions,
+    refused: Refused[],
     patienceMs: number,
     now: () => number,
   ) {
     this.#host = host;
-    this.#proxied = proxied;
-    this.#identity = identity;
+    this.#proxy = options.proxy;
+    this.#identity = identityOf(options);
+    this.#refused = refused;
     this.#patienceMs = patienceMs;
     this.#now = now;
   }
 
   /** Why nothing is sent to the host; undefined: try it. */
   get reasonToSkip(): BitsError | undefined {
-    const { proxy, refused } = this.#proxied;
-    const { givenUp } = this.#host;
-    const isSame = (one: Refused) =>
-      this.#ageMs(one) < REFUSED_MS && isDeepStrictEqual(one.identity, this.#identity);
-    return (
-      refused.find((one) => one.proxy === proxy && isSame(one))?.error ??
-      this.#host.refused.find(isSame)?.error ??
-      (givenUp && this.#ageMs(givenUp) < GIVEN_UP_MS ? givenUp.error : undefined)
+    const refused = this.#refused.find(
+      (one) =>
+        (one.by === this.#host || one.by === this.#proxy) &&
+        this.#ageMs(one) < REFUSED_MS &&
+        isDeepStrictEqual(one.identity, this.#identity),
     );
+    if (refused !== undefined) return refused.error;
+    const { givenUp } = this.#host;
+    return givenUp && this.#ageMs(givenUp) < GIVEN_UP_MS ? givenUp.error : undefined;
   }
 
   /** False while another upload finds out whether the host answers. */
@@ -212,16 +206,11 @@ export class Attempt {
     const who = byProxy ? 'the proxy' : this.#host.name;
     const why = `${who} refuses the credentials, or requires some`;
     const error = notBegun('BITS_ERR_AUTH', failure, why);
-    const refusal: Refused = { identity: this.#identity, error, atMs: this.#now() };
-    const { proxy, refused } = this.#proxied;
-    if (byProxy) this.#note(refused, { ...refusal, proxy });
-    else this.#note(this.#host.refused, refusal);
-  }
-
-  /** In place of what counts no more. */
-  #note<T extends Refused>(refused: T[], refusal: T): void {
-    const current = refused.filter((one) => this.#ageMs(one) < REFUSED_MS);
-    refused.splice(0, refused.length, ...current, refusal);
+    // In place of what counts no more.
+    const current = this.#refused.filter((one) => this.#ageMs(one) < REFUSED_MS);
+    const by = byProxy ? this.#proxy : this.#host;
+    const refusal: Refused = { by, identity: this.#identity, error, atMs: this.#now() };
+    this.#refused.splice(0, this.#refused.length, ...current, refusal);
   }
 
   #ageMs({ atMs }: { readonly atMs: number }): number {

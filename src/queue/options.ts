@@ -61,11 +61,8 @@ const JOB_OPTION_NAMES: OptionNames<QueuedUploadOptions> = {
 
 /** @throws BITS_ERR_ARGUMENT for an option that is unknown or cannot work */
 export function resolveQueueOptions(options: QueueOptions) {
-  const { concurrency, defaults, bandwidth, unreachableAfterMs } = callOptions(
-    'UploadQueue',
-    options,
-    QUEUE_OPTION_NAMES,
-  );
+  const given = callOptions('UploadQueue', options, QUEUE_OPTION_NAMES);
+  const { concurrency = 'auto', defaults, bandwidth, unreachableAfterMs } = given;
   return {
     concurrency: checkConcurrency(concurrency),
     defaults: optionGroup<Partial<QueuedUploadOptions>>('defaults', defaults, JOB_OPTION_NAMES),
@@ -78,7 +75,7 @@ export function resolveQueueOptions(options: QueueOptions) {
 }
 
 /** @throws BITS_ERR_ARGUMENT */
-export function checkConcurrency(value: number | 'auto' = 'auto'): number | 'auto' {
+export function checkConcurrency(value: number | 'auto'): number | 'auto' {
   const isRight =
     value === 'auto' || (Number.isSafeInteger(value) && value >= 1 && value <= MAX_LIMIT);
   mustBe(isRight, 'concurrency', `'auto' or a whole number from 1 to ${MAX_LIMIT}`);

@@ -1,4 +1,4 @@
-import { later } from '../common/clock.js';
+import { idleClock } from '../common/clock.js';
 import { etaMs, SpeedMeter, type UploadProgress } from '../job/progress.js';
 
 /** Where a queue stands; bytes are those of the jobs that have begun. */
@@ -37,7 +37,7 @@ export class QueueTotals {
   /** @param tell called when there is something new, not more often than anybody can look */
   constructor(tell: () => void) {
     this.#tell = tell;
-    this.#speed = new SpeedMeter(() => performance.now());
+    this.#speed = new SpeedMeter(idleClock.now);
   }
 
   /**
@@ -60,7 +60,7 @@ export class QueueTotals {
   changed(): void {
     if (this.#isDue) return;
     this.#isDue = true;
-    later(() => {
+    idleClock.schedule(() => {
       this.#isDue = false;
       this.#tell();
     }, MIN_INTERVAL_MS);

@@ -8,11 +8,6 @@ import { resolveReplyUrl } from '../protocol/reply-url.js';
 export interface ReplyCandidate {
   readonly url: URL;
   /**
-   * Whether what the caller gave for the server may go there: headers, answers to challenges, a
-   * client certificate. If not, no header of the caller's but `User-Agent` may be sent.
-   */
-  readonly withCredentials: boolean;
-  /**
    * Where a redirect from here leads, under the same policy.
    * @param hops how many redirects were followed before it
    * @throws BITS_ERR_REPLY, BITS_ERR_UNTRUSTED_HOST
@@ -35,9 +30,9 @@ export interface ReplyHostPolicy {
  * Lists where a reply may be fetched from, in the order in which to try them on 404.
  *
  * For a URL without a host: the remote URL's own host, then the host-id's (as Windows does, [MC-BUP]
- * §4). For a URL with a host: that host only. The remote URL's host (any port) and `trustedHosts` get
- * credentials; any other host is asked only by a job that has none. A host-id that must not be asked
- * is left out, because the origin still serves.
+ * §4). For a URL with a host: that host only. A job that has credentials asks only the remote URL's host
+ * (any port) and `trustedHosts`. A host-id that must not be asked is left out, because the origin still
+ * serves.
  *
  * @throws BITS_ERR_REPLY for anything but http(s), for http after https, and for a malformed URL;
  * BITS_ERR_UNTRUSTED_HOST for an unlisted host when the job has credentials.
@@ -52,11 +47,9 @@ export function replyCandidates(
   const isTrusted = ({ host }: URL) => isTrustedHost(host, remoteUrl, trustedHosts);
 
   const candidateAt = (url: URL): ReplyCandidate => {
-    const withCredentials = isTrusted(url);
-    if (!withCredentials && isGuarded) throw untrusted(url);
+    if (isGuarded && !isTrusted(url)) throw untrusted(url);
     return {
       url,
-      withCredentials,
       redirected(location, hops) {
         const redirect = resolveRedirect(url, location, hops);
         if ('url' in redirect) return candidateAt(redirect.url);

@@ -34,6 +34,8 @@ export interface ReplyDownloadOptions {
   /** At least one, in the order in which to try them. */
   readonly candidates: readonly ReplyCandidate[];
   readonly fetch: ReplyFetch;
+  /** Stops the download for good; another one continues what it has stored. */
+  readonly signal: AbortSignal;
   /** How long, in all, the reply may come slower than 256 bytes per second. */
   readonly slowLimitMs: number;
   /** Where an earlier download of the same reply stood. */
@@ -69,7 +71,6 @@ export class ReplyDownload {
   /** What an earlier process left for the first attempt. */
   #savedBytes = 0;
   #opened = false;
-  #busy = false;
   /** Set when the server has no more bytes to give. */
   #wholeBytes: number | undefined;
   #stored: StoredReply | undefined;
@@ -109,20 +110,16 @@ export class ReplyDownload {
    * rejection is a `BitsError`, of which `retryable` says whether another attempt may help.
    *
    * @throws BITS_ERR_REPLY, BITS_ERR_REPLY_TOO_LARGE, BITS_ERR_UNTRUSTED_HOST, BITS_ERR_AUTH,
-   * BITS_ERR_SERVER, BITS_ERR_TRANSPORT, BITS_ERR_TIMEOUT, BITS_ERR_ABORTED; BITS_ERR_STATE while
-   * another attempt is under way.
+   * BITS_ERR_SERVER, BITS_ERR_TRANSPORT, BITS_ERR_TIMEOUT, BITS_ERR_ABORTED
    */
-  async attempt(signal?: AbortSignal): Promise<StoredReply> {
+  async attempt(): Promise<StoredReply> {
     if (this.#stored) return this.#stored;
-    if (this.#busy) throw new BitsStateError('the reply is being downloaded already');
-    throwIfAborted(signal);
-    this.#busy = true;
+    throwIfAborted(this.#options.signal);
     try {
-      this.#stored = await this.#fetchAndStore(signal);
+      this.#stored = await this.#fetchAndStore();
       return this.#stored;
     } finally {
       await this.#sink.release();
-      this.#busy = false;
     }
   }
 
@@ -136,7 +133,7 @@ export class ReplyDownload {
     await this.#sink.close(fate);
   }
 
-  async #fetchAndStore(signal: AbortSignal | undefined): Promise<StoredReply> {
+  async #fetchAndStore(): Promise<StoredReply> {
     const found = await this.#sink.open(this.receivedBytes);
     this.#opened = true;
     if (found) {
@@ -145,32 +142,29 @@ export class ReplyDownload {
       return found;
     }
     if (this.#wholeBytes !== this.#sink.keptBytes) {
-      await this.#receive(signal);
+      await this.#receive();
       this.#wholeBytes = this.#sink.keptBytes;
       this.#knowTotal(this.#wholeBytes);
     }
-    return this.#sink.finish(signal);
+    return this.#sink.finish(this.#options.signal);
   }
 
   /** Resolves when the sink holds the whole reply. */
-  async #receive(signal: AbortSignal | undefined): Promise<void> {
+  async #receive(): Promise<void> {
+    const { fetch, signal } = this.#options;
     const gone = new Set<number>();
     let target = this.#place();
     for (let redirects = 0; ; ) {
-      const { url, withCredentials } = target;
+      const { url } = target;
       const { request, headers } = this.#requestTo(url);
-      const get = await ReplyGet.send(
-        this.#options.fetch,
-        { url, headers, withCredentials },
-        signal,
-      );
+      const get = await ReplyGet.send(fetch, { url, headers }, signal);
       try {
         if (get.answer.kind === 'redirect') {
           target = target.redirected(get.answer.location, redirects);
           redirects += 1;
         } else {
           const decision = decide(this.#known, request, get.answer, get.entity);
-          if (await this.#carryOut(decision, get, gone, signal)) return;
+          if (await this.#carryOut(decision, get, gone)) return;
           redirects = 0;
           target = this.#place();
         }
@@ -201,12 +195,7 @@ export class ReplyDownload {
   }
 
   /** @returns whether the sink holds the whole reply */
-  async #carryOut(
-    decision: ReplyDecision,
-    get: ReplyGet,
-    gone: Set<number>,
-    signal: AbortSignal | undefined,
-  ): Promise<boolean> {
+  async #carryOut(decision: ReplyDecision, get: ReplyGet, gone: Set<number>): Promise<boolean> {
     switch (decision.kind) {
       case 'complete':
         return true;
@@ -220,9 +209,9 @@ export class ReplyDownload {
       case 'take':
         if (decision.fromByte === 0 && this.#sink.keptBytes > 0) await this.#sink.restart();
         this.#known = decision.known;
-        if (this.totalBytes !== undefined) this.#sink.expect(this.totalBytes);
+        if (this.totalBytes !== undefined) this.#assertFits(this.totalBytes);
         this.#progress();
-        await this.#copy(get, decision.bodyBytes, signal);
+        await this.#copy(get, decision.bodyBytes);
         return decision.isLast;
     }
   }
@@ -235,11 +224,7 @@ export class ReplyDownload {
   }
 
   /** @throws BITS_ERR_REPLY, retryable, when there are not exactly `bodyBytes` */
-  async #copy(
-    get: ReplyGet,
-    bodyBytes: number | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
+  async #copy(get: ReplyGet, bodyBytes: number | undefined): Promise<void> {
     let takenBytes = 0;
     for (let piece = await get.next(); piece !== undefined; piece = await get.next()) {
       if (takenBytes === 0) this.#budget.answered();
@@ -250,13 +235,27 @@ export class ReplyDownload {
         this.#known = changed(this.#known);
         throw lengthError(`is longer than the ${bodyBytes} bytes that the server announced`);
       }
-      await this.#sink.write(piece, signal);
+      this.#assertFits(this.#sink.keptBytes + piece.byteLength);
+      await this.#sink.write(piece, this.#options.signal);
       this.#budget.kept(this.#sink.keptBytes);
       this.#progress();
     }
     if (bodyBytes !== undefined && takenBytes < bodyBytes) {
       throw lengthError(`ended after ${takenBytes} of ${bodyBytes} bytes`);
     }
+  }
+
+  /** @throws BITS_ERR_REPLY_TOO_LARGE */
+  #assertFits(bytes: number): void {
+    const { path, stream, maxBytes } = this.#options.reply;
+    if (bytes <= maxBytes) return;
+    const isMemory = path === undefined && stream === undefined;
+    const elsewhere = isMemory ? 'have it stored with reply: { to: path }, or ' : '';
+    throw new BitsError(
+      'BITS_ERR_REPLY_TOO_LARGE',
+      `The reply is larger than ${maxBytes} bytes: ${elsewhere}raise reply.maxBytes. The session is ` +
+        'left open, so that resuming fetches the reply without uploading again.',
+    );
   }
 
   #knowTotal(totalBytes: number): void {

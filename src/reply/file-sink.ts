@@ -6,10 +6,9 @@ import { BitsError, isBitsError } from '../errors.js';
 import { isSameFile, type ReplyFileSystem } from './file-system.js';
 import { modeFor, putInPlace, type ReplyFile } from './file-target.js';
 import { PartFile, partPath, removePart } from './part-file.js';
-import { assertFits, type ReplySink, type StoredReply } from './sink.js';
+import type { ReplySink, StoredReply } from './sink.js';
 
 export interface ReplyFileOptions extends ReplyFile {
-  readonly maxBytes: number;
   readonly sha256: boolean;
   readonly fs?: ReplyFileSystem | undefined;
 }
@@ -59,19 +58,12 @@ export class FileSink implements ReplySink {
     });
   }
 
-  expect(totalBytes: number): void {
-    assertFits(totalBytes, this.#options.maxBytes, 'raise reply.maxBytes');
-  }
-
   restart(): Promise<void> {
     return this.#guarded(() => this.#part.clear());
   }
 
   write(piece: Uint8Array): Promise<void> {
-    return this.#guarded(async () => {
-      this.expect(this.keptBytes + piece.byteLength);
-      await this.#part.append(piece);
-    });
+    return this.#guarded(() => this.#part.append(piece));
   }
 
   finish(): Promise<StoredReply> {

@@ -1,21 +1,12 @@
 import type { Stats } from 'node:fs';
 import type * as nodeFs from 'node:fs/promises';
-import { codeOf } from '../common/error-like.js';
+import { unlessMissing } from '../common/error-like.js';
 
 /** The file system calls that a reply needs; replaced by tests to make them fail. */
 export type ReplyFileSystem = Pick<
   typeof nodeFs,
-  'access' | 'link' | 'lstat' | 'open' | 'rename' | 'stat' | 'unlink'
+  'link' | 'lstat' | 'open' | 'rename' | 'stat' | 'unlink'
 >;
-
-export async function unlessMissing<T>(pending: Promise<T>): Promise<T | undefined> {
-  try {
-    return await pending;
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
-}
 
 /** Whether this user made a file; always true on Windows, which has other ways to tell. */
 export function isOwn({ uid }: Pick<Stats, 'uid'>): boolean {

@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import * as nodeFs from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { codeOf } from '../common/error-like.js';
+import { codeOf, unlessMissing } from '../common/error-like.js';
 import { whenFree } from '../common/when-free.js';
 import { BitsArgumentError } from '../errors.js';
-import { isSameFile, type ReplyFileSystem, unlessMissing } from './file-system.js';
+import { isSameFile, type ReplyFileSystem } from './file-system.js';
 import { partPath, removePart, secondName } from './part-file.js';
 
 /** A file that a job's reply goes to. */
@@ -22,27 +22,24 @@ export interface ReplyFile {
  * @throws BITS_ERR_ARGUMENT when the directory is missing or closed to this user, the target exists
  * and may not be overwritten, or it is not a regular file.
  */
-export async function checkReplyFile(
-  { id, path, overwrite }: ReplyFile,
-  fs: ReplyFileSystem = nodeFs,
-): Promise<void> {
+export async function checkReplyFile({ id, path, overwrite }: ReplyFile): Promise<void> {
   const directory = dirname(path);
-  const parent = await fs.stat(directory).catch((cause) => {
+  const parent = await nodeFs.stat(directory).catch((cause) => {
     throw unusable(`the directory ${directory} cannot be reached (${codeOf(cause)})`, cause);
   });
   if (!parent.isDirectory()) throw unusable(`${directory} is not a directory`);
-  await fs.access(directory, constants.W_OK | constants.X_OK).catch((cause) => {
+  await nodeFs.access(directory, constants.W_OK | constants.X_OK).catch((cause) => {
     throw unusable(`the directory ${directory} cannot be written to (${codeOf(cause)})`, cause);
   });
 
-  const present = await unlessMissing(fs.lstat(path)).catch((cause) => {
+  const present = await unlessMissing(nodeFs.lstat(path)).catch((cause) => {
     throw unusable(`${path} cannot be reached (${codeOf(cause)})`, cause);
   });
   if (present === undefined) return;
   if (!present.isFile() && !present.isSymbolicLink()) {
     throw unusable(`${path} is not a regular file`);
   }
-  if (overwrite || (await isSameFile(fs, partPath(id, path), path))) return;
+  if (overwrite || (await isSameFile(nodeFs, partPath(id, path), path))) return;
   throw unusable(`${path} exists; give overwrite: true to replace it`);
 }
 
@@ -127,7 +124,8 @@ async function assertEmpty(path: string, fs: ReplyFileSystem): Promise<void> {
 }
 
 /**
- * Removes what a job has stored of a reply that no longer counts.
+ * Removes what a job has stored of a reply that no longer counts; a file that may be overwritten stays
+ * until the new reply replaces it.
  * @param stored whether this process has put the reply in place; else only a file that is proven to
  *   be the job's is removed
  */

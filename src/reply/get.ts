@@ -8,8 +8,6 @@ import { type ReplyEntity, readEntity } from './entity.js';
 export interface ReplyFetchRequest {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
-  /** Whether anything that the caller gave for the server may go along. */
-  readonly withCredentials: boolean;
 }
 
 export interface ReplyResponse {
@@ -27,7 +25,7 @@ export interface ReplyResponse {
  */
 export type ReplyFetch = (
   request: ReplyFetchRequest,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
 ) => Promise<ReplyResponse>;
 
 /** An answered GET, whose body is read by `next` and cut off by `leave`. */
@@ -39,25 +37,25 @@ export class ReplyGet {
   readonly #sentMs: number;
   readonly #body: AsyncIterable<Uint8Array>;
   readonly #cut: AbortController;
-  readonly #signal: AbortSignal | undefined;
-  readonly #listening: Disposable | undefined;
+  readonly #signal: AbortSignal;
+  readonly #listening: Disposable;
   #pieces: AsyncIterator<Uint8Array> | undefined;
   #ended = false;
 
   static async send(
     fetch: ReplyFetch,
     request: ReplyFetchRequest,
-    signal: AbortSignal | undefined,
+    signal: AbortSignal,
   ): Promise<ReplyGet> {
     throwIfAborted(signal);
     const sentMs = performance.now();
     const cut = new AbortController();
-    const listening = signal && onAbort(signal, () => cut.abort(signal.reason));
+    const listening = onAbort(signal, () => cut.abort(signal.reason));
     try {
       const response = await unlessAborted(fetch(request, cut.signal), signal);
       return new ReplyGet(response, sentMs, cut, signal, listening);
     } catch (error) {
-      listening?.[Symbol.dispose]();
+      listening[Symbol.dispose]();
       throw failure(error, signal);
     }
   }
@@ -66,8 +64,8 @@ export class ReplyGet {
     { status, headers, body }: ReplyResponse,
     sentMs: number,
     cut: AbortController,
-    signal: AbortSignal | undefined,
-    listening: Disposable | undefined,
+    signal: AbortSignal,
+    listening: Disposable,
   ) {
     this.answer = readReplyAnswer({ status, headers }, Date.now());
     this.entity = readEntity(headers, Date.now());
@@ -95,7 +93,7 @@ export class ReplyGet {
 
   /** Drops the rest of the body and its connection, without waiting for anything. */
   leave(): void {
-    this.#listening?.[Symbol.dispose]();
+    this.#listening[Symbol.dispose]();
     if (this.#ended) return;
     this.#ended = true;
     // An iteration that did not begin cannot be left, and the piece that is awaited may never come.
@@ -104,8 +102,8 @@ export class ReplyGet {
   }
 }
 
-function failure(error: unknown, signal: AbortSignal | undefined): Error {
-  if (signal?.aborted) return abortError(signal);
+function failure(error: unknown, signal: AbortSignal): Error {
+  if (signal.aborted) return abortError(signal);
   if (isBitsError(error)) return error;
   return new BitsTransportError(
     'The connection that the reply came over failed: check the network and the server.',

@@ -33,11 +33,9 @@ export interface ReplyOptions {
 
 /** A {@link ReplyOption} that was checked and has its defaults. */
 export interface ResolvedReply {
-  /** `path` is absolute. */
-  readonly to:
-    | 'memory'
-    | { readonly path: string }
-    | { readonly stream: Writable | WritableStream };
+  /** Absolute, of the file that the reply goes to; with neither this nor a stream it goes to memory. */
+  readonly path?: string | undefined;
+  readonly stream?: Writable | WritableStream | undefined;
   readonly optional: boolean;
   readonly sha256: boolean;
   readonly maxBytes: number;
@@ -56,18 +54,19 @@ const OPTION_NAMES: OptionNames<ReplyOptions> = {
 export function resolveReply(option: ReplyOption | undefined): ResolvedReply | undefined {
   if (option === undefined) return undefined;
   const options = optionsOf(option);
-  const to = targetOf(options.to);
-  const { maxBytes = to === 'memory' ? MAX_MEMORY_BYTES : MAX_BYTES } = options;
+  const target = targetOf(options.to);
+  const isMemory = target.path === undefined && target.stream === undefined;
+  const { maxBytes = isMemory ? MAX_MEMORY_BYTES : MAX_BYTES } = options;
   const isLimit = Number.isSafeInteger(maxBytes) && maxBytes > 0;
   mustBe(isLimit, 'reply.maxBytes', 'a whole number above 0');
   const overwrite = flag('reply.overwrite', options.overwrite);
-  if (overwrite && (to === 'memory' || !('path' in to))) {
+  if (overwrite && target.path === undefined) {
     throw new BitsArgumentError(
       'reply.overwrite is only for a reply to a file: give its path as reply.to',
     );
   }
   return Object.freeze({
-    to,
+    ...target,
     optional: flag('reply.optional', options.optional),
     sha256: flag('reply.sha256', options.sha256),
     maxBytes,
@@ -84,8 +83,8 @@ function optionsOf(option: ReplyOption): ReplyOptions {
   return option;
 }
 
-function targetOf(to: ReplyOptions['to']): ResolvedReply['to'] {
-  if (to === undefined || to === 'memory') return 'memory';
+function targetOf(to: ReplyOptions['to']): Pick<ResolvedReply, 'path' | 'stream'> {
+  if (to === undefined || to === 'memory') return {};
   if (typeof to === 'string' && to !== '' && !to.includes('\0')) return { path: resolve(to) };
   if (isStream(to)) {
     if (!isWebStream(to)) hearErrors(to);

@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import { sharedByCopies } from '../across-copies.js';
 import { BitsArgumentError } from '../errors.js';
 import { FileSink } from './file-sink.js';
-import { checkReplyFile, discardReplyFile } from './file-target.js';
+import { checkReplyFile } from './file-target.js';
 import { MemorySink } from './memory-sink.js';
 import { isWebStream, type ResolvedReply } from './reply-option.js';
 import type { ReplySink } from './sink.js';
@@ -19,14 +19,13 @@ const streamSinks = sharedByCopies(
  * @param id of the job: another process finds the part file by it
  */
 export function createReplySink(reply: ResolvedReply, id: string): ReplySink {
-  const { to, maxBytes, sha256, overwrite } = reply;
-  if (to === 'memory') return new MemorySink(maxBytes, sha256);
-  if ('path' in to) return new FileSink({ id, path: to.path, overwrite, maxBytes, sha256 });
-  const { stream } = to;
+  const { path, stream, sha256, overwrite } = reply;
+  if (path !== undefined) return new FileSink({ id, path, overwrite, sha256 });
+  if (stream === undefined) return new MemorySink(sha256);
   const known = streamSinks.get(stream);
   if (known?.id === id) return known.sink;
   const writable = isWebStream(stream) ? Writable.fromWeb(stream) : stream;
-  const sink = new StreamSink(writable, maxBytes, sha256);
+  const sink = new StreamSink(writable, sha256);
   streamSinks.set(stream, { id, sink });
   return sink;
 }
@@ -38,12 +37,11 @@ export function createReplySink(reply: ResolvedReply, id: string): ReplySink {
  * @throws BITS_ERR_ARGUMENT
  */
 export async function checkReplyTarget(
-  { to, overwrite }: ResolvedReply,
+  { path, stream, overwrite }: ResolvedReply,
   id: string,
 ): Promise<void> {
-  if (to === 'memory') return;
-  if ('path' in to) return checkReplyFile({ id, path: to.path, overwrite });
-  const { stream } = to;
+  if (path !== undefined) return checkReplyFile({ id, path, overwrite });
+  if (stream === undefined) return;
   // A sink of an earlier run holds the lock of a web stream.
   const isUsable = isWebStream(stream)
     ? !stream.locked || streamSinks.has(stream)
@@ -54,20 +52,4 @@ export async function checkReplyTarget(
       cause,
     });
   }
-}
-
-/**
- * Removes the reply to an upload that has to start over, in part or whole; a file that may be
- * overwritten stays until the new reply replaces it.
- *
- * @param id of the job
- * @param stored whether this process has put the reply in place; else only a file that is proven to
- *   be the job's is removed
- */
-export async function discardReply(
-  { to, overwrite }: ResolvedReply,
-  { id, stored }: { readonly id: string; readonly stored: boolean },
-): Promise<void> {
-  if (to === 'memory' || !('path' in to)) return;
-  await discardReplyFile({ id, path: to.path, overwrite }, stored);
 }

@@ -1,5 +1,3 @@
-import { BitsError } from '../errors.js';
-
 /** Where a whole reply was stored. */
 export interface StoredReply {
   readonly bytes: number;
@@ -27,11 +25,6 @@ export interface ReplySink {
    * @returns the reply, when an earlier process had stored it whole.
    */
   open(keepBytes: number): Promise<StoredReply | undefined>;
-  /**
-   * Checks the announced size before any byte is taken.
-   * @throws BITS_ERR_REPLY_TOO_LARGE
-   */
-  expect(totalBytes: number): void;
   /** Drops all bytes: the next one is the reply's first. */
   restart(): Promise<void>;
   /** Resolves when the next piece can come. */
@@ -42,14 +35,4 @@ export interface ReplySink {
   release(): Promise<void>;
   /** Frees everything, and removes a part of the reply unless it is to be kept. Never rejects. */
   close(fate: { readonly keepPartial: boolean }): Promise<void>;
-}
-
-/** @throws BITS_ERR_REPLY_TOO_LARGE */
-export function assertFits(bytes: number, maxBytes: number, advice: string): void {
-  if (bytes <= maxBytes) return;
-  throw new BitsError(
-    'BITS_ERR_REPLY_TOO_LARGE',
-    `The reply is larger than ${maxBytes} bytes: ${advice}. The session is left open, so that ` +
-      'resuming fetches the reply without uploading again.',
-  );
 }

@@ -5,7 +5,7 @@ import { abortError, throwIfAborted, unlessAborted } from '../common/abort.js';
 import { Deferred } from '../common/deferred.js';
 import { BitsError } from '../errors.js';
 import { isStandardStream } from './reply-option.js';
-import { assertFits, type ReplySink, type StoredReply } from './sink.js';
+import type { ReplySink, StoredReply } from './sink.js';
 
 /**
  * Hands a reply to a stream of the caller's, one piece at a time and each byte once.
@@ -19,7 +19,6 @@ export class StreamSink implements ReplySink {
   keptBytes = 0;
   readonly durableBytes = 0;
   readonly #stream: Writable;
-  readonly #maxBytes: number;
   readonly #sha256: boolean;
   #handedBytes = 0;
   readonly #handed = createHash('sha256');
@@ -27,9 +26,8 @@ export class StreamSink implements ReplySink {
   #failure: Error | undefined;
   #ended = false;
 
-  constructor(stream: Writable, maxBytes: number, sha256: boolean) {
+  constructor(stream: Writable, sha256: boolean) {
     this.#stream = stream;
-    this.#maxBytes = maxBytes;
     this.#sha256 = sha256;
     this.#listen();
   }
@@ -39,17 +37,12 @@ export class StreamSink implements ReplySink {
     if (keepBytes < this.keptBytes) await this.restart();
   }
 
-  expect(totalBytes: number): void {
-    assertFits(totalBytes, this.#maxBytes, 'raise reply.maxBytes');
-  }
-
   async restart(): Promise<void> {
     this.keptBytes = 0;
     this.#repeated = createHash('sha256');
   }
 
   async write(piece: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
-    this.expect(this.keptBytes + piece.byteLength);
     const known = piece.subarray(0, this.#handedBytes - this.keptBytes);
     if (known.byteLength > 0) this.#compare(known);
     const fresh = piece.subarray(known.byteLength);

@@ -1,5 +1,4 @@
 import { BitsArgumentError, BitsStateError } from '../errors.js';
-import { PieceSizer } from './piece-sizer.js';
 import type { OpenSource, SourceIdentity } from './source.js';
 
 /**
@@ -46,7 +45,6 @@ export class BlockSource implements OpenSource {
   readonly byteLength: number;
   readonly identity?: SourceIdentity;
   readonly #parts: BlockSourceParts;
-  readonly #sizer: PieceSizer;
   #current: Block | undefined;
   #ahead: Block | undefined;
   /** Loads wait for each other: an abandoned one may still be filling its slot. Never rejects. */
@@ -54,9 +52,8 @@ export class BlockSource implements OpenSource {
   #latestRead = 0;
   #closed: Promise<void> | undefined;
 
-  constructor(parts: BlockSourceParts, sizer: PieceSizer = new PieceSizer()) {
+  constructor(parts: BlockSourceParts) {
     this.#parts = parts;
-    this.#sizer = sizer;
     this.byteLength = parts.byteLength;
     if (parts.identity !== undefined) this.identity = parts.identity;
   }
@@ -70,15 +67,14 @@ export class BlockSource implements OpenSource {
       this.#assertLatest(thisRead);
       const block = this.#blockAt(position);
       const bytes = await this.#bytesOf(block);
-      const pieceEnd = Math.min(end, block.end, position + this.#sizer.pieceBytes);
+      const pieceEnd = Math.min(end, block.end);
       // Once a fragment: what is unchanged now was unchanged when it was loaded, and without its
       // last piece no server takes the fragment.
-      // Memory that the caller transferred or resized after it was loaded is empty.
-      if (pieceEnd === end || bytes.byteLength === 0) await this.verify();
+      if (pieceEnd === end) await this.verify();
       this.#assertLatest(thisRead);
-      this.#sizer.handed(pieceEnd - position);
       yield bytes.subarray(position - block.start, pieceEnd - block.start);
-      this.#sizer.taken();
+      // Memory that the caller has transferred or resized since it was loaded is empty.
+      if (bytes.byteLength === 0) await this.verify();
       position = pieceEnd;
     }
   }

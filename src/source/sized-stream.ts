@@ -173,7 +173,8 @@ class StreamWindow {
     try {
       bytes = await nextBytes(this.#feed);
     } catch (error) {
-      throw this.#fail(new LostSourceError((error as Error).message, error));
+      const { message, cause } = error as Error;
+      throw this.#fail(new LostSourceError(message, cause));
     }
     this.assertUsable();
     if (bytes === undefined) {

@@ -7,7 +7,7 @@ import { isStream, type StreamInput } from './chunk-feed.js';
 import { fileSource } from './file.js';
 import { type SizedStream, sizedStreamSource } from './sized-stream.js';
 import type { ByteSource } from './source.js';
-import { type SpoolOptions, streamSource } from './stream.js';
+import { type StreamSourceOptions, streamSource } from './stream.js';
 
 /**
  * A path, a `file:` URL, bytes, a `Blob` or `File`, a stream, a stream of known length, or a source of
@@ -23,19 +23,13 @@ export type SourceInput =
   | SizedStream
   | ByteSource;
 
-export interface ToByteSourceOptions {
-  /** File name for bytes, blobs and streams that have none of their own. */
-  readonly name?: string | undefined;
-  /** How streams are stored before they are uploaded. */
-  readonly spool?: SpoolOptions | undefined;
-}
-
 /**
  * Makes a source of whatever a caller may upload.
+ * @param options for streams; `name` also for bytes and blobs that have none of their own
  * @throws BITS_ERR_ARGUMENT for anything else, and for URLs that are not `file:`.
  */
-export function toByteSource(input: SourceInput, options: ToByteSourceOptions = {}): ByteSource {
-  const { name, spool } = options;
+export function toByteSource(input: SourceInput, options: StreamSourceOptions = {}): ByteSource {
+  const { name } = options;
   // Callers without TypeScript may pass anything.
   const value: unknown = input;
   if (typeof value === 'string') return fileSource(value);
@@ -45,7 +39,7 @@ export function toByteSource(input: SourceInput, options: ToByteSourceOptions = 
     if (isBlob(value)) return blobSource(value, name);
     // Before sources: an fs.ReadStream has an open() too.
     if (isSizedStream(value)) return sizedStreamSource(value, { name });
-    if (isStream(value)) return streamSource(value, { ...spool, name });
+    if (isStream(value)) return streamSource(value, options);
     if (isByteSource(value)) {
       if (value.name === undefined || typeof value.name === 'string') return value;
       throw new BitsArgumentError('The name of a source must be a string, or undefined.');

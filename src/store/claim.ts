@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../common/atomic-file.js';
-import { codeOf } from '../common/error-like.js';
+import { unlessMissing } from '../common/error-like.js';
 import { whenFree } from '../common/when-free.js';
 import { count, fields, optional, text } from './checks.js';
 import type { OwnFiles } from './own-files.js';
@@ -77,11 +77,7 @@ export class Claims {
 
   /** Removes a claim by its own name, which no other claim ever has: so it can hit no live one. */
   async remove(name: ClaimName): Promise<void> {
-    try {
-      await whenFree(() => unlink(this.pathOf(name)));
-    } catch (error) {
-      if (codeOf(error) !== 'ENOENT') throw error;
-    }
+    await unlessMissing(whenFree(() => unlink(this.pathOf(name))));
   }
 }
 

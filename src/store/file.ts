@@ -3,7 +3,7 @@ import { readdir, unlink } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
 import { type AfterPowerCut, removeOldTempFiles, replaceFile } from '../common/atomic-file.js';
 import { callOptions, flag, mustBe, type OptionNames, text } from '../common/check-options.js';
-import { codeOf } from '../common/error-like.js';
+import { unlessMissing } from '../common/error-like.js';
 import { whenFree } from '../common/when-free.js';
 import { BitsStoreError } from '../errors.js';
 import { checkJobKey, isJobKey } from './job-key.js';
@@ -155,11 +155,11 @@ class FileStore implements JobStore {
     const path = await this.#pathOf(key);
     try {
       // Not synced: a record that a power cut brings back costs its server a question, and no bytes.
-      await whenFree(() => unlink(path));
+      await unlessMissing(whenFree(() => unlink(path)));
       const held = this.#held.get(key);
       if (held !== undefined) held.written = REMOVED;
     } catch (error) {
-      if (codeOf(error) !== 'ENOENT') throw fileSystemError('remove the job record', path, error);
+      throw fileSystemError('remove the job record', path, error);
     }
   }
 
@@ -303,9 +303,8 @@ function isThere(path: string): Promise<boolean> {
 
 async function namesIn(directory: string): Promise<string[]> {
   try {
-    return await readdir(directory);
+    return (await unlessMissing(readdir(directory))) ?? [];
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return [];
     throw fileSystemError('read the job records in', directory, error);
   }
 }

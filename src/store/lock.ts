@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { onAbort } from '../common/abort.js';
 import { removeOldTempFiles } from '../common/atomic-file.js';
-import { codeOf } from '../common/error-like.js';
+import { unlessMissing } from '../common/error-like.js';
 import { BitsStoreError } from '../errors.js';
 import { type ClaimName, Claims, OwnClaim, parseClaimName, type SeenClaim } from './claim.js';
 import { OwnFiles } from './own-files.js';
@@ -165,10 +165,7 @@ export class Locks {
   }
 
   async #namesOf(key: string): Promise<ClaimName[]> {
-    const names = await readdir(this.#claims.directory).catch((error: unknown) => {
-      if (codeOf(error) === 'ENOENT') return [];
-      throw error;
-    });
+    const names = (await unlessMissing(readdir(this.#claims.directory))) ?? [];
     return names.flatMap((each) => parseClaimName(each) ?? []).filter((name) => name.key === key);
   }
 

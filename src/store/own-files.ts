@@ -2,7 +2,7 @@ import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncDirectory } from '../common/atomic-file.js';
-import { codeOf } from '../common/error-like.js';
+import { codeOf, unlessMissing } from '../common/error-like.js';
 import { whenFree } from '../common/when-free.js';
 import { BitsStoreError } from '../errors.js';
 
@@ -39,7 +39,7 @@ export class OwnFiles {
    * @throws BITS_ERR_STORE with the reason `foreign`
    */
   async checkDirectory(directory: string): Promise<boolean> {
-    const found = await stat(directory).catch(unlessMissing);
+    const found = await unlessMissing(stat(directory));
     if (found === undefined) return false;
     if (this.#euid === undefined) return true;
     // The superuser could do anything anyway; with the sticky bit others can only add files.
@@ -67,20 +67,9 @@ export class OwnFiles {
    */
   async open(path: string, flags: number): Promise<FileHandle | undefined> {
     try {
-      // Before it is opened: to open a device may have an effect, and Windows has no O_NOFOLLOW.
-      this.#check(path, await lstat(path));
-      // Without O_NONBLOCK, a pipe that somebody put there since would be waited for.
-      const handle = await whenFree(() => open(path, flags | O_NOFOLLOW | O_NONBLOCK));
-      try {
-        this.#check(path, await handle.stat());
-      } catch (error) {
-        await handle.close();
-        throw error;
-      }
-      return handle;
+      return await unlessMissing(this.#open(path, flags));
     } catch (error) {
-      if (codeOf(error) === 'ELOOP') throw foreign(path, 'it is a symbolic link');
-      return unlessMissing(error);
+      throw codeOf(error) === 'ELOOP' ? foreign(path, 'it is a symbolic link') : error;
     }
   }
 
@@ -105,6 +94,20 @@ export class OwnFiles {
     }
   }
 
+  async #open(path: string, flags: number): Promise<FileHandle> {
+    // Before it is opened: to open a device may have an effect, and Windows has no O_NOFOLLOW.
+    this.#check(path, await lstat(path));
+    // Without O_NONBLOCK, a pipe that somebody put there since would be waited for.
+    const handle = await whenFree(() => open(path, flags | O_NOFOLLOW | O_NONBLOCK));
+    try {
+      this.#check(path, await handle.stat());
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+    return handle;
+  }
+
   #check(path: string, found: Stats): void {
     if (!found.isFile()) throw foreign(path, 'it is not a regular file');
     if (this.#euid === undefined) return;
@@ -118,11 +121,6 @@ export class OwnFiles {
 
 function foreign(path: string, why: string): BitsStoreError {
   return new BitsStoreError('foreign', `${path} is not used for job records: ${why}`);
-}
-
-function unlessMissing(error: unknown): undefined {
-  if (codeOf(error) === 'ENOENT') return undefined;
-  throw error;
 }
 
 /**
@@ -155,5 +153,5 @@ export async function setFileAside(path: string, suffix: string): Promise<string
 }
 
 async function isThere(path: string): Promise<boolean> {
-  return (await lstat(path).catch(unlessMissing)) !== undefined;
+  return (await unlessMissing(lstat(path))) !== undefined;
 }

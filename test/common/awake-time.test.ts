@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { AwakeTime } from '../../src/common/awake-time.js';
 import { later } from '../../src/common/clock.js';
+import { FakeClock } from '../support/fake-clock.js';
 
 describe('what is to be done later', () => {
   it('is done though a test suite has put a setTimeout of its own in place since', async () => {
@@ -26,24 +27,13 @@ describe('what is to be done later', () => {
 
 describe('the time that a process was awake', () => {
   function world() {
-    const clock = { nowMs: 0, timer: () => {} };
-    const time = new AwakeTime({
-      now: () => clock.nowMs,
-      schedule: (work) => {
-        clock.timer = work;
-        return () => {};
-      },
-    });
-    return { clock, time };
+    const clock = new FakeClock();
+    return { clock, time: new AwakeTime(clock) };
   }
 
   it('is the time that passed while its timers fired', () => {
     const { clock, time } = world();
-    for (let i = 0; i < 60; i++) {
-      clock.nowMs += 1000;
-      clock.timer();
-    }
-    clock.nowMs += 500;
+    clock.pass(60_500);
     expect(time.elapsedMs).to.equal(60_500);
     expect(time.gaps).to.equal(0);
   });
@@ -51,15 +41,15 @@ describe('the time that a process was awake', () => {
   it('grows by one step in a night of sleep, whatever the clock says', () => {
     const { clock, time } = world();
     clock.nowMs += 8 * 3_600_000;
-    clock.timer();
+    clock.pass(0);
     expect(time.elapsedMs).to.equal(1000);
     expect(time.gaps).to.equal(1);
   });
 
   it('does not shrink when a clock goes back', () => {
     const { clock, time } = world();
-    clock.nowMs += 900;
-    clock.timer();
+    clock.pass(900);
+    expect(time.elapsedMs).to.equal(900);
     clock.nowMs -= 5000;
     expect(time.elapsedMs).to.equal(900);
   });

@@ -7,50 +7,33 @@ import { parseSchedule, rateAt } from '../../src/job/bandwidth-schedule.js';
 import { UploadJob } from '../../src/job/upload-job.js';
 import { UploadQueue } from '../../src/queue/upload-queue.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { FakeClock } from '../support/fake-clock.js';
 import { patterned } from '../support/files.js';
 
 const MB = 1_000_000;
 const never = new AbortController().signal;
 
-/** A clock that stands still until it is moved on, and then runs what is due. */
-class ManualClock implements BandwidthClock {
-  nowMs = 0;
+/** Time in which transfers go on. */
+class TransferClock extends FakeClock implements BandwidthClock {
   hours = 12;
-  readonly #timers = new Set<{ readonly dueMs: number; readonly work: () => void }>();
-  /** How late timers come, as on a busy machine. */
-  lateMs = 0;
 
-  readonly now = () => this.nowMs;
+  readonly setTimer = this.schedule;
   readonly localTime = () => ({ getHours: () => this.hours, getMinutes: () => 0 });
-  readonly setTimer = (work: () => void, delayMs: number) => {
-    const timer = { dueMs: this.nowMs + delayMs + this.lateMs, work };
-    this.#timers.add(timer);
-    return () => void this.#timers.delete(timer);
-  };
-
-  get timers(): number {
-    return this.#timers.size;
-  }
 
   async run(ms: number): Promise<void> {
-    for (const endMs = this.nowMs + ms; this.nowMs < endMs; this.nowMs++) {
-      for (const timer of this.#timers) {
-        if (timer.dueMs > this.nowMs) continue;
-        this.#timers.delete(timer);
-        timer.work();
-      }
-      // The transfers go on.
+    for (let passed = 0; passed < ms; passed++) {
+      this.pass(1);
       for (let turn = 0; turn < 4; turn++) await Promise.resolve();
     }
   }
 }
 
 describe('a limit of bandwidth', () => {
-  let clock: ManualClock;
+  let clock: TransferClock;
   let grants: { readonly atMs: number; readonly bytes: number; readonly who: number }[];
 
   beforeEach(() => {
-    clock = new ManualClock();
+    clock = new TransferClock();
     grants = [];
   });
 
@@ -160,7 +143,7 @@ describe('a limit of bandwidth', () => {
     controller.abort();
     await Promise.all([aborted, second]);
     await clock.run(2000);
-    expect(clock.timers).to.equal(0);
+    expect(clock.timers.size).to.equal(0);
   });
 
   it('of no speed is none', async () => {

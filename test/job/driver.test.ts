@@ -27,41 +27,19 @@ import {
   said,
   URL_OF_REPLY,
 } from '../session/script.js';
+import { FakeClock } from '../support/fake-clock.js';
 
 const MINUTE_MS = 60_000;
 
 /** Time that passes when it is waited for, and when a test says so. */
-class FakeClock implements DriverClock {
-  nowMs = 0;
+class WaitingClock extends FakeClock implements DriverClock {
   readonly waits: number[] = [];
-  readonly #timers = new Set<{ readonly work: () => void; readonly dueMs: number }>();
 
-  now = (): number => this.nowMs;
-
-  sleep = async (ms: number, signal: AbortSignal): Promise<void> => {
+  readonly sleep = async (ms: number, signal: AbortSignal): Promise<void> => {
     signal.throwIfAborted();
     this.waits.push(ms);
     this.pass(ms);
   };
-
-  schedule = (work: () => void, delayMs: number): (() => void) => {
-    const timer = { work, dueMs: this.nowMs + delayMs };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
-  };
-
-  /** As time passes for a process that runs: every timer fires when it is due. */
-  pass(ms: number): void {
-    const endMs = this.nowMs + ms;
-    for (;;) {
-      const [next] = [...this.#timers].sort((a, b) => a.dueMs - b.dueMs);
-      if (next === undefined || next.dueMs > endMs) break;
-      this.#timers.delete(next);
-      this.nowMs = Math.max(this.nowMs, next.dueMs);
-      next.work();
-    }
-    this.nowMs = endMs;
-  }
 }
 
 interface WorldOptions extends Partial<DriverOptions> {
@@ -73,7 +51,7 @@ interface WorldOptions extends Partial<DriverOptions> {
 
 /** A driver in a world where `answer` tells what comes of each command, given in words. */
 class World implements CommandRunner {
-  readonly clock = new FakeClock();
+  readonly clock = new WaitingClock();
   readonly commands: string[] = [];
   readonly retries: RetryDecision[] = [];
   readonly interruption = new AbortController();

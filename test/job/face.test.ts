@@ -8,15 +8,9 @@ import type { UploadOptions } from '../../src/job/options.js';
 import { UploadJob } from '../../src/job/upload-job.js';
 import { createMemoryStore } from '../../src/store/memory.js';
 import { type BitsServer, createBitsServer } from '../../src/testing/index.js';
+import { bitsError } from '../transport/support.js';
 
 const run = promisify(execFile);
-
-async function failure(promise: Promise<unknown>): Promise<BitsError> {
-  return promise.then(
-    () => Promise.reject(new Error('resolved')),
-    (error: BitsError) => error,
-  );
-}
 
 describe('the public face of a job', () => {
   let server: BitsServer;
@@ -69,13 +63,13 @@ describe('the public face of a job', () => {
       const iteration = (async () => {
         for await (const _ of job.progress);
       })();
-      expect(await failure(iteration)).to.equal(await failure(job.result));
+      expect(await bitsError(iteration)).to.equal(await bitsError(job.result));
     });
 
     it('is told to listeners of failed with the error that result rejects with', async () => {
       const job = refused();
       const told = once(job, 'failed');
-      const error = await failure(job.start());
+      const error = await bitsError(job.start());
       expect(await told).to.deep.equal([error]);
     });
 
@@ -140,7 +134,7 @@ describe('the public face of a job', () => {
       ],
     });
     const job = jobTo();
-    const result = failure(job.start());
+    const result = bitsError(job.start());
     await server.waitForRequest('fragment');
     const controller = new AbortController();
     const cancelled = job.cancel({ signal: controller.signal });

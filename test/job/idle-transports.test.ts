@@ -5,6 +5,7 @@ import {
   MAX_WAITING,
   type ReusableTransport,
 } from '../../src/job/idle-transports.js';
+import { FakeClock } from '../support/fake-clock.js';
 
 interface FakeTransport extends ReusableTransport {
   isIdle: boolean;
@@ -28,47 +29,30 @@ function fakeTransport(): FakeTransport {
 
 /** Transports between jobs, in a time of their own. */
 function world() {
-  const clock = { nowMs: 1e12 };
-  const timers = new Set<{ readonly work: () => void; readonly dueMs: number }>();
+  const clock = new FakeClock(1e12);
   const opened: FakeTransport[] = [];
-  const idle = new IdleTransports(
-    (work, delayMs) => {
-      const timer = { work, dueMs: clock.nowMs + delayMs };
-      timers.add(timer);
-      return () => timers.delete(timer);
-    },
-    () => clock.nowMs,
-  );
-  const borrow = (key = 'a') => {
-    let wasUsed = true;
-    const loan = idle.borrow(key, () => {
-      const transport = fakeTransport();
-      opened.push(transport);
-      wasUsed = false;
-      return transport;
-    });
-    return { ...loan, wasUsed };
+  const idle = new IdleTransports(clock);
+  /** A job begins, and takes what is there. */
+  const begin = (key = 'a') => {
+    const taken = idle.take(key);
+    const transport = (taken as FakeTransport | undefined) ?? fakeTransport();
+    if (taken === undefined) opened.push(transport);
+    const complete = () => idle.keep(key, transport);
+    return { transport, complete, wasUsed: taken !== undefined };
   };
-  /** Lets time pass in which the machine is awake. */
-  const wait = (durationMs: number) => {
-    clock.nowMs += durationMs;
-    for (const timer of timers) {
-      if (timer.dueMs <= clock.nowMs && timers.delete(timer)) timer.work();
-    }
-  };
-  return { borrow, opened, clock, timers, wait };
+  return { begin, opened, clock };
 }
 
 describe('transports between jobs', () => {
   it('go to the next job, and no other has them meanwhile', async () => {
-    const { borrow, opened } = world();
-    const first = borrow();
-    const second = borrow();
+    const { begin, opened } = world();
+    const first = begin();
+    const second = begin();
     expect(second.transport).not.to.equal(first.transport);
-    await first.giveBack({ reusable: true });
-    const third = borrow();
+    await first.complete();
+    const third = begin();
     expect(third.transport).to.equal(first.transport);
-    expect(borrow().transport).not.to.equal(first.transport);
+    expect(begin().transport).not.to.equal(first.transport);
     expect([first, second, third].map(({ wasUsed }) => wasUsed)).to.deep.equal([
       false,
       false,
@@ -78,82 +62,73 @@ describe('transports between jobs', () => {
   });
 
   it('go to no job that must not have their connections', async () => {
-    const { borrow } = world();
-    const first = borrow('a');
-    await first.giveBack({ reusable: true });
-    expect(borrow('b').transport).not.to.equal(first.transport);
+    const { begin } = world();
+    const first = begin('a');
+    await first.complete();
+    expect(begin('b').transport).not.to.equal(first.transport);
   });
 
   it('are closed when no job wants them in time', async () => {
-    const { borrow, opened, wait } = world();
-    await borrow().giveBack({ reusable: true });
-    wait(LINGER_MS - 1);
+    const { begin, opened, clock } = world();
+    await begin().complete();
+    clock.pass(LINGER_MS - 1);
     expect(opened[0]?.closed).to.equal(0);
-    wait(1);
+    clock.pass(1);
     expect(opened[0]?.closed).to.equal(1);
-    expect(borrow().transport).to.equal(opened[1]);
+    expect(begin().transport).to.equal(opened[1]);
   });
 
   it('are not closed under the job that has them', async () => {
-    const { borrow, opened, wait } = world();
-    await borrow().giveBack({ reusable: true });
-    const { giveBack } = borrow();
-    wait(2 * LINGER_MS);
+    const { begin, opened, clock } = world();
+    await begin().complete();
+    const { complete } = begin();
+    clock.pass(2 * LINGER_MS);
     expect(opened[0]?.closed).to.equal(0);
-    await giveBack({ reusable: true });
-    wait(LINGER_MS);
+    await complete();
+    clock.pass(LINGER_MS);
     expect(opened[0]?.closed).to.equal(1);
   });
 
-  it('are closed each in its own time, by one timer', async () => {
-    const { borrow, opened, timers, wait } = world();
-    const loans = [borrow(), borrow(), borrow()];
-    for (const { giveBack } of loans) {
-      await giveBack({ reusable: true });
-      expect(timers.size).to.equal(1);
-      wait(LINGER_MS / 4);
+  it('are closed each in its own time', async () => {
+    const { begin, opened, clock } = world();
+    const jobs = [begin(), begin(), begin()];
+    for (const { complete } of jobs) {
+      await complete();
+      clock.pass(LINGER_MS / 4);
     }
     const closed = () => opened.map((transport) => transport.closed);
-    wait(LINGER_MS / 4);
+    clock.pass(LINGER_MS / 4);
     expect(closed()).to.deep.equal([1, 0, 0]);
-    wait(LINGER_MS / 4);
+    clock.pass(LINGER_MS / 4);
     expect(closed()).to.deep.equal([1, 1, 0]);
-    wait(LINGER_MS / 4);
+    clock.pass(LINGER_MS / 4);
     expect(closed()).to.deep.equal([1, 1, 1]);
-    expect(timers.size).to.equal(0);
+    expect(clock.timers.size).to.equal(0);
   });
 
   it('are taken newest first, so that no more of them stay than are needed', async () => {
-    const { borrow, opened, wait } = world();
-    const loans = [borrow(), borrow(), borrow()];
-    for (const { giveBack } of loans) {
-      await giveBack({ reusable: true });
-      wait(1);
+    const { begin, opened, clock } = world();
+    const jobs = [begin(), begin(), begin()];
+    for (const { complete } of jobs) {
+      await complete();
+      clock.pass(1);
     }
     for (let i = 0; i < LINGER_MS; i += 100) {
-      const { transport, giveBack } = borrow();
+      const { transport, complete } = begin();
       expect(transport).to.equal(opened[2]);
-      await giveBack({ reusable: true });
-      wait(100);
+      await complete();
+      clock.pass(100);
     }
     expect(opened.map(({ closed }) => closed)).to.deep.equal([1, 1, 0]);
   });
 
   it('are closed at once when they have no connection that is free', async () => {
-    const { borrow, opened } = world();
-    const { giveBack } = borrow();
+    const { begin, opened } = world();
+    const { complete } = begin();
     opened[0]!.isIdle = false;
-    await giveBack({ reusable: true });
+    await complete();
     expect(opened[0]?.closed).to.equal(1);
-    expect(borrow().transport).to.equal(opened[1]);
-  });
-
-  it('are given back once, however often a job says so', async () => {
-    const { borrow } = world();
-    const { giveBack } = borrow();
-    await giveBack({ reusable: true });
-    await giveBack({ reusable: true });
-    expect(borrow().transport).not.to.equal(borrow().transport);
+    expect(begin().transport).to.equal(opened[1]);
   });
 
   for (const [what, durationMs] of [
@@ -161,10 +136,10 @@ describe('transports between jobs', () => {
     ['had its clock set back', -3_600_000],
   ] as const) {
     it(`are not used when the machine ${what}, for timers do not show it`, async () => {
-      const { borrow, opened, clock } = world();
-      await borrow().giveBack({ reusable: true });
+      const { begin, opened, clock } = world();
+      await begin().complete();
       clock.nowMs += durationMs;
-      expect(borrow().transport).to.equal(opened[1]);
+      expect(begin().transport).to.equal(opened[1]);
       expect(opened[0]?.closed).to.equal(1);
     });
   }
@@ -174,10 +149,10 @@ describe('transports between jobs', () => {
     const listen = (reason: unknown) => void unheard.push(reason);
     process.on('unhandledRejection', listen);
     try {
-      const { borrow, opened, wait } = world();
-      await borrow().giveBack({ reusable: true });
+      const { begin, opened, clock } = world();
+      await begin().complete();
       opened[0]!.close = () => Promise.reject(new Error('nobody hears this'));
-      wait(LINGER_MS);
+      clock.pass(LINGER_MS);
       await new Promise((resolve) => setImmediate(resolve));
     } finally {
       process.off('unhandledRejection', listen);
@@ -186,18 +161,11 @@ describe('transports between jobs', () => {
   });
 
   it('are no more than so many: the oldest of any key is closed for another', async () => {
-    const { borrow, opened } = world();
-    const loans = Array.from({ length: MAX_WAITING + 1 }, (_, i) => borrow(`host ${i}`));
-    for (const loan of loans) await loan.giveBack({ reusable: true });
+    const { begin, opened } = world();
+    const jobs = Array.from({ length: MAX_WAITING + 1 }, (_, i) => begin(`host ${i}`));
+    for (const job of jobs) await job.complete();
     expect(opened.map(({ closed }) => closed)).to.deep.equal([1, ...Array(MAX_WAITING).fill(0)]);
-    expect(borrow('host 0').wasUsed).to.equal(false);
-    expect(borrow('host 1').wasUsed).to.equal(true);
-  });
-
-  it('are closed when the job that had them was not completed', async () => {
-    const { borrow, opened } = world();
-    await borrow().giveBack({ reusable: false });
-    expect(opened[0]?.closed).to.equal(1);
-    expect(borrow().wasUsed).to.equal(false);
+    expect(begin('host 0').wasUsed).to.equal(false);
+    expect(begin('host 1').wasUsed).to.equal(true);
   });
 });

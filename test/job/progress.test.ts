@@ -1,11 +1,12 @@
 import { expect } from 'chai';
 import { etaMs, ProgressReport, SpeedMeter, type UploadProgress } from '../../src/job/progress.js';
 import { ProgressStream } from '../../src/job/progress-stream.js';
+import { FakeClock } from '../support/fake-clock.js';
 
 describe('SpeedMeter', () => {
   function meterWithClock() {
-    const clock = { nowMs: 0 };
-    const meter = new SpeedMeter(() => clock.nowMs);
+    const clock = new FakeClock();
+    const meter = new SpeedMeter(clock.now);
     /** @returns the speeds that are seen, one after each tenth of a second */
     const run = (bytesPerSecond: (tick: number) => number, seconds: number) =>
       Array.from({ length: seconds * 10 }, (_, tick) => {
@@ -73,26 +74,10 @@ describe('etaMs', () => {
 describe('ProgressReport', () => {
   function report(bytesTotal = 1000) {
     const told: UploadProgress[] = [];
-    const clock = { nowMs: 0 };
-    const timers = new Set<{ readonly work: () => void; readonly dueMs: number }>();
-    const progress = new ProgressReport(
-      () => clock.nowMs,
-      (p) => told.push(p),
-      (work, delayMs) => {
-        const timer = { work, dueMs: clock.nowMs + delayMs };
-        timers.add(timer);
-        return () => timers.delete(timer);
-      },
-    );
-    /** Lets time pass in which nothing happens on the wire. */
-    const wait = (durationMs: number) => {
-      clock.nowMs += durationMs;
-      for (const timer of timers) {
-        if (timer.dueMs <= clock.nowMs && timers.delete(timer)) timer.work();
-      }
-    };
+    const clock = new FakeClock();
+    const progress = new ProgressReport((p) => told.push(p), clock);
     progress.opened(bytesTotal);
-    return { told, clock, progress, timers, wait };
+    return { told, clock, progress };
   }
 
   it('tells how much of a stream is stored, as its total, before the upload begins', () => {
@@ -151,30 +136,30 @@ describe('ProgressReport', () => {
   });
 
   it('tells in time what came too soon to be told at once, so that a stall shows all of it', () => {
-    const { told, progress, wait } = report();
+    const { told, clock, progress } = report();
     progress.fragmentBegins(0);
     progress.sent(100);
-    wait(10);
+    clock.pass(10);
     progress.sent(100);
     progress.sent(100);
     expect(told.map(({ bytesSent }) => bytesSent)).to.deep.equal([100]);
-    wait(89);
+    clock.pass(89);
     expect(told).to.have.lengthOf(1);
-    wait(1);
+    clock.pass(1);
     expect(told.map(({ bytesSent }) => bytesSent)).to.deep.equal([100, 300]);
-    wait(10_000);
+    clock.pass(10_000);
     expect(told).to.have.lengthOf(2);
   });
 
   it('tells what is left when the run rests, and leaves no timer behind', () => {
-    const { told, progress, timers } = report();
+    const { told, clock, progress } = report();
     progress.fragmentBegins(0);
     progress.sent(100);
     progress.sent(100);
-    expect(timers).to.have.property('size', 1);
+    expect(clock.timers).to.have.property('size', 1);
     progress.rests();
     expect(told.at(-1)).to.include({ bytesSent: 200 });
-    expect(timers).to.have.property('size', 0);
+    expect(clock.timers).to.have.property('size', 0);
     progress.rests();
     expect(told).to.have.lengthOf(2);
   });
@@ -189,7 +174,7 @@ describe('ProgressReport', () => {
 
   it('keeps no process alive', async () => {
     const before = process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
-    const progress = new ProgressReport(performance.now.bind(performance), () => {});
+    const progress = new ProgressReport(() => {});
     progress.opened(10);
     progress.sent(1);
     progress.sent(1);

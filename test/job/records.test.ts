@@ -19,7 +19,7 @@ import { sha256, temporaryFolder, writePatterned } from '../support/files.js';
 
 import { otherCopy } from '../support/other-copy.js';
 import { skipOnWindows } from '../support/skip.js';
-import { gate } from '../transport/support.js';
+import { bitsError, gate } from '../transport/support.js';
 
 const KIB = 1024;
 
@@ -57,11 +57,6 @@ describe('the record of a job', () => {
     });
   }
 
-  const failure = (promise: Promise<unknown>): Promise<BitsError> =>
-    promise.then(
-      () => Promise.reject(new Error('resolved')),
-      (error: BitsError) => error,
-    );
   const records = async () => (await store.list()).records;
   const kinds = () => server.log.map(({ packet }) => packet);
   const uploaded = () => readFile(join(server.root, 'file.bin'));
@@ -73,7 +68,7 @@ describe('the record of a job', () => {
     const result = first.start();
     await server.waitForRequest('fragment', 4);
     controller.abort();
-    await failure(result);
+    await bitsError(result);
     return first;
   }
 
@@ -194,10 +189,10 @@ describe('the record of a job', () => {
       ],
     });
     const upload = job({ retry: { limit: 0 } });
-    await failure(upload.start());
+    await bitsError(upload.start());
     expect(upload.recorded).to.equal(false);
     const second = job({ retry: { limit: 0 } });
-    await failure(second.start());
+    await bitsError(second.start());
     expect(second).to.include({ state: 'error', recorded: true, resumed: false });
     await second.resume();
     expect(second).to.include({ state: 'completed', recorded: false, resumed: true });
@@ -219,7 +214,7 @@ describe('the record of a job', () => {
       closeUncertain: false,
     });
     controller.abort();
-    await failure(result);
+    await bitsError(result);
     expect(await job().start()).to.include({ closed: 'acknowledged', bytesSent: 100 * KIB });
     expect(sha256(await uploaded())).to.equal(sha256(content));
   });
@@ -244,7 +239,7 @@ describe('the record of a job', () => {
       if (packet === 'cancel-session') order.push(packet);
     };
     const upload = job({ store: slow, onRequest });
-    const ended = failure(upload.start());
+    const ended = bitsError(upload.start());
     await server.waitForRequest('close-session');
     const cancelled = upload.cancel();
     await saving.promise;
@@ -268,7 +263,7 @@ describe('the record of a job', () => {
     await first.suspend();
     expect((await records())[0]?.session).to.include({ closeUncertain: true });
     const controller = new AbortController();
-    const ended = failure(job({ resume: false, signal: controller.signal }).start());
+    const ended = bitsError(job({ resume: false, signal: controller.signal }).start());
     await server.waitForRequest('cancel-session');
     expect((await records())[0]?.session).to.include({ closeUncertain: false });
     controller.abort();
@@ -305,7 +300,7 @@ describe('the record of a job', () => {
       },
     };
     const controller = new AbortController();
-    const ended = failure(job({ resume: false, store: slow, signal: controller.signal }).start());
+    const ended = bitsError(job({ resume: false, store: slow, signal: controller.signal }).start());
     await server.waitForRequest('cancel-session');
     controller.abort();
     await saving.promise;
@@ -321,7 +316,7 @@ describe('the record of a job', () => {
     const full = new BitsError('BITS_ERR_STORE', 'the disk is full');
     const broken: JobStore = { ...store, save: () => Promise.reject(full) };
     const upload = job({ store: broken, retry: { limit: 0 } });
-    await failure(upload.start());
+    await bitsError(upload.start());
     expect(upload).to.include({ state: 'error', recorded: false });
     expect(await upload.resume()).to.include({ resumed: true });
   });
@@ -398,9 +393,9 @@ describe('the record of a job', () => {
     const { id } = await interrupted();
     await writePatterned(path, 90 * KIB, 77);
     const restored = await UploadJob.restore(store, id);
-    expect(await failure(restored.resume())).to.include({ code: 'BITS_ERR_SOURCE_CHANGED' });
+    expect(await bitsError(restored.resume())).to.include({ code: 'BITS_ERR_SOURCE_CHANGED' });
     expect(restored).to.include({ state: 'failed', recorded: false });
-    expect(await failure(restored.resume())).to.include({ code: 'BITS_ERR_STATE' });
+    expect(await bitsError(restored.resume())).to.include({ code: 'BITS_ERR_STATE' });
     await restored.cancel();
     expect(kinds().filter((kind) => kind === 'cancel-session')).to.have.lengthOf(1);
   });
@@ -454,7 +449,7 @@ describe('the record of a job', () => {
     const { id } = await interrupted();
     await writePatterned(path, 100 * KIB, 78);
     const restored = await UploadJob.restore(store, id);
-    expect(await failure(restored.resume())).to.include({ code: 'BITS_ERR_SOURCE_CHANGED' });
+    expect(await bitsError(restored.resume())).to.include({ code: 'BITS_ERR_SOURCE_CHANGED' });
     expect(kinds().at(-1)).to.equal('cancel-session');
     expect(await records()).to.have.lengthOf(0);
   });
@@ -464,7 +459,7 @@ describe('the record of a job', () => {
     const first = job();
     void first.start();
     await server.waitForRequest('fragment', 4);
-    const error = await failure(job().start());
+    const error = await bitsError(job().start());
     expect(error).to.include({ code: 'BITS_ERR_STATE' });
     expect(error.message).to.include(String(process.pid));
     const [record] = await records();
@@ -480,7 +475,7 @@ describe('the record of a job', () => {
     const first = job({ reply: true });
     void first.start();
     await server.waitForRequest('reply');
-    expect(await failure(job({ reply: true }).start())).to.include({ code: 'BITS_ERR_STATE' });
+    expect(await bitsError(job({ reply: true }).start())).to.include({ code: 'BITS_ERR_STATE' });
     await first.cancel();
   });
 
@@ -492,7 +487,7 @@ describe('the record of a job', () => {
     await server.waitForRequest('close-session');
     expect((await records())[0]?.session.closeUncertain).to.equal(true);
     controller.abort();
-    await failure(result);
+    await bitsError(result);
     const second = await job().start();
     expect(second).to.include({ closed: 'presumed', bytesSent: 0 });
     expect(sha256(await uploaded())).to.equal(sha256(content));
@@ -562,7 +557,7 @@ describe('the record of a job', () => {
     const result = first.start();
     await server.waitForRequest('close-session');
     controller.abort();
-    await failure(result);
+    await bitsError(result);
     const second = await job({ reply: { to: reply } }).start();
     expect(second).to.include({ bytesSent: 0, resumed: true });
     expect(second.reply).to.include({ file: reply, bytes: 5000 });
@@ -600,7 +595,7 @@ describe('the record of a job', () => {
       const controller = new AbortController();
       const first = job({ signal: controller.signal, reply: { to: reply } });
       first.on('progress', ({ replyBytes }) => replyBytes > 0 && controller.abort());
-      await failure(first.start());
+      await bitsError(first.start());
       expect(await parts()).to.have.lengthOf(1);
       content = await writePatterned(path, 90 * KIB, ++count);
       await begin(first.id);
@@ -624,7 +619,7 @@ describe('the record of a job', () => {
       },
     };
     const upload = job({ reply: { to: join(folder(), 'told.bin') }, store: noticing });
-    const ended = failure(upload.start());
+    const ended = bitsError(upload.start());
     expect(await stored.promise).to.be.below(200_000);
     await upload.cancel();
     await ended;
@@ -639,7 +634,7 @@ describe('the record of a job', () => {
     const controller = new AbortController();
     const first = job({ signal: controller.signal, reply: { to: reply } });
     first.on('progress', ({ replyBytes }) => replyBytes > 0 && controller.abort());
-    await failure(first.start());
+    await bitsError(first.start());
     const parts = async () => (await readdir(folder())).filter((name) => name.endsWith('.part'));
     expect(await parts()).to.have.lengthOf(1);
     await writeFile(reply, 'of somebody else');
@@ -659,7 +654,7 @@ describe('the record of a job', () => {
     const reply = { to: join(folder(), 'here.bin') };
     const first = job({ signal: controller.signal, reply });
     first.on('progress', ({ replyBytes }) => replyBytes > 0 && controller.abort());
-    await failure(first.start());
+    await bitsError(first.start());
     const parts = async () => (await readdir(folder())).filter((name) => name.endsWith('.part'));
     expect(await parts()).to.have.lengthOf(1);
     const elsewhere = { to: join(folder(), 'there.bin') };
@@ -680,7 +675,7 @@ describe('the record of a job', () => {
     await once(first, 'state');
     await server.waitForRequest('reply');
     controller.abort();
-    await failure(result);
+    await bitsError(result);
     expect((await records())[0]).to.include({ state: 'suspended' });
     const second = await (await UploadJob.restore(store, first.id)).resume();
     expect(second).to.include({ bytesSent: 0, resumed: true });
@@ -696,7 +691,9 @@ describe('the record of a job', () => {
     const restored = await UploadJob.restore(unlisted, JSON.parse(JSON.stringify(record)));
     expect(await restored.resume()).to.include({ id, resumed: true });
     const damaged = { ...record, key: '../secret' };
-    expect(await failure(UploadJob.restore(store, damaged))).to.include({ code: 'BITS_ERR_STORE' });
+    expect(await bitsError(UploadJob.restore(store, damaged))).to.include({
+      code: 'BITS_ERR_STORE',
+    });
   });
 
   it('of a later job that was stopped too serves the first one as well', async () => {
@@ -709,7 +706,7 @@ describe('the record of a job', () => {
     const first = await interrupted();
     const [before] = await records();
     const second = job({ retry: { limit: 0 } });
-    await failure(second.start());
+    await bitsError(second.start());
     const { createdAtMs } = before ?? {};
     const [after] = await records();
     expect(after).to.include({ id: second.id, createdAtMs });
@@ -726,7 +723,7 @@ describe('the record of a job', () => {
     const [record] = await records();
     await job().start();
     const sent = server.log.length;
-    const error = await failure(first.resume());
+    const error = await bitsError(first.resume());
     expect(error).to.include({ code: 'BITS_ERR_STATE' });
     expect(error.message).to.include(`has finished, cancelled or dropped job ${record?.id}`);
     expect(server.log).to.have.lengthOf(sent);
@@ -742,7 +739,7 @@ describe('the record of a job', () => {
       url: new URL('file.bin?token=2', server.url),
       transport: unreachable(),
     });
-    expect(await failure(restored.resume())).to.include({ code: 'BITS_ERR_TRANSPORT' });
+    expect(await bitsError(restored.resume())).to.include({ code: 'BITS_ERR_TRANSPORT' });
     expect(restored.recorded).to.equal(true);
     expect(await job({ url }).start()).to.include({ resumed: true });
     expect(kinds().filter((kind) => kind === 'create-session')).to.have.lengthOf(1);
@@ -778,7 +775,7 @@ describe('the record of a job', () => {
       },
     };
     const controller = new AbortController();
-    const ended = failure(job({ store: slow, signal: controller.signal }).start());
+    const ended = bitsError(job({ store: slow, signal: controller.signal }).start());
     const key = await locking.promise;
     controller.abort();
     await ended;
@@ -811,7 +808,7 @@ describe('the record of a job', () => {
     await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
     const { id } = await interrupted();
     const restored = await UploadJob.restore(store, id, { source: new Uint8Array(110 * KIB) });
-    expect(await failure(restored.resume())).to.include({ code: 'BITS_ERR_SOURCE_CHANGED' });
+    expect(await bitsError(restored.resume())).to.include({ code: 'BITS_ERR_SOURCE_CHANGED' });
     expect(kinds().at(-1)).to.equal('cancel-session');
     expect(await records()).to.be.empty;
   });
@@ -825,8 +822,8 @@ describe('the record of a job', () => {
     });
     const { id } = await interrupted();
     const restored = await UploadJob.restore(store, id, { source: new Uint8Array(110 * KIB) });
-    await failure(job({ retry: { limit: 0 } }).start());
-    expect(await failure(restored.resume())).to.include({ code: 'BITS_ERR_SOURCE_CHANGED' });
+    await bitsError(job({ retry: { limit: 0 } }).start());
+    expect(await bitsError(restored.resume())).to.include({ code: 'BITS_ERR_SOURCE_CHANGED' });
     expect(server.uploads).to.be.empty;
   });
 
@@ -886,7 +883,7 @@ describe('the record of a job', () => {
     it('is left as it is by a job in the middle, which is stopped', async () => {
       await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
       const upload = job({ store: watched() });
-      const ended = failure(upload.start());
+      const ended = bitsError(upload.start());
       await server.waitForRequest('fragment', 4);
       lost.abort();
       const error = await ended;
@@ -915,7 +912,7 @@ describe('the record of a job', () => {
       });
       await interrupted();
       const before = await records();
-      const ended = failure(job({ store: watched(), resume: false }).start());
+      const ended = bitsError(job({ store: watched(), resume: false }).start());
       await server.waitForRequest('cancel-session');
       lost.abort();
       expect(await ended).to.include({ code: 'BITS_ERR_ABORTED' });
@@ -926,7 +923,7 @@ describe('the record of a job', () => {
     it('is not even begun when that happened before anything is sent', async () => {
       await serve();
       lost.abort();
-      const error = await failure(job({ store: watched() }).start());
+      const error = await bitsError(job({ store: watched() }).start());
       expect(error).to.include({ code: 'BITS_ERR_ABORTED' });
       expect(error.cause).to.include({ code: 'BITS_ERR_STATE' });
       expect(server.log).to.be.empty;
@@ -941,7 +938,7 @@ describe('the record of a job', () => {
     const second = job({ transport: unreachable() });
     const warnings: string[] = [];
     second.on('warning', ({ message }) => warnings.push(message));
-    expect(await failure(second.start())).to.include({ code: 'BITS_ERR_TRANSPORT' });
+    expect(await bitsError(second.start())).to.include({ code: 'BITS_ERR_TRANSPORT' });
     expect(warnings.join()).to.include('its record stays');
     expect((await records()).map((record) => record.id)).to.deep.equal([id]);
     await (await UploadJob.restore(store, id)).cancel();
@@ -964,7 +961,7 @@ describe('the record of a job', () => {
     const upload = job({ store: flaky, retry: { limit: 0 } });
     const warnings: string[] = [];
     upload.on('warning', ({ code }) => warnings.push(code));
-    await failure(upload.start());
+    await bitsError(upload.start());
     expect(upload).to.include({ state: 'error', recorded: false });
     isAway = false;
     const sentBefore = server.log.filter(({ packet }) => packet === 'fragment').length;
@@ -985,11 +982,11 @@ describe('the record of a job', () => {
   it('makes cancel() fail, as result does, while another process has the job', async () => {
     await serve({ faults: [{ on: 'fragment', nth: 4, do: 'hang' }] });
     const upload = job();
-    const ended = failure(upload.start());
+    const ended = bitsError(upload.start());
     await server.waitForRequest('fragment', 4);
     await upload.suspend();
     const { lock } = await store.lock((await records())[0]?.key ?? '');
-    const error = await failure(upload.cancel());
+    const error = await bitsError(upload.cancel());
     expect(error).to.include({ code: 'BITS_ERR_STATE' });
     expect(await ended).to.equal(error);
     expect(upload.state).to.equal('error');
@@ -1013,7 +1010,7 @@ describe('the record of a job', () => {
         upload.resume().then(resolve, reject);
       });
     });
-    expect(await failure(upload.cancel())).to.include({ code: 'BITS_ERR_STATE' });
+    expect(await bitsError(upload.cancel())).to.include({ code: 'BITS_ERR_STATE' });
     expect(await resumed).to.include({ closed: 'acknowledged' });
   });
 
@@ -1026,7 +1023,7 @@ describe('the record of a job', () => {
     };
     const controller = new AbortController();
     const upload = job({ store: slow, signal: controller.signal });
-    const ended = failure(upload.start());
+    const ended = bitsError(upload.start());
     await server.waitForRequest('fragment', 4);
     isSlow = true;
     const cancelled = upload.cancel();
@@ -1051,7 +1048,7 @@ describe('the record of a job', () => {
       },
     };
     const upload = job({ store: slow });
-    const ended = failure(upload.start());
+    const ended = bitsError(upload.start());
     await server.waitForRequest('fragment', 4);
     await upload.suspend();
     isSlow = true;
@@ -1135,7 +1132,7 @@ describe('the record of a job', () => {
     it('is there when the upload has failed, and resumes it', async () => {
       await serve({ faults: [{ on: 'fragment', do: { status: 503 } }] });
       const first = small({ retry: { limit: 0 } });
-      await failure(first.start());
+      await bitsError(first.start());
       expect(first).to.include({ state: 'error', recorded: true });
       expect(await store.holder((await records())[0]?.key ?? '')).to.equal(undefined);
       expect(await small().start()).to.include({ resumed: true });
@@ -1174,7 +1171,7 @@ describe('the record of a job', () => {
     it('says of an unanswered Close that the file may be in place', async () => {
       await serve({ faults: [{ on: 'close-session', do: 'hang-after-commit' }] });
       const first = small({ timeouts: { answerMs: 1000 }, retry: { limit: 0 } });
-      await failure(first.start());
+      await bitsError(first.start());
       expect((await records())[0]?.session.closeUncertain).to.equal(true);
       expect(await small().start()).to.include({ closed: 'presumed', bytesSent: 0 });
     });
@@ -1188,7 +1185,7 @@ describe('the record of a job', () => {
       await server.waitForRequest('fragment');
       server.addFault({ on: 'fragment', do: { status: 503 } });
       const second = small({ retry: { limit: 0 } });
-      await failure(second.start());
+      await bitsError(second.start());
       await first.suspend();
       expect((await records()).map(({ id }) => id)).to.deep.equal([second.id]);
       expect(warnings).to.deep.equal(['record-not-kept']);

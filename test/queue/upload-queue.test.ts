@@ -504,6 +504,7 @@ describe('a queue of uploads', () => {
     ['an unknown option of a job', () => new UploadQueue().add(file('a', { prority: 1 } as never))],
     ['a wrong group of a job', () => new UploadQueue().add(file('a', { retry: 5 as never }))],
     ['a change to no place', () => Object.assign(new UploadQueue(), { concurrency: -1 })],
+    ['a change to nothing', () => Object.assign(new UploadQueue(), { concurrency: undefined })],
   ];
   for (const [what, attempt] of refused) {
     it(`refuses ${what}`, async () => {

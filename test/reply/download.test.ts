@@ -13,13 +13,15 @@ import {
   type ReplyResumePoint,
 } from '../../src/reply/download.js';
 import type { ReplyFetch } from '../../src/reply/get.js';
+import { patterned, sha256 } from '../support/files.js';
 import { runs } from '../support/prove-mode.js';
-import { content, httpFetch, ReplyHost, rejection, resolved, serve, sha256 } from './support.js';
+import { bitsError } from '../transport/support.js';
+import { httpFetch, never, ReplyHost, resolved, serve } from './support.js';
 
 /** As a record keeps it. */
 const recorded = (point: ReplyResumePoint): ReplyResumePoint => JSON.parse(JSON.stringify(point));
 
-const bytes = content(200_000);
+const bytes = patterned(200_000);
 const etag = '"v1"';
 const oldDate = 'Tue, 01 Jul 2025 11:59:59 GMT';
 
@@ -47,6 +49,7 @@ describe('the download of a reply', () => {
       reply: resolved({ to: file, sha256: true }),
       candidates: host.candidates(),
       fetch: httpFetch,
+      signal: never,
       slowLimitMs: 60_000,
       ...changes,
     });
@@ -97,7 +100,7 @@ describe('the download of a reply', () => {
           cutAfter: count === 1 ? 50_000 : undefined,
         });
       const download = create();
-      const error = await rejection(download.attempt());
+      const error = await bitsError(download.attempt());
       expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_TRANSPORT', true]);
       expect(await readdir(directory)).to.not.include('answer.bin');
       expect(download.receivedBytes).to.equal(50_000);
@@ -116,7 +119,7 @@ describe('the download of a reply', () => {
       host.handler = (request, response, count) =>
         serve(request, response, bytes, { ...validators, ...(count === 1 && { cutAfter: 5000 }) });
       const download = create();
-      await rejection(download.attempt());
+      await bitsError(download.attempt());
       await download.attempt();
       expect(ranges()).to.deep.equal([undefined, undefined]);
       expect(await readFile(file)).to.deep.equal(bytes);
@@ -131,7 +134,7 @@ describe('the download of a reply', () => {
         ...(count < 8 && { cutAfter: 1000 * count }),
       });
     const download = create();
-    for (let cut = 1; cut < 8; cut += 1) await rejection(download.attempt());
+    for (let cut = 1; cut < 8; cut += 1) await bitsError(download.attempt());
     await download.attempt();
     expect(ranges().at(-1)).to.equal('bytes=7000-');
     expect(await readFile(file)).to.deep.equal(bytes);
@@ -145,7 +148,7 @@ describe('the download of a reply', () => {
         ...(count === 1 && { cutAfter: 30_000 }),
       });
     const download = create();
-    await rejection(download.attempt());
+    await bitsError(download.attempt());
     expect(download.totalBytes).to.equal(undefined);
     await download.attempt();
     expect(host.seen[1]?.range).to.equal('bytes=30000-');
@@ -178,7 +181,7 @@ describe('the download of a reply', () => {
         ...(count === 1 && { cutAfter: bytes.byteLength }),
       });
     const download = create();
-    await rejection(download.attempt());
+    await bitsError(download.attempt());
     expect(download.receivedBytes).to.equal(bytes.byteLength);
     expect((await download.attempt()).sha256).to.equal(sha256(bytes));
     expect(ranges()).to.deep.equal([undefined, `bytes=${bytes.byteLength}-`]);
@@ -197,8 +200,8 @@ describe('the download of a reply', () => {
         }
       };
       const download = create();
-      await rejection(download.attempt());
-      await rejection(download.attempt());
+      await bitsError(download.attempt());
+      await bitsError(download.attempt());
       await download.attempt();
       expect(ranges()).to.deep.equal([undefined, 'bytes=50000-', undefined, laterRange]);
       expect(await readFile(file)).to.deep.equal(bytes);
@@ -206,7 +209,7 @@ describe('the download of a reply', () => {
   }
 
   it('starts over when a 416 announces another length', async () => {
-    const shorter = content(20_000, 2);
+    const shorter = patterned(20_000, 2);
     host.handler = (request, response, count) => {
       if (count === 1) serve(request, response, bytes, { etag, cutAfter: 50_000 });
       else if (count === 2) {
@@ -214,20 +217,20 @@ describe('the download of a reply', () => {
       } else serve(request, response, shorter, { etag: '"v2"' });
     };
     const download = create();
-    await rejection(download.attempt());
+    await bitsError(download.attempt());
     await download.attempt();
     expect(ranges()).to.deep.equal([undefined, 'bytes=50000-', undefined]);
     expect(await readFile(file)).to.deep.equal(shorter);
   });
 
   it('starts over when the reply changed and never mixes two versions', async () => {
-    const other = content(210_000, 2);
+    const other = patterned(210_000, 2);
     host.handler = (request, response, count) =>
       count === 1
         ? serve(request, response, bytes, { etag, cutAfter: 50_000 })
         : serve(request, response, other, { etag: '"v2"' });
     const download = create();
-    await rejection(download.attempt());
+    await bitsError(download.attempt());
     expect((await download.attempt()).sha256).to.equal(sha256(other));
     expect(await readFile(file)).to.deep.equal(other);
   });
@@ -242,11 +245,11 @@ describe('the download of a reply', () => {
     it(`does not append a 206 with ${what}`, async () => {
       host.handler = (request, response, count) => {
         if (count === 1) serve(request, response, bytes, { etag, cutAfter: 50_000 });
-        else if (count === 2) response.writeHead(206, headers).end(content(100, 9));
+        else if (count === 2) response.writeHead(206, headers).end(patterned(100, 9));
         else serve(request, response, bytes, { etag });
       };
       const download = create();
-      await rejection(download.attempt());
+      await bitsError(download.attempt());
       await download.attempt();
       expect(ranges()).to.deep.equal([undefined, 'bytes=50000-', undefined]);
       expect(await readFile(file)).to.deep.equal(bytes);
@@ -269,11 +272,11 @@ describe('the download of a reply', () => {
 
   it('gives up on a reply that changes again and again', async () => {
     host.handler = (request, response, count) =>
-      serve(request, response, content(100_000, count), { etag: `"v${count}"`, cutAfter: 9000 });
+      serve(request, response, patterned(100_000, count), { etag: `"v${count}"`, cutAfter: 9000 });
     const download = create();
     const errors = [];
     for (let attempt = 0; attempt < 5; attempt += 1)
-      errors.push(await rejection(download.attempt()));
+      errors.push(await bitsError(download.attempt()));
     expect(errors.map(({ retryable }) => retryable)).to.deep.equal([true, true, true, true, false]);
     expect(errors.at(-1)?.code).to.equal('BITS_ERR_REPLY');
     expect(errors.at(-1)?.message).to.include('changed');
@@ -286,9 +289,9 @@ describe('the download of a reply', () => {
     };
     const download = create();
     for (let attempt = 0; attempt < 4; attempt += 1) {
-      expect((await rejection(download.attempt())).retryable).to.equal(true);
+      expect((await bitsError(download.attempt())).retryable).to.equal(true);
     }
-    expect((await rejection(download.attempt())).retryable).to.equal(false);
+    expect((await bitsError(download.attempt())).retryable).to.equal(false);
   });
 
   it('does not take a redirect to another copy for a change', async () => {
@@ -302,7 +305,7 @@ describe('the download of a reply', () => {
     };
     const download = create();
     for (let cut = 0; cut < 6; cut += 1) {
-      expect((await rejection(download.attempt())).retryable).to.equal(true);
+      expect((await bitsError(download.attempt())).retryable).to.equal(true);
     }
     await download.attempt();
     expect(await readFile(file)).to.deep.equal(bytes);
@@ -319,7 +322,7 @@ describe('the download of a reply', () => {
       response.end(slice);
     };
     const download = create();
-    await rejection(download.attempt());
+    await bitsError(download.attempt());
     await download.attempt();
     expect(host.seen).to.have.length(4);
     expect(await readFile(file)).to.deep.equal(bytes);
@@ -331,7 +334,7 @@ describe('the download of a reply', () => {
       response.writeHead(206, { 'Content-Range': range }).end(bytes.subarray(0, 199_998 + count));
     };
     const download = create();
-    const error = await rejection(download.attempt());
+    const error = await bitsError(download.attempt());
     expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY', false]);
     await download.attempt();
     expect(await readFile(file)).to.deep.equal(bytes);
@@ -348,7 +351,7 @@ describe('the download of a reply', () => {
       },
     );
     const download = create({ fetch });
-    const error = await rejection(download.attempt());
+    const error = await bitsError(download.attempt());
     expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY', true]);
     expect(error.message).to.include('70000 of 200000');
     await download.attempt();
@@ -364,7 +367,7 @@ describe('the download of a reply', () => {
     };
     const right = { status: 200, headers, pieces: [bytes.subarray(0, 1000)] };
     const download = create({ fetch: scripted(long, right) });
-    expect((await rejection(download.attempt())).retryable).to.equal(true);
+    expect((await bitsError(download.attempt())).retryable).to.equal(true);
     expect(download.receivedBytes).to.equal(0);
     await download.attempt();
     expect(await readFile(file)).to.deep.equal(bytes.subarray(0, 1000));
@@ -375,9 +378,15 @@ describe('the download of a reply', () => {
       response.writeHead(200, { 'Content-Length': 2 ** 50 });
       response.flushHeaders();
     };
-    const error = await rejection(create({ reply: resolved(true) }).attempt());
+    const error = await bitsError(create({ reply: resolved(true) }).attempt());
     expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY_TOO_LARGE', false]);
     expect(error.message).to.include('{ to: path }');
+  });
+
+  it('takes a reply that is exactly as large as its limit', async () => {
+    host.handler = (request, response) => serve(request, response, bytes, { chunked: true });
+    const reply = resolved({ maxBytes: bytes.byteLength });
+    expect((await create({ reply }).attempt()).bytes).to.equal(bytes.byteLength);
   });
 
   for (const where of ['memory', 'a file', 'a stream'] as const) {
@@ -393,7 +402,7 @@ describe('the download of a reply', () => {
         where
       ];
       const download = create({ reply: resolved({ to, maxBytes: 300_000 }) });
-      const error = await rejection(download.attempt());
+      const error = await bitsError(download.attempt());
       expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY_TOO_LARGE', false]);
       expect(error.message).to.include('300000').and.include('left open');
     });
@@ -404,7 +413,7 @@ describe('the download of a reply', () => {
       const timer = setInterval(() => response.write('x'), 10);
       response.on('close', () => clearInterval(timer));
     };
-    const error = await rejection(create({ slowLimitMs: 100 }).attempt());
+    const error = await bitsError(create({ slowLimitMs: 100 }).attempt());
     expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_TIMEOUT', false]);
     expect(error.message).to.include('100 ms').and.include('left open');
   });
@@ -430,9 +439,9 @@ describe('the download of a reply', () => {
       return { status: start === 0 ? 200 : 206, headers: { etag, ...range }, body };
     };
     const download = create({ fetch, reply: resolved(true) });
-    let error = await rejection(download.attempt());
+    let error = await bitsError(download.attempt());
     let attempts = 1;
-    for (; error.retryable; attempts += 1) error = await rejection(download.attempt());
+    for (; error.retryable; attempts += 1) error = await bitsError(download.attempt());
     expect(error.code).to.equal('BITS_ERR_REPLY');
     expect(attempts).to.be.within(1000, 1100);
   });
@@ -453,7 +462,7 @@ describe('the download of a reply', () => {
         setImmediate(() => stop.abort());
         return new Promise(() => {});
       });
-      const error = await rejection(create({ fetch }).attempt(stop.signal));
+      const error = await bitsError(create({ fetch, signal: stop.signal }).attempt());
       expect(error.code).to.equal('BITS_ERR_ABORTED');
       expect(getEventListeners(stop.signal, 'abort')).to.have.length(0);
     });
@@ -472,7 +481,7 @@ describe('the download of a reply', () => {
         hasCredentials: false,
       });
       const download = create({ candidates });
-      await rejection(download.attempt());
+      await bitsError(download.attempt());
       const saved = download.resumePoint;
       await download.close({ keepPartial: true });
       await create({ candidates, saved }).attempt();
@@ -485,7 +494,7 @@ describe('the download of a reply', () => {
   });
 
   it('does not resume on one server what came from another', async () => {
-    const other = content(200_000, 2);
+    const other = patterned(200_000, 2);
     const second = await new ReplyHost((request, response) =>
       serve(request, response, other, { etag }),
     ).start();
@@ -500,7 +509,7 @@ describe('the download of a reply', () => {
         hasCredentials: false,
       });
       const download = create({ candidates });
-      await rejection(download.attempt());
+      await bitsError(download.attempt());
       expect((await download.attempt()).sha256).to.equal(sha256(other));
       expect(second.seen[0]?.range).to.equal(undefined);
       expect(await readFile(file)).to.deep.equal(other);
@@ -511,7 +520,7 @@ describe('the download of a reply', () => {
 
   it('says that the session is left open when the reply is nowhere', async () => {
     host.handler = (_request, response) => response.writeHead(410).end('gone');
-    const error = await rejection(create().attempt());
+    const error = await bitsError(create().attempt());
     expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY', false]);
     expect(error.message).to.include('410').and.include('left open');
     expect(host.seen).to.have.length(1);
@@ -519,7 +528,7 @@ describe('the download of a reply', () => {
 
   it('fails with the refusal of the server and the delay that it asks for', async () => {
     host.handler = (_request, response) => response.writeHead(503, { 'Retry-After': '3' }).end();
-    const error = await rejection(create().attempt());
+    const error = await bitsError(create().attempt());
     expect(error).to.include({ code: 'BITS_ERR_SERVER', retryable: true, retryAfterMs: 3000 });
   });
 
@@ -530,7 +539,7 @@ describe('the download of a reply', () => {
       } else serve(request, response, bytes, { etag, ...(count === 2 && { cutAfter: 50_000 }) });
     };
     const download = create();
-    await rejection(download.attempt());
+    await bitsError(download.attempt());
     expect(JSON.stringify(download.resumePoint)).to.not.include('signature');
     await download.attempt();
     expect(ranges()).to.deep.equal([undefined, undefined, undefined, 'bytes=50000-']);
@@ -539,7 +548,7 @@ describe('the download of a reply', () => {
 
   it('follows at most 5 redirects and none to a host that is not trusted', async () => {
     host.handler = (_request, response) => response.writeHead(307, { Location: '/x' }).end();
-    const error = await rejection(create().attempt());
+    const error = await bitsError(create().attempt());
     expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY', false]);
     expect(host.seen).to.have.length(6);
 
@@ -550,7 +559,7 @@ describe('the download of a reply', () => {
     });
     host.handler = (_request, response) =>
       response.writeHead(301, { Location: 'http://elsewhere.example/x' }).end();
-    const untrusted = await rejection(create({ candidates }).attempt());
+    const untrusted = await bitsError(create({ candidates }).attempt());
     expect(untrusted.code).to.equal('BITS_ERR_UNTRUSTED_HOST');
   });
 
@@ -566,11 +575,11 @@ describe('the download of a reply', () => {
       const onProgress = (received: number) => {
         if (received === 4000) stop.abort(new Error('suspended'));
       };
-      const download = create({ onProgress });
-      const error = await rejection(download.attempt(stop.signal));
+      const download = create({ onProgress, signal: stop.signal });
+      const error = await bitsError(download.attempt());
       expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_ABORTED', false]);
       expect(download.receivedBytes).to.equal(begin ? 4000 : 0);
-      expect((await rejection(download.attempt(stop.signal))).code).to.equal('BITS_ERR_ABORTED');
+      expect((await bitsError(download.attempt())).code).to.equal('BITS_ERR_ABORTED');
       await download.close({ keepPartial: false });
     }
   });
@@ -585,7 +594,7 @@ describe('the download of a reply', () => {
           response.flushHeaders();
         };
       });
-      await rejection(create().attempt());
+      await bitsError(create().attempt());
       await released;
     });
   }
@@ -602,26 +611,18 @@ describe('the download of a reply', () => {
       given.push(cut);
       return httpFetch(request, cut);
     };
-    const download = create({ fetch });
-    for (let cut = 0; cut < 3; cut += 1) await rejection(download.attempt(signal));
-    await download.attempt(signal);
+    const download = create({ fetch, signal });
+    for (let cut = 0; cut < 3; cut += 1) await bitsError(download.attempt());
+    await download.attempt();
     expect(getEventListeners(signal, 'abort')).to.have.length(0);
     expect(given.at(-1)?.aborted).to.equal(false);
-  });
-
-  it('refuses a second attempt while the first one runs', async () => {
-    host.handler = (request, response) => serve(request, response, bytes, { etag });
-    const download = create();
-    const first = download.attempt();
-    expect((await rejection(download.attempt())).code).to.equal('BITS_ERR_STATE');
-    await first;
   });
 
   it('resumes in another process from the record and the part file', async () => {
     host.handler = (request, response, count) =>
       serve(request, response, bytes, { etag, ...(count === 1 && { cutAfter: 50_000 }) });
     const before = create();
-    await rejection(before.attempt());
+    await bitsError(before.attempt());
     const saved = recorded(before.resumePoint);
     await before.close({ keepPartial: true });
 
@@ -637,7 +638,7 @@ describe('the download of a reply', () => {
     host.handler = (request, response, count) =>
       serve(request, response, bytes, { etag, ...(count === 1 && { cutAfter: 50_000 }) });
     const before = create();
-    await rejection(before.attempt());
+    await bitsError(before.attempt());
     const saved = { ...before.resumePoint, ifRange: undefined };
     await before.close({ keepPartial: true });
     await create({ saved }).attempt();
@@ -648,6 +649,7 @@ describe('the download of a reply', () => {
   it('sends nothing when an earlier process had stored the reply', async () => {
     host.handler = (request, response) => serve(request, response, bytes, { etag });
     await new ReplyDownload({
+      signal: never,
       id: 'job-1',
       reply: resolved({ to: file }),
       candidates: host.candidates(),
@@ -664,7 +666,7 @@ describe('the download of a reply', () => {
       void writeFile(file, 'precious').then(() => serve(request, response, bytes, { etag }));
     };
     const download = create();
-    expect((await rejection(download.attempt())).code).to.equal('BITS_ERR_REPLY');
+    expect((await bitsError(download.attempt())).code).to.equal('BITS_ERR_REPLY');
     expect(await readFile(file, 'utf8')).to.equal('precious');
     await rm(file);
     await download.attempt();
@@ -687,18 +689,18 @@ describe('the download of a reply', () => {
     });
     const reply = resolved({ to: stream, sha256: true });
     const first = create({ reply });
-    await rejection(first.attempt());
-    await rejection(first.attempt());
+    await bitsError(first.attempt());
+    await bitsError(first.attempt());
     await first.close({ keepPartial: true });
     const second = create({ reply });
-    await rejection(second.attempt());
+    await bitsError(second.attempt());
     expect((await second.attempt()).sha256).to.equal(sha256(bytes));
     expect(Buffer.concat(pieces)).to.deep.equal(bytes);
     expect(stream.writableFinished).to.equal(true);
   });
 
   it('reads no further ahead than the stream takes', async () => {
-    const huge = content(16 * 1024 * 1024);
+    const huge = patterned(16 * 1024 * 1024);
     let flushed = false;
     host.handler = (_request, response) => {
       response.writeHead(200, { 'Content-Length': huge.byteLength });
@@ -708,7 +710,7 @@ describe('the download of a reply', () => {
     };
     const stream = new PassThrough();
     const stop = new AbortController();
-    const attempt = create({ reply: resolved({ to: stream }) }).attempt(stop.signal);
+    const attempt = create({ reply: resolved({ to: stream }), signal: stop.signal }).attempt();
     for (let taken = 0; taken < 100_000; ) {
       const piece = stream.read();
       if (piece === null) await new Promise(setImmediate);
@@ -717,7 +719,7 @@ describe('the download of a reply', () => {
     for (let turn = 0; turn < 2000; turn += 1) await new Promise(setImmediate);
     expect(flushed).to.equal(false);
     stop.abort();
-    expect((await rejection(attempt)).code).to.equal('BITS_ERR_ABORTED');
+    expect((await bitsError(attempt)).code).to.equal('BITS_ERR_ABORTED');
   });
 
   it('ends with the exact bytes wherever it is cut, whatever the server supports', async () => {
@@ -733,7 +735,7 @@ describe('the download of a reply', () => {
     await fc.assert(
       fc.asyncProperty(server, async (plan) => {
         let version = 1;
-        const current = () => content(plan.byteLength + version, version);
+        const current = () => patterned(plan.byteLength + version, version);
         host.handler = (request, response, count) => {
           // Only a validator can tell two versions apart that lie on both sides of a cut.
           if (plan.validator === 'etag' && plan.changes[count - 2]) version += 1;

@@ -6,8 +6,9 @@ import { expect } from 'chai';
 import { FileSink, type ReplyFileOptions } from '../../src/reply/file-sink.js';
 import type { ReplyFileSystem } from '../../src/reply/file-system.js';
 import { checkReplyFile } from '../../src/reply/file-target.js';
+import { patterned, sha256 } from '../support/files.js';
 import { skipOnWindows } from '../support/skip.js';
-import { content, rejection, sha256 } from './support.js';
+import { bitsError } from '../transport/support.js';
 
 const { chmod, chown, link, mkdir, mkdtemp, readdir, readFile, rename, rm } = nodeFs;
 const { stat, symlink, truncate, writeFile } = nodeFs;
@@ -37,7 +38,7 @@ function failingHandles(
 describe('a reply to a file', () => {
   let directory: string;
   let file: string;
-  const bytes = content(5000);
+  const bytes = patterned(5000);
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'reply-file-'));
@@ -50,7 +51,6 @@ describe('a reply to a file', () => {
       id: 'job-1',
       path: file,
       overwrite: false,
-      maxBytes: Number.MAX_SAFE_INTEGER,
       sha256: true,
       ...changes,
     });
@@ -129,7 +129,7 @@ describe('a reply to a file', () => {
     await sink.open(0);
     await sink.write(bytes);
     await writeFile(file, 'precious');
-    const error = await rejection(sink.finish());
+    const error = await bitsError(sink.finish());
     expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY', false]);
     expect(error.message).to.include(file);
     expect(await readFile(file, 'utf8')).to.equal('precious');
@@ -148,7 +148,7 @@ describe('a reply to a file', () => {
     await sink.open(0);
     await sink.write(bytes);
     await writeFile(file, 'precious');
-    expect((await rejection(sink.finish())).message).to.include('EEXIST');
+    expect((await bitsError(sink.finish())).message).to.include('EEXIST');
     expect(await readFile(file, 'utf8')).to.equal('precious');
 
     await rm(file);
@@ -170,7 +170,7 @@ describe('a reply to a file', () => {
       },
     };
     const sink = create({ fs });
-    expect((await rejection(store(sink))).message).to.include('EEXIST');
+    expect((await bitsError(store(sink))).message).to.include('EEXIST');
     expect(await readFile(file, 'utf8')).to.equal('precious');
     await sink.close({ keepPartial: false });
   });
@@ -182,7 +182,7 @@ describe('a reply to a file', () => {
       rename: () => Promise.reject(systemError('EIO')),
     };
     const sink = create({ fs });
-    expect((await rejection(store(sink))).message).to.include('EIO');
+    expect((await bitsError(store(sink))).message).to.include('EIO');
     expect(await readdir(directory)).to.not.include('answer.bin');
     await sink.close({ keepPartial: false });
   });
@@ -230,7 +230,7 @@ describe('a reply to a file', () => {
   it('leaves nothing where a file cannot be replaced', async () => {
     const fs = { ...nodeFs, rename: () => Promise.reject(systemError('EISDIR')) };
     const sink = create({ overwrite: true, fs });
-    expect((await rejection(store(sink))).message).to.include('EISDIR');
+    expect((await bitsError(store(sink))).message).to.include('EISDIR');
     await sink.close({ keepPartial: false });
     expect(await readdir(directory)).to.deep.equal([]);
   });
@@ -270,7 +270,7 @@ describe('a reply to a file', () => {
     expect(await last.open(0)).to.include({ bytes: 5000 });
     await last.close({ keepPartial: false });
     expect(await readdir(directory)).to.deep.equal(['answer.bin']);
-    const other = await rejection(checkReplyFile({ id: 'job-1', path: file, overwrite: false }));
+    const other = await bitsError(checkReplyFile({ id: 'job-1', path: file, overwrite: false }));
     expect(other.code).to.equal('BITS_ERR_ARGUMENT');
   });
 
@@ -280,7 +280,7 @@ describe('a reply to a file', () => {
     await rename(file, moved);
     const sink = create();
     expect(await sink.open(0)).to.equal(undefined);
-    await sink.write(content(10, 2));
+    await sink.write(patterned(10, 2));
     await sink.close({ keepPartial: false });
     expect(await readFile(moved)).to.deep.equal(bytes);
   });
@@ -328,7 +328,7 @@ describe('a reply to a file', () => {
     const part = await partPath();
     await rm(part);
     await mkdir(part);
-    const error = await rejection(create().open(0));
+    const error = await bitsError(create().open(0));
     expect(error.code).to.equal('BITS_ERR_REPLY');
     expect(error.message).to.include(part);
   });
@@ -362,7 +362,7 @@ describe('a reply to a file', () => {
     const sink = create({ fs });
     await sink.open(0);
     await sink.write(bytes.subarray(0, 2500));
-    const error = await rejection(sink.write(bytes.subarray(2500)));
+    const error = await bitsError(sink.write(bytes.subarray(2500)));
     expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY', false]);
     expect(error.message).to.include('disk is full');
     expect((error.cause as NodeJS.ErrnoException).code).to.equal('ENOSPC');
@@ -440,17 +440,6 @@ describe('a reply to a file', () => {
     await sink.close({ keepPartial: false });
   });
 
-  it('stops at its limit', async () => {
-    const sink = create({ maxBytes: 10 });
-    await sink.open(0);
-    expect(() => sink.expect(11))
-      .to.throw()
-      .with.property('code', 'BITS_ERR_REPLY_TOO_LARGE');
-    const error = await rejection(sink.write(bytes));
-    expect(error.code).to.equal('BITS_ERR_REPLY_TOO_LARGE');
-    await sink.close({ keepPartial: false });
-  });
-
   it('fails when the part file shrinks while it is read', async () => {
     await leaveHalf();
     const part = await partPath();
@@ -461,7 +450,7 @@ describe('a reply to a file', () => {
       },
     });
     const sink = create({ fs });
-    expect((await rejection(sink.open(2000))).code).to.equal('BITS_ERR_REPLY');
+    expect((await bitsError(sink.open(2000))).code).to.equal('BITS_ERR_REPLY');
     await sink.close({ keepPartial: false });
   });
 });

@@ -5,14 +5,16 @@ import fc from 'fast-check';
 import { replyCandidates } from '../../src/reply/candidates.js';
 import { ReplyDownload } from '../../src/reply/download.js';
 import type { ReplyFetch } from '../../src/reply/get.js';
-import { content, rejection, resolved } from './support.js';
+import { patterned } from '../support/files.js';
+import { bitsError } from '../transport/support.js';
+import { never, resolved } from './support.js';
 
 const remoteUrl = new URL('http://web.example/uploads/file.bin');
 const MAX_ATTEMPTS = 40;
 const MAX_REQUESTS_OF_AN_ATTEMPT = 40;
 
 /** Versions of one reply, each of a length of its own. */
-const versions = [content(60, 1), content(75, 2)];
+const versions = [patterned(60, 1), patterned(75, 2)];
 
 /** An answer that may contradict itself or the request, but whose bytes are where it says they are. */
 const hostileAnswer = fc.record({
@@ -82,7 +84,7 @@ function respond(plan: HostileAnswer, range: string | undefined): ReturnType<Rep
     const end = isMeasured || plan.end === 'cut' ? ends[plan.end] : ends.whole;
     // Within an announced length, wrong bytes are as good as right ones.
     const isLonger = end > bytes.length && plan.length !== 'more';
-    const sent = isLonger ? Buffer.concat([bytes, content(4, 9)]) : bytes.subarray(0, end);
+    const sent = isLonger ? Buffer.concat([bytes, patterned(4, 9)]) : bytes.subarray(0, end);
     for (let at = 0; at < sent.length; at += plan.pieceBytes) {
       yield sent.subarray(at, at + plan.pieceBytes);
     }
@@ -111,6 +113,7 @@ describe('the download of a reply from a hostile server', () => {
         const taken: Buffer[] = [];
         stream.on('data', (piece) => taken.push(piece));
         const download = new ReplyDownload({
+          signal: never,
           id: 'job-1',
           reply: resolved({ to: toStream ? stream : 'memory', maxBytes: 200 }),
           candidates: replyCandidates('/reply?sig=s3cret', remoteUrl, {
@@ -124,7 +127,7 @@ describe('the download of a reply from a hostile server', () => {
         for (let attempts = 0; attempts < MAX_ATTEMPTS; attempts += 1) {
           const before = requests;
           const outcome = await download.attempt().catch(async (error) => {
-            const failure = await rejection(Promise.reject(error));
+            const failure = await bitsError(Promise.reject(error));
             expect(inspect(failure, { depth: 5 })).to.not.include('s3cret');
             return failure;
           });

@@ -5,7 +5,9 @@ import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
 import { UploadJob, type UploadOptions } from '../../src/index.js';
 import { createBitsServer } from '../../src/testing/index.js';
-import { content, ReplyHost, rejection } from './support.js';
+import { patterned } from '../support/files.js';
+import { bitsError } from '../transport/support.js';
+import { ReplyHost } from './support.js';
 
 type ServerOptions = Parameters<typeof createBitsServer>[0];
 
@@ -23,7 +25,7 @@ describe('the reply of an upload', () => {
   async function job(options: Partial<UploadOptions>, serverOptions: ServerOptions) {
     server = await createBitsServer(serverOptions);
     const url = new URL('file.bin', server.url);
-    return new UploadJob({ url, source: content(9000), ...options });
+    return new UploadJob({ url, source: patterned(9000), ...options });
   }
 
   it('is fetched from a host that is not listed without any header of the caller but User-Agent', async () => {
@@ -53,7 +55,7 @@ describe('the reply of an upload', () => {
   it('leaves no part file when the job fails and nobody has a record of it', async () => {
     const reply = { to: join(directory, 'answer.bin') };
     const upload = await job({ reply }, { reply: () => ({ body: 'x', missing: true }) });
-    expect((await rejection(upload.start())).code).to.equal('BITS_ERR_REPLY');
+    expect((await bitsError(upload.start())).code).to.equal('BITS_ERR_REPLY');
     expect(await readdir(directory)).to.deep.equal([]);
   });
 
@@ -62,10 +64,10 @@ describe('the reply of an upload', () => {
     const controller = new AbortController();
     const upload = await job(
       { reply: { to: stream }, signal: controller.signal },
-      { reply: () => content(1_000_000) },
+      { reply: () => patterned(1_000_000) },
     );
     stream.once('readable', () => controller.abort());
-    expect((await rejection(upload.start())).code).to.equal('BITS_ERR_ABORTED');
+    expect((await bitsError(upload.start())).code).to.equal('BITS_ERR_ABORTED');
   });
 
   it('fails with the error of a stream that failed before the reply came', async () => {
@@ -74,12 +76,12 @@ describe('the reply of an upload', () => {
     const upload = await job({ reply: { to: early } }, { reply: () => 'answer' });
     early.destroy(cause);
     await new Promise((resolve) => early.on('close', resolve));
-    expect(await rejection(upload.start())).to.include({ code: 'BITS_ERR_ARGUMENT', cause });
+    expect(await bitsError(upload.start())).to.include({ code: 'BITS_ERR_ARGUMENT', cause });
     await server?.close();
 
     const late = new PassThrough();
     const sending = await job({ reply: { to: late } }, { reply: () => 'answer' });
     sending.once('state', () => late.destroy(cause));
-    expect(await rejection(sending.start())).to.include({ code: 'BITS_ERR_REPLY', cause });
+    expect(await bitsError(sending.start())).to.include({ code: 'BITS_ERR_REPLY', cause });
   });
 });

@@ -9,10 +9,11 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { ReplyDownload, type ReplyResumePoint } from '../../src/reply/download.js';
 import { checkReplyTarget } from '../../src/reply/reply-target.js';
-import { content, httpFetch, ReplyHost, resolved, sha256 } from './support.js';
+import { patterned, sha256 } from '../support/files.js';
+import { httpFetch, never, ReplyHost, resolved } from './support.js';
 
 const script = fileURLToPath(new URL('fixtures/download.ts', import.meta.url));
-const bytes = content(400_000);
+const bytes = patterned(400_000);
 const etag = '"v1"';
 
 describe('a process killed while it downloads a reply', () => {
@@ -81,6 +82,7 @@ describe('a process killed while it downloads a reply', () => {
     const requests = host.seen.length;
     await checkReplyTarget(resolved({ to: file }), 'job-1');
     const last = new ReplyDownload({
+      signal: never,
       id: 'job-1',
       reply: resolved({ to: file, sha256: true }),
       candidates: host.candidates(),

@@ -8,7 +8,7 @@ const byDefault = { optional: false, sha256: false, overwrite: false };
 
 describe('the option reply', () => {
   it('is memory with a limit of 1 MiB by default', () => {
-    const memory = { ...byDefault, to: 'memory', maxBytes: 1024 ** 2 };
+    const memory = { ...byDefault, maxBytes: 1024 ** 2 };
     expect(resolveReply(undefined)).to.equal(undefined);
     expect(resolveReply(true)).to.deep.equal(memory);
     expect(resolveReply({})).to.deep.equal(memory);
@@ -22,13 +22,13 @@ describe('the option reply', () => {
   });
 
   it('takes any string but memory for the path of a file, and makes it absolute', () => {
-    expect(resolveReply({ to: 'answer.bin' })?.to).to.deep.equal({ path: resolve('answer.bin') });
-    expect(resolveReply({ to: './memory' })?.to).to.deep.equal({ path: resolve('memory') });
+    expect(resolveReply({ to: 'answer.bin' })?.path).to.equal(resolve('answer.bin'));
+    expect(resolveReply({ to: './memory' })?.path).to.equal(resolve('memory'));
   });
 
   it('takes the streams of Node and of the web', () => {
     for (const stream of [new PassThrough(), new WritableStream()]) {
-      expect(resolveReply({ to: stream })?.to).to.deep.equal({ stream });
+      expect(resolveReply({ to: stream })?.stream).to.equal(stream);
     }
   });
 

@@ -4,9 +4,11 @@ import { WritableStream } from 'node:stream/web';
 import { expect } from 'chai';
 import { createReplySink } from '../../src/reply/reply-target.js';
 import { StreamSink } from '../../src/reply/stream-sink.js';
-import { content, rejection, resolved, sha256 } from './support.js';
+import { patterned, sha256 } from '../support/files.js';
+import { bitsError } from '../transport/support.js';
+import { resolved } from './support.js';
 
-const bytes = content(1000);
+const bytes = patterned(1000);
 
 function collector(): { stream: Writable; taken: () => Buffer } {
   const pieces: Buffer[] = [];
@@ -28,7 +30,7 @@ describe('a reply to a stream', () => {
         flush = done;
       },
     });
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, true);
+    const sink = new StreamSink(stream, true);
     await sink.write(bytes, undefined);
     let finished = false;
     const storing = sink.finish(undefined).then((stored) => {
@@ -48,7 +50,7 @@ describe('a reply to a stream', () => {
         done = callback;
       },
     });
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(stream, false);
     let welcome = false;
     const writing = sink.write(bytes, undefined).then(() => {
       welcome = true;
@@ -62,13 +64,13 @@ describe('a reply to a stream', () => {
 
   it('stops while it waits for a stalled stream and loses no byte', async () => {
     const stream = new PassThrough({ highWaterMark: 10 });
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(stream, false);
     await sink.write(bytes.subarray(0, 1), undefined);
     const stop = new AbortController();
     const writing = sink.write(bytes.subarray(1, 500), stop.signal);
     stop.abort();
-    expect((await rejection(writing)).code).to.equal('BITS_ERR_ABORTED');
-    expect((await rejection(sink.write(bytes, stop.signal))).code).to.equal('BITS_ERR_ABORTED');
+    expect((await bitsError(writing)).code).to.equal('BITS_ERR_ABORTED');
+    expect((await bitsError(sink.write(bytes, stop.signal))).code).to.equal('BITS_ERR_ABORTED');
     expect(sink.keptBytes).to.equal(500);
     const read = (async () => {
       const pieces: Buffer[] = [];
@@ -82,7 +84,7 @@ describe('a reply to a stream', () => {
 
   it('leaves out what the stream has when the download starts over', async () => {
     const { stream, taken } = collector();
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, true);
+    const sink = new StreamSink(stream, true);
     await sink.write(bytes.subarray(0, 600), undefined);
     await sink.restart();
     await sink.write(bytes.subarray(0, 100), undefined);
@@ -98,47 +100,45 @@ describe('a reply to a stream', () => {
 
   it('fails when the reply changed and never mixes two versions', async () => {
     const { stream, taken } = collector();
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(stream, false);
     await sink.write(bytes.subarray(0, 600), undefined);
     await sink.restart();
-    const other = content(1000, 2);
-    const error = await rejection(sink.write(other, undefined));
+    const other = patterned(1000, 2);
+    const error = await bitsError(sink.write(other, undefined));
     expect([error.code, error.retryable]).to.deep.equal(['BITS_ERR_REPLY', false]);
     expect(error.message).to.include('600 bytes');
     expect(taken()).to.deep.equal(bytes.subarray(0, 600));
     expect(stream.destroyed || stream.writableEnded).to.equal(false);
 
     await sink.write(other.subarray(0, 10), undefined);
-    expect((await rejection(sink.finish(undefined))).message).to.include('changed');
+    expect((await bitsError(sink.finish(undefined))).message).to.include('changed');
   });
 
   it('fails when the stream fails, also between two writes', async () => {
     const cause = new Error('no space');
     const failing = new Writable({ write: (_piece, _encoding, done) => done(cause) });
-    const during = await rejection(
-      new StreamSink(failing, Number.MAX_SAFE_INTEGER, false).write(bytes, undefined),
-    );
+    const during = await bitsError(new StreamSink(failing, false).write(bytes, undefined));
     expect([during.code, during.cause]).to.deep.equal(['BITS_ERR_REPLY', cause]);
 
     const { stream } = collector();
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(stream, false);
     await sink.write(bytes, undefined);
     stream.destroy(cause);
     await new Promise((resolve) => stream.on('close', resolve));
-    expect((await rejection(sink.write(bytes, undefined))).cause).to.equal(cause);
+    expect((await bitsError(sink.write(bytes, undefined))).cause).to.equal(cause);
   });
 
   it('fails when the stream is destroyed during a write', async () => {
     const stream = new Writable({ write() {} });
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
-    const writing = rejection(sink.write(bytes, undefined));
+    const sink = new StreamSink(stream, false);
+    const writing = bitsError(sink.write(bytes, undefined));
     stream.destroy();
     expect((await writing).code).to.equal('BITS_ERR_REPLY');
   });
 
   it('listens for errors of the stream until it is closed', async () => {
     const { stream } = collector();
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(stream, false);
     await sink.close();
     expect(stream.listenerCount('error')).to.equal(0);
     await sink.open(0);
@@ -155,8 +155,8 @@ describe('a reply to a stream', () => {
         letGo = () => done(error);
       },
     });
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
-    expect((await rejection(sink.write(bytes, undefined))).code).to.equal('BITS_ERR_REPLY');
+    const sink = new StreamSink(stream, false);
+    expect((await bitsError(sink.write(bytes, undefined))).code).to.equal('BITS_ERR_REPLY');
     await sink.close();
     const closed = new Promise((resolve) => stream.on('close', resolve));
     letGo?.();
@@ -167,14 +167,14 @@ describe('a reply to a stream', () => {
   it('leaves no listener after a write', async () => {
     const { stream } = collector();
     const { signal } = new AbortController();
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(stream, false);
     for (let at = 0; at < 1000; at += 100) await sink.write(bytes.subarray(at, at + 100), signal);
     expect(getEventListeners(signal, 'abort')).to.have.length(0);
     expect([stream.listenerCount('close'), stream.listenerCount('error')]).to.deep.equal([0, 1]);
   });
 
   it('keeps no more than it is asked to', async () => {
-    const sink = new StreamSink(collector().stream, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(collector().stream, false);
     await sink.write(bytes, undefined);
     await sink.open(1000);
     expect(sink.keptBytes).to.equal(1000);
@@ -183,7 +183,7 @@ describe('a reply to a stream', () => {
   });
 
   it('does not end standard output', async () => {
-    const sink = new StreamSink(process.stdout, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(process.stdout, false);
     expect((await sink.finish(undefined)).bytes).to.equal(0);
     expect(process.stdout.writableEnded).to.equal(false);
     await sink.close();
@@ -197,10 +197,10 @@ describe('a reply to a stream', () => {
         flush = done;
       },
     });
-    const sink = new StreamSink(stream, Number.MAX_SAFE_INTEGER, false);
+    const sink = new StreamSink(stream, false);
     await sink.write(bytes, undefined);
     const stop = new AbortController();
-    const storing = rejection(sink.finish(stop.signal));
+    const storing = bitsError(sink.finish(stop.signal));
     while (flush === undefined) await new Promise(setImmediate);
     stop.abort();
     expect((await storing).code).to.equal('BITS_ERR_ABORTED');

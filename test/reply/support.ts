@@ -1,7 +1,6 @@
-import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { BitsError, BitsTransportError } from '../../src/errors.js';
+import { BitsTransportError } from '../../src/errors.js';
 import { type ReplyCandidate, replyCandidates } from '../../src/reply/candidates.js';
 import type { ReplyFetch, ReplyResponse } from '../../src/reply/get.js';
 import {
@@ -10,36 +9,14 @@ import {
   resolveReply,
 } from '../../src/reply/reply-option.js';
 
-export async function rejection(pending: Promise<unknown>): Promise<BitsError> {
-  try {
-    await pending;
-  } catch (error) {
-    if (error instanceof BitsError) return error;
-    throw error;
-  }
-  throw new Error('nothing was rejected');
-}
+/** The signal of a job that nobody stops. */
+export const never: AbortSignal = new AbortController().signal;
 
 /** As a job gives it to the download. */
 export function resolved(option: ReplyOption): ResolvedReply {
   const reply = resolveReply(option);
   if (reply === undefined) throw new Error('no reply is wanted');
   return reply;
-}
-
-export function sha256(data: Uint8Array): string {
-  return createHash('sha256').update(data).digest('hex');
-}
-
-/** Bytes of which no two neighbouring spans are alike. */
-export function content(byteLength: number, seed = 1): Buffer {
-  const bytes = Buffer.alloc(byteLength);
-  let state = seed >>> 0 || 1;
-  for (let at = 0; at < byteLength; at += 1) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    bytes[at] = state >>> 24;
-  }
-  return bytes;
 }
 
 const READ_AHEAD_BYTES = 1024 ** 2;
@@ -89,7 +66,7 @@ function arrived(response: IncomingMessage): AsyncIterable<Uint8Array> {
 /** What the download is given in place of a transport: plain node:http, one socket a request. */
 export const httpFetch: ReplyFetch = ({ url, headers }, signal) =>
   new Promise<ReplyResponse>((resolve, reject) => {
-    const outgoing = request(url, { headers, agent: false, ...(signal && { signal }) });
+    const outgoing = request(url, { headers, agent: false, signal });
     outgoing.on('response', (response) => {
       const flat = Object.entries(response.headers).map(([name, value]) => [name, String(value)]);
       resolve({

@@ -1,7 +1,6 @@
 import { expect } from 'chai';
 import { BitsError } from '../../src/errors.js';
 import { BLOCK_BYTES, BlockSource } from '../../src/source/block-source.js';
-import { PieceSizer } from '../../src/source/piece-sizer.js';
 import { codeOf, collect } from './reading.js';
 
 /** A content of which each block is one letter, and a record of what was asked of it. */
@@ -10,36 +9,31 @@ function recorded(
   options: {
     failAt?: () => number | undefined;
     isChanged?: () => boolean;
-    sizer?: PieceSizer;
   } = {},
 ) {
   const log: string[] = [];
   let loading = 0;
   const byteLength = blocks * BLOCK_BYTES;
-  const source = new BlockSource(
-    {
-      byteLength,
-      async load(start, end) {
-        expect(++loading, 'loads at once').to.equal(1);
-        log.push(`load ${start / BLOCK_BYTES}`);
-        await new Promise(setImmediate);
-        loading--;
-        if (options.failAt?.() === start / BLOCK_BYTES)
-          throw new BitsError('BITS_ERR_SOURCE', 'broken');
-        return new Uint8Array(end - start).fill(65 + start / BLOCK_BYTES);
-      },
-      async verify() {
-        log.push('verify');
-        if (options.isChanged?.()) throw new BitsError('BITS_ERR_SOURCE_CHANGED', 'changed');
-      },
-      async release() {
-        expect(loading, 'loads at release').to.equal(0);
-        log.push('release');
-      },
+  const source = new BlockSource({
+    byteLength,
+    async load(start, end) {
+      expect(++loading, 'loads at once').to.equal(1);
+      log.push(`load ${start / BLOCK_BYTES}`);
+      await new Promise(setImmediate);
+      loading--;
+      if (options.failAt?.() === start / BLOCK_BYTES)
+        throw new BitsError('BITS_ERR_SOURCE', 'broken');
+      return new Uint8Array(end - start).fill(65 + start / BLOCK_BYTES);
     },
-    // One piece a block: most of these tests are about blocks.
-    options.sizer ?? new PieceSizer({ minBytes: BLOCK_BYTES, maxBytes: BLOCK_BYTES }),
-  );
+    async verify() {
+      log.push('verify');
+      if (options.isChanged?.()) throw new BitsError('BITS_ERR_SOURCE_CHANGED', 'changed');
+    },
+    async release() {
+      expect(loading, 'loads at release').to.equal(0);
+      log.push('release');
+    },
+  });
   return { source, log, blocks: (from: number, to: number) => source.read(at(from), at(to)) };
 }
 
@@ -76,20 +70,6 @@ describe('BlockSource', () => {
     for (let start = 0; start < BLOCK_BYTES; start += BLOCK_BYTES / 16)
       await collect(source.read(start, start + BLOCK_BYTES / 16));
     expect(log.filter((entry) => entry === 'load 0')).to.have.length(1);
-  });
-
-  it('reads a block once for all the pieces of it', async () => {
-    const { blocks, log } = recorded(2, { sizer: new PieceSizer() });
-    for await (const _piece of blocks(0, 2)) await settled();
-    expect(log).to.deep.equal(['load 0', 'load 1', 'verify']);
-  });
-
-  it('gives longer pieces to a fast consumer, from one read to the next too', async () => {
-    const { blocks } = recorded(3, { sizer: new PieceSizer({ now: () => 0 }) });
-    const lengths: number[] = [];
-    for (const block of [0, 1, 2])
-      for await (const piece of blocks(block, block + 1)) lengths.push(piece.length / 1024);
-    expect(lengths).to.deep.equal([64, 128, 256, 512, 1024, 2048, 64, 2048, 2048, 2048, 2048]);
   });
 
   it('drops what it read ahead when the next read starts elsewhere', async () => {

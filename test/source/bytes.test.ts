@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { BLOCK_BYTES } from '../../src/source/block-source.js';
 import { bytesSource } from '../../src/source/bytes.js';
 import { describeContract, pattern } from './contract.js';
 import { codeOf, collect } from './reading.js';
@@ -61,10 +62,10 @@ describe('bytesSource', () => {
   for (const [title, change] of [
     ['transferred', (buffer) => structuredClone(buffer, { transfer: [buffer] })],
     ['shrunk', (buffer) => buffer.resize(70_000)],
-    ['grown', (buffer) => buffer.resize(300_000)],
+    ['grown', (buffer) => buffer.resize(BLOCK_BYTES + 2)],
   ] as [string, (buffer: ResizableBuffer) => void][]) {
     it(`fails the next read, and verify, when the buffer was ${title}`, async () => {
-      const buffer = resizableBuffer(200_000);
+      const buffer = resizableBuffer(BLOCK_BYTES + 1);
       const opened = await bytesSource(buffer).open();
       change(buffer);
       expect(await codeOf(opened.verify())).to.equal('BITS_ERR_SOURCE_CHANGED');
@@ -72,9 +73,10 @@ describe('bytesSource', () => {
     });
 
     it(`fails before the last piece when the buffer is ${title} in mid-read`, async () => {
-      const buffer = resizableBuffer(200_000);
+      const byteLength = BLOCK_BYTES + 1;
+      const buffer = resizableBuffer(byteLength);
       const opened = await bytesSource(buffer).open();
-      const pieces = opened.read(0, 200_000)[Symbol.asyncIterator]();
+      const pieces = opened.read(0, byteLength)[Symbol.asyncIterator]();
       let got = (await pieces.next()).value?.byteLength;
       change(buffer);
       const rest = async () => {
@@ -82,7 +84,16 @@ describe('bytesSource', () => {
           got += piece.value.byteLength;
       };
       expect(await codeOf(rest())).to.equal('BITS_ERR_SOURCE_CHANGED');
-      expect(got).to.be.below(200_000);
+      expect(got).to.be.below(byteLength);
     });
   }
+
+  it('tells that the buffer was transferred while its only piece was sent', async () => {
+    const buffer = resizableBuffer(100);
+    const opened = await bytesSource(buffer).open();
+    const pieces = opened.read(0, 100)[Symbol.asyncIterator]();
+    await pieces.next();
+    structuredClone(buffer, { transfer: [buffer] });
+    expect(await codeOf(pieces.next())).to.equal('BITS_ERR_SOURCE_CHANGED');
+  });
 });

@@ -2,7 +2,6 @@ import { Buffer } from 'node:buffer';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { BLOCK_BYTES } from '../../src/source/block-source.js';
-import { MAX_PIECE_BYTES } from '../../src/source/piece-sizer.js';
 import type { ByteSource, OpenSource } from '../../src/source/source.js';
 import { patterned } from '../support/files.js';
 import { runs } from '../support/prove-mode.js';
@@ -53,7 +52,7 @@ export function describeContract(title: string, subject: ContractSubject): void 
     it('reads in pieces that are neither empty nor too large', () =>
       withOpen(subject, pattern(3 * BLOCK_BYTES + 5), async (open) => {
         for await (const piece of open.read(3, open.byteLength))
-          expect(piece.byteLength).within(1, MAX_PIECE_BYTES);
+          expect(piece.byteLength).within(1, BLOCK_BYTES);
       }));
     it('reads one fragment after the other', () =>
       withOpen(subject, pattern(3 * BLOCK_BYTES + 5), async (open, bytes) => {

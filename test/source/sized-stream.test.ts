@@ -19,6 +19,7 @@ import {
   createBitsServer,
 } from '../../src/testing/index.js';
 import { patterned } from '../support/files.js';
+import { bitsError } from '../transport/support.js';
 
 const KIB = 1024;
 
@@ -32,12 +33,6 @@ async function* reusing(content: Uint8Array, chunkBytes: number): AsyncGenerator
     buffer.fill(0);
   }
 }
-
-const failure = (promise: Promise<unknown>): Promise<BitsError> =>
-  promise.then(
-    () => Promise.reject(new Error('resolved')),
-    (error: BitsError) => error,
-  );
 
 async function readAll(pieces: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const all: Buffer[] = [];
@@ -236,7 +231,7 @@ describe('an upload of a stream of known length', () => {
     it(`fails and cancels the session when the stream ${what}`, async () => {
       await serve();
       const upload = job(reusing(bytes, 1024));
-      const error = await failure(upload.start());
+      const error = await bitsError(upload.start());
       expect(error).to.include({ code: 'BITS_ERR_SOURCE' });
       expect(error.message).to.match(message);
       expect(upload.state).to.equal('failed');
@@ -248,19 +243,20 @@ describe('an upload of a stream of known length', () => {
   it('fails when an empty stream is not empty', async () => {
     await serve();
     const source = { stream: Readable.from([Buffer.alloc(1)]), byteLength: 0 };
-    const error = await failure(new UploadJob({ url: `${server.url}empty`, source }).start());
+    const error = await bitsError(new UploadJob({ url: `${server.url}empty`, source }).start());
     expect(error).to.include({ code: 'BITS_ERR_SOURCE' });
     expect(kinds()).to.deep.equal(['create-session', 'cancel-session']);
   });
 
   it('fails when the stream fails, and frees the session', async () => {
     await serve();
+    const reason = new Error('the disk is gone');
     async function* failing() {
       yield content.subarray(0, 60 * KIB);
-      throw new Error('the disk is gone');
+      throw reason;
     }
-    const error = await failure(job(failing()).start());
-    expect(error).to.include({ code: 'BITS_ERR_SOURCE' });
+    const error = await bitsError(job(failing()).start());
+    expect(error).to.include({ code: 'BITS_ERR_SOURCE', cause: reason });
     expect(kinds().at(-1)).to.equal('cancel-session');
   });
 
@@ -272,7 +268,7 @@ describe('an upload of a stream of known length', () => {
       source: { stream, byteLength: big.length },
       fragmentBytes: 500 * KIB,
     });
-    const error = await failure(upload.start());
+    const error = await bitsError(upload.start());
     expect(error).to.include({ code: 'BITS_ERR_SOURCE' });
     expect(error.message).to.match(/lost its session/);
     expect(upload.state).to.equal('failed');
@@ -303,9 +299,9 @@ describe('an upload of a stream of known length', () => {
     await serve({ faults: [{ on: 'fragment', nth: 2, do: { status: 503 } }] });
     const store = createMemoryStore();
     const upload = job(reusing(content, 3333), { store, retry: { limit: 0 } });
-    await failure(upload.start());
+    await bitsError(upload.start());
     expect(upload).to.include({ state: 'error', recorded: false });
-    expect(await failure(UploadJob.restore(store, upload.id))).to.include({
+    expect(await bitsError(UploadJob.restore(store, upload.id))).to.include({
       code: 'BITS_ERR_STATE',
     });
     await upload.resume();

@@ -65,10 +65,10 @@ describe('toByteSource', () => {
   });
 
   it('passes the options of the temp file on', async () => {
-    const limited = toByteSource(Readable.from([bytes]), { spool: { maxBytes: 3 } });
+    const limited = toByteSource(Readable.from([bytes]), { maxBytes: 3 });
     expect(await codeOf(limited.open())).to.equal('BITS_ERR_ARGUMENT');
     const nowhere = toByteSource(Readable.from([bytes]), {
-      spool: { directory: join(dir.path, 'none') },
+      directory: join(dir.path, 'none'),
     });
     expect(await codeOf(nowhere.open())).to.equal('BITS_ERR_ARGUMENT');
   });

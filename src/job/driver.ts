@@ -1,4 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import pRetry from 'p-retry';
 import { abortError, throwIfAborted } from '../common/abort.js';
 import { AwakeTime } from '../common/awake-time.js';
 import { type Clock, idleClock } from '../common/clock.js';
@@ -7,12 +8,10 @@ import { step } from '../session/machine.js';
 import type { Command, Session, SessionEvent } from '../session/session.js';
 import type { RetryDecision, RetryOptions } from './options.js';
 import { callHook } from './packet-hooks.js';
-import { backOffMs, noProgress, notSent, onNetworkReturn } from './retry.js';
+import { backOffMs, noProgress, notSent, onNetworkReturn, TryAgain } from './retry.js';
 
 /** A command that leads to an event. */
 export type WorkCommand = Extract<Command, { type: 'send' | 'download' }>;
-/** A command that comes after a failure which may pass. */
-type WaitCommand = Extract<Command, { type: 'wait' }>;
 /** A command after which there is nothing to do until the caller calls again. */
 export type RestCommand = Extract<Command, { type: 'finish' | 'pause' }>;
 
@@ -49,8 +48,8 @@ export interface DriverOptions {
 /**
  * Feeds events to the session and executes its commands.
  *
- * The session decides what to send next; the driver decides when. Retries are counted from a failure to
- * the next progress, and the back-off doubles from one to the next.
+ * The session decides what to send next; the driver decides when. It retries with p-retry: one use of
+ * it lasts from a failure to the next progress, and the back-off doubles from one attempt to the next.
  */
 export class Driver {
   readonly #runner: CommandRunner;
@@ -96,6 +95,7 @@ export class Driver {
         try {
           this.#hasSlept = false;
           let failure = await this.#advance({ isRetry: false });
+          // Most attempts succeed, so p-retry is asked only after a failure.
           while (failure !== undefined) failure = await this.#retryAfter(failure);
         } catch (error) {
           // A stop that came together with the last answer came too late.
@@ -114,26 +114,42 @@ export class Driver {
   }
 
   /**
-   * Retries until there is progress.
    * @returns a failure that came after progress: the first one of another count
    * @throws the error that ends the job, or that of the abort
    */
-  async #retryAfter(first: WaitCommand): Promise<WaitCommand | undefined> {
-    let failure = first;
-    for (let attempt = 1; attempt <= this.#options.retry.limit; attempt++) {
-      if (!(await this.#backOff(failure, attempt))) break;
+  async #retryAfter(first: TryAgain): Promise<TryAgain | undefined> {
+    let progressed: TryAgain | undefined;
+    const attempt = async (attemptNumber: number): Promise<void> => {
+      // It is handed the failure that has been.
+      if (attemptNumber === 1) throw first;
       // After a sleep of the machine all retries are due again: `drive` begins another count.
-      if (this.#hasSlept) return undefined;
+      if (this.#hasSlept) return;
       this.#hasProgressed = false;
-      const next = await this.#advance({ isRetry: true });
-      if (next === undefined || this.#hasProgressed) return next;
-      failure = next;
+      const failure = await this.#advance({ isRetry: true });
+      if (failure !== undefined && !this.#hasProgressed) throw failure;
+      progressed = failure;
+    };
+    let isVetoed = false;
+    try {
+      await pRetry(attempt, {
+        retries: this.#options.retry.limit,
+        // The wait is ours, below: p-retry has neither full jitter nor Retry-After.
+        minTimeout: 0,
+        signal: this.#options.signal,
+        shouldRetry: ({ error }) => error instanceof TryAgain && !isVetoed,
+        onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
+          if (!(error instanceof TryAgain) || retriesLeft === 0) return;
+          isVetoed = !(await this.#backOff(error, attemptNumber));
+        },
+      });
+    } catch (error) {
+      throw error instanceof TryAgain ? error.refusal.error : error;
     }
-    throw failure.refusal.error;
+    return progressed;
   }
 
   /** @returns false when the caller wants no further attempt */
-  async #backOff({ refusal, waitsFor }: WaitCommand, attempt: number): Promise<boolean> {
+  async #backOff({ refusal, waitsFor }: TryAgain, attempt: number): Promise<boolean> {
     const { retry, replyMs, signal } = this.#options;
     // An application that still works on its reply makes progress that nobody sees.
     const noProgressMs =
@@ -173,7 +189,7 @@ export class Driver {
    * @param options `isRetry`: ends at the first progress, from which on failures are counted anew
    * @returns the failure after which the session waits
    */
-  async #advance({ isRetry }: { readonly isRetry: boolean }): Promise<WaitCommand | undefined> {
+  async #advance({ isRetry }: { readonly isRetry: boolean }): Promise<TryAgain | undefined> {
     const { signal } = this.#options;
     if (this.#session.awaiting === 'retry') {
       const leftMs = this.#fallbackLeftMs();
@@ -187,7 +203,7 @@ export class Driver {
       this.#step(event);
       if (isRetry && this.#session.progress > progress) return undefined;
     }
-    return this.#command.type === 'wait' ? this.#command : undefined;
+    return this.#command.type === 'wait' ? new TryAgain(this.#command) : undefined;
   }
 
   #step(event: SessionEvent): void {

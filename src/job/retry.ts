@@ -3,8 +3,19 @@ import { abortError } from '../common/abort.js';
 import type { Schedule } from '../common/clock.js';
 import { BitsError } from '../errors.js';
 import type { Refusal } from '../protocol/refusal.js';
-import type { SessionEvent } from '../session/session.js';
+import type { Command, SessionEvent } from '../session/session.js';
 import type { RetryOptions } from './options.js';
+
+/** Thrown by an attempt that may be repeated; p-retry takes only `Error`s that are no TypeError. */
+export class TryAgain extends Error {
+  readonly refusal: Refusal;
+  readonly waitsFor: 'reply' | undefined;
+  constructor({ refusal, waitsFor }: Extract<Command, { type: 'wait' }>) {
+    super(refusal.error.message);
+    this.refusal = refusal;
+    this.waitsFor = waitsFor;
+  }
+}
 
 /** A packet that a stop kept back: it changed nothing on the server, and the driver notices the stop. */
 export function notSent(signal: AbortSignal): SessionEvent {

@@ -1,3 +1,4 @@
+import { busyClock } from '../common/clock.js';
 import { BitsServerError } from '../errors.js';
 import type { Refusal } from '../protocol/refusal.js';
 import { step } from '../session/machine.js';
@@ -53,14 +54,19 @@ async function freeSession(
 ): Promise<boolean> {
   const [leaving, command] = step(session, { type: 'cancelRequested' });
   if (command.type !== 'send') return true;
+  // Not AbortSignal.timeout: together with `any`, Node 20 may collect it before its time.
+  const limit = new AbortController();
+  const stopTimer = busyClock.schedule(() => limit.abort(), FREE_SESSION_TIMEOUT_MS);
   try {
     const event = await sendPacket(leaving, command, wire, source, {
-      signal: AbortSignal.any([signal, AbortSignal.timeout(FREE_SESSION_TIMEOUT_MS)]),
+      signal: AbortSignal.any([signal, limit.signal]),
     });
     if (event.type !== 'failed') return true;
     const { meaning, error } = event.refusal;
     return error instanceof BitsServerError && SESSION_IS_GONE.has(meaning);
   } catch {
     return false;
+  } finally {
+    stopTimer();
   }
 }

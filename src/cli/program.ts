@@ -153,13 +153,6 @@ function sayError(
 ): ExitCode {
   if (error instanceof CommanderError && error.exitCode === 0) return EXIT.done;
   const usage = usageErrorOf(error);
-  if ((error as NodeJS.ErrnoException).syscall === 'uv_cwd') {
-    say(
-      io.stderr,
-      'bits-upload: the working directory does not exist any more: change to another one',
-    );
-    return EXIT.failed;
-  }
   if (usage === undefined) {
     say(io.stderr, `bits-upload: unexpected error, please report it: ${String(error)}`);
     return EXIT.failed;
@@ -215,7 +208,10 @@ function describeCommand(command: Command, definition: CliCommand): void {
 function usageErrorOf(error: unknown): string | undefined {
   if (error instanceof CommanderError) return messageOf(error);
   if (!(error instanceof Error)) return undefined;
-  const { code } = error as NodeJS.ErrnoException;
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (syscall === 'uv_cwd') {
+    return 'the working directory does not exist any more: change to another one';
+  }
   return code === 'BITS_ERR_ARGUMENT' ? withFlags(error.message) : undefined;
 }
 

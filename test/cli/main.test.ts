@@ -367,12 +367,13 @@ describe('the program as a process', () => {
   it('says that its working directory does not exist any more', async function () {
     skipOnWindows(this, 'shell');
     const gone = await mkdtemp(join(tmpdir(), 'bits-gone-'));
-    const command = 'cd "$1" && rmdir "$1" && exec "$2" "$3" put file http://127.0.0.1:1/';
+    const command = 'cd "$1" && rmdir "$1" && exec "$2" "$3" put --json file http://127.0.0.1:1/';
     const args = ['-c', command, 'sh', gone, process.execPath, MAIN];
     const failed = await promisify(execFile)('sh', args).catch((error) => error);
-    expect(failed).to.include({ code: 1 });
+    expect(failed).to.include({ code: 2 });
+    expect(JSON.parse(failed.stdout)).to.include({ type: 'error', code: 'BITS_ERR_ARGUMENT' });
     expect(failed.stderr).to.match(
-      /^bits-upload: the working directory does not exist any more: .*\n$/,
+      /^bits-upload: the working directory does not exist any more: .*\nTry /,
     );
   });
 
